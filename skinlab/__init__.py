@@ -1,0 +1,1 @@
+"""Skin lesion classification when labels are scarce and classes are skewed."""

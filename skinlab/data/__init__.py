@@ -1,0 +1,1 @@
+"""Files on disk become a manifest; a manifest becomes batches."""

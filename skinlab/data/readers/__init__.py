@@ -1,0 +1,1 @@
+"""One file a data set; each turns a directory into a manifest."""

@@ -1,0 +1,22 @@
+"""Mistakes a person can mend: one plain line and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A user's mistake, told in one line that names the mistake, the place and the remedy."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a hint with the option closest to a mistyped name, or an empty string.
+
+    >>> nearest("fokal", ["ce", "focal"])
+    ' (did you mean focal?)'
+    >>> nearest("zzz", ["ce", "focal"])
+    ''
+    """
+    match = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    return f" (did you mean {match[0]}?)" if match else ""

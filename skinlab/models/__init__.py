@@ -1,0 +1,1 @@
+"""Backbones, the supervised LightningModule and what inference needs."""

@@ -1,0 +1,1 @@
+"""What a person reads: figures and pages made from predictions and metrics."""

@@ -1,0 +1,1 @@
+"""The run directory, seeding, loggers and the door to Hydra."""
