@@ -1,0 +1,151 @@
+"""Images as batches of uint8 tensors; a sample's randomness comes from (seed, epoch, row, copy) and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from skinlab.data.images import read_image
+from skinlab.data.samplers import Draw
+
+Image = npt.NDArray[np.uint8]
+Batch = dict[str, Tensor]
+
+
+class ImageCache(Protocol):
+    """Decoded images by row: whatever stands in for reading and decoding the files."""
+
+    def __getitem__(self, row: int) -> Image: ...
+
+
+class ImageDataset(Dataset[Batch]):
+    """Reads, augments and batches images.
+
+    Args:
+        paths: File of each row.
+        targets: Class of each row, -1 for none.
+        size: Side of the square output in pixels.
+        fit: "crop" or "stretch", see `read_image`.
+        transform: An albumentations Compose over uint8 RGB images, or None.
+        seed: Seed of the run.
+        cache: Decoded images to use instead of the files.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        targets: Sequence[int] | npt.NDArray[np.int64],
+        *,
+        size: int,
+        fit: str = "crop",
+        transform: Any = None,
+        seed: int = 0,
+        cache: ImageCache | None = None,
+    ) -> None:
+        # One array: a million strings would be copied into every forked worker just by counting references.
+        self.paths = np.array([os.fsencode(path) for path in paths])
+        self.targets = torch.as_tensor(np.asarray(targets, dtype=np.int64))
+        self.size, self.fit, self.transform, self.seed, self.cache = size, fit, transform, seed, cache
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, draw: Draw | int) -> Batch:
+        """Return one image (3, S, S) uint8, its target and its row."""
+        return {name: value[0] for name, value in self.__getitems__([draw]).items()}
+
+    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch:
+        """Return a batch: image (B, 3, S, S) uint8 in channels_last memory, target (B,) and row (B,) int64."""
+        visits = [draw if isinstance(draw, Draw) else Draw(draw) for draw in draws]
+        images = torch.empty((len(visits), self.size, self.size, 3), dtype=torch.uint8)
+        for slot, visit in zip(images.numpy(), visits, strict=True):
+            slot[...] = self._sample(visit)
+        row = torch.tensor([visit.row for visit in visits])
+        return {"image": images.permute(0, 3, 1, 2), "target": self.targets[row], "row": row}
+
+    def _sample(self, visit: Draw) -> Image:
+        if self.cache is None:
+            image = read_image(os.fsdecode(self.paths[visit.row]), self.size, self.fit)
+        else:
+            image = self.cache[visit.row]
+        if self.transform is None:
+            return image
+        reseed(self.transform, self.seed, visit)
+        return np.asarray(self.transform(image=image)["image"], dtype=np.uint8)
+
+
+def reseed(transform: Any, seed: int, visit: Draw) -> None:
+    """Give an albumentations transform the generators that belong to one visit.
+
+    albumentations 2.0.8 seeds itself once, so its workers would repeat each other (albumentations issue 2473).
+    """
+    digest = hashlib.blake2b(struct.pack("<4q", seed, *visit), digest_size=32).digest()
+    state, increment = (int.from_bytes(half, "little") for half in (digest[:16], digest[16:]))
+    # Setting the state costs a tenth of `default_rng(seed)`; PCG64 wants an odd increment.
+    bits = np.random.PCG64(0)
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": state, "inc": increment | 1},
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    transform.set_random_state(np.random.Generator(bits), random.Random(state))
+
+
+def collate(batch: Any) -> Any:
+    """Pass a batch on: `__getitems__` has made it already."""
+    return batch
+
+
+def init_worker(worker_id: int) -> None:
+    """Keep a worker to its own core and seed every global generator, for transforms that are not albumentations'."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    seed = torch.initial_seed() % 2**32
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def batch_loader(
+    dataset: ImageDataset, sampler: Sampler[Any], *, batch_size: int, num_workers: int, drop_last: bool = False
+) -> DataLoader[Batch]:
+    """Build the loader of a dataset that makes whole batches.
+
+    Workers are forked where the system can: a spawned one imports torch and albumentations first, seconds each, and
+    ours touch neither CUDA nor a thread pool inherited from the parent.
+
+    Args:
+        dataset: The images.
+        sampler: What to visit, `TrainSampler` or `EvalSampler`.
+        batch_size: Images per batch.
+        num_workers: Processes that load; 0 loads in this one.
+        drop_last: Leave out an incomplete last batch.
+    """
+    cv2.setNumThreads(0)
+    fork = "fork" if sys.platform == "linux" else "spawn"
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate,
+        drop_last=drop_last,
+        worker_init_fn=init_worker,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        multiprocessing_context=fork if num_workers else None,
+        prefetch_factor=4 if num_workers else None,
+    )

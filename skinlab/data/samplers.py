@@ -1,0 +1,140 @@
+"""Which rows an epoch visits, in which order, on which process: a pure function of the seed and the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Sampler
+
+from skinlab.errors import UserError
+
+
+class Draw(NamedTuple):
+    """One visit to a row; with the seed it decides the sample's augmentation.
+
+    Attributes:
+        row: Row of the data set.
+        epoch: Epoch of the visit.
+        copy: How often this epoch has drawn the row before, so that an oversampled image is augmented anew each time.
+    """
+
+    row: int
+    epoch: int = 0
+    copy: int = 0
+
+
+def class_prior(counts: Sequence[int] | npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float64]:
+    """Class proportions that a sampler of this power yields in expectation: the prior a model is trained under.
+
+    Args:
+        counts: Images per class, (C,).
+        power: 0 keeps the natural proportions, 1 balances the classes that have images.
+
+    >>> class_prior([90, 10, 0], power=1).tolist()
+    [0.5, 0.5, 0.0]
+    >>> class_prior([90, 10, 0], power=0).tolist()
+    [0.9, 0.1, 0.0]
+    """
+    counted = np.asarray(counts, dtype=np.float64)
+    weight = np.where(counted > 0, np.maximum(counted, 1.0) ** (1.0 - power), 0.0)
+    return np.asarray(weight / weight.sum(), dtype=np.float64)
+
+
+class TrainSampler(Sampler[Draw]):
+    """Draws an epoch of training rows: each row once, or with replacement by a tempered class balance.
+
+    Every process computes the same global list from (seed, epoch) and takes every `world_size`-th draw of it. Where the
+    list does not divide evenly, its last few draws (fewer than `world_size`, others each epoch) are left out, so that
+    all processes make equally many steps and no row is repeated to fill up.
+
+    Args:
+        labels: Class of each row, (N,); any constant where there are no labels and `power` is 0.
+        power: 0 visits every row once; p in (0, 1] draws N rows with class probability proportional to
+            count ** (1 - p), so that 1 balances the classes.
+        seed: Seed of the run.
+        rank: Number of this process.
+        world_size: Number of processes.
+
+    Raises:
+        UserError: If `power` is outside [0, 1], a row to be balanced has no label, or processes outnumber rows.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[int] | npt.NDArray[np.int64],
+        *,
+        power: float = 0.0,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.labels = np.asarray(labels, dtype=np.int64)
+        if not 0.0 <= power <= 1.0:
+            raise UserError(f"sampler.power={power} is out of range: choose from 0 (natural) to 1 (balanced)")
+        if power > 0 and (self.labels < 0).any():
+            raise UserError("a weighted sampler needs a label for every training image: set sampler=none")
+        if len(self.labels) < world_size:
+            raise UserError(
+                f"{len(self.labels)} training images cannot be shared among {world_size} processes: "
+                "set trainer.devices lower or add images"
+            )
+        self.power, self.seed, self.rank, self.world_size = power, seed, rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws; Lightning calls this before each."""
+        self.epoch = epoch
+
+    def class_prior(self) -> npt.NDArray[np.float64]:
+        """Expected class proportions of an epoch, (C,), C being the largest label plus one."""
+        return class_prior(np.bincount(self.labels), self.power)
+
+    def __len__(self) -> int:
+        return len(self.labels) // self.world_size
+
+    def __iter__(self) -> Iterator[Draw]:
+        rows = self._epoch_rows()
+        mine = slice(self.rank, len(self) * self.world_size, self.world_size)
+        copies = _earlier_occurrences(rows)
+        for row, copy in zip(rows[mine].tolist(), copies[mine].tolist(), strict=True):
+            yield Draw(row, self.epoch, copy)
+
+    def _epoch_rows(self) -> npt.NDArray[np.int64]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        n = len(self.labels)
+        if self.power == 0:
+            return generator.permutation(n)
+        counts = np.bincount(self.labels)
+        weight = (self.class_prior() / np.maximum(counts, 1))[self.labels]
+        return generator.choice(n, size=n, p=weight / weight.sum())
+
+
+class EvalSampler(Sampler[int]):
+    """Visits this process's share of the rows in order, unpadded: the shares of all processes hold each row once.
+
+    >>> [list(EvalSampler(5, rank=rank, world_size=2)) for rank in range(2)]
+    [[0, 2, 4], [1, 3]]
+    """
+
+    def __init__(self, n: int, rank: int = 0, world_size: int = 1) -> None:
+        self.rows = range(rank, n, world_size)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows)
+
+
+def _earlier_occurrences(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Count, for each entry, the equal entries before it: [7, 3, 7, 7] becomes [0, 0, 1, 2]."""
+    order = np.argsort(rows, kind="stable")
+    grouped = rows[order]
+    starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])
+    lengths = np.diff(np.r_[starts, len(rows)])
+    earlier = np.empty_like(rows)
+    earlier[order] = np.arange(len(rows)) - np.repeat(starts, lengths)
+    return earlier

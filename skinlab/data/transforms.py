@@ -1,0 +1,165 @@
+"""Augmentation presets over uint8 RGB images.
+
+Normalisation is no part of them: it happens once per batch on the device. The two workhorses fold what would be eight
+albumentations calls into one interpolation and one matrix product, because Python overhead a call and passes over the
+image are what augmentation costs on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look for a newer version on the network
+
+import albumentations as A  # noqa: N812
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def none(size: int) -> A.Compose:
+    """Return the image as it is, at the working size."""
+    return _compose([A.Resize(size, size)])
+
+
+def light(size: int) -> A.Compose:
+    """Any of the square's eight symmetries, a small affine map, mild brightness and contrast."""
+    return _compose(
+        [
+            Warp(size, rotate=15, scale=0.1, shear=0, translate=0.05),
+            ColourJitter(brightness=0.1, contrast=0.1, saturation=0, hue=0),
+        ]
+    )
+
+
+def heavy(size: int, strength: float = 1.0) -> A.Compose:
+    """Strong geometry, colour jitter, degraded optics and dropped patches.
+
+    Hue stays within a few degrees because colour is diagnostic.
+
+    Args:
+        size: Working size in pixels.
+        strength: Scales every range; 0 leaves only the symmetries of the square.
+    """
+    return _compose(
+        [
+            Warp(size, rotate=45 * strength, scale=0.25 * strength, shear=10 * strength, translate=0.1 * strength),
+            ColourJitter(
+                brightness=0.25 * strength, contrast=0.25 * strength, saturation=0.25 * strength, hue=6 * strength
+            ),
+            A.OneOf(
+                [
+                    A.GaussianBlur(sigma_limit=(0.3, 1.5), blur_limit=0),
+                    A.ImageCompression(quality_range=(40, 90)),
+                    A.Downscale(scale_range=(0.5, 0.8)),
+                ],
+                p=min(1.0, 0.2 * strength),
+            ),
+            A.CoarseDropout(
+                num_holes_range=(1, 4),
+                hole_height_range=(0.05, 0.2),
+                hole_width_range=(0.05, 0.2),
+                p=min(1.0, 0.5 * strength),
+            ),
+        ]
+    )
+
+
+class Warp(A.DualTransform):  # type: ignore[misc]
+    """One of the square's eight symmetries and a random affine map, in a single interpolation with mirrored borders.
+
+    Args:
+        size: Side of the output in pixels; an input of any other size is scaled to it by the same map.
+        rotate: Largest rotation in degrees, either way.
+        scale: Largest relative zoom, in or out.
+        shear: Largest shear in degrees, either way.
+        translate: Largest shift along each axis, as a share of the side.
+        p: Probability of the affine part; the symmetry is always drawn.
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    def __init__(
+        self, size: int, rotate: float = 0, scale: float = 0, shear: float = 0, translate: float = 0, p: float = 1.0
+    ) -> None:
+        super().__init__(p=p)
+        self.size, self.rotate, self.scale, self.shear, self.translate = size, rotate, scale, shear, translate
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draw the map from output pixels to input pixels."""
+        uniform = self.py_random.uniform
+        angle = math.radians(uniform(-self.rotate, self.rotate))
+        zoom = math.exp(uniform(-1, 1) * math.log1p(self.scale))
+        shear = math.tan(math.radians(uniform(-self.shear, self.shear)))
+        cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+        linear = np.array([[cos, cos * shear - sin], [sin, sin * shear + cos]])
+        symmetry = self.py_random.randrange(8)
+        if symmetry & 1:
+            linear = linear[::-1]
+        linear = linear * (1 - (symmetry & 2), 1 - (symmetry >> 1 & 2))
+        height, width = params["shape"][:2]
+        linear = np.diag([width / self.size, height / self.size]) @ linear
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        shift = np.array([uniform(-1, 1) * width, uniform(-1, 1) * height]) * self.translate
+        offset = centre + shift - linear @ np.full(2, (self.size - 1) / 2)
+        return {"matrix": np.column_stack([linear, offset])}
+
+    def apply(self, img: Image, matrix: npt.NDArray[np.float64], **params: Any) -> Image:
+        """Warp an image with bilinear interpolation."""
+        return self._warp(img, matrix, cv2.INTER_LINEAR)
+
+    def apply_to_mask(self, mask: Image, matrix: npt.NDArray[np.float64], **params: Any) -> Image:
+        """Warp a mask without mixing its values."""
+        return self._warp(mask, matrix, cv2.INTER_NEAREST)
+
+    def _warp(self, img: Image, matrix: npt.NDArray[np.float64], interpolation: int) -> Image:
+        flags, size = interpolation | cv2.WARP_INVERSE_MAP, (self.size, self.size)
+        return np.asarray(cv2.warpAffine(img, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Random brightness, contrast, saturation and hue as one matrix product.
+
+    Args:
+        brightness: Largest relative change of brightness.
+        contrast: Largest relative change of the spread about the image's mean luma.
+        saturation: Largest relative change of the distance from grey.
+        hue: Largest rotation about the grey axis, in degrees.
+        p: Probability of the transform.
+    """
+
+    def __init__(
+        self, brightness: float = 0, contrast: float = 0, saturation: float = 0, hue: float = 0, p: float = 1.0
+    ) -> None:
+        super().__init__(p=p)
+        self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw the 3 x 3 colour matrix and the contrast, whose pivot depends on the image."""
+        uniform = self.py_random.uniform
+        brightness = 1 + uniform(-self.brightness, self.brightness)
+        contrast = 1 + uniform(-self.contrast, self.contrast)
+        saturation = 1 + uniform(-self.saturation, self.saturation)
+        angle = math.radians(uniform(-self.hue, self.hue))
+        # Rodrigues' formula about (1, 1, 1) / sqrt(3)
+        along, across = (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
+        rotation = math.cos(angle) * np.eye(3) + along
+        rotation += across * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+        saturate = saturation * np.eye(3) + (1 - saturation) * LUMA
+        return {"matrix": brightness * saturate @ rotation, "contrast": contrast}
+
+    def apply(self, img: Image, matrix: npt.NDArray[np.float64], contrast: float, **params: Any) -> Image:
+        """Apply the colour matrix and stretch contrast about the mean luma."""
+        pivot = (1 - contrast) * (LUMA @ matrix @ cv2.mean(img)[:3])
+        affine = np.column_stack([contrast * matrix, np.full(3, pivot)])
+        return np.asarray(cv2.transform(img, affine), np.uint8)
+
+
+def _compose(transforms: list[A.BasicTransform | A.BaseCompose]) -> A.Compose:
+    return A.Compose(transforms, is_check_shapes=False)
