@@ -1,0 +1,53 @@
+"""DSM-2025 (Kaggle): few malignant images, many benign ones, and a large unlabeled pool."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.manifest import build_manifest, some
+from skinlab.data.readers.listing import absolute, list_images
+from skinlab.errors import UserError, nearest
+
+log = logging.getLogger(__name__)
+
+CLASSES = ("0", "1")
+POOL = "Unlabeled"
+
+
+def read_dsm2025(root: str | Path) -> pd.DataFrame:
+    """Read `train/0`, `train/1` and `train/Unlabeled`; the id is the relative path, since file names repeat.
+
+    The images of `test/` have no labels and no part in training: they are listed in
+    `manifest.attrs["test_images"]` and nowhere else.
+
+    Raises:
+        UserError: the root or a class folder is missing, or `train/` holds another folder.
+    """
+    base = absolute(root)
+    labels: dict[str, str] = {}
+    test_images: list[str] = []
+    strays: list[str] = []
+    for relative in list_images(base):
+        top, folder = [*relative.split("/")[:-1], "", ""][:2]
+        if top == "train" and folder:
+            if folder not in (*CLASSES, POOL):
+                hint = nearest(folder, (*CLASSES, POOL))
+                raise UserError(f"{base}/train/{folder} is no class of DSM-2025{hint}: keep 0, 1 and {POOL} there")
+            labels[relative] = "" if folder == POOL else folder
+        else:
+            (test_images if top == "test" else strays).append(relative)
+    for name in CLASSES:
+        if name not in labels.values():
+            raise UserError(f"{base}/train/{name} holds no image: data.root is the folder above train/ and test/")
+    if strays:
+        log.warning(
+            "%d images outside train/0, train/1, train/%s and test/ are not used: %s", len(strays), POOL, some(strays)
+        )
+    frame = pd.DataFrame({"image_id": list(labels), "label": list(labels.values())})
+    frame["path"] = [f"{base}/{relative}" for relative in labels]
+    frame["split"] = ["" if label else "pool" for label in labels.values()]
+    frame.attrs["test_images"] = test_images
+    return build_manifest(frame)

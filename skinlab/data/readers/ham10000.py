@@ -1,0 +1,68 @@
+"""HAM10000 (Tschandl et al. 2018), as Kaggle and as Dataverse lay it out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.manifest import build_manifest, read_csv, some
+from skinlab.data.readers.listing import absolute, list_images, stem
+from skinlab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+TABLES = ("HAM10000_metadata", "HAM10000_metadata.tab", "HAM10000_metadata.csv")
+MASK_ENDING = "_segmentation"
+
+
+def read_ham10000(root: str | Path) -> pd.DataFrame:
+    """Read HAM10000: its metadata table at the root, images and optional masks anywhere below.
+
+    A row whose image is not on disk keeps an empty path; images that the table doesn't know are listed in
+    `manifest.attrs["not_in_table"]`. `dx_type` stays behind: how a diagnosis was confirmed gives it away.
+
+    Raises:
+        UserError: the root, its images or the table are missing, or the table is malformed.
+    """
+    base = absolute(root)
+    photos, masks = _photos_and_masks(list_images(base))
+    table = _metadata(Path(base))
+    ids = table["image_id"]
+    frame = pd.DataFrame({"image_id": ids, "label": table["dx"], "group": table["lesion_id"]})
+    frame["path"] = [f"{base}/{photos[name]}" if name in photos else "" for name in ids]
+    optional = {"source": "dataset", "age": "age", "sex": "sex", "site": "localization"}
+    for ours, theirs in optional.items():
+        if theirs in table:
+            frame[ours] = table[theirs]
+    if masks:
+        frame["mask_path"] = [f"{base}/{masks[name]}" if name in masks else "" for name in ids]
+    known = set(ids)
+    frame.attrs["not_in_table"] = [relative for name, relative in photos.items() if name not in known]
+    return build_manifest(frame)
+
+
+def _photos_and_masks(images: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Key images and masks by image id."""
+    photos: dict[str, str] = {}
+    masks: dict[str, str] = {}
+    doubled = []
+    for relative in images:
+        name = stem(relative)
+        if name.endswith(MASK_ENDING):
+            masks.setdefault(name.removesuffix(MASK_ENDING), relative)
+        elif photos.setdefault(name, relative) != relative:
+            doubled.append(relative)
+    if doubled:
+        # Kaggle's archive carries each part twice, as HAM10000_images_part_1 and as ham10000_images_part_1.
+        log.warning("%d image names lie twice below the root; not used: %s", len(doubled), some(doubled))
+    return photos, masks
+
+
+def _metadata(base: Path) -> pd.DataFrame:
+    """Read the metadata, from the table that tells the source where there are two."""
+    tables = [read_csv(base / name, ("lesion_id", "image_id", "dx")) for name in TABLES if (base / name).is_file()]
+    if not tables:
+        raise UserError(f"data.root={base} holds no {' or '.join(TABLES)}: put the metadata beside the image folders")
+    return next((table for table in tables if "dataset" in table), tables[0])
