@@ -1,0 +1,159 @@
+"""One way to read an image: any ordinary file, upright, RGB, decoded straight to the working size."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from skinlab.errors import UserError, nearest
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte at three bytes a pixel, twice over
+FITS = ("crop", "stretch")
+
+# Only these decoders are ever tried: what Pillow could also open (EPS, say) would start other programs.
+Image.init()
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+_EXIF_ORIENTATION = 0x0112
+
+
+class BadImage(UserError):  # noqa: N818
+    """A file that can't be read as an image; `reason` says why, the message adds the place and the remedy."""
+
+    reason: str = ""
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str], reason: str) -> BadImage:
+        """Name the file, the reason and the remedy in one printable line."""
+        error = cls(f"{printable(path)}: {reason}; mend or remove the file, or leave it out: data.on_bad_image=drop")
+        error.reason = reason
+        return error
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path on one line that every terminal and encoding can take, whatever bytes its name has.
+
+    >>> printable("mole\n\udcff.jpg")
+    'mole\\n\\udcff.jpg'
+    """
+    text = os.fspath(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str = "crop") -> np.ndarray:
+    """Read an image as upright RGB.
+
+    A JPEG is decoded at the smallest of its own scales (1, 1/2, 1/4, 1/8: fewer DCT coefficients, so free of aliasing)
+    that still covers `size`. 16-bit channels keep their high byte; transparency is laid on white; of several frames
+    the first counts.
+
+    Args:
+        path: a JPEG, PNG, BMP, GIF, TIFF or WebP file.
+        size: side of the square result in pixels; None keeps the image's own size.
+        fit: "crop" scales the shorter side to `size` and cuts the centre; "stretch" scales both sides.
+
+    Returns:
+        uint8 array (H, W, 3); (size, size, 3) with a size.
+
+    Raises:
+        BadImage: missing, empty, truncated, too large or not an image; the message names file, reason and remedy.
+    """
+    if fit not in FITS:
+        raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
+    try:
+        status = Path(path).stat()  # opening a pipe would wait for ever, so the kind of file comes first
+        if not stat.S_ISREG(status.st_mode):
+            raise BadImage.at(path, "is not a file")
+        if status.st_size == 0:
+            raise BadImage.at(path, "is empty")
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError  # told from the header, before anything is decoded
+            return _upright(_framed(image, path, size, fit), image.getexif().get(_EXIF_ORIENTATION, 1))
+    except BadImage:
+        raise
+    except FileNotFoundError as error:
+        raise BadImage.at(path, "does not exist") from error
+    except PermissionError as error:
+        raise BadImage.at(path, "may not be read (permissions)") from error
+    except UnidentifiedImageError as error:
+        raise BadImage.at(path, "is not a whole JPEG, PNG, BMP, GIF, TIFF or WebP image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage.at(path, f"has more than {MAX_PIXELS // 10**6} million pixels") from error
+    except Exception as error:  # a decoder may fail in any way on a damaged or hostile file
+        raise BadImage.at(path, f"can't be decoded ({printable(str(error)) or type(error).__name__})") from error
+
+
+def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, fit: str) -> np.ndarray:
+    """Decode an opened image and bring it to (size, size), not yet turned upright."""
+    draft = image.draft("RGB", (size, size)) if size else None
+    image.load()
+    rgb = _as_rgb(image)
+    corner = rgb.getpixel((rgb.width - 1, rgb.height - 1))
+    if corner == (128, 128, 128) and image.format == "JPEG" and _ends_in_grey(path):
+        raise BadImage.at(path, "is truncated: its last part is missing")
+    if size is None:
+        return np.array(rgb)
+
+    # The picture's extent in decoded pixels: a JPEG of odd width ends within the last of its reduced pixels.
+    width, height = draft[1][2:] if draft else rgb.size
+    side = min(width, height)
+    ratio_x, ratio_y = (side / size, side / size) if fit == "crop" else (width / size, height / size)
+    blocks = max(1, int(ratio_x)), max(1, int(ratio_y))
+    if blocks != (1, 1):  # whole blocks are averaged; what is left is below 2 to 1, where bilinear does not alias
+        rgb = rgb.reduce(blocks)
+        width, ratio_x = width / blocks[0], ratio_x / blocks[0]
+        height, ratio_y = height / blocks[1], ratio_y / blocks[1]
+    left, top = (width - ratio_x * size) / 2, (height - ratio_y * size) / 2
+
+    pixels = np.array(rgb)
+    if ratio_x == ratio_y == 1 and left.is_integer() and top.is_integer():
+        return pixels[int(top) : int(top) + size, int(left) : int(left) + size]
+    matrix = np.array([[ratio_x, 0, left + (ratio_x - 1) / 2], [0, ratio_y, top + (ratio_y - 1) / 2]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    resized: np.ndarray = cv2.warpAffine(pixels, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return resized
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB; modes without a known scale raise."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no known scale: save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
+
+
+def _ends_in_grey(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a JPEG's data stop before its picture does: libjpeg then paints the rest mid-grey, without a word.
+
+    The grey may also be the picture's own. So bytes are slipped in before the end marker: a complete picture ignores
+    them, an incomplete one shows them.
+    """
+    data = Path(path).read_bytes()
+    end = data.rfind(b"\xff\xd9")
+    longer = data[:end] + bytes(range(1, 251)) * 4 + data[end:]
+    short, shown = (np.asarray(Image.open(io.BytesIO(each), formats=_FORMATS)) for each in (data, longer))
+    return not np.array_equal(short, shown)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels as their EXIF orientation (1 to 8) asks: 1 is upright, anything unknown is left alone."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
