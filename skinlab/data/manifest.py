@@ -112,7 +112,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
         if name in frame:
             manifest[name] = _text(frame, name)
     _check_ids(manifest["image_id"])
-    if strange := sorted(set(manifest["split"]) - {"", *SPLITS}):
+    if strange := sorted(set(manifest["split"].unique()) - {"", *SPLITS}):
         raise UserError(f"unknown split {strange[0]}{nearest(strange[0], SPLITS)}: use {', '.join(SPLITS)}, or nothing")
     alone = manifest["group"] == ""
     if alone.any():

@@ -11,7 +11,7 @@ from skinlab.errors import UserError
 
 def absolute(root: str | Path) -> str:
     """Return the absolute root, with `~` expanded: shells leave it alone in `data.root=~/ham10000`."""
-    return str(Path(root).expanduser().resolve())
+    return str(Path(root).expanduser().absolute())
 
 
 def list_images(root: str | Path) -> list[str]:

@@ -1,0 +1,75 @@
+"""A folder a class."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, read_csv, some
+from skinlab.data.readers.listing import absolute, list_images, locate_table, stem
+from skinlab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+POOL = "unlabeled"
+EXTRAS = ("group", "source", "age", *OPTIONAL_TEXT[:2])
+SIDES = frozenset({"train", "val", "valid", "validation", "test"})
+
+
+def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFrame:
+    """Read a folder a class, with any folders below; one called `unlabeled` is the pool. The id is the relative path.
+
+    Args:
+        root: the folder that holds the class folders.
+        groups: a CSV with `image_id,group` (and `source`, `age`, `sex`, `site` where known), as it stands or relative
+            to `root`; its `image_id` is the relative path, or the file name with or without suffix if only one has it.
+
+    Raises:
+        UserError: no class folders, an image beside them, or a groups table that is malformed or fits no image.
+    """
+    base = absolute(root)
+    images = list_images(base)
+    if loose := [relative for relative in images if "/" not in relative]:
+        raise UserError(f"{len(loose)} images of {base} lie in no class folder: {some(loose)}; move them into one")
+    folders = [relative.partition("/")[0] for relative in images]
+    if set(folders) <= SIDES:
+        raise UserError(
+            f"{base} holds {', '.join(sorted(set(folders)))} and no class folders: "
+            f"give {base}/{folders[0]} as data.root, or a table with a split column (data=table)"
+        )
+    frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
+    pool = [folder.lower() == POOL for folder in folders]
+    frame["label"] = ["" if unlabeled else folder for folder, unlabeled in zip(folders, pool, strict=True)]
+    frame["split"] = ["pool" if unlabeled else "" for unlabeled in pool]
+    if groups is not None:
+        known = _read_groups(locate_table(base, groups), images)
+        frame = frame.join(known, on="image_id")
+    return build_manifest(frame)
+
+
+def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:
+    """Read the groups table, its rows keyed by relative path."""
+    table = read_csv(path, ("image_id", "group"))
+    by_name = Counter(key for relative in images for key in _names(relative))
+    targets = {key: relative for relative in images for key in _names(relative)}
+    ids = table["image_id"].tolist()
+    if unclear := [name for name in ids if by_name[name] > 1]:
+        raise UserError(f"{path}: several images are called {some(unclear)}; give their paths below data.root")
+    found = pd.Series([targets.get(name, "") for name in ids], index=table.index)
+    unknown = table["image_id"][found == ""]
+    if len(unknown) == len(table):
+        raise UserError(f"{path} names none of the images: its image_id is, say, {ids[0]}, an image's {images[0]}")
+    if len(unknown):
+        log.warning("%s: %d rows name no image and are not used: %s", path, len(unknown), some(unknown))
+    table = table.assign(image_id=found)[found != ""]
+    if doubled := table["image_id"][table["image_id"].duplicated()].tolist():
+        raise UserError(f"{path} names an image twice: {some(doubled)}; keep one row an image")
+    return table.set_index("image_id")[[name for name in EXTRAS if name in table]]
+
+
+def _names(relative: str) -> set[str]:
+    """Return what a groups table may call an image."""
+    return {relative, relative.rpartition("/")[2], stem(relative)}
