@@ -1,0 +1,74 @@
+import logging
+
+import pytest
+
+from skinlab.data.readers.folder import read_folder
+from skinlab.errors import UserError
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("mel/p1/a.jpg", "mel/b.jpg", "nv/a.jpg", "Unlabeled/x/u.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def write(path, *lines):
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_folders_are_classes_and_unlabeled_is_the_pool(root):
+    manifest = read_folder(root)
+    assert manifest["image_id"].tolist() == ["Unlabeled/x/u.jpg", "mel/b.jpg", "mel/p1/a.jpg", "nv/a.jpg"]
+    assert manifest["label"].tolist() == ["", "mel", "mel", "nv"]
+    assert manifest["split"].tolist() == ["pool", "", "", ""]
+    assert manifest["group"].tolist() == manifest["image_id"].tolist()
+
+
+def test_groups_are_found_by_path_name_or_stem(root):
+    table = ["image_id,group,source,age", "mel/p1/a.jpg,1,north,40", "b,1,south,", "u.jpg,2,north,60"]
+    write(root / "groups.csv", *table)
+    manifest = read_folder(root, groups="groups.csv").set_index("image_id")
+    assert manifest["group"].to_dict() == {
+        "Unlabeled/x/u.jpg": "2",
+        "mel/b.jpg": "1",
+        "mel/p1/a.jpg": "1",
+        "nv/a.jpg": "nv/a.jpg",
+    }
+    assert manifest["source"].tolist() == ["north", "south", "north", ""]
+    assert manifest["age"].isna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("a.jpg,1", "several images are called a.jpg"),
+        ("zzz,1", "names none of the images"),
+        ("b,1\nmel/b.jpg,2", "names an image twice: mel/b.jpg"),
+    ],
+)
+def test_a_groups_table_that_does_not_fit_is_refused(root, row, complaint):
+    with pytest.raises(UserError, match=complaint):
+        read_folder(root, groups=write(root / "groups.csv", "image_id,group", row))
+
+
+def test_rows_that_name_no_image_are_told(root, caplog):
+    with caplog.at_level(logging.WARNING):
+        read_folder(root, groups=write(root / "groups.csv", "image_id,group", "b,1", "zzz,1"))
+    assert "1 rows name no image and are not used: zzz" in caplog.text
+
+
+def test_images_outside_a_class_are_refused(root):
+    (root / "loose.jpg").touch()
+    with pytest.raises(UserError, match=r"lie in no class folder: loose\.jpg"):
+        read_folder(root)
+
+
+def test_folders_that_are_splits_are_no_classes(tmp_path):
+    for name in ("train/nv/a.jpg", "test/nv/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"holds test, train and no class folders: give .*/test as data.root"):
+        read_folder(tmp_path)

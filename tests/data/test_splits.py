@@ -1,0 +1,167 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+
+from skinlab.data.manifest import build_manifest
+from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
+from skinlab.errors import UserError
+
+
+def random_manifest(seed, n_groups=300, n_classes=5, purity=0.9, size=3.0):
+    """Groups of uneven size and skewed classes, a few of them with images of several classes."""
+    rng = np.random.default_rng(seed)
+    sizes = 1 + rng.poisson(rng.exponential(size, n_groups))
+    share = rng.dirichlet(np.full(n_classes, 2.0))
+    group = np.repeat(np.arange(n_groups), sizes)
+    main = rng.choice(n_classes, n_groups, p=share)
+    label = np.where(rng.random(len(group)) < purity, main[group], rng.choice(n_classes, len(group), p=share))
+    ids = [f"{number:05d}" for number in range(len(group))]
+    labels = [f"c{number}" for number in label]
+    return build_manifest(pd.DataFrame({"image_id": ids, "path": ids, "label": labels, "group": group}))
+
+
+def tiny(labels, **columns):
+    ids = [f"{number:02d}" for number in range(len(labels))]
+    return build_manifest(pd.DataFrame({"image_id": ids, "path": ids, "label": labels, "group": ids, **columns}))
+
+
+def spread(labels, folds):
+    """The standard deviation over folds of each class's share, averaged over classes: what scikit-learn minimises."""
+    table = pd.crosstab(labels, folds).to_numpy()
+    return (table / table.sum(axis=1, keepdims=True)).std(axis=1).mean()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_folds_are_as_even_as_scikit_learns_and_cut_no_group(seed):
+    n_folds = 2 + seed % 5
+    purity = (1.0, 0.9, 0.4)[seed % 3]
+    manifest = random_manifest(seed, purity=purity, size=(0.5, 3.0, 10.0)[seed % 3])
+    split = assign_folds(manifest, n_folds=n_folds, test_fraction=0, seed=seed)
+    assert split.groupby("group")["fold"].nunique().max() == 1
+    assert sorted(split["fold"].unique()) == list(range(n_folds))
+    reference = np.empty(len(manifest), dtype=int)
+    oracle = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(oracle.split(manifest, manifest["label"], manifest["group"])):
+        reference[rows] = fold
+    assert spread(split["label"], split["fold"]) <= spread(manifest["label"], reference) + 1e-3
+
+
+def test_the_test_part_is_locked_and_has_its_share_of_every_class():
+    manifest = random_manifest(1, n_groups=2000)
+    split = assign_folds(manifest, n_folds=5, test_fraction=0.2, seed=3)
+    check_groups(split)
+    share = (split["split"] == "test").groupby(split["label"]).mean()
+    assert share.between(0.19, 0.21).all()
+    assert (split.loc[split["split"] == "test", "fold"] == -1).all()
+    other = assign_folds(manifest, n_folds=3, test_fraction=0.2, seed=3)
+    assert (other["split"] == split["split"]).all()
+    for fold in range(5):
+        check_groups(select_fold(split, fold))
+
+
+def test_the_result_depends_on_the_seed_and_not_on_the_order_of_rows():
+    manifest = random_manifest(2)
+    split = assign_folds(manifest, seed=1)
+    shuffled = assign_folds(manifest.sample(frac=1, random_state=0), seed=1)
+    pd.testing.assert_frame_equal(split, shuffled)
+    assert split_hash(split) == split_hash(split.sample(frac=1, random_state=0))
+    assert split_hash(split) != split_hash(assign_folds(manifest, seed=2))
+    assert split_hash(split) != split_hash(select_fold(split, 0))
+    assert (manifest["fold"] == -1).all()
+
+
+def test_no_test_part_on_request():
+    split = assign_folds(random_manifest(3), test_fraction=0)
+    assert (split["split"] == "train").all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"n_folds": 5}, "for 5 folds and a test part: rare has 5, needed are 6; lower data.n_folds"),
+        ({"n_folds": 6, "test_fraction": 0}, "for 6 folds of the training part: rare has 5, needed are 6"),
+        ({"n_folds": 1}, "data.n_folds=1 is too few"),
+        ({"test_fraction": 1}, "data.test_fraction=1 is no share"),
+    ],
+)
+def test_what_can_not_be_dealt_is_refused(settings, complaint):
+    with pytest.raises(UserError, match=complaint):
+        assign_folds(tiny(["often"] * 40 + ["rare"] * 5), **settings)
+
+
+def test_images_of_one_group_count_once_for_a_class():
+    manifest = tiny(["often"] * 40 + ["rare"] * 20).assign(group=[str(n) for n in range(40)] + ["one", "two"] * 10)
+    with pytest.raises(UserError, match="rare has 2"):
+        assign_folds(manifest)
+
+
+def test_select_fold_makes_the_fold_the_validation_part():
+    split = assign_folds(random_manifest(4), n_folds=4)
+    chosen = select_fold(split, 2)
+    assert ((chosen["split"] == "val") == (split["fold"] == 2)).all()
+    assert (chosen["fold"] == split["fold"]).all()
+    for fold in (4, -1, None):
+        with pytest.raises(UserError, match=f"data.fold={fold} is out of range: .*n_folds=4 use 0 to 3"):
+            select_fold(split, fold)
+
+
+def test_unlabeled_rows_are_the_pool_but_not_beside_the_test_part(caplog):
+    manifest = tiny(["a", "b"] * 20 + [""] * 4, split=[""] * 42 + ["pool"] * 2)
+    split = assign_folds(manifest)
+    assert (split.loc[split["label"] == "", "split"] == "pool").all()
+    in_test = split.loc[split["split"] == "test", "group"].iloc[0]
+    near_duplicate = manifest["group"].mask(manifest["image_id"] == "43", in_test)
+    with caplog.at_level(logging.WARNING):
+        split = assign_folds(manifest.assign(group=near_duplicate))
+    # The dealing of the labelled rows is the same, so the image shares a group with the test part and is used nowhere.
+    assert split.set_index("image_id")["split"].loc["43"] == ""
+    assert "1 pool images share a group with test images" in caplog.text
+    check_groups(split)
+
+
+def test_a_table_without_labels_is_all_pool():
+    assert (assign_folds(tiny(["", "", ""]))["split"] == "pool").all()
+
+
+def test_a_users_own_split_is_kept():
+    given = ["test"] * 4 + ["train"] * 20 + ["pool", ""]
+    split = assign_folds(tiny(["a", "b"] * 12 + ["", ""], split=given), n_folds=5).set_index("image_id")
+    assert (split.loc[[f"{n:02d}" for n in range(24)], "split"] == given[:24]).all()
+    assert (split.loc[["24", "25"], "split"] == "pool").all()
+    assert split.loc[split["split"] == "train", "fold"].value_counts().to_dict() == dict.fromkeys(range(5), 4)
+    assert (split.loc[split["split"] != "train", "fold"] == -1).all()
+
+
+def test_a_users_own_validation_part_is_the_only_fold():
+    split = assign_folds(tiny(["a", "b"] * 2, split=["train", "train", "val", "val"]), n_folds=5)
+    assert (split["fold"] == -1).all()
+    pd.testing.assert_frame_equal(select_fold(split, 0), split)
+    with pytest.raises(UserError, match="has its own val"):
+        select_fold(split, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "complaint"),
+    [
+        (["a", "b"], ["test", "val"], "has test, val and no train"),
+        (["a", "b"], ["train", ""], "1 labelled rows have no split while others do: 01"),
+        (["a", ""], ["train", "test"], "1 rows of train, val, test have no label: 01"),
+    ],
+)
+def test_a_users_split_with_holes_is_refused(labels, given, complaint):
+    with pytest.raises(UserError, match=complaint):
+        assign_folds(tiny(labels, split=given))
+
+
+@pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test"), ("pool", "test")])
+def test_a_cut_group_is_refused_whoever_cut_it(pair):
+    manifest = tiny(["a"] * 3, split=[*pair, "train"]).assign(group=["x", "x", "y"])
+    with pytest.raises(UserError, match=r"1 groups lie on two sides of .*: x; keep each group on one side"):
+        check_groups(manifest)
+
+
+def test_groups_may_be_in_the_pool_and_in_training():
+    check_groups(tiny(["a"] * 4, split=["pool", "train", "train", ""]).assign(group="x"))
