@@ -1,0 +1,118 @@
+"""Dermatoscopes: each source's own colour cast, vignette, sharpness, noise and habits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from skinlab.data.phantom.fields import Map, blur, smoothstep
+
+
+@dataclass(frozen=True)
+class Device:
+    """A source of images.
+
+    Attributes:
+        share: of the lesions.
+        gain: of red, green and blue.
+        saturation: of colour, 1 leaves it.
+        vignette: share of light lost at the corners.
+        round_field: chance that the tube's dark round edge shows.
+        resolution: pixels that it really resolves, relative to the picture's.
+        grain: sensor noise, from 0 to 1.
+        rates: chance of each artefact.
+    """
+
+    share: float
+    gain: tuple[float, float, float]
+    saturation: float
+    vignette: float
+    round_field: float
+    resolution: float
+    grain: float
+    rates: Mapping[str, float]
+
+
+DEVICES = {
+    "polarised": Device(
+        0.36,
+        (0.90, 0.94, 1.04),
+        0.95,
+        0.22,
+        0.15,
+        1.0,
+        0.008,
+        {"hair": 0.35, "ruler": 0.20, "bubbles": 0.05, "ink": 0.06},
+    ),
+    "videoscope": Device(
+        0.32,
+        (1.08, 0.89, 0.88),
+        1.22,
+        0.06,
+        0.00,
+        0.62,
+        0.006,
+        {"hair": 0.30, "ruler": 0.02, "bubbles": 0.15, "ink": 0.02},
+    ),
+    "contact": Device(
+        0.23,
+        (1.00, 1.02, 0.99),
+        1.05,
+        0.14,
+        0.30,
+        0.9,
+        0.010,
+        {"hair": 0.40, "ruler": 0.25, "bubbles": 0.40, "ink": 0.08},
+    ),
+    "slide": Device(
+        0.09,
+        (1.06, 0.93, 0.80),
+        1.10,
+        0.30,
+        0.50,
+        0.75,
+        0.014,
+        {"hair": 0.35, "ruler": 0.08, "bubbles": 0.30, "ink": 0.03},
+    ),
+}
+
+
+def light(rgb: Map, rng: np.random.Generator) -> Map:
+    """Light a view: exposure, colour temperature and a slope from one side, each as the day has it."""
+    size = len(rgb)
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    direction = rng.uniform(0, 2 * math.pi)
+    slope = rng.uniform(0, 0.08) * (math.cos(direction) * axis[None, :] + math.sin(direction) * axis[:, None])
+    warmth = rng.normal(0, 0.022)
+    tint = rng.uniform(0.88, 1.10) * np.array([1 + warmth, 1 - 0.3 * abs(warmth), 1 - warmth])
+    return np.asarray(rgb * (1 + slope[..., None]) * tint.astype(np.float32), np.float32)
+
+
+def expose(rgb: Map, device: Device, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Photograph a lit view (size, size, 3) with a device: optics, colour, vignette, noise, eight bits."""
+    size = len(rgb)
+    fineness = device.resolution * rng.uniform(0.85, 1.0)
+    if fineness < 0.97:
+        rgb = blur(rgb, 0.42 / fineness)
+    gray = rgb @ np.array([[0.3], [0.59], [0.11]], np.float32)
+    colour = gray + device.saturation * rng.uniform(0.92, 1.08) * (rgb - gray)
+    gain = np.array(device.gain) * np.exp(rng.normal(0, 0.02, 3))
+    axis = np.linspace(-1, 1, size, dtype=np.float32) + rng.normal(0, 0.04)
+    away = axis[None, :] ** 2 + axis[:, None] ** 2
+    falloff = 1 - device.vignette * rng.uniform(0.6, 1.1) / 2 * away
+    if rng.random() < device.round_field:
+        edge = rng.uniform(1.22, 1.40)
+        falloff *= 0.03 + 0.97 * smoothstep(edge + 0.035, edge - 0.035, np.sqrt(away))
+    colour = _shoulder(colour * gain.astype(np.float32) * falloff[..., None].astype(np.float32))
+    coarse = rng.standard_normal((size, size, 3), dtype=np.float32)
+    colour += device.grain * np.asarray(cv2.blur(coarse, (2, 2)), np.float32) * 1.6
+    return np.asarray(np.clip(colour * 255 + 0.5, 0, 255), np.uint8)
+
+
+def _shoulder(x: Map) -> Map:
+    """Roll highlights off softly above 0.85 instead of clipping them."""
+    return np.asarray(np.where(x > 0.85, 0.85 + 0.15 * np.tanh((x - 0.85) / 0.15), x), np.float32)

@@ -1,0 +1,54 @@
+"""Reader of the phantom: draws it on first use, then reads it as the data set whose layout it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.phantom import Settings, ensure_phantom
+from skinlab.data.readers.dsm2025 import read_dsm2025
+from skinlab.data.readers.ham10000 import read_ham10000
+
+_READERS = {"ham10000": read_ham10000, "dsm2025": read_dsm2025}
+
+
+def read_phantom(
+    root: str | Path,
+    *,
+    layout: str = "ham10000",
+    n_images: int = 1400,
+    image_size: int = 128,
+    seed: int = 0,
+    artefact_bias: Mapping[str, Mapping[str, float]] | None = None,
+    n_positive: int = 100,
+    n_negative: int = 900,
+    n_unlabeled: int = 1000,
+    n_test: int = 300,
+    num_workers: int | None = None,
+) -> pd.DataFrame:
+    """Read the phantom below `root`, drawing it first if it is not there.
+
+    Args:
+        root: folder of the phantom.
+        layout: `ham10000` (seven classes, several images a lesion, masks) or `dsm2025` (malignant against benign, an
+            unlabeled pool, a test folder).
+        n_images: for `ham10000`.
+        image_size: width and height, in pixels.
+        seed: of everything drawn.
+        artefact_bias: artefact (hair, ruler, bubbles, ink) -> class -> chance of it, in place of the device's own; such
+            as `{"ruler": {"mel": 0.9}}`.
+        n_positive: malignant images in `train/1`, for `dsm2025`.
+        n_negative: benign images in `train/0`.
+        n_unlabeled: images in `train/Unlabeled`, as many malignant among them as in the labeled ones.
+        n_test: images in `test`, likewise.
+        num_workers: processes that draw; one for each core by default, eight at most.
+
+    Raises:
+        UserError: a setting makes no sense, or something else lies at `root`.
+    """
+    bias = {artefact: dict(rates) for artefact, rates in (artefact_bias or {}).items()}
+    settings = Settings(layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test)
+    ensure_phantom(Path(root), settings, num_workers)
+    return _READERS[layout](root)
