@@ -79,7 +79,10 @@ def _check_header(path: Path, separator: str, required: Sequence[str]) -> None:
     for column in required:
         if header.count(column) != 1:
             fault = "has no column" if column not in header else "has more than one column"
-            raise UserError(f"{path} {fault} {column}{nearest(column, header)}: its columns are {', '.join(header)}")
+            raise UserError(
+                f"{path} {fault} {column}{nearest(column, header)}: its columns are {', '.join(header)}; "
+                "rename the right one (data=table takes other names as data.columns)"
+            )
 
 
 def _check_short_rows(path: Path, separator: str) -> None:

@@ -1,0 +1,106 @@
+"""Cross-entropy, plain and weighted by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from skinlab.errors import UserError
+from skinlab.losses.basis import counts_tensor, full_precision, reduce
+
+
+def cross_entropy_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """Cross-entropy, each image weighted by its class: ``-w[y] sum_c q_c log p_c``.
+
+    Args:
+        logits: `(B, C)`.
+        target: class numbers `(B,)`.
+        weight: of each class `(C,)`; none weighs them alike.
+        label_smoothing: share of the target spread evenly over all classes (Szegedy et al., 2016), 0 to 1.
+        reduction: `mean` over images, `sum` or `none`.
+
+    >>> import torch
+    >>> round(cross_entropy_loss(torch.zeros(2, 4), torch.tensor([0, 3])).item(), 4)  # log 4
+    1.3863
+    """
+    values = F.cross_entropy(full_precision(logits), target, label_smoothing=label_smoothing, reduction="none")
+    return reduce(values if weight is None else weight.to(values.dtype)[target] * values, reduction)
+
+
+def inverse_frequency_weights(class_counts: Tensor, power: float = 1.0) -> Tensor:
+    """Return class weights ``n_c ** -power``, scaled so that the training images weigh one on average.
+
+    Args:
+        class_counts: training images of each class `(C,)`.
+        power: 0 weighs images alike, 1 gives every class the same total.
+
+    >>> import torch
+    >>> inverse_frequency_weights(torch.tensor([30.0, 10.0]))
+    tensor([0.6667, 2.0000])
+    """
+    weights = class_counts**-power
+    return weights * class_counts.sum() / (weights * class_counts).sum()
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy at natural prevalence, with label smoothing.
+
+    Args:
+        class_counts: not used; taken so that every loss is built alike.
+        label_smoothing: share of the target spread evenly over all classes.
+    """
+
+    corrects_imbalance: ClassVar[bool] = False
+
+    def __init__(self, class_counts: Sequence[int] | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
+        return cross_entropy_loss(logits, target, label_smoothing=self.label_smoothing)
+
+
+class WeightedCrossEntropy(nn.Module):
+    """Cross-entropy weighted by inverse class frequency.
+
+    Args:
+        class_counts: training images of each class.
+        power: 0 is no weighting, 1 the full one.
+        label_smoothing: share of the target spread evenly over all classes.
+
+    Raises:
+        UserError: no class counts.
+    """
+
+    corrects_imbalance: ClassVar[bool] = True
+    weight: Tensor
+
+    def __init__(
+        self, class_counts: Sequence[int] | None = None, power: float = 1.0, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.label_smoothing = checked_smoothing(label_smoothing)
+        weight = inverse_frequency_weights(counts_tensor(class_counts, "weighted_ce"), power)
+        self.register_buffer("weight", weight.float(), persistent=False)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
+        return cross_entropy_loss(logits, target, weight=self.weight, label_smoothing=self.label_smoothing)
+
+
+def checked_smoothing(label_smoothing: float) -> float:
+    """Return the label smoothing, or refuse one that is no share."""
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"loss.label_smoothing={label_smoothing} is out of range: use 0 (none) or more, below 1")
+    return label_smoothing
