@@ -73,6 +73,12 @@ def test_the_result_depends_on_the_seed_and_not_on_the_order_of_rows():
     assert (manifest["fold"] == -1).all()
 
 
+def test_what_a_reader_noted_stays_with_the_manifest():
+    manifest = random_manifest(2)
+    manifest.attrs["not_in_table"] = ["x.jpg"]
+    assert select_fold(assign_folds(manifest.sample(frac=1, random_state=0)), 0).attrs == manifest.attrs
+
+
 def test_no_test_part_on_request():
     split = assign_folds(random_manifest(3), test_fraction=0)
     assert (split["split"] == "train").all()

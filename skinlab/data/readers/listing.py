@@ -21,7 +21,7 @@ def list_images(root: str | Path) -> list[str]:
     archives are passed over.
 
     Raises:
-        UserError: the folder is missing, can't be read, or holds no image.
+        UserError: the folder is missing, can't be read, holds no image, or one whose name is not UTF-8.
     """
     if not Path(root).is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder that holds the images")
@@ -44,6 +44,11 @@ def list_images(root: str | Path) -> list[str]:
                 images.append(prefix + entry.name)
     if not images:
         raise UserError(f"data.root={root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}): give another folder")
+    try:
+        "".join(images).encode()
+    except UnicodeEncodeError as error:
+        broken = next(name for name in images if not name.isprintable())
+        raise UserError(f"{root} holds a file whose name is not UTF-8, {broken!r}: rename it") from error
     return sorted(images)
 
 

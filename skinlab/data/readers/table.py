@@ -55,10 +55,11 @@ def _below_root(paths: pd.Series[str], base: str) -> pd.Series[str]:
 
     Only what could leave the root is taken apart one by one: absolute paths and those with a folder `.` or `..`.
     """
+    home = os.path.normpath(base)
+    paths = paths.str.removeprefix(f"{home}/").str.removeprefix("./")
     odd = [path for path in paths.tolist() if path and (path[0] in "/." or "/." in path or "//" in path)]
     if not odd:
         return paths
-    home = os.path.normpath(base)
     tidy = {path: os.path.relpath(os.path.normpath(os.path.join(home, path)), home) for path in odd}  # noqa: PTH118
     outside = [path for path, relative in tidy.items() if relative == "." or relative.split("/")[0] == ".."]
     if outside:

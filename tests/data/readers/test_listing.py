@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from skinlab.data.readers.listing import absolute, list_images
@@ -31,3 +33,9 @@ def test_a_root_that_is_missing_or_bare_is_refused(tmp_path):
 def test_home_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert absolute("~/ham") == f"{tmp_path}/ham"
+
+
+def test_a_name_that_no_table_could_hold_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"n\xe4vus.jpg")).touch()
+    with pytest.raises(UserError, match=r"not UTF-8, 'n\\udce4vus\.jpg': rename it"):
+        list_images(tmp_path)
