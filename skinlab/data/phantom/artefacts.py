@@ -20,7 +20,7 @@ def _mix(view: Map, opacity: Map, colour: Points) -> None:
 
 def hair(view: Map, rng: np.random.Generator) -> None:
     """Fine bent hairs, mostly in one direction, each with a soft shadow beside it."""
-    size, count = len(view), int(rng.choice([2, 4, 8, 16, 26], p=[0.3, 0.3, 0.2, 0.13, 0.07]))
+    size, count = len(view), int(rng.choice([2, 4, 8, 16, 26], p=[0.32, 0.32, 0.22, 0.10, 0.04]))
     main = rng.uniform(0, np.pi)
     steps = np.linspace(-1, 1, 14)[:, None]
     lines = []

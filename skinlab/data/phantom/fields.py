@@ -19,6 +19,7 @@ Points = NDArray[np.float64]
 Values = NDArray[np.floating]
 
 SPAN = 1.5
+_MANY_CELLS = 24
 _SHIFT = 4  # fractional bits of the coordinates that cv2 draws at
 
 
@@ -54,7 +55,19 @@ def blur(image: Map, sigma: float) -> Map:
 def noise(rng: np.random.Generator, size: int, scale: float) -> Map:
     """Smooth noise of about unit variance whose bumps are `scale` units wide."""
     cells = max(2, int(np.ceil(2 * SPAN / scale)))
-    return _enlarge(rng.standard_normal((cells, cells), dtype=np.float32), size)
+    return _enlarge(_bumps(rng, cells), size)
+
+
+def _bumps(rng: np.random.Generator, cells: int) -> Map:
+    """White noise blurred on a grid twice as fine as its bumps, which hides the grid's axes; of unit variance.
+
+    Bumps of a few pixels don't betray the axes and are not worth the price.
+    """
+    if cells > _MANY_CELLS:
+        coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+        return np.asarray(cv2.resize(coarse, (2 * cells, 2 * cells), interpolation=cv2.INTER_LINEAR), np.float32)
+    fine = rng.standard_normal((2 * cells, 2 * cells), dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(fine, (5, 5), 1.0), np.float32) * np.float32(2 * math.sqrt(math.pi))
 
 
 def _enlarge(coarse: Map, size: int) -> Map:
@@ -68,13 +81,13 @@ def _enlarge(coarse: Map, size: int) -> Map:
 def fractal(rng: np.random.Generator, size: int, scale: float, octaves: int = 4, gain: float = 0.6) -> Map:
     """Sum of noises, each half as wide and `gain` times as strong as the one before, of about unit variance."""
     cells = max(2, int(np.ceil(2 * SPAN / scale)))
-    total = rng.standard_normal((cells, cells), dtype=np.float32)
+    total = _bumps(rng, cells)
     for k in range(1, octaves):
-        cells = min(2 * cells, size)
-        total = np.asarray(cv2.resize(total, (cells, cells), interpolation=cv2.INTER_CUBIC), np.float32)
-        total += np.float32(gain**k) * rng.standard_normal((cells, cells), dtype=np.float32)
-    scale_to_unit = np.float32(1 / np.linalg.norm([gain**k for k in range(octaves)]))
-    return _enlarge(total * scale_to_unit, size)
+        cells = min(2 * cells, size // 2)
+        total = np.asarray(cv2.resize(total, (2 * cells, 2 * cells), interpolation=cv2.INTER_LINEAR), np.float32)
+        total += gain**k * _bumps(rng, cells)
+    total /= math.sqrt(sum(gain ** (2 * k) for k in range(octaves)))
+    return _enlarge(total, size)
 
 
 def honeycomb(rng: np.random.Generator, size: int, cell: float, warp: float) -> Map:
@@ -95,7 +108,8 @@ def honeycomb(rng: np.random.Generator, size: int, cell: float, warp: float) -> 
     crests = np.zeros((size, size), np.float32)
     for angle in (turn, turn + math.pi / 3, turn + 2 * math.pi / 3):
         crests += np.cos(wave * math.cos(angle) * x + wave * math.sin(angle) * y)
-    return smoothstep(0.9, -1.1, crests)
+    crests += 0.5 * noise(rng, size, 3 * cell)  # lines thicken here and thin out there
+    return smoothstep(0.8, -1.1, crests)
 
 
 def lattice(rng: np.random.Generator, where: NDArray[np.bool_], spacing: float, jitter: float = 0.3) -> Points:

@@ -34,8 +34,9 @@ def outline(rng: np.random.Generator, size: int, traits: Traits) -> Patch:
     depth += 0.10 * radius * traits.irregularity * fractal(rng, size, 0.7 * radius, 3)
     depth += 0.03 * traits.jaggedness * fractal(rng, size, 0.12, 3)
     # The border dissolves into specks rather than along a clean line, and more here than there.
+    speckle = min(0.7, 0.12 + 0.32 * traits.jaggedness)
     fade = traits.softness * np.exp(0.35 * noise(rng, size, 0.5))
-    body = smoothstep(-1, 1, depth / fade + 0.4 * fractal(rng, size, 0.16, 3, 0.9))
+    body = smoothstep(-1, 1, depth / fade + speckle * fractal(rng, size, 0.16, 3, 0.9))
     return Patch(traits, np.asarray(depth, np.float32), np.asarray(angle, np.float32), body)
 
 

@@ -16,12 +16,12 @@ from skinlab.data.phantom.fields import Map, Values
 from skinlab.data.phantom.traits import Traits
 
 # Absorbance of red, green, blue per unit of each layer, fitted by eye to median lesion colours of HAM10000.
-_MELANIN = (0.34, 0.66, 0.86)
-_BLOOD = (0.10, 0.72, 0.50)
-_KERATIN = (0.05, 0.22, 0.55)
+_MELANIN = (0.33, 0.61, 0.74)
+_BLOOD = (0.10, 0.70, 0.46)
+_KERATIN = (0.05, 0.17, 0.42)
 _DERMIS = np.array([0.97, 0.895, 0.885], np.float32)
 _DEEPEST = np.array([0.10, 0.065, 0.075], np.float32)
-_VEIL = np.array([0.40, 0.43, 0.53], np.float32)
+_VEIL = np.array([0.33, 0.36, 0.45], np.float32)
 _SCATTER = np.array([0.95, 0.90, 0.88], np.float32)
 
 
@@ -78,7 +78,9 @@ class Patch:
         layers = cv2.merge([np.maximum(layer, 0) for layer in (self.melanin, self.blood, self.keratin)])
         transmitted = cv2.exp(cv2.transform(layers, -np.array([_MELANIN, _BLOOD, _KERATIN], np.float32).T))
         rgb = np.asarray(_DEEPEST + (_DERMIS - _DEEPEST) * transmitted, np.float32)
-        for opacity, tint in ((self.veil, _VEIL), (self.white, _SCATTER)):
-            if opacity.max() > 0:
-                rgb += np.clip(opacity, 0, 1)[..., None] * (tint - rgb)
+        if self.veil.max() > 0:  # a haze: what lies below still lightens and darkens it
+            haze = _VEIL * (0.75 + 0.6 * rgb[..., 1:2])
+            rgb += np.clip(self.veil, 0, 1)[..., None] * (haze - rgb)
+        if self.white.max() > 0:
+            rgb += np.clip(self.white, 0, 1)[..., None] * (_SCATTER - rgb)
         return rgb

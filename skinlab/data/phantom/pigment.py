@@ -42,7 +42,7 @@ def region(patch: Patch, rng: np.random.Generator, share: float, edge: float = 0
 
 def network(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Regular network: even mesh, round holes, thinning out towards the border."""
-    mesh = honeycomb(rng, patch.size, rng.uniform(0.062, 0.095), 0.3)
+    mesh = honeycomb(rng, patch.size, rng.uniform(0.060, 0.092), 0.42)
     fade = smoothstep(-0.1, 0.3, patch.inner) * (0.35 + 0.65 * smoothstep(-0.5, 0.5, noise(rng, patch.size, 0.3)))
     patch.melanin += patch.body * fade * strength * (1.15 * mesh - 0.38) * (0.35 + 0.55 * patch.traits.melanin)
 
@@ -85,15 +85,19 @@ def irregular_dots(patch: Patch, rng: np.random.Generator, strength: float) -> N
 
 def streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Streaks: dark radial fingers that run from the border outwards along a part of it, tapering to a point."""
-    length = rng.uniform(0.10, 0.18)
+    length = rng.uniform(0.08, 0.15)
     count = round(2 * math.pi * patch.traits.radius / rng.uniform(0.09, 0.13))
-    comb = 0.5 + 0.5 * np.cos(count * patch.angle + 1.3 * noise(rng, patch.size, 0.3))
-    reach = length * np.clip(1 + 0.5 * noise(rng, patch.size, 0.25), 0.2, 1.6)
+    comb = (
+        0.5
+        + 0.5 * np.cos(count * patch.angle + 2.2 * noise(rng, patch.size, 0.3))
+        - 0.15 * (1 + noise(rng, patch.size, 0.1))
+    )
+    reach = length * np.clip(1 + 0.6 * noise(rng, patch.size, 0.16), 0.1, 1.8)
     taper = np.clip((patch.depth + reach) / (2.2 * reach), 0, 1)  # 0 at the tips, 1 within the lesion
     fingers = smoothstep(-0.15, 0.15, comb - (1 - taper)) * (taper > 0)
     spread = rng.uniform(-0.3, 0.6)
     arc = smoothstep(spread, spread + 0.25, np.cos(patch.angle - rng.uniform(0, 2 * math.pi)))
-    inward = smoothstep(3.2 * length, 0.0, patch.depth)
+    inward = smoothstep(2.5 * length, 0.0, patch.depth)
     patch.melanin += (1.1 + patch.traits.melanin) * strength * arc * inward * fingers
 
 
@@ -104,8 +108,8 @@ def blotch(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 def veil(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Blue-white veil: a structureless blue-gray haze with a ground-glass film over a part of the lesion."""
-    area = region(patch, rng, rng.uniform(0.25, 0.6), 0.45, 0.35)
-    clouds = 0.8 + 0.2 * np.tanh(fractal(rng, patch.size, 0.3))
+    area = region(patch, rng, rng.uniform(0.2, 0.5), 0.6, 0.35)
+    clouds = 0.72 + 0.28 * np.tanh(fractal(rng, patch.size, 0.35))
     patch.melanin += 0.5 * area
     patch.cover("veil", (0.35 + 0.55 * strength) * area * clouds)
     patch.cover("white", 0.22 * strength * area * smoothstep(0.1, 1.2, fractal(rng, patch.size, 0.3)))
@@ -113,12 +117,12 @@ def veil(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 def regression(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Regression: a white scar-like area within the lesion, peppered with blue-gray dots."""
-    area = region(patch, rng, rng.uniform(0.25, 0.5), 0.2, 0.5)
+    area = region(patch, rng, rng.uniform(0.25, 0.5), 0.4, 0.5)
     patch.clear(0.85 * strength * area)
-    patch.cover("white", 0.50 * strength * area)
-    pepper = scatter(rng, area > 0.5, 45)
-    grains = discs(patch.size, pepper, rng.uniform(0.01, 0.02, len(pepper)))
-    patch.white -= 0.4 * blur(grains, 0.6) * (patch.white > 0.2)
+    patch.cover("white", 0.38 * strength * area)
+    pepper = scatter(rng, area > 0.45, 60)
+    grains = discs(patch.size, pepper, rng.uniform(0.007, 0.016, len(pepper)))
+    patch.white *= 1 - 0.8 * blur(grains, 0.6)
     patch.cover("veil", 0.75 * strength * blur(grains, 0.6))
 
 
@@ -129,6 +133,6 @@ def nests(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     centres = np.concatenate([large, small])
     radii = np.concatenate([rng.uniform(0.06, 0.15, len(large)), rng.uniform(0.015, 0.04, len(small))])
     spots = blur(discs(patch.size, centres, radii, rng.uniform(0.55, 1, len(radii)), stretch=1.5), 0.006 * patch.size)
-    ragged = np.clip(spots * (1 + 0.2 * fractal(rng, patch.size, 0.1)), 0, 1)
-    patch.melanin += rng.uniform(1.0, 2.6) * strength * ragged
-    patch.cover("veil", (0.35 + 0.5 * strength) * ragged)
+    ragged = smoothstep(0.2, 0.9, spots * (1 + 0.3 * fractal(rng, patch.size, 0.12)))
+    patch.melanin += rng.uniform(1.0, 2.6) * strength * ragged * np.exp(0.35 * fractal(rng, patch.size, 0.12, 3))
+    patch.cover("veil", (0.35 + 0.45 * strength) * ragged)

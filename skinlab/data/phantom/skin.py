@@ -19,7 +19,7 @@ def paint_skin(patch: Patch, rng: np.random.Generator) -> None:
     sun = rng.beta(1.0, 2.5)
     mottle = fractal(rng, size, 0.3, 4, 0.75)
     patch.melanin += tone * (1 + 0.10 * fractal(rng, size, 0.9)) + 0.12 * sun * np.maximum(mottle, 0)
-    flush, unrest = rng.uniform(0.10, 0.38), rng.uniform(0.1, 0.4)
+    flush, unrest = rng.uniform(0.08, 0.36), rng.uniform(0.15, 0.55)
     patch.blood += flush * (1 + unrest * fractal(rng, size, 0.22, 4, 0.8)) + 0.02 * noise(rng, size, 0.035)
     patch.keratin += rng.uniform(0.0, 0.16)
     _furrows(patch, rng)
@@ -27,23 +27,23 @@ def paint_skin(patch: Patch, rng: np.random.Generator) -> None:
         _follicles(patch, rng)
     if rng.random() < 0.25 + 0.5 * sun:
         _freckles(patch, rng, sun)
-    if rng.random() < 0.25:
-        lines = wander(rng, size, count=int(rng.integers(2, 7)), width=0.02)
+    if rng.random() < 0.15 + 0.4 * sun:
+        lines = wander(rng, size, count=int(rng.integers(2, 9)), width=0.017)
         patch.blood += rng.uniform(0.15, 0.5) * blur(lines, 0.012 * size)
 
 
 def _furrows(patch: Patch, rng: np.random.Generator) -> None:
     """Fine rhomboid lines of the skin's surface: two families of bent parallel lines."""
     u, v = grid(patch.size)
-    bend = 0.03 * noise(rng, patch.size, 0.35)
+    bend = 0.045 * noise(rng, patch.size, 0.35)
     turn, opening = rng.uniform(0, math.pi), rng.uniform(0.8, 1.3)
     relief = np.zeros_like(u)
     for angle in (turn, turn + opening):
         across = u * math.cos(angle) + v * math.sin(angle) + bend
         wave = np.cos(2 * math.pi / rng.uniform(0.11, 0.17) * across)
-        relief += smoothstep(0.5, 1.0, wave)
-    strength = rng.uniform(0.0, 0.055)
-    patch.melanin += strength * relief * (1 + 0.6 * noise(rng, patch.size, 0.5))
+        relief += smoothstep(0.2, 1.0, wave)
+    strength = rng.uniform(0.0, 0.03)
+    patch.melanin += strength * relief * smoothstep(-1, 1, noise(rng, patch.size, 0.3))
 
 
 def _follicles(patch: Patch, rng: np.random.Generator) -> None:

@@ -29,41 +29,42 @@ def comedo_openings(patch: Patch, rng: np.random.Generator, strength: float) -> 
 
 def ridges(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Cerebriform surface: winding brown furrows between pale gyri, like the folds of a brain."""
-    level = noise(rng, patch.size, rng.uniform(0.13, 0.2))
-    furrows = smoothstep(0.42, 0.08, np.abs(level))
+    level = fractal(rng, patch.size, rng.uniform(0.13, 0.2), 2, 0.4)
+    furrows = smoothstep(0.6, 0.05, np.abs(level))
     inside = smoothstep(0.0, 0.08, patch.depth)
     patch.melanin += inside * strength * (1.05 * furrows - 0.22) * (0.45 + 0.6 * patch.traits.melanin)
 
 
 def scale(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Scale: white to yellow flakes with sharp edges, lying on the surface."""
-    flakes = fractal(rng, patch.size, rng.uniform(0.14, 0.26), 3)
+    flakes = fractal(rng, patch.size, rng.uniform(0.16, 0.30), 4, 0.8)
     threshold = rng.uniform(0.5, 1.0)
-    sheet = smoothstep(threshold, threshold + 0.25, flakes) * smoothstep(-0.1, 0.2, patch.inner)
-    crumbs = smoothstep(0.2, 1.5, noise(rng, patch.size, 0.035))
-    patch.cover("white", (0.35 + 0.55 * strength) * sheet * (0.45 + 0.55 * crumbs))
+    sheet = smoothstep(threshold, threshold + 0.5, flakes) * smoothstep(-0.1, 0.2, patch.inner)
+    crumbs = smoothstep(-0.6, 1.4, fractal(rng, patch.size, 0.08, 3, 0.9))
+    patch.cover("white", (0.45 + 0.5 * strength) * sheet * (0.25 + 0.75 * crumbs))
     patch.keratin += 0.7 * strength * blur(sheet, 0.01 * patch.size)
 
 
 def ulcer(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Ulceration: a raw red-orange hollow with dark crusts and a glistening rim."""
-    area = region(patch, rng, rng.uniform(0.06, 0.25), 0.12, 0.3)
-    crust = smoothstep(0.1, 0.7, fractal(rng, patch.size, 0.12)) * area
+    area = region(patch, rng, rng.uniform(0.06, 0.25), 0.3, 0.3)
+    crust = smoothstep(-0.2, 1.0, fractal(rng, patch.size, 0.16, 4, 0.8)) * area
+    wet = smoothstep(1.3, 2.0, noise(rng, patch.size, 0.05)) * area
     patch.veil *= 1 - area
-    patch.blood += strength * (1.3 * area + 1.2 * crust)
-    patch.keratin += strength * (0.9 * area + 1.5 * crust)
-    patch.melanin += 1.6 * strength * crust
+    patch.blood += strength * (0.8 * area + 1.6 * crust)
+    patch.keratin += strength * (0.7 * area + 1.6 * crust)
+    patch.melanin += 1.4 * strength * crust * crust
     rim = np.clip(blur(area, 0.012 * patch.size) - area, 0, 1)
-    patch.cover("white", 0.8 * rim)
+    patch.cover("white", np.maximum(0.5 * rim, 0.7 * wet))
 
 
 def scar(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Central white scar-like patch of a dermatofibroma, with soft edges."""
-    level = patch.inner + 0.14 * fractal(rng, patch.size, 0.3)
-    start = rng.uniform(0.25, 0.5)
-    centre = smoothstep(start, start + rng.uniform(0.15, 0.4), level)
+    level = patch.inner + 0.09 * fractal(rng, patch.size, 0.3)
+    start = rng.uniform(0.2, 0.5)
+    centre = smoothstep(start, start + rng.uniform(0.3, 0.6), level)
     patch.clear(0.75 * strength * centre)
-    patch.cover("white", (0.25 + 0.5 * strength) * centre * (0.85 + 0.15 * np.tanh(noise(rng, patch.size, 0.08))))
+    patch.cover("white", (0.2 + 0.5 * strength) * centre * (0.85 + 0.15 * np.tanh(noise(rng, patch.size, 0.08))))
 
 
 def shiny_streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:

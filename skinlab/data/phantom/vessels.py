@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from skinlab.data.phantom.fields import Map, Points, blur, discs, fractal, lattice, smoothstep, strokes
+from skinlab.data.phantom.fields import SPAN, Map, Points, blur, discs, fractal, lattice, smoothstep, strokes
 from skinlab.data.phantom.patch import Patch
 from skinlab.data.phantom.pigment import region
 
@@ -50,7 +50,7 @@ def arborising_vessels(patch: Patch, rng: np.random.Generator, strength: float) 
         angle = rng.uniform(0, 2 * np.pi)
         start = radius * rng.uniform(0.6, 1.1) * np.array([np.cos(angle), np.sin(angle)])
         tree += _branch(
-            rng, start, angle + np.pi + rng.normal(0, 0.5), radius * rng.uniform(0.8, 1.3), rng.uniform(0.018, 0.028)
+            rng, start, angle + np.pi + rng.normal(0, 0.5), radius * rng.uniform(0.8, 1.3), rng.uniform(0.015, 0.025)
         )
     lines = strokes(patch.size, [path for path, _ in tree], [width for _, width in tree])
     lines *= smoothstep(-0.3, 0.05, patch.inner)
@@ -78,22 +78,22 @@ def strawberry(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 def lacunae(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     """Lacunae: well-bordered red, purple or blue-black lakes, parted by paler septa."""
-    size = patch.size
-    centres = lattice(rng, patch.depth > 0.02, rng.uniform(0.15, 0.30), 0.26)
+    size, spacing = patch.size, rng.uniform(0.13, 0.30)
+    centres = lattice(rng, patch.depth > 0.02, spacing, 0.24)
     marks = np.ones((size, size), np.uint8)
-    column, row = np.clip(((centres.T + 1.5) / 3 * size).astype(int), 0, size - 1)
+    column, row = np.clip(((centres.T + SPAN) / (2 * SPAN) * size).astype(int), 0, size - 1)
     marks[row, column] = 0
     if not len(centres):
         return
     far, owner = cv2.distanceTransformWithLabels(marks, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     lakes = rng.random((2, int(owner.max()) + 1)).astype(np.float32)
-    radius = (0.075 + 0.05 * lakes[0])[owner] * size / 3
-    lake = smoothstep(1.0, 0.72, far / radius) * smoothstep(-0.03, 0.03, patch.depth)
+    radius = spacing * (0.34 + 0.26 * lakes[0])[owner] * size / (2 * SPAN)
+    lake = smoothstep(1.1, 0.75, far / radius + 0.13 * fractal(rng, size, 0.15)) * smoothstep(-0.03, 0.03, patch.depth)
     lake = blur(lake, 0.6)
-    dark = np.clip(rng.uniform(-0.3, 0.9) + 0.7 * (lakes[1] - 0.5), 0, 1)[owner]
+    dark = np.clip(rng.uniform(-0.3, 1.1) + 0.7 * (lakes[1] - 0.5), 0, 1)[owner]
     patch.blood += lake * strength * (1.6 + 2.4 * dark)
     patch.melanin += lake * strength * 1.3 * dark
-    patch.cover("veil", blur(0.42 * lake * dark, 0.8))
+    patch.cover("veil", blur(0.5 * lake * dark, 0.8))
     septa = (1 - lake) * smoothstep(0.0, 0.08, patch.depth)
     patch.cover("white", rng.uniform(0.05, 0.4) * septa)
 
