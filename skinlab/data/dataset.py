@@ -59,6 +59,8 @@ class ImageDataset(Dataset[Batch]):
         self.paths = np.array([os.fsencode(path) for path in paths])
         self.targets = torch.as_tensor(np.asarray(targets, dtype=np.int64))
         self.size, self.fit, self.transform, self.seed, self.cache = size, fit, transform, seed, cache
+        if transform is not None:  # one pair of generators for the whole composition, so that `reseed` reaches them all
+            transform.set_random_state(np.random.Generator(np.random.PCG64()), random.Random())
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,21 +90,20 @@ class ImageDataset(Dataset[Batch]):
 
 
 def reseed(transform: Any, seed: int, visit: Draw) -> None:
-    """Give an albumentations transform the generators that belong to one visit.
+    """Put the generators of an albumentations transform into the state that belongs to one visit.
 
-    albumentations 2.0.8 seeds itself once, so its workers would repeat each other (albumentations issue 2473).
+    albumentations 2.0.8 seeds itself once, so that its workers repeat each other (albumentations issue 2473).
     """
     digest = hashlib.blake2b(struct.pack("<4q", seed, *visit), digest_size=32).digest()
     state, increment = (int.from_bytes(half, "little") for half in (digest[:16], digest[16:]))
-    # Setting the state costs a tenth of `default_rng(seed)`; PCG64 wants an odd increment.
-    bits = np.random.PCG64(0)
-    bits.state = {
+    # In place: new generators, handed to every transform of the composition, cost three times as much.
+    transform.py_random.seed(state)
+    transform.random_generator.bit_generator.state = {
         "bit_generator": "PCG64",
-        "state": {"state": state, "inc": increment | 1},
+        "state": {"state": state, "inc": increment | 1},  # PCG's increment is odd
         "has_uint32": 0,
         "uinteger": 0,
     }
-    transform.set_random_state(np.random.Generator(bits), random.Random(state))
 
 
 def collate(batch: Any) -> Any:

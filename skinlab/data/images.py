@@ -64,10 +64,18 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
     Raises:
         BadImage: missing, empty, truncated, too large or not an image; the message names file, reason and remedy.
     """
+    return read_with_kind(path, size, fit)[0]
+
+
+def read_with_kind(
+    path: str | os.PathLike[str], size: int | None = None, fit: str = "crop"
+) -> tuple[np.ndarray, str]:
+    """Read an image as `read_image` does, and tell how it was stored, e.g. "JPEG CMYK" or "JPEG RGB turned"."""
     if fit not in FITS:
         raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
     try:
-        status = Path(path).stat()  # opening a pipe would wait for ever, so the kind of file comes first
+        # Opening a pipe would wait for ever, so the kind of file comes first; a Path would cost as much as the call.
+        status = os.stat(path)  # noqa: PTH116
         if not stat.S_ISREG(status.st_mode):
             raise BadImage.at(path, "is not a file")
         if status.st_size == 0:
@@ -75,7 +83,10 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError  # told from the header, before anything is decoded
-            return _upright(_framed(image, path, size, fit), image.getexif().get(_EXIF_ORIENTATION, 1))
+            kind = f"{image.format} {image.mode}"
+            pixels = _framed(image, path, size, fit)
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            return _upright(pixels, orientation), kind + (" turned" if orientation in range(2, 9) else "")
     except BadImage:
         raise
     except FileNotFoundError as error:

@@ -20,7 +20,12 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 
+IDENTITY = np.eye(3)
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+GREY = np.full((3, 3), 1 / 3)  # projects a colour onto the grey axis
+ROTATE = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(
+    3
+)  # turns it about that axis, by Rodrigues' formula
 
 
 def none(size: int) -> A.Compose:
@@ -51,13 +56,16 @@ def heavy(size: int, strength: float = 1.0) -> A.Compose:
         [
             Warp(size, rotate=45 * strength, scale=0.25 * strength, shear=10 * strength, translate=0.1 * strength),
             ColourJitter(
-                brightness=0.25 * strength, contrast=0.25 * strength, saturation=0.25 * strength, hue=6 * strength
+                brightness=0.2 * strength, contrast=0.2 * strength, saturation=0.2 * strength, hue=6 * strength
             ),
             A.OneOf(
                 [
                     A.GaussianBlur(sigma_limit=(0.3, 1.5), blur_limit=0),
                     A.ImageCompression(quality_range=(40, 90)),
-                    A.Downscale(scale_range=(0.5, 0.8)),
+                    A.Downscale(
+                        scale_range=(0.5, 0.8),
+                        interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+                    ),
                 ],
                 p=min(1.0, 0.2 * strength),
             ),
@@ -65,6 +73,7 @@ def heavy(size: int, strength: float = 1.0) -> A.Compose:
                 num_holes_range=(1, 4),
                 hole_height_range=(0.05, 0.2),
                 hole_width_range=(0.05, 0.2),
+                fill=128,
                 p=min(1.0, 0.5 * strength),
             ),
         ]
@@ -95,20 +104,20 @@ class Warp(A.DualTransform):  # type: ignore[misc]
         """Draw the map from output pixels to input pixels."""
         uniform = self.py_random.uniform
         angle = math.radians(uniform(-self.rotate, self.rotate))
-        zoom = math.exp(uniform(-1, 1) * math.log1p(self.scale))
+        zoom = (1 + self.scale) ** uniform(-1, 1)
         shear = math.tan(math.radians(uniform(-self.shear, self.shear)))
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
-        linear = np.array([[cos, cos * shear - sin], [sin, sin * shear + cos]])
+        across, down = (cos, cos * shear - sin), (sin, sin * shear + cos)
         symmetry = self.py_random.randrange(8)
-        if symmetry & 1:
-            linear = linear[::-1]
-        linear = linear * (1 - (symmetry & 2), 1 - (symmetry >> 1 & 2))
+        if symmetry & 4:
+            across, down = down, across
         height, width = params["shape"][:2]
-        linear = np.diag([width / self.size, height / self.size]) @ linear
-        centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift = np.array([uniform(-1, 1) * width, uniform(-1, 1) * height]) * self.translate
-        offset = centre + shift - linear @ np.full(2, (self.size - 1) / 2)
-        return {"matrix": np.column_stack([linear, offset])}
+        rows = []
+        for (x, y), side in ((across, width), (down, height)):
+            x, y = (x if symmetry & 1 else -x) * side / self.size, (y if symmetry & 2 else -y) * side / self.size
+            centre = (side - 1) / 2 + uniform(-self.translate, self.translate) * side
+            rows.append((x, y, centre - (x + y) * (self.size - 1) / 2))
+        return {"matrix": np.array(rows)}
 
     def apply(self, img: Image, matrix: npt.NDArray[np.float64], **params: Any) -> Image:
         """Warp an image with bilinear interpolation."""
@@ -147,17 +156,17 @@ class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
         contrast = 1 + uniform(-self.contrast, self.contrast)
         saturation = 1 + uniform(-self.saturation, self.saturation)
         angle = math.radians(uniform(-self.hue, self.hue))
-        # Rodrigues' formula about (1, 1, 1) / sqrt(3)
-        along, across = (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
-        rotation = math.cos(angle) * np.eye(3) + along
-        rotation += across * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-        saturate = saturation * np.eye(3) + (1 - saturation) * LUMA
-        return {"matrix": brightness * saturate @ rotation, "contrast": contrast}
+        rotation = math.cos(angle) * (IDENTITY - GREY) + math.sin(angle) * ROTATE + GREY
+        return {
+            "matrix": brightness * (saturation * IDENTITY + (1 - saturation) * LUMA) @ rotation,
+            "contrast": contrast,
+        }
 
     def apply(self, img: Image, matrix: npt.NDArray[np.float64], contrast: float, **params: Any) -> Image:
         """Apply the colour matrix and stretch contrast about the mean luma."""
-        pivot = (1 - contrast) * (LUMA @ matrix @ cv2.mean(img)[:3])
-        affine = np.column_stack([contrast * matrix, np.full(3, pivot)])
+        affine = np.empty((3, 4))
+        affine[:, :3] = contrast * matrix
+        affine[:, 3] = (1 - contrast) * (LUMA @ matrix @ cv2.mean(img)[:3])
         return np.asarray(cv2.transform(img, affine), np.uint8)
 
 

@@ -64,7 +64,8 @@ def scar(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     start = rng.uniform(0.2, 0.5)
     centre = smoothstep(start, start + rng.uniform(0.3, 0.6), level)
     patch.clear(0.75 * strength * centre)
-    patch.cover("white", (0.2 + 0.5 * strength) * centre * (0.85 + 0.15 * np.tanh(noise(rng, patch.size, 0.08))))
+    patch.blood += rng.uniform(0.0, 0.35) * centre
+    patch.cover("white", (0.15 + 0.4 * strength) * centre * (0.85 + 0.15 * np.tanh(noise(rng, patch.size, 0.08))))
 
 
 def shiny_streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:

@@ -1,0 +1,84 @@
+"""Callbacks and plugins that keep a training from being lost: whole checkpoints, and a stop at the first bad number."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from skinlab.errors import UserError
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, so that a full disk costs the new one, not the last good one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint whole or not at all.
+
+        Raises:
+            UserError: it can't be written; what was there before is untouched.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            temporary.write_bytes(content.getbuffer())
+            temporary.replace(target)
+        except OSError as error:
+            raise UserError(
+                f"can't write the checkpoint {target} ({error.strerror or error}); the last good one stays: free some "
+                f"space, then continue with hydra.run.dir={target.parent.parent}"
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class FiniteLoss(pl.Callback):
+    """Stops at a loss that is no number, with what is needed to find out why.
+
+    Args:
+        every_n_steps: how often a GPU is asked (asking waits for it); a CPU is asked every step.
+    """
+
+    def __init__(self, every_n_steps: int = 20) -> None:
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Check the loss of the step.
+
+        Raises:
+            UserError: it is NaN or infinite.
+        """
+        loss = outputs["loss"]
+        if loss.is_cuda and batch_idx % self.every_n_steps:
+            return
+        if not torch.isfinite(loss):
+            self._stop(trainer, pl_module, float(loss), batch, batch_idx)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the weights by the validation loss, before any checkpoint is made of them."""
+        loss = trainer.callback_metrics.get("val/loss")
+        if loss is not None and not trainer.sanity_checking and not torch.isfinite(loss):
+            self._stop(trainer, pl_module, float(loss), None, None)
+
+    def _stop(
+        self, trainer: pl.Trainer, module: pl.LightningModule, loss: float, batch: Any, batch_idx: int | None
+    ) -> None:
+        rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        broken = [name for name, p in module.named_parameters() if not torch.isfinite(p).all()]
+        where = "in validation" if batch_idx is None else f"in batch {batch_idx}"
+        rows = "" if batch is None else f", rows {batch['row'][:8].tolist()}..."
+        weights = f"{len(broken)} parameters are not finite (first: {broken[0]})" if broken else "the weights are finite"
+        raise UserError(
+            f"the loss became {loss} in epoch {trainer.current_epoch} {where}{rows}; learning rate {max(rates):.2e}, "
+            f"precision {trainer.precision}, {weights}; try a lower optimizer.lr, trainer.precision=32-true or "
+            "trainer.gradient_clip_val=1; the checkpoints before it are good"
+        )

@@ -1,0 +1,122 @@
+"""What the audit keeps of an image's content: enough to tell copies and look-alikes from other pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import cv2
+import numpy as np
+
+from skinlab.data.images import BadImage, read_with_kind
+from skinlab.errors import UserError
+
+MIN_SIDE = 16  # pixels; below that no structure of a lesion is left
+FREQUENCIES = 12  # DCT coefficients a side and view
+
+FINGERPRINT = np.dtype(
+    [
+        ("digest", "<u8", 2),  # of the upright RGB pixels at full size
+        ("width", "<i4"),  # pixels, upright
+        ("height", "<i4"),
+        ("kind", "S24"),  # format and mode as stored
+        ("views", "i1", (2, FREQUENCIES, FREQUENCIES)),  # perceptual hash of the whole picture and of its centre
+    ]
+)
+
+_THUMBNAIL = 64  # pixels a side
+_CENTRE = slice(12, 52)  # five eighths: clear of the black corners that make any two views through a tube alike
+_WHITENING = 1.5  # exponent; natural images' coefficients fall off with frequency, and the lesion's outline weighs most
+_FEWEST_GREYS = 2.0  # spread of a view in grey levels, below which its coefficients are noise
+_CHUNK = 64  # images a task
+_WORTH_STARTING = 256  # images below which processes take longer to start than to read
+
+
+def fingerprint(path: str) -> np.ndarray:
+    """Read one image in full and return its FINGERPRINT record, shape ().
+
+    Raises:
+        BadImage: it can't be read, is smaller than MIN_SIDE, or shows one colour only.
+    """
+    pixels, kind = read_with_kind(path)
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise BadImage.at(path, f"has only {width}x{height} pixels, {MIN_SIDE} a side are needed")
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    thumbnail = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    if np.ptp(thumbnail) <= 1:
+        raise BadImage.at(path, "is blank: one colour all over")
+    digest = hashlib.sha256(f"{width}x{height}".encode())
+    digest.update(pixels.data)
+    record = np.zeros((), FINGERPRINT)
+    record["digest"] = np.frombuffer(digest.digest()[:16], "<u8")
+    record["width"], record["height"], record["kind"] = width, height, kind.encode()
+    record["views"] = perceptual_hash(thumbnail), perceptual_hash(thumbnail[_CENTRE, _CENTRE])
+    return record
+
+
+def perceptual_hash(grey: np.ndarray) -> np.ndarray:
+    """Return the lowest frequencies of a picture, free of its brightness and contrast.
+
+    As pHash (Zauner 2010) it starts from the discrete cosine transform; it keeps the coefficients themselves, in 8
+    bits, instead of their signs, since dermoscopic images share their coarse layout (dark blob on light skin).
+
+    Args:
+        grey: (N, N) float32.
+
+    Returns:
+        int8 (FREQUENCIES, FREQUENCIES), rows vertical frequency; all zero where the picture shows next to nothing.
+    """
+    if grey.std() < _FEWEST_GREYS:
+        return np.zeros((FREQUENCIES, FREQUENCIES), np.int8)
+    step = np.arange(FREQUENCIES, dtype=np.float32)
+    basis = np.cos(np.pi / len(grey) * step[:, None] * (np.arange(len(grey)) + 0.5)).astype(np.float32)
+    basis[0] /= np.sqrt(2)
+    coefficients = (basis @ grey @ basis.T) * (step[:, None] ** 2 + step**2) ** (_WHITENING / 2)
+    return np.rint(coefficients * (127 / np.abs(coefficients).max())).astype(np.int8)
+
+
+def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray, dict[int, str]]:
+    """Read many images.
+
+    Args:
+        paths: files.
+        num_workers: processes; they are spawned, as a fork of a process with threads may hang.
+
+    Returns:
+        FINGERPRINT records (N,), and position → reason of those that can't be used.
+
+    Raises:
+        UserError: a process died.
+    """
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    if num_workers < 2 or len(paths) < _WORTH_STARTING:
+        done = [_fingerprint_chunk(chunk) for chunk in chunks]
+    else:
+        try:
+            # OpenCV's own threads would only fight the other processes for the cores.
+            pool = ProcessPoolExecutor(num_workers, get_context("spawn"), cv2.setNumThreads, (1,))
+            with pool:
+                done = list(pool.map(_fingerprint_chunk, chunks))
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process died while it read the images (out of memory?): try fewer, data.num_workers=0"
+            ) from error
+    records = np.concatenate([records for records, _ in done]) if done else np.zeros(0, FINGERPRINT)
+    bad = {number * _CHUNK + at: reason for number, (_, reasons) in enumerate(done) for at, reason in reasons.items()}
+    return records, bad
+
+
+def _fingerprint_chunk(paths: Sequence[str]) -> tuple[np.ndarray, dict[int, str]]:
+    """Read some images in this process."""
+    records = np.zeros(len(paths), FINGERPRINT)
+    bad = {}
+    for at, path in enumerate(paths):
+        try:
+            records[at] = fingerprint(path)
+        except BadImage as error:
+            bad[at] = error.reason
+    return records, bad

@@ -1,0 +1,128 @@
+"""The supervised LightningModule: one shared step, whatever the network, the loss and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from skinlab.losses.cross_entropy import CrossEntropy
+from skinlab.models.backbone import build_network
+from skinlab.models.epoch_metrics import EpochMetrics
+from skinlab.models.mixing import mix_batch
+from skinlab.models.optim import build_optimizer, schedule_factor
+
+Batch = dict[str, torch.Tensor]
+
+
+class Classifier(pl.LightningModule):
+    """A network with its normalisation, loss, metrics and optimiser.
+
+    Only plain containers are kept as hyperparameters, so that a checkpoint opens with ``weights_only=True`` and is
+    enough for inference.
+
+    Args:
+        network: arguments of :func:`skinlab.models.backbone.build_network` other than the number of classes.
+        classes: class names in the order of the logits.
+        inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1].
+        optimizer: see :func:`skinlab.models.optim.build_optimizer`.
+        scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
+        training_prior: share of each class among the training batches (after the sampler).
+        mixup: alpha of mixup, 0 for none.
+        cutmix: alpha of CutMix, 0 for none.
+        seed: with the epoch and the rank it fixes dropout and mixing.
+        loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
+    """
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        classes: Sequence[str],
+        inputs: Mapping[str, Any],
+        *,
+        optimizer: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        training_prior: Sequence[float],
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        seed: int = 0,
+        loss: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["loss"])
+        self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = loss or CrossEntropy()
+        self.metrics = EpochMetrics(classes)
+        self.mixing = {"mixup": mixup, "cutmix": cutmix}
+        self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
+        self.last_validation: dict[str, float] = {}
+        for name in ("mean", "std"):
+            self.register_buffer(name, 255 * torch.tensor(inputs[name]).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Map uint8 images ``(B, 3, H, W)`` to the float range that the backbone expects, on their device."""
+        return (images.float() - self.mean) / self.std
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map uint8 images ``(B, 3, H, W)`` to logits ``(B, C)``."""
+        logits: torch.Tensor = self.network(self.normalise(images))
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Make the epoch's randomness a function of (seed, epoch, rank), so that a resumed run draws the same."""
+        entropy = [self.seed, self.current_epoch, self.global_rank]
+        self.mixing_rng = np.random.default_rng(entropy)
+        torch.manual_seed(int(self.mixing_rng.integers(2**63 - 1)))
+        if hasattr(self.loss, "set_epoch"):
+            self.loss.set_epoch(self.current_epoch, self.trainer.max_epochs)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Return the loss of a batch, mixed if asked for."""
+        images, target = self.normalise(batch["image"]), batch["target"]
+        if any(self.mixing.values()):
+            images, partner, lam = mix_batch(images, rng=self.mixing_rng, **self.mixing)
+            logits = self.network(images)
+            loss = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
+        else:
+            loss = self.loss(self.network(images), target)
+        self.log("train/loss_step", loss, prog_bar=True, on_step=True, on_epoch=False)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect probabilities; the figures are made once, at the end of the epoch."""
+        logits = self(batch["image"]).float()
+        self.metrics.update(logits.softmax(1), batch["target"], self.loss(logits, batch["target"]))
+
+    def on_validation_epoch_start(self) -> None:
+        """Start from nothing, whatever a sanity check left."""
+        self.metrics.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's figures at natural prevalence."""
+        figures = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
+        self.last_validation = {name: float(value) for name, value in figures.items()}
+        self.log_dict(figures)
+        self.log("val_bal_acc", figures["val/balanced_accuracy"], prog_bar=True, logger=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch's figures beside its weights."""
+        checkpoint["validation"] = dict(self.last_validation)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimiser and a schedule that moves with every optimiser step."""
+        optimizer = build_optimizer(self.network, self.optimizer_settings)
+        total = int(self.trainer.estimated_stepping_batches)
+        steps_per_epoch = total / max(self.trainer.max_epochs or 1, 1)
+        settings = {
+            "name": self.scheduler_settings["name"],
+            "min_ratio": self.scheduler_settings["min_ratio"],
+            "total_steps": total,
+            "warmup_steps": round(self.scheduler_settings["warmup_epochs"] * steps_per_epoch),
+        }
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(step, **settings))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

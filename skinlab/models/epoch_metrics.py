@@ -1,0 +1,89 @@
+"""The figures of one epoch, from torchmetrics; the final ones come from the predictions table by the same definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import (
+    MulticlassAUROC,
+    MulticlassAveragePrecision,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+)
+
+
+def figure_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of an epoch's figures, known before the first epoch.
+
+    >>> figure_names(["nv", "mel"])[:3]
+    ['loss', 'balanced_accuracy', 'accuracy']
+    """
+    metrics = EpochMetrics(classes)
+    target = torch.arange(len(classes))
+    metrics.update(torch.eye(len(classes)), target, torch.zeros(()))
+    return list(metrics.compute())
+
+
+class EpochMetrics(nn.Module):
+    """Collect ``(probabilities, target)`` over an epoch and summarise them once, at its end.
+
+    Macro figures average over the classes that have rows (support). With two classes the last one is the positive.
+
+    Args:
+        classes: class names in the order of the logits.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        n = len(classes)
+        self.classes = list(classes)
+        self.loss = MeanMetric()
+        self.confusion = MulticlassConfusionMatrix(n)
+        self.pr_auc = MulticlassAveragePrecision(n, average=None)
+        self.auroc = MulticlassAUROC(n, average=None)
+        self.ece = MulticlassCalibrationError(n, n_bins=15, norm="l1")
+
+    def update(self, probabilities: torch.Tensor, target: torch.Tensor, loss: torch.Tensor) -> None:
+        """Add a batch: probabilities ``(B, C)``, target ``(B,)`` and the mean loss of its rows."""
+        self.loss.update(loss, weight=len(target))
+        for metric in (self.confusion, self.pr_auc, self.auroc, self.ece):
+            metric.update(probabilities, target)
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """Return name → figure, always with the same names (distributed logging needs that)."""
+        confusion = self.confusion.compute().double()  # rows: truth
+        support = confusion.sum(1)
+        present = support > 0
+        hits = confusion.diagonal()
+        recall = hits / support.clamp(min=1)
+        f1 = 2 * hits / (support + confusion.sum(0)).clamp(min=1)
+        pr_auc, auroc = self.pr_auc.compute().double(), self.auroc.compute().double()
+        ranked = present & (support < support.sum())  # a class that is everybody has no ranking
+        figures = {
+            "loss": self.loss.compute(),
+            "balanced_accuracy": recall[present].mean(),
+            "accuracy": hits.sum() / support.sum(),
+            "f1_macro": f1[present].mean(),
+            "pr_auc_macro": pr_auc[present].mean(),
+            "auroc_macro": auroc[ranked].mean(),
+            "ece": self.ece.compute(),
+        }
+        for i, name in enumerate(self.classes):
+            figures[f"pr_auc/{name}"] = torch.where(present[i], pr_auc[i], torch.nan)
+            figures[f"f1/{name}"] = torch.where(present[i], f1[i], torch.nan)
+        if len(self.classes) == 2:
+            figures |= {
+                "f1_positive": f1[1],
+                "pr_auc_positive": figures[f"pr_auc/{self.classes[1]}"],
+                "sensitivity": torch.where(present[1], recall[1], torch.nan),
+                "specificity": torch.where(present[0], recall[0], torch.nan),
+            }
+        return figures
+
+    def reset(self) -> None:
+        """Forget the epoch."""
+        for metric in (self.loss, self.confusion, self.pr_auc, self.auroc, self.ece):
+            metric.reset()

@@ -1,0 +1,54 @@
+"""Optimiser groups and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2
+from torch import nn
+
+from skinlab.errors import UserError, nearest
+
+
+def build_optimizer(network: nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Build an optimiser; biases and norms get no weight decay.
+
+    Args:
+        network: a timm network (it knows its layers' order, which ``layer_decay`` needs).
+        settings: ``name`` (any of timm's: adamw, sgd, ...), ``lr``, ``weight_decay``, ``layer_decay`` (each layer's
+            learning rate is that factor below the next one's; 1 is none), and the optimiser's own arguments.
+
+    Raises:
+        UserError: no such optimiser, or settings out of range.
+    """
+    settings = dict(settings)
+    name, lr, layer_decay = settings.pop("name"), settings.pop("lr"), settings.pop("layer_decay", 1.0)
+    if lr <= 0:
+        raise UserError(f"optimizer.lr={lr}: must be above 0")
+    if not 0 < layer_decay <= 1:
+        raise UserError(f"optimizer.layer_decay={layer_decay}: must lie in (0, 1]; 1 means none")
+    decay = layer_decay if layer_decay < 1 else None
+    try:
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(network, opt=name, lr=lr, layer_decay=decay, **settings)
+    except (ValueError, AssertionError, TypeError) as error:
+        raise UserError(f"optimizer.name={name}: {error}{nearest(str(name), ['adamw', 'sgd'])}") from None
+    for group in optimizer.param_groups:  # timm leaves the scale to its own schedulers
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+    return optimizer
+
+
+def schedule_factor(step: int, *, name: str, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
+    """Return the learning rate at an optimiser step as a share of its peak: linear warm-up, then cosine or constant.
+
+    >>> [round(schedule_factor(s, name="cosine", total_steps=5, warmup_steps=1, min_ratio=0.0), 2) for s in range(6)]
+    [1.0, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if name == "constant":
+        return 1.0
+    progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
+    return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))

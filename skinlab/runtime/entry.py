@@ -1,0 +1,104 @@
+"""The door of every command: Hydra in, exit code out. Nothing heavy is imported until the config is known to be good."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from skinlab.errors import UserError
+from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
+
+log = logging.getLogger(__name__)
+
+Command = Callable[[dict[str, Any]], "float | None"]
+
+
+def command(name: str, load: Callable[[], Command]) -> None:
+    """Run a command: compose its config, check it, then load and call what does the work.
+
+    Exit code 0 only when the thing was done; 2 for a user's mistake, told in one line; 1 for anything else.
+
+    Args:
+        name: name of the config, as in ``conf/<name>.yaml``.
+        load: imports and returns the function that takes the whole resolved config.
+    """
+    verbose = _verbose()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
+    register_resolvers()
+
+    def job(cfg: DictConfig) -> float | None:
+        try:
+            config = check_config(cfg)
+            _log_to_terminal()
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                from skinlab.runtime.sweeps import run_isolated
+
+                return run_isolated(name, HydraConfig.get())
+            return load()(config)
+        except UserError as error:
+            if verbose:
+                traceback.print_exc()
+            _leave_nothing_behind()
+            raise SystemExit(_tell(_last_line(error))) from None
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
+    except UserError as error:
+        raise SystemExit(_tell(_last_line(error))) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        if verbose:
+            traceback.print_exc()
+        raise SystemExit(_tell(explain(error, name, sys.argv[1:]))) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _verbose() -> bool:
+    """Tell whether tracebacks are wanted; takes ``-v`` from the command line, which Hydra doesn't know."""
+    wanted = "-v" in sys.argv[1:] or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    sys.argv[:] = [word for i, word in enumerate(sys.argv) if i == 0 or word != "-v"]
+    return wanted
+
+
+def _tell(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _last_line(error: UserError) -> str:
+    """Return the plain line of an error, also of one that a loading process wrapped in its traceback."""
+    line = str(error).strip().splitlines()[-1]
+    return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+
+
+def _log_to_terminal() -> None:
+    """Send log lines to standard error, plainly."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def _leave_nothing_behind() -> None:
+    """Remove the run directory that Hydra made, if nothing but the lock got into it."""
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    if {path.name for path in directory.iterdir()} <= {".lock"}:
+        (directory / ".lock").unlink(missing_ok=True)
+        directory.rmdir()
+
+

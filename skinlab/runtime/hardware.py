@@ -1,0 +1,34 @@
+"""What the device at hand is fast at."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from skinlab.errors import UserError
+from skinlab.models.backbone import has_depthwise
+
+
+def choose_precision(requested: str, accelerator: str, network: nn.Module) -> str:
+    """Turn ``auto`` into the faster precision, by a rule, so that the same machine always gives the same weights.
+
+    bfloat16 on GPUs that have it and on CPUs with native bfloat16 products, float16 on older GPUs. CPUs run depthwise
+    convolutions slower in bfloat16 than in float32, so networks with those stay in float32 there.
+    """
+    if requested != "auto":
+        return requested
+    if uses_gpu(accelerator):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if native and not has_depthwise(network) else "32-true"
+
+
+def uses_gpu(accelerator: str) -> bool:
+    """Tell whether a trainer with this accelerator runs on a CUDA device.
+
+    Raises:
+        UserError: a GPU was asked for and there is none.
+    """
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.accelerator={accelerator}: this machine has no CUDA device; use trainer=cpu")
+    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()

@@ -1,0 +1,91 @@
+"""Continuing a run: what may differ, where it goes on, and when there is nothing left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from skinlab.errors import UserError
+from skinlab.models.bundle import find_checkpoint
+from skinlab.models.weights import read_checkpoint
+
+# What decides the weights; the rest (loggers, workers, caches, more epochs) may change between two legs of a run.
+FIXED = ("data", "model", "loss", "sampler", "augment", "optimizer", "scheduler", "seed")
+FREE = {"data.num_workers", "data.cache", "data.cache_dir", "data.root", "data.reader.root", "model.compile"}
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that writes: rank 0 by whatever launcher."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
+def recorded_config(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Add the run's id: the recorded one where a run is continued, else a new one.
+
+    Raises:
+        UserError: the directory holds a run with other settings, or one that ``resume=never`` would overwrite.
+    """
+    path = run_dir / "config.yaml"
+    if not path.is_file():
+        return config | {"run_id": secrets.token_hex(4)}
+    if config["resume"] == "never":
+        raise UserError(f"resume=never: {run_dir} already holds a run; choose another hydra.run.dir")
+    recorded: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
+    for key in FIXED:
+        now, then = dict(_leaves(config[key], key)), dict(_leaves(recorded.get(key), key))
+        for name in sorted((now.keys() | then.keys()) - FREE):
+            if now.get(name) != then.get(name):
+                raise UserError(
+                    f"{run_dir} holds a run with {name}={then.get(name)}, now it is {now.get(name)}; "
+                    "choose another hydra.run.dir or the former setting"
+                )
+    return config | {"run_id": recorded["run_id"]}
+
+
+def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{place}.{key}")
+    else:
+        yield place, node
+
+
+def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | None:
+    """Return the metrics of a run that has had all its epochs, else None."""
+    path = run_dir / "metrics.json"
+    if not path.is_file():
+        return None
+    metrics: dict[str, Any] = json.loads(path.read_text())
+    return metrics if metrics["max_epochs"] >= config["trainer"]["max_epochs"] else None
+
+
+def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:
+    """Return the checkpoint to continue from, or None to start anew.
+
+    Args:
+        resume: ``auto`` (the run directory's own), ``never``, or a file.
+        run_dir: of this run.
+        classes: the data's, in order.
+
+    Raises:
+        UserError: the file is missing, damaged, or of other classes.
+    """
+    if resume == "never":
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if resume == "auto" else find_checkpoint(resume)
+    if resume == "auto" and not path.is_file():
+        return None
+    hparams: Any = read_checkpoint(path).get("hyper_parameters")
+    theirs = list(hparams["classes"]) if isinstance(hparams, dict) and "classes" in hparams else None
+    if theirs != classes:
+        raise UserError(
+            f"checkpoint {path} was trained on the classes {theirs}, the data has {classes}; set data.classes and "
+            "data.label_map to match, or give it as model.init=FILE to take over its backbone only"
+        )
+    return path
