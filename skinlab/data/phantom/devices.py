@@ -108,11 +108,12 @@ def expose(rgb: Map, device: Device, rng: np.random.Generator) -> np.ndarray[tup
         edge = rng.uniform(1.22, 1.40)
         falloff *= 0.03 + 0.97 * smoothstep(edge + 0.035, edge - 0.035, np.sqrt(away))
     colour = _shoulder(colour * gain.astype(np.float32) * falloff[..., None].astype(np.float32))
-    coarse = rng.standard_normal((size, size, 3), dtype=np.float32)
-    colour += device.grain * np.asarray(cv2.blur(coarse, (2, 2)), np.float32) * 1.6
+    grain = cv2.blur(rng.standard_normal((size, size), dtype=np.float32), (2, 2))
+    colour += 1.6 * device.grain * np.asarray(grain, np.float32)[..., None]
     return np.asarray(np.clip(colour * 255 + 0.5, 0, 255), np.uint8)
 
 
 def _shoulder(x: Map) -> Map:
-    """Roll highlights off softly above 0.85 instead of clipping them."""
-    return np.asarray(np.where(x > 0.85, 0.85 + 0.15 * np.tanh((x - 0.85) / 0.15), x), np.float32)
+    """Bend highlights above 0.8 softly towards white instead of clipping them."""
+    excess = np.maximum(x - 0.8, 0)
+    return np.asarray(x - 0.9 * excess * excess, np.float32)

@@ -1,7 +1,7 @@
 """Random maps on a square canvas: noise, honeycombs, discs and strokes, the brushes every structure is painted with.
 
-Lengths are in units of half the picture's width. The canvas reaches `SPAN` units from its centre to each side, half as
-far again as the picture, so that a view may be turned and shifted without running out of skin.
+Lengths are in units of half the picture's width. The canvas reaches `SPAN` units from its centre to each side, past the
+picture's own, so that a view may be turned and shifted without running out of skin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Map = NDArray[np.float32]
 Points = NDArray[np.float64]
 Values = NDArray[np.floating]
 
-SPAN = 1.5
+SPAN = 1.4
 _MANY_CELLS = 24
 _SHIFT = 4  # fractional bits of the coordinates that cv2 draws at
 
@@ -27,7 +27,7 @@ def canvas_size(image_size: int) -> int:
     """Return the canvas width in pixels for pictures of a given width.
 
     >>> canvas_size(128)
-    192
+    180
     """
     return 2 * round(SPAN * image_size / 2)
 

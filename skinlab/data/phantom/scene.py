@@ -44,7 +44,7 @@ def stream(seed: int, lesion: int, view: int, name: str) -> np.random.Generator:
 
 
 def draw_lesion(seed: int, lesion: int, dx: str, image_size: int) -> Lesion:
-    """Draw a lesion of class `dx` on its patch of skin, half as wide again as the pictures of it."""
+    """Draw a lesion of class `dx` on its patch of skin, wider than the pictures of it."""
     rng = stream(seed, lesion, 0, "lesion")
     traits, strengths = draw_traits(rng, dx)
     patch = outline(rng, canvas_size(image_size), traits)
