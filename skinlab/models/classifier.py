@@ -89,7 +89,8 @@ class Classifier(pl.LightningModule):
             loss = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
         else:
             loss = self.loss(self.network(images), target)
-        self.log("train/loss_step", loss, prog_bar=True, on_step=True, on_epoch=False)
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False)
+        self.log("loss", loss, prog_bar=True, logger=False)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target), sync_dist=True)
         return loss
 
@@ -107,7 +108,7 @@ class Classifier(pl.LightningModule):
         figures = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
         self.last_validation = {name: float(value) for name, value in figures.items()}
         self.log_dict(figures)
-        self.log("val_bal_acc", figures["val/balanced_accuracy"], prog_bar=True, logger=False)
+        self.log("balanced_accuracy", figures["val/balanced_accuracy"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epoch's figures beside its weights."""

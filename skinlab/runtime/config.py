@@ -134,11 +134,22 @@ def explain(error: Exception, name: str, words: Sequence[str]) -> str:
             hint = nearest(choice, options)
             timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
             return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
-    unknown = _unknown_keys(name, words)
-    if unknown:
-        return "; ".join(unknown)
+    told = _unreadable(words) or _unknown_keys(name, words)
+    if told:
+        return "; ".join(told)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
+
+
+def _unreadable(words: Sequence[str]) -> list[str]:
+    """Name every word that Hydra's grammar can't read."""
+    told = []
+    for word in (word for word in words if not word.startswith("-")):
+        try:
+            OverridesParser.create().parse_overrides([word])
+        except HydraException:
+            told.append(f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'")
+    return told
 
 
 def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:

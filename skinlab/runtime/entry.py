@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,9 @@ def _log_to_terminal() -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # What Lightning and torch warn of concerns their authors, or is said better before the first epoch.
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics|timm)\.")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
 def _leave_nothing_behind() -> None:

@@ -1,0 +1,43 @@
+# Everything runs in .venv; `make help` lists what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := NO_ALBUMENTATIONS_UPDATE=1 WANDB_MODE=offline
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## build .venv with tested versions (quick when done)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11: give make PYTHON=python3.12"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lite,tensorboard,dev]'
+	@touch $@
+
+demo: setup ## train on the phantom, score it and show where the run lies (about 3 minutes)
+	$(RUN) $(BIN)/python -m skinlab.train experiment=demo
+
+test: setup ## the tests of a few minutes
+	$(RUN) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+
+test-all: setup ## the slow ones, too
+	$(RUN) $(BIN)/python -m pytest -n 2
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup ## let ruff format and mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## print speed ratios against a bare loop and the plain recipe
+	$(RUN) $(BIN)/python -m tests.bench
+
+clean: ## remove what tests and builds leave behind (not .venv, not runs)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Jobs of a multirun, each a process of its own.
+
+Run inside the sweep, a distributed job would start its other ranks with the whole sweep's command line, and leave its
+rank variables behind for the next job (Lightning issues 11300 and 15737). On its own it can neither do that nor take
+the rest of the sweep down.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.conf import HydraConf
+from omegaconf import DictConfig, OmegaConf
+
+log = logging.getLogger(__name__)
+
+# What an optimising sweeper is told of a job that failed: NaN stops Optuna (Hydra issue 2237).
+WORST = 1e12
+
+
+class JobFailed(RuntimeError):
+    """A job of a sweep that ended with another exit code than 0."""
+
+
+def run_isolated(name: str, hydra: HydraConf | DictConfig) -> float:
+    """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in the directory the sweep gave it.
+
+    Args:
+        name: the command.
+        hydra: Hydra's own config of the job.
+
+    Returns:
+        The monitored figure, larger being worse, as read back from the job's ``metrics.json``.
+
+    Raises:
+        JobFailed: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
+    """
+    directory = Path(hydra.runtime.output_dir)
+    command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
+    log.info("job %s in %s: %s", hydra.job.num, directory, " ".join(hydra.overrides.task))
+    ranks = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    environment = {key: value for key, value in os.environ.items() if key not in ranks | {"HYDRA_FULL_ERROR"}}
+    outcome = subprocess.run(command, env=environment, check=False)
+    if outcome.returncode == 0:
+        return _monitored(directory)
+    if outcome.returncode == 130:
+        raise KeyboardInterrupt
+    message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {outcome.returncode}"
+    if str(OmegaConf.select(hydra, "sweeper._target_")).endswith("BasicSweeper"):
+        raise JobFailed(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
+    log.warning("%s", message)
+    return WORST
+
+
+def _quoted(directory: Path) -> str:
+    """Quote a path for Hydra's grammar, which knows commas and equal signs."""
+    return "'" + str(directory).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _monitored(directory: Path) -> float:
+    path = directory / "metrics.json"
+    metrics: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    value = metrics.get("best/monitor")
+    if value is None:
+        return WORST
+    return -float(value) if metrics.get("best/mode") == "max" else float(value)

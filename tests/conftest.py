@@ -1,0 +1,75 @@
+"""What many tests share: a small phantom, drawn once, and a way to run a command as a person would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def shared_tmp(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all test processes of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def phantom(shared_tmp: Path) -> Path:
+    """160 phantom images of 48 px in HAM10000's layout."""
+    from skinlab.data.readers.phantom import read_phantom
+
+    root = shared_tmp / "phantom"
+    read_phantom(root, n_images=160, image_size=48, num_workers=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(phantom: Path, shared_tmp: Path) -> list[str]:
+    """Overrides of a training of seconds: two classes, 32 px, random weights."""
+    return [
+        "data=ham10000",
+        f"data.root={phantom}",
+        f"data.label_map={MALIGNANT}",
+        "data.image_size=32",
+        "data.n_folds=2",
+        "data.num_workers=0",
+        f"data.cache_dir={shared_tmp / 'cache'}",
+        "data.batch_size=16",
+        "model=resnet18",
+        "model.init=random",
+        "trainer=cpu",
+        "trainer.precision=32-true",
+        "trainer.max_epochs=2",
+        "callbacks.progress=false",
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Command]:
+    """Run ``python -m skinlab.<command>`` in an empty folder."""
+
+    def start(command: str, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"skinlab.{command}", *words],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    yield start

@@ -1,0 +1,78 @@
+"""The arrows between the rooms, and the size of things."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "skinlab"
+FILES = sorted(PACKAGE.rglob("*.py"))
+COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "errors"}
+ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+
+# room → rooms it may import; every room but evaluation may import errors.
+MAY_IMPORT = {
+    "errors": set(),
+    "evaluation": set(),
+    "losses": {"errors"},
+    "data": {"errors"},
+    "models": {"errors", "losses"},
+    "report": {"errors", "evaluation"},
+    "callbacks": {"errors", "models", "evaluation", "data"},
+    "runtime": {"errors", "callbacks", "data", "evaluation", "losses", "models", "report"},
+}
+NO_TORCH = ["evaluation", "report", "data/readers", "data/phantom", "errors.py"]
+NO_TORCH += [f"data/{name}.py" for name in ("manifest", "splits", "images", "audit", "preparation", "contact_sheet")]
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of everything a file imports, at its top or below."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows(path: Path):
+    here = room(path)
+    if here in COMMANDS or here == "__init__":
+        return
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("skinlab.")}
+    assert ours - {here} <= MAY_IMPORT[here], f"{path} imports {ours - {here} - MAY_IMPORT[here]}"
+    if here != "runtime":
+        assert not any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path))
+
+
+@pytest.mark.parametrize("place", NO_TORCH)
+def test_no_torch_where_it_is_not_needed(place: str):
+    target = PACKAGE / place
+    for path in [target] if target.is_file() else target.rglob("*.py"):
+        assert not any(name.split(".")[0] in ("torch", "torchvision", "pytorch_lightning") for name in imports(path))
+
+
+def test_every_room_has_its_arrows():
+    assert ROOMS | {"errors"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_size(path: Path):
+    text = path.read_text()
+    limit = 80 if room(path) in COMMANDS else 350
+    assert len(text.splitlines()) <= limit
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} is {node.end_lineno - node.lineno + 1} lines"
+
+
+def test_no_drawers():
+    assert not [p for p in FILES if p.stem.rstrip("s") in ("util", "helper", "common", "misc")]
