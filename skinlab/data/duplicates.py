@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,23 +13,16 @@ from skinlab.data.fingerprint import FREQUENCIES
 MIN_SIMILARITY = 0.935
 
 _LOW = 8  # frequencies a side whose signs make the search keys: the steadiest ones
-_TABLES = 16  # searches, each by another choice of signs
-_MAX_DIFFERING_SIGNS = 16  # of _LOW² - 1
+_TABLES = 24  # searches, each by another choice of signs
+_MAX_DIFFERING_SIGNS = 14  # of _LOW² - 1
 _NEIGHBOURS = 64  # compared with each image, of those that share its key: bounds the work on crowded keys
 _BATCH = 1 << 16  # pairs compared at once
 
 
-class Pair(NamedTuple):
-    """Two images of one picture: `exact` to the pixel, or `similarity` 0 to 1; `turned` or mirrored against another."""
-
-    a: int
-    b: int
-    similarity: float
-    exact: bool
-    turned: bool
+PAIR = np.dtype([("a", "<i8"), ("b", "<i8"), ("similarity", "<f4"), ("exact", "?"), ("turned", "?")])
 
 
-def find_duplicates(fingerprints: np.ndarray) -> list[Pair]:
+def find_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """Find the pairs of images that show the same picture.
 
     Exact copies are each paired with the first of them. Near-copies are similar as a whole and in the centre, in one
@@ -41,23 +33,33 @@ def find_duplicates(fingerprints: np.ndarray) -> list[Pair]:
         fingerprints: FINGERPRINT records (N,).
 
     Returns:
-        pairs with a < b, sorted.
+        PAIR records: positions a < b, sorted, each pair once; `similarity` 0 to 1, `exact` to the pixel, `turned` or
+        mirrored one against the other.
     """
     _, first, inverse = np.unique(fingerprints["digest"], axis=0, return_index=True, return_inverse=True)
     original = first[inverse.ravel()]
     copies = np.flatnonzero(original != np.arange(len(fingerprints)))
-    pairs = [Pair(int(original[b]), int(b), 1.0, exact=True, turned=False) for b in copies]
+    found = [_pairs(original[copies], copies, np.ones(len(copies)), exact=True)]
 
     rows = np.sort(first)
     views = fingerprints["views"][rows]
     rows, views = (each[views.any(axis=(2, 3)).all(axis=1)] for each in (rows, views))
-    found: dict[tuple[int, int], Pair] = {}
-    for turned, others in _turns(views):
-        for i, j, similarity in zip(*_similar_pairs(views, others, turned), strict=True):
-            a, b = sorted((int(rows[i]), int(rows[j])))
-            if (a, b) not in found or similarity > found[a, b].similarity:
-                found[a, b] = Pair(a, b, round(float(similarity), 3), exact=False, turned=turned)
-    return sorted(pairs + list(found.values()))
+    for turned, others in _turns(views) if len(rows) > 1 else ():
+        i, j, similarity = _similar_pairs(views, others, turned)
+        found.append(_pairs(rows[np.minimum(i, j)], rows[np.maximum(i, j)], similarity, turned=turned))
+    pairs = np.concatenate(found)
+    pairs = pairs[np.lexsort((-pairs["similarity"], pairs["b"], pairs["a"]))]
+    _, best = np.unique(pairs[["a", "b"]], return_index=True)
+    return pairs[best]
+
+
+def _pairs(
+    a: np.ndarray, b: np.ndarray, similarity: np.ndarray, *, exact: bool = False, turned: bool = False
+) -> np.ndarray:
+    """Return PAIR records."""
+    pairs = np.zeros(len(a), PAIR)
+    pairs["a"], pairs["b"], pairs["similarity"], pairs["exact"], pairs["turned"] = a, b, similarity, exact, turned
+    return pairs
 
 
 def _turns(views: np.ndarray) -> Iterator[tuple[bool, np.ndarray]]:

@@ -67,9 +67,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
     return read_with_kind(path, size, fit)[0]
 
 
-def read_with_kind(
-    path: str | os.PathLike[str], size: int | None = None, fit: str = "crop"
-) -> tuple[np.ndarray, str]:
+def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: str = "crop") -> tuple[np.ndarray, str]:
     """Read an image as `read_image` does, and tell how it was stored, e.g. "JPEG CMYK" or "JPEG RGB turned"."""
     if fit not in FITS:
         raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")

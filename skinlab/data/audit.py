@@ -1,0 +1,232 @@
+"""What is wrong with a data set, found before a training is built on it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from skinlab.data.images import printable
+from skinlab.data.manifest import some
+from skinlab.data.remembered import duplicates, fingerprints
+from skinlab.errors import UserError, nearest
+
+log = logging.getLogger(__name__)
+
+REPORT_VERSION = 1
+ON_BAD_IMAGE = ("error", "drop")
+
+
+class AuditFailed(UserError):  # noqa: N818
+    """A data set that can't be trained on as it is; `report` holds everything the audit found."""
+
+    def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report or {}
+
+
+def audit(
+    manifest: pd.DataFrame, *, n_folds: int, on_bad_image: str = "error", cache_dir: Path | None, num_workers: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read every image once; name those that can't be used, and put copies of one picture into one group.
+
+    Args:
+        manifest: from a reader.
+        n_folds: folds that each class has to fill.
+        on_bad_image: "error" refuses bad images, "drop" leaves them out with a warning.
+        cache_dir: where the next audit finds what this one has read; None for nowhere.
+        num_workers: processes that read.
+
+    Returns:
+        the manifest less the bad images, its groups merged where copies join them; and the report, ready for JSON.
+
+    Raises:
+        AuditFailed: bad images with "error", none left with "drop", or a class with fewer groups than folds.
+    """
+    if on_bad_image not in ON_BAD_IMAGE:
+        hint = nearest(on_bad_image, ON_BAD_IMAGE)
+        raise UserError(f"data.on_bad_image={on_bad_image} is unknown{hint}: use {' or '.join(ON_BAD_IMAGE)}")
+    started = time.perf_counter()
+    on_disk = np.flatnonzero(manifest["path"] != "")
+    records, reasons, remembered = fingerprints(manifest["path"].iloc[on_disk].tolist(), cache_dir, num_workers)
+    reason = np.full(len(manifest), "has no file on disk", dtype=object)
+    reason[on_disk] = ""
+    for position, text in reasons.items():
+        reason[on_disk[position]] = text
+    bad = reason != ""
+    bad_images = [
+        {"image_id": printable(row.image_id), "path": printable(row.path), "reason": text}
+        for row, text in zip(manifest[bad].itertuples(), reason[bad], strict=True)
+    ]
+    kept = manifest[~bad].reset_index(drop=True)
+    records = records[~bad[on_disk]]
+    pairs = duplicates(records, cache_dir)
+    merged, merged_groups = merge_groups(kept, pairs)
+    report = {
+        "version": REPORT_VERSION,
+        "images": len(manifest),
+        "kept": len(kept),
+        "on_bad_image": on_bad_image,
+        **_counts(merged, records),
+        "bad_images": bad_images,
+        "not_in_table": [printable(path) for path in manifest.attrs.get("not_in_table", [])],
+        **_copies(kept, pairs),
+        "merged_groups": merged_groups,
+        "few_groups": _few_groups(merged, n_folds),
+        "remembered": remembered,
+    }
+    report["problems"] = _problems(report, n_folds)
+    report["warnings"] = _warnings(report)
+    report["seconds"] = round(time.perf_counter() - started, 2)
+    if report["problems"]:
+        raise AuditFailed(report["problems"][0], report)
+    for line in report["warnings"]:
+        log.warning(line)
+    return merged, report
+
+
+def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Give all groups that copies join one name, the first of theirs in the alphabet.
+
+    Args:
+        manifest: with `group`.
+        pairs: PAIR records of its rows.
+
+    Returns:
+        the manifest with new groups; and, for each that was merged, the names it replaces.
+    """
+    codes, index = pd.factorize(manifest["group"], sort=True)
+    names = np.asarray(index, dtype=object)
+    a, b = codes[pairs["a"]], codes[pairs["b"]]
+    edges = coo_array((np.ones(len(pairs), bool), (a, b)), shape=(len(names), len(names)))
+    _, part = connected_components(edges, directed=False)
+    _, first = np.unique(part, return_index=True)  # names are sorted, so the first position is the first name
+    new_names = names[first[part]]
+    merged: dict[str, list[str]] = {}
+    for new, old in zip(new_names, names, strict=True):
+        if new != old:
+            merged.setdefault(str(new), []).append(str(old))
+    if not merged:
+        return manifest, merged
+    return manifest.assign(group=pd.Series(new_names[codes], index=manifest.index, dtype=str)), merged
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """Say in a few plain lines what an audit found.
+
+    >>> report = {"kept": 3, "images": 4, "groups": 2, "labels": {"mel": 1, "nv": 2}, "kinds": {"JPEG RGB": 3}}
+    >>> report |= {"sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}, "problems": [], "seconds": 0.5}
+    >>> for line in summary(report | {"warnings": ["1 of 4 images can't be used"], "remembered": 3}):
+    ...     print(line)
+    3 of 4 images in 2 groups: mel 1, nv 2
+    stored as JPEG RGB (3); 600x450 (3) pixels
+    0 pairs of copies, 0 groups merged
+    warning: 1 of 4 images can't be used
+    checked in 0.5 s, 3 images known from an earlier audit
+    """
+    labels = ", ".join(f"{label or 'unlabeled'} {count}" for label, count in report["labels"].items())
+    stored = "; ".join(
+        some((f"{name} ({count})" for name, count in report[key].items()), 4) for key in ("kinds", "sizes")
+    )
+    merged = sum(len(names) for names in report["merged_groups"].values())
+    return [
+        f"{report['kept']} of {report['images']} images in {report['groups']} groups: {labels}",
+        f"stored as {stored} pixels",
+        f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
+        *(f"problem: {line}" for line in report["problems"]),
+        *(f"warning: {line}" for line in report["warnings"]),
+        f"checked in {report['seconds']} s, {report['remembered']} images known from an earlier audit",
+    ]
+
+
+def _counts(manifest: pd.DataFrame, records: np.ndarray) -> dict[str, Any]:
+    """Count groups, labels, sources, splits, kinds of file and sizes, each the most frequent first."""
+
+    def by_count(values: pd.Series) -> dict[str, int]:
+        return {str(value): int(count) for value, count in values.value_counts().items()}
+
+    sizes = pd.Series(records["width"].astype(str)) + "x" + pd.Series(records["height"].astype(str))
+    return {
+        "groups": manifest["group"].nunique(),
+        "grouped": bool((manifest["group"] != manifest["image_id"]).any()),
+        "labels": by_count(manifest["label"]),
+        "sources": by_count(manifest["source"]),
+        "splits": by_count(manifest["split"]),
+        "kinds": by_count(pd.Series(records["kind"]).str.decode("ascii")),
+        "sizes": by_count(sizes),
+    }
+
+
+def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+    """List all copies, and those whose labels contradict each other or that lie in the pool and outside it."""
+    ids, labels = manifest["image_id"].to_numpy(dtype=object), manifest["label"].to_numpy(dtype=object)
+    found: dict[str, list[dict[str, Any]]] = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
+    for a, b, similarity, exact, turned in pairs.tolist():
+        copy = {"a": str(ids[a]), "b": str(ids[b]), "labels": [str(labels[a]), str(labels[b])]}
+        copy |= {"similarity": round(similarity, 3), "exact": exact, "turned": turned}
+        found["duplicates"].append(copy)
+        if labels[a] != labels[b]:
+            found["label_conflicts" if labels[a] and labels[b] else "pool_duplicates"].append(copy)
+    return found
+
+
+def _few_groups(manifest: pd.DataFrame, n_folds: int) -> dict[str, int]:
+    """Return the classes with too few groups to have one in each fold, unless the user's own split has no folds."""
+    if (manifest["split"] == "val").any():
+        return {}
+    rows = manifest[(manifest["label"] != "") & manifest["split"].isin(["", "train"])]
+    groups = rows.drop_duplicates(["label", "group"])["label"].value_counts().sort_index()
+    return {str(label): int(count) for label, count in groups.items() if count < n_folds}
+
+
+def _problems(report: dict[str, Any], n_folds: int) -> list[str]:
+    """Say, one line each, what stands against a training, with its remedy."""
+    problems = []
+    if report["bad_images"] and report["on_bad_image"] == "error":
+        problems.append(f"{_bad_images(report)}; mend or remove them, or train without them: data.on_bad_image=drop")
+    elif not report["kept"]:
+        problems.append(f"no image is left: {_bad_images(report)}; mend the files or look at data.root")
+    if report["few_groups"]:
+        few = some(f"{label} has {count}" for label, count in report["few_groups"].items())
+        problems.append(
+            f"too few groups of a class for data.n_folds={n_folds}: {few}; "
+            "lower data.n_folds, merge classes by data.label_map, or add images"
+        )
+    return problems
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+    """Say, one line each, what a person ought to know."""
+    lines = []
+    if report["bad_images"] and report["on_bad_image"] == "drop":
+        lines.append(f"{_bad_images(report)}; left out")
+    if report["not_in_table"]:
+        lines.append(
+            f"{len(report['not_in_table'])} images are not in the table and stay out: {some(report['not_in_table'])}"
+        )
+    if report["merged_groups"]:
+        merged = some(" + ".join([name, *others]) for name, others in report["merged_groups"].items())
+        lines.append(f"copies of one picture lie in different groups, which now count as one: {merged}")
+    if report["label_conflicts"]:
+        pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
+        lines.append(f"{len(report['label_conflicts'])} pairs of copies have different labels: {pairs}")
+    if report["pool_duplicates"]:
+        pairs = some(map(_pair, report["pool_duplicates"]))
+        lines.append(f"{len(report['pool_duplicates'])} unlabeled images are copies of labelled ones: {pairs}")
+    return lines
+
+
+def _bad_images(report: dict[str, Any]) -> str:
+    bad = report["bad_images"]
+    named = some(f"{image['path'] or image['image_id']} {image['reason']}" for image in bad)
+    return f"{len(bad)} of {report['images']} images can't be used: {named}"
+
+
+def _pair(copy: dict[str, Any]) -> str:
+    return f"{copy['a']} = {copy['b']}"

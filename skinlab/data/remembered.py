@@ -1,0 +1,135 @@
+"""Fingerprints by path, size and time of change, so that an audit reads only what is new."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skinlab.data.duplicates import PAIR, find_duplicates
+from skinlab.data.fingerprint import FINGERPRINT, fingerprint_all
+from skinlab.data.images import printable
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when a fingerprint or the search for pairs changes its meaning
+ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
+
+
+def fingerprints(
+    paths: Sequence[str], cache_dir: Path | None, num_workers: int
+) -> tuple[np.ndarray, dict[int, str], int]:
+    """Return the fingerprints of files, reading those that are new or changed.
+
+    Bad files are looked at again each time: they are few, and permissions change without leaving a trace.
+
+    Args:
+        paths: absolute.
+        cache_dir: where fingerprints are kept, one file a data set; None keeps nothing.
+        num_workers: processes.
+
+    Returns:
+        FINGERPRINT records (N,); position → reason of the bad ones; how many were remembered.
+    """
+    entries = np.zeros(len(paths), ENTRY)
+    entries["path"] = pd.util.hash_array(np.array([os.fsencode(path) for path in paths], dtype=object))
+    entries["size"], entries["mtime_ns"] = _sizes_and_times(paths)
+    store = _store(paths, cache_dir)
+    known = _recall(store, ENTRY)
+    at = np.searchsorted(known["path"], entries["path"])
+    at[at == len(known)] = 0
+    fresh = np.ones(len(paths), bool)
+    if len(known):
+        fresh = np.any([known[name][at] != entries[name] for name in ("path", "size", "mtime_ns")], axis=0)
+        entries["fingerprint"][~fresh] = known["fingerprint"][at[~fresh]]
+    new = np.flatnonzero(fresh)
+    if not len(new):
+        return entries["fingerprint"], {}, len(paths)
+    log.info("reading %d images (%d are known from an earlier audit)", len(new), len(paths) - len(new))
+    entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
+    good = np.delete(new, list(bad))
+    if len(good):
+        latest = _recall(store, ENTRY)  # another run may have added to it meanwhile
+        kept = latest[~np.isin(latest["path"], entries["path"][good])]
+        _save(store, np.sort(np.concatenate([kept, entries[good]]), order="path"))
+    return (
+        entries["fingerprint"],
+        {int(new[position]): reason for position, reason in bad.items()},
+        len(paths) - len(new),
+    )
+
+
+def duplicates(records: np.ndarray, cache_dir: Path | None) -> np.ndarray:
+    """Return the PAIR records of some fingerprints, found once and then remembered."""
+    name = hashlib.sha256(records.tobytes()).hexdigest()[:16]
+    store = cache_dir / f"duplicates-{VERSION}-{name}.npy" if cache_dir else None
+    known = _load(store, PAIR)
+    if known is not None:
+        return known
+    pairs = find_duplicates(records)
+    _save(store, pairs)
+    return pairs
+
+
+def _sizes_and_times(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return bytes and nanoseconds; -1 where a file can't be looked at, which no remembered file has."""
+    found = np.full((2, len(paths)), -1, np.int64)
+    for row, path in enumerate(paths):
+        try:
+            status = os.stat(path)  # noqa: PTH116 (a million times, where a Path costs as much as the call)
+        except OSError:
+            continue
+        found[:, row] = status.st_size, status.st_mtime_ns
+    return found[0], found[1]
+
+
+def _store(paths: Sequence[str], cache_dir: Path | None) -> Path | None:
+    """Name the file for images below a common folder."""
+    if cache_dir is None or not paths:
+        return None
+    root = os.path.commonpath([min(paths), max(paths)])
+    return cache_dir / f"fingerprints-{VERSION}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.npy"
+
+
+def _recall(store: Path | None, dtype: np.dtype) -> np.ndarray:
+    """Return the records that are remembered, maybe none."""
+    records = _load(store, dtype)
+    return np.zeros(0, dtype) if records is None else records
+
+
+def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
+    """Return the records of a file; None where there is none or it is damaged."""
+    if store is None:
+        return None
+    try:
+        records: np.ndarray = np.load(store, mmap_mode="r")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s is damaged and will be made anew: %s", store, printable(str(error)))
+        return None
+    return records if records.dtype == dtype and records.ndim == 1 else None
+
+
+def _save(store: Path | None, records: np.ndarray) -> None:
+    """Write beside and rename, so that another run sees the old file or the new one, never half of one."""
+    if store is None:
+        return
+    beside = store.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            np.save(file, records)
+        beside.replace(store)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        log.warning(
+            "the audit can't be remembered in %s (%s): the next run reads all again", store.parent, error.strerror
+        )
