@@ -7,7 +7,7 @@ import os
 import random
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from skinlab.data.images import read_image
 from skinlab.data.samplers import Draw
+from skinlab.errors import UserError
 
 Image = npt.NDArray[np.uint8]
 Batch = dict[str, Tensor]
@@ -67,9 +68,18 @@ class ImageDataset(Dataset[Batch]):
 
     def __getitem__(self, draw: Draw | int) -> Batch:
         """Return one image (3, S, S) uint8, its target and its row."""
-        return {name: value[0] for name, value in self.__getitems__([draw]).items()}
+        return {name: value[0] for name, value in self.batch([draw]).items()}
 
-    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch:
+    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch | UserError:
+        """Return a batch to the loader, or from a worker the user's mistake, which `Loader` raises."""
+        try:
+            return self.batch(draws)
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+
+    def batch(self, draws: Sequence[Draw | int]) -> Batch:
         """Return a batch: image (B, 3, S, S) uint8 in channels_last memory, target (B,) and row (B,) int64."""
         visits = [draw if isinstance(draw, Draw) else Draw(draw) for draw in draws]
         images = torch.empty((len(visits), self.size, self.size, 3), dtype=torch.uint8)
@@ -106,6 +116,16 @@ def reseed(transform: Any, seed: int, visit: Draw) -> None:
     }
 
 
+class Loader(DataLoader[Any]):
+    """A DataLoader that raises a worker's UserError as it is, where torch would bury its one line in a traceback."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
 def collate(batch: Any) -> Any:
     """Pass a batch on: `__getitems__` has made it already."""
     return batch
@@ -122,7 +142,7 @@ def init_worker(worker_id: int) -> None:
 
 def batch_loader(
     dataset: ImageDataset, sampler: Sampler[Any], *, batch_size: int, num_workers: int, drop_last: bool = False
-) -> DataLoader[Batch]:
+) -> Loader:
     """Build the loader of a dataset that makes whole batches.
 
     Workers are forked where the system can: a spawned one imports torch and albumentations first, seconds each, and
@@ -137,7 +157,7 @@ def batch_loader(
     """
     cv2.setNumThreads(0)
     fork = "fork" if sys.platform == "linux" else "spawn"
-    return DataLoader(
+    return Loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
