@@ -10,7 +10,7 @@ import numpy as np
 from skinlab.data.phantom.fields import Map, Points, blur, noise, strokes
 
 # Units as everywhere: half the picture's width.
-_HAIR_COLOURS = np.array([[0.10, 0.07, 0.06], [0.24, 0.15, 0.10], [0.42, 0.30, 0.20], [0.62, 0.60, 0.58]])
+_HAIR_COLOURS = np.array([[0.10, 0.07, 0.06], [0.24, 0.15, 0.10], [0.42, 0.30, 0.20], [0.68, 0.61, 0.52]])
 _INK = np.array([[0.36, 0.26, 0.62], [0.20, 0.24, 0.50], [0.22, 0.42, 0.52]])
 
 
@@ -48,7 +48,7 @@ def ruler(view: Map, rng: np.random.Generator) -> None:
         lines.append(np.stack([start, start + (0.15 if (k + first) % 5 == 0 else 0.08) * inward]))
     if rng.random() < 0.4:
         lines.append(np.stack([-1.2 * along, 1.2 * along]) - edge * inward)
-    ticks = strokes(size, lines, [0.010] * len(lines), span=1)
+    ticks = strokes(size, lines, [0.009] * len(lines), span=1)
     ticks = np.ascontiguousarray(np.rot90(ticks, int(rng.integers(4))))
     _mix(view, 0.85 * ticks, np.full(3, 0.96 if white else 0.10))
 

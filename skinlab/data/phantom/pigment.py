@@ -120,10 +120,10 @@ def regression(patch: Patch, rng: np.random.Generator, strength: float) -> None:
     area = region(patch, rng, rng.uniform(0.25, 0.5), 0.4, 0.5)
     patch.clear(0.85 * strength * area)
     patch.cover("white", 0.38 * strength * area)
-    pepper = scatter(rng, area > 0.45, 60)
-    grains = discs(patch.size, pepper, rng.uniform(0.007, 0.016, len(pepper)))
+    pepper = scatter(rng, area > 0.4, 110)
+    grains = discs(patch.size, pepper, rng.uniform(0.005, 0.012, len(pepper)))
     patch.white *= 1 - 0.8 * blur(grains, 0.6)
-    patch.cover("veil", 0.75 * strength * blur(grains, 0.6))
+    patch.cover("veil", 0.7 * strength * blur(grains, 0.6))
 
 
 def nests(patch: Patch, rng: np.random.Generator, strength: float) -> None:

@@ -47,14 +47,14 @@ class Traits:
 TYPICAL = {
     "nv": Traits(0.57, 1.22, 0.10, 0.45, 0.25, 0.120, 1.15, 0.16, 0.28, 0.16),
     "mel": Traits(0.70, 1.30, 0.28, 1.00, 0.60, 0.090, 1.25, 0.20, 0.28, 0.50),
-    "bkl": Traits(0.66, 1.25, 0.16, 0.70, 1.10, 0.050, 0.62, 0.08, 0.65, 0.26),
+    "bkl": Traits(0.66, 1.25, 0.16, 0.70, 1.10, 0.050, 0.62, 0.08, 0.55, 0.26),
     "bcc": Traits(0.60, 1.25, 0.20, 0.80, 0.40, 0.160, 0.16, 0.32, 0.05, 0.32),
     "akiec": Traits(0.76, 1.35, 0.20, 1.00, 0.50, 0.220, 0.18, 0.30, 0.20, 0.45),
     "vasc": Traits(0.48, 1.20, 0.12, 0.55, 0.25, 0.040, 0.15, 0.95, 0.00, 0.25),
     "df": Traits(0.66, 1.15, 0.08, 0.35, 0.15, 0.200, 0.42, 0.20, 0.15, 0.18),
 }
 # Spread of each trait over lesions, as the standard deviation of its logarithm.
-_SPREAD = Traits(0.33, 0.12, 0.45, 0.35, 0.50, 0.40, 0.42, 0.50, 0.90, 0.35)
+_SPREAD = Traits(0.33, 0.12, 0.45, 0.35, 0.50, 0.40, 0.42, 0.50, 0.70, 0.35)
 
 # Chance of each structure; they are painted in this order, from the depth of the skin to its surface.
 STRUCTURES = {
