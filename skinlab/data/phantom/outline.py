@@ -45,10 +45,10 @@ def paint_ground(patch: Patch, rng: np.random.Generator) -> None:
     traits, size = patch.traits, patch.size
     profile = rng.uniform(-0.45, 0.6)  # paler or darker towards the centre
     shade = 1 + profile * (np.clip(patch.inner, 0, 1) - 0.45)
-    clouds = fractal(rng, size, 0.8 * traits.radius, 5, 0.65)
+    clouds = fractal(rng, size, 0.8 * traits.radius, 4, 0.65)
     grain = fractal(rng, size, 0.10, 3, 0.9)
     unevenness = np.exp(traits.variegation * clouds + (0.10 + 0.15 * traits.variegation) * grain)
     patch.melanin += traits.melanin * patch.body * shade * unevenness
-    redness = np.exp(0.9 * traits.variegation * fractal(rng, size, 0.6 * traits.radius) + 0.1 * grain)
+    redness = np.exp(0.9 * traits.variegation * fractal(rng, size, 0.6 * traits.radius, 3) + 0.1 * grain)
     patch.blood += traits.redness * patch.body * redness
     patch.keratin += traits.keratin * patch.body * np.exp(0.5 * clouds)

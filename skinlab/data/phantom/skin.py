@@ -18,7 +18,7 @@ def paint_skin(patch: Patch, rng: np.random.Generator) -> None:
     tone = rng.uniform(0.45, 1.0) if brown else np.clip(rng.lognormal(np.log(0.10), 0.6), 0.02, 0.4)
     sun = rng.beta(1.0, 2.5)
     mottle = fractal(rng, size, 0.3, 4, 0.75)
-    patch.melanin += tone * (1 + 0.10 * fractal(rng, size, 0.9)) + 0.16 * sun * np.maximum(mottle, 0)
+    patch.melanin += tone * (1 + 0.10 * noise(rng, size, 0.9)) + 0.16 * sun * np.maximum(mottle, 0)
     flush, unrest = rng.uniform(0.03, 0.36), rng.uniform(0.15, 0.6)
     patch.blood += flush * (1 + unrest * fractal(rng, size, 0.22, 4, 0.8)) + 0.02 * noise(rng, size, 0.035)
     patch.keratin += rng.uniform(0.0, 0.22)
