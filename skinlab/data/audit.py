@@ -111,7 +111,7 @@ def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFram
     merged: dict[str, list[str]] = {}
     for new, old in zip(new_names, names, strict=True):
         if new != old:
-            merged.setdefault(str(new), []).append(str(old))
+            merged.setdefault(printable(new), []).append(printable(old))
     if not merged:
         return manifest, merged
     return manifest.assign(group=pd.Series(new_names[codes], index=manifest.index, dtype=str)), merged
@@ -120,11 +120,11 @@ def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFram
 def summary(report: dict[str, Any]) -> list[str]:
     """Say in a few plain lines what an audit found.
 
-    >>> report = {"kept": 3, "images": 4, "groups": 2, "labels": {"mel": 1, "nv": 2}, "kinds": {"JPEG RGB": 3}}
-    >>> report |= {"sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}, "problems": [], "seconds": 0.5}
+    >>> report = {"kept": 3, "images": 4, "groups": 3, "grouped": False, "labels": {"mel": 1, "nv": 2}}
+    >>> report |= {"kinds": {"JPEG RGB": 3}, "sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}, "problems": [], "seconds": 0.5}
     >>> for line in summary(report | {"warnings": ["1 of 4 images can't be used"], "remembered": 3}):
     ...     print(line)
-    3 of 4 images in 2 groups: mel 1, nv 2
+    3 of 4 images in 3 groups (each image its own): mel 1, nv 2
     stored as JPEG RGB (3); 600x450 (3) pixels
     0 pairs of copies, 0 groups merged
     warning: 1 of 4 images can't be used
@@ -135,8 +135,9 @@ def summary(report: dict[str, Any]) -> list[str]:
         some((f"{name} ({count})" for name, count in report[key].items()), 4) for key in ("kinds", "sizes")
     )
     merged = sum(len(names) for names in report["merged_groups"].values())
+    alone = "" if report["grouped"] else " (each image its own)"
     return [
-        f"{report['kept']} of {report['images']} images in {report['groups']} groups: {labels}",
+        f"{report['kept']} of {report['images']} images in {report['groups']} groups{alone}: {labels}",
         f"stored as {stored} pixels",
         f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
         *(f"problem: {line}" for line in report["problems"]),
@@ -168,7 +169,7 @@ def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> dict[str, list[dict[st
     ids, labels = manifest["image_id"].to_numpy(dtype=object), manifest["label"].to_numpy(dtype=object)
     found: dict[str, list[dict[str, Any]]] = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
     for a, b, similarity, exact, turned in pairs.tolist():
-        copy = {"a": str(ids[a]), "b": str(ids[b]), "labels": [str(labels[a]), str(labels[b])]}
+        copy = {"a": printable(ids[a]), "b": printable(ids[b]), "labels": [str(labels[a]), str(labels[b])]}
         copy |= {"similarity": round(similarity, 3), "exact": exact, "turned": turned}
         found["duplicates"].append(copy)
         if labels[a] != labels[b]:
@@ -211,7 +212,7 @@ def _warnings(report: dict[str, Any]) -> list[str]:
             f"{len(report['not_in_table'])} images are not in the table and stay out: {some(report['not_in_table'])}"
         )
     if report["merged_groups"]:
-        merged = some(" + ".join([name, *others]) for name, others in report["merged_groups"].items())
+        merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
         lines.append(f"copies of one picture lie in different groups, which now count as one: {merged}")
     if report["label_conflicts"]:
         pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])

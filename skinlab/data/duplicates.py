@@ -18,7 +18,6 @@ _MAX_DIFFERING_SIGNS = 14  # of _LOW² - 1
 _NEIGHBOURS = 64  # compared with each image, of those that share its key: bounds the work on crowded keys
 _BATCH = 1 << 16  # pairs compared at once
 
-
 PAIR = np.dtype([("a", "<i8"), ("b", "<i8"), ("similarity", "<f4"), ("exact", "?"), ("turned", "?")])
 
 
@@ -42,8 +41,8 @@ def find_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     found = [_pairs(original[copies], copies, np.ones(len(copies)), exact=True)]
 
     rows = np.sort(first)
+    rows = rows[(fingerprints["views"][rows] != 0).any(axis=(2, 3)).all(axis=1)]  # the others show next to nothing
     views = fingerprints["views"][rows]
-    rows, views = (each[views.any(axis=(2, 3)).all(axis=1)] for each in (rows, views))
     for turned, others in _turns(views) if len(rows) > 1 else ():
         i, j, similarity = _similar_pairs(views, others, turned)
         found.append(_pairs(rows[np.minimum(i, j)], rows[np.maximum(i, j)], similarity, turned=turned))
@@ -84,8 +83,8 @@ def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple
         turned: whether it is another orientation.
     """
     count = len(views)
-    coefficients = np.concatenate([views, others]) if turned else views
-    low = coefficients[:, 1, :_LOW, :_LOW].reshape(len(coefficients), -1)[:, 1:]
+    low = np.concatenate([each[:, 1, :_LOW, :_LOW] for each in ((views, others) if turned else (views,))])
+    low = low.reshape(len(low), -1)[:, 1:]
     codes = [np.zeros(0, np.int64)]
     for left, right in _look_up(low > np.median(low[:count], axis=0)):
         low_end, high_end = np.minimum(left, right), np.maximum(left, right)

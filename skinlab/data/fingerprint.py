@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -76,7 +77,8 @@ def perceptual_hash(grey: np.ndarray) -> np.ndarray:
     basis = np.cos(np.pi / len(grey) * step[:, None] * (np.arange(len(grey)) + 0.5)).astype(np.float32)
     basis[0] /= np.sqrt(2)
     coefficients = (basis @ grey @ basis.T) * (step[:, None] ** 2 + step**2) ** (_WHITENING / 2)
-    return np.rint(coefficients * (127 / np.abs(coefficients).max())).astype(np.int8)
+    quantised: np.ndarray = np.rint(coefficients * (127 / np.abs(coefficients).max())).astype(np.int8)
+    return quantised
 
 
 def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray, dict[int, str]]:
@@ -114,9 +116,11 @@ def _fingerprint_chunk(paths: Sequence[str]) -> tuple[np.ndarray, dict[int, str]
     """Read some images in this process."""
     records = np.zeros(len(paths), FINGERPRINT)
     bad = {}
-    for at, path in enumerate(paths):
-        try:
-            records[at] = fingerprint(path)
-        except BadImage as error:
-            bad[at] = error.reason
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata: what is no picture raises
+        for at, path in enumerate(paths):
+            try:
+                records[at] = fingerprint(path)
+            except BadImage as error:
+                bad[at] = error.reason
     return records, bad

@@ -21,6 +21,7 @@ FITS = ("crop", "stretch")
 Image.init()
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 0x0112
+_TRUNCATED = "is truncated: its last part is missing"
 
 
 class BadImage(UserError):  # noqa: N818
@@ -89,14 +90,21 @@ def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: s
         raise
     except FileNotFoundError as error:
         raise BadImage.at(path, "does not exist") from error
-    except PermissionError as error:
-        raise BadImage.at(path, "may not be read (permissions)") from error
     except UnidentifiedImageError as error:
         raise BadImage.at(path, "is not a whole JPEG, PNG, BMP, GIF, TIFF or WebP image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage.at(path, f"has more than {MAX_PIXELS // 10**6} million pixels") from error
     except Exception as error:  # a decoder may fail in any way on a damaged or hostile file
-        raise BadImage.at(path, f"can't be decoded ({printable(str(error)) or type(error).__name__})") from error
+        raise BadImage.at(path, _failure(error)) from error
+
+
+def _failure(error: Exception) -> str:
+    """Say in the words of a reason what an error from the file system or a decoder means."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"can't be opened ({error.strerror})"
+    if "truncated" in str(error).lower():
+        return _TRUNCATED
+    return f"can't be decoded ({printable(str(error)) or type(error).__name__})"
 
 
 def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, fit: str) -> np.ndarray:
@@ -106,7 +114,7 @@ def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, 
     rgb = _as_rgb(image)
     corner = rgb.getpixel((rgb.width - 1, rgb.height - 1))
     if corner == (128, 128, 128) and image.format == "JPEG" and _ends_in_grey(path):
-        raise BadImage.at(path, "is truncated: its last part is missing")
+        raise BadImage.at(path, _TRUNCATED)
     if size is None:
         return np.array(rgb)
 

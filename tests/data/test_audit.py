@@ -125,7 +125,7 @@ def test_copies_across_groups_merge_them(manifest, tmp_path, caplog):
     assert report["groups"] == 5
     [copy] = report["duplicates"]
     assert (copy["a"], copy["b"], copy["exact"]) == ("00", "04", False)
-    assert "lesion0 + lesion2" in caplog.text
+    assert "lesion0 with lesion2" in caplog.text
     assert not report["label_conflicts"]
 
 

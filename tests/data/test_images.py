@@ -183,7 +183,7 @@ def jpeg(progressive: bool = False) -> bytes:
         (b"", "is empty"),
         (b"not an image", "is not a whole JPEG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a whole JPEG"),
-        (jpeg()[:60], "Truncated"),
+        (jpeg()[:60], "truncated"),
         (jpeg()[:900], "truncated"),
         (jpeg()[:-2], "truncated"),
         (jpeg(progressive=True)[:-300], "truncated"),
@@ -217,6 +217,12 @@ def test_what_is_no_file_is_named(tmp_path):
     for name, reason in (("x.jpg", "is not a file"), ("pipe.jpg", "is not a file"), ("none.jpg", "does not exist")):
         with pytest.raises(BadImage, match=reason):
             read_image(tmp_path / name)
+
+
+def test_what_the_file_system_refuses_is_named(tmp_path):
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    with pytest.raises(BadImage, match=r"can't be opened \(.*symbolic links\)"):
+        read_image(tmp_path / "loop.jpg")
 
 
 def test_float_pixels_have_no_known_scale(tmp_path):
