@@ -121,8 +121,9 @@ def summary(report: dict[str, Any]) -> list[str]:
     """Say in a few plain lines what an audit found.
 
     >>> report = {"kept": 3, "images": 4, "groups": 3, "grouped": False, "labels": {"mel": 1, "nv": 2}}
-    >>> report |= {"kinds": {"JPEG RGB": 3}, "sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}, "problems": [], "seconds": 0.5}
-    >>> for line in summary(report | {"warnings": ["1 of 4 images can't be used"], "remembered": 3}):
+    >>> report |= {"kinds": {"JPEG RGB": 3}, "sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}}
+    >>> report |= {"problems": [], "warnings": ["1 of 4 images can't be used"], "remembered": 3, "seconds": 0.5}
+    >>> for line in summary(report):
     ...     print(line)
     3 of 4 images in 3 groups (each image its own): mel 1, nv 2
     stored as JPEG RGB (3); 600x450 (3) pixels
