@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 
+Config = Callable[..., "dict[str, object]"]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -55,6 +56,23 @@ def tiny(phantom: Path, shared_tmp: Path) -> list[str]:
         "trainer.max_epochs=2",
         "callbacks.progress=false",
     ]
+
+
+@pytest.fixture(scope="session")
+def compose_train() -> Config:
+    """Compose the config of a training in this process: overrides and a run directory in, plain containers out."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from skinlab.runtime.config import config_directory, register_resolvers
+
+    def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> dict[str, object]:
+        register_resolvers()
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            cfg = compose("train", [*overrides, f"run_dir={run_dir}"])
+            return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+    return composed
 
 
 @pytest.fixture

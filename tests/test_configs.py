@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, get_method
-from omegaconf import OmegaConf
 
-from skinlab.runtime.config import config_directory, register_resolvers
+from skinlab.runtime.config import config_directory
 
 GROUPS = ["augment", "callbacks", "data", "debug", "experiment", "logger", "loss", "model", "optimizer", "sampler"]
 GROUPS += ["scheduler", "sweep", "trainer"]
@@ -24,43 +22,38 @@ NEEDED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def resolvers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    register_resolvers()
+@pytest.fixture
+def composed(compose_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("SKINLAB_DATA_ROOT", str(tmp_path))
-
-
-def composed(overrides: list[str]) -> dict:
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", overrides), resolve=True, throw_on_missing=True)
+    return compose_train
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes(group: str, choice: str):
-    config = composed([f"{group}={choice}", *NEEDED.get((group, choice), [])])
+def test_every_choice_composes(composed, group: str, choice: str):
+    config = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))
     assert {"data", "model", "loss", "seed"} <= set(config)
 
 
 @pytest.mark.parametrize("loss", [choice for group, choice in CHOICES if group == "loss"])
-def test_every_loss_is_built_from_its_config(loss: str):
+def test_every_loss_is_built_from_its_config(composed, loss: str):
     from hydra.utils import instantiate
 
-    module = instantiate(composed([f"loss={loss}"])["loss"], class_counts=[30, 10, 5])
+    module = instantiate(composed(f"loss={loss}")["loss"], class_counts=[30, 10, 5])
     assert not module.state_dict()
 
 
-def test_every_reader_exists():
+def test_every_reader_exists(composed):
     for group, choice in CHOICES:
         if group == "data":
-            config = composed([f"data={choice}", *NEEDED.get((group, choice), [])])
+            config = composed(f"data={choice}", *NEEDED.get((group, choice), []))
             assert callable(get_method(config["data"]["reader"]["_target_"]))
             assert get_class(config["data"]["_target_"]).__name__ == "SkinDataModule"
 
 
-def test_every_model_is_one_of_timm_s():
+def test_every_model_is_one_of_timm_s(composed):
     import timm
 
     for group, choice in CHOICES:
         if group == "model":
-            name = composed([f"model={choice}", *NEEDED.get((group, choice), [])])["model"]["name"]
+            name = composed(f"model={choice}", *NEEDED.get((group, choice), []))["model"]["name"]
             assert timm.is_model(name)

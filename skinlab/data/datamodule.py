@@ -95,9 +95,7 @@ class SkinDataModule(pl.LightningDataModule):
             paths = rows["path"].tolist()
             cache = None
             if self.cache != "none":
-                cache = open_cache(
-                    paths, size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir
-                )
+                cache = open_cache(paths, size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir)
             self._datasets[split] = ImageDataset(
                 paths,
                 rows["label"].map(number).fillna(-1).to_numpy(np.int64),

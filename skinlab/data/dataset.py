@@ -165,6 +165,8 @@ def batch_loader(
         collate_fn=collate,
         drop_last=drop_last,
         worker_init_fn=init_worker,
+        # Its own generator: drawing the workers' seed from the global one would shift the dropout that follows.
+        generator=torch.Generator().manual_seed(dataset.seed),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
         multiprocessing_context=fork if num_workers else None,

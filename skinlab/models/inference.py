@@ -12,6 +12,9 @@ from skinlab.errors import UserError, nearest
 
 View = Callable[[torch.Tensor], torch.Tensor]
 
+# Images the network sees at once. A CPU gains nothing from more; a GPU does.
+STEP = {"cpu": 8, "cuda": 64}
+
 
 def _d4() -> list[View]:
     """The eight symmetries of the square: four rotations, each plain and mirrored."""
@@ -47,17 +50,46 @@ def predict_probabilities(
 ) -> npt.NDArray[np.float64]:
     """Return the mean probability over the views, ``(N, C)``, in the order of the batches.
 
+    How many images the batches hold makes no difference to any bit of the result. Kernels add up in an order that
+    depends on the shape of their input, so the network always sees as many images at once, the last ones filled up.
+
     Args:
         network: maps uint8 images ``(B, 3, S, S)`` to logits ``(B, C)``; in evaluation mode.
-        batches: each with ``image``.
+        batches: one or more, each with ``image``, uint8 ``(any, 3, S, S)``.
         device: where the network is.
         tta: see :func:`tta_views`.
+
+    >>> brightness = lambda x: torch.stack([x.float().mean((1, 2, 3)), torch.zeros(len(x))], 1)
+    >>> predict_probabilities(brightness, [{"image": torch.zeros(3, 3, 4, 4, dtype=torch.uint8)}], tta="d4").tolist()
+    [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
     """
-    views = tta_views(tta)
+    views, device = tta_views(tta), torch.device(device)
+    rows = []
+    for images, n in _equal_steps(batches, STEP[device.type]):
+        shown = images.to(device)
+        mean = sum(network(view(shown)).double().softmax(1) for view in views) / len(views)
+        rows.append(mean[:n].cpu())
+    return torch.cat(rows).numpy()
 
-    def rows() -> Iterator[torch.Tensor]:
-        for batch in batches:
-            images = batch["image"].to(device, non_blocking=True)
-            yield torch.stack([network(view(images)).double().softmax(1) for view in views]).mean(0).cpu()
 
-    return torch.cat(list(rows())).numpy()
+def _equal_steps(batches: Iterable[dict[str, torch.Tensor]], size: int) -> Iterator[tuple[torch.Tensor, int]]:
+    """Cut batches anew into steps of ``size`` images, and tell how many of them count.
+
+    The same memory is filled again and again: a step must be used before the next one is asked for.
+    """
+    step, filled = torch.empty(0), 0
+    for batch in batches:
+        images = batch["image"]
+        if not len(step):
+            step = torch.zeros((size, *images.shape[1:]), dtype=images.dtype)
+            step = step.contiguous(memory_format=torch.channels_last)
+        while len(images):
+            taken = min(size - filled, len(images))
+            step[filled : filled + taken] = images[:taken]
+            filled, images = filled + taken, images[taken:]
+            if filled == size:
+                yield step, size
+                filled = 0
+    if filled:
+        step[filled:] = 0
+        yield step, filled

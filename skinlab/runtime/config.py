@@ -11,7 +11,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -59,10 +60,54 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     for place, target in _targets(config):
         if not str(target).startswith(ALLOWED_TARGETS):
-            allowed = ", ".join(name.rstrip(".") for name in ALLOWED_TARGETS)
-            raise UserError(f"{place}={target} is outside the allowed packages ({allowed}); use a class of those")
+            raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
     _check_types(cfg, HydraConfig.get().job.config_name or "", overrides)
     return config
+
+
+def build(node: Mapping[str, Any], **more: Any) -> Any:
+    """Build what a node's ``_target_`` names, as Hydra does; a user's mistake in it comes out as it went in.
+
+    Args:
+        node: with ``_target_`` and its arguments.
+        **more: further arguments.
+    """
+    try:
+        return instantiate(node, **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def build(node: Mapping[str, Any], **more: Any) -> Any:
+    """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
+
+    A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
+    functions of large packages run code that they are given (``torch.load``): of those only classes are taken.
+
+    Args:
+        node: config of one part, with its ``_target_``.
+        **more: arguments beside those of the config.
+
+    Raises:
+        UserError: a ``_target_`` leads nowhere, or outside the allowed packages.
+    """
+    from hydra.utils import get_object, instantiate
+
+    for place, target in _targets({**node, **more}):
+        try:
+            found = get_object(target)
+        except Exception as error:  # importing may fail in any way
+            raise UserError(f"{place}={target} leads to nothing ({str(error).splitlines()[0]}); mend its name") from None
+        home = f"{getattr(found, '__module__', '')}."
+        if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
+            raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
+    return instantiate(node, **more)
+
+
+def _allowed() -> str:
+    return ", ".join(name.rstrip(".") for name in ALLOWED_TARGETS)
 
 
 def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

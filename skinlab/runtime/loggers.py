@@ -1,23 +1,100 @@
-"""Where a run's figures go: CSV files, W&B, TensorBoard, or several; and their orderly closing."""
+"""Where a run's figures go: a CSV file, TensorBoard, W&B, or several; and their orderly closing."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger
+import pandas as pd
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers.logger import DummyLogger
 
-log = logging.getLogger(__name__)
+from skinlab.errors import UserError
+from skinlab.models.weights import read_checkpoint
+from skinlab.runtime.enduring_loggers import CsvLogger, EnduringWandbLogger
+from skinlab.runtime.resuming import is_main_process
 
 
-def open_loggers(settings: dict[str, Any], run_dir: Path, config: dict[str, Any], *, resumed: bool) -> list[Logger]:
-    """Open the loggers of a run."""
-    return [CSVLogger(run_dir, name="csv", version="")] if "csv" in settings else []
+def check_loggers(settings: Mapping[str, Any]) -> None:
+    """Refuse, before anything is written, a logger whose package is missing.
+
+    Raises:
+        UserError: the package of a logger is not installed.
+    """
+    if "tensorboard" in settings and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard: its package is missing; pip install 'skinlab[tensorboard]', or logger=csv")
 
 
-def close_loggers(loggers: Sequence[Logger]) -> None:
-    """Close every logger, whatever became of the run."""
+def open_loggers(
+    settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, Any], *, resumed: Path | None = None
+) -> list[Logger]:
+    """Open the loggers of a run; processes other than the first get one that keeps nothing.
+
+    Args:
+        settings: the config's ``logger`` group, logger → its settings.
+        run_dir: of the run.
+        config: the whole resolved config, with ``run_id``.
+        resumed: checkpoint from which the run goes on; what was logged after it will be logged again, so it goes.
+
+    Raises:
+        UserError: a package is missing, a setting is unusable, or the directory can't be written.
+    """
+    check_loggers(settings)
+    if not is_main_process():
+        return [DummyLogger()]
+    step = int(str(read_checkpoint(resumed)["global_step"])) if resumed else 0
+    loggers: list[Logger] = []
+    if "csv" in settings:
+        loggers.append(CsvLogger(run_dir / "csv" / "metrics.csv", step))
+    if "tensorboard" in settings:
+        loggers.append(
+            TensorBoardLogger(run_dir, "tensorboard", version="", default_hp_metric=False, purge_step=step or None)
+        )
+    if "wandb" in settings:
+        from skinlab.runtime.wandb_run import open_wandb  # W&B takes its time to import
+
+        loggers.append(open_wandb(settings["wandb"], run_dir, config))
+    return loggers
+
+
+def log_outcome(
+    loggers: Sequence[Logger],
+    run_dir: Path,
+    manifest: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    *,
+    step: int,
+    fit: str = "crop",
+) -> None:
+    """Log what was found out after the last epoch; the CSV is left alone, as ``metrics.json`` has it.
+
+    Args:
+        loggers: of the run.
+        run_dir: with ``predictions/``.
+        manifest: of the run, for the paths of its images.
+        metrics: as in ``metrics.json``.
+        step: optimiser steps done.
+        fit: how the images were cut for the network.
+    """
     for logger in loggers:
-        logger.finalize("success")
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_metrics({name: value for name, value in metrics.items() if name.startswith("test/")}, step)
+        if isinstance(logger, EnduringWandbLogger):
+            from skinlab.runtime.wandb_media import log_wandb_outcome
+
+            log_wandb_outcome(logger, run_dir, manifest, metrics, step=step, fit=fit)
+
+
+def close_loggers(loggers: Sequence[Logger], ok: bool = True) -> None:
+    """Close every logger, whatever became of the run.
+
+    Args:
+        loggers: of the run.
+        ok: whether it ended well; W&B marks it as failed otherwise.
+    """
+    for logger in loggers:
+        logger.finalize("success" if ok else "failed")
+        if isinstance(logger, EnduringWandbLogger):
+            logger.finish(ok)

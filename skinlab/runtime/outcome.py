@@ -44,6 +44,7 @@ def write_outcome(
     metrics |= {
         "val/loss": validation["val/loss"],
         "best/epoch": best["epoch"],
+        "best/mode": config["callbacks"]["mode"],
         "best/monitor": validation[config["callbacks"]["monitor"]],
         "max_epochs": config["trainer"]["max_epochs"],
         "split_sha256": datamodule.prepared.split_hash,

@@ -1,0 +1,250 @@
+"""The picture of a run: headline figures, learning curves, confusion and PR curves, drawn from its files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import confusion_matrix
+
+from skinlab.errors import UserError
+from skinlab.evaluation.predictions import table_arrays
+from skinlab.report.curves import precision_recall_steps
+from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions
+from skinlab.report.terminal import HEADLINE
+
+# Okabe and Ito's palette, told apart with any common colour blindness; without its yellow, too faint on white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
+INK, SOFT, FAINT = "#1b1f24", "#626a73", "#d5dade"
+BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe3f1", "#6aaed6", "#0072B2", "#004a75"])
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11.5,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eceff1",
+    "axes.axisbelow": True,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 7,
+    "text.parse_math": False,  # a class may be named $
+}
+MANY = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro", "ece")
+BINARY = ("balanced_accuracy", "sensitivity", "specificity", "f1_positive", "pr_auc_positive", "auroc_macro")
+LEGEND: dict[str, Any] = {"fontsize": 11, "handlelength": 1.4, "framealpha": 1, "edgecolor": "white", "fancybox": False}
+LEFT, RIGHT = 0.065, 0.975  # margins of the page
+MOST_CELLS = 12  # classes for which the cells of a confusion matrix have room for numbers
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def run_figure(run_dir: Path) -> Path:
+    """Draw ``<run>/figures.png`` from ``metrics.json``, ``predictions/`` and, if there, ``csv/metrics.csv``.
+
+    Args:
+        run_dir: of a run that has ended.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    metrics = read_metrics(run_dir)
+    split, table = scored_predictions(run_dir)
+    probabilities, target, classes = table_arrays(table)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(12.5, 11), dpi=160, facecolor="white")
+        grid = GridSpec(2, 2, figure, LEFT, 0.06, RIGHT, 0.775, wspace=0.27, hspace=0.32, height_ratios=(1.12, 1))
+        _header(figure, run_dir.name, metrics, split, len(table), len(classes))
+        left = grid[0, 0].subgridspec(2, 1, hspace=0.16)
+        loss, accuracy = figure.add_subplot(left[0]), figure.add_subplot(left[1])
+        _learning(loss, accuracy, learning_curves(run_dir), metrics["best/epoch"])
+        _confusion(figure.add_subplot(grid[0, 1]), probabilities, target, classes, split)
+        colours = class_colours(target, len(classes))
+        _precision_recall(figure.add_subplot(grid[1, 0]), probabilities, target, colours, split)
+        _class_table(figure.add_subplot(grid[1, 1]), metrics, split, target, classes, colours)
+        return _save(figure, run_dir / "figures.png")
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Write the picture whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        figure.savefig(temporary, format="png")
+        return temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"can't write {path} ({error.strerror or error}); free some space and run again") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def class_colours(target: Ints, n_classes: int) -> dict[int, str]:
+    """Give a colour to each class with rows, the commonest first as far as the colours go; the rest go without.
+
+    >>> class_colours(np.array([0, 1, 1]), 3)
+    {1: '#0072B2', 0: '#E69F00'}
+    """
+    support = np.bincount(target, minlength=n_classes)
+    order = [int(i) for i in np.argsort(-support, kind="stable") if support[i]]
+    return dict(zip(order, COLOURS, strict=False))
+
+
+def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, rows: int, n_classes: int) -> None:
+    """Write what was run, and the figures that sum it up."""
+    figure.text(LEFT, 0.962, name, fontsize=17, fontweight="bold")
+    facts = (
+        f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch']}; "
+        f"{split}: {rows} images, {n_classes} classes"
+    )
+    figure.text(LEFT, 0.936, facts, color=SOFT)
+    names = BINARY if f"{split}/sensitivity" in metrics else MANY
+    for i, key in enumerate(names):
+        x = LEFT + i * (RIGHT - LEFT) / len(names)
+        figure.text(x, 0.876, _number(metrics[f"{split}/{key}"]), fontsize=27, fontweight="bold", color=COLOURS[0])
+        figure.text(x, 0.852, HEADLINE[key].removesuffix(" class"), color=INK)
+        if split == "test" and f"val/{key}" in metrics:
+            figure.text(x, 0.832, f"val {_number(metrics[f'val/{key}'])}", color=SOFT, fontsize=10.5)
+
+
+def _learning(loss: Axes, accuracy: Axes, curves: pd.DataFrame, best: int) -> None:
+    """Draw the losses above the balanced accuracy, over the epochs."""
+    _title(loss, "Learning curves")
+    if curves.empty:
+        for axes in (loss, accuracy):
+            axes.set_axis_off()
+        loss.text(0, 0.5, "no csv log was kept (logger=csv)", color=SOFT)
+        return
+    styles = {"train/loss": (COLOURS[1], "train loss"), "val/loss": (COLOURS[0], "val loss")}
+    for name, (colour, words) in styles.items():
+        if name in curves:
+            _curve(loss, curves[name].dropna(), colour, words)
+    _curve(accuracy, curves["val/balanced_accuracy"].dropna(), COLOURS[0], "val balanced accuracy")
+    for axes in (loss, accuracy):
+        axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_xlim(curves.index.min() - 0.4, curves.index.max() + 0.4)
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.legend(loc="best" if axes is loss else "lower right", **LEGEND)
+    loss.tick_params(labelbottom=False)
+    place = ("data", "axes fraction")
+    late = best > curves.index.max() / 2
+    beside: dict[str, Any] = {
+        "ha": "right" if late else "left",
+        "va": "top",
+        "textcoords": "offset points",
+        "xycoords": place,
+    }
+    loss.annotate(f"best epoch {best}", (best, 1), (-5 if late else 5, -3), **beside)
+    accuracy.set_xlabel("epoch")
+
+
+def _curve(axes: Axes, values: pd.Series[float], colour: str, words: str) -> None:
+    marker = "o" if len(values) <= 30 else ""
+    axes.plot(values.index, values, color=colour, label=words, linewidth=2, marker=marker, markersize=4)
+
+
+def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[str], split: str) -> None:
+    """Draw the share of each true class that was called what, with the counts."""
+    n = len(classes)
+    counts = confusion_matrix(target, probabilities.argmax(1), labels=range(n))
+    support = counts.sum(1, keepdims=True)
+    shares = counts / np.maximum(support, 1)
+    axes.imshow(shares, cmap=BLUES, vmin=0, vmax=1, aspect="auto")
+    _title(axes, "Confusion", f"{split}; % of the true class, images")
+    named = n <= MOST_CELLS
+    axes.set_xticks(range(n) if named else [], [_short(name, 7 if n > 4 else 14) for name in classes] if named else [])
+    axes.set_yticks(range(n), [_short(name) for name in classes], fontsize=11.5 if named else 7)
+    axes.set_xlabel("called" if named else "called, in the same order")
+    axes.set_ylabel("true")
+    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.grid(False)
+    axes.grid(which="minor", color="white", linewidth=2 if named else 0.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    size = 13 if n <= 8 else 10
+    for (i, j), count in np.ndenumerate(counts):
+        if count and named:
+            colour = "white" if shares[i, j] > 0.62 else INK
+            place: dict[str, Any] = {
+                "xycoords": "data",
+                "textcoords": "offset points",
+                "ha": "center",
+                "va": "center",
+                "color": colour,
+            }
+            axes.annotate(f"{100 * shares[i, j]:.0f}", (j, i), (0, 0.45 * size), fontsize=size, **place)
+            axes.annotate(f"{count}", (j, i), (0, -0.65 * size), fontsize=0.72 * size, **place)
+
+
+def _precision_recall(axes: Axes, probabilities: Floats, target: Ints, colours: Mapping[int, str], split: str) -> None:
+    """Draw a PR curve a class, in the steps that the average precision sums, above the level of chance."""
+    for i, colour in colours.items():
+        recall, precision = precision_recall_steps(target == i, probabilities[:, i])
+        axes.step(np.r_[0, recall], np.r_[precision[0], precision], color=colour, linewidth=2, where="pre")
+        axes.axhline((target == i).mean(), color=colour, linewidth=1, linestyle=(0, (1, 3)))
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    _title(axes, "Precision and recall", f"{split}; dotted: prevalence")
+
+
+def _class_table(
+    axes: Axes, metrics: Mapping[str, Any], split: str, target: Ints, classes: list[str], colours: Mapping[int, str]
+) -> None:
+    """Write the figures of each class; its colours are the legend of the curves beside it."""
+    axes.set_axis_off()
+    _title(axes, "Classes", split)
+    columns = {"images": 0.375, "prevalence": 0.575, "PR-AUC": 0.735, "recall": 0.87, "F1": 1.0}
+    shown = list(colours)
+    step = min(0.115, 0.98 / (len(shown) + 1))
+    for words, x in columns.items():
+        axes.text(x, 1 - 0.5 * step, words, ha="right", va="center", color=SOFT)
+    for row, i in enumerate(shown, start=1):
+        y = 1 - (row + 0.5) * step
+        name, rows = classes[i], int((target == i).sum())
+        figures = [_number(metrics[f"{split}/{key}/{name}"]) for key in ("pr_auc", "recall", "f1")]
+        axes.plot([0, 0.04], [y, y], color=colours[i], linewidth=4, solid_capstyle="butt", clip_on=False)
+        axes.text(0.06, y, _short(name, 11), va="center")
+        for x, words in zip(columns.values(), [str(rows), f"{rows / len(target):.3f}", *figures], strict=True):
+            axes.text(x, y, words, ha="right", va="center")
+        axes.axhline(y + step / 2, color=FAINT, linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    if len(shown) < len(classes):
+        more = f"{len(classes) - len(shown)} more classes, without rows or less common"
+        axes.text(0.06, 1 - (len(shown) + 1.5) * step, more, va="center", color=SOFT)
+
+
+def _title(axes: Axes, words: str, note: str = "") -> None:
+    axes.set_title(words, loc="left", fontsize=13, fontweight="bold", color=INK, pad=10)
+    axes.set_title(note, loc="right", fontsize=10.5, color=SOFT, pad=10)
+
+
+def _short(name: str, length: int = 10) -> str:
+    """Leave out the middle of a long name.
+
+    >>> _short("seborrheic keratosis")
+    'sebor…osis'
+    """
+    tail = (length - 1) // 2
+    return name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,47 @@
+"""What a run's files say, for everything that is drawn from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.evaluation.predictions import PREFIX
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a predictions table; names stay text, whatever they look like."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    numbers = [name for name in table.columns if name.startswith(PREFIX)]
+    return table.astype(dict.fromkeys(numbers, float))
+
+
+def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
+    """Return ``test``, or ``val`` where no test row has a label, with its labelled rows."""
+    table = pd.DataFrame()
+    for split in ("test", "val"):
+        path = run_dir / "predictions" / f"{split}.csv"
+        if path.is_file():
+            table = read_predictions(path)
+            table = table[table["label"] != ""].reset_index(drop=True)
+            if len(table):
+                break
+    return split, table
+
+
+def read_metrics(run_dir: Path) -> dict[str, Any]:
+    """Read ``metrics.json``, name → figure."""
+    metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def learning_curves(run_dir: Path) -> pd.DataFrame:
+    """Return one row an epoch with the figures logged at its end; no rows where no CSV was kept."""
+    path = run_dir / "csv" / "metrics.csv"
+    if not path.is_file():
+        return pd.DataFrame()
+    rows = pd.read_csv(path)
+    ends = rows.dropna(subset="epoch").groupby("epoch").last()
+    return ends.set_axis(ends.index.astype(int))
