@@ -92,7 +92,7 @@ class CsvLogger(Logger):
 
 def _step(row: Mapping[str, str | None]) -> float:
     """Return the step of a row, infinity for one that a killed process left unfinished."""
-    step = row["step"]
+    step = row.get("step")
     return int(step) if step and None not in row.values() else float("inf")
 
 

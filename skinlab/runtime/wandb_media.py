@@ -43,8 +43,8 @@ def log_wandb_outcome(
     """
     split, table = scored_predictions(run_dir)
     paths = dict(zip(manifest["image_id"], manifest["path"], strict=True))
+    logger.log_summary(metrics)  # first: the pictures ask the server, which may be gone by now
     logger.log_metrics(media(split, table, paths, fit), step)
-    logger.log_summary(metrics)
 
 
 def media(split: str, table: pd.DataFrame, paths: Mapping[str, str], fit: str = "crop") -> dict[str, Any]:

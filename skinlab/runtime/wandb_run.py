@@ -79,7 +79,8 @@ def _git(directory: Path, *words: str) -> str:
 
 
 def _set_up() -> None:
-    """Give W&B's process its manners: no talking, no capturing of the terminal, no endless waiting."""
+    """Give W&B its manners: no talking, no capturing of the terminal, no endless waiting."""
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # tells of every report to W&B that gets lost
     wandb.setup(
         wandb.Settings(
             silent=True,
