@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,3 +91,29 @@ def run(tmp_path: Path) -> Iterator[Command]:
         )
 
     yield start
+
+
+@pytest.fixture(scope="session")
+def save_classifier() -> Callable[..., Path]:
+    """Save an untrained classifier of 32 px as a training would: path and class names in, the path out."""
+    import pytorch_lightning as pl
+    import torch
+
+    from skinlab.models.classifier import Classifier
+
+    def save(path: Path, classes: Sequence[str], network: str = "test_resnet", seed: int = 0) -> Path:
+        torch.manual_seed(seed)
+        classifier = Classifier(
+            network={"name": network, "dropout": 0.0, "head": "linear"},
+            classes=list(classes),
+            inputs={"image_size": 32, "fit": "crop", "mean": [0.5] * 3, "std": [0.25] * 3},
+            optimizer={"name": "adamw", "lr": 1e-3, "weight_decay": 0.0, "layer_decay": 1.0},
+            scheduler={"name": "cosine", "warmup_epochs": 0.0, "min_ratio": 0.0},
+            training_prior=[1 / len(classes)] * len(classes),
+        )
+        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        trainer.strategy.connect(classifier)
+        trainer.save_checkpoint(path)
+        return path
+
+    return save
