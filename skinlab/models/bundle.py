@@ -98,11 +98,15 @@ def _load_network(classifier: Classifier, state: Mapping[str, Any], path: Path) 
     weights = {name: value for name, value in state.items() if name.startswith("network.")}
     lacking = [name for name in classifier.state_dict() if name.startswith("network.") and name not in weights]
     if lacking:
-        raise UserError(f"checkpoint {path} lacks {len(lacking)} tensors of its network (first: {lacking[0]}); use another")
+        raise UserError(
+            f"checkpoint {path} lacks {len(lacking)} tensors of its network (first: {lacking[0]}); use another"
+        )
     try:
         classifier.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise UserError(f"checkpoint {path} does not fit its own network ({str(error).splitlines()[-1].strip()})") from None
+        raise UserError(
+            f"checkpoint {path} does not fit its own network ({str(error).splitlines()[-1].strip()})"
+        ) from None
     broken = [name for name, value in classifier.network.state_dict().items() if not value.isfinite().all()]
     if broken:
         raise UserError(f"checkpoint {path} holds weights that are no numbers (first: {broken[0]}); use an earlier one")

@@ -16,16 +16,14 @@ View = Callable[[torch.Tensor], torch.Tensor]
 STEP = {"cpu": 8, "cuda": 64}
 
 
-def _d4() -> list[View]:
-    """The eight symmetries of the square: four rotations, each plain and mirrored."""
-    turns: list[View] = [lambda x, k=k: torch.rot90(x, k, (-2, -1)) for k in range(4)]  # type: ignore[misc]
-    return turns + [lambda x, t=t: t(x.flip(-1)) for t in turns]  # type: ignore[misc]
+def _symmetry(turns: int, mirrored: bool) -> View:
+    return lambda x: torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1))
 
 
 VIEWS: dict[str, list[View]] = {
     "none": [lambda x: x],
     "flips": [lambda x: x, lambda x: x.flip(-1), lambda x: x.flip(-2)],
-    "d4": _d4(),
+    "d4": [_symmetry(turns, mirrored) for mirrored in (False, True) for turns in range(4)],  # all of the square's
 }
 
 
@@ -67,7 +65,7 @@ def predict_probabilities(
     rows = []
     for images, n in _equal_steps(batches, STEP[device.type]):
         shown = images.to(device)
-        mean = sum(network(view(shown)).double().softmax(1) for view in views) / len(views)
+        mean = torch.stack([network(view(shown)).double().softmax(1) for view in views]).mean(0)
         rows.append(mean[:n].cpu())
     return torch.cat(rows).numpy()
 

@@ -106,7 +106,9 @@ def _is_whole(path: Path) -> bool:
 
 
 def _carries_code(path: Path, what: str = "") -> UserError:
-    return UserError(f"checkpoint {path} carries Python code{what} and was not opened; use a file that only holds tensors")
+    return UserError(
+        f"checkpoint {path} carries Python code{what} and was not opened; use a file that only holds tensors"
+    )
 
 
 def imagenet_state(name: str) -> dict[str, torch.Tensor]:

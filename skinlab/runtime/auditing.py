@@ -18,7 +18,7 @@ from skinlab.errors import UserError
 from skinlab.runtime.config import build
 from skinlab.runtime.run_directory import claim, replacing, write_json, write_text
 
-PREPARATION = "label_map classes fold n_folds test_fraction split_seed on_bad_image".split()
+PREPARATION = ("label_map", "classes", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image")
 
 
 def run_audit(config: dict[str, Any]) -> None:
@@ -108,8 +108,8 @@ def counts_table(manifest: pd.DataFrame, column: str) -> Table:
         cell.justify = "right"
     counts = pd.crosstab(manifest[column], manifest["split"])[splits]
     groups = manifest.groupby(column)["group"].nunique()
-    for name, row in counts.iterrows():
-        cells = [*row, row.sum(), groups[name]]
+    for (name, row), n_groups in zip(counts.iterrows(), groups, strict=True):
+        cells = [*row, row.sum(), n_groups]
         table.add_row(str(name) or ("unlabeled" if column == "label" else "unknown"), *(f"{n:,}" for n in cells))
     table.add_section()
     cells = [*counts.sum(), len(manifest), manifest["group"].nunique()]

@@ -67,7 +67,9 @@ def _table(path: Path, missing_ok: bool) -> pd.DataFrame:
         given = _below(path, ids.tolist())
     else:
         hint = nearest("path", table.columns)
-        raise UserError(f"{path} has neither a column path nor image_id{hint}; its columns are {some(table.columns, 9)}")
+        raise UserError(
+            f"{path} has neither a column path nor image_id{hint}; its columns are {some(table.columns, 9)}"
+        )
     _check_ids(path, ids)
     paths = [os.path.join(base, each) for each in given]  # noqa: PTH118 (a Path each costs a million rows seconds)
     missing = [] if missing_ok else [each for each in paths if not os.path.isfile(each)]  # noqa: PTH113
@@ -111,5 +113,7 @@ def _below(table: Path, ids: Sequence[str]) -> list[str]:
         raise UserError(f"{table}: below its folder several images are called {some(unclear)}; add a column path")
     unknown = [name for name in ids if name not in found]
     if unknown:
-        raise UserError(f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}; add a column path")
+        raise UserError(
+            f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}; add a column path"
+        )
     return [str(found[name]) for name in ids]

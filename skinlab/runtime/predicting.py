@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,10 @@ def predict(config: dict[str, Any]) -> None:
         num_workers=min(config["num_workers"], -(-len(rows) // config["batch_size"])),
     )
     bad: dict[int, str] = {}
-    batches = track(loader, f"predicting {len(rows)} images", console=Console(stderr=True), transient=True)
+    screen = Console(stderr=True)
+    batches = track(
+        loader, f"predicting {len(rows)} images", console=screen, transient=True, disable=not screen.is_terminal
+    )
     probabilities = predict_probabilities(
         bundle.classifier.to(device),
         usable(batches, rows, bad, on_bad_image=config["on_bad_image"]),
@@ -74,10 +77,10 @@ def predict(config: dict[str, Any]) -> None:
 class Readable(ImageDataset):
     """Reads images; one that can't be read becomes black, and its batch tells why under ``bad``: row → reason."""
 
-    def __getitems__(self, draws: Any) -> dict[str, Any]:
+    def batch(self, draws: Sequence[Draw | int]) -> dict[str, Any]:
         """Return a batch of uint8 images, with the reasons of those that can't be read."""
         self.bad: dict[int, str] = {}
-        return super().__getitems__(draws) | {"bad": self.bad}
+        return super().batch(draws) | {"bad": self.bad}
 
     def _sample(self, visit: Draw) -> Any:
         try:
@@ -123,7 +126,7 @@ def check_settings(config: dict[str, Any]) -> Path:
     """
     for name, words in (("ckpt", "RUN_OR_FILE"), ("input", "FOLDER_OR_CSV_OR_IMAGE"), ("output", "FILE.csv")):
         if not isinstance(config[name], str) or not config[name]:
-            raise UserError(f"{name}={config[name]}: say {name}={words}")
+            raise UserError(f"{name}= is missing or no name: say {name}={words}")
     for name, options in (("format", FORMATS), ("on_bad_image", ("error", "drop"))):
         if config[name] not in options:
             hint = nearest(config[name], options)

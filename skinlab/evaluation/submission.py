@@ -1,0 +1,81 @@
+"""The files that challenges want: DSM-2025 on Kaggle and ISIC 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+import pandas as pd
+
+from skinlab.evaluation.predictions import PREFIX, table_classes
+
+FORMATS = ("table", "kaggle", "isic")
+ISIC_COLUMNS = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")  # ISIC 2018, task 3; HAM10000's names in capitals
+
+
+def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> None:
+    """Tell whether predictions can be written in a format, before they are made.
+
+    Args:
+        name: one of FORMATS.
+        classes: the model's, in order.
+        files: paths of the images.
+
+    Raises:
+        ValueError: the model has other classes than the format, or two images would get the same name in it.
+    """
+    if name == "table":
+        return
+    if name == "kaggle" and len(classes) != 2:
+        raise ValueError(f"format=kaggle wants two classes, the model has {', '.join(classes)}; choose format=table")
+    if name == "isic" and sorted(each.upper() for each in classes) != sorted(ISIC_COLUMNS):
+        wanted = ", ".join(ISIC_COLUMNS).lower()
+        raise ValueError(f"format=isic wants {wanted}, the model has {', '.join(classes)}; choose format=table")
+    names = pd.Series(kaggle_ids(files) if name == "kaggle" else isic_names(files))
+    repeats = names[names.duplicated()]
+    if len(repeats):
+        both = [file for file, short in zip(files, names, strict=True) if short == repeats.iloc[0]][:2]
+        raise ValueError(f"format={name} would call {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
+
+
+def kaggle_submission(table: pd.DataFrame, files: Sequence[str], threshold: float = 0.5) -> pd.DataFrame:
+    """Return ``ID,label`` as DSM-2025 wants it: ``test/`` and the file's name, and 1 for the positive class.
+
+    Args:
+        table: predictions of a model with two classes, the last one positive.
+        files: path of each row's image.
+        threshold: probability of the positive class at and above which an image is called positive.
+
+    >>> predictions = pd.DataFrame({"image_id": ["12"], "prob_benign": [0.4], "prob_malignant": [0.6]})
+    >>> kaggle_submission(predictions, ["/dsm/test/12.jpg"]).to_csv(index=False).split()
+    ['ID,label', 'test/12.jpg,1']
+    """
+    positive = table[PREFIX + table_classes(table)[-1]].to_numpy() >= threshold
+    return pd.DataFrame({"ID": kaggle_ids(files), "label": positive.astype(np.int64)})
+
+
+def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
+    """Return ``image,MEL,NV,BCC,AKIEC,BKL,DF,VASC``: the file's name without suffix and seven probabilities.
+
+    Args:
+        table: predictions of a model with HAM10000's seven classes, in any order.
+        files: path of each row's image.
+
+    >>> predictions = pd.DataFrame({"image_id": ["a"]} | {f"prob_{name.lower()}": [0.5] for name in ISIC_COLUMNS})
+    >>> isic_submission(predictions, ["a/ISIC_1.jpg"]).to_csv(index=False).split()
+    ['image,MEL,NV,BCC,AKIEC,BKL,DF,VASC', 'ISIC_1,0.5,0.5,0.5,0.5,0.5,0.5,0.5']
+    """
+    column = {name.upper(): PREFIX + name for name in table_classes(table)}
+    probabilities = {name: table[column[name]].to_numpy() for name in ISIC_COLUMNS}
+    return pd.DataFrame({"image": isic_names(files)} | probabilities)
+
+
+def kaggle_ids(files: Sequence[str]) -> list[str]:
+    """Return what DSM-2025 calls each file."""
+    return [f"test/{PurePath(file).name}" for file in files]
+
+
+def isic_names(files: Sequence[str]) -> list[str]:
+    """Return what ISIC calls each file."""
+    return [PurePath(file).stem for file in files]

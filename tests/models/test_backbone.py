@@ -1,0 +1,115 @@
+"""Networks by name, their heads and their first weights."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from skinlab.errors import UserError
+from skinlab.models.backbone import (
+    CosineHead,
+    build_network,
+    has_depthwise,
+    head_name,
+    head_parameters,
+    initialise,
+    normalisation,
+)
+from skinlab.models.weights import read_checkpoint
+
+
+def backbone_equals(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    head = head_name(network)
+    ours = {key: value for key, value in network.state_dict().items() if not key.startswith(head)}
+    return all(torch.equal(value, state[key]) for key, value in ours.items())
+
+
+def test_the_cosine_head_sees_angles_only():
+    torch.manual_seed(0)
+    head, features = CosineHead(5, 3, bias=False), torch.randn(4, 5)
+    by_hand = 30 * torch.nn.functional.cosine_similarity(features[:, None], head.weight[None], dim=2)
+    torch.testing.assert_close(head(features), by_hand)
+    torch.testing.assert_close(head(7 * features), head(features))
+    with torch.no_grad():
+        head.weight *= 3
+    torch.testing.assert_close(head(features), by_hand)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "densenet121", "convnext_tiny"])
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+def test_every_family_gets_its_head(name: str, head: str):
+    with torch.device("meta"):
+        network = build_network(name, 5, head=head)
+    layer = network.get_submodule(head_name(network))
+    assert isinstance(layer, CosineHead) == (head == "cosine")
+    assert layer.weight.shape[0] == 5
+    assert head_parameters(network) == {f"{head_name(network)}.{name}" for name, _ in layer.named_parameters()}
+
+
+def test_facts_of_a_backbone():
+    with torch.device("meta"):
+        lite, resnet = build_network("tf_efficientnet_lite0", 2), build_network("resnet18", 2)
+    assert normalisation(lite) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert normalisation(resnet)[0] == (0.485, 0.456, 0.406)
+    assert has_depthwise(lite)
+    assert not has_depthwise(resnet)
+
+
+def test_mistyped_names_are_told():
+    with pytest.raises(UserError, match="did you mean resnet18"):
+        build_network("resnet_18", 2)
+    with pytest.raises(UserError, match="did you mean cosine"):
+        build_network("test_resnet", 2, head="cosin")
+
+
+def test_a_checkpoint_of_other_classes_gives_its_backbone(save_classifier: Callable[..., Path], tmp_path: Path):
+    path = save_classifier(tmp_path / "best.ckpt", ["a", "b", "c"], seed=5)
+    saved = {k.removeprefix("network."): v for k, v in read_checkpoint(path)["state_dict"].items()}
+    for head in ("linear", "cosine"):
+        network = build_network("test_resnet", 7, head=head)
+        before = network.get_submodule(head_name(network)).weight.clone()
+        assert initialise(network, "test_resnet", str(path)) == str(path)
+        assert backbone_equals(network, saved)
+        assert torch.equal(network.get_submodule(head_name(network)).weight, before)
+
+
+def test_a_headless_safetensors_file_gives_its_backbone(tmp_path: Path):
+    state = build_network("test_resnet", 3).state_dict()
+    save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, tmp_path / "backbone.safetensors")
+    network = build_network("test_resnet", 2)
+    initialise(network, "test_resnet", str(tmp_path / "backbone.safetensors"))
+    assert backbone_equals(network, state)
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path):
+    save_file(build_network("test_efficientnet", 2).state_dict(), tmp_path / "other.safetensors")
+    state = build_network("test_resnet", 2).state_dict()
+    state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"] = torch.zeros(1, 1, 1, 1)
+    save_file(state, tmp_path / "wrong.safetensors")
+    network = build_network("test_resnet", 2)
+    for name, words in {
+        "other.safetensors": "of another architecture",
+        "wrong.safetensors": r"has shape \(1, 1, 1, 1\)",
+        "missing.safetensors": "no such file",
+        "": "is a directory",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            initialise(network, "test_resnet", str(tmp_path / name))
+    with pytest.raises(UserError, match="did you mean imagenet"):
+        initialise(network, "test_resnet", "imagnet")
+
+
+def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    network = build_network("test_resnet", 2)
+    with pytest.raises(UserError, match=r"no weights for test_resnet: .*; give model\.init=FILE"):
+        initialise(network, "test_resnet", "imagenet")
+    with caplog.at_level(logging.WARNING):
+        assert initialise(network, "test_resnet", "auto") == "random"
+    assert "RANDOM weights" in caplog.text
+    caplog.clear()
+    assert initialise(network, "test_resnet", "random") == "random"
+    assert not caplog.text
