@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -66,21 +66,6 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def build(node: Mapping[str, Any], **more: Any) -> Any:
-    """Build what a node's ``_target_`` names, as Hydra does; a user's mistake in it comes out as it went in.
-
-    Args:
-        node: with ``_target_`` and its arguments.
-        **more: further arguments.
-    """
-    try:
-        return instantiate(node, **more)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
-
-
-def build(node: Mapping[str, Any], **more: Any) -> Any:
     """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
 
     A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
@@ -93,17 +78,24 @@ def build(node: Mapping[str, Any], **more: Any) -> Any:
     Raises:
         UserError: a ``_target_`` leads nowhere, or outside the allowed packages.
     """
-    from hydra.utils import get_object, instantiate
-
     for place, target in _targets({**node, **more}):
         try:
             found = get_object(target)
         except Exception as error:  # importing may fail in any way
-            raise UserError(f"{place}={target} leads to nothing ({str(error).splitlines()[0]}); mend its name") from None
+            raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); mend its name") from None
         home = f"{getattr(found, '__module__', '')}."
         if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
             raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
-    return instantiate(node, **more)
+    try:
+        return instantiate(node, **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None  # a user's mistake comes out as it went in
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _allowed() -> str:
@@ -193,7 +185,9 @@ def _unreadable(words: Sequence[str]) -> list[str]:
         try:
             OverridesParser.create().parse_overrides([word])
         except HydraException:
-            told.append(f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'")
+            told.append(
+                f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
+            )
     return told
 
 
