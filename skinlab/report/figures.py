@@ -26,7 +26,7 @@ from skinlab.report.terminal import HEADLINE
 # Okabe and Ito's palette, told apart with any common colour blindness; without its yellow, too faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
 INK, SOFT, FAINT = "#1b1f24", "#626a73", "#d5dade"
-BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe3f1", "#6aaed6", "#0072B2", "#004a75"])
+BLUES = LinearSegmentedColormap.from_list("blues", ["#f3f6f8", "#cfe3f1", "#6aaed6", "#0072B2", "#004a75"])
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11.5,

@@ -116,7 +116,7 @@ class EnduringWandbLogger(WandbLogger):
             call(*arguments)
         except Exception as error:  # W&B's process fails in many ways, none of them worth a training
             self.lost = True
-            log.warning("W&B stopped working (%s); the training goes on without it", first_line(error))
+            log.warning("W&B stopped working (%s); going on without it", first_line(error))
 
     def finish(self, ok: bool) -> None:
         """End the run, and say what to do about anything not uploaded."""

@@ -18,13 +18,17 @@ from skinlab.runtime.resuming import is_main_process
 
 
 def check_loggers(settings: Mapping[str, Any]) -> None:
-    """Refuse, before anything is written, a logger whose package is missing.
+    """Refuse, before anything is written, a logger whose package is missing or whose settings are unusable.
 
     Raises:
-        UserError: the package of a logger is not installed.
+        UserError: the package of a logger is not installed, or W&B refuses a setting.
     """
     if "tensorboard" in settings and importlib.util.find_spec("tensorboard") is None:
         raise UserError("logger=tensorboard: its package is missing; pip install 'skinlab[tensorboard]', or logger=csv")
+    if "wandb" in settings:
+        from skinlab.runtime.wandb_run import check_wandb  # W&B takes its time to import
+
+        check_wandb(settings["wandb"])
 
 
 def open_loggers(
@@ -39,9 +43,8 @@ def open_loggers(
         resumed: checkpoint from which the run goes on; what was logged after it will be logged again, so it goes.
 
     Raises:
-        UserError: a package is missing, a setting is unusable, or the directory can't be written.
+        UserError: the directory can't be written.
     """
-    check_loggers(settings)
     if not is_main_process():
         return [DummyLogger()]
     step = int(str(read_checkpoint(resumed)["global_step"])) if resumed else 0
@@ -53,7 +56,7 @@ def open_loggers(
             TensorBoardLogger(run_dir, "tensorboard", version="", default_hp_metric=False, purge_step=step or None)
         )
     if "wandb" in settings:
-        from skinlab.runtime.wandb_run import open_wandb  # W&B takes its time to import
+        from skinlab.runtime.wandb_run import open_wandb
 
         loggers.append(open_wandb(settings["wandb"], run_dir, config))
     return loggers

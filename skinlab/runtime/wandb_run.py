@@ -23,6 +23,19 @@ INIT_SECONDS = 15.0  # for the server to answer; W&B's default is 90
 FINISH_SECONDS = 60.0  # for the last uploads; W&B's default is for ever
 
 
+def check_wandb(settings: Mapping[str, Any]) -> None:
+    """Hold the settings against W&B's rules.
+
+    Raises:
+        UserError: W&B refuses one.
+    """
+    try:
+        wandb.Settings(mode=_mode(settings), **_names(settings))
+    except (wandb.errors.UsageError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"logger=wandb: {told}; change that setting of logger.wandb, or WANDB_MODE") from error
+
+
 def open_wandb(settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, Any]) -> EnduringWandbLogger:
     """Start the W&B run of a run directory, or go on with it.
 
@@ -30,33 +43,33 @@ def open_wandb(settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, 
         settings: ``project``, ``entity``, ``name``, ``group``, ``tags``, ``offline``.
         run_dir: takes W&B's own files, in ``wandb/``.
         config: logged whole; its ``run_id`` is W&B's too, so that a continued run stays one.
-
-    Raises:
-        UserError: W&B refuses a setting.
     """
     arguments = {
-        "project": settings["project"],
-        "entity": settings["entity"],
-        "name": settings["name"] or run_dir.name,
-        "group": settings["group"],
-        "tags": settings["tags"],
+        "settings": wandb.Settings(**{"run_name": run_dir.name} | _names(settings)),
         "id": config["run_id"],
         "resume": "allow",
         "dir": str(run_dir),
         "config": {**config, "code": code_version()},
     }
-    mode = "offline" if settings["offline"] else os.environ.get("WANDB_MODE", "online")
-    try:
-        _set_up()
-        if mode == "online" and (reason := _out_of_reach()):
-            log.warning(OFFLINE, reason)
-            mode = "offline"
-        run = _start(arguments, mode)
-    except (wandb.errors.UsageError, ValueError) as error:
-        raise UserError(f"logger=wandb: {first_line(error)}; change that setting of logger.wandb") from error
+    mode = _mode(settings)
+    _set_up()
+    if mode == "online" and (reason := _out_of_reach()):
+        log.warning(OFFLINE, reason)
+        mode = "offline"
+    run = _start(arguments, mode)
     if run.url:
         log.info("W&B: %s", run.url)
     return EnduringWandbLogger(experiment=run, project=settings["project"], save_dir=run_dir)
+
+
+def _mode(settings: Mapping[str, Any]) -> Any:
+    return "offline" if settings["offline"] else os.environ.get("WANDB_MODE", "online")
+
+
+def _names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names that the config gives a run, as W&B's settings."""
+    theirs = {"project": "project", "entity": "entity", "name": "run_name", "group": "run_group", "tags": "run_tags"}
+    return {theirs[ours]: settings[ours] for ours in theirs if settings[ours] is not None}
 
 
 def code_version() -> dict[str, Any]:

@@ -109,6 +109,6 @@ def test_a_dead_wandb_process_is_told_once_and_nothing_raises(caplog):
         logger.log_summary({"a": 1.0})
         close_loggers([logger], ok=False)
     assert [record.message for record in caplog.records] == [
-        "W&B stopped working (Connection lost); the training goes on without it",
+        "W&B stopped working (Connection lost); going on without it",
         "W&B has not got everything (Connection lost); later: wandb sync --include-online '/runs/a b/wandb/run-1'",
     ]

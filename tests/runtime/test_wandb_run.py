@@ -13,8 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from skinlab.errors import UserError
 from skinlab.evaluation.predictions import predictions_table
-from skinlab.runtime.loggers import close_loggers, log_outcome, open_loggers
+from skinlab.runtime.loggers import check_loggers, close_loggers, log_outcome, open_loggers
 
 wandb = pytest.importorskip("wandb")
 
@@ -31,13 +32,14 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.refuse = set()
-        self.files, self.operations = {}, []
+        self.files, self.operations, self.variables = {}, [], {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def answer(self, operation, variables):
         if operation == "Viewer":
             return {"viewer": {"id": "1", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
         if operation == "UpsertBucket":
+            self.variables = self.variables or variables
             project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "me"}}
             bucket = {"id": "x", "name": variables["name"], "displayName": "d", "config": "{}", "project": project}
             return {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0}, "inserted": True}}
@@ -119,6 +121,8 @@ def test_curves_config_and_summary_arrive_without_a_word(server, tmp_path, caplo
     config = yaml.safe_load(server.files["/up/config.yaml"])
     assert config["model"]["value"] == CONFIG["model"]
     assert config["code"]["value"]["skinlab"]
+    assert server.variables["displayName"] == "run"
+    assert (server.variables["groupName"], server.variables["tags"]) == ("g", ["t"])
     history = [json.loads(line) for line in server.files["wandb-history.jsonl"]]
     assert (history[0]["val/loss"], history[0]["trainer/global_step"]) == (0.5, 9)
     summary = json.loads(server.files["/up/wandb-summary.json"])
@@ -166,6 +170,18 @@ def test_a_run_left_open_is_not_taken_over(server, tmp_path, monkeypatch):
     second = open_loggers({"wandb": SETTINGS}, tmp_path, CONFIG | {"run_id": "other"})
     assert second[0].version == "other"
     close_loggers(second)
+
+
+@pytest.mark.parametrize(("name", "value"), [("project", "a/b"), ("tags", [70 * "t"])])
+def test_names_that_wandb_refuses_are_told_before_anything_starts(name, value):
+    with pytest.raises(UserError, match=r"^logger=wandb: .*; change that setting of logger\.wandb, or WANDB_MODE$"):
+        check_loggers({"wandb": SETTINGS | {name: value}})
+
+
+def test_a_mode_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(UserError, match="ofline"):
+        check_loggers({"wandb": SETTINGS})
 
 
 @pytest.mark.parametrize("refused", ["Viewer", "UpsertBucket"])
