@@ -71,5 +71,19 @@ def test_views_are_averaged_as_probabilities(network, images: torch.Tensor):
 
 
 def test_an_unknown_augmentation_is_refused():
-    with pytest.raises(UserError, match="tta=flip: choose none, flips, d4 .did you mean flips"):
+    with pytest.raises(UserError, match=r"tta=flip: choose none, flips, d4 .did you mean flips"):
         tta_views("flip")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_agrees_with_itself_and_with_the_cpu(images: torch.Tensor):
+    torch.manual_seed(1)
+    model = timm.create_model("test_efficientnet", num_classes=4).eval()
+    on_cpu = predict_probabilities(lambda x: model(x.float() / 255), batches(images, 21))
+    model.cuda()
+    one, seven = (
+        predict_probabilities(lambda x: model(x.float() / 255), batches(images, size), device="cuda") for size in (1, 7)
+    )
+    np.testing.assert_array_equal(one, seven)
+    np.testing.assert_allclose(one, on_cpu, atol=1e-2)

@@ -96,7 +96,7 @@ def test_an_unreachable_hub_is_told_quickly(online: None, monkeypatch: pytest.Mo
 
 def test_any_answer_counts_as_reachable(online: None, monkeypatch: pytest.MonkeyPatch):
     class Deny(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:  # noqa: N802
+        def do_HEAD(self) -> None:
             self.send_error(403)
 
         def log_message(self, *words: object) -> None:

@@ -1,0 +1,86 @@
+"""The final figures against scikit-learn, and against torchmetrics in the LightningModule: one definition of each."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from skinlab.evaluation.metrics import classification_metrics
+from skinlab.models.epoch_metrics import EpochMetrics, figure_names
+
+
+def table(n: int, c: int, seed: int, *, absent: int | None = None, tied: bool = False):
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(c), n)
+    if tied:
+        p = np.round(p * 4) + 0.5
+        p /= p.sum(1, keepdims=True)
+    p = p.astype(np.float32).astype(np.float64)
+    target = rng.choice([i for i in range(c) if i != absent], n)
+    return p, target, [f"c{i}" for i in range(c)]
+
+
+TABLES = {
+    "seven": table(300, 7, 0),
+    "two": table(200, 2, 1),
+    "absent": table(150, 5, 2, absent=3),
+    "tied": table(400, 4, 3, tied=True),
+    "constant": (np.full((50, 3), 1 / 3), np.arange(50) % 3, ["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_agrees_with_scikit_learn(name):
+    p, target, classes = TABLES[name]
+    got = classification_metrics(p, target, classes)
+    called, present = p.argmax(1), np.unique(target)
+    assert got["accuracy"] == pytest.approx(sk.accuracy_score(target, called))
+    assert got["balanced_accuracy"] == pytest.approx(sk.recall_score(target, called, average="macro", labels=present))
+    assert got["f1_macro"] == pytest.approx(sk.f1_score(target, called, average="macro", labels=present))
+    assert got["log_loss"] == pytest.approx(sk.log_loss(target, p, labels=range(len(classes))), rel=1e-6)
+    for i, cls in enumerate(classes):
+        if i in present:
+            assert got[f"pr_auc/{cls}"] == pytest.approx(sk.average_precision_score(target == i, p[:, i]))
+            assert got[f"auroc/{cls}"] == pytest.approx(sk.roc_auc_score(target == i, p[:, i]))
+            assert got[f"recall/{cls}"] == pytest.approx((called[target == i] == i).mean())
+        else:
+            assert np.isnan(got[f"pr_auc/{cls}"])
+    if len(classes) == 2:
+        assert got["f1_positive"] == pytest.approx(sk.f1_score(target, called, pos_label=1))
+        assert got["specificity"] == pytest.approx(sk.recall_score(target, called, pos_label=0))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_module_s_figures_are_the_same(name):
+    p, target, classes = TABLES[name]
+    final = classification_metrics(p, target, classes)
+    epoch = EpochMetrics(classes)
+    for rows in np.array_split(np.arange(len(p)), 3):
+        epoch.update(torch.tensor(p[rows], dtype=torch.float64), torch.tensor(target[rows]), torch.zeros(()))
+    figures = epoch.compute()
+    assert list(figures) == figure_names(classes)
+    for key, value in figures.items():
+        if key != "loss":
+            assert float(value) == pytest.approx(final[key], abs=2e-6, nan_ok=True), key
+
+
+def test_absent_class_does_not_punish():
+    p, target, classes = TABLES["absent"]
+    kept = [i for i in range(5) if i != 3]
+    with_it, without = classification_metrics(p, target, classes), None
+    renumbered = np.array([kept.index(t) for t in target])
+    without = classification_metrics(p[:, kept], renumbered, [classes[i] for i in kept])
+    assert with_it["pr_auc_macro"] == pytest.approx(without["pr_auc_macro"])
+    assert with_it["auroc_macro"] == pytest.approx(without["auroc_macro"])
+
+
+def test_one_class_alone_has_no_ranking():
+    got = classification_metrics(np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([0, 0]), ["a", "b"])
+    assert np.isnan(got["auroc_macro"])
+    assert got["balanced_accuracy"] == 1
+
+
+@pytest.mark.parametrize(("p", "target"), [(np.ones((0, 2)), np.ones(0, int)), (np.ones((3, 2)), np.ones(2, int))])
+def test_shapes_that_do_not_agree_are_refused(p, target):
+    with pytest.raises(ValueError, match="rows"):
+        classification_metrics(p, target, ["a", "b"])

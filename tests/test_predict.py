@@ -1,0 +1,283 @@
+"""Predictions of folders, tables and single images, and everything that is refused before anything is written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from skinlab.data.images import read_image
+from skinlab.errors import UserError
+from skinlab.models.bundle import load_bundle
+from skinlab.runtime import predicting
+from skinlab.runtime.config import config_directory
+from skinlab.runtime.inputs import find_images
+from skinlab.runtime.predicting import predict
+
+SEVEN = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+NAMES = ["10.png", "2.png", "a/1.jpg", "a/b/3.bmp", "c.d.png", "é.png"]  # as they are sorted
+
+Predict = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for name in NAMES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = cv2.resize(generator.integers(0, 256, (4, 5, 3), np.uint8), (50, 40))
+        (root / name).write_bytes(cv2.imencode(Path(name).suffix, pixels)[1].tobytes())
+    (root / "notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def seven(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("seven") / "best.ckpt", SEVEN)
+
+
+@pytest.fixture(scope="module")
+def two(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("two") / "best.ckpt", ["benign", "malignant"])
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "p.csv"
+
+
+@pytest.fixture
+def predicted(folder: Path, seven: Path, output: Path) -> Predict:
+    """Predict with the config's defaults and what is given; return what was written."""
+
+    def run(**settings: Any) -> pd.DataFrame:
+        config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "predict.yaml"))
+        config |= {"ckpt": str(seven), "input": str(folder), "output": str(output), "num_workers": 0}
+        predict(config | {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()})
+        return pd.read_csv(settings.get("output", output), dtype={"image_id": str})
+
+    return run
+
+
+def table_of(place: Path, **columns: list[str]) -> Path:
+    pd.DataFrame(columns).to_csv(place, index=False)
+    return place
+
+
+def test_a_folder_gives_sorted_rows_with_the_network_s_own_probabilities(predicted: Predict, folder: Path, seven: Path):
+    table = predicted()
+    assert table.columns.tolist() == ["image_id"] + [f"prob_{name}" for name in SEVEN]
+    assert table["image_id"].tolist() == NAMES
+    images = torch.stack([torch.as_tensor(read_image(folder / name, 32)).permute(2, 0, 1) for name in NAMES])
+    with torch.inference_mode():
+        expected = load_bundle(seven).classifier(images).softmax(1)
+    np.testing.assert_allclose(table.iloc[:, 1:], expected, atol=2e-6)
+
+
+def test_batches_and_workers_change_nothing(predicted: Predict, output: Path):
+    predicted(tta="flips")
+    written = output.read_bytes()
+    for batch_size, num_workers in ((1, 2), (4, 0), (4, 1)):
+        predicted(tta="flips", batch_size=batch_size, num_workers=num_workers, overwrite=True)
+        assert output.read_bytes() == written
+
+
+def test_what_is_known_of_the_model_lies_beside_the_table(predicted: Predict, output: Path, seven: Path):
+    predicted(tta="d4")
+    meta = json.loads((output.parent / "p.meta.json").read_text())
+    assert meta["classes"] == SEVEN
+    assert (meta["tta"], meta["image_size"], meta["images"]) == ("d4", 32, len(NAMES))
+    assert meta["checkpoint_sha256"] == load_bundle(seven).sha256
+    assert meta["training_prior"] == pytest.approx([1 / 7] * 7)
+
+
+def test_a_table_keeps_its_order_and_what_it_knows(predicted: Predict, folder: Path, tmp_path: Path):
+    whole = predicted().set_index("image_id")
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    paths = ["a/1.jpg", str(folder / "10.png"), "./é.png"]
+    table = table_of(images / "t.csv", site=["x"] * 3, label=["mel", "", "nv"], image_id=["r", "q", "p"], path=paths)
+    got = predicted(input=table, overwrite=True)
+    assert got.columns[:2].tolist() == ["image_id", "label"]
+    assert got["image_id"].tolist() == ["r", "q", "p"]
+    np.testing.assert_array_equal(got.iloc[:, 2:], whole.loc[["a/1.jpg", "10.png", "é.png"]])
+    assert predicted(input=table_of(table, path=paths), overwrite=True)["image_id"].tolist() == [
+        "a/1.jpg",
+        str(folder / "10.png"),
+        "é.png",
+    ]
+
+
+def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    table = table_of(images / "t.csv", image_id=["3", "1.jpg", "c.d", "a/b/3.bmp"])
+    rows = find_images(str(table))
+    assert rows["path"].tolist() == [str(images / name) for name in ("a/b/3.bmp", "a/1.jpg", "c.d.png", "a/b/3.bmp")]
+    shutil.copy(images / "2.png", images / "a" / "2.png")
+    assert find_images(str(table_of(table, image_id=["2.png"])))["path"][0] == str(images / "2.png")
+    with pytest.raises(UserError, match="several images are called 2"):
+        find_images(str(table_of(table, image_id=["2"])))
+    with pytest.raises(UserError, match=r"1 rows of .* name no image below its folder: 77"):
+        find_images(str(table_of(table, image_id=["77"])))
+
+
+def test_a_single_image_gets_the_row_it_has_in_its_folder(predicted: Predict, folder: Path):
+    whole = predicted()
+    alone = predicted(input=folder / "10.png", overwrite=True)
+    assert alone["image_id"].tolist() == ["10.png"]
+    np.testing.assert_allclose(alone.iloc[0, 1:].astype(float), whole.iloc[0, 1:].astype(float), atol=2e-6)
+
+
+def test_a_kaggle_file_has_the_hard_labels_of_the_table(predicted: Predict, two: Path, output: Path):
+    positive = predicted(ckpt=two)["prob_malignant"].to_numpy()
+    threshold = float(np.median(positive))
+    file = predicted(ckpt=two, format="kaggle", threshold=threshold, overwrite=True)
+    assert file.columns.tolist() == ["ID", "label"]
+    assert file["ID"].tolist() == [f"test/{Path(name).name}" for name in NAMES]
+    assert file["label"].tolist() == (positive >= threshold).astype(int).tolist()
+    assert set(output.read_text().splitlines()[1].rpartition(",")[2]) <= {"0", "1"}
+
+
+def test_an_isic_file_has_the_table_s_probabilities_under_its_own_names(predicted: Predict):
+    table = predicted()
+    file = predicted(format="isic", overwrite=True)
+    assert file.columns.tolist() == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+    assert file["image"].astype(str).tolist() == [Path(name).stem for name in NAMES]
+    for name in SEVEN:
+        np.testing.assert_array_equal(file[name.upper()], table[f"prob_{name}"])
+
+
+def test_bad_images_are_all_named_or_left_out(
+    predicted: Predict, folder: Path, tmp_path: Path, output: Path, caplog: pytest.LogCaptureFixture
+):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "2.png").write_bytes((images / "2.png").read_bytes()[:60])
+    (images / "z.jpg").touch()
+    for num_workers in (0, 2):
+        with pytest.raises(
+            UserError, match=r"2 of 7 images can't be read: .*2\.png .*z\.jpg is empty; .*=drop"
+        ) as told:
+            predicted(input=images, batch_size=1, num_workers=num_workers)
+        assert "\n" not in str(told.value)
+        assert not list(output.parent.iterdir())
+    kept = predicted(input=images, on_bad_image="drop", batch_size=1)
+    assert "left out" in caplog.text
+    whole = predicted(overwrite=True)
+    assert kept["image_id"].tolist() == [name for name in NAMES if name != "2.png"]
+    np.testing.assert_allclose(kept.iloc[:, 1:], whole[whole["image_id"] != "2.png"].iloc[:, 1:], atol=2e-6)
+    for name in NAMES:
+        (images / name).write_bytes(b"")
+    with pytest.raises(UserError, match="no image is left"):
+        predicted(input=images, on_bad_image="drop", overwrite=True)
+
+
+def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_path: Path):
+    table = table_of(tmp_path / "t.csv", path=[str(folder / "2.png"), "gone.jpg"])
+    with pytest.raises(UserError, match=r"1 of 2 images of .* are missing: .*gone\.jpg"):
+        predicted(input=table)
+    assert predicted(input=table, on_bad_image="drop")["image_id"].tolist() == [str(folder / "2.png")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ckpt": None}, "ckpt= is missing"),
+        ({"input": 3}, "say input=FOLDER_OR_CSV_OR_IMAGE"),
+        ({"input": "/no/where"}, "no such file or folder"),
+        ({"input": __file__}, "neither a folder, nor a CSV, nor an image"),
+        ({"ckpt": "/no/where"}, "ckpt=/no/where: no such file or directory"),
+        ({"output": "/no/where/p.csv"}, "there is no folder /no/where"),
+        ({"output": "p.txt"}, "the name of a CSV file is expected"),
+        ({"format": "kagle"}, "did you mean kaggle"),
+        ({"format": "kaggle"}, "format=kaggle wants two classes, the model has akiec"),
+        ({"threshold": 0.4}, "is for format=kaggle"),
+        ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
+        ({"tta": "d8"}, "tta=d8: choose none, flips, d4"),
+        ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
+        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"num_workers": -1}, "num_workers=-1: give auto or a number"),
+        ({"on_bad_image": "skip"}, "on_bad_image=skip: choose error, drop"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(predicted: Predict, output: Path, settings: dict, words: str):
+    with pytest.raises(UserError, match=words) as told:
+        predicted(**settings)
+    assert "\n" not in str(told.value)
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image,label\na.png,mel\n", "has neither a column path nor image_id; its columns are image, label"),
+        ("path\n../x.png\n", r"1 paths of .* leave its folder: \.\./x\.png"),
+        ("path,label\n,mel\n", "1 rows of .* have no path"),
+        ("path,image_id\na,1\nb,1\n", "names 1 more than once"),
+        ("path,image_id\na,\n", "1 rows of .* have no image_id"),
+        ("path;label\na;mel\n", "is separated by semicolons"),
+        ("path\n", "has no rows below its header"),
+    ],
+)
+def test_tables_that_name_no_images_are_refused(tmp_path: Path, content: str, words: str):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UserError, match=words):
+        find_images(str(tmp_path / "t.csv"))
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"^input=.* holds no image"):
+        find_images(str(tmp_path))
+
+
+def test_a_model_of_other_classes_makes_no_isic_file(predicted: Predict, two: Path):
+    with pytest.raises(UserError, match=r"format=isic wants mel, .* the model has benign, malignant"):
+        predicted(ckpt=two, format="isic")
+
+
+def test_names_that_a_format_would_confuse_are_refused(predicted: Predict, two: Path, folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    shutil.copy(images / "2.png", images / "a" / "2.png")
+    with pytest.raises(UserError, match=r"both test/2\.png"):
+        predicted(ckpt=two, input=images, format="kaggle")
+
+
+def test_what_exists_stays_unless_overwriting_is_asked_for(predicted: Predict, output: Path):
+    for existing in (output, output.with_suffix(".meta.json")):
+        existing.write_text("precious")
+        with pytest.raises(UserError, match=r"exists; choose another output= or say overwrite=true"):
+            predicted()
+        assert [(path, path.read_text()) for path in output.parent.iterdir()] == [(existing, "precious")]
+        existing.unlink()
+
+
+def test_a_full_disk_leaves_neither_of_the_two_files(predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predicting, "write_json", full)
+    with pytest.raises(UserError, match=r"can't write .*No space left on device"):
+        predicted()
+    assert not list(output.parent.iterdir())
+
+
+def test_the_command_needs_a_checkpoint_and_nothing_else(run, seven: Path, folder: Path, tmp_path: Path):
+    shutil.copy(seven, tmp_path / "model.ckpt")
+    done = run("predict", "ckpt=model.ckpt", f"input={folder}", "output=p.csv", "num_workers=0")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt", "p.csv", "p.meta.json"]
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + len(NAMES)
+
+
+def test_the_command_tells_a_mistake_in_one_line(run, folder: Path, tmp_path: Path):
+    done = run("predict", "ckpt=model.ckpt", f"input={folder}", "output=p.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: ckpt=model.ckpt: no such file or directory; give a run directory or a .ckpt file\n"
+    assert not list(tmp_path.iterdir())
