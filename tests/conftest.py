@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ def compose_train() -> Config:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Command]:
+def run(tmp_path: Path) -> Command:
     """Run ``python -m skinlab.<command>`` in an empty folder."""
 
     def start(command: str, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +90,7 @@ def run(tmp_path: Path) -> Iterator[Command]:
             check=False,
         )
 
-    yield start
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,9 @@ def test_size(path: Path):
     assert len(text.splitlines()) <= limit
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} is {node.end_lineno - node.lineno + 1} lines"
+            assert node.end_lineno - node.lineno < 60, (
+                f"{path}: {node.name} is {node.end_lineno - node.lineno + 1} lines"
+            )
 
 
 def test_no_drawers():

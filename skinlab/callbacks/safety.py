@@ -14,7 +14,7 @@ from skinlab.errors import UserError
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, so that a full disk costs the new one, not the last good one."""
+    """Writes a checkpoint beside its place, then renames it: a full disk costs the new one, not the last good one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint whole or not at all.
@@ -76,7 +76,9 @@ class FiniteLoss(pl.Callback):
         broken = [name for name, p in module.named_parameters() if not torch.isfinite(p).all()]
         where = "in validation" if batch_idx is None else f"in batch {batch_idx}"
         rows = "" if batch is None else f", rows {batch['row'][:8].tolist()}..."
-        weights = f"{len(broken)} parameters are not finite (first: {broken[0]})" if broken else "the weights are finite"
+        weights = (
+            f"{len(broken)} parameters are not finite (first: {broken[0]})" if broken else "the weights are finite"
+        )
         raise UserError(
             f"the loss became {loss} in epoch {trainer.current_epoch} {where}{rows}; learning rate {max(rates):.2e}, "
             f"precision {trainer.precision}, {weights}; try a lower optimizer.lr, trainer.precision=32-true or "

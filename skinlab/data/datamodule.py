@@ -85,7 +85,7 @@ class SkinDataModule(pl.LightningDataModule):
 
     def training_prior(self) -> list[float]:
         """Return the share of each class among the training batches."""
-        return class_prior(np.array(self.class_counts()), self.power).tolist()
+        return [float(share) for share in class_prior(np.array(self.class_counts()), self.power)]
 
     def dataset(self, split: str) -> ImageDataset:
         """Return the images of a split; only ``train`` is augmented."""
@@ -98,7 +98,7 @@ class SkinDataModule(pl.LightningDataModule):
                 cache = open_cache(paths, size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir)
             self._datasets[split] = ImageDataset(
                 paths,
-                rows["label"].map(number).fillna(-1).to_numpy(np.int64),
+                rows["label"].map(number).fillna(-1).to_numpy().astype(np.int64),
                 size=self.image_size,
                 fit=self.fit,
                 transform=self.transform(self.image_size) if split == "train" and self.transform else None,

@@ -58,7 +58,7 @@ class ImageDataset(Dataset[Batch]):
     ) -> None:
         # One array: a million strings would be copied into every forked worker just by counting references.
         self.paths = np.array([os.fsencode(path) for path in paths])
-        self.targets = torch.as_tensor(np.asarray(targets, dtype=np.int64))
+        self.targets = torch.from_numpy(np.array(targets, dtype=np.int64))
         self.size, self.fit, self.transform, self.seed, self.cache = size, fit, transform, seed, cache
         if transform is not None:  # one pair of generators for the whole composition, so that `reseed` reaches them all
             transform.set_random_state(np.random.Generator(np.random.PCG64()), random.Random())

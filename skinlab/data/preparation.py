@@ -1,4 +1,4 @@
-"""From a reader to rows that may be trained on: relabelled, audited, split. Imports no torch, so that an audit is quick."""
+"""From a reader to rows that may be trained on: relabelled, audited, split; without torch, so that it is quick."""
 
 from __future__ import annotations
 

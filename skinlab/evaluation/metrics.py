@@ -38,7 +38,7 @@ def classification_metrics(probabilities: Floats, target: Ints, classes: Sequenc
     """
     n, c = probabilities.shape
     if n == 0 or target.shape != (n,) or c != len(classes):
-        raise ValueError(f"{n} rows × {c} classes of probabilities, {len(target)} targets, {len(classes)} class names")
+        raise ValueError(f"{n} rows x {c} classes of probabilities, {len(target)} targets, {len(classes)} class names")
     confusion = confusion_matrix(target, probabilities.argmax(1), labels=range(c)).astype(float)
     support, predicted, hits = confusion.sum(1), confusion.sum(0), confusion.diagonal()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -47,7 +47,9 @@ def classification_metrics(probabilities: Floats, target: Ints, classes: Sequenc
         f1 = np.where(support > 0, 2 * hits / (support + predicted), np.nan)
     one_vs_rest = target[:, None] == np.arange(c)
     ranked = (support > 0) & (support < n)
-    pr_auc = np.array([_or_nan(average_precision_score, one_vs_rest[:, i], probabilities[:, i], support[i] > 0) for i in range(c)])
+    pr_auc = np.array(
+        [_or_nan(average_precision_score, one_vs_rest[:, i], probabilities[:, i], support[i] > 0) for i in range(c)]
+    )
     auroc = np.array([_or_nan(roc_auc_score, one_vs_rest[:, i], probabilities[:, i], ranked[i]) for i in range(c)])
     likelihood = probabilities[np.arange(n), target]
     figures = {

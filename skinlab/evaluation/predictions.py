@@ -40,5 +40,5 @@ def table_arrays(table: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDAr
     """Return probabilities ``(N, C)``, true class numbers ``(N,)`` (-1 where there is no label) and class names."""
     classes = table_classes(table)
     number = {name: i for i, name in enumerate(classes)}
-    target = table["label"].map(number).fillna(-1).to_numpy(np.int64)
-    return table[[PREFIX + name for name in classes]].to_numpy(np.float64), target, classes
+    target = table["label"].map(number).fillna(-1).to_numpy().astype(np.int64)
+    return table[[PREFIX + name for name in classes]].to_numpy().astype(np.float64), target, classes

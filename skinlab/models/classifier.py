@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from skinlab.losses.cross_entropy import CrossEntropy
@@ -38,6 +39,9 @@ class Classifier(pl.LightningModule):
         loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(
         self,
         network: Mapping[str, Any],
@@ -54,7 +58,7 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["loss"])
-        self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)
         self.loss = loss or CrossEntropy()
         self.metrics = EpochMetrics(classes)
         self.mixing = {"mixup": mixup, "cutmix": cutmix}
@@ -77,8 +81,8 @@ class Classifier(pl.LightningModule):
         entropy = [self.seed, self.current_epoch, self.global_rank]
         self.mixing_rng = np.random.default_rng(entropy)
         torch.manual_seed(int(self.mixing_rng.integers(2**63 - 1)))
-        if hasattr(self.loss, "set_epoch"):
-            self.loss.set_epoch(self.current_epoch, self.trainer.max_epochs)
+        if callable(set_epoch := getattr(self.loss, "set_epoch", None)):
+            set_epoch(self.current_epoch, self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of a batch, mixed if asked for."""
@@ -86,7 +90,7 @@ class Classifier(pl.LightningModule):
         if any(self.mixing.values()):
             images, partner, lam = mix_batch(images, rng=self.mixing_rng, **self.mixing)
             logits = self.network(images)
-            loss = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
+            loss: torch.Tensor = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
         else:
             loss = self.loss(self.network(images), target)
         self.log("train/loss_step", loss, on_step=True, on_epoch=False)
@@ -114,7 +118,7 @@ class Classifier(pl.LightningModule):
         """Keep the epoch's figures beside its weights."""
         checkpoint["validation"] = dict(self.last_validation)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and a schedule that moves with every optimiser step."""
         optimizer = build_optimizer(self.network, self.optimizer_settings)
         total = int(self.trainer.estimated_stepping_batches)

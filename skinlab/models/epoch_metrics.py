@@ -1,4 +1,4 @@
-"""The figures of one epoch, from torchmetrics; the final ones come from the predictions table by the same definitions."""
+"""The figures of one epoch, by torchmetrics; the final ones come from the predictions table, defined alike."""
 
 from __future__ import annotations
 

@@ -45,4 +45,4 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
+    return "-" if value is None or value != value else f"{value:.3f}"

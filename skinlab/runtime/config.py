@@ -200,7 +200,7 @@ def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
         base = _compose(name, choices)
     except (HydraException, OmegaConfBaseException):
         return []
-    known = sorted(_keys(base)) + sorted(groups)
+    known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + sorted(groups)
     told = []
     for override in parsed:
         key = override.key_or_group
@@ -211,11 +211,9 @@ def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
     return told
 
 
-def _keys(node: DictConfig, place: str = "") -> Iterator[str]:
-    for key in node:
-        path = f"{place}{key}"
-        yield path
-        if not OmegaConf.is_interpolation(node, key) and isinstance(node._get_node(key), DictConfig):
-            child = node._get_node(key)
-            if isinstance(child, DictConfig) and not child._is_none():
-                yield from _keys(child, f"{path}.")
+def _keys(value: Any, place: str = "") -> Iterator[str]:
+    """Yield the dotted name of everything below a node."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield f"{place}{key}"
+            yield from _keys(child, f"{place}{key}.")

@@ -1,4 +1,4 @@
-"""The door of every command: Hydra in, exit code out. Nothing heavy is imported until the config is known to be good."""
+"""The door of every command: Hydra in, exit code out; nothing heavy is imported before the config is good."""
 
 from __future__ import annotations
 
@@ -104,5 +104,3 @@ def _leave_nothing_behind() -> None:
     if {path.name for path in directory.iterdir()} <= {".lock"}:
         (directory / ".lock").unlink(missing_ok=True)
         directory.rmdir()
-
-

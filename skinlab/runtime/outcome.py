@@ -38,7 +38,9 @@ def write_outcome(
         if len(datamodule.rows(split)):
             figures = predict_split(bundle, datamodule, split, run_dir)
             metrics |= {f"{split}/{name}": value for name, value in figures.items()}
-    write_json(run_dir / "predictions" / "meta.json", bundle.meta(run_id=config["run_id"], tta="none", loss=facts["loss"]))
+    write_json(
+        run_dir / "predictions" / "meta.json", bundle.meta(run_id=config["run_id"], tta="none", loss=facts["loss"])
+    )
     best: dict[str, Any] = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     validation = best["validation"]
     metrics |= {

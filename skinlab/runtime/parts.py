@@ -28,10 +28,23 @@ def build_datamodule(config: dict[str, Any]) -> SkinDataModule:
     return datamodule
 
 
-_DATA_KEYS = (
-    "_target_ reader label_map classes image_size fit fold n_folds test_fraction split_seed on_bad_image "
-    "batch_size num_workers cache cache_dir"
-).split()
+_DATA_KEYS = [
+    "_target_",
+    "reader",
+    "label_map",
+    "classes",
+    "image_size",
+    "fit",
+    "fold",
+    "n_folds",
+    "test_fraction",
+    "split_seed",
+    "on_bad_image",
+    "batch_size",
+    "num_workers",
+    "cache",
+    "cache_dir",
+]
 
 
 def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Classifier, str]:
@@ -43,7 +56,9 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
     model, classes = config["model"], datamodule.prepared.classes
     network = {key: model[key] for key in ("name", "dropout", "head")}
     mean, std = normalisation(build_network(num_classes=len(classes), **network))
-    loss: nn.Module = build(config["loss"], class_counts=config["loss"].get("class_counts") or datamodule.class_counts())
+    loss: nn.Module = build(
+        config["loss"], class_counts=config["loss"].get("class_counts") or datamodule.class_counts()
+    )
     classifier = Classifier(
         network=network,
         classes=classes,

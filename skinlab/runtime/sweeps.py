@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
-from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +23,11 @@ log = logging.getLogger(__name__)
 WORST = 1e12
 
 
-class JobFailed(RuntimeError):
+class JobFailedError(RuntimeError):
     """A job of a sweep that ended with another exit code than 0."""
 
 
-def run_isolated(name: str, hydra: HydraConf | DictConfig) -> float:
+def run_isolated(name: str, hydra: HydraConf) -> float:
     """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in the directory the sweep gave it.
 
     Args:
@@ -39,7 +38,7 @@ def run_isolated(name: str, hydra: HydraConf | DictConfig) -> float:
         The monitored figure, larger being worse, as read back from the job's ``metrics.json``.
 
     Raises:
-        JobFailed: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
+        JobFailedError: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
     """
     directory = Path(hydra.runtime.output_dir)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
@@ -52,8 +51,8 @@ def run_isolated(name: str, hydra: HydraConf | DictConfig) -> float:
     if outcome.returncode == 130:
         raise KeyboardInterrupt
     message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {outcome.returncode}"
-    if str(OmegaConf.select(hydra, "sweeper._target_")).endswith("BasicSweeper"):
-        raise JobFailed(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
+    if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
+        raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
     log.warning("%s", message)
     return WORST
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from skinlab.errors import UserError
@@ -52,7 +54,7 @@ def test_schedule_warms_up_and_falls_to_its_floor():
     factors = [schedule_factor(step, **settings) for step in range(101)]
     assert factors[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert max(factors) == 1
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert factors[-1] == pytest.approx(0.1)
 
 

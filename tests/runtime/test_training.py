@@ -164,7 +164,7 @@ def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told
 
 def test_a_loss_that_is_no_number_stops_with_a_diagnosis(compose_train, tiny, tmp_path):
     words = [*tiny, "optimizer.lr=1e30", "trainer.gradient_clip_val=0.0"]
-    with pytest.raises(UserError, match="the loss became nan .*learning rate"):
+    with pytest.raises(UserError, match=r"the loss became nan .*learning rate"):
         train(compose_train(*words, run_dir=tmp_path / "run"))
 
 
