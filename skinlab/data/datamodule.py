@@ -12,7 +12,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from skinlab.data.cache import open_cache
+from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.preparation import Prepared, prepare
 from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
@@ -63,6 +63,7 @@ class SkinDataModule(pl.LightningDataModule):
         self.cache, self.cache_dir = cache, cache_dir
         self.power, self.transform = power, transform
         self._prepared: Prepared | None = None
+        self._cache: CachedImages | None = None
         self._datasets: dict[str, ImageDataset] = {}
 
     @property
@@ -92,20 +93,28 @@ class SkinDataModule(pl.LightningDataModule):
         if split not in self._datasets:
             rows = self.rows(split)
             number = {name: i for i, name in enumerate(self.prepared.classes)}
-            paths = rows["path"].tolist()
-            cache = None
-            if self.cache != "none":
-                cache = open_cache(paths, size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir)
             self._datasets[split] = ImageDataset(
-                paths,
+                rows["path"].tolist(),
                 rows["label"].map(number).fillna(-1).to_numpy().astype(np.int64),
                 size=self.image_size,
                 fit=self.fit,
                 transform=self.transform(self.image_size) if split == "train" and self.transform else None,
                 seed=self.seed,
-                cache=cache,
+                cache=self._cached(split),
             )
         return self._datasets[split]
+
+    def _cached(self, split: str) -> CachedImages | None:
+        """Return the decoded images of a split, part of one cache that all folds and runs on these images share."""
+        if self.cache == "none":
+            return None
+        manifest = self.prepared.manifest
+        rows = manifest[manifest["split"].isin(["train", "val", "test"])]
+        if self._cache is None:
+            self._cache = open_cache(
+                rows["path"].tolist(), size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir
+            )
+        return None if self._cache is None else self._cache.select(np.flatnonzero(rows["split"] == split))
 
     def setup(self, stage: str) -> None:
         """Read the data and refuse an empty training or validation part."""

@@ -14,6 +14,9 @@ from skinlab.data.manifest import class_names, relabel
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
 from skinlab.errors import UserError
 
+# The settings of `prepare` that a config's ``data`` group holds.
+PREPARATION = ("label_map", "classes", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image")
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -13,12 +13,10 @@ from rich.table import Table
 
 from skinlab.data.audit import AuditFailed, summary
 from skinlab.data.contact_sheet import contact_sheet
-from skinlab.data.preparation import Prepared, prepare
+from skinlab.data.preparation import PREPARATION, Prepared, prepare
 from skinlab.errors import UserError
 from skinlab.runtime.config import build
 from skinlab.runtime.run_directory import claim, replacing, write_json, write_text
-
-PREPARATION = ("label_map", "classes", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image")
 
 
 def run_audit(config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skinlab.data.datamodule import SkinDataModule
+from skinlab.data.preparation import PREPARATION
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
@@ -15,10 +16,16 @@ from skinlab.models.optim import build_optimizer
 from skinlab.runtime.config import build
 from skinlab.runtime.hardware import choose_precision, uses_gpu
 
+# What of the config's ``data`` group the data module takes; the rest are settings of its reader.
+DATA_SETTINGS = [
+    *("_target_", "reader", "image_size", "fit", "batch_size", "num_workers", "cache", "cache_dir"),
+    *PREPARATION,
+]
+
 
 def build_datamodule(config: dict[str, Any]) -> SkinDataModule:
     """Build the data of a config: the chosen set, the sampler's power and the augmentation."""
-    data = {key: value for key, value in config["data"].items() if key in _DATA_KEYS}
+    data = {key: config["data"][key] for key in DATA_SETTINGS}
     datamodule: SkinDataModule = build(
         data,
         power=config["sampler"]["power"],
@@ -26,25 +33,6 @@ def build_datamodule(config: dict[str, Any]) -> SkinDataModule:
         seed=config["seed"],
     )
     return datamodule
-
-
-_DATA_KEYS = [
-    "_target_",
-    "reader",
-    "label_map",
-    "classes",
-    "image_size",
-    "fit",
-    "fold",
-    "n_folds",
-    "test_fraction",
-    "split_seed",
-    "on_bad_image",
-    "batch_size",
-    "num_workers",
-    "cache",
-    "cache_dir",
-]
 
 
 def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Classifier, str]:
