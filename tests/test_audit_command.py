@@ -107,7 +107,7 @@ def test_what_fails_an_audit_is_written_down_and_told(
 
 def test_mistakes_are_told_before_anything_is_written(config: dict[str, Any], tmp_path: Path):
     for settings, words in (
-        ({"contact_sheet": "sheet.jpg"}, "the name of a PNG file is expected"),
+        ({"contact_sheet": "sheet.gif"}, "a PNG or JPEG file is expected"),
         ({"contact_sheet": "/no/where/sheet.png"}, "there is no folder /no/where"),
         ({"data": config["data"] | {"num_workers": -2}}, r"data\.num_workers=-2: give auto or a number"),
     ):

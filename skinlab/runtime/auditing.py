@@ -67,29 +67,31 @@ def check_sheet(place: str | None) -> Path | None:
     """Return where the contact sheet goes, if anywhere.
 
     Raises:
-        UserError: it is no PNG file, or its folder is missing.
+        UserError: it is no PNG or JPEG file, or its folder is missing.
     """
     if place is None:
         return None
     path = Path(str(place)).expanduser().absolute()
-    if path.suffix.lower() != ".png":
-        raise UserError(f"contact_sheet={place}: the name of a PNG file is expected, such as contact_sheet=sheet.png")
+    if path.suffix.lower() not in (".png", ".jpg"):
+        raise UserError(f"contact_sheet={place}: a PNG or JPEG file is expected, such as contact_sheet=sheet.png")
     if not path.parent.is_dir():
         raise UserError(f"contact_sheet={place}: there is no folder {path.parent}; make it or choose another")
     return path
 
 
 def write_sheet(manifest: pd.DataFrame, path: Path) -> None:
-    """Draw some images of every class into a PNG file."""
+    """Draw some images of every class into a picture file."""
     picture = cv2.cvtColor(contact_sheet(manifest), cv2.COLOR_RGB2BGR)
     with replacing(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        temporary.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
 def tell(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None) -> None:
     """Print what was found, the images of each class and source in each part of the split, and where it is written."""
     console = Console()
     for line in summary(report):
+        if line.startswith("warning: "):
+            continue  # logged by the audit when it was found
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if prepared is not None:
         for name in ("label", "source"):

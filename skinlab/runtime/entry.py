@@ -91,7 +91,7 @@ def _log_to_terminal() -> None:
     handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.ERROR if int(os.environ.get("LOCAL_RANK") or 0) else logging.INFO)  # one voice of many ranks
     logging.captureWarnings(True)
     # What Lightning and torch warn of concerns their authors, or is said better before the first epoch.
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics|timm)\.")

@@ -78,4 +78,6 @@ def trainer_arguments(config: dict[str, Any], network: nn.Module) -> dict[str, A
     if not uses_gpu(settings["accelerator"]):
         settings["sync_batchnorm"] = False  # torch has it on GPUs only
     torch.set_float32_matmul_precision("high")
+    # Deterministic algorithms need no memory filled that is written before it is read; filling it costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return settings
