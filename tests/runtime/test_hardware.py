@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from skinlab.errors import UserError
+from skinlab.models.backbone import build_network, has_depthwise
+from skinlab.runtime.hardware import choose_precision, uses_gpu
+
+
+@pytest.mark.parametrize(("name", "depthwise"), [("resnet18", False), ("tf_efficientnet_lite0", True)])
+def test_depthwise_networks_are_told(name, depthwise):
+    assert has_depthwise(build_network(name, 2)) == depthwise
+
+
+def test_an_explicit_precision_stays():
+    assert choose_precision("16-mixed", "cpu", build_network("resnet18", 2)) == "16-mixed"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_cpu_uses_bfloat16_only_where_it_is_native_and_fast(monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    chosen = choose_precision("auto", "cpu", build_network("resnet18", 2))
+    assert chosen == ("bf16-mixed" if native else "32-true")
+    assert choose_precision("auto", "cpu", build_network("tf_efficientnet_lite0", 2)) == "32-true"
+
+
+def test_no_gpu_is_said_plainly(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not uses_gpu("auto")
+    with pytest.raises(UserError, match="no CUDA device"):
+        uses_gpu("gpu")

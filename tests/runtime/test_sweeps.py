@@ -1,0 +1,73 @@
+"""What a sweep learns from its jobs."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from skinlab.runtime import sweeps
+
+
+def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.BasicSweeper"):
+    return SimpleNamespace(
+        runtime=SimpleNamespace(output_dir=str(directory)),
+        overrides=SimpleNamespace(task=["loss=focal"]),
+        job=SimpleNamespace(num=3),
+        sweeper={"_target_": sweeper},
+    )
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Let jobs end with an exit code instead of running; returns what was started."""
+    started = []
+
+    def with_code(code):
+        def run(command, **settings):
+            started.append((command, settings["env"]))
+            return SimpleNamespace(returncode=code)
+
+        monkeypatch.setattr(sweeps.subprocess, "run", run)
+        return started
+
+    return with_code
+
+
+@pytest.mark.parametrize(("mode", "told"), [("min", 0.4), ("max", -0.4)])
+def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, told):
+    ended(0)
+    (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
+    assert sweeps.run_isolated("train", hydra_of(tmp_path)) == told
+
+
+def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    directory = tmp_path / "lr=0.1,it's"
+    started = ended(0)
+    assert sweeps.run_isolated("train", hydra_of(directory)) == sweeps.WORST
+    ((command, environment),) = started
+    assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
+    assert "LOCAL_RANK" not in environment
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([command[4]])
+    assert override.key_or_group == "hydra.run.dir"
+    assert override.value() == str(directory)
+
+
+def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
+    ended(2)
+    with pytest.raises(sweeps.JobFailedError, match="exit code 2"):
+        sweeps.run_isolated("train", hydra_of(tmp_path))
+
+
+def test_an_optimiser_is_told_the_worst_instead(ended, tmp_path):
+    ended(1)
+    optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.WORST
+
+
+def test_an_interrupt_ends_the_sweep(ended, tmp_path):
+    ended(130)
+    with pytest.raises(KeyboardInterrupt):
+        sweeps.run_isolated("train", hydra_of(tmp_path))
