@@ -49,10 +49,14 @@ def build_network(name: str, num_classes: int, *, dropout: float = 0.0, head: st
     if head not in ("linear", "cosine"):
         raise UserError(f"model.head={head}: choose linear or cosine{nearest(head, ['linear', 'cosine'])}")
     network: nn.Module = timm.create_model(name, num_classes=num_classes, drop_rate=dropout)
+    where = head_name(network)
+    old = network.get_submodule(where)
+    if isinstance(old, nn.Linear):
+        # timm's EfficientNets draw the head for 1,000 classes: with 7, the first logits would be far out.
+        nn.init.normal_(old.weight, std=0.01)
+        nn.init.zeros_(old.bias)
     if head == "cosine":
-        where = head_name(network)
         parent, _, leaf = where.rpartition(".")
-        old = network.get_submodule(where)
         if not isinstance(old, nn.Linear):
             raise UserError(f"model.head=cosine: {name} ends in a {type(old).__name__}, not a linear layer; use linear")
         setattr(network.get_submodule(parent), leaf, CosineHead(old.in_features, num_classes, bias=False))

@@ -113,3 +113,12 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     caplog.clear()
     assert initialise(network, "test_resnet", "random") == "random"
     assert not caplog.text
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18"])
+def test_the_first_logits_are_near_zero(name):
+    """timm draws an EfficientNet's head for 1,000 classes; with seven its first loss would be 5, not ln 7."""
+    network = build_network(name, 7).eval()
+    initialise(network, name, "auto")
+    with torch.no_grad():
+        assert network(torch.randn(4, 3, 64, 64)).abs().max() < 1
