@@ -1,7 +1,9 @@
 # Everything runs in .venv; `make help` lists what there is.
 PYTHON ?= python3
 BIN := .venv/bin
-RUN := NO_ALBUMENTATIONS_UPDATE=1 WANDB_MODE=offline
+RUN := NO_ALBUMENTATIONS_UPDATE=1
+# One thread a process: the tests run in two, and waiting threads of both would fight for the cores.
+TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint format bench clean
@@ -21,10 +23,10 @@ demo: setup ## train on the phantom, score it and show where the run lies (about
 	$(RUN) $(BIN)/python -m skinlab.train experiment=demo
 
 test: setup ## the tests of a few minutes
-	$(RUN) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(TEST) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 test-all: setup ## the slow ones, too
-	$(RUN) $(BIN)/python -m pytest -n 2
+	$(TEST) $(BIN)/python -m pytest -n 2
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
