@@ -1,0 +1,30 @@
+"""From a DSM-2025-shaped directory to a Kaggle file."""
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from skinlab.data.readers.phantom import read_phantom
+from skinlab.runtime.config import config_directory
+from skinlab.runtime.predicting import predict
+from skinlab.runtime.training import train
+
+
+def test_from_a_directory_to_a_submission(compose_train, tiny, tmp_path):
+    root = tmp_path / "dsm"
+    sizes = {"n_positive": 20, "n_negative": 60, "n_unlabeled": 20, "n_test": 12}
+    read_phantom(root, layout="dsm2025", image_size=48, num_workers=1, **sizes)
+    words = [word for word in tiny if not word.startswith(("data=", "data.root", "data.label_map"))]
+    words += ["data=dsm2025", f"data.root={root}", "sampler=weighted", "trainer.max_epochs=1"]
+    train(compose_train(*words, run_dir=tmp_path / "run"))
+    split = pd.read_csv(tmp_path / "run" / "split.csv", keep_default_na=False)
+    assert set(split.loc[split["label"] == "", "split"]) <= {"pool", ""}
+    assert not split["image_id"].str.startswith("test/").any()
+
+    output = tmp_path / "submission.csv"
+    words = {"ckpt": str(tmp_path / "run"), "input": str(root / "test"), "output": str(output), "format": "kaggle"}
+    settings = OmegaConf.merge(OmegaConf.load(config_directory() / "predict.yaml"), words, {"num_workers": 0})
+    predict({key: value for key, value in OmegaConf.to_container(settings).items() if key not in ("defaults", "hydra")})
+    submission = pd.read_csv(output)
+    assert list(submission) == ["ID", "label"]
+    assert sorted(submission["ID"]) == sorted(f"test/{path.name}" for path in (root / "test").iterdir())
+    assert set(submission["label"]) <= {0, 1}
