@@ -62,6 +62,9 @@ def command(name: str, load: Callable[[], Command]) -> None:
         if verbose:
             traceback.print_exc()
         raise SystemExit(_tell(explain(error, name, sys.argv[1:]))) from None
+    except BrokenPipeError:  # `... --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

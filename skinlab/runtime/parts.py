@@ -79,5 +79,5 @@ def trainer_arguments(config: dict[str, Any], network: nn.Module) -> dict[str, A
         settings["sync_batchnorm"] = False  # torch has it on GPUs only
     torch.set_float32_matmul_precision("high")
     # Deterministic algorithms need no memory filled that is written before it is read; filling it costs time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return settings

@@ -55,6 +55,11 @@ def test_torch_waits(words):
     assert done.stdout.strip().splitlines()[-1] == "False False False"
 
 
+@pytest.mark.parametrize("command", ["train", "predict", "audit"])
+def test_help_names_the_command(run, command):
+    assert run(command, "--help").stdout.startswith(f"python -m skinlab.{command}: ")
+
+
 def test_config_directory_is_the_checkout_s():
     from skinlab.runtime.config import config_directory
 
