@@ -1,7 +1,8 @@
 """Speed as ratios, each taken in one run: ``make bench``. Prints figure, limit and verdict; nothing here is a test.
 
-The training ratios alternate short blocks of both sides and take the median ratio, so that a drift of the machine's
-speed falls on both. Run it on a machine with nothing else to do.
+The training ratios are of one training in its steady state, which stops after every block to let the loops it is
+compared with run theirs, each in a process of its own; the median ratio of neighbouring blocks counts, so that a drift
+of the machine's speed falls on both. Run it on a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BLOCKS, STEPS, WARMUP, BATCH = 5, 12, 3, 32
+BLOCKS, STEPS, WARMUP, BATCH = 7, 14, 5, 32
 
 
 def report(what: str, value: float, limit: float, *, least: bool, unit: str = "") -> None:
@@ -98,45 +99,62 @@ def bench_audit(folder: Path) -> None:
         report(f"audit of {len(manifest)} images, {words}", took, limit, least=False, unit=" s")
 
 
-def bare_loop(name: str, size: int, precision: str) -> Callable[[], float]:
-    """Return images a second of a plain loop on float tensors in memory."""
+class Peer:
+    """A loop to compare with, in a process of its own that sleeps until its block is asked for.
+
+    Args:
+        words: name of the loop below, and its arguments.
+    """
+
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "tests.bench", *words]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.block()  # the first one warms up
+
+    def block(self) -> float:
+        """Run a block; return its images a second."""
+        print(file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def bare_loop(name: str, size: str, precision: str) -> Callable[[int], Any]:
+    """Return the step of a plain loop on float tensors in memory."""
     import timm
     import torch
 
-    torch.manual_seed(0)
     network = timm.create_model(name, num_classes=7).to(memory_format=torch.channels_last).train()
-    images = torch.randn(4 * BATCH, 3, size, size).to(memory_format=torch.channels_last)
+    images = torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last)
     target = torch.randint(0, 7, (4 * BATCH,))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 
-    def block() -> float:
-        for step in range(WARMUP + STEPS):
-            if step == WARMUP:
-                start = time.perf_counter()
-            rows = slice(step % 4 * BATCH, (step % 4 + 1) * BATCH)
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-                loss = torch.nn.functional.cross_entropy(network(images[rows]).float(), target[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-        return STEPS * BATCH / (time.perf_counter() - start)
+    def step(number: int) -> None:
+        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = torch.nn.functional.cross_entropy(network(images[rows]).float(), target[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
 
-    return block
+    return step
 
 
-def plain_recipe(name: str, size: int, root: Path) -> Callable[[], float]:
-    """Return images a second of the plain recipe: float32, NCHW, PIL and torchvision in the main process."""
+def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
+    """Return the step of the plain recipe: float32, NCHW, PIL and torchvision in the main process."""
     import timm
     import torch
     from PIL import Image
     from torchvision import transforms as tv
 
-    paths = sorted(root.rglob("*.jpg"))
+    paths = sorted(Path(root).rglob("*.jpg"))
     heavy = tv.Compose(
         [
-            tv.Resize(size),
-            tv.CenterCrop(size),
+            tv.Resize(int(size)),
+            tv.CenterCrop(int(size)),
             tv.RandomHorizontalFlip(),
             tv.RandomVerticalFlip(),
             tv.RandomAffine(45, translate=(0.1, 0.1), scale=(0.75, 1.25), shear=10),
@@ -146,102 +164,112 @@ def plain_recipe(name: str, size: int, root: Path) -> Callable[[], float]:
             tv.Normalize([0.5] * 3, [0.5] * 3),
         ]
     )
-    torch.manual_seed(0)
     network = timm.create_model(name, num_classes=7).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 
-    def block() -> float:
-        for step in range(WARMUP + STEPS):
-            if step == WARMUP:
+    def step(number: int) -> None:
+        files = [paths[(number * BATCH + i) % len(paths)] for i in range(BATCH)]
+        images = torch.stack([heavy(Image.open(file).convert("RGB")) for file in files])
+        loss = torch.nn.functional.cross_entropy(network(images), torch.randint(0, 7, (BATCH,)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def serve(step: Callable[[int], Any]) -> None:
+    """Run a block of steps for every line that comes in, and answer with its images a second."""
+    for _ in sys.stdin:
+        for number in range(WARMUP + STEPS):
+            if number == WARMUP:
                 start = time.perf_counter()
-            files = [paths[(step * BATCH + i) % len(paths)] for i in range(BATCH)]
-            images = torch.stack([heavy(Image.open(file).convert("RGB")) for file in files])
-            loss = torch.nn.functional.cross_entropy(network(images), torch.randint(0, 7, (BATCH,)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return STEPS * BATCH / (time.perf_counter() - start)
-
-    return block
+            step(number)
+        print(STEPS * BATCH / (time.perf_counter() - start), flush=True)
 
 
-def skinlab_training(overrides: list[str], folder: Path) -> tuple[Callable[[], float], str]:
-    """Return images a second of what ``skinlab.train`` runs, and the precision it chose."""
+def compare(overrides: list[str], folder: Path, peers: Callable[[str], dict[tuple[str, float], list[str]]]) -> None:
+    """Train as ``skinlab.train`` does, in turn with other loops, and report the median ratios of their blocks.
+
+    Args:
+        overrides: the run's config.
+        folder: where the run and its caches lie.
+        peers: from the precision that the run chose, what it is compared with: title, limit and arguments of `Peer`.
+    """
     import pytorch_lightning as pl
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     from skinlab.callbacks.assembly import build_callbacks
     from skinlab.runtime.config import config_directory, register_resolvers
+    from skinlab.runtime.loggers import open_loggers
     from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
 
     register_resolvers()
-    words = [
-        *overrides,
-        f"run_dir={folder}",
-        f"data.cache_dir={folder}",
-        f"data.batch_size={BATCH}",
-        "model.init=random",
-    ]
+    words = [*overrides, f"run_dir={folder}", f"data.cache_dir={folder}", f"data.batch_size={BATCH}"]
+    words += ["model.init=random", "callbacks.progress=false", f"trainer.max_epochs={BLOCKS}"]
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("train", [*words, "callbacks.progress=false"]), resolve=True)
+        config: Any = OmegaConf.to_container(compose("train", words), resolve=True)
     datamodule = build_datamodule(config)
     classifier, _ = build_classifier(config, datamodule)
     settings = trainer_arguments(config, classifier.network)
+    rivals = {key: Peer(*arguments) for key, arguments in peers(str(settings["precision"])).items()}
+    rates: dict[Any, list[float]] = {key: [] for key in [None, *rivals]}
 
-    class Stopwatch(pl.Callback):
-        start = stop = 0.0
-        steps = 0
+    class Turns(pl.Callback):
+        """An epoch is a block; the others' blocks follow it."""
 
-        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
-            if batch_idx == WARMUP:
-                self.start = time.perf_counter()
+        start = 0.0
 
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            self.stop, self.steps = time.perf_counter(), batch_idx + 1 - WARMUP
+            if batch_idx == WARMUP - 1:
+                self.start = time.perf_counter()
+            if batch_idx == WARMUP + STEPS - 1:
+                rates[None].append(STEPS * BATCH / (time.perf_counter() - self.start))
 
-    def block() -> float:
-        watch = Stopwatch()
-        short = settings | {"max_epochs": 1, "limit_train_batches": WARMUP + STEPS, "limit_val_batches": 0}
-        quiet = {"enable_model_summary": False, "enable_progress_bar": False, "enable_checkpointing": False}
-        kept = [
-            c
-            for c in build_callbacks(config, folder, datamodule.prepared.classes)
-            if "Checkpoint" not in type(c).__name__
-        ]
-        kept = [c for c in kept if "LearningRateMonitor" not in type(c).__name__]
-        trainer = pl.Trainer(logger=False, callbacks=[watch, *kept], use_distributed_sampler=False, **quiet, **short)
-        trainer.fit(classifier, datamodule=datamodule)
-        return watch.steps * BATCH / (watch.stop - watch.start)  # what was run, not what was asked for
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            for key, rival in rivals.items():
+                rates[key].append(rival.block())
 
-    return block, str(settings["precision"])
-
-
-def median_ratio(ours: Callable[[], float], theirs: Callable[[], float]) -> float:
-    """Return the median over blocks of ours / theirs, run in turn."""
-    pairs = [(ours(), theirs()) for _ in range(BLOCKS)]
-    print("      images/s, ours against theirs: " + ", ".join(f"{a:.0f}/{b:.0f}" for a, b in pairs))
-    return statistics.median(a / b for a, b in pairs)
+    trainer = pl.Trainer(
+        logger=open_loggers(config["logger"], folder, config, resumed=None),
+        callbacks=[Turns(), *build_callbacks(config, folder, datamodule.prepared.classes)],
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        **settings | {"limit_train_batches": WARMUP + STEPS, "limit_val_batches": 1},
+    )
+    trainer.fit(classifier, datamodule=datamodule)
+    for (title, limit), rival in rivals.items():
+        rival.close()
+        pairs = list(zip(rates[None], rates[title, limit], strict=True))
+        print("      images/s, ours against theirs: " + ", ".join(f"{a:.0f}/{b:.0f}" for a, b in pairs))
+        report(title, statistics.median(a / b for a, b in pairs), limit, least=True)
 
 
 def bench_training(root: Path, folder: Path) -> None:
     """Compare training through the project with bare loops."""
     data = ["data=ham10000", f"data.root={root}", "augment=heavy", "trainer=cpu"]
-    lite = [*data, "model=effnet_lite0", "data.image_size=128"]
-    ours, precision = skinlab_training(lite, folder)
-    bare = bare_loop("tf_efficientnet_lite0", 128, precision)
-    report(
-        f"effnet_lite0, 128 px, from JPEG / bare loop in memory ({precision})",
-        median_ratio(ours, bare),
-        0.9,
-        least=True,
+    compare(
+        [*data, "model=effnet_lite0", "data.image_size=128"],
+        folder / "lite",
+        lambda precision: {
+            (f"effnet_lite0, 128 px, from JPEG / bare loop in memory ({precision})", 0.9): [
+                *("bare", "tf_efficientnet_lite0", "128", precision)
+            ],
+            ("effnet_lite0, 128 px, from JPEG / plain recipe", 1.5): [
+                *("plain", "tf_efficientnet_lite0", "128", str(root))
+            ],
+        },
     )
-    plain = plain_recipe("tf_efficientnet_lite0", 128, root)
-    report("effnet_lite0, 128 px, from JPEG / plain recipe", median_ratio(ours, plain), 1.5, least=True)
-    ours, precision = skinlab_training([*data, "model=resnet18", "data.image_size=64", "data.cache=ram"], folder)
-    bare = bare_loop("resnet18", 64, precision)
-    report(
-        f"resnet18, 64 px, warm cache / bare loop in memory ({precision})", median_ratio(ours, bare), 0.9, least=True
+    compare(
+        [*data, "model=resnet18", "data.image_size=64", "data.cache=ram"],
+        folder / "resnet",
+        lambda precision: {
+            (f"resnet18, 64 px, warm cache / bare loop in memory ({precision})", 0.9): [
+                *("bare", "resnet18", "64", precision)
+            ]
+        },
     )
 
 
@@ -261,4 +289,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        serve({"bare": bare_loop, "plain": plain_recipe}[sys.argv[1]](*sys.argv[2:]))
+    else:
+        main()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 from torch import nn
 
@@ -32,3 +35,16 @@ def uses_gpu(accelerator: str) -> bool:
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(f"trainer.accelerator={accelerator}: this machine has no CUDA device; use trainer=cpu")
     return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what tensors free for the tensors of the next step, for training on a CPU.
+
+    By default it hands every large block back to the system and takes new pages for the next one: 56,000 page faults a
+    step, a quarter of the time, for effnet_lite0 on 32 images of 128 px. Elsewhere than on glibc nothing changes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+        mallopt(trim_threshold, -1)
+        mallopt(mmap_max, 0)

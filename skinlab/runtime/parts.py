@@ -14,7 +14,7 @@ from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.runtime.config import build
-from skinlab.runtime.hardware import choose_precision, uses_gpu
+from skinlab.runtime.hardware import choose_precision, keep_freed_memory, uses_gpu
 
 # What of the config's ``data`` group the data module takes; the rest are settings of its reader.
 DATA_SETTINGS = [
@@ -77,6 +77,7 @@ def trainer_arguments(config: dict[str, Any], network: nn.Module) -> dict[str, A
         settings["strategy"] = "ddp_find_unused_parameters_true"
     if not uses_gpu(settings["accelerator"]):
         settings["sync_batchnorm"] = False  # torch has it on GPUs only
+        keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     # Deterministic algorithms need no memory filled that is written before it is read; filling it costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
