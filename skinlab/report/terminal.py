@@ -44,5 +44,40 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path) -> None:
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
 
 
+def print_evidence(evidence: Mapping[str, Any]) -> None:
+    """Print the headline of every system with its intervals, the comparisons and the cautions."""
+    console = Console()
+    systems = evidence["systems"]
+    table = Table(
+        title=f"{systems[0]['rows']} rows, {systems[0]['groups']} groups, {evidence['asked']['level']:.0%} intervals"
+    )
+    table.add_column("figure")
+    for system in systems:
+        table.add_column(system["name"], justify="right")
+    for name, words in HEADLINE.items():
+        found = [(_binary(system) | system["figures"]).get(name) for system in systems]
+        if all(found):
+            table.add_row(words, *(_interval(each) for each in found if each))
+    for i, rule in enumerate(row["rule"] for row in systems[0].get("thresholds") or []):
+        rows = [system["thresholds"][i] for system in systems]
+        words = f"F1 at {rule} ({rows[0]['applied_to']})"
+        table.add_row(words, *(_interval(row["f1_positive"]) for row in rows))
+    console.print(table)
+    for comparison in evidence["comparisons"]:
+        console.print(f"- {comparison['sentence']}", highlight=False)
+    for caution in evidence["cautions"]:
+        console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _binary(system: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    return dict((system["binary"] or {}).get("figures", {}))
+
+
+def _interval(figure: Mapping[str, float]) -> str:
+    if figure["low"] != figure["low"] or figure["low"] is None:
+        return _number(figure["value"])
+    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.3f}"

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Command = Callable[[dict[str, Any]], "float | None"]
 
 
-def command(name: str, load: Callable[[], Command]) -> None:
+def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -> None:
     """Run a command: compose its config, check it, then load and call what does the work.
 
     Exit code 0 only when the thing was done; 2 for a user's mistake, told in one line; 1 for anything else.
@@ -34,8 +34,10 @@ def command(name: str, load: Callable[[], Command]) -> None:
     Args:
         name: name of the config, as in ``conf/<name>.yaml``.
         load: imports and returns the function that takes the whole resolved config.
+        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
     """
     verbose = _verbose()
+    sys.argv[1:] = [_as_list(word, lists) for word in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
 
@@ -74,6 +76,13 @@ def _verbose() -> bool:
     wanted = "-v" in sys.argv[1:] or os.environ.get("HYDRA_FULL_ERROR") == "1"
     sys.argv[:] = [word for i, word in enumerate(sys.argv) if i == 0 or word != "-v"]
     return wanted
+
+
+def _as_list(word: str, lists: Sequence[str]) -> str:
+    name, sign, value = word.partition("=")
+    if not sign or name not in lists or value.startswith(("[", "'", '"')) or value in ("", "null"):
+        return word
+    return f"{name}=[{','.join(repr(part) for part in value.split(','))}]"
 
 
 def _tell(message: str) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics import Scorer, classification_metrics
 from skinlab.models.epoch_metrics import EpochMetrics, figure_names
 
 
@@ -48,6 +48,48 @@ def test_agrees_with_scikit_learn(name):
     if len(classes) == 2:
         assert got["f1_positive"] == pytest.approx(sk.f1_score(target, called, pos_label=1))
         assert got["specificity"] == pytest.approx(sk.recall_score(target, called, pos_label=0))
+        assert got["brier"] == pytest.approx(2 * sk.brier_score_loss(target, p[:, 1]), abs=1e-9)
+        assert got["ppv"] == got[f"precision/{classes[1]}"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_figures_of_calls_agree_with_scikit_learn(name):
+    p, target, classes = TABLES[name]
+    got, called = classification_metrics(p, target, classes), p.argmax(1)
+    assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(target, called), abs=1e-9)
+    for i, cls in enumerate(classes):
+        truth, hit = target == i, called == i
+        for figure, (of, among) in {
+            "precision": (truth, hit),
+            "npv": (~truth, ~hit),
+            "specificity": (~hit, ~truth),
+        }.items():
+            expected = of[among].mean() if among.any() else np.nan
+            assert got[f"{figure}/{cls}"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_integer_weights_are_repeated_rows(name):
+    p, target, classes = TABLES[name]
+    weights = np.random.default_rng(0).poisson(1.5, (len(p), 3)).astype(float)
+    together = Scorer(p, target, classes)(weights)
+    for b in range(3):
+        rows = np.repeat(np.arange(len(p)), weights[:, b].astype(int))
+        alone = classification_metrics(p[rows], target[rows], classes)
+        for figure, value in alone.items():
+            if not figure.startswith(("calibration", "adaptive")):  # one Newton step, bins of the table as it is
+                assert together[figure][b] == pytest.approx(value, abs=1e-9, nan_ok=True), figure
+
+
+def test_adaptive_bins_hold_equally_many():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), 1500)
+    target = np.array([rng.choice(3, p=row) for row in p])
+    order = np.argsort(p.max(1))
+    gaps = [(p.max(1) - (p.argmax(1) == target))[part].sum() for part in np.array_split(order, 15)]
+    expected = np.abs(gaps).sum() / 1500
+    assert classification_metrics(p, target, list("abc"))["adaptive_ece"] == pytest.approx(expected, abs=0.003)
+    assert expected < 0.05  # these probabilities are right by construction
 
 
 @pytest.mark.parametrize("name", TABLES)

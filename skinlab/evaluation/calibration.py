@@ -1,0 +1,335 @@
+"""Calibration of class probabilities, fitted on rows other than those it is judged on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import norm, rankdata
+from sklearn.isotonic import IsotonicRegression
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+METHODS = ("none", "temperature", "vector", "isotonic")
+TINY = float(np.finfo(np.float32).tiny)
+MAX_TEMPERATURE = 10.0  # and at least its inverse: a handful of rows that are all right would ask for none at all
+
+
+@dataclass(frozen=True)
+class Calibrator(ABC):
+    """A map from probabilities to probabilities whose numbers go through JSON unchanged."""
+
+    method: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, probabilities: Floats, target: Ints) -> Self:
+        """Fit on probabilities ``(N, C)`` and true class numbers ``(N,)``."""
+
+    @abstractmethod
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return calibrated probabilities ``(N, C)``; rows sum to one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"method": self.method, **{name: _plain(value, list) for name, value in asdict(self).items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` described."""
+        return cls(**{field.name: _plain(values[field.name], tuple) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Unchanged(Calibrator):
+    """Leave the probabilities as they are."""
+
+    method: ClassVar[str] = "none"
+
+    @classmethod
+    def fit(cls, probabilities: Floats, target: Ints) -> Self:
+        """Return it: there is nothing to fit."""
+        return cls()
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return a copy."""
+        return probabilities.copy()
+
+
+@dataclass(frozen=True)
+class Temperature(Calibrator):
+    """Divide the log-probabilities by one number (Guo et al., 2017); the class called never changes.
+
+    >>> Temperature(2.0)(np.array([[0.8, 0.2]])).round(3)
+    array([[0.667, 0.333]])
+    """
+
+    temperature: float
+    method: ClassVar[str] = "temperature"
+
+    @classmethod
+    def fit(cls, probabilities: Floats, target: Ints) -> Self:
+        """Return the temperature of least log-loss, within a factor of ten of one."""
+        _check(probabilities, target)
+        logs, bound = _log(probabilities), np.log(MAX_TEMPERATURE)
+
+        def loss(log_temperature: float) -> float:
+            return float(-log_softmax(logs / np.exp(log_temperature), axis=1)[np.arange(len(target)), target].mean())
+
+        found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-9})
+        return cls(float(np.exp(found.x)))
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return calibrated probabilities ``(N, C)``."""
+        return np.asarray(softmax(_log(probabilities) / self.temperature, axis=1))
+
+
+@dataclass(frozen=True)
+class Vector(Calibrator):
+    """Scale and shift each class's log-probability (vector scaling; Guo et al., 2017).
+
+    The fit is a maximum a posteriori one: scales have a normal prior around the best temperature's, shifts around zero,
+    so that on few rows it falls back to temperature scaling, and a class without rows gets a bounded shift.
+
+    >>> Vector((1.0, 1.0), (0.0, float(np.log(4))))(np.array([[0.8, 0.2]])).round(3)
+    array([[0.5, 0.5]])
+    """
+
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
+    method: ClassVar[str] = "vector"
+
+    @classmethod
+    def fit(cls, probabilities: Floats, target: Ints, prior_sd: float = 1.0) -> Self:
+        """Fit scales (never negative) and shifts; ``prior_sd`` is the priors' standard deviation."""
+        start = 1 / Temperature.fit(probabilities, target).temperature
+        (n, c), logs = probabilities.shape, _log(probabilities)
+        truth, center = np.eye(c)[target], np.r_[np.full(c, start), np.zeros(c)]
+        penalty = 1 / (n * prior_sd**2)
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            log_p = log_softmax(theta[:c] * logs + theta[c:], axis=1)
+            residual, away = (np.exp(log_p) - truth) / n, theta - center
+            gradient = np.r_[(residual * logs).sum(0), residual.sum(0)] + penalty * away
+            return float(-(truth * log_p).sum() / n + penalty * away @ away / 2), gradient
+
+        bounds = [(0, None)] * c + [(None, None)] * c
+        found = minimize(loss, center, jac=True, method="SLSQP", bounds=bounds, options={"ftol": 1e-12, "maxiter": 500})
+        return cls(tuple(found.x[:c].tolist()), tuple(found.x[c:].tolist()))
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return calibrated probabilities ``(N, C)``."""
+        _check_classes(probabilities, len(self.scale))
+        return np.asarray(softmax(_log(probabilities) * np.array(self.scale) + np.array(self.bias), axis=1))
+
+
+@dataclass(frozen=True)
+class Isotonic(Calibrator):
+    """One rising step-like curve a class, one against the rest, then renormalised (Zadrozny & Elkan, 2002).
+
+    It can give a class exactly zero; a row where every class is zero gets the shares of the classes it was fitted on.
+
+    Attributes:
+        knots: for each class the probabilities between which the curve is linear.
+        values: for each class the calibrated probability at its knots.
+        prior: ``(C,)`` shares of the classes among the rows it was fitted on.
+    """
+
+    knots: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[float, ...], ...]
+    prior: tuple[float, ...]
+    method: ClassVar[str] = "isotonic"
+
+    @classmethod
+    def fit(cls, probabilities: Floats, target: Ints) -> Self:
+        """Fit one curve a class."""
+        _check(probabilities, target)
+        c = probabilities.shape[1]
+        curves = [IsotonicRegression(y_min=0, y_max=1).fit(probabilities[:, i], target == i) for i in range(c)]
+        knots = tuple(tuple(curve.X_thresholds_.tolist()) for curve in curves)
+        values = tuple(tuple(curve.y_thresholds_.tolist()) for curve in curves)
+        return cls(knots, values, tuple((np.bincount(target, minlength=c) / len(target)).tolist()))
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return calibrated probabilities ``(N, C)``."""
+        _check_classes(probabilities, len(self.prior))
+        curves = zip(probabilities.T, self.knots, self.values, strict=True)
+        return _normalised(np.stack([np.interp(p, x, y) for p, x, y in curves], axis=1), np.array(self.prior))
+
+
+_CALIBRATORS: dict[str, type[Calibrator]] = {k.method: k for k in (Unchanged, Temperature, Vector, Isotonic)}
+
+
+def fit_calibrator(method: str, probabilities: Floats, target: Ints) -> Calibrator:
+    """Fit a calibrator by name, one of ``METHODS``; ValueError for another name, shapes that differ, missing labels."""
+    return _named(method).fit(probabilities, target)
+
+
+def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
+    """Return the calibrator that ``to_dict`` described; ValueError where a value is missing.
+
+    >>> calibrator_from_dict({"method": "temperature", "temperature": 1.5})
+    Temperature(temperature=1.5)
+    """
+    try:
+        return _named(str(values["method"])).from_dict(values)
+    except KeyError as err:
+        raise ValueError(f"a stored calibrator lacks {err}: fit and store it again") from None
+
+
+def cross_fit(
+    method: str, probabilities: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
+) -> Floats:
+    """Return probabilities ``(N, C)``, each row's by a calibrator that never saw its group.
+
+    Args:
+        method: one of ``METHODS``.
+        probabilities: ``(N, C)``.
+        target: ``(N,)`` true class numbers.
+        groups: ``(N,)`` lesion or patient of each row.
+        n_folds: number of grouped folds.
+        seed: of the folds.
+    """
+    _check(probabilities, target)
+    folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
+    for fold in np.unique(folds):
+        held = folds == fold
+        out[held] = fit_calibrator(method, probabilities[~held], target[~held])(probabilities[held])
+    return out
+
+
+def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
+    """Return a fold number for each row, ``(N,)``; no group is cut, and each class is dealt evenly.
+
+    A group counts for the rarest class among its rows. The order of the rows makes no difference. With fewer groups
+    than folds there is a fold a group; ValueError for fewer than two of either.
+
+    >>> group_folds(np.array(["a", "a", "b", "c", "d"]), np.array([1, 1, 1, 0, 0]), n_folds=2).tolist()
+    [0, 0, 1, 0, 1]
+    """
+    group = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    n_groups = int(group.max(initial=-1)) + 1
+    if n_groups < 2 or n_folds < 2:
+        raise ValueError(f"{n_groups} groups and {n_folds} folds: cross-fitting needs at least two of each")
+    _, label, count = np.unique(np.asarray(target), return_inverse=True, return_counts=True)
+    rarity = np.argsort(np.argsort(count, kind="stable"))
+    stratum = np.full(n_groups, len(count))
+    np.minimum.at(stratum, group, rarity[label])
+    chance = np.random.default_rng(seed).permutation(n_groups)
+    fold = np.empty(n_groups, np.int64)
+    fold[np.lexsort((chance, -np.bincount(group), stratum))] = np.arange(n_groups) % n_folds
+    return fold[group]
+
+
+def correct_prior(probabilities: Floats, training_prior: Floats, target_prior: Floats) -> Floats:
+    """Move probabilities from the class shares a model was trained on to other ones (Saerens et al., 2002).
+
+    Args:
+        probabilities: ``(N, C)``.
+        training_prior: ``(C,)`` shares or counts, all above zero, as the loss and the sampler showed them.
+        target_prior: ``(C,)`` shares or counts where the model is used. A row left with nothing but zeros gets these.
+
+    Raises:
+        ValueError: a share that can't be used, or numbers of classes that differ.
+
+    >>> correct_prior(np.array([[0.5, 0.5]]), np.array([0.5, 0.5]), np.array([0.9, 0.1]))
+    array([[0.9, 0.1]])
+    """
+    training, wanted = np.asarray(training_prior, float), np.asarray(target_prior, float)
+    if training.shape != wanted.shape or probabilities.shape[1:] != training.shape:
+        raise ValueError(
+            f"priors of {training.size} and {wanted.size} classes for {probabilities.shape[-1]} classes of"
+            " probabilities: give one share a class, in the order of the classes"
+        )
+    if not ((training > 0).all() and (wanted >= 0).all() and 0 < wanted.sum() < np.inf):
+        raise ValueError("training_prior must be above zero for every class and target_prior at least zero: set them")
+    ratio = (wanted / wanted.sum()) / (training / training.sum())
+    return _normalised(probabilities * ratio, wanted)
+
+
+def wilson_interval(rate: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the two ends of the interval of a share ``rate`` among ``n`` rows (Wilson, 1927).
+
+    >>> [round(float(end), 3) for end in wilson_interval(0.5, 10)]
+    [0.237, 0.763]
+    """
+    p, rows, z = np.asarray(rate, float), np.asarray(n, float), float(norm.ppf((1 + level) / 2))
+    half = z * np.sqrt(p * (1 - p) * rows + z**2 / 4) / (rows + z**2)
+    center = (p * rows + z**2 / 2) / (rows + z**2)
+    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
+
+
+def reliability(
+    confidence: Floats, correct: Bools, groups: npt.NDArray[Any] | None = None, n_bins: int = 15
+) -> dict[str, list[float] | list[int]]:
+    """Return the points of a reliability diagram over bins of equal mass, with 95 % Wilson intervals.
+
+    Equal confidences stay together, so that heavy ties leave fewer bins. With groups, an interval counts each bin's
+    rows as ``(sum m)^2 / sum m^2`` for ``m`` rows a group (Kish, 1965): rows of one lesion bring no news of their own.
+
+    Args:
+        confidence: ``(N,)`` probability of the class called.
+        correct: ``(N,)`` whether the call was right.
+        groups: ``(N,)`` lesion or patient of each row.
+        n_bins: number of bins at most.
+
+    Returns:
+        ``confidence`` and ``accuracy`` (means), ``low``, ``high`` and ``rows`` of each bin, by rising confidence.
+
+    >>> reliability(np.array([0.6, 0.6, 0.9, 0.9]), np.array([True, False, True, True]), n_bins=2)["accuracy"]
+    [0.5, 1.0]
+    """
+    place = (rankdata(confidence) - 0.5) / len(confidence) * n_bins
+    _, index = np.unique(np.minimum(place.astype(int), n_bins - 1), return_inverse=True)
+    rows = np.bincount(index)
+    accuracy, mean = np.bincount(index, weights=correct) / rows, np.bincount(index, weights=confidence) / rows
+    effective = rows.astype(float)
+    if groups is not None:
+        group = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+        pairs, together = np.unique(np.stack([index, group]), axis=1, return_counts=True)
+        effective = rows**2 / np.bincount(pairs[0], weights=together.astype(float) ** 2)
+    low, high = wilson_interval(accuracy, effective)
+    columns = {"confidence": mean, "accuracy": accuracy, "low": low, "high": high}
+    return {**{key: column.tolist() for key, column in columns.items()}, "rows": rows.tolist()}
+
+
+def _log(probabilities: Floats) -> Floats:
+    return np.log(np.clip(probabilities, TINY, 1))
+
+
+def _normalised(mass: Floats, fallback: Floats) -> Floats:
+    """Return rows that sum to one; a row of zeros gets the fallback's shares."""
+    mass = np.where(mass.sum(1, keepdims=True) > 0, mass, fallback)
+    return np.asarray(mass / mass.sum(1, keepdims=True))
+
+
+def _named(method: str) -> type[Calibrator]:
+    if method not in _CALIBRATORS:
+        raise ValueError(f"calibration={method} is unknown: choose one of {', '.join(METHODS)}")
+    return _CALIBRATORS[method]
+
+
+def _check(probabilities: Floats, target: Ints) -> None:
+    n, c = probabilities.shape
+    if n == 0 or target.shape != (n,):
+        raise ValueError(f"calibration got {n} rows of probabilities and {len(target)} labels: give a label a row")
+    strange = int(((target < 0) | (target >= c)).sum())
+    if strange:
+        raise ValueError(f"calibration got {strange} of {n} rows without a known label: leave them out")
+
+
+def _check_classes(probabilities: Floats, c: int) -> None:
+    if probabilities.shape[1] != c:
+        raise ValueError(f"a calibrator of {c} classes got {probabilities.shape[1]}: use it on the classes it was made")
+
+
+def _plain(value: Any, sequence: type[list[Any]] | type[tuple[Any, ...]]) -> Any:
+    return sequence(_plain(v, sequence) for v in value) if isinstance(value, (list, tuple)) else float(value)

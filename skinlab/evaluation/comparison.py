@@ -1,0 +1,139 @@
+"""Two systems on the same rows: the difference of every figure, paired draw by draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from skinlab.evaluation.bootstrap import LEVEL, Draws, Interval
+from skinlab.evaluation.predictions import Predictions
+
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much a figure of system ``a`` exceeds that of system ``b``.
+
+    Attributes:
+        difference: a minus b with its paired interval.
+        p: two-sided bootstrap p of no difference.
+        p_holm: the same after Holm's correction over all comparisons made together.
+        detectable: the smallest true difference that these rows would show with 80 % power at the level.
+    """
+
+    a: str
+    b: str
+    figure: str
+    difference: Interval
+    p: float
+    p_holm: float
+    detectable: float
+
+    def sentence(self, level: float = LEVEL) -> str:
+        """Say what the comparison shows."""
+        value, low, high = self.difference.value, self.difference.low, self.difference.high
+        span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+        if not np.isfinite(self.p):
+            return f"{self.a} and {self.b} can't be compared by {self.figure}: it has no value here."
+        if self.p_holm <= 1 - level:
+            better, worse = (self.a, self.b) if value > 0 else (self.b, self.a)
+            word = "lower" if self.figure in LOWER_IS_BETTER else "higher"
+            return f"{better} has the {word} {self.figure} than {worse}: difference {span}, p = {self.p_holm:.3g}."
+        return (
+            f"No evidence that {self.a} and {self.b} differ in {self.figure}: {span}, p = {self.p_holm:.3g}; a true "
+            f"difference under {self.detectable:.3f} would mostly have stayed unseen."
+        )
+
+
+LOWER_IS_BETTER = ("brier", "log_loss", "ece", "adaptive_ece")
+
+
+def compare(
+    systems: Sequence[tuple[str, Draws]], figures: Sequence[str], level: float = LEVEL, reference: str | None = None
+) -> list[Comparison]:
+    """Compare every pair of systems, or each with a reference, on draws that they share.
+
+    p is twice the smaller share of draws on either side of zero, plus one draw (Davison and Hinkley, 1997), Holm's
+    correction runs over all comparisons of the call. The detectable difference is (z₁₋ₐ/₂ + z_power) times the
+    bootstrap standard error of the difference.
+
+    Args:
+        systems: name and draws of each, made with one resampler and seed.
+        figures: names of the figures to compare by.
+        level: 1 - level is the error rate.
+        reference: the system that all others are compared with, every pair by default.
+    """
+    pairs = [
+        (a, b)
+        for i, b in enumerate(systems)
+        for a in systems[i + 1 :]
+        if reference is None or reference in (a[0], b[0])
+    ]
+    found = []
+    for (name_a, a), (name_b, b) in pairs:
+        difference = a.minus(b)
+        for figure in figures:
+            if figure in difference.estimate:
+                draws = difference.values[figure]
+                error = float(np.nanstd(draws, ddof=1)) if np.isfinite(draws).sum() > 1 else np.nan
+                detectable = float(ndtri((1 + level) / 2) + ndtri(POWER)) * error
+                interval = difference.interval(figure, level)
+                found.append((name_a, name_b, figure, interval, _p_value(draws), detectable))
+    adjusted = holm([row[4] for row in found])
+    return [Comparison(*row[:5], p_holm, row[5]) for row, p_holm in zip(found, adjusted, strict=True)]
+
+
+def _p_value(draws: npt.NDArray[np.float64]) -> float:
+    known = draws[np.isfinite(draws)]
+    if not len(known):
+        return float("nan")
+    fewer = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (fewer + 1) / (len(known) + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's (1979) adjusted p-values; NaN stays NaN and counts for nothing.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, float)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    p[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
+    return [round(float(each), 12) for each in p]
+
+
+def check_same_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predictions:
+    """Return ``b`` in the order of ``a``.
+
+    Raises:
+        ValueError: they differ in classes, images or labels.
+    """
+    if a.classes != b.classes:
+        raise ValueError(
+            f"{names[0]} has the classes {', '.join(a.classes)} and {names[1]} {', '.join(b.classes)}: predictions of "
+            "one set of classes in one order can be compared"
+        )
+    place = {image: i for i, image in enumerate(b.image_id)}
+    missing = [image for image in a.image_id if image not in place]
+    if missing or len(a) != len(b):
+        extra = sorted(set(b.image_id) - set(a.image_id))
+        first = f"{missing[0]} is only in {names[0]}" if missing else f"{extra[0]} is only in {names[1]}"
+        raise ValueError(
+            f"{names[0]} and {names[1]} are predictions of different images ({first}; {len(a)} and {len(b)} rows): "
+            "compare predictions of the same rows"
+        )
+    b = b.take(np.array([place[image] for image in a.image_id]))
+    differing = np.flatnonzero(a.target != b.target)
+    if len(differing):
+        i = differing[0]
+        labels = a.classes[a.target[i]], b.classes[b.target[i]]
+        raise ValueError(f"image {a.image_id[i]} is {labels[0]} in {names[0]} and {labels[1]} in {names[1]}: mend one")
+    return b

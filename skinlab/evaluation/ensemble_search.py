@@ -1,0 +1,300 @@
+"""Which members to combine, and what that choice is worth once it is judged on rows that had no part in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, deal_folds, stacked
+from skinlab.evaluation.metrics import classification_metrics
+
+Subset = tuple[int, ...]
+
+MAX_SUBSETS = 64  # above this, subsets of three and more grow from the best pair instead of being listed
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "adaptive_ece")
+
+
+def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, float]]:
+    """Return how differently each pair of members errs, by their numbers ``(i, j)``, ``i < j``.
+
+    ``disagreement`` is the share of rows they call differently, ``both_wrong`` the share on which both err,
+    ``error_correlation`` the correlation of their 0/1 errors, ``q_statistic`` Yule's Q of the errors (Kuncheva and
+    Whitaker, 2003). The last two are 0 for independent errors, 1 at most, NaN where they have no meaning.
+
+    Args:
+        members: ``(M, N, C)`` probabilities; the most probable class is called.
+        target: ``(N,)`` true class numbers.
+
+    >>> sure = np.eye(2)[[[0, 0, 1, 1], [0, 1, 0, 1]]]
+    >>> diversity(sure, np.array([0, 0, 0, 1]))[0, 1]["disagreement"]
+    0.5
+    """
+    members = stacked(members)
+    check_target(members, target)
+    calls = members.argmax(2)
+    wrong = (calls != target).astype(np.int64)
+    pairs = {}
+    for i, j in combinations(range(len(members)), 2):
+        neither, only_j, only_i, both = np.bincount(2 * wrong[i] + wrong[j], minlength=4) / len(target)
+        alike, unlike = both * neither, only_i * only_j
+        spread = np.sqrt((both + only_i) * (neither + only_j) * (both + only_j) * (neither + only_i))
+        pairs[i, j] = {
+            "disagreement": float((calls[i] != calls[j]).mean()),
+            "both_wrong": float(both),
+            "error_correlation": float((alike - unlike) / spread) if spread > 0 else float("nan"),
+            "q_statistic": float((alike - unlike) / (alike + unlike)) if alike + unlike > 0 else float("nan"),
+        }
+    return pairs
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best candidate of one kind, and what choosing it was worth.
+
+    Attributes:
+        chosen: names of the members that are best on all rows.
+        per_fold: the choice made without each outer fold, in order.
+        nested: the figure of all rows, each combined by the choice made without its fold: the honest one.
+        same_rows: the figure of ``chosen`` on the rows it was chosen on: the flattering one.
+        typical: the mean figure of the candidates compared that have as many members: what one taken unseen would have.
+        flatters: by how much ``same_rows`` is better than ``nested``.
+        worth: by how much ``nested`` is better than ``typical``: what the choice itself is worth.
+        probabilities: ``(N, C)`` behind ``nested``, for intervals and paired comparisons.
+    """
+
+    chosen: tuple[str, ...]
+    per_fold: tuple[tuple[str, ...], ...]
+    nested: float
+    same_rows: float
+    typical: float
+    flatters: float
+    worth: float
+    probabilities: Floats
+
+    @property
+    def frequencies(self) -> dict[tuple[str, ...], int]:
+        """How many outer folds made each choice, the commonest first."""
+        return dict(Counter(self.per_fold).most_common())
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a nested search found.
+
+    Attributes:
+        figure: the figure that chose.
+        higher_is_better: whether more of it is better.
+        single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
+        everyone: the figure of all members together, which needs no choice and so flatters nobody.
+        considered: how many candidates were compared on all rows.
+        exhaustive: whether these were all there are.
+    """
+
+    figure: str
+    higher_is_better: bool
+    single: Choice
+    pair: Choice
+    subset: Choice
+    everyone: float
+    considered: int
+    exhaustive: bool
+
+
+class _Judge:
+    """Combines subsets of the members once each and gives their figure on some of the rows, more being better."""
+
+    def __init__(
+        self, members: Floats, target: Ints, classes: Sequence[str], figure: str, method: str, thresholds: Floats | None
+    ) -> None:
+        self.members, self.target, self.classes = members, target, classes
+        self.figure, self.method, self.thresholds = figure, method, thresholds
+        self.sign = -1 if figure in LOWER_IS_BETTER else 1
+        self.combined: dict[Subset, Floats] = {}
+
+    def probabilities(self, subset: Subset) -> Floats:
+        if subset not in self.combined:
+            thresholds = None if self.thresholds is None else self.thresholds[list(subset)]
+            self.combined[subset] = combine(self.members[list(subset)], self.method, thresholds=thresholds)
+        return self.combined[subset]
+
+    def score(self, probabilities: Floats, rows: npt.NDArray[np.bool_]) -> float:
+        figures = classification_metrics(probabilities[rows], self.target[rows], self.classes)
+        if self.figure not in figures:
+            known = ", ".join(name for name in figures if "/" not in name)
+            raise ValueError(f"figure={self.figure} is not known; choose one of {known}, or one of a class")
+        return self.sign * figures[self.figure]
+
+    def candidates(self, rows: npt.NDArray[np.bool_], max_size: int) -> dict[Subset, float]:
+        """Return candidate → score on some rows: every subset, or beyond pairs those that grow from the best one."""
+        m = len(self.members)
+        listed = max_size if sum(comb(m, size) for size in range(1, max_size + 1)) <= MAX_SUBSETS else 2
+        subsets = [subset for size in range(1, listed + 1) for subset in combinations(range(m), size)]
+        scores = {subset: self.score(self.probabilities(subset), rows) for subset in subsets}
+        for size in range(listed + 1, max_size + 1):
+            core = best(scores, size - 1, size - 1)
+            for subset in (tuple(sorted((*core, j))) for j in range(m) if j not in core):
+                scores[subset] = self.score(self.probabilities(subset), rows)
+        return scores
+
+
+def best(scores: Mapping[Subset, float], smallest: int, largest: int) -> Subset:
+    """Return the candidate of some sizes with the highest score; of equals the smallest, then the first.
+
+    >>> best({(0,): 0.9, (0, 1): 0.7, (0, 2): 0.8, (0, 1, 2): 0.8}, 2, 3)
+    (0, 2)
+    """
+    within = {subset: score for subset, score in scores.items() if smallest <= len(subset) <= largest}
+    return max(within, key=lambda subset: (-np.inf if np.isnan(within[subset]) else within[subset], -len(subset)))
+
+
+def search_subsets(
+    members: Floats,
+    names: Sequence[str],
+    target: Ints,
+    groups: npt.NDArray[Any],
+    classes: Sequence[str],
+    figure: str = "pr_auc_macro",
+    max_size: int = 3,
+    n_folds: int = 5,
+    seed: int = 0,
+    method: str = "mean",
+    thresholds: Floats | None = None,
+) -> Search:
+    """Return the best member, pair and small subset, each with its nested figure and how much the choice flatters.
+
+    In each outer fold (groups whole, classes spread) the choice is made on the other rows and applied to the held
+    ones; the held rows of all folds together give the nested figure. Only the choice is nested: members are not
+    trained again, so their rows must be out-of-fold already. Where folds choose differently, a ranking figure of the
+    pooled rows also pays for the scales of the different choices.
+
+    Up to 64 subsets are all compared; where there are more, singles and pairs are, and larger ones grow from the best
+    smaller one by a member at a time. Ten members of 10,000 rows and seven classes take half a minute.
+
+    Args:
+        members: ``(M, N, C)`` out-of-fold probabilities.
+        names: M names.
+        target: ``(N,)`` true class numbers.
+        groups: ``(N,)``; a group is never cut.
+        classes: C class names.
+        figure: name of the figure that chooses, of ``classification_metrics``.
+        max_size: most members in the small subset, 2 or more.
+        n_folds: number of outer folds.
+        seed: of the deal.
+        method: of ``combine``, all but ``weighted``. ``rank`` ranks among all rows, without their labels.
+        thresholds: ``(M,)`` for ``overlap``, chosen on other rows than these.
+
+    Raises:
+        ValueError: fewer than two members, wrong names or settings, a single class, or a class within one fold alone.
+    """
+    members = stacked(members)
+    check_target(members, target)
+    m = len(members)
+    if m < 2 or len(names) != m or len(set(names)) != m:
+        raise ValueError(f"{m} members named {', '.join(names)}: a search needs two or more, each with its own name")
+    if max_size < 2 or method == "weighted":
+        raise ValueError(f"max_size={max_size}, method={method}: search two members or more, without learned weights")
+    fold = deal_folds(target, groups, n_folds, seed)
+    _check_classes(fold, target, classes)
+    largest, rows = min(max_size, m), np.ones(len(target), bool)
+    judge = _Judge(members, target, classes, figure, method, thresholds)
+    overall = judge.candidates(rows, largest)
+    if all(np.isnan(score) for score in overall.values()):
+        raise ValueError(f"figure={figure} has no value on these rows; choose by another")
+    within = [judge.candidates(fold != k, largest) for k in range(n_folds)]
+    single, pair, subset = (
+        _choice(judge, overall, within, fold, names, sizes) for sizes in ((1, 1), (2, 2), (2, largest))
+    )
+    return Search(
+        figure=figure,
+        higher_is_better=judge.sign > 0,
+        single=single,
+        pair=pair,
+        subset=subset,
+        everyone=judge.sign * judge.score(judge.probabilities(tuple(range(m))), rows),
+        considered=len(overall),
+        exhaustive=len(overall) == sum(comb(m, size) for size in range(1, largest + 1)),
+    )
+
+
+def _check_classes(fold: Ints, target: Ints, classes: Sequence[str]) -> None:
+    present = np.unique(target)
+    if len(present) < 2:
+        raise ValueError(f"all {len(target)} rows are {classes[present[0]]}; a choice needs rows of two classes")
+    alone = [str(classes[c]) for c in present if len(np.unique(fold[target == c])) < 2]
+    if alone:
+        raise ValueError(f"all rows of {', '.join(alone)} fell into one fold; bring more groups or leave the class out")
+
+
+def _choice(
+    judge: _Judge,
+    overall: Mapping[Subset, float],
+    within: Sequence[Mapping[Subset, float]],
+    fold: Ints,
+    names: Sequence[str],
+    sizes: tuple[int, int],
+) -> Choice:
+    chosen, picks = best(overall, *sizes), [best(scores, *sizes) for scores in within]
+    nested = np.empty(judge.members.shape[1:])
+    for k, pick in enumerate(picks):
+        nested[fold == k] = judge.probabilities(pick)[fold == k]
+    honest, flattering = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
+    typical = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
+    return Choice(
+        chosen=tuple(names[i] for i in chosen),
+        per_fold=tuple(tuple(names[i] for i in pick) for pick in picks),
+        nested=judge.sign * honest,
+        same_rows=judge.sign * flattering,
+        typical=judge.sign * typical,
+        flatters=flattering - honest,
+        worth=honest - typical,
+        probabilities=nested,
+    )
+
+
+def seed_rival(
+    runs: Sequence[Mapping[str, Any]], figures: Sequence[float], n_seeds: int, higher_is_better: bool = True
+) -> tuple[list[int] | None, str]:
+    """Return the numbers of the runs that make the fair rival of an ensemble, or None, and a sentence that says why.
+
+    The fair rival costs as much: as many seeds of the best single architecture. The best is taken by the mean figure
+    of its runs among the architectures with seeds enough, and its lowest seeds are taken, not its best ones. Chosen
+    on the rows it is judged on, the rival is flattered a little, which is the safe side for a claim against it.
+
+    Args:
+        runs: of each run ``architecture`` and ``seed``; a run without a seed, or of a seed seen before, doesn't count.
+        figures: of each run.
+        n_seeds: members of the ensemble.
+        higher_is_better: whether more of the figure is better.
+
+    >>> runs = [{"architecture": a, "seed": s} for a in ("resnet18", "densenet121") for s in (0, 1)]
+    >>> seed_rival(runs, [0.5, 0.6, 0.7, 0.7], 2)
+    ([2, 3], 'the fair rival of 2 members is 2 seeds of densenet121 (mean figure 0.7000)')
+    """
+    if len(runs) != len(figures) or n_seeds < 1:
+        raise ValueError(f"{len(runs)} runs, {len(figures)} figures, {n_seeds} seeds: give each run a figure")
+    seeds: dict[str, dict[int, int]] = {}
+    for number, run in enumerate(runs):
+        if run.get("architecture") is not None and run.get("seed") is not None:
+            seeds.setdefault(str(run["architecture"]), {}).setdefault(int(run["seed"]), number)
+    if not seeds:
+        return None, "no run tells its architecture and seed, so that there is no fair rival"
+    sign = 1 if higher_is_better else -1
+    mean = {name: float(np.mean([figures[i] for i in at.values()])) for name, at in seeds.items()}
+    ranked = sorted(mean, key=lambda name: (np.isnan(mean[name]), -sign * mean[name], name))
+    enough = [name for name in ranked if len(seeds[name]) >= n_seeds]
+    if not enough:
+        most = max(ranked, key=lambda name: len(seeds[name]))
+        have = f"no architecture has {n_seeds} seeds ({most} has most, {len(seeds[most])})"
+        return None, f"{have}; train {n_seeds} seeds of {ranked[0]}, the best, for the fair rival"
+    rival = enough[0]
+    sentence = f"the fair rival of {n_seeds} members is {n_seeds} seeds of {rival} (mean figure {mean[rival]:.4f})"
+    if rival != ranked[0]:
+        sentence += f"; {ranked[0]} is better ({mean[ranked[0]]:.4f}) but has only {len(seeds[ranked[0]])} of them"
+    return [seeds[rival][seed] for seed in sorted(seeds[rival])[:n_seeds]], sentence

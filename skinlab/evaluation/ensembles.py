@@ -1,0 +1,285 @@
+"""Several systems' probabilities made into one: what members must share, rules of combination, learned weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import softmax
+from scipy.stats import rankdata
+from sklearn.model_selection import StratifiedGroupKFold
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+METHODS = ("mean", "geometric", "rank", "weighted", "overlap")
+FLOOR = 1e-7  # a zero in a table of six decimals only says "below 5e-7", and must not veto a class
+SUM_TOLERANCE = 1e-3
+
+
+class Member(Protocol):
+    """What an ensemble reads of a member: a predictions table as arrays, rows along the first axis."""
+
+    @property
+    def classes(self) -> list[str]: ...  # noqa: D102
+    @property
+    def probabilities(self) -> Floats: ...  # noqa: D102
+    @property
+    def target(self) -> Ints: ...  # noqa: D102
+    @property
+    def image_id(self) -> npt.NDArray[Any]: ...  # noqa: D102
+    def take(self, index: Ints) -> Self: ...  # noqa: D102
+
+
+M = TypeVar("M", bound=Member)
+
+
+def agree(members: Sequence[M], names: Sequence[str]) -> list[M]:
+    """Return the members with their rows in the order of the first, once they can be combined at all.
+
+    Groups, sources and folds are not compared: whoever reads them takes the first member's.
+
+    Args:
+        members: predictions of the same rows by several systems.
+        names: what to call each member in a message.
+
+    Raises:
+        ValueError: classes or their order differ, an image is missing, extra or doubled, a label differs, or a row's
+            probabilities are not finite, not in [0, 1], or don't sum to one within 1e-3.
+    """
+    if not members or len(members) != len(names):
+        raise ValueError(f"{len(members)} members with {len(names)} names: give at least one, each with a name")
+    for member, name in zip(members, names, strict=True):
+        _check_rows(member, name)
+    first = members[0]
+    return [first, *(_aligned(first, m, names[0], name) for m, name in zip(members[1:], names[1:], strict=True))]
+
+
+def _check_rows(member: Member, name: str) -> None:
+    p, ids = member.probabilities, member.image_id
+    if p.shape != (len(ids), len(member.classes)):
+        raise ValueError(f"{name}: probabilities {p.shape} for {len(ids)} images and {len(member.classes)} classes")
+    _, first, counts = np.unique(ids.astype(str), return_index=True, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"{name}: image {ids[first[counts > 1].min()]} has more than one row; keep one row an image")
+    bad = ~np.isfinite(p).all(1)
+    if bad.any():
+        raise ValueError(f"{name}: image {ids[bad.argmax()]} has a probability that is not a number; predict it again")
+    off = (np.abs(p.sum(1) - 1) > SUM_TOLERANCE) | (p < 0).any(1) | (p > 1 + SUM_TOLERANCE).any(1)
+    if off.any():
+        total = p[off.argmax()].sum()
+        raise ValueError(
+            f"{name}: the scores of image {ids[off.argmax()]} are no probabilities (they sum to {total:.4g}); "
+            "give class probabilities in [0, 1] that sum to one"
+        )
+
+
+def _aligned(first: Member, member: M, first_name: str, name: str) -> M:
+    if member.classes != first.classes:
+        what = "order their classes" if set(member.classes) == set(first.classes) else "know other classes"
+        raise ValueError(
+            f"{first_name} and {name} {what}: {', '.join(first.classes)} against {', '.join(member.classes)}; "
+            "combine runs of one task, with the probability columns in one order"
+        )
+    place = {image: row for row, image in enumerate(member.image_id.tolist())}
+    missing = [image for image in first.image_id.tolist() if image not in place]
+    known = set(first.image_id.tolist())
+    extra = [image for image in place if image not in known]
+    if missing or extra:
+        has, hasnt, odd = (first_name, name, missing) if missing else (name, first_name, extra)
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        raise ValueError(
+            f"{hasnt} has no row for image {odd[0]}{more}, which {has} has; predict the same images with every member"
+        )
+    aligned = member.take(np.array([place[image] for image in first.image_id.tolist()], np.int64))
+    differ = np.flatnonzero(aligned.target != first.target)
+    if len(differ):
+        row = differ[0]
+        here, there = ((m.classes[m.target[row]] if m.target[row] >= 0 else "unlabelled") for m in (first, aligned))
+        raise ValueError(
+            f"image {first.image_id[row]} is {here} in {first_name} and {there} in {name} "
+            f"({len(differ)} images differ); give every member the same labels"
+        )
+    return aligned
+
+
+def combine(
+    members: Floats, method: str = "mean", weights: Floats | None = None, thresholds: Floats | None = None
+) -> Floats:
+    """Return the ensemble's probabilities ``(N, C)``.
+
+    - ``mean``: arithmetic mean. ``weighted``: the same with weights. ``geometric``: geometric mean, rows normalised.
+    - ``rank``: each class's scores become ranks in [0, 1] (ties share theirs), averaged, rows normalised. It frees
+      members from each other's calibration, but the result is **not calibrated**, calls every class about as often as
+      any other and depends on which rows stand in the table. Beyond two classes the normalised rows also blur the
+      order within a class, which costs the average precision of rare ones.
+    - ``overlap``: two classes; positive only where every member's positive probability reaches its threshold. The
+      result is a hard call, exactly 0 or 1: F1, sensitivity and specificity mean something, log-loss and curves don't.
+
+    Args:
+        members: ``(M, N, C)`` probabilities.
+        method: one of the above.
+        weights: ``(M,)`` not negative, for ``weighted`` only; scaled to sum to one.
+        thresholds: ``(M,)`` for ``overlap`` only; one half where not given.
+
+    Raises:
+        ValueError: shapes, method, weights or thresholds don't fit together.
+
+    >>> two = np.array([[[0.8, 0.2], [0.3, 0.7]], [[0.4, 0.6], [0.1, 0.9]]])
+    >>> combine(two, "mean").round(3).tolist()
+    [[0.6, 0.4], [0.2, 0.8]]
+    >>> combine(two, "overlap")[:, 1].tolist()
+    [0.0, 1.0]
+    """
+    members = stacked(members)
+    if method not in METHODS:
+        raise ValueError(f"method={method} is not a way to combine members; choose one of {', '.join(METHODS)}")
+    for name, values, owner in (("weights", weights, "weighted"), ("thresholds", thresholds, "overlap")):
+        if values is not None and method != owner:
+            raise ValueError(f"{name} are for method={owner}, not {method}; leave them out")
+        if values is not None and np.shape(values) != (len(members),):
+            raise ValueError(f"{name} {np.shape(values)} for {len(members)} members; give one a member")
+    if method == "geometric":
+        return members[0].copy() if len(members) == 1 else _geometric(members)
+    if method == "rank":
+        return _rank_mean(members)
+    if method == "overlap":
+        return _overlap(members, np.full(len(members), 0.5) if thresholds is None else thresholds)
+    if method == "weighted":
+        return np.asarray(np.tensordot(_simplex(weights), members, 1))
+    return np.asarray(members.mean(0))
+
+
+def stacked(members: Floats) -> Floats:
+    """Return members as one ``(M, N, C)`` array, refusing any other shape."""
+    array = np.asarray(members, np.float64)
+    if array.ndim != 3 or 0 in array.shape:
+        raise ValueError(f"members {array.shape}: give (members, rows, classes), at least one of each")
+    return array
+
+
+def _geometric(members: Floats) -> Floats:
+    return np.asarray(softmax(np.log(np.maximum(members, FLOOR)).mean(0), axis=1))
+
+
+def _rank_mean(members: Floats) -> Floats:
+    n = members.shape[1]
+    ranks = (rankdata(members, axis=1) - 1) / (n - 1) if n > 1 else np.full(members.shape, 0.5)
+    mean = ranks.mean(0)
+    return np.asarray(mean / mean.sum(1, keepdims=True))
+
+
+def _overlap(members: Floats, thresholds: Floats) -> Floats:
+    if members.shape[2] != 2:
+        raise ValueError(f"method=overlap needs two classes, got {members.shape[2]}; name positive=[...] for the rest")
+    positive = (members[:, :, 1] >= np.asarray(thresholds)[:, None]).all(0).astype(np.float64)
+    return np.stack([1 - positive, positive], axis=1)
+
+
+def _simplex(weights: Floats | None) -> Floats:
+    if weights is None:
+        raise ValueError("method=weighted needs weights; fit them out of fold or choose method=mean")
+    array = np.asarray(weights, np.float64)
+    if not np.isfinite(array).all() or (array < 0).any() or array.sum() <= 0:
+        raise ValueError(f"weights {array.tolist()}: give numbers that are not negative, at least one above zero")
+    return np.asarray(array / array.sum())
+
+
+def fit_weights(members: Floats, target: Ints) -> Floats:
+    """Return the weights ``(M,)``, summing to one, under which the weighted mean has the least log-loss on these rows.
+
+    The problem is convex. Its constraint is dropped for a penalty: over weights that are not negative,
+    ``-mean(log(w @ p)) + sum(w)`` has its minimum where the weights sum to one (Kim et al., 2020, mixsqp), so that
+    bounded L-BFGS finds it without chance and can set a useless member to exactly zero.
+
+    Args:
+        members: ``(M, N, C)`` probabilities; zeros count as 1e-7.
+        target: ``(N,)`` true class numbers.
+
+    >>> right, wrong = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.4, 0.6], [0.6, 0.4]])
+    >>> fit_weights(np.stack([right, wrong]), np.array([0, 1])).tolist()
+    [1.0, 0.0]
+    """
+    members = stacked(members)
+    check_target(members, target)
+    likelihood = np.maximum(members[:, np.arange(len(target)), target], FLOOR)
+
+    def penalised(weights: Floats) -> tuple[float, Floats]:
+        mixed = np.maximum(weights @ likelihood, np.finfo(np.float64).tiny)
+        return float(weights.sum() - np.log(mixed).mean()), 1 - (likelihood / mixed).mean(1)
+
+    m = len(members)
+    options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000}
+    start, bounds = np.full(m, 1 / m), [(0, None)] * m
+    found = minimize(penalised, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(found.x / found.x.sum())
+
+
+def check_target(members: Floats, target: Ints) -> None:
+    """Refuse true classes that don't fit ``(M, N, C)`` members, or rows without a label."""
+    _, n, c = members.shape
+    if target.shape != (n,):
+        raise ValueError(f"{n} rows of probabilities and {len(target)} true classes")
+    if (target < 0).any() or (target >= c).any():
+        row = int(((target < 0) | (target >= c)).argmax())
+        raise ValueError(f"row {row} has no label among the {c} classes; give labelled rows only")
+
+
+def cross_fit_weights(
+    members: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """Return the weighted mean of each row under weights learned without its fold, and those weights.
+
+    Args:
+        members: ``(M, N, C)`` out-of-fold probabilities: no member saw the row in training.
+        target: ``(N,)`` true class numbers.
+        groups: ``(N,)``; a group is never cut.
+        n_folds: number of folds K.
+        seed: of the deal.
+
+    Returns:
+        ``(N, C)`` probabilities and ``(K, M)`` weights, a row a held fold.
+    """
+    members = stacked(members)
+    check_target(members, target)
+    fold = deal_folds(target, groups, n_folds, seed)
+    combined, weights = np.empty(members.shape[1:]), np.empty((n_folds, len(members)))
+    for k in range(n_folds):
+        held = fold == k
+        weights[k] = fit_weights(members[:, ~held], target[~held])
+        combined[held] = combine(members[:, held], "weighted", weights[k])
+    return combined, weights
+
+
+def deal_folds(target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
+    """Return a fold number for each row: groups whole, classes spread evenly, the same for any order of the rows.
+
+    Args:
+        target: ``(N,)`` true class numbers.
+        groups: ``(N,)``.
+        n_folds: number of folds.
+        seed: of the deal.
+
+    Raises:
+        ValueError: fewer groups than folds, or a fold stays empty.
+
+    >>> fold = deal_folds(np.array([0, 1, 0, 0, 1]), np.array(["a", "b", "c", "c", "b"]), n_folds=3)
+    >>> bool(fold[2] == fold[3] and fold[1] == fold[4]), sorted(set(fold.tolist()))
+    (True, [0, 1, 2])
+    """
+    names, numbers = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    if n_folds < 2 or len(names) < n_folds:
+        raise ValueError(f"{len(names)} groups in {n_folds} folds: give from 2 to as many folds as groups")
+    dealer = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    fold = np.full(len(target), -1, np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # callers judge classes by their own need
+        for k, (_, held) in enumerate(dealer.split(numbers, target, numbers)):
+            fold[held] = k
+    if len(np.unique(fold)) < n_folds:
+        raise ValueError(f"{len(names)} groups leave one of {n_folds} folds empty; ask for fewer folds")
+    return fold

@@ -1,0 +1,312 @@
+"""Everything that predictions say of one system, as plain numbers for ``evidence.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, Statistic, bootstrap
+from skinlab.evaluation.calibration import METHODS, cross_fit, reliability
+from skinlab.evaluation.conformal import conformal_report
+from skinlab.evaluation.curves import class_curves
+from skinlab.evaluation.metrics import Scorer, classification_metrics
+from skinlab.evaluation.operating import Choice, threshold_table
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds import FrozenThreshold, optimism
+from skinlab.evaluation.utility import decision_curve, npv_at_prevalence, ppv_at_prevalence, risk_coverage
+
+FORMAT = 1
+CALIBRATION_FIGURES = ("log_loss", "brier", "ece", "adaptive_ece")
+SOURCE_FIGURES = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro")
+SOURCE_DRAWS = 500
+SOURCE_ROWS = 30  # fewer rows of a source are counted, not judged
+FEW_POSITIVES = 100
+WORST = 12
+NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
+BAND_DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation is asked for; see ``conf/evaluate.yaml``."""
+
+    positive: Sequence[str] | None = None
+    prevalence: float | None = None
+    rules: Sequence[str] = ()
+    cost_ratio: float = 1.0
+    cross_fit: bool = False
+    calibration: bool = True
+    frozen: Sequence[FrozenThreshold] = ()
+    n_draws: int = N_DRAWS
+    level: float = LEVEL
+    seed: int = 0
+
+    def binary_view(self, predictions: Predictions) -> Predictions | None:
+        """Return the view of the positive classes, two classes being one already; None where there is none."""
+        if self.positive:
+            return predictions.binary(self.positive)
+        return predictions if len(predictions.classes) == 2 else None
+
+
+@dataclass(frozen=True)
+class SystemEvidence:
+    """The block of one system, with the draws that comparisons need and the thresholds to freeze."""
+
+    block: dict[str, Any]
+    draws: Draws
+    thresholds: list[FrozenThreshold] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
+
+
+def system_evidence(
+    name: str,
+    tables: Sequence[Predictions],
+    asked: Asked,
+    *,
+    selection: Predictions | None = None,
+    over: str | None = None,
+    keys: Sequence[int] = (),
+    pooled: bool = False,
+    names: tuple[str, str] = ("these rows", "other rows"),
+) -> SystemEvidence:
+    """Compute the block of a system.
+
+    Figures of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
+    same draws; what is no mean (confusion, curves, thresholds) is of the first.
+
+    Args:
+        name: of the system.
+        tables: predictions of the same rows in the same order.
+        asked: what is wanted.
+        selection: other rows of the first table's model, to choose thresholds on.
+        over: what tells the tables apart, ``seed`` or ``fold``.
+        keys: the seed or fold of each table.
+        pooled: whether the rows are validation folds put together.
+        names: what the rows and the selection are called.
+
+    Raises:
+        ValueError: what makes the rows unfit to be judged.
+    """
+    first = tables[0]
+    _check(first, name)
+    resampler = Resampler(first.group, first.target)
+    draws = bootstrap(_mean_statistic(tables), resampler, n_draws=asked.n_draws, seed=asked.seed)
+    confidence, called = first.probabilities.max(1), first.probabilities.argmax(1)
+    correct, n_classes = called == first.target, len(first.classes)
+    confusion = np.bincount(first.target * n_classes + called, minlength=n_classes**2)
+    block = {
+        "name": name,
+        "rows": len(first),
+        "groups": len(np.unique(first.group.astype(str))),
+        "support": dict(zip(first.classes, np.bincount(first.target, minlength=n_classes).tolist(), strict=True)),
+        "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
+        "figures": _intervals(draws, asked.level),
+        "spread": _spread(tables, over, keys, pooled=pooled),
+        "confusion": confusion.reshape(n_classes, n_classes).tolist(),
+        "per_source": _per_source(first, asked),
+        "curves": class_curves(first, resampler, level=asked.level, seed=asked.seed),
+        "reliability": reliability(confidence, correct, first.group),
+        "calibration": _calibrations(first, asked.seed) if asked.calibration else None,
+        "risk_coverage": risk_coverage(confidence, correct),
+        "conformal": conformal_report(first.probabilities, first.target, first.group, first.classes, seed=asked.seed),
+        "worst": worst_mistakes(first),
+    }
+    binary, thresholds = _binary_blocks(tables, selection, asked, pooled=pooled, names=names)
+    cautions = [f"{name}: {text}" for text in [*_cautions(first), *binary.pop("cautions")]]
+    return SystemEvidence(block | binary, draws, thresholds, cautions)
+
+
+def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, Any]]:
+    """Return the mistakes made with most confidence."""
+    called, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
+    wrong = np.flatnonzero(called != predictions.target)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+    return [
+        {
+            "image_id": str(predictions.image_id[i]),
+            "label": predictions.classes[predictions.target[i]],
+            "called": predictions.classes[called[i]],
+            "probability": round(float(confidence[i]), 4),
+            "path": None,
+        }
+        for i in chosen
+    ]
+
+
+def _check(predictions: Predictions, name: str) -> None:
+    if len(set(predictions.group)) < 2:
+        raise ValueError(f"{name}: all {len(predictions)} rows are one group; intervals need several lesions")
+    present = np.unique(predictions.target)
+    if len(present) < 2:
+        only = predictions.classes[present[0]]
+        raise ValueError(f"{name}: all {len(predictions)} rows are {only}; figures need rows of two classes or more")
+
+
+def _intervals(draws: Draws, level: float) -> dict[str, dict[str, float]]:
+    kept = {name: each for name, each in draws.intervals(level).items() if not name.startswith("support/")}
+    return {name: each.to_dict() for name, each in kept.items()}
+
+
+def _mean_statistic(tables: Sequence[Predictions]) -> Statistic:
+    scorers = [Scorer(table.probabilities, table.target, table.classes) for table in tables]
+
+    def statistic(weights: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
+        each = [scorer(weights) for scorer in scorers]
+        return {name: np.mean([figures[name] for figures in each], axis=0) for name in each[0]}
+
+    return statistic
+
+
+def _spread(
+    tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool
+) -> dict[str, Any] | None:
+    """Return mean and standard deviation over seeds, or over folds."""
+    if over is None and pooled:
+        over, first = "fold", tables[0]
+        keys = sorted({int(fold) for fold in first.fold})
+        tables = [first.take(first.fold == fold) for fold in keys]
+    if over is None:
+        return None
+    each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
+    figures = {}
+    for name in (name for name in each[0] if not name.startswith("support/")):
+        values = np.array([figure[name] for figure in each])
+        figures[name] = {
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)),
+            "values": dict(zip(map(str, keys), values.tolist(), strict=True)),
+        }
+    return {"over": over, "n": len(tables), "figures": figures}
+
+
+def _per_source(predictions: Predictions, asked: Asked) -> dict[str, Any] | None:
+    sources = sorted({str(source) for source in predictions.source} - {""})
+    if len(sources) < 2:
+        return None
+    found = {}
+    for source in sources:
+        part = predictions.take(predictions.source.astype(str) == source)
+        figures = None
+        if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
+            scorer = Scorer(part.probabilities, part.target, part.classes)
+            draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=asked.seed)
+            figures = {name: draws.interval(name, asked.level).to_dict() for name in SOURCE_FIGURES}
+        found[source] = {"rows": len(part), "figures": figures}
+    return found
+
+
+def _calibrations(predictions: Predictions, seed: int) -> dict[str, dict[str, float]]:
+    """Return calibration figures before and after each method, fitted on other groups' rows."""
+    p, target, groups = predictions.probabilities, predictions.target, predictions.group
+    found = {}
+    for method in METHODS:
+        figures = classification_metrics(cross_fit(method, p, target, groups, seed=seed), target, predictions.classes)
+        found[method] = {name: figures[name] for name in CALIBRATION_FIGURES}
+    return found
+
+
+def _binary_blocks(
+    tables: Sequence[Predictions],
+    selection: Predictions | None,
+    asked: Asked,
+    *,
+    pooled: bool,
+    names: tuple[str, str],
+) -> tuple[dict[str, Any], list[FrozenThreshold]]:
+    """Return what belongs to the view of positives against the others, all None where there is none."""
+    blocks: dict[str, Any] = {"binary": None, "thresholds": None, "optimism": None, "decision_curve": None}
+    views = [view for table in tables if (view := asked.binary_view(table)) is not None]
+    if not views:
+        return blocks | {"cautions": []}, []
+    view, cautions = views[0], []
+    _check(view, f"positive={','.join(asked.positive or view.classes[1:])}")
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    resampler = Resampler(view.group, view.target)
+    draws = bootstrap(_mean_statistic(views), resampler, n_draws=asked.n_draws, seed=asked.seed)
+    blocks["binary"] = {
+        "positive": list(asked.positive or view.classes[1:]),
+        "figures": _intervals(_at_prevalence(draws, asked.prevalence), asked.level),
+    }
+    blocks["decision_curve"] = _decision_curve(score, truth, resampler, asked)
+    chosen_on = None if selection is None else asked.binary_view(selection)
+    thresholds: list[FrozenThreshold] = []
+    if chosen_on is not None or pooled or asked.cross_fit or asked.frozen:
+        blocks["thresholds"], thresholds = threshold_table(
+            view,
+            None if asked.cross_fit else chosen_on,
+            Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed),
+            names=names,
+            n_draws=asked.n_draws,
+            level=asked.level,
+        )
+        for each in blocks["thresholds"]:
+            if each["positives"] < FEW_POSITIVES:
+                cautions.append(
+                    f"The threshold for {each['rule']} was chosen on {each['positives']} positives and is loose: "
+                    f"{each['threshold']:.3f}, but anywhere from {each['low']:.3f} to {each['high']:.3f} with other "
+                    "positives."
+                )
+        if chosen_on is None and not asked.frozen and "f1" in asked.rules:
+            gain = optimism(score, truth, view.group, "f1", seed=asked.seed)
+            blocks["optimism"] = {"rule": "f1", "same_rows": gain.same_rows, "cross_fitted": gain.cross_fitted}
+            cautions.append(
+                f"Choosing the threshold of best F1 on the rows it is reported on would have shown "
+                f"{gain.same_rows:.3f} where the cross-fitted F1 is {gain.cross_fitted:.3f}."
+            )
+    elif asked.rules:
+        cautions.append(
+            "No threshold was chosen: there are no other rows to choose it on, and choosing and reporting on the same "
+            "rows flatters; say cross_fit=true, or give a run with validation rows."
+        )
+    return blocks | {"cautions": cautions}, thresholds
+
+
+def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:
+    """Re-weight PPV and NPV of the binary view to another share of positives."""
+    if prevalence is None:
+        return draws
+
+    def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
+        rates = values["sensitivity"], values["specificity"]
+        return {
+            **values,
+            "ppv": ppv_at_prevalence(*rates, prevalence),
+            "npv": npv_at_prevalence(*rates, prevalence),
+        }
+
+    estimate = shifted({name: np.asarray(value) for name, value in draws.estimate.items()})
+    return Draws({k: float(v) for k, v in estimate.items()}, shifted(draws.values), shifted(draws.left_out))
+
+
+def _decision_curve(
+    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, asked: Asked
+) -> dict[str, list[float]]:
+    own = decision_curve(score, truth, NET_BENEFIT_AT)
+    blocks = resampler.weights(BAND_DRAWS, asked.seed)
+    drawn = np.concatenate(
+        [decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit for weights in blocks], axis=1
+    )
+    low, high = np.quantile(drawn, [(1 - asked.level) / 2, (1 + asked.level) / 2], axis=1)
+    values = {"threshold": NET_BENEFIT_AT, "net_benefit": own.net_benefit, "low": low, "high": high}
+    return {name: value.round(6).tolist() for name, value in (values | {"treat_all": own.treat_all}).items()}
+
+
+def _cautions(predictions: Predictions) -> list[str]:
+    """Say what these rows can't tell."""
+    found = []
+    if len(np.unique(predictions.group.astype(str))) == len(predictions):
+        found.append(
+            "No two rows share a group. If one lesion or patient has several images, the intervals are too narrow."
+        )
+    support = np.bincount(predictions.target, minlength=len(predictions.classes))
+    absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
+    if absent:
+        found.append(f"No rows of {', '.join(absent)}: macro figures leave them out.")
+    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < SOURCE_ROWS]
+    if rare:
+        found.append(f"Few rows of {', '.join(rare)}: their figures are rough, whatever the interval says.")
+    return found

@@ -1,0 +1,67 @@
+"""Out-of-fold predictions: the validation folds of one recipe put together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from skinlab.evaluation.predictions import Predictions
+
+
+def pool_folds(
+    tables: Sequence[Predictions],
+    folds: Sequence[int],
+    *,
+    n_folds: int,
+    expected: Collection[str] | None = None,
+    name: str = "the sweep",
+) -> Predictions:
+    """Put validation folds together, each row predicted by the one model that did not see it.
+
+    Args:
+        tables: predictions of each fold's validation rows.
+        folds: number of each fold.
+        n_folds: how many there should be.
+        expected: the images that all folds together should hold.
+        name: for the messages.
+
+    Raises:
+        ValueError: a fold is missing or doubled, two share an image or a group, classes differ, or images are missing.
+    """
+    doubled = sorted({fold for fold in folds if list(folds).count(fold) > 1})
+    if doubled:
+        raise ValueError(f"{name} has fold {doubled[0]} several times; give one run a fold (and seed)")
+    missing = sorted(set(range(n_folds)) - set(folds))
+    if missing:
+        numbers = ",".join(map(str, missing))
+        raise ValueError(
+            f"{name} lacks fold {numbers} of {n_folds}; train: python -m skinlab.train -m data.fold={numbers}"
+        )
+    for table, fold in zip(tables, folds, strict=True):
+        if table.classes != tables[0].classes:
+            raise ValueError(
+                f"{name}: fold {fold} has the classes {', '.join(table.classes)}, fold {folds[0]} "
+                f"{', '.join(tables[0].classes)}; pool folds of one data set"
+            )
+    arrays = {
+        each.name: np.concatenate([getattr(table, each.name) for table in tables])
+        for each in fields(Predictions)
+        if each.name != "classes"
+    }
+    arrays["fold"] = np.repeat(np.asarray(folds, np.int64), [len(table) for table in tables])
+    pooled = Predictions(tables[0].classes, **arrays)
+    for what, values in (("image", pooled.image_id), ("group", pooled.group)):
+        place: dict[str, int] = {}
+        for value, fold in zip(values, pooled.fold, strict=True):
+            other = place.setdefault(value, fold)
+            if other != fold:
+                raise ValueError(
+                    f"{name}: {what} {value} is in the validation of fold {other} and fold {fold}; the runs were split "
+                    "differently: train all folds with the same data and data.split_seed"
+                )
+    if expected is not None and set(expected) != set(pooled.image_id):
+        first = sorted(set(expected) ^ set(pooled.image_id))[0]
+        raise ValueError(f"{name}: the folds hold {len(pooled)} images of {len(expected)} (differs: {first})")
+    return pooled

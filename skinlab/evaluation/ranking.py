@@ -1,0 +1,104 @@
+"""Ranking figures of one score under many weightings at once: sort once, re-weight often.
+
+A bootstrap draw is a column of integer weights, so that a figure over two thousand draws costs a few passes over one
+matrix instead of two thousand sorts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+MIN_SENSITIVITY = 0.8  # of the partial AUC, as in ISIC 2024
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Weighted counts along the thresholds at which a positive is called, from the highest score down.
+
+    Scores that tie are called together. ``T`` counts the distinct scores that a positive has, ``B`` the weightings.
+
+    Attributes:
+        tp: ``(T, B)`` positives called at and above the threshold.
+        gained: ``(T, B)`` positives at the threshold itself.
+        fp_before: ``(T, B)`` negatives above the threshold.
+        fp: ``(T, B)`` negatives at and above it.
+        n_pos: ``(B,)`` all positives.
+        n_neg: ``(B,)`` all negatives.
+    """
+
+    tp: Floats
+    gained: Floats
+    fp_before: Floats
+    fp: Floats
+    n_pos: Floats
+    n_neg: Floats
+
+    def average_precision(self) -> Floats:
+        """Return the step-wise average precision of each weighting, NaN without positives (scikit-learn's estimator).
+
+        >>> score, truth = np.array([0.9, 0.8, 0.7]), np.array([True, False, True])
+        >>> Ranking(score, truth).curve(np.ones((3, 1))).average_precision().round(4)
+        array([0.8333])
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(self.gained > 0, self.tp / (self.tp + self.fp), 0)
+            return np.asarray((precision * self.gained).sum(0) / self.n_pos)
+
+    def auroc(self) -> Floats:
+        """Return the area under the ROC curve, ties counting half; NaN without positives or negatives."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            above = self.n_neg - (self.fp_before + self.fp) / 2
+            return np.asarray((self.gained * above).sum(0) / (self.n_pos * self.n_neg))
+
+    def partial_auroc(self, min_sensitivity: float = MIN_SENSITIVITY) -> Floats:
+        """Return the area between the ROC curve and a sensitivity, at most ``1 - min_sensitivity`` (ISIC 2024)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            start, end = (self.tp - self.gained) / self.n_pos, self.tp / self.n_pos
+            left, right = 1 - self.fp_before / self.n_neg, 1 - self.fp / self.n_neg  # specificity at start and end
+            entry = np.clip((min_sensitivity - start) / (end - start), 0, 1)
+            inside = np.where(self.gained > 0, (end - start) * (1 - entry), 0)
+            mean = np.where(self.gained > 0, (left + (right - left) * (1 + entry) / 2), 0)
+            return np.asarray(np.where(self.n_pos > 0, (inside * mean).sum(0), np.nan) + 0 * self.n_neg / self.n_neg)
+
+
+class Ranking:
+    """The order of one score, kept for many weightings.
+
+    Args:
+        score: ``(N,)``, higher is more positive.
+        truth: ``(N,)`` whether each row is positive.
+    """
+
+    def __init__(self, score: Floats, truth: npt.NDArray[np.bool_]) -> None:
+        order = np.argsort(-score, kind="stable")
+        falling, positive = -score[order], truth[order]
+        self.positives, self.negatives = order[positive], order[~positive]
+        at = falling[positive]
+        self.first = np.flatnonzero(np.r_[True, at[1:] != at[:-1]]) if len(at) else np.zeros(0, np.intp)
+        self.thresholds = -at[self.first]
+        below = falling[~positive]
+        self.before = np.searchsorted(below, at[self.first], side="left")
+        self.until = np.searchsorted(below, at[self.first], side="right")
+
+    def curve(self, weights: Floats) -> Curve:
+        """Return the weighted counts.
+
+        Args:
+            weights: ``(N, B)``, a column a weighting.
+        """
+        wanted = weights[self.positives]
+        gained = np.add.reduceat(wanted, self.first, axis=0) if len(self.first) else wanted[:0]
+        negatives = np.zeros((len(self.negatives) + 1, weights.shape[1]))
+        np.cumsum(weights[self.negatives], axis=0, out=negatives[1:])
+        return Curve(
+            tp=np.cumsum(gained, axis=0),
+            gained=gained,
+            fp_before=negatives[self.before],
+            fp=negatives[self.until],
+            n_pos=gained.sum(0),
+            n_neg=negatives[-1],
+        )

@@ -1,0 +1,299 @@
+"""Thresholds that turn a score into a call: chosen on some rows, frozen, and applied to others.
+
+A row is called positive at ``score >= threshold``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.bootstrap import Resampler
+from skinlab.evaluation.calibration import group_folds
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+SLACK = 1e-9  # of a row: 0.95 * 20 positives are 19, whatever the floating point says
+
+
+def parse_rule(rule: str) -> tuple[str, float]:
+    """Return a rule's kind and its level (NaN for ``f1`` and ``cost``); ValueError for what is no rule.
+
+    >>> parse_rule("sensitivity>=0.95")
+    ('sensitivity', 0.95)
+    """
+    if rule in ("f1", "cost"):
+        return rule, float("nan")
+    found = re.fullmatch(r"(sensitivity|specificity)\s*>=\s*(\d*\.?\d+)", rule)
+    if found is None or not 0 < float(found[2]) <= 1:
+        raise ValueError(
+            f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1"
+        )
+    return found[1], float(found[2])
+
+
+def choose_threshold(
+    score: Floats, truth: Bools, rule: str, cost_ratio: float = 1.0, weights: Floats | None = None
+) -> float:
+    """Return the threshold that a rule chooses.
+
+    - ``f1``: the best F1 of the positives. ``cost``: the least ``cost_ratio * missed + falsely called``. Of equally
+      good thresholds the lowest, which misses fewest.
+    - ``sensitivity>=S``: the highest threshold that still finds that share of the positives.
+    - ``specificity>=S``: the lowest threshold that still leaves that share of the negatives uncalled.
+
+    It lies midway between two neighbouring scores. Where all rows are to be called it is the lowest score; where none
+    is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are called) or just
+    above it (``specificity``: none is); ``cost`` takes the cheaper of the two.
+
+    Args:
+        score: ``(N,)``, higher is more positive.
+        truth: ``(N,)`` whether each row is positive.
+        rule: see above.
+        cost_ratio: what a missed positive costs in false calls.
+        weights: ``(N,)`` how often each row counts.
+
+    Raises:
+        ValueError: no positives, no negatives, scores that are not finite, an unknown rule.
+
+    >>> choose_threshold(np.array([0.1, 0.4, 0.6, 0.8]), np.array([False, True, False, True]), "sensitivity>=0.9")
+    0.25
+    """
+    weight = np.ones(len(score)) if weights is None else np.asarray(weights, float)
+    positives, negatives = float(weight @ truth), float(weight @ ~truth)
+    if not (positives > 0 and negatives > 0):
+        raise ValueError(
+            f"a threshold needs positives and negatives, got {positives:g} and {negatives:g}:"
+            " choose it on rows that hold both"
+        )
+    return float(choose_thresholds(score, truth, rule, weight[:, None], cost_ratio)[0])
+
+
+def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, cost_ratio: float = 1.0) -> Floats:
+    """Return the threshold of each weighting, as ``choose_threshold`` does: one sort serves all.
+
+    Args as there, but for weights ``(N, B)``, a column a weighting. Returns ``(B,)``; NaN where a weighting leaves no
+    positives or no negatives.
+    """
+    kind, level = parse_rule(rule)
+    if not np.isfinite(score).all():
+        raise ValueError(f"{int((~np.isfinite(score)).sum())} scores are not finite: mend the table's probabilities")
+    if cost_ratio <= 0:
+        raise ValueError(f"cost_ratio={cost_ratio:g} must be above zero: give what a missed positive costs")
+    order = np.argsort(-score, kind="stable")
+    falling = score[order]
+    first = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
+    mass = np.add.reduceat(weights[order], first, axis=0)
+    found = np.add.reduceat(weights[order] * truth[order][:, None], first, axis=0)
+    nobody = np.zeros((1, weights.shape[1]))
+    tp = np.vstack([nobody, np.cumsum(found, axis=0)])
+    fp = np.vstack([nobody, np.cumsum(mass - found, axis=0)])
+    called = _levels_called(kind, level, tp, fp, cost_ratio)
+    threshold = _between(falling[first], mass > 0, called)
+    return np.asarray(np.where((tp[-1] > 0) & (fp[-1] > 0), threshold, np.nan))
+
+
+def _levels_called(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: float) -> Ints:
+    """Return how many of the highest distinct scores to call, ``(B,)``, from counts ``(T + 1, B)``."""
+    last = len(tp) - 1
+    if kind == "sensitivity":
+        return np.asarray((tp >= level * tp[-1] - SLACK).argmax(0))
+    if kind == "specificity":
+        return np.asarray(last - (fp <= (1 - level) * fp[-1] + SLACK)[::-1].argmax(0))
+    if kind == "f1":
+        with np.errstate(invalid="ignore"):
+            return np.asarray(last - np.nan_to_num(2 * tp / (tp[-1] + tp + fp))[::-1].argmax(0))
+    return np.asarray(last - (cost_ratio * (tp[-1] - tp) + fp)[::-1].argmin(0))
+
+
+def _between(level: Floats, present: Bools, called: Ints) -> Floats:
+    """Return thresholds ``(B,)`` midway between the last score called and the next, among the scores that count."""
+    at, n = np.arange(len(level))[:, None], len(level)
+    inside = at < called
+    upper = np.where(present & inside, at, -1).max(0)
+    lower = np.where(present & ~inside, at, n).min(0)
+    high, low = level[upper], level[np.minimum(lower, n - 1)]
+    middle = low + (high - low) / 2
+    middle = np.where(middle > low, middle, high)  # neighbouring floats have no number between them
+    return np.asarray(np.where(upper < 0, np.nextafter(low, np.inf), np.where(lower == n, high, middle)))
+
+
+@dataclass(frozen=True)
+class ThresholdSpread:
+    """A threshold, the interval of it over the draws, and the positives it rests on."""
+
+    threshold: float
+    low: float
+    high: float
+    positives: int
+
+
+def threshold_spread(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str,
+    n_draws: int = 500,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+    level: float = 0.95,
+) -> ThresholdSpread:
+    """Return how loose a chosen threshold is: its percentile interval when groups are drawn with replacement.
+
+    The draws are those of the bootstrap, stratified by truth. ``groups`` is ``(N,)``, the rest as in
+    ``choose_threshold``.
+    """
+    threshold = choose_threshold(score, truth, rule, cost_ratio)
+    resampler = Resampler(groups, truth.astype(np.int64))
+    drawn = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
+    low, high = np.nanquantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
+    return ThresholdSpread(threshold, float(low), float(high), int(truth.sum()))
+
+
+def cross_fitted_calls(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str,
+    n_folds: int = 5,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+) -> Bools:
+    """Return calls ``(N,)``, each made at a threshold chosen on other groups' rows.
+
+    Raises:
+        ValueError: the rows outside some fold hold no positives or no negatives.
+    """
+    folds, called = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
+    for fold in np.unique(folds):
+        held = folds == fold
+        called[held] = score[held] >= choose_threshold(score[~held], truth[~held], rule, cost_ratio)
+    return called
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """F1 with the threshold chosen on the rows it is reported on, F1 cross-fitted, and the first less the second."""
+
+    same_rows: float
+    cross_fitted: float
+    optimism: float
+
+
+def optimism(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str = "f1",
+    n_folds: int = 5,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+    n_repeats: int = 10,
+) -> Optimism:
+    """Return how much choosing a threshold and reporting on the same rows flatters F1.
+
+    The cross-fitted F1 is that of all rows' calls together, averaged over ``n_repeats`` ways to cut the folds. It errs
+    a little low, since each threshold is chosen on a part of the rows.
+
+    >>> rng = np.random.default_rng(0)
+    >>> flattery = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
+    >>> flattery.same_rows > flattery.cross_fitted
+    True
+    """
+    same = f1_of_calls(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
+    apart = (cross_fitted_calls(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats))
+    honest = float(np.mean([f1_of_calls(called, truth) for called in apart]))
+    return Optimism(same, honest, same - honest)
+
+
+def f1_of_calls(called: Bools, truth: Bools) -> float:
+    """Return the F1 of the positives, NaN where there are none to find or call."""
+    total = int(called.sum() + truth.sum())
+    return float(2 * (called & truth).sum() / total) if total else float("nan")
+
+
+@dataclass(frozen=True)
+class FrozenThreshold:
+    """A threshold as it is written to a file, with where it comes from.
+
+    Attributes:
+        rule: how it was chosen.
+        threshold: a row is called positive at ``score >= threshold``.
+        low: lower end of the threshold's interval.
+        high: upper end.
+        positives: number of positives it was chosen on.
+        chosen_on: those rows in words, such as ``val, 1603 rows``.
+        rows_sha256: hash of their sorted image ids.
+        cost_ratio: what a missed positive costs in false calls, for the rule ``cost``.
+    """
+
+    rule: str
+    threshold: float
+    low: float
+    high: float
+    positives: int
+    chosen_on: str
+    rows_sha256: str
+    cost_ratio: float = 1.0
+
+    def __call__(self, score: Floats) -> Bools:
+        """Return the calls ``(N,)``."""
+        return np.asarray(score >= self.threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` described; ValueError where a value is missing."""
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ValueError(f"a frozen threshold lacks {', '.join(missing)}: freeze it again")
+        return cls(**{name: values[name] for name in names})
+
+
+def freeze(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    image_ids: Iterable[str],
+    rule: str,
+    chosen_on: str,
+    n_draws: int = 500,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+) -> FrozenThreshold:
+    """Choose a threshold with its interval and bind it to the rows it was chosen on."""
+    spread = threshold_spread(score, truth, groups, rule, n_draws, seed, cost_ratio)
+    return FrozenThreshold(
+        rule, **asdict(spread), chosen_on=chosen_on, rows_sha256=rows_hash(image_ids), cost_ratio=cost_ratio
+    )
+
+
+def thaw(values: Mapping[str, Any]) -> FrozenThreshold:
+    """Return the threshold of a file that ``FrozenThreshold.to_dict`` filled."""
+    return FrozenThreshold.from_dict(values)
+
+
+def rows_hash(image_ids: Iterable[str]) -> str:
+    """Return the SHA-256 of a set of rows, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(map(str, image_ids))).encode()).hexdigest()
+
+
+def refuse_same_rows(frozen: FrozenThreshold, image_ids: Iterable[str]) -> None:
+    """Raise ValueError where a threshold is to be applied to the very rows it was chosen on."""
+    if rows_hash(image_ids) == frozen.rows_sha256:
+        raise ValueError(
+            f"the threshold for {frozen.rule} was chosen on these same rows ({frozen.chosen_on}), which flatters it:"
+            " choose it on validation rows, or ask for cross-fitting"
+        )

@@ -1,0 +1,219 @@
+"""An evaluation: predictions in; evidence.json, report.html, model_card.md and frozen thresholds out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.errors import UserError, nearest
+from skinlab.evaluation.bootstrap import Draws
+from skinlab.evaluation.comparison import check_same_rows, compare
+from skinlab.evaluation.evidence import FORMAT, Asked, system_evidence
+from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, thaw
+from skinlab.report.terminal import print_evidence
+from skinlab.runtime.run_directory import write_json, write_text
+from skinlab.runtime.systems import System, find_systems
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("auto", "val", "test")
+VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
+
+
+def evaluate(config: dict[str, Any]) -> None:
+    """Evaluate the systems of ``predictions`` and write what was found into ``output``.
+
+    Args:
+        config: the resolved config of ``conf/evaluate.yaml``.
+
+    Raises:
+        UserError: whatever a person must mend; nothing has been written then.
+    """
+    output, asked = _check(config)
+    systems = find_systems(config["predictions"], split=config["split"], labels=config["labels"])
+    try:
+        evidence, thresholds = build_evidence(systems, asked, config)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    write_json(output / "evidence.json", evidence)
+    if thresholds:
+        write_json(output / "thresholds.json", thresholds)
+    _write_pages(evidence, output)
+    print_evidence(evidence)
+    log.info("written: %s", output)
+
+
+def build_evidence(
+    systems: Sequence[System], asked: Asked, config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
+
+    Raises:
+        ValueError: rows unfit to be judged, or systems whose rows differ.
+    """
+    first = systems[0]
+    for other in systems[1:]:
+        check_same_rows(first.tables[0], other.tables[0], (first.name, other.name))
+    order = {image: i for i, image in enumerate(first.tables[0].image_id)}
+    blocks: list[dict[str, Any]] = []
+    draws: list[tuple[str, Draws]] = []
+    thresholds: dict[str, Any] = {}
+    cautions: list[str] = []
+    for system in systems:
+        tables = [table.take(pd.Series(table.image_id).map(order).to_numpy().argsort()) for table in system.tables]
+        split = system.sources[0]["split"]
+        found = system_evidence(
+            system.name,
+            tables,
+            asked,
+            selection=system.selection,
+            over=system.over,
+            keys=system.keys,
+            pooled=system.pooled,
+            names=("out of fold" if system.pooled else split, "val"),
+        )
+        _add_paths(found.block["worst"], system)
+        init = system.run.metrics.get("init_used") if system.run else None
+        blocks.append({"init_used": init, "sources": system.sources} | found.block)
+        draws.append((system.name, found.draws))
+        cautions += found.cautions + _run_cautions(system)
+        if found.thresholds:
+            thresholds[system.name] = [each.to_dict() for each in found.thresholds]
+    evidence = {
+        "format": FORMAT,
+        "asked": {
+            "classes": first.tables[0].classes,
+            **{key: config[key] for key in ("positive", "prevalence", "n_draws", "level", "seed")},
+        },
+        "made": made("evaluate", config),
+        "systems": blocks,
+        "comparisons": [
+            asdict(each) | {"sentence": each.sentence(asked.level)}
+            for each in compare(draws, config["compare_by"], asked.level, config["reference"])
+        ],
+        "cautions": cautions,
+    }
+    return evidence, thresholds
+
+
+def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return how something is being made: the command as typed, its config, versions, and the day."""
+    return {
+        "command": shlex.join(["python", "-m", f"skinlab.{command}", *sys.argv[1:]]),
+        "config": config,
+        "versions": {name: _version(name) for name in VERSIONS},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _check(config: dict[str, Any]) -> tuple[Path, Asked]:
+    """Refuse settings that make no sense, before anything is read."""
+    if isinstance(config["predictions"], str):
+        config["predictions"] = [config["predictions"]]
+    if not config["predictions"]:
+        raise UserError("predictions= is missing: say predictions=FILE_OR_RUN, or several: predictions=A,B")
+    if not isinstance(config["output"], str) or not config["output"]:
+        raise UserError("output= is missing: say output=DIR")
+    if config["split"] not in SPLITS:
+        raise UserError(f"split={config['split']}: choose auto, val or test{nearest(str(config['split']), SPLITS)}")
+    for name, low, high in (("level", 0.5, 1), ("prevalence", 0, 1)):
+        if config[name] is not None and not low < config[name] < high:
+            raise UserError(f"{name}={config[name]}: a share between {low} and {high} is expected")
+    if config["n_draws"] < 100:
+        raise UserError(f"n_draws={config['n_draws']}: an interval takes 100 draws or more; 2000 are usual")
+    try:
+        for rule in config["thresholds"]:
+            parse_rule(rule)
+        frozen = _thaw(config["apply_thresholds"])
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    output = Path(config["output"]).expanduser().absolute()
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output={config['output']} is a file; name a folder")
+    if (output / "evidence.json").exists() and not config["overwrite"]:
+        raise UserError(f"{output}/evidence.json exists; choose another output= or say overwrite=true")
+    same = {key: config[key] for key in ("positive", "prevalence", "cost_ratio", "cross_fit", "calibration")}
+    draws = {key: config[key] for key in ("n_draws", "level", "seed")}
+    return output, Asked(rules=config["thresholds"], frozen=frozen, **same, **draws)
+
+
+def _thaw(place: str | None) -> list[FrozenThreshold]:
+    """Read the thresholds of an earlier evaluation's ``thresholds.json``, of one system."""
+    if place is None:
+        return []
+    try:
+        content = json.loads(Path(place).expanduser().read_text(encoding="utf-8"))
+        (_, rows), *others = content.items()
+        if others:
+            raise ValueError(f"apply_thresholds={place} holds thresholds of {len(content)} systems; keep those of one")
+        return [thaw(row) for row in rows]
+    except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"apply_thresholds={place} is no thresholds.json of an evaluation ({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
+    """Tell where the images of the worst mistakes lie, as the run's split.csv knows it."""
+    if system.run is None or not (system.run.path / "split.csv").is_file():
+        return
+    rows = pd.read_csv(system.run.path / "split.csv", dtype=str, usecols=["image_id", "path"])
+    paths = dict(zip(rows["image_id"], rows["path"], strict=True))
+    for each in worst:
+        each["path"] = paths.get(each["image_id"])
+
+
+def _run_cautions(system: System) -> list[str]:
+    if system.run is None:
+        return [f"{system.name}: a table of predictions; how its rows were kept apart from training is not known here."]
+    found = []
+    if str(system.run.metrics.get("init_used", "")).startswith("random"):
+        found.append(f"{system.name}: trained from random weights.")
+    if system.run.config["data"].get("name") == "phantom":
+        found.append(f"{system.name}: procedural images; no figure here says anything of patients.")
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _write_pages(evidence: dict[str, Any], output: Path) -> None:
+    from skinlab.report.card import render_card
+    from skinlab.report.page import render_report
+
+    images = {}
+    for system in evidence["systems"]:
+        for each in system["worst"]:
+            path = Path(each["path"]) if each["path"] else None
+            if path is not None and path.is_file():
+                images[each["image_id"]] = _thumbnail(path)
+    write_text(output / "report.html", render_report(evidence, images))
+    write_text(output / "model_card.md", render_card(evidence))
+
+
+def _thumbnail(path: Path) -> bytes:
+    """Return a small JPEG of an image."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+        image.thumbnail((240, 240))
+        content = io.BytesIO()
+        image.save(content, "JPEG", quality=80)
+    return content.getvalue()

@@ -1,0 +1,231 @@
+"""The nested search: it finds what is there, is honest where nothing is, and refuses what it can't judge."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sklearn.metrics import matthews_corrcoef
+
+from skinlab.evaluation import ensemble_search
+from skinlab.evaluation.ensemble_search import diversity, search_subsets, seed_rival
+from skinlab.evaluation.ensembles import combine, deal_folds
+from skinlab.evaluation.metrics import classification_metrics
+
+CLASSES = ["nv", "mel", "bcc"]
+
+
+def systems(signal: list[float], n: int = 240, c: int = 3, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, c, n)
+    logits = np.array(signal)[:, None, None] * np.eye(c)[target] + rng.normal(size=(len(signal), n, c))
+    p = np.exp(logits)
+    return p / p.sum(2, keepdims=True), target, np.arange(n) // 2
+
+
+def names(m: int) -> list[str]:
+    return [f"m{i}" for i in range(m)]
+
+
+def test_diversity_by_hand():
+    # Right (1) and wrong (0) of two members on ten rows: both right 5, only the first 1, only the second 2, neither 2.
+    right = np.array([[1] * 5 + [1] + [0] * 2 + [0] * 2, [1] * 5 + [0] + [1] * 2 + [0] * 2])
+    got = diversity(np.stack([1.0 - right, right], axis=2), np.ones(10, np.int64))[0, 1]
+    assert got["disagreement"] == pytest.approx(0.3)
+    assert got["both_wrong"] == pytest.approx(0.2)
+    assert got["q_statistic"] == pytest.approx((5 * 2 - 1 * 2) / (5 * 2 + 1 * 2))
+
+
+def test_error_correlation_agrees_with_scikit_learn_on_every_pair():
+    p, target, _ = systems([1.0, 1.0, 2.0])
+    wrong = p.argmax(2) != target
+    got = diversity(p, target)
+    assert list(got) == [(0, 1), (0, 2), (1, 2)]
+    for i, j in got:
+        assert got[i, j]["error_correlation"] == pytest.approx(matthews_corrcoef(wrong[i], wrong[j]))
+        assert got[i, j]["disagreement"] == pytest.approx((p[i].argmax(1) != p[j].argmax(1)).mean())
+
+
+def test_a_member_is_not_diverse_from_itself_and_one_that_never_errs_has_no_correlation():
+    p, target, _ = systems([1.0])
+    twins = diversity(np.concatenate([p, p]), target)[0, 1]
+    assert twins["disagreement"] == 0
+    assert twins["error_correlation"] == pytest.approx(1)
+    assert twins["q_statistic"] == pytest.approx(1)
+    against = diversity(np.stack([p[0], np.eye(3)[target]]), target)[0, 1]
+    assert np.isnan(against["error_correlation"])
+    assert np.isnan(against["q_statistic"])
+
+
+def test_the_good_members_are_found_in_every_fold():
+    p, target, groups = systems([0.0, 2.0, 0.0, 2.0])
+    found = search_subsets(p, names(4), target, groups, CLASSES)
+    assert found.pair.chosen == ("m1", "m3")
+    assert found.pair.frequencies == {("m1", "m3"): 5}
+    # One choice throughout: the nested rows are the pair's own, and nothing flatters.
+    assert found.pair.flatters == 0
+    assert found.pair.probabilities == pytest.approx(combine(p[[1, 3]]))
+    assert found.pair.worth > 0.05
+    assert found.exhaustive
+    assert found.considered == 4 + 6 + 4
+
+
+def test_figures_are_those_of_their_probabilities():
+    p, target, groups = systems([1.0, 1.1, 0.9, 1.0])
+    found = search_subsets(p, names(4), target, groups, CLASSES, seed=1)
+
+    def figure(q):
+        return classification_metrics(q, target, CLASSES)["pr_auc_macro"]
+
+    pairs = {pair: figure(combine(p[list(pair)])) for pair in combinations(range(4), 2)}
+    best_pair = max(pairs, key=pairs.__getitem__)
+    assert found.pair.chosen == tuple(f"m{i}" for i in best_pair)
+    assert found.pair.same_rows == pytest.approx(max(pairs.values()))
+    assert found.pair.typical == pytest.approx(np.mean(list(pairs.values())))
+    assert found.everyone == pytest.approx(figure(p.mean(0)))
+    alike = combinations(range(4), len(found.subset.chosen))
+    assert found.subset.typical == pytest.approx(np.mean([figure(combine(p[list(subset)])) for subset in alike]))
+    for choice in (found.single, found.pair, found.subset):
+        assert choice.nested == pytest.approx(figure(choice.probabilities))
+        assert choice.flatters == pytest.approx(choice.same_rows - choice.nested)
+        assert choice.worth == pytest.approx(choice.nested - choice.typical)
+    fold = deal_folds(target, groups, 5, 1)
+    for k, pick in enumerate(found.subset.per_fold):
+        chosen = p[[int(name[1:]) for name in pick]]
+        assert found.subset.probabilities[fold == k] == pytest.approx(combine(chosen)[fold == k])
+
+
+def test_a_fold_has_no_part_in_its_own_choice():
+    p, target, groups = systems([1.0, 1.0, 1.0, 1.0])
+    before = search_subsets(p, names(4), target, groups, CLASSES, figure="log_loss")
+    held = deal_folds(target, groups, 5, 0) == 0
+    better = p.copy()
+    better[3, held] = np.eye(3)[target[held]] * 0.97 + 0.01
+    after = search_subsets(better, names(4), target, groups, CLASSES, figure="log_loss")
+    assert after.single.per_fold[0] == before.single.per_fold[0]
+    assert after.pair.per_fold[0] == before.pair.per_fold[0]
+    assert after.single.per_fold[1:] == (("m3",),) * 4
+
+
+def test_choosing_among_coins_flatters():
+    flatters, worth = [], []
+    for seed in range(6):
+        p, target, groups = systems([0.0] * 6, n=120, c=2, seed=seed)
+        found = search_subsets(p, names(6), target, groups, CLASSES[:2], figure="balanced_accuracy", max_size=2)
+        flatters.append(found.pair.flatters)
+        worth.append(found.pair.worth)
+    assert np.mean(flatters) > 0.03
+    assert abs(np.mean(worth)) < np.mean(flatters)
+
+
+def test_lower_is_better_for_a_loss():
+    p, target, groups = systems([0.5, 3.0, 0.5])
+    found = search_subsets(p, names(3), target, groups, CLASSES, figure="log_loss")
+    assert found.single.chosen == ("m1",)
+    assert not found.higher_is_better
+    assert 0 < found.single.same_rows < found.single.typical
+    assert found.single.worth > 0
+    assert found.single.flatters == pytest.approx(found.single.nested - found.single.same_rows)
+    assert found.everyone > 0
+
+
+def test_beyond_pairs_subsets_grow_from_the_best_pair(monkeypatch):
+    p, target, groups = systems([0.2, 1.5, 0.2, 1.6, 1.4])
+    listed = search_subsets(p, names(5), target, groups, CLASSES)
+    monkeypatch.setattr(ensemble_search, "MAX_SUBSETS", 10)
+    grown = search_subsets(p, names(5), target, groups, CLASSES)
+    assert listed.exhaustive
+    assert not grown.exhaustive
+    assert grown.considered == 5 + 10 + 3
+    assert listed.subset.chosen == grown.subset.chosen == ("m1", "m3", "m4")
+    assert grown.pair.chosen == listed.pair.chosen
+
+
+def test_overlap_is_searched_with_its_members_thresholds():
+    p, target, groups = systems([1.0, 2.0, 2.0], c=2)
+    thresholds = np.array([0.2, 0.6, 0.7])
+    found = search_subsets(
+        p, names(3), target, groups, CLASSES[:2], figure="f1_positive", method="overlap", thresholds=thresholds
+    )
+    f1 = {}
+    for pair in combinations(range(3), 2):
+        both = combine(p[list(pair)], "overlap", thresholds=thresholds[list(pair)])
+        f1[pair] = classification_metrics(both, target, CLASSES[:2])["f1_positive"]
+    assert found.pair.same_rows == pytest.approx(max(f1.values()))
+    assert found.pair.typical == pytest.approx(np.mean(list(f1.values())))
+
+
+def test_equals_go_to_the_smaller_and_first():
+    p, target, groups = systems([1.0])
+    found = search_subsets(np.repeat(p, 4, axis=0), names(4), target, groups, CLASSES)
+    assert found.single.chosen == ("m0",)
+    assert found.subset.chosen == ("m0", "m1")
+
+
+def test_rows_in_another_order_give_the_same_search():
+    p, target, groups = systems([1.0, 1.2, 0.8])
+    order = np.random.default_rng(1).permutation(len(target))
+    one = search_subsets(p, names(3), target, groups, CLASSES)
+    two = search_subsets(p[:, order], names(3), target[order], groups[order], CLASSES)
+    assert two.subset.per_fold == one.subset.per_fold
+    assert two.subset.nested == pytest.approx(one.subset.nested)
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ({"names": ["a", "a", "b"]}, "each with its own name"),
+        ({"figure": "accuraci"}, "figure=accuraci is not known; choose one of balanced_accuracy"),
+        ({"max_size": 1}, "max_size=1"),
+        ({"method": "weighted"}, "method=weighted"),
+        ({"target": np.zeros(240, np.int64)}, "all 240 rows are nv"),
+        ({"target": np.r_[np.ones(2, np.int64), np.zeros(238, np.int64)]}, "all rows of mel fell into one fold"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(kept, message):
+    p, target, groups = systems([1.0, 1.0, 1.0])
+    asked = {"names": names(3), "target": target, "groups": groups, "classes": CLASSES} | kept
+    with pytest.raises(ValueError, match=message):
+        search_subsets(p, **asked)
+
+
+def test_a_search_needs_two_members():
+    p, target, groups = systems([1.0])
+    with pytest.raises(ValueError, match="two or more"):
+        search_subsets(p, ["a"], target, groups, CLASSES)
+
+
+def runs(*pairs):
+    return [{"architecture": name, "seed": seed} for name, seed in pairs]
+
+
+def test_the_rival_is_the_lowest_seeds_of_the_best_architecture():
+    asked = runs(("r18", 0), ("d121", 2), ("d121", 0), ("d121", 1), ("r18", 1))
+    chosen, reason = seed_rival(asked, [0.6, 0.9, 0.7, 0.7, 0.6], 2)
+    assert chosen == [2, 3]
+    assert "2 seeds of d121" in reason
+    assert seed_rival(asked, [0.6, 0.9, 0.7, 0.7, 0.6], 2, higher_is_better=False)[0] == [0, 4]
+
+
+def test_a_better_architecture_without_the_seeds_is_named():
+    chosen, reason = seed_rival(runs(("r18", 0), ("r18", 1), ("d121", 0)), [0.6, 0.6, 0.9], 2)
+    assert chosen == [0, 1]
+    assert "d121 is better (0.9000) but has only 1" in reason
+
+
+def test_a_seed_counts_once():
+    chosen, reason = seed_rival(runs(("r18", 0), ("r18", 0), ("r18", 1)), [0.6, 0.9, 0.8], 2)
+    assert chosen == [0, 2]
+    assert "mean figure 0.7000" in reason
+
+
+def test_no_rival_is_told_with_the_remedy():
+    doubled = runs(("r18", 0), ("r18", 0), ("d121", 0), ("r18", None))
+    chosen, reason = seed_rival(doubled, [0.6, 0.7, 0.9, 0.6], 2)
+    assert chosen is None
+    assert reason.startswith("no architecture has 2 seeds")
+    assert "train 2 seeds of d121" in reason
+    assert seed_rival([{}], [0.5], 1)[0] is None
+    with pytest.raises(ValueError, match="1 runs, 2 figures"):
+        seed_rival(runs(("r18", 0)), [0.5, 0.6], 1)

@@ -1,0 +1,233 @@
+"""Combining members: identities of each rule, learned weights against their optimality conditions, and refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import gmean
+
+from skinlab.evaluation.ensembles import agree, combine, cross_fit_weights, deal_folds, fit_weights
+from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.predictions import Predictions
+
+
+def systems(m: int = 3, n: int = 200, c: int = 4, seed: int = 0, noise: float = 1.0):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, c, n)
+    logits = 1.5 * np.eye(c)[target] + noise * rng.normal(size=(m, n, c))
+    p = np.exp(logits)
+    return p / p.sum(2, keepdims=True), target
+
+
+@pytest.mark.parametrize("method", ["mean", "geometric", "weighted"])
+def test_an_ensemble_of_one_is_itself(method):
+    p, _ = systems(m=1)
+    p[0, 0] = [0, 0, 0, 1]
+    weights = np.array([3.0]) if method == "weighted" else None
+    assert np.array_equal(combine(p, method, weights), p[0])
+
+
+@pytest.mark.parametrize("method", ["mean", "geometric", "rank"])
+def test_copies_of_one_member_change_nothing(method):
+    p, _ = systems(m=1)
+    assert combine(np.repeat(p, 3, axis=0), method) == pytest.approx(combine(p, method))
+
+
+@pytest.mark.parametrize("method", ["mean", "geometric", "rank", "weighted", "overlap"])
+def test_the_order_of_members_is_irrelevant(method):
+    p, _ = systems(c=2)
+    given = {"weighted": {"weights": np.array([0.2, 0.5, 0.3])}, "overlap": {"thresholds": np.array([0.3, 0.5, 0.6])}}
+    kept = given.get(method, {})
+    turned = {name: values[[2, 0, 1]] for name, values in kept.items()}
+    got = combine(p, method, **kept)
+    assert combine(p[[2, 0, 1]], method, **turned) == pytest.approx(got)
+    assert got.sum(1) == pytest.approx(1)
+    assert got.min() >= 0
+
+
+def test_equal_weights_are_the_mean_and_one_weight_is_one_member():
+    p, _ = systems()
+    assert combine(p, "weighted", np.full(3, 7.0)) == pytest.approx(combine(p, "mean"))
+    assert combine(p, "weighted", np.array([0.0, 2.0, 0.0])) == pytest.approx(p[1])
+
+
+def test_geometric_mean_agrees_with_scipy_and_no_zero_vetoes():
+    p, _ = systems()
+    want = gmean(p, axis=0)
+    assert combine(p, "geometric") == pytest.approx(want / want.sum(1, keepdims=True))
+    opposed = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    assert combine(opposed, "geometric") == pytest.approx(np.array([[0.5, 0.5]]))
+
+
+def test_rank_by_hand_and_free_of_each_members_scale():
+    two = np.array([[[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]], [[0.3, 0.7], [0.3, 0.7], [0.9, 0.1]]])
+    # Positive ranks 0, .5, 1 and (a tie) .75, .75, 0; with two classes the rows sum to one by themselves.
+    assert combine(two, "rank")[:, 1] == pytest.approx([0.375, 0.625, 0.5])
+    p, _ = systems(c=2)
+    squeezed = p.copy()
+    squeezed[0] = np.stack([1 - p[0, :, 1] ** 3, p[0, :, 1] ** 3], axis=1)
+    assert combine(squeezed, "rank") == pytest.approx(combine(p, "rank"))
+    assert combine(np.array([[[0.2, 0.8]]]), "rank").tolist() == [[0.5, 0.5]]
+
+
+def test_overlap_is_positive_only_where_every_member_is():
+    p, _ = systems(c=2)
+    thresholds = np.array([0.4, 0.5, 0.7])
+    want = (p[0, :, 1] >= 0.4) & (p[1, :, 1] >= 0.5) & (p[2, :, 1] >= 0.7)
+    got = combine(p, "overlap", thresholds=thresholds)
+    assert want.any()
+    assert not want.all()
+    assert np.array_equal(got[:, 1] == 1, want)
+    assert set(np.unique(got)) == {0, 1}
+    # The reached threshold counts: the same call as an argmax everywhere but at an exact half.
+    assert combine(np.array([[[0.5, 0.5]]]), "overlap").tolist() == [[0, 1]]
+
+
+def test_overlap_trades_sensitivity_for_specificity():
+    p, target = systems(c=2, n=500)
+    one = classification_metrics(combine(p[:1], "overlap"), target, ["benign", "malignant"])
+    all_three = classification_metrics(combine(p, "overlap"), target, ["benign", "malignant"])
+    assert all_three["specificity"] > one["specificity"]
+    assert all_three["sensitivity"] < one["sensitivity"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ({"method": "median"}, "method=median"),
+        ({"method": "mean", "weights": np.ones(3)}, "method=weighted, not mean"),
+        ({"method": "mean", "thresholds": np.ones(3)}, "method=overlap, not mean"),
+        ({"method": "weighted"}, "needs weights"),
+        ({"method": "weighted", "weights": np.ones(2)}, r"weights \(2,\) for 3 members"),
+        ({"method": "weighted", "weights": np.array([1.0, -1.0, 1.0])}, "not negative"),
+        ({"method": "weighted", "weights": np.zeros(3)}, "at least one above zero"),
+        ({"method": "weighted", "weights": np.array([np.nan, 1, 1])}, "not negative"),
+        ({"method": "overlap"}, "two classes, got 4"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(kept, message):
+    with pytest.raises(ValueError, match=message):
+        combine(systems()[0], **kept)
+
+
+def test_members_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(200, 4\)"):
+        combine(systems()[0][0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_meet_the_conditions_of_the_optimum(seed):
+    p, target = systems(m=5, seed=seed, n=400)
+    p[4] = np.random.default_rng(seed).dirichlet(np.ones(4), 400)
+    weights = fit_weights(p, target)
+    likelihood = p[:, np.arange(400), target]
+    # Concave in the weights: no member's mean ratio to the mixture exceeds one, those in use reach it.
+    ratio = (likelihood / (weights @ likelihood)).mean(1)
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    assert weights.min() >= 0
+    assert ratio.max() <= 1 + 1e-5
+    assert ratio[weights > 1e-6] == pytest.approx(1, abs=1e-5)
+    oracle = minimize(
+        lambda w: -np.log(w @ likelihood).mean(),
+        np.full(5, 0.2),
+        method="SLSQP",
+        bounds=[(1e-9, 1)] * 5,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-12},
+    )
+    assert -np.log(weights @ likelihood).mean() == pytest.approx(oracle.fun, abs=1e-6)
+
+
+def test_weights_follow_their_members():
+    p, target = systems(noise=2.0)
+    p[1] = systems(m=1, noise=0.5)[0][0]
+    weights = fit_weights(p, target)
+    assert weights.argmax() == 1
+    assert fit_weights(p[[2, 1, 0]], target) == pytest.approx(weights[[2, 1, 0]], abs=1e-5)
+    assert fit_weights(p[:1], target) == pytest.approx([1.0])
+    assert np.array_equal(fit_weights(p, target), weights)
+    assert fit_weights(np.repeat(p[:1], 2, axis=0), target) == pytest.approx([0.5, 0.5])
+
+
+def test_weights_need_labels():
+    p, target = systems()
+    target[5] = -1
+    with pytest.raises(ValueError, match="row 5 has no label"):
+        fit_weights(p, target)
+
+
+def test_cross_fitted_weights_never_see_their_fold():
+    p, target = systems()
+    groups = np.arange(200) // 2
+    combined, weights = cross_fit_weights(p, target, groups, n_folds=4, seed=3)
+    fold = deal_folds(target, groups, 4, 3)
+    for k in range(4):
+        assert np.array_equal(weights[k], fit_weights(p[:, fold != k], target[fold != k]))
+        assert combined[fold == k] == pytest.approx(combine(p[:, fold == k], "weighted", weights[k]))
+    altered = target.copy()
+    altered[fold == 0] = (target[fold == 0] + 1) % 4
+    assert not np.allclose(fit_weights(p, altered), fit_weights(p, target))
+
+
+def test_folds_keep_groups_whole_and_classes_spread():
+    rng = np.random.default_rng(0)
+    groups = np.array([f"g{i}" for i in rng.integers(0, 150, 400)])
+    target = (np.array([int(g[1:]) for g in groups]) % 5 == 0).astype(np.int64)
+    fold = deal_folds(target, groups, 5, seed=1)
+    assert all(len(np.unique(fold[groups == g])) == 1 for g in np.unique(groups))
+    share = [target[fold == k].mean() for k in range(5)]
+    assert max(share) - min(share) < 0.05
+    order = rng.permutation(400)
+    assert np.array_equal(deal_folds(target[order], groups[order], 5, seed=1), fold[order])
+    assert not np.array_equal(deal_folds(target, groups, 5, seed=2), fold)
+    with pytest.raises(ValueError, match="3 groups in 5 folds"):
+        deal_folds(np.array([0, 1, 0]), np.array(["a", "b", "c"]), 5)
+
+
+def member(**kept) -> Predictions:
+    p = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
+    ids = np.array(["a", "b", "c"], object)
+    table = {"classes": ["nv", "mel"], "probabilities": p, "target": np.array([0, 1, -1]), "image_id": ids}
+    return Predictions(**(table | {"group": ids, "source": ids, "fold": np.full(3, -1)} | kept))
+
+
+def test_members_are_aligned_by_image():
+    first, second = agree([member(), member().take(np.array([2, 0, 1]))], ["x", "y"])
+    assert second.image_id.tolist() == ["a", "b", "c"]
+    assert np.array_equal(second.probabilities, first.probabilities)
+
+
+def broken(row: int, values: list[float]) -> Predictions:
+    p = member().probabilities.copy()
+    p[row] = values
+    return member(probabilities=p)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (member(classes=["mel", "nv"]), "x and y order their classes: nv, mel against mel, nv;.*one order"),
+        (member(classes=["nv", "bcc"]), "x and y know other classes"),
+        (member(image_id=np.array(["a", "d", "e"], object)), r"y has no row for image b \(and 1 more\), which x has"),
+        (member().take(np.array([0, 1])), "y has no row for image c, which x has"),
+        (member(image_id=np.array(["a", "b", "b"], object)), "y: image b has more than one row"),
+        (member(target=np.array([0, 0, -1])), "image b is mel in x and nv in y"),
+        (member(target=np.array([0, 1, 0])), "image c is unlabelled in x and nv in y"),
+        (broken(1, [np.nan, 0.5]), "y: image b has a probability that is not a number"),
+        (broken(2, [0.5, 0.502]), r"y: the scores of image c are no probabilities \(they sum to 1.002\)"),
+        (broken(0, [1.2, -0.2]), "y: the scores of image a are no probabilities"),
+    ],
+)
+def test_members_that_do_not_agree_are_refused(other, message):
+    with pytest.raises(ValueError, match=message):
+        agree([member(), other], ["x", "y"])
+
+
+def test_an_extra_image_names_the_member_that_lacks_it():
+    with pytest.raises(ValueError, match="x has no row for image c, which y has"):
+        agree([member().take(np.array([0, 1])), member()], ["x", "y"])
+
+
+def test_a_rounded_table_is_accepted():
+    assert len(agree([member(), broken(2, [0.5, 0.5009])], ["x", "y"])) == 2

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+
+from skinlab.evaluation.evidence import Asked, system_evidence, worst_mistakes
+from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.predictions import Predictions
+
+QUICK = {"n_draws": 200}
+
+
+def rows(n: int = 240, seed: int = 0, prefix: str = "i", classes: str = "abc") -> Predictions:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(len(classes), size=n)
+    p = rng.dirichlet(np.ones(len(classes)), n) + 0.6 * np.eye(len(classes))[target]
+    ids = np.array([f"{prefix}{i}" for i in range(n)], object)
+    groups = np.array([f"{prefix}{i // 2}" for i in range(n)], object)
+    source = np.array(["x", "y"], object)[np.arange(n) // 2 % 2]
+    return Predictions(list(classes), p / p.sum(1, keepdims=True), target, ids, groups, source, np.arange(n) // 2 % 4)
+
+
+def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
+    view = rows()
+    block = system_evidence("s", [view], Asked(positive=["b", "c"], rules=["f1"], cross_fit=True, **QUICK)).block
+    json.dumps(block)
+    own = classification_metrics(view.probabilities, view.target, view.classes)
+    for name, figure in block["figures"].items():
+        assert figure["value"] == pytest.approx(own[name], nan_ok=True), name
+        assert figure["low"] <= figure["high"]
+    assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
+    assert block["curves"]["a"]["roc"]["y"][-1] == 1
+    assert set(block["per_source"]) == {"x", "y"}
+    assert block["calibration"]["none"]["brier"] == pytest.approx(own["brier"])
+    assert block["groups"] == 120
+
+
+def test_seeds_are_averaged_on_the_same_draws():
+    one, two = rows(), rows()
+    two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
+    both = system_evidence("s", [one, two], Asked(**QUICK), over="seed", keys=[3, 7])
+    alone = [system_evidence("s", [each], Asked(**QUICK)) for each in (one, two)]
+    for name in ("auroc_macro", "brier"):
+        mean = np.mean([each.block["figures"][name]["value"] for each in alone])
+        assert both.block["figures"][name]["value"] == pytest.approx(mean)
+        assert np.allclose(both.draws.values[name], np.mean([each.draws.values[name] for each in alone], axis=0))
+    spread = both.block["spread"]["figures"]["auroc_macro"]
+    assert spread["values"] == {
+        k: pytest.approx(a.block["figures"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)
+    }
+    assert both.block["spread"]["over"] == "seed"
+
+
+def test_pooled_folds_have_their_spread_and_cross_fitted_thresholds():
+    found = system_evidence("s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK), pooled=True)
+    assert found.block["pooled_folds"] == [0, 1, 2, 3]
+    assert found.block["spread"]["n"] == 4
+    assert found.block["thresholds"][0]["applied_to"] == "cross-fitted"
+    assert found.thresholds[0].rule == "f1"
+    assert any("would have shown" in text for text in found.cautions)
+
+
+def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
+    found = system_evidence("s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK))
+    assert found.block["thresholds"] is None
+    assert any("cross_fit=true" in text for text in found.cautions)
+    with_selection = system_evidence(
+        "s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK), selection=rows(seed=1, prefix="v")
+    )
+    assert with_selection.block["thresholds"][0]["chosen_on"] == "other rows, 240 rows"
+
+
+def test_prevalence_moves_ppv_only():
+    plain = system_evidence("s", [rows()], Asked(positive=["c"], **QUICK)).block["binary"]["figures"]
+    rare = system_evidence("s", [rows()], Asked(positive=["c"], prevalence=0.01, **QUICK)).block["binary"]["figures"]
+    assert rare["ppv"]["value"] < 0.2 * plain["ppv"]["value"]
+    assert rare["sensitivity"] == plain["sensitivity"]
+
+
+def test_rows_that_say_nothing_are_refused():
+    view = rows()
+    with pytest.raises(ValueError, match="are a; figures need rows of two classes"):
+        system_evidence("s", [view.take(view.target == 0)], Asked(**QUICK))
+    one_group = Predictions(**(vars(view) | {"group": np.full(len(view), "g", object)}))
+    with pytest.raises(ValueError, match="one group"):
+        system_evidence("s", [one_group], Asked(**QUICK))
+
+
+def test_worst_mistakes_are_the_surest():
+    found = worst_mistakes(rows(), 5)
+    assert [each["probability"] for each in found] == sorted((each["probability"] for each in found), reverse=True)
+    assert all(each["label"] != each["called"] for each in found)

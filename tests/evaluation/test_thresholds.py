@@ -1,0 +1,241 @@
+"""Thresholds: against a search by hand, under weights as under repeated rows, and never judged where they were made."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_recall_curve
+
+from skinlab.evaluation.calibration import group_folds
+from skinlab.evaluation.thresholds import (
+    FrozenThreshold,
+    choose_threshold,
+    choose_thresholds,
+    cross_fitted_calls,
+    f1_of_calls,
+    freeze,
+    optimism,
+    parse_rule,
+    refuse_same_rows,
+    rows_hash,
+    thaw,
+    threshold_spread,
+)
+
+RULES = ("f1", "cost", "sensitivity>=0.9", "sensitivity>=1", "specificity>=0.8", "specificity>=1")
+
+
+def rows(n: int, seed: int, *, tied: bool = False, share: float = 0.3):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share
+    truth[:2] = [True, False]
+    score = 1 / (1 + np.exp(-rng.normal(truth * 1.5, 1)))
+    return (np.round(score, 1) if tied else score), truth
+
+
+def counts(score, truth, threshold):
+    called = score >= threshold
+    return (called & truth).sum(), (called & ~truth).sum(), truth.sum(), (~truth).sum()
+
+
+def by_hand(score, truth, rule, ratio):
+    """The set of rows to call, by trying every one."""
+    kind, level = parse_rule(rule)
+    best, key = None, None
+    for threshold in [np.inf, *sorted(set(score), reverse=True)]:
+        tp, fp, pos, neg = counts(score, truth, threshold)
+        if kind == "sensitivity":
+            if tp >= level * pos - 1e-9:
+                return score >= threshold
+            continue
+        if kind == "specificity":
+            value = 0.0 if 1 - fp / neg >= level - 1e-12 else -1.0
+        else:
+            value = 2 * tp / (pos + tp + fp) if kind == "f1" else -(ratio * (pos - tp) + fp)
+        if key is None or value >= key:
+            best, key = score >= threshold, value
+    return best
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_choice_is_the_one_found_by_trying_all(rule, tied, seed):
+    score, truth = rows(60, seed, tied=tied)
+    threshold = choose_threshold(score, truth, rule, cost_ratio=4)
+    assert ((score >= threshold) == by_hand(score, truth, rule, 4)).all()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_best_f1_is_scikit_learn_s(tied):
+    score, truth = rows(400, 7, tied=tied)
+    precision, recall, _ = precision_recall_curve(truth, score)
+    best = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12))
+    called = score >= choose_threshold(score, truth, "f1")
+    assert f1_score(truth, called) == pytest.approx(best)
+    assert f1_of_calls(called, truth) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_thresholds_lie_midway_between_neighbours(rule):
+    score, truth = rows(80, 3)
+    threshold = choose_threshold(score, truth, rule)
+    above, below = score[score >= threshold], score[score < threshold]
+    if len(above) and len(below):
+        assert threshold == pytest.approx((above.min() + below.max()) / 2)
+
+
+def test_scores_without_a_number_between_them_are_still_told_apart():
+    low = 0.5
+    score = np.array([low, np.nextafter(low, 1)])
+    assert (score >= choose_threshold(score, np.array([False, True]), "f1")).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("rule", "ratio", "called"),
+    [
+        ("f1", 1, True),
+        ("sensitivity>=0.95", 1, True),
+        ("specificity>=0.95", 1, False),
+        ("cost", 1, False),
+        ("cost", 9, True),
+    ],
+)
+def test_constant_scores_call_all_or_none_as_documented(rule, ratio, called):
+    truth = np.array([True, False, False, False, False])
+    threshold = choose_threshold(np.full(5, 0.3), truth, rule, cost_ratio=ratio)
+    assert bool(np.array(0.3) >= threshold) == called
+    assert threshold == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_are_repeated_rows(rule, tied):
+    score, truth = rows(70, 5, tied=tied)
+    weights = np.random.default_rng(0).poisson(1, (70, 6)).astype(float)
+    got = choose_thresholds(score, truth, rule, weights, cost_ratio=3)
+    for b in range(6):
+        index = np.repeat(np.arange(70), weights[:, b].astype(int))
+        assert got[b] == choose_threshold(score[index], truth[index], rule, cost_ratio=3)
+        assert got[b] == choose_threshold(score, truth, rule, cost_ratio=3, weights=weights[:, b])
+
+
+def test_rows_that_do_not_count_are_no_neighbours():
+    score, truth = np.array([0.9, 0.7, 0.5, 0.3, 0.1]), np.array([True, False, True, False, False])
+    middle_gone = np.array([1.0, 0, 1, 1, 1])
+    assert choose_threshold(score, truth, "sensitivity>=0.5", weights=middle_gone) == pytest.approx(0.7)
+    last_gone = np.array([1.0, 1, 1, 0, 0])
+    assert choose_threshold(score, truth, "sensitivity>=1", weights=last_gone) == 0.5
+
+
+def test_a_weighting_without_positives_or_negatives_has_no_threshold():
+    score, truth = np.array([0.1, 0.9]), np.array([False, True])
+    got = choose_thresholds(score, truth, "f1", np.array([[1.0, 0, 1], [1, 1, 0]]))
+    assert np.isnan(got).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("truth", "rule", "words"),
+    [
+        ([False, False], "f1", "got 0 and 2"),
+        ([True, True], "f1", "got 2 and 0"),
+        ([True, False], "youden", "sensitivity>=S"),
+        ([True, False], "sensitivity>=95", "0 < S <= 1"),
+        ([True, False], "sensitivity>=0", "0 < S <= 1"),
+    ],
+)
+def test_mistakes_are_one_line_with_a_remedy(truth, rule, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        choose_threshold(np.array([0.1, 0.2]), np.array(truth), rule)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_and_costs_must_be_numbers_with_a_meaning():
+    with pytest.raises(ValueError, match="1 scores are not finite"):
+        choose_threshold(np.array([0.1, np.nan]), np.array([True, False]), "f1")
+    with pytest.raises(ValueError, match="cost_ratio=0"):
+        choose_threshold(np.array([0.1, 0.2]), np.array([True, False]), "cost", cost_ratio=0)
+
+
+def test_the_spread_narrows_with_positives_and_is_the_same_for_the_same_seed():
+    few, many = (threshold_spread(*rows(n, 2), np.arange(n), "sensitivity>=0.9", seed=1) for n in (60, 6000))
+    assert few.low <= few.threshold <= few.high
+    assert many.high - many.low < (few.high - few.low) / 3
+    assert many == threshold_spread(*rows(6000, 2), np.arange(6000), "sensitivity>=0.9", seed=1)
+    assert few.positives == rows(60, 2)[1].sum()
+
+
+def test_the_spread_goes_by_groups():
+    score, truth = rows(300, 4)
+    groups = np.arange(300)
+    twice = [np.repeat(x, 2) for x in (score, truth, groups)]
+    one, same = threshold_spread(score, truth, groups, "f1"), threshold_spread(*twice, "f1")
+    rowwise = threshold_spread(twice[0], twice[1], np.arange(600), "f1")
+    assert same.high - same.low == pytest.approx(one.high - one.low, rel=0.25)
+    assert rowwise.high - rowwise.low < same.high - same.low
+
+
+def test_five_hundred_draws_of_ten_thousand_rows_take_seconds_not_minutes():
+    score, truth = rows(10_000, 0, share=0.05)
+    started = time.perf_counter()
+    threshold_spread(score, truth, np.arange(10_000), "f1", n_draws=500)
+    assert time.perf_counter() - started < 8  # about one second on an idle core
+
+
+def test_cross_fitted_calls_come_from_the_other_folds():
+    score, truth = rows(200, 1)
+    groups = np.arange(200) // 2
+    called, folds = cross_fitted_calls(score, truth, groups, "f1", seed=2), group_folds(groups, truth, 5, 2)
+    for fold in range(5):
+        held = folds == fold
+        assert (called[held] == (score[held] >= choose_threshold(score[~held], truth[~held], "f1"))).all()
+
+
+def test_cross_fitting_needs_positives_in_more_than_one_group():
+    with pytest.raises(ValueError, match="positives"):
+        cross_fitted_calls(np.arange(10) / 10, np.arange(10) == 3, np.arange(10), "f1")
+
+
+def test_same_rows_flatter_a_score_that_knows_nothing():
+    rng = np.random.default_rng(0)
+    flattery = [optimism(rng.random(150), np.arange(150) < 15, np.arange(150), n_repeats=2) for _ in range(20)]
+    assert np.mean([f.optimism for f in flattery]) > 0.05
+    assert all(f.optimism == f.same_rows - f.cross_fitted for f in flattery)
+
+
+def test_optimism_vanishes_with_many_rows():
+    score, truth = rows(20_000, 0)
+    got = optimism(score, truth, np.arange(20_000), n_repeats=2)
+    assert abs(got.optimism) < 0.005
+    assert got.same_rows == pytest.approx(f1_score(truth, score >= choose_threshold(score, truth, "f1")))
+
+
+def frozen_on(ids):
+    score, truth = rows(50, 6)
+    return freeze(score, truth, np.arange(50), ids, "cost", "val, 50 rows", n_draws=50, cost_ratio=5)
+
+
+def test_a_frozen_threshold_goes_through_json_unchanged():
+    frozen = frozen_on([f"i{k}" for k in range(50)])
+    again = thaw(json.loads(json.dumps(frozen.to_dict())))
+    assert again == frozen
+    assert again.cost_ratio == 5
+    assert again.threshold == choose_threshold(*rows(50, 6), "cost", cost_ratio=5)
+    assert again(np.array([frozen.threshold, frozen.threshold - 1e-6])).tolist() == [True, False]
+
+
+def test_a_frozen_threshold_is_refused_on_its_own_rows():
+    ids = [f"i{k}" for k in range(50)]
+    frozen = frozen_on(ids)
+    assert frozen.rows_sha256 == rows_hash(reversed(ids))
+    with pytest.raises(ValueError, match=r"val, 50 rows.*validation rows, or ask for cross-fitting"):
+        refuse_same_rows(frozen, reversed(ids))
+    refuse_same_rows(frozen, [*ids[1:], "other"])
+
+
+def test_a_file_that_lacks_something_is_refused():
+    with pytest.raises(ValueError, match="lacks threshold, rows_sha256"):
+        FrozenThreshold.from_dict(
+            {k: v for k, v in frozen_on("x").to_dict().items() if k not in ("threshold", "rows_sha256")}
+        )
