@@ -14,6 +14,8 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import norm, rankdata
 from sklearn.isotonic import IsotonicRegression
 
+from skinlab.evaluation.folds import group_folds
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -204,29 +206,6 @@ def cross_fit(
         held = folds == fold
         out[held] = fit_calibrator(method, probabilities[~held], target[~held])(probabilities[held])
     return out
-
-
-def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
-    """Return a fold number for each row, ``(N,)``; no group is cut, and each class is dealt evenly.
-
-    A group counts for the rarest class among its rows. The order of the rows makes no difference. With fewer groups
-    than folds there is a fold a group; ValueError for fewer than two of either.
-
-    >>> group_folds(np.array(["a", "a", "b", "c", "d"]), np.array([1, 1, 1, 0, 0]), n_folds=2).tolist()
-    [0, 0, 1, 0, 1]
-    """
-    group = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
-    n_groups = int(group.max(initial=-1)) + 1
-    if n_groups < 2 or n_folds < 2:
-        raise ValueError(f"{n_groups} groups and {n_folds} folds: cross-fitting needs at least two of each")
-    _, label, count = np.unique(np.asarray(target), return_inverse=True, return_counts=True)
-    rarity = np.argsort(np.argsort(count, kind="stable"))
-    stratum = np.full(n_groups, len(count))
-    np.minimum.at(stratum, group, rarity[label])
-    chance = np.random.default_rng(seed).permutation(n_groups)
-    fold = np.empty(n_groups, np.int64)
-    fold[np.lexsort((chance, -np.bincount(group), stratum))] = np.arange(n_groups) % n_folds
-    return fold[group]
 
 
 def correct_prior(probabilities: Floats, training_prior: Floats, target_prior: Floats) -> Floats:

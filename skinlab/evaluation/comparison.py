@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from skinlab.evaluation.bootstrap import LEVEL, Draws, Interval
-from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.metrics import LOWER_IS_BETTER
 
 POWER = 0.8
 
@@ -37,20 +37,29 @@ class Comparison:
     def sentence(self, level: float = LEVEL) -> str:
         """Say what the comparison shows."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+        words = WORDS.get(self.figure, self.figure.replace("_", " "))
+        span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
-            return f"{self.a} and {self.b} can't be compared by {self.figure}: it has no value here."
+            return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
         if self.p_holm <= 1 - level:
-            better, worse = (self.a, self.b) if value > 0 else (self.b, self.a)
-            word = "lower" if self.figure in LOWER_IS_BETTER else "higher"
-            return f"{better} has the {word} {self.figure} than {worse}: difference {span}, p = {self.p_holm:.3g}."
+            higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
+            if self.figure in LOWER_IS_BETTER:
+                return f"{lower} has a lower, better {words} than {higher}: {self.a} minus {self.b} is {span}."
+            return f"{higher} has a higher {words} than {lower}: {self.a} minus {self.b} is {span}."
         return (
-            f"No evidence that {self.a} and {self.b} differ in {self.figure}: {span}, p = {self.p_holm:.3g}; a true "
-            f"difference under {self.detectable:.3f} would mostly have stayed unseen."
+            f"No evidence that {self.a} and {self.b} differ in {words}: {span}; a true difference under "
+            f"{self.detectable:.3f} would mostly have stayed unseen."
         )
 
 
-LOWER_IS_BETTER = ("brier", "log_loss", "ece", "adaptive_ece")
+WORDS = {
+    "pr_auc_macro": "macro average precision",
+    "auroc_macro": "macro AUROC",
+    "f1_macro": "macro F1",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
 
 
 def compare(
@@ -108,32 +117,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = len(order) - np.arange(len(order))
     p[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
     return [round(float(each), 12) for each in p]
-
-
-def check_same_rows(a: Predictions, b: Predictions, names: tuple[str, str]) -> Predictions:
-    """Return ``b`` in the order of ``a``.
-
-    Raises:
-        ValueError: they differ in classes, images or labels.
-    """
-    if a.classes != b.classes:
-        raise ValueError(
-            f"{names[0]} has the classes {', '.join(a.classes)} and {names[1]} {', '.join(b.classes)}: predictions of "
-            "one set of classes in one order can be compared"
-        )
-    place = {image: i for i, image in enumerate(b.image_id)}
-    missing = [image for image in a.image_id if image not in place]
-    if missing or len(a) != len(b):
-        extra = sorted(set(b.image_id) - set(a.image_id))
-        first = f"{missing[0]} is only in {names[0]}" if missing else f"{extra[0]} is only in {names[1]}"
-        raise ValueError(
-            f"{names[0]} and {names[1]} are predictions of different images ({first}; {len(a)} and {len(b)} rows): "
-            "compare predictions of the same rows"
-        )
-    b = b.take(np.array([place[image] for image in a.image_id]))
-    differing = np.flatnonzero(a.target != b.target)
-    if len(differing):
-        i = differing[0]
-        labels = a.classes[a.target[i]], b.classes[b.target[i]]
-        raise ValueError(f"image {a.image_id[i]} is {labels[0]} in {names[0]} and {labels[1]} in {names[1]}: mend one")
-    return b

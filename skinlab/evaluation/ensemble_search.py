@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, deal_folds, stacked
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, stacked
+from skinlab.evaluation.folds import group_folds
+from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
 
 Subset = tuple[int, ...]
 
 MAX_SUBSETS = 64  # above this, subsets of three and more grow from the best pair instead of being listed
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "adaptive_ece")
 
 
 def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, float]]:
@@ -169,13 +169,10 @@ def search_subsets(
 ) -> Search:
     """Return the best member, pair and small subset, each with its nested figure and how much the choice flatters.
 
-    In each outer fold (groups whole, classes spread) the choice is made on the other rows and applied to the held
-    ones; the held rows of all folds together give the nested figure. Only the choice is nested: members are not
-    trained again, so their rows must be out-of-fold already. Where folds choose differently, a ranking figure of the
-    pooled rows also pays for the scales of the different choices.
-
-    Up to 64 subsets are all compared; where there are more, singles and pairs are, and larger ones grow from the best
-    smaller one by a member at a time. Ten members of 10,000 rows and seven classes take half a minute.
+    In each outer fold the choice is made on the other rows and applied to the held ones, which together give the
+    nested figure. Only the choice is nested: members are not trained again. Where folds choose differently, a ranking
+    figure of the pooled rows also pays for the different scales. Up to 64 subsets are all compared; of more, singles
+    and pairs are, and larger ones grow from the best smaller one. Ten members of 10,000 rows take half a minute.
 
     Args:
         members: ``(M, N, C)`` out-of-fold probabilities.
@@ -186,37 +183,32 @@ def search_subsets(
         figure: name of the figure that chooses, of ``classification_metrics``.
         max_size: most members in the small subset, 2 or more.
         n_folds: number of outer folds.
-        seed: of the deal.
+        seed: of their deal.
         method: of ``combine``, all but ``weighted``. ``rank`` ranks among all rows, without their labels.
         thresholds: ``(M,)`` for ``overlap``, chosen on other rows than these.
 
     Raises:
-        ValueError: fewer than two members, wrong names or settings, a single class, or a class within one fold alone.
+        ValueError: fewer than two members, wrong names or settings, one class, or a class within one fold.
     """
-    members = stacked(members)
-    check_target(members, target)
-    m = len(members)
+    check_target(members := stacked(members), target)
+    m, largest, rows = len(members), min(max_size, len(members)), np.ones(len(target), bool)
     if m < 2 or len(names) != m or len(set(names)) != m:
         raise ValueError(f"{m} members named {', '.join(names)}: a search needs two or more, each with its own name")
     if max_size < 2 or method == "weighted":
         raise ValueError(f"max_size={max_size}, method={method}: search two members or more, without learned weights")
-    fold = deal_folds(target, groups, n_folds, seed)
+    fold = group_folds(groups, target, n_folds, seed)
     _check_classes(fold, target, classes)
-    largest, rows = min(max_size, m), np.ones(len(target), bool)
     judge = _Judge(members, target, classes, figure, method, thresholds)
     overall = judge.candidates(rows, largest)
-    if all(np.isnan(score) for score in overall.values()):
+    if np.isnan(list(overall.values())).all():
         raise ValueError(f"figure={figure} has no value on these rows; choose by another")
-    within = [judge.candidates(fold != k, largest) for k in range(n_folds)]
-    single, pair, subset = (
-        _choice(judge, overall, within, fold, names, sizes) for sizes in ((1, 1), (2, 2), (2, largest))
-    )
+    within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
         figure=figure,
         higher_is_better=judge.sign > 0,
-        single=single,
-        pair=pair,
-        subset=subset,
+        single=_choice(judge, overall, within, fold, names, (1, 1)),
+        pair=_choice(judge, overall, within, fold, names, (2, 2)),
+        subset=_choice(judge, overall, within, fold, names, (2, largest)),
         everyone=judge.sign * judge.score(judge.probabilities(tuple(range(m))), rows),
         considered=len(overall),
         exhaustive=len(overall) == sum(comb(m, size) for size in range(1, largest + 1)),
@@ -256,45 +248,3 @@ def _choice(
         worth=honest - typical,
         probabilities=nested,
     )
-
-
-def seed_rival(
-    runs: Sequence[Mapping[str, Any]], figures: Sequence[float], n_seeds: int, higher_is_better: bool = True
-) -> tuple[list[int] | None, str]:
-    """Return the numbers of the runs that make the fair rival of an ensemble, or None, and a sentence that says why.
-
-    The fair rival costs as much: as many seeds of the best single architecture. The best is taken by the mean figure
-    of its runs among the architectures with seeds enough, and its lowest seeds are taken, not its best ones. Chosen
-    on the rows it is judged on, the rival is flattered a little, which is the safe side for a claim against it.
-
-    Args:
-        runs: of each run ``architecture`` and ``seed``; a run without a seed, or of a seed seen before, doesn't count.
-        figures: of each run.
-        n_seeds: members of the ensemble.
-        higher_is_better: whether more of the figure is better.
-
-    >>> runs = [{"architecture": a, "seed": s} for a in ("resnet18", "densenet121") for s in (0, 1)]
-    >>> seed_rival(runs, [0.5, 0.6, 0.7, 0.7], 2)
-    ([2, 3], 'the fair rival of 2 members is 2 seeds of densenet121 (mean figure 0.7000)')
-    """
-    if len(runs) != len(figures) or n_seeds < 1:
-        raise ValueError(f"{len(runs)} runs, {len(figures)} figures, {n_seeds} seeds: give each run a figure")
-    seeds: dict[str, dict[int, int]] = {}
-    for number, run in enumerate(runs):
-        if run.get("architecture") is not None and run.get("seed") is not None:
-            seeds.setdefault(str(run["architecture"]), {}).setdefault(int(run["seed"]), number)
-    if not seeds:
-        return None, "no run tells its architecture and seed, so that there is no fair rival"
-    sign = 1 if higher_is_better else -1
-    mean = {name: float(np.mean([figures[i] for i in at.values()])) for name, at in seeds.items()}
-    ranked = sorted(mean, key=lambda name: (np.isnan(mean[name]), -sign * mean[name], name))
-    enough = [name for name in ranked if len(seeds[name]) >= n_seeds]
-    if not enough:
-        most = max(ranked, key=lambda name: len(seeds[name]))
-        have = f"no architecture has {n_seeds} seeds ({most} has most, {len(seeds[most])})"
-        return None, f"{have}; train {n_seeds} seeds of {ranked[0]}, the best, for the fair rival"
-    rival = enough[0]
-    sentence = f"the fair rival of {n_seeds} members is {n_seeds} seeds of {rival} (mean figure {mean[rival]:.4f})"
-    if rival != ranked[0]:
-        sentence += f"; {ranked[0]} is better ({mean[ranked[0]]:.4f}) but has only {len(seeds[ranked[0]])} of them"
-    return [seeds[rival][seed] for seed in sorted(seeds[rival])[:n_seeds]], sentence

@@ -1,110 +1,22 @@
-"""Several systems' probabilities made into one: what members must share, rules of combination, learned weights."""
+"""Several systems' probabilities made into one: rules of combination and learned weights."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import softmax
 from scipy.stats import rankdata
-from sklearn.model_selection import StratifiedGroupKFold
+
+from skinlab.evaluation.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 METHODS = ("mean", "geometric", "rank", "weighted", "overlap")
 FLOOR = 1e-7  # a zero in a table of six decimals only says "below 5e-7", and must not veto a class
-SUM_TOLERANCE = 1e-3
-
-
-class Member(Protocol):
-    """What an ensemble reads of a member: a predictions table as arrays, rows along the first axis."""
-
-    @property
-    def classes(self) -> list[str]: ...  # noqa: D102
-    @property
-    def probabilities(self) -> Floats: ...  # noqa: D102
-    @property
-    def target(self) -> Ints: ...  # noqa: D102
-    @property
-    def image_id(self) -> npt.NDArray[Any]: ...  # noqa: D102
-    def take(self, index: Ints) -> Self: ...  # noqa: D102
-
-
-M = TypeVar("M", bound=Member)
-
-
-def agree(members: Sequence[M], names: Sequence[str]) -> list[M]:
-    """Return the members with their rows in the order of the first, once they can be combined at all.
-
-    Groups, sources and folds are not compared: whoever reads them takes the first member's.
-
-    Args:
-        members: predictions of the same rows by several systems.
-        names: what to call each member in a message.
-
-    Raises:
-        ValueError: classes or their order differ, an image is missing, extra or doubled, a label differs, or a row's
-            probabilities are not finite, not in [0, 1], or don't sum to one within 1e-3.
-    """
-    if not members or len(members) != len(names):
-        raise ValueError(f"{len(members)} members with {len(names)} names: give at least one, each with a name")
-    for member, name in zip(members, names, strict=True):
-        _check_rows(member, name)
-    first = members[0]
-    return [first, *(_aligned(first, m, names[0], name) for m, name in zip(members[1:], names[1:], strict=True))]
-
-
-def _check_rows(member: Member, name: str) -> None:
-    p, ids = member.probabilities, member.image_id
-    if p.shape != (len(ids), len(member.classes)):
-        raise ValueError(f"{name}: probabilities {p.shape} for {len(ids)} images and {len(member.classes)} classes")
-    _, first, counts = np.unique(ids.astype(str), return_index=True, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"{name}: image {ids[first[counts > 1].min()]} has more than one row; keep one row an image")
-    bad = ~np.isfinite(p).all(1)
-    if bad.any():
-        raise ValueError(f"{name}: image {ids[bad.argmax()]} has a probability that is not a number; predict it again")
-    off = (np.abs(p.sum(1) - 1) > SUM_TOLERANCE) | (p < 0).any(1) | (p > 1 + SUM_TOLERANCE).any(1)
-    if off.any():
-        total = p[off.argmax()].sum()
-        raise ValueError(
-            f"{name}: the scores of image {ids[off.argmax()]} are no probabilities (they sum to {total:.4g}); "
-            "give class probabilities in [0, 1] that sum to one"
-        )
-
-
-def _aligned(first: Member, member: M, first_name: str, name: str) -> M:
-    if member.classes != first.classes:
-        what = "order their classes" if set(member.classes) == set(first.classes) else "know other classes"
-        raise ValueError(
-            f"{first_name} and {name} {what}: {', '.join(first.classes)} against {', '.join(member.classes)}; "
-            "combine runs of one task, with the probability columns in one order"
-        )
-    place = {image: row for row, image in enumerate(member.image_id.tolist())}
-    missing = [image for image in first.image_id.tolist() if image not in place]
-    known = set(first.image_id.tolist())
-    extra = [image for image in place if image not in known]
-    if missing or extra:
-        has, hasnt, odd = (first_name, name, missing) if missing else (name, first_name, extra)
-        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-        raise ValueError(
-            f"{hasnt} has no row for image {odd[0]}{more}, which {has} has; predict the same images with every member"
-        )
-    aligned = member.take(np.array([place[image] for image in first.image_id.tolist()], np.int64))
-    differ = np.flatnonzero(aligned.target != first.target)
-    if len(differ):
-        row = differ[0]
-        here, there = ((m.classes[m.target[row]] if m.target[row] >= 0 else "unlabelled") for m in (first, aligned))
-        raise ValueError(
-            f"image {first.image_id[row]} is {here} in {first_name} and {there} in {name} "
-            f"({len(differ)} images differ); give every member the same labels"
-        )
-    return aligned
 
 
 def combine(
@@ -246,40 +158,10 @@ def cross_fit_weights(
     """
     members = stacked(members)
     check_target(members, target)
-    fold = deal_folds(target, groups, n_folds, seed)
+    fold = group_folds(groups, target, n_folds, seed)
     combined, weights = np.empty(members.shape[1:]), np.empty((n_folds, len(members)))
     for k in range(n_folds):
         held = fold == k
         weights[k] = fit_weights(members[:, ~held], target[~held])
         combined[held] = combine(members[:, held], "weighted", weights[k])
     return combined, weights
-
-
-def deal_folds(target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
-    """Return a fold number for each row: groups whole, classes spread evenly, the same for any order of the rows.
-
-    Args:
-        target: ``(N,)`` true class numbers.
-        groups: ``(N,)``.
-        n_folds: number of folds.
-        seed: of the deal.
-
-    Raises:
-        ValueError: fewer groups than folds, or a fold stays empty.
-
-    >>> fold = deal_folds(np.array([0, 1, 0, 0, 1]), np.array(["a", "b", "c", "c", "b"]), n_folds=3)
-    >>> bool(fold[2] == fold[3] and fold[1] == fold[4]), sorted(set(fold.tolist()))
-    (True, [0, 1, 2])
-    """
-    names, numbers = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    if n_folds < 2 or len(names) < n_folds:
-        raise ValueError(f"{len(names)} groups in {n_folds} folds: give from 2 to as many folds as groups")
-    dealer = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    fold = np.full(len(target), -1, np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # callers judge classes by their own need
-        for k, (_, held) in enumerate(dealer.split(numbers, target, numbers)):
-            fold[held] = k
-    if len(np.unique(fold)) < n_folds:
-        raise ValueError(f"{len(names)} groups leave one of {n_folds} folds empty; ask for fewer folds")
-    return fold

@@ -108,7 +108,7 @@ def system_evidence(
         "spread": _spread(tables, over, keys, pooled=pooled),
         "confusion": confusion.reshape(n_classes, n_classes).tolist(),
         "per_source": _per_source(first, asked),
-        "curves": class_curves(first, resampler, level=asked.level, seed=asked.seed),
+        "curves": _curves(first, resampler, asked),
         "reliability": reliability(confidence, correct, first.group),
         "calibration": _calibrations(first, asked.seed) if asked.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
@@ -116,8 +116,18 @@ def system_evidence(
         "worst": worst_mistakes(first),
     }
     binary, thresholds = _binary_blocks(tables, selection, asked, pooled=pooled, names=names)
-    cautions = [f"{name}: {text}" for text in [*_cautions(first), *binary.pop("cautions")]]
+    cautions = [f"{name}: {text}" for text in binary.pop("cautions")]
     return SystemEvidence(block | binary, draws, thresholds, cautions)
+
+
+def _curves(predictions: Predictions, resampler: Resampler, asked: Asked) -> dict[str, Any]:
+    """Return the curves of every class, and of the positives together where a view of them is asked for."""
+    curves = class_curves(predictions, resampler, level=asked.level, seed=asked.seed)
+    if asked.positive:
+        view = predictions.binary(asked.positive)
+        both = class_curves(view, Resampler(view.group, view.target), level=asked.level, seed=asked.seed)
+        curves |= {name: curve for name, curve in both.items() if name == "positive"}
+    return curves
 
 
 def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, Any]]:
@@ -295,7 +305,7 @@ def _decision_curve(
     return {name: value.round(6).tolist() for name, value in (values | {"treat_all": own.treat_all}).items()}
 
 
-def _cautions(predictions: Predictions) -> list[str]:
+def row_cautions(predictions: Predictions) -> list[str]:
     """Say what these rows can't tell."""
     found = []
     if len(np.unique(predictions.group.astype(str))) == len(predictions):

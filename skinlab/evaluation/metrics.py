@@ -13,6 +13,7 @@ from skinlab.evaluation.recalibration import slope_and_intercept
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "adaptive_ece")
 N_BINS = 15
 LEAST = float(np.finfo(np.float32).tiny)  # a probability of zero counts as this in a logarithm
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import Resampler
-from skinlab.evaluation.calibration import group_folds
+from skinlab.evaluation.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

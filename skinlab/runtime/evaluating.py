@@ -17,12 +17,12 @@ import pandas as pd
 
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.bootstrap import Draws
-from skinlab.evaluation.comparison import check_same_rows, compare
-from skinlab.evaluation.evidence import FORMAT, Asked, system_evidence
+from skinlab.evaluation.comparison import compare
+from skinlab.evaluation.evidence import FORMAT, Asked, row_cautions, system_evidence
 from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, thaw
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.run_directory import write_json, write_text
-from skinlab.runtime.systems import System, find_systems
+from skinlab.runtime.systems import System, align, find_systems
 
 log = logging.getLogger(__name__)
 
@@ -39,42 +39,33 @@ def evaluate(config: dict[str, Any]) -> None:
     Raises:
         UserError: whatever a person must mend; nothing has been written then.
     """
-    output, asked = _check(config)
+    output, asked = check_settings(config, "predictions")
     systems = find_systems(config["predictions"], split=config["split"], labels=config["labels"])
     try:
         evidence, thresholds = build_evidence(systems, asked, config)
     except ValueError as error:
         raise UserError(str(error)) from None
-    write_json(output / "evidence.json", evidence)
-    if thresholds:
-        write_json(output / "thresholds.json", thresholds)
-    _write_pages(evidence, output)
-    print_evidence(evidence)
-    log.info("written: %s", output)
+    write_evidence(evidence, thresholds, output)
 
 
 def build_evidence(
-    systems: Sequence[System], asked: Asked, config: dict[str, Any]
+    systems: Sequence[System], asked: Asked, config: dict[str, Any], command: str = "evaluate"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
     Raises:
         ValueError: rows unfit to be judged, or systems whose rows differ.
     """
-    first = systems[0]
-    for other in systems[1:]:
-        check_same_rows(first.tables[0], other.tables[0], (first.name, other.name))
-    order = {image: i for i, image in enumerate(first.tables[0].image_id)}
+    systems = align(systems)
     blocks: list[dict[str, Any]] = []
     draws: list[tuple[str, Draws]] = []
     thresholds: dict[str, Any] = {}
-    cautions: list[str] = []
+    cautions = row_cautions(systems[0].tables[0]) + _draw_cautions(len(systems), config)
     for system in systems:
-        tables = [table.take(pd.Series(table.image_id).map(order).to_numpy().argsort()) for table in system.tables]
         split = system.sources[0]["split"]
         found = system_evidence(
             system.name,
-            tables,
+            system.tables,
             asked,
             selection=system.selection,
             over=system.over,
@@ -92,10 +83,10 @@ def build_evidence(
     evidence = {
         "format": FORMAT,
         "asked": {
-            "classes": first.tables[0].classes,
+            "classes": systems[0].tables[0].classes,
             **{key: config[key] for key in ("positive", "prevalence", "n_draws", "level", "seed")},
         },
-        "made": made("evaluate", config),
+        "made": made(command, config),
         "systems": blocks,
         "comparisons": [
             asdict(each) | {"sentence": each.sentence(asked.level)}
@@ -104,6 +95,16 @@ def build_evidence(
         "cautions": cautions,
     }
     return evidence, thresholds
+
+
+def write_evidence(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path) -> None:
+    """Write the evidence, its pages and the frozen thresholds, and show the headline."""
+    write_json(output / "evidence.json", evidence)
+    if thresholds:
+        write_json(output / "thresholds.json", thresholds)
+    _write_pages(evidence, output)
+    print_evidence(evidence)
+    log.info("written: %s", output)
 
 
 def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -116,12 +117,17 @@ def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check(config: dict[str, Any]) -> tuple[Path, Asked]:
-    """Refuse settings that make no sense, before anything is read."""
-    if isinstance(config["predictions"], str):
-        config["predictions"] = [config["predictions"]]
-    if not config["predictions"]:
-        raise UserError("predictions= is missing: say predictions=FILE_OR_RUN, or several: predictions=A,B")
+def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
+    """Refuse settings that make no sense, before anything is read; return the folder to write and what is asked.
+
+    Args:
+        config: of the command.
+        places: the setting that names runs and tables.
+    """
+    if isinstance(config[places], str):
+        config[places] = [config[places]]
+    if not config[places]:
+        raise UserError(f"{places}= is missing: say {places}=RUN_OR_FILE, or several: {places}=A,B")
     if not isinstance(config["output"], str) or not config["output"]:
         raise UserError("output= is missing: say output=DIR")
     if config["split"] not in SPLITS:
@@ -182,6 +188,18 @@ def _run_cautions(system: System) -> list[str]:
     if system.run.config["data"].get("name") == "phantom":
         found.append(f"{system.name}: procedural images; no figure here says anything of patients.")
     return found
+
+
+def _draw_cautions(n_systems: int, config: dict[str, Any]) -> list[str]:
+    """Say when so few draws can't make a small enough p."""
+    n_pairs = n_systems - 1 if config["reference"] else n_systems * (n_systems - 1) // 2
+    n_comparisons = n_pairs * len(config["compare_by"])
+    if n_comparisons * 2 / (config["n_draws"] + 1) <= 1 - config["level"]:
+        return []
+    return [
+        f"{config['n_draws']} draws can't give {n_comparisons} comparisons a p under {1 - config['level']:.2g} after "
+        "Holm's correction: raise n_draws, name a reference, or compare by fewer figures."
+    ]
 
 
 def _version(name: str) -> str | None:

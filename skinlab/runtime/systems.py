@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError
-from skinlab.evaluation.comparison import check_same_rows
+from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions, read_predictions
 
@@ -52,7 +52,7 @@ class System:
         keys: the seed or fold of each table.
         pooled: whether the rows are the validation folds of several runs put together.
         sources: the files, with hash, split, rows and meta.
-        run: the first run, None for a table.
+        runs: the runs behind it, none for a table.
     """
 
     name: str
@@ -62,7 +62,12 @@ class System:
     over: str | None = None
     keys: list[int] = field(default_factory=list)
     pooled: bool = False
-    run: Run | None = None
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def run(self) -> Run | None:
+        """The first run; None for a table."""
+        return self.runs[0] if self.runs else None
 
 
 def find_systems(places: Sequence[str], *, split: str, labels: str | None) -> list[System]:
@@ -94,6 +99,17 @@ def find_systems(places: Sequence[str], *, split: str, labels: str | None) -> li
     if repeated:
         raise UserError(f"predictions= names {repeated} twice; give each system once, under a file name of its own")
     return systems
+
+
+def align(systems: Sequence[System]) -> list[System]:
+    """Bring the rows of all systems into the order of the first.
+
+    Raises:
+        ValueError: they are predictions of other rows, other classes or other labels.
+    """
+    names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
+    aligned = iter(agree(tables, names))
+    return [replace(system, tables=[next(aligned) for _ in system.tables]) for system in systems]
 
 
 def open_run(path: Path) -> Run:
@@ -132,7 +148,7 @@ def _run_system(run: Run, split: str, name: str | None = None) -> System:
     split = split if split != "auto" else "test" if has_test else "val"
     table, facts = _read(run, split)
     selection = _read(run, "val")[0] if split == "test" else None
-    return System(name or run.path.name, [table], [facts], selection=selection, run=run)
+    return System(name or run.path.name, [table], [facts], selection=selection, runs=[run])
 
 
 def _sweep(folder: Path, split: str) -> list[System]:
@@ -177,21 +193,20 @@ def _pooled(name: str, runs: Sequence[Run]) -> System:
             )
         )
         sources += [facts for _, facts in read]
-    tables = [tables[0], *(check_same_rows(tables[0], table, (name, name)) for table in tables[1:])]
+    tables = agree(tables, [f"{name} (seed {seed})" for seed in by_seed])
     over = "seed" if len(tables) > 1 else None
-    return System(name, tables, sources, over=over, keys=list(by_seed), pooled=True, run=runs[0])
+    return System(name, tables, sources, over=over, keys=list(by_seed), pooled=True, runs=list(runs))
 
 
 def _side_by_side(name: str, runs: Sequence[Run], split: str, over: str) -> System:
     systems = [_run_system(run, split) for run in runs]
-    first = systems[0].tables[0]
-    tables = [first, *(check_same_rows(first, each.tables[0], (name, each.name)) for each in systems[1:])]
+    tables = agree([system.tables[0] for system in systems], [str(run.path) for run in runs])
     keys = [run.config["seed"] if over == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {over}; give those you mean")
     facts = [each for system in systems for each in system.sources]
     selection = systems[0].selection if over == "seed" else None
-    return System(name, tables, facts, selection=selection, over=over, keys=keys, run=runs[0])
+    return System(name, tables, facts, selection=selection, over=over, keys=keys, runs=list(runs))
 
 
 def _flatten(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from skinlab.evaluation.calibration import group_folds
 from skinlab.evaluation.conformal import (
     conformal_report,
     conformal_sets,
@@ -11,6 +10,7 @@ from skinlab.evaluation.conformal import (
     cross_conformal,
     rows_needed,
 )
+from skinlab.evaluation.folds import group_folds
 
 
 def rows(support, seed: int = 0, skew=(2.0, 0.7, 0.2)):

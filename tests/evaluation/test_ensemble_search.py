@@ -9,8 +9,9 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from skinlab.evaluation import ensemble_search
-from skinlab.evaluation.ensemble_search import diversity, search_subsets, seed_rival
-from skinlab.evaluation.ensembles import combine, deal_folds
+from skinlab.evaluation.ensemble_search import diversity, search_subsets
+from skinlab.evaluation.ensembles import combine
+from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metrics import classification_metrics
 
 CLASSES = ["nv", "mel", "bcc"]
@@ -90,7 +91,7 @@ def test_figures_are_those_of_their_probabilities():
         assert choice.nested == pytest.approx(figure(choice.probabilities))
         assert choice.flatters == pytest.approx(choice.same_rows - choice.nested)
         assert choice.worth == pytest.approx(choice.nested - choice.typical)
-    fold = deal_folds(target, groups, 5, 1)
+    fold = group_folds(groups, target, 5, 1)
     for k, pick in enumerate(found.subset.per_fold):
         chosen = p[[int(name[1:]) for name in pick]]
         assert found.subset.probabilities[fold == k] == pytest.approx(combine(chosen)[fold == k])
@@ -99,7 +100,7 @@ def test_figures_are_those_of_their_probabilities():
 def test_a_fold_has_no_part_in_its_own_choice():
     p, target, groups = systems([1.0, 1.0, 1.0, 1.0])
     before = search_subsets(p, names(4), target, groups, CLASSES, figure="log_loss")
-    held = deal_folds(target, groups, 5, 0) == 0
+    held = group_folds(groups, target, 5, 0) == 0
     better = p.copy()
     better[3, held] = np.eye(3)[target[held]] * 0.97 + 0.01
     after = search_subsets(better, names(4), target, groups, CLASSES, figure="log_loss")
@@ -110,7 +111,7 @@ def test_a_fold_has_no_part_in_its_own_choice():
 
 def test_choosing_among_coins_flatters():
     flatters, worth = [], []
-    for seed in range(6):
+    for seed in range(4):
         p, target, groups = systems([0.0] * 6, n=120, c=2, seed=seed)
         found = search_subsets(p, names(6), target, groups, CLASSES[:2], figure="balanced_accuracy", max_size=2)
         flatters.append(found.pair.flatters)
@@ -194,38 +195,3 @@ def test_a_search_needs_two_members():
     p, target, groups = systems([1.0])
     with pytest.raises(ValueError, match="two or more"):
         search_subsets(p, ["a"], target, groups, CLASSES)
-
-
-def runs(*pairs):
-    return [{"architecture": name, "seed": seed} for name, seed in pairs]
-
-
-def test_the_rival_is_the_lowest_seeds_of_the_best_architecture():
-    asked = runs(("r18", 0), ("d121", 2), ("d121", 0), ("d121", 1), ("r18", 1))
-    chosen, reason = seed_rival(asked, [0.6, 0.9, 0.7, 0.7, 0.6], 2)
-    assert chosen == [2, 3]
-    assert "2 seeds of d121" in reason
-    assert seed_rival(asked, [0.6, 0.9, 0.7, 0.7, 0.6], 2, higher_is_better=False)[0] == [0, 4]
-
-
-def test_a_better_architecture_without_the_seeds_is_named():
-    chosen, reason = seed_rival(runs(("r18", 0), ("r18", 1), ("d121", 0)), [0.6, 0.6, 0.9], 2)
-    assert chosen == [0, 1]
-    assert "d121 is better (0.9000) but has only 1" in reason
-
-
-def test_a_seed_counts_once():
-    chosen, reason = seed_rival(runs(("r18", 0), ("r18", 0), ("r18", 1)), [0.6, 0.9, 0.8], 2)
-    assert chosen == [0, 2]
-    assert "mean figure 0.7000" in reason
-
-
-def test_no_rival_is_told_with_the_remedy():
-    doubled = runs(("r18", 0), ("r18", 0), ("d121", 0), ("r18", None))
-    chosen, reason = seed_rival(doubled, [0.6, 0.7, 0.9, 0.6], 2)
-    assert chosen is None
-    assert reason.startswith("no architecture has 2 seeds")
-    assert "train 2 seeds of d121" in reason
-    assert seed_rival([{}], [0.5], 1)[0] is None
-    with pytest.raises(ValueError, match="1 runs, 2 figures"):
-        seed_rival(runs(("r18", 0)), [0.5, 0.6], 1)

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import gmean
 
-from skinlab.evaluation.ensembles import agree, combine, cross_fit_weights, deal_folds, fit_weights
+from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights
+from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.predictions import Predictions
 
 
 def systems(m: int = 3, n: int = 200, c: int = 4, seed: int = 0, noise: float = 1.0):
@@ -161,73 +161,10 @@ def test_cross_fitted_weights_never_see_their_fold():
     p, target = systems()
     groups = np.arange(200) // 2
     combined, weights = cross_fit_weights(p, target, groups, n_folds=4, seed=3)
-    fold = deal_folds(target, groups, 4, 3)
+    fold = group_folds(groups, target, 4, 3)
     for k in range(4):
         assert np.array_equal(weights[k], fit_weights(p[:, fold != k], target[fold != k]))
         assert combined[fold == k] == pytest.approx(combine(p[:, fold == k], "weighted", weights[k]))
     altered = target.copy()
     altered[fold == 0] = (target[fold == 0] + 1) % 4
     assert not np.allclose(fit_weights(p, altered), fit_weights(p, target))
-
-
-def test_folds_keep_groups_whole_and_classes_spread():
-    rng = np.random.default_rng(0)
-    groups = np.array([f"g{i}" for i in rng.integers(0, 150, 400)])
-    target = (np.array([int(g[1:]) for g in groups]) % 5 == 0).astype(np.int64)
-    fold = deal_folds(target, groups, 5, seed=1)
-    assert all(len(np.unique(fold[groups == g])) == 1 for g in np.unique(groups))
-    share = [target[fold == k].mean() for k in range(5)]
-    assert max(share) - min(share) < 0.05
-    order = rng.permutation(400)
-    assert np.array_equal(deal_folds(target[order], groups[order], 5, seed=1), fold[order])
-    assert not np.array_equal(deal_folds(target, groups, 5, seed=2), fold)
-    with pytest.raises(ValueError, match="3 groups in 5 folds"):
-        deal_folds(np.array([0, 1, 0]), np.array(["a", "b", "c"]), 5)
-
-
-def member(**kept) -> Predictions:
-    p = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
-    ids = np.array(["a", "b", "c"], object)
-    table = {"classes": ["nv", "mel"], "probabilities": p, "target": np.array([0, 1, -1]), "image_id": ids}
-    return Predictions(**(table | {"group": ids, "source": ids, "fold": np.full(3, -1)} | kept))
-
-
-def test_members_are_aligned_by_image():
-    first, second = agree([member(), member().take(np.array([2, 0, 1]))], ["x", "y"])
-    assert second.image_id.tolist() == ["a", "b", "c"]
-    assert np.array_equal(second.probabilities, first.probabilities)
-
-
-def broken(row: int, values: list[float]) -> Predictions:
-    p = member().probabilities.copy()
-    p[row] = values
-    return member(probabilities=p)
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (member(classes=["mel", "nv"]), "x and y order their classes: nv, mel against mel, nv;.*one order"),
-        (member(classes=["nv", "bcc"]), "x and y know other classes"),
-        (member(image_id=np.array(["a", "d", "e"], object)), r"y has no row for image b \(and 1 more\), which x has"),
-        (member().take(np.array([0, 1])), "y has no row for image c, which x has"),
-        (member(image_id=np.array(["a", "b", "b"], object)), "y: image b has more than one row"),
-        (member(target=np.array([0, 0, -1])), "image b is mel in x and nv in y"),
-        (member(target=np.array([0, 1, 0])), "image c is unlabelled in x and nv in y"),
-        (broken(1, [np.nan, 0.5]), "y: image b has a probability that is not a number"),
-        (broken(2, [0.5, 0.502]), r"y: the scores of image c are no probabilities \(they sum to 1.002\)"),
-        (broken(0, [1.2, -0.2]), "y: the scores of image a are no probabilities"),
-    ],
-)
-def test_members_that_do_not_agree_are_refused(other, message):
-    with pytest.raises(ValueError, match=message):
-        agree([member(), other], ["x", "y"])
-
-
-def test_an_extra_image_names_the_member_that_lacks_it():
-    with pytest.raises(ValueError, match="x has no row for image c, which y has"):
-        agree([member().take(np.array([0, 1])), member()], ["x", "y"])
-
-
-def test_a_rounded_table_is_accepted():
-    assert len(agree([member(), broken(2, [0.5, 0.5009])], ["x", "y"])) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_curve
 
-from skinlab.evaluation.calibration import group_folds
+from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.thresholds import (
     FrozenThreshold,
     choose_threshold,

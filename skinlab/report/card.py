@@ -1,0 +1,80 @@
+"""The model card, filled from ``evidence.json``; what the evidence can't know stays a visible blank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from skinlab.report.wording import count, figure_words, interval, number, percent, rule_words
+
+HEADLINE = ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro", "mcc", "brier", "log_loss", "adaptive_ece")
+BINARY = ("pr_auc_positive", "auroc/positive", "sensitivity", "specificity", "ppv", "npv", "f1_positive")
+PER_CLASS = ("recall", "specificity", "precision", "npv", "auroc", "pr_auc")
+# What of a predictions table's meta.json describes the model and how it was trained.
+MODEL_META = {
+    "run_id": "Run",
+    "checkpoint_sha256": "Checkpoint, SHA-256",
+    "image_size": "Image size, pixels",
+    "fit": "Fitted to it by",
+    "loss": "Loss",
+    "tta": "Test-time augmentation",
+    "training_prior": "Training prior, in the order of the classes",
+}
+ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})
+
+
+def render_card(evidence: Mapping[str, Any]) -> str:
+    """Return the card as Markdown (Mitchell et al., 2019: Model Cards for Model Reporting).
+
+    Args:
+        evidence: what ``evidence.json`` holds; a block that is null is left out.
+    """
+    environment = Environment(
+        loader=PackageLoader("skinlab.report"), trim_blocks=True, lstrip_blocks=True, finalize=markdown_text
+    )
+    words = (number, interval, percent, figure_words, rule_words)
+    environment.filters |= {each.__name__: each for each in words} | {"thousands": count}
+    card = environment.get_template("model_card.md.j2")
+    return card.render(
+        asked=evidence.get("asked") or {},
+        made=evidence.get("made") or {},
+        systems=[_system(evidence, each) for each in evidence["systems"]],
+        comparisons=evidence.get("comparisons") or [],
+        cautions=evidence.get("cautions") or [],
+    )
+
+
+def markdown_text(value: Any) -> str:
+    r"""Keep names from being read as markup.
+
+    >>> markdown_text("<b>|[mel](there)")
+    '&lt;b>\\|[mel]\\(there)'
+    """
+    return "" if value is None else str(value).translate(ESCAPES).replace("](", "]\\(")
+
+
+def _system(evidence: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay out the tables of one system."""
+    figures, binary = system["figures"], (system.get("binary") or {}).get("figures") or {}
+    spread = (system.get("spread") or {}).get("figures") or {}
+    classes = list((evidence.get("asked") or {}).get("classes") or system.get("support") or {})
+    metas = [source.get("meta") or {} for source in system.get("sources") or []]
+    return dict(system) | {
+        "headline": {name: figures[name] for name in HEADLINE if figures.get(name) is not None},
+        "binary_headline": {name: binary[name] for name in BINARY if binary.get(name) is not None},
+        "spread_figures": {name: spread[name] for name in HEADLINE if name in spread},
+        "class_columns": [name for name in PER_CLASS if any(f"{name}/{each}" in figures for each in classes)],
+        "classes": classes,
+        "model": {words: _seen(metas, name) for name, words in MODEL_META.items() if _seen(metas, name)},
+    }
+
+
+def _seen(metas: list[dict[str, Any]], name: str) -> str:
+    """Return what the tables say of one thing, each answer once."""
+    return "; ".join(dict.fromkeys(_plain(meta[name]) for meta in metas if meta.get(name) is not None))
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(number(each) for each in value) if isinstance(value, list) else str(value)

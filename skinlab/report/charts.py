@@ -1,0 +1,178 @@
+"""The charts of the report, each a small SVG that a phone shows at its full size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from skinlab.report.svg import INK, LINE, N_SERIES, PAPER, SERIES, SOFT, STYLE, inline_svg
+from skinlab.report.wording import interval, shorten
+
+Floats = npt.NDArray[np.float64]
+AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("recall", "precision")}
+DOTTED, DASHED = (0, (1, 3)), (0, (4, 3))
+WIDE, PANEL = 340, 184  # CSS pixels: a phone's width, and half of it
+
+
+def series(number: int) -> str:
+    """Return the colour of a system; after the last the first comes again."""
+    return SERIES[number % N_SERIES]
+
+
+def dots_chart(
+    rows: Sequence[tuple[str, Any]], colours: Sequence[str], name: str, label: str, zero: bool = False
+) -> Markup:
+    """Draw a dot and its interval for each row, one below the other, each named above its dot.
+
+    Args:
+        rows: name and ``{"value", "low", "high"}``; ends or value may be missing.
+        colours: one a row.
+        name: unique in the page.
+        label: what is shown, for a screen reader.
+        zero: differences: a line at zero that is always in sight.
+    """
+    height = 28 + 38 * len(rows)
+    with rc_context(STYLE):
+        figure = _figure(WIDE, height)
+        axes = figure.add_axes((12 / WIDE, 22 / height, 1 - 24 / WIDE, 1 - 26 / height))
+        for y, ((words, found), colour) in enumerate(zip(rows, colours, strict=True)):
+            value, low, high = (_ends(found)[end] for end in ("value", "low", "high"))
+            axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot([value], [y], "o", color=colour, markersize=7.5, markeredgecolor=PAPER, markeredgewidth=1)
+            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            place["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # the grid stops at the letters
+            axes.annotate(shorten(words, 60 if zero else 28), (0, y), (-6, 9), **place)
+            if not zero:
+                axes.annotate(interval(found), (1, y), (6, 9), ha="right", color=SOFT, **place)
+        if zero:
+            axes.axvline(0, color=INK, linewidth=0.9)
+            axes.update_datalim([(0, 0)])
+            axes.autoscale_view()
+        axes.margins(x=0.08)
+        axes.set_ylim(len(rows) - 0.6, -0.75)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.grid(axis="x")
+        return inline_svg(figure, name, label)
+
+
+def curve_chart(
+    curve: Mapping[str, Any], kind: str, colour: str, chance: float | None, name: str, label: str
+) -> Markup:
+    """Draw a small ROC or precision-recall curve in its band.
+
+    Args:
+        curve: ``x``, ``y``, and ``low``, ``high`` if there is a band.
+        kind: ``roc`` or ``pr``.
+        colour: of the curve.
+        chance: the prevalence, at which a PR curve without skill stays.
+        name: unique in the page.
+        label: what is shown, for a screen reader.
+    """
+    with rc_context(STYLE | {"font.size": 10.5}):
+        figure = _figure(PANEL, PANEL)
+        axes = figure.add_axes((0.19, 0.19, 0.77, 0.78))
+        if kind == "roc":
+            axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=DOTTED)
+        elif chance is not None:
+            axes.axhline(chance, color=SOFT, linewidth=0.9, linestyle=DOTTED)
+        _band(axes, curve, "x", "y", colour)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set_xticklabels(["0", ".5", "1"])
+        axes.set_yticklabels(["0", ".5", "1"])
+        axes.set_xlabel(AXES[kind][0], labelpad=2)
+        axes.set_ylabel(AXES[kind][1], labelpad=2)
+        axes.grid()
+        return inline_svg(figure, name, label)
+
+
+def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
+    """Draw how often calls were right against how sure they were, and how many there were of each."""
+    confidence, accuracy = _floats(reliability["confidence"]), _floats(reliability["accuracy"])
+    with rc_context(STYLE):
+        figure = _figure(WIDE, 330)
+        axes = figure.add_axes((0.14, 0.33, 0.83, 0.65))
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=DASHED)
+        if reliability.get("low") and reliability.get("high"):
+            axes.vlines(confidence, _floats(reliability["low"]), _floats(reliability["high"]), color=colour, alpha=0.55)
+        axes.plot(confidence, accuracy, "o", color=colour, markersize=6.5, markeredgecolor=PAPER)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share called right")
+        axes.tick_params(labelbottom=False)
+        axes.grid()
+        below = figure.add_axes((0.14, 0.12, 0.83, 0.16), sharex=axes)
+        if reliability.get("rows"):
+            below.vlines(confidence, 0, _floats(reliability["rows"]), color=colour, linewidth=7, alpha=0.55)
+        below.set_ylim(0)
+        below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        below.set_ylabel("images")
+        below.set_xlabel("probability of the class called")
+        figure.align_ylabels()
+        return inline_svg(figure, name, label)
+
+
+def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
+    """Draw the net benefit of the model over the threshold, beside treating all and treating none."""
+    benefit = _floats(decision["net_benefit"])
+    with rc_context(STYLE):
+        figure, axes = _plain()
+        axes.axhline(0, color=INK, linewidth=0.9)
+        _band(axes, decision, "threshold", "net_benefit", colour)
+        top = max(float(np.nanmax(benefit, initial=0)), 0.01)
+        if decision.get("treat_all"):
+            everyone = _floats(decision["treat_all"])
+            axes.plot(_floats(decision["threshold"]), everyone, color=SOFT, linewidth=1.2, linestyle=DASHED)
+            top = max(top, float(np.nanmax(everyone, initial=0)))
+        axes.set(ylim=(-0.25 * top, 1.1 * top), xlabel="probability at which one would act", ylabel="net benefit")
+        axes.margins(x=0)
+        return inline_svg(figure, name, label)
+
+
+def risk_coverage_chart(curve: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
+    """Draw the share of wrong calls among the images answered, the least sure left out first."""
+    with rc_context(STYLE):
+        figure, axes = _plain()
+        axes.plot(_floats(curve["coverage"]), _floats(curve["risk"]), color=colour, linewidth=1.8)
+        axes.set(xlim=(0, 1), xlabel="share of images answered", ylabel="share of them wrong")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return inline_svg(figure, name, label)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure whose SVG is so many CSS pixels large."""
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def _plain() -> tuple[Figure, Axes]:
+    figure = _figure(WIDE, 250)
+    axes = figure.add_axes((0.16, 0.16, 0.8, 0.8))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(color=LINE)
+    return figure, axes
+
+
+def _band(axes: Axes, curve: Mapping[str, Any], x: str, y: str, colour: str) -> None:
+    at = _floats(curve[x])
+    if curve.get("low") and curve.get("high"):
+        axes.fill_between(at, _floats(curve["low"]), _floats(curve["high"]), color=colour, alpha=0.22, linewidth=0)
+    axes.plot(at, _floats(curve[y]), color=colour, linewidth=1.8)
+
+
+def _ends(found: Any) -> dict[str, float]:
+    given = found if isinstance(found, Mapping) else {"value": found}
+    return {end: float("nan") if given.get(end) is None else float(given[end]) for end in ("value", "low", "high")}
+
+
+def _floats(values: Sequence[float | None]) -> Floats:
+    """Return an array with NaN for what is null."""
+    return np.array(values, dtype=np.float64)

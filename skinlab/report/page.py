@@ -1,0 +1,280 @@
+"""The report: one self-contained page, made from ``evidence.json``."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+
+from skinlab.evaluation.metrics import LOWER_IS_BETTER
+from skinlab.report import charts
+from skinlab.report.svg import INK, N_SERIES
+from skinlab.report.wording import (
+    DASH,
+    MINUS,
+    between,
+    bounds,
+    count,
+    figure_words,
+    in_words,
+    interval,
+    number,
+    p_value,
+    percent,
+    rule_words,
+    shorten,
+)
+
+Evidence = Mapping[str, Any]
+
+# Figures at the top of a system, with what they mean to a reader who doesn't compute them.
+MANY = {
+    "balanced_accuracy": "share of each class called right, averaged over the classes",
+    "auroc_macro": "how often an image of a class outranks an image of another, averaged over the classes",
+    "pr_auc_macro": "precision averaged over the recalls (in steps), then over the classes",
+    "f1_macro": "balance of sensitivity and PPV, averaged over the classes",
+}
+BINARY = {
+    "pr_auc_positive": "precision averaged over the recalls, in steps",
+    "auroc/positive": "how often a positive image outranks another",
+    "sensitivity": "share of the positive images called positive",
+    "specificity": "share of the other images called other",
+    "ppv": "share of the positive calls that are right",
+    "npv": "share of the other calls that are right",
+}
+PER_CLASS = ("recall", "specificity", "precision", "npv", "f1", "auroc", "pr_auc", "partial_auroc")
+CALIBRATION = ("calibration_slope", "calibration_intercept")
+MOST_SENTENCES = 6  # comparisons beyond which only the clear ones are told at once
+FEW = 100  # positives below which a threshold is called loose
+
+
+def render_report(
+    evidence: Evidence, images: Mapping[str, bytes] | None = None, saliency: Mapping[str, bytes] | None = None
+) -> str:
+    """Return the whole page, which asks for nothing outside itself.
+
+    Args:
+        evidence: what ``evidence.json`` holds; a block that is null is left out.
+        images: image id → JPEG or PNG, for the worst mistakes.
+        saliency: image id → JPEG or PNG, where the model looked.
+    """
+    pictures = {"image": images or {}, "saliency": saliency or {}}
+    systems = [_system(evidence, i, pictures) for i in range(len(evidence["systems"]))]
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        asked=evidence.get("asked") or {},
+        made=evidence.get("made") or {},
+        systems=systems,
+        comparison=_comparison(evidence),
+        cautions=evidence.get("cautions") or [],
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "bounds": bounds,
+        "interval": interval,
+        "between": between,
+        "in_words": in_words,
+        "percent": percent,
+        "p_value": p_value,
+        "figure_words": figure_words,
+        "thousands": count,
+        "rule_words": rule_words,
+        "shorten": shorten,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+    }
+    return environment
+
+
+def _system(evidence: Evidence, place: int, pictures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
+    """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
+    given = evidence["systems"][place]
+    classes = _classes(evidence, given)
+    binary = given.get("binary") or _two_classes(given["figures"], classes)
+    return dict(given) | {
+        "key": f"s{place + 1}",
+        "ink": place % N_SERIES + 1,
+        "classes": classes,
+        "headline": _headline(given["figures"], MANY),
+        "positive": binary["positive"],
+        "binary_headline": _headline(binary["figures"], BINARY),
+        "spread_figures": _spread_figures(given.get("spread")),
+        "class_columns": _present(given["figures"], PER_CLASS, classes),
+        "calibration_columns": _present(given["figures"], CALIBRATION, classes),
+        "source_columns": _source_columns(given.get("per_source")),
+        "shares": _shares(given.get("confusion")),
+        "charts": _charts(given, place),
+        "curve_charts": _curves(evidence, given, place, classes),
+        "loose": [row for row in given.get("thresholds") or [] if (row.get("positives") or FEW) < FEW],
+        "answered": _answered(given.get("risk_coverage")),
+        "worst": [dict(row) | _pictures(row["image_id"], pictures) for row in given.get("worst") or []],
+    }
+
+
+def _classes(evidence: Evidence, system: Evidence) -> list[str]:
+    asked = (evidence.get("asked") or {}).get("classes")
+    return list(asked or system.get("support") or {})
+
+
+def _two_classes(figures: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return the binary view that a table of two classes is by itself."""
+    return {"positive": list(classes[-1:]), "figures": figures if "sensitivity" in figures else {}}
+
+
+def _headline(figures: Mapping[str, Any], wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Pick the figures that there are."""
+    return [
+        {"words": figure_words(name.removesuffix("/positive")), "figure": figures[name], "means": means}
+        for name, means in wanted.items()
+        if figures.get(name) is not None
+    ]
+
+
+def _present(figures: Mapping[str, Any], names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    return [name for name in names if any(f"{name}/{each}" in figures for each in classes)]
+
+
+def _spread_figures(spread: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Keep the figures of all classes together."""
+    return {name: row for name, row in ((spread or {}).get("figures") or {}).items() if "/" not in name}
+
+
+def _source_columns(sources: Mapping[str, Any] | None) -> list[str]:
+    found = {name for source in (sources or {}).values() for name in source.get("figures") or {}}
+    ordered = [
+        name for name in (*MANY, "sensitivity", "specificity", "pr_auc_positive", "f1_positive") if name in found
+    ]
+    return ordered or sorted(found)[:4]
+
+
+def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
+    """Return the share of each true class that was called what."""
+    if not confusion:
+        return []
+    counts = np.array(confusion, dtype=float)
+    shares: list[list[float]] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).tolist()
+    return shares
+
+
+def _answered(curve: Mapping[str, Any] | None) -> list[dict[str, float]]:
+    """Return the risk when all, 90 % and 80 % of the images are answered."""
+    if not curve:
+        return []
+    coverage, risk = (np.array(curve[name], dtype=float) for name in ("coverage", "risk"))
+    order = np.argsort(coverage)
+    return [{"coverage": at, "risk": float(np.interp(at, coverage[order], risk[order]))} for at in (1.0, 0.9, 0.8)]
+
+
+def _charts(system: Evidence, place: int) -> dict[str, Any]:
+    """Draw the single charts of a system that has what they show."""
+    colour, key, name = charts.series(place), f"s{place + 1}", system["name"]
+    drawn: dict[str, Any] = {}
+    if reliability := system.get("reliability"):
+        drawn["reliability"] = charts.reliability_chart(
+            reliability, colour, f"{key}-reliability", f"Reliability of {name}: share called right against probability"
+        )
+    if decision := system.get("decision_curve"):
+        drawn["decision"] = charts.decision_chart(
+            decision, colour, f"{key}-decision", f"Decision curve of {name}: net benefit against threshold"
+        )
+    if risk := system.get("risk_coverage"):
+        drawn["risk"] = charts.risk_coverage_chart(
+            risk, colour, f"{key}-risk", f"Risk and coverage of {name}: errors among the images answered"
+        )
+    return drawn
+
+
+def _curves(evidence: Evidence, system: Evidence, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Draw a PR and a ROC curve a class, the binary view first."""
+    curves, support, figures = system.get("curves") or {}, system.get("support") or {}, system["figures"]
+    binary = system.get("binary") or {}
+    total = sum(support.values()) or 1
+    drawn = []
+    for i, of in enumerate([*(each for each in curves if each not in classes), *(c for c in classes if c in curves)]):
+        merged = of not in classes
+        rows = sum(support.get(each, 0) for each in binary.get("positive") or []) if merged else support.get(of, 0)
+        areas = (binary.get("figures") or {}) if merged else figures
+        panel: dict[str, Any] = {"name": of, "merged": merged, "rows": rows}
+        for kind, area in (("pr", "pr_auc"), ("roc", "auroc")):
+            found = areas.get(f"{area}/{of}")
+            label = f"{charts.AXES[kind][1]} against {charts.AXES[kind][0]} for {of}: area {interval(found)}"
+            if curves[of].get(kind):
+                key = f"s{place + 1}-{kind}-{i}"
+                panel[kind] = charts.curve_chart(
+                    curves[of][kind], kind, charts.series(place), rows / total if rows else None, key, label
+                )
+                panel[area] = found
+        drawn.append(panel)
+    return drawn
+
+
+def _comparison(evidence: Evidence) -> dict[str, Any] | None:
+    """Draw the systems beside each other and their differences; nothing with a single system."""
+    systems, pairs = evidence["systems"], evidence.get("comparisons") or []
+    if len(systems) < 2:
+        return None
+    many = [each["figures"] for each in systems]
+    binary = [(each.get("binary") or {}).get("figures") or {} for each in systems]
+    names = [each["name"] for each in systems]
+    beside = [_beside(names, many, name, "") for name in MANY if all(name in each for each in many)]
+    beside += [_beside(names, binary, name, ", positive") for name in BINARY if all(name in each for each in binary)]
+    figures = dict.fromkeys(pair["figure"] for pair in pairs)
+    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(figures)]
+    clear = [each for each in pairs if _is_clear(each, evidence)]
+    told = clear if len(pairs) > MOST_SENTENCES else pairs
+    return {
+        "beside": beside,
+        "differences": differences,
+        "pairs": pairs,
+        "sentences": [each["sentence"] for each in told if each.get("sentence")],
+        "more": [each["sentence"] for each in pairs if each not in told and each.get("sentence")],
+    }
+
+
+def _is_clear(pair: Evidence, evidence: Evidence) -> bool:
+    level = (evidence.get("asked") or {}).get("level") or 0.95
+    return number(pair.get("p_holm")) != DASH and pair["p_holm"] < 1 - level
+
+
+def _beside(names: Sequence[str], figures: Sequence[Evidence], figure: str, view: str) -> dict[str, Any]:
+    """Draw one figure of all systems."""
+    rows = [(name, each[figure]) for name, each in zip(names, figures, strict=True)]
+    words = figure_words(figure.removesuffix("/positive")) + view
+    label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
+    colours = [charts.series(i) for i in range(len(rows))]
+    key = "beside-" + figure.replace("/", "-") + ("-binary" if view else "")
+    return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
+
+
+def _differences(pairs: Sequence[Evidence], figure: str, key: str) -> dict[str, Any]:
+    """Draw the differences of one figure, a pair of systems a row."""
+    of = [pair for pair in pairs if pair["figure"] == figure]
+    rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
+    words = figure_words(figure) + (" (lower is better)" if figure in LOWER_IS_BETTER else "")
+    label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
+    return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
+
+
+def _pictures(image_id: str, pictures: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
+    return {kind: _data_uri(found[image_id]) for kind, found in pictures.items() if image_id in found}
+
+
+def _data_uri(data: bytes) -> str:
+    """Write a picture as an address that holds it.
+
+    >>> _data_uri(bytes([255, 216, 255]))
+    'data:image/jpeg;base64,/9j/'
+    """
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

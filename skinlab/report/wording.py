@@ -1,0 +1,156 @@
+"""How figures are written for a person: numbers, intervals, p-values and names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+NAMES = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+FIGURES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "auroc_macro": "AUROC, macro",
+    "pr_auc_macro": "Average precision, macro",
+    "f1_macro": "F1, macro",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score",
+    "log_loss": "Log-loss",
+    "ece": "Calibration error, equal widths",
+    "adaptive_ece": "Calibration error, equal counts",
+    "pr_auc": "Average precision",
+    "pr_auc_positive": "Average precision",
+    "auroc": "AUROC",
+    "partial_auroc": "Partial AUROC",
+    "partial_auroc_macro": "Partial AUROC, macro",
+    "f1": "F1",
+    "f1_positive": "F1",
+    "recall": "Sensitivity",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "PPV",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+}
+
+
+def number(value: Any, digits: int = 3, signed: bool = False) -> str:
+    """Write a number, or the value of an interval, with a true minus; a dash where there is none.
+
+    >>> number(0.5968), number({"value": 0.25}, signed=True)
+    ('0.597', '+0.250')
+    >>> number(-0.5) == MINUS + "0.500", number(None) == number(float("nan")) == DASH
+    (True, True)
+    """
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    if not isinstance(value, Real) or not math.isfinite(value):
+        return DASH
+    return f"{value:{'+' if signed else ''}z.{digits}f}".replace("-", MINUS)
+
+
+def bounds(interval: Any, digits: int = 3, signed: bool = False) -> str:
+    """Write the ends of an interval; nothing where they are unknown.
+
+    >>> bounds({"value": 0.6, "low": 0.561, "high": 0.6324}), bounds(0.6), bounds({"low": None, "high": None})
+    ('[0.561, 0.632]', '', '')
+    """
+    if not isinstance(interval, Mapping):
+        return ""
+    low, high = (number(interval.get(end), digits, signed) for end in ("low", "high"))
+    return "" if low == high == DASH else f"[{low}, {high}]"
+
+
+def interval(value: Any, digits: int = 3, signed: bool = False) -> str:
+    """Write a value with its interval.
+
+    >>> interval({"value": 0.597, "low": 0.561, "high": 0.632}), interval(0.5)
+    ('0.597 [0.561, 0.632]', '0.500')
+    """
+    return f"{number(value, digits, signed)} {bounds(value, digits, signed)}".strip()
+
+
+def between(value: Any) -> str:
+    """State an interval in words.
+
+    >>> between({"value": 0.597, "low": 0.561, "high": 0.632}), between(None)
+    ('between 0.561 and 0.632', '')
+    """
+    ends = bounds(value).strip("[]").split(", ")
+    return f"between {ends[0]} and {ends[1]}" if len(ends) == 2 else ""
+
+
+def percent(value: Any, digits: int = 0) -> str:
+    r"""Write a share as a percentage that no line break cuts.
+
+    >>> percent(0.956), percent(0.956, 1)
+    ('96\xa0%', '95.6\xa0%')
+    """
+    words = number(None if number(value) == DASH else 100 * _plain(value), digits)
+    return words if words == DASH else f"{words}\u00a0%"
+
+
+def p_value(value: Any) -> str:
+    """Write a p-value; the smallest only as a bound.
+
+    >>> p_value(0.0312), p_value(0.0001)
+    ('0.031', '< 0.001')
+    """
+    words = number(value)
+    return "< 0.001" if words == "0.000" else words
+
+
+def figure_words(name: str) -> str:
+    """Name a figure for a reader.
+
+    >>> figure_words("pr_auc_macro"), figure_words("recall/mel"), figure_words("cost/a/b")
+    ('Average precision, macro', 'Sensitivity, mel', 'cost, a/b')
+    """
+    key, _, of = name.partition("/")
+    words = FIGURES.get(key, key.replace("_", " "))
+    return f"{words}, {of}" if of else words
+
+
+def rule_words(rule: str) -> str:
+    """Name a threshold rule for a reader.
+
+    >>> rule_words("f1"), rule_words("sensitivity>=0.95"), rule_words("cost")
+    ('best F1', 'sensitivity ≥ 0.95', 'least expected cost')
+    """
+    return {"f1": "best F1", "cost": "least expected cost"}.get(rule, rule.replace(">=", " ≥ "))
+
+
+def count(value: Any) -> str:
+    """Write a count with its thousands apart.
+
+    >>> count(10015)
+    '10,015'
+    """
+    return DASH if number(value) == DASH else f"{int(_plain(value)):,}"
+
+
+def in_words(n: int) -> str:
+    """Spell a small count.
+
+    >>> in_words(7), in_words(23)
+    ('seven', '23')
+    """
+    return NAMES[n] if n < len(NAMES) else str(n)
+
+
+def shorten(name: str, length: int = 34) -> str:
+    """Leave out the middle of a long name.
+
+    >>> shorten("seborrheic keratosis", 10)
+    'sebor…osis'
+    """
+    tail = (length - 1) // 2
+    return name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}"
+
+
+def _plain(value: Any) -> float:
+    return float(value["value"] if isinstance(value, Mapping) else value)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+CLASSES = ["nv", "mel"]
+
+
+def interval(value: float | None, width: float = 0.05) -> dict[str, float | None]:
+    ends = {"low": -width, "high": width, "bca_low": -width, "bca_high": width}
+    return {"value": value} | {end: None if value is None else value + by for end, by in ends.items()}
+
+
+def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, Any]:
+    classes = classes or CLASSES
+    figures = {each: interval(0.6) for each in ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro")}
+    per_class = ("recall", "specificity", "precision", "npv", "f1", "auroc", "pr_auc", "calibration_slope")
+    figures |= {f"{figure}/{each}": interval(0.5) for figure in per_class for each in classes}
+    grid = [0.0, 0.5, 1.0]
+    curve = {"x": grid, "y": grid, "low": [0.0] * 3, "high": [1.0] * 3}
+    binary = ("pr_auc_positive", "auroc/positive", "sensitivity", "specificity", "ppv", "npv", "f1_positive")
+    at = {each: interval(0.7) for each in ("sensitivity", "specificity", "ppv", "f1_positive")}
+    return {
+        "name": name,
+        "init_used": "imagenet",
+        "sources": [{"path": "run/test.csv", "sha256": "ab" * 32, "split": "test", "rows": 30, "meta": {"loss": "ce"}}],
+        "rows": 30,
+        "groups": 20,
+        "support": dict.fromkeys(classes, 10),
+        "pooled_folds": ["0", "1"],
+        "figures": figures,
+        "binary": {"positive": classes[1:2], "figures": {each: interval(0.8) for each in binary}},
+        "spread": {
+            "over": "fold",
+            "n": 2,
+            "figures": {"balanced_accuracy": {"mean": 0.6, "sd": 0.01, "values": {"0": 0.59, "1": 0.61}}},
+        },
+        "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
+        "per_source": {"vienna": {"rows": 30, "figures": {"balanced_accuracy": interval(0.6)}}},
+        "curves": {each: {"roc": curve, "pr": curve} for each in (classes[1], "positive")},
+        "reliability": {
+            "confidence": [0.6, 0.9],
+            "accuracy": [0.5, 0.9],
+            "low": [0.4, 0.8],
+            "high": [0.6, 1],
+            "rows": [9, 21],
+        },
+        "calibration": {"none": {"log_loss": 0.7, "brier": 0.4, "adaptive_ece": 0.1}},
+        "thresholds": [
+            {"rule": "sensitivity>=0.95", "threshold": 0.12, "low": 0.08, "high": 0.2, "positives": 43}
+            | {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows"}
+            | at
+        ],
+        "optimism": {"rule": "f1", "same_rows": 0.712, "cross_fitted": 0.655},
+        "decision_curve": {
+            "threshold": [0.1, 0.2],
+            "net_benefit": [0.1, 0.05],
+            "low": [0.0, 0.0],
+            "high": [0.2, 0.1],
+            "treat_all": [0.1, 0.0],
+        },
+        "risk_coverage": {"coverage": [0.5, 1.0], "risk": [0.1, 0.3], "aurc": 0.2},
+        "conformal": {"level": 0.9, "coverage": {"overall": 0.91}, "mean_size": 1.3, "note": "made on val"},
+        "worst": [{"image_id": "ISIC_1", "label": classes[1], "called": classes[0], "probability": 0.97, "path": None}],
+    }
+
+
+def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None) -> dict[str, Any]:
+    names = [each["name"] for each in systems]
+    pair = {"figure": "balanced_accuracy", "difference": interval(0.02), "p": 0.0001, "p_holm": 0.2, "detectable": 0.03}
+    return {
+        "format": 1,
+        "asked": {
+            "classes": classes or CLASSES,
+            "positive": ["mel"],
+            "prevalence": 0.05,
+            "n_draws": 2000,
+            "level": 0.95,
+            "seed": 0,
+        },
+        "made": {
+            "command": "python -m skinlab.evaluate predictions=run",
+            "config": {"n_draws": 2000},
+            "versions": {"skinlab": "0.1.0"},
+            "date": "2026-11-22",
+        },
+        "systems": systems,
+        "comparisons": [pair | {"a": names[0], "b": name, "sentence": f"{name} is no worse."} for name in names[1:]],
+        "cautions": ["One clinic only."],
+    }
+
+
+@pytest.fixture
+def evidence() -> dict[str, Any]:
+    """Two systems, every block filled."""
+    return evidence_of([system("lite0"), system("resnet18")])
+
+
+@pytest.fixture
+def hostile() -> dict[str, Any]:
+    """One system whose every name is markup."""
+    bad = ["a|b", "<script>alert(1)</script>"]
+    given = evidence_of([system("<img src=x onerror=y>", bad)], bad)
+    given["systems"][0]["worst"][0]["image_id"] = '"><script>'
+    given["systems"][0]["per_source"] = {"<b>": {"rows": 1, "figures": {}}}
+    given["cautions"] = ["<script>"]
+    given["made"]["command"] = "--> </style><script>"
+    return given

@@ -1,0 +1,67 @@
+import math
+import re
+
+import pytest
+
+from skinlab.report.card import render_card
+from skinlab.report.wording import DASH
+
+BLANK = re.compile(r"____ \(to be filled in: [^)]+\)")
+BLOCKS = {"spread": "Spread over", "thresholds": "threshold rule", "calibration": "| calibration |"}
+BLOCKS |= {"conformal": "Sets made to hold", "per_source": "Images a source", "binary": "against all others"}
+
+
+def tables(card):
+    """Rows of each table, cell by cell."""
+    found = re.findall(r"(?m)(?:^\|.*\|\n)+", card)
+    return [[re.split(r"(?<!\\)\|", line.strip())[1:-1] for line in each.splitlines()] for each in found]
+
+
+def test_the_card_is_filled_and_its_blanks_are_visible(evidence):
+    card = render_card(evidence)
+    assert card.startswith("# Model card: lite0; resnet18\n")
+    assert "| Balanced accuracy | 0.600 [0.550, 0.650] |" in card
+    assert "- resnet18 is no worse." in card
+    assert "- One clinic only." in card
+    assert "- Loss: ce" in card
+    assert "____ (to be filled in: intended users)" in card
+    assert card.count("____") == len(BLANK.findall(card)) >= 10
+    assert not re.search(r"\n\n\n|[{}]|None|\bnan\b", card)
+
+
+def test_tables_have_as_many_cells_in_every_row(evidence, hostile):
+    for each in (evidence, hostile):
+        found = tables(render_card(each))
+        assert len(found) >= 5
+        for table in found:
+            assert len({len(row) for row in table}) == 1
+            assert set("".join(table[1])) == {"-"}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_null_block_is_left_out(evidence, block):
+    for each in evidence["systems"]:
+        assert BLOCKS[block] in render_card(evidence)
+        each[block] = None
+    assert BLOCKS[block] not in render_card(evidence)
+
+
+def test_with_hardly_anything():
+    card = render_card({"systems": [{"name": "x", "rows": 3, "figures": {}}]})
+    assert "____ (to be filled in: initial weights)" in card
+    assert "- 3 images" in card
+    assert "Comparisons" not in card
+    assert not re.search(r"\n\n\n|None", card)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_what_is_not_known_is_a_dash(evidence, missing):
+    evidence["systems"][0]["figures"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
+    assert f"| mel | 10 | {DASH} |" in render_card(evidence)
+
+
+def test_names_are_text(hostile):
+    card = render_card(hostile)
+    assert "<" not in card
+    assert "&lt;script>alert(1)&lt;/script>" in card
+    assert "| a\\|b | 10 |" in card

@@ -1,0 +1,213 @@
+import base64
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from skinlab.report import charts
+from skinlab.report.page import render_report
+from skinlab.report.wording import DASH
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+SECTIONS = {
+    "curves": "curves",
+    "confusion": "confusion",
+    "thresholds": "thresholds",
+    "decision_curve": "decision",
+    "per_source": "sources",
+    "worst": "mistakes",
+}
+
+
+class Page(HTMLParser):
+    """Checks that elements close in order, and keeps what the tests ask about."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.words = [], [], [], [], []
+        self.attributes, self.rows = [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs.items()]
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs[name] for name in ("href", "src") if name in attrs]
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def alone(evidence):
+    """Leave one system, with the curves of one class."""
+    del evidence["systems"][1]
+    (first,) = evidence["systems"]
+    first["curves"] = {"mel": first["curves"]["mel"]}
+    return evidence["systems"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the charts blank, where they don't matter."""
+    for name in ("dots_chart", "curve_chart", "reliability_chart", "decision_chart", "risk_coverage_chart"):
+        monkeypatch.setattr(charts, name, lambda *args, **settings: "chart")
+
+
+def headings(text):
+    return re.findall(r'<h3 id="s1-(\w+)"', text)
+
+
+def test_the_page_is_whole_and_asks_for_nothing_outside_itself(evidence):
+    text = render_report(evidence)
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link.removeprefix("#") in page.ids for link in page.links if link.startswith("#"))
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"https?:|@import|<script", text)
+    assert all(url.startswith("#") for url in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_every_block_is_there(evidence):
+    text = render_report(evidence)
+    names = "headline data classes curves confusion thresholds calibration decision abstention sources mistakes"
+    assert headings(text) == names.split()
+    assert {"asked", "comparison", "s1", "s2", "cautions", "made"} <= set(Page(text).ids)
+    for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "&lt; 0.001"):
+        assert words in text
+    assert "would have looked like 0.712" in text
+    assert "sensitivity ≥ 0.95" in text
+    assert "rests on 43 positives" in text
+    assert "Answering all, 30.0\xa0%" in text
+    assert text.count("<svg") == 10 + 1 + 2 * 7  # beside each other, their difference; curves and charts of each system
+
+
+@pytest.mark.parametrize("block", SECTIONS)
+@pytest.mark.usefixtures("undrawn")
+def test_a_null_block_is_left_out(evidence, block):
+    (first,) = alone(evidence)
+    first[block] = None
+    text = render_report(evidence)
+    assert SECTIONS[block] not in headings(text)
+    Page(text)
+    del first[block]
+    assert render_report(evidence) == text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_sections_of_several_blocks_go_with_the_last(evidence):
+    (first,) = alone(evidence)
+    first["reliability"] = first["risk_coverage"] = None
+    assert {"calibration", "abstention"} <= set(headings(render_report(evidence)))
+    first["calibration"] = first["conformal"] = None
+    first["figures"] = {k: v for k, v in first["figures"].items() if not k.startswith("calibration")}
+    assert not {"calibration", "abstention"} & set(headings(render_report(evidence)))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_with_hardly_anything(evidence):
+    only = {"name": "x", "rows": 3, "figures": {"balanced_accuracy": {"value": None, "low": None, "high": None}}}
+    text = render_report({"systems": [only], "asked": {"classes": ["a", "b"]}})
+    assert headings(text) == ["headline", "data"]
+    assert "comparison" not in Page(text).ids
+    assert f'<dd class="big">{DASH}</dd>' in text
+    evidence["comparisons"] = evidence["cautions"] = None
+    assert {"comparison"} <= set(Page(render_report(evidence)).ids)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_what_is_not_known_is_a_dash(evidence, missing):
+    first = evidence["systems"][0]
+    evidence["systems"][1] |= {"curves": None, "reliability": None, "decision_curve": None, "risk_coverage": None}
+    first["figures"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
+    first["figures"]["balanced_accuracy"] = missing
+    first["calibration"]["none"]["log_loss"] = missing
+    first["reliability"]["accuracy"][0] = missing
+    first["curves"]["mel"]["pr"]["y"] = [missing] * 3
+    evidence["comparisons"][0]["difference"] = {"value": missing, "low": missing, "high": missing}
+    text = render_report(evidence)
+    assert text.count(f'<td class="n">{DASH}</td>') >= 3
+    assert not re.search(r"\bnan\b|\bNone\b", re.sub(r"(?s)<svg.*?</svg>|<style>.*?</style>", "", text))
+    assert not re.search(r'[ "](nan|NaN)', "".join(re.findall(r"(?s)<svg.*?</svg>", text)))
+
+
+def test_names_are_text(hostile):
+    text = render_report(hostile)
+    page = Page(text)
+    assert "script" not in page.tags
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    words = "".join(page.words)
+    for name in ("<script>alert(1)</script>", "<img src=x onerror=y>", "--> </style><script>"):
+        assert name in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_pictures_lie_in_the_page(evidence):
+    alone(evidence)
+    jpeg, png = b"\xff\xd8\xff\x00", b"\x89PNG\x00"
+    text = render_report(evidence, {"ISIC_1": jpeg, "ISIC_2": jpeg}, {"ISIC_1": png})
+    sources = [link for link in Page(text).links if not link.startswith("#")]
+    expected = {"jpeg": jpeg, "png": png}
+    assert sources == [f"data:image/{k};base64,{base64.b64encode(v).decode()}" for k, v in expected.items()]
+    assert all(value for tag, name, value in Page(text).attributes if (tag, name) == ("img", "alt"))
+
+
+def test_charts_take_their_colours_from_the_page(evidence):
+    text = render_report(evidence)
+    svg = "".join(re.findall(r"(?s)<svg.*?</svg>", text))
+    assert "currentColor" in svg
+    assert "var(--s1)" in svg
+    assert "var(--s2)" in svg
+    assert not re.search(r"(fill|stroke): ?(#|black|white|rgb)", svg)
+    defined = set(re.findall(r"(--\w+):", text)) | {"--share", "--columns", "--series"}
+    assert set(re.findall(r"var\((--\w+)\)", text)) <= defined
+    assert svg.count('role="img"') == text.count("<svg") == len(re.findall(r'<svg [^>]*aria-label="[^"]', svg))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_are_readable_by_ear(evidence):
+    alone(evidence)
+    page = Page(render_report(evidence))
+    scopes = [value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")]
+    assert len(scopes) == page.tags.count("th")
+    assert set(scopes) == {"col", "row"}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_order_of_systems_does_not_change_their_own_figures(evidence):
+    second = evidence["systems"][1]
+    second["figures"]["balanced_accuracy"] = {"value": 0.123, "low": 0.1, "high": 0.2}
+    text = render_report(evidence)
+    assert "0.123" in text[text.index('id="s2"') :]
+    assert "0.123" not in text[text.index('id="s1"') : text.index('id="s2"')]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_many_comparisons_the_clear_ones_are_told_first(evidence):
+    (pair,) = evidence["comparisons"]
+    evidence["comparisons"] = [pair | {"p_holm": p, "sentence": f"sentence {p}"} for p in (0.01, *[None, 0.3] * 4)]
+    text = render_report(evidence)
+    assert "<summary>8 comparisons without a clear difference" in text
+    assert text.index("sentence 0.01") < text.index("<summary>8") < text.index("sentence 0.3")
+
+
+def test_the_same_evidence_gives_the_same_page(evidence):
+    alone(evidence)
+    assert render_report(evidence) == render_report(evidence)
