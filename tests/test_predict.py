@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from omegaconf import OmegaConf
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
-from skinlab.models.bundle import load_bundle
+from skinlab.models.bundle import load_bundle, save_bundle
+from skinlab.models.ensembling import ensemble
+from skinlab.models.gate import Gate, fit_gate, image_statistics
 from skinlab.runtime import predicting
 from skinlab.runtime.config import config_directory
 from skinlab.runtime.inputs import find_images
@@ -204,6 +207,8 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
         ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
         ({"num_workers": -1}, "num_workers=-1: give auto or a number"),
+        ({"gate": "wran"}, "gate=wran: choose warn, error, off .did you mean warn"),
+        ({"gate": "error"}, "has no input gate; make one"),
         ({"on_bad_image": "skip"}, "on_bad_image=skip: choose error, drop"),
     ],
 )
@@ -230,6 +235,83 @@ def test_tables_that_name_no_images_are_refused(tmp_path: Path, content: str, wo
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(UserError, match=words):
         find_images(str(tmp_path / "t.csv"))
+
+
+@pytest.fixture(scope="module")
+def gate(folder: Path) -> Gate:
+    """A gate to which the folder's images are as foreign as can be, but for one."""
+    known = image_statistics(read_image(folder / "2.png", 64))
+    seen = known + np.random.default_rng(0).normal(0, 1e-3, (50, len(known)))
+    return fit_gate(seen, seen, alarms=0.001)
+
+
+@pytest.fixture
+def gated(seven: Path, gate: Gate, tmp_path: Path) -> Path:
+    save_bundle(replace(load_bundle(seven), gate=gate), tmp_path / "gated.bundle")
+    return tmp_path / "gated.bundle"
+
+
+def test_a_bundle_predicts_as_its_checkpoint_does(predicted: Predict, seven: Path, tmp_path: Path, output: Path):
+    (tmp_path / "packed").mkdir()
+    save_bundle(load_bundle(seven), tmp_path / "packed" / "model.bundle")
+    predicted()
+    plain = output.read_bytes()
+    predicted(ckpt=tmp_path / "packed", overwrite=True)
+    assert output.read_bytes() == plain
+
+
+def test_a_gate_warns_and_adds_its_column(
+    predicted: Predict, gated: Path, output: Path, caplog: pytest.LogCaptureFixture
+):
+    plain = predicted()
+    table = predicted(ckpt=gated, overwrite=True, batch_size=4, num_workers=1)
+    assert table.columns.tolist() == [*plain.columns, "gate"]
+    pd.testing.assert_frame_equal(table.drop(columns="gate"), plain)
+    assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES]
+    assert "5 of 6 images do not look like the dermoscopic images" in caplog.text
+    assert "10.png" in caplog.text
+    assert json.loads((output.parent / "p.meta.json").read_text())["gate"]["warned"] == 5
+    for off in ("off", False):
+        pd.testing.assert_frame_equal(predicted(ckpt=gated, gate=off, overwrite=True), plain)
+    assert "gate" not in predicted(ckpt=gated, format="isic", overwrite=True)
+
+
+def test_a_strict_gate_predicts_nothing(predicted: Predict, gated: Path, folder: Path, output: Path):
+    with pytest.raises(UserError, match=r"5 of 6 images do not look like .*10\.png.*gate=warn"):
+        predicted(ckpt=gated, gate="error", batch_size=2)
+    assert not list(output.parent.iterdir())
+    assert len(predicted(ckpt=gated, gate="error", input=folder / "2.png")) == 1
+
+
+def test_a_gate_leaves_out_images_that_can_not_be_read(predicted: Predict, gated: Path, folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "10.png").write_bytes(b"")
+    table = predicted(ckpt=gated, input=images, on_bad_image="drop", batch_size=4)
+    assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES[1:]]
+
+
+def test_members_that_want_other_images_are_combined(
+    predicted: Predict, seven: Path, save_classifier: Callable[..., Path], folder: Path, tmp_path: Path
+):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "0.png").write_bytes(b"")
+    one = load_bundle(seven)
+    other = load_bundle(save_classifier(tmp_path / "o.ckpt", SEVEN, "test_efficientnet", 1))
+    other = replace(other, members=(replace(other.members[0], image_size=48, fit="stretch"),))
+    tables = []
+    for name, bundle in (("a", one), ("b", other)):
+        bundle.members[0].classifier.hparams["inputs"] |= {
+            "image_size": bundle.image_size,
+            "fit": bundle.fit,
+        }
+        save_bundle(bundle, tmp_path / f"{name}.bundle")
+        tables.append(predicted(ckpt=tmp_path / f"{name}.bundle", overwrite=True).iloc[:, 1:].to_numpy())
+    both = ensemble([one, other], ["a", "b"], method="weighted", weights=[1, 3])
+    save_bundle(replace(both, calibrator={"method": "temperature", "temperature": 2.0}), tmp_path / "ab.bundle")
+    got = predicted(ckpt=tmp_path / "ab.bundle", input=images, on_bad_image="drop", overwrite=True)
+    assert got["image_id"].tolist() == NAMES
+    mean = 0.25 * tables[0] + 0.75 * tables[1]
+    np.testing.assert_allclose(got.iloc[:, 1:], np.sqrt(mean) / np.sqrt(mean).sum(1, keepdims=True), atol=1e-5)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path):

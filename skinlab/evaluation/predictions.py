@@ -13,6 +13,7 @@ import pandas as pd
 
 COLUMNS = ("image_id", "group", "source", "fold", "split", "label")
 PREFIX = "prob_"
+DECIMALS = "%.6f"  # of probabilities in a file
 TOLERANCE = 1e-3  # of a row's sum: tables of three decimals pass
 
 

@@ -1,27 +1,33 @@
-"""What inference needs, read from a checkpoint alone: network, class order, size, normalisation, training prior."""
+"""What inference needs, in one file: networks, class order, preprocessing, calibrator, prior, thresholds, gate."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from skinlab.errors import UserError, nearest
 from skinlab.models.classifier import Classifier
+from skinlab.models.gate import Gate, gate_from_dict
 from skinlab.models.weights import read_checkpoint
+
+FORMAT = 1  # of bundle files
+NAME = "model.bundle"  # in a directory that stands for its bundle
+METHODS = ("mean", "geometric", "weighted")
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A trained classifier, ready to predict.
+class Member:
+    """A trained classifier with what its images must look like.
 
     Attributes:
         classifier: in evaluation mode; maps uint8 images ``(B, 3, S, S)`` to logits ``(B, C)``.
-        classes: class names in the order of the logits.
         image_size: side of the images in pixels.
         fit: how an image is brought to that size, ``crop`` or ``stretch``.
         training_prior: share of each class among the training batches.
@@ -29,48 +35,193 @@ class Bundle:
     """
 
     classifier: Classifier
-    classes: list[str]
     image_size: int
     fit: str
     training_prior: list[float]
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """Return timm's name of the network."""
+        return str(self.classifier.hparams["network"]["name"])
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One classifier, or several combined, ready to predict.
+
+    Attributes:
+        members: one or more, of the same classes in the same order.
+        classes: class names in the order of the logits.
+        sha256: hash of the file.
+        method: how members' probabilities are combined: ``mean``, ``geometric`` or ``weighted`` (arithmetic).
+        weights: of the members for ``weighted``, summing to one.
+        calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
+        thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
+        gate: tells images of another kind than the training's; None for none.
+    """
+
+    members: tuple[Member, ...]
+    classes: list[str]
+    sha256: str = ""
+    method: str = "mean"
+    weights: list[float] | None = None
+    calibrator: dict[str, Any] | None = None
+    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    gate: Gate | None = None
+
+    @property
+    def classifier(self) -> Classifier:
+        """Return the only member's network."""
+        (member,) = self.members
+        return member.classifier
+
+    @property
+    def image_size(self) -> int:
+        """Return the side in pixels of the first member's images."""
+        return self.members[0].image_size
+
+    @property
+    def fit(self) -> str:
+        """Return how the first member's images are brought to their size."""
+        return self.members[0].fit
+
+    @property
+    def training_prior(self) -> list[float]:
+        """Return the share of each class among the training batches, averaged over members as these are combined."""
+        priors = np.array([member.training_prior for member in self.members])
+        return [float(share) for share in np.average(priors, axis=0, weights=self.weights)]
+
     def meta(self, **more: Any) -> dict[str, Any]:
         """Return what belongs beside a predictions table."""
-        return {
+        facts: dict[str, Any] = {
             "classes": self.classes,
             "checkpoint_sha256": self.sha256,
             "image_size": self.image_size,
             "fit": self.fit,
             "training_prior": self.training_prior,
-        } | more
+        }
+        if len(self.members) > 1:
+            named = ("name", "image_size", "fit", "sha256")
+            facts["members"] = [{key: getattr(member, key) for key in named} for member in self.members]
+            facts |= {"method": self.method} | ({"weights": self.weights} if self.weights else {})
+        if self.calibrator is not None:
+            facts["calibrator"] = self.calibrator
+        if self.thresholds:
+            facts["thresholds"] = self.thresholds
+        return facts | more
 
 
 def find_checkpoint(place: str | Path) -> Path:
-    """Return the checkpoint file of a run directory (its best), or the file itself.
+    """Return the checkpoint file of a run directory (its best, else its bundle), or the file itself.
 
     Raises:
         UserError: there is none.
     """
     path = Path(place).expanduser()
     if path.is_dir():
-        best = path / "checkpoints" / "best.ckpt"
-        if not best.is_file():
-            raise UserError(f"ckpt={place}: the directory has no checkpoints/best.ckpt; give a run directory or a file")
-        return best
+        found = [file for file in (path / "checkpoints" / "best.ckpt", path / NAME) if file.is_file()]
+        if not found:
+            raise UserError(
+                f"ckpt={place}: the directory has no checkpoints/best.ckpt or {NAME}; give a run directory or a file"
+            )
+        return found[0]
     if not path.is_file():
         raise UserError(f"ckpt={place}: no such file or directory; give a run directory or a .ckpt file")
     return path
 
 
 def load_bundle(place: str | Path) -> Bundle:
-    """Load a run's best checkpoint, or a checkpoint file, for inference.
+    """Load a bundle, a run's best checkpoint, or a checkpoint file, for inference.
 
     Raises:
-        UserError: the file is missing, damaged, carries code, or is no checkpoint of a classifier.
+        UserError: the file is missing, damaged, carries code, or is neither a checkpoint of a classifier nor a bundle.
     """
     path = find_checkpoint(place)
-    content = read_checkpoint(path)
+    content, sha256 = read_checkpoint(path), _sha256(path)
+    if "bundle_format" in content:
+        return _read_bundle(content, path, sha256)
+    member, classes = _member(content, path, sha256)
+    return Bundle((member,), classes, sha256)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle to one file of tensors and plain containers; the calibrator and thresholds must be plain, too.
+
+    Raises:
+        UserError: calibrator or thresholds hold something that is no number, text, list or mapping.
+    """
+    try:
+        facts = json.loads(json.dumps([bundle.calibrator, bundle.thresholds]))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"calibrator or thresholds are not plain ({error}); give what a JSON file can hold") from None
+    members = [
+        {
+            "hyper_parameters": dict(member.classifier.hparams),
+            "state_dict": {f"network.{k}": v.cpu() for k, v in member.classifier.network.state_dict().items()},
+            "sha256": member.sha256,
+        }
+        for member in bundle.members
+    ]
+    content = {
+        "bundle_format": FORMAT,
+        "classes": bundle.classes,
+        "members": members,
+        "method": bundle.method,
+        "weights": bundle.weights,
+        "calibrator": facts[0],
+        "thresholds": facts[1],
+        "gate": bundle.gate.to_dict() if bundle.gate else None,
+    }
+    torch.save(content, path)
+
+
+def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
+    """Rebuild a bundle from the content of its file."""
+    version = content["bundle_format"]
+    if version != FORMAT:
+        raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
+    try:
+        loaded = [_member(each, path, str(each["sha256"])) for each in content["members"]]
+        classes, method, weights = [str(name) for name in content["classes"]], content["method"], content["weights"]
+        if not loaded or any(each[1] != classes for each in loaded):
+            raise ValueError("its members are of other classes")
+        if method not in METHODS or (weights is not None) != (method == "weighted"):
+            raise ValueError(f"method {method} with weights {weights}")
+        gate, calibrator = content["gate"], content["calibrator"]
+        return Bundle(
+            tuple(each[0] for each in loaded),
+            classes,
+            sha256,
+            method,
+            None if weights is None else shares(weights, len(loaded)),
+            None if calibrator is None else dict(calibrator),
+            [dict(each) for each in content["thresholds"]],
+            None if gate is None else gate_from_dict(gate),
+        )
+    except UserError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+def shares(weights: Sequence[float], n: int) -> list[float]:
+    """Return the weights of ``n`` members scaled to sum to one.
+
+    Raises:
+        UserError: not as many, negative, no numbers, or all of them 0.
+
+    >>> shares([3, 1], 2)
+    [0.75, 0.25]
+    """
+    values = np.asarray(weights, np.float64)
+    if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
+        raise UserError(f"weights={list(weights)}: {n} numbers from 0 on are expected, one a model, not all of them 0")
+    return [float(share) for share in values / values.sum()]
+
+
+def _member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Member, list[str]]:
+    """Build a classifier from the content of a checkpoint; return it with its classes."""
     hparams, state = content.get("hyper_parameters"), content.get("state_dict")
     if not isinstance(hparams, dict) or not isinstance(state, dict):
         raise UserError(f"checkpoint {path} is not one of a skinlab classifier; use checkpoints/best.ckpt of a run")
@@ -83,14 +234,9 @@ def load_bundle(place: str | Path) -> Bundle:
             "checkpoints/best.ckpt of a run"
         ) from None
     _load_network(classifier, state, path)
-    return Bundle(
-        classifier=classifier.eval().requires_grad_(False),
-        classes=[str(name) for name in hparams["classes"]],
-        image_size=size,
-        fit=fit,
-        training_prior=[float(share) for share in hparams["training_prior"]],
-        sha256=_sha256(path),
-    )
+    prior = [float(share) for share in hparams["training_prior"]]
+    member = Member(classifier.eval().requires_grad_(False), size, fit, prior, sha256)
+    return member, [str(name) for name in hparams["classes"]]
 
 
 def _load_network(classifier: Classifier, state: Mapping[str, Any], path: Path) -> None:

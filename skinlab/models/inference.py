@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from skinlab.errors import UserError, nearest
 
 View = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor], torch.Tensor]
 
 # Images the network sees at once. A CPU gains nothing from more; a GPU does.
 STEP = {"cpu": 8, "cuda": 64}
+CROP = 0.875  # 224 of 256, the centre crop that ImageNet networks are tested with
 
 
 def _symmetry(turns: int, mirrored: bool) -> View:
     return lambda x: torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1))
 
 
+def _crop(down: float, across: float) -> View:
+    """Return a view that cuts a square of 0.875 of the side, placed from 0 (top, left) to 1, and scales it back."""
+
+    def view(x: torch.Tensor) -> torch.Tensor:
+        side = round(CROP * x.shape[-1])
+        top, left = (round(place * (x.shape[-1] - side)) for place in (down, across))
+        cut = x[..., top : top + side, left : left + side].float()
+        scaled = F.interpolate(cut, x.shape[-2:], mode="bilinear", align_corners=False)
+        return scaled.round().to(x.dtype)
+
+    return view
+
+
+# "multicrop" is the centre at full size, then crops in the centre and at the corners.
 VIEWS: dict[str, list[View]] = {
     "none": [lambda x: x],
     "flips": [lambda x: x, lambda x: x.flip(-1), lambda x: x.flip(-2)],
     "d4": [_symmetry(turns, mirrored) for mirrored in (False, True) for turns in range(4)],  # all of the square's
+    "multicrop": [lambda x: x] + [_crop(*place) for place in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))],
 }
 
 
 def tta_views(name: str) -> list[View]:
-    """Return the views of a test-time augmentation: none, flips or d4.
+    """Return the views of a test-time augmentation: none (1), flips (3), d4 (8) or multicrop (6).
+
+    Each maps uint8 images ``(B, 3, S, S)`` to as many of the same size; the network's time grows with their number.
 
     Raises:
         UserError: unknown name.
@@ -38,9 +58,8 @@ def tta_views(name: str) -> list[View]:
     return VIEWS[name]
 
 
-@torch.inference_mode()
 def predict_probabilities(
-    network: Callable[[torch.Tensor], torch.Tensor],
+    network: Network,
     batches: Iterable[dict[str, torch.Tensor]],
     *,
     device: torch.device | str = "cpu",
@@ -61,13 +80,28 @@ def predict_probabilities(
     >>> predict_probabilities(brightness, [{"image": torch.zeros(3, 3, 4, 4, dtype=torch.uint8)}], tta="d4").tolist()
     [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
     """
+    return np.asarray(predict_members([network], batches, device=device, tta=tta)[0])
+
+
+@torch.inference_mode()
+def predict_members(
+    networks: Sequence[Network],
+    batches: Iterable[dict[str, torch.Tensor]],
+    *,
+    device: torch.device | str = "cpu",
+    tta: str = "none",
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of several networks that see the same images, ``(M, N, C)``.
+
+    Each row is what :func:`predict_probabilities` gives for that network alone, to the last bit.
+    """
     views, device = tta_views(tta), torch.device(device)
     rows = []
     for images, n in _equal_steps(batches, STEP[device.type]):
         shown = images.to(device)
-        mean = torch.stack([network(view(shown)).double().softmax(1) for view in views]).mean(0)
-        rows.append(mean[:n].cpu())
-    return torch.cat(rows).numpy()
+        means = [torch.stack([f(view(shown)).double().softmax(1) for view in views]).mean(0)[:n] for f in networks]
+        rows.append(torch.stack(means).cpu())
+    return torch.cat(rows, 1).numpy()
 
 
 def _equal_steps(batches: Iterable[dict[str, torch.Tensor]], size: int) -> Iterator[tuple[torch.Tensor, int]]:

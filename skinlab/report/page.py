@@ -20,6 +20,7 @@ from skinlab.report.wording import (
     between,
     bounds,
     count,
+    ensemble_words,
     figure_words,
     in_words,
     interval,
@@ -71,6 +72,8 @@ def render_report(
         made=evidence.get("made") or {},
         systems=systems,
         comparison=_comparison(evidence),
+        ensemble=ensemble_words(evidence.get("ensemble")),
+        tta=evidence.get("tta") or [],
         cautions=evidence.get("cautions") or [],
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from skinlab.report.wording import ensemble_words
+
 HEADLINE = {
     "balanced_accuracy": "balanced accuracy",
     "f1_macro": "F1, macro",
@@ -48,9 +50,19 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
     """Print the headline of every system with its intervals, the comparisons and the cautions."""
     console = Console()
     systems = evidence["systems"]
-    table = Table(
-        title=f"{systems[0]['rows']} rows, {systems[0]['groups']} groups, {evidence['asked']['level']:.0%} intervals"
-    )
+    console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
+    for line in [each["sentence"] for each in evidence["comparisons"]]:
+        console.print(f"- {line}", highlight=False, markup=False)
+    for line in ensemble_words(evidence.get("ensemble")):
+        console.print(f"- {line}", highlight=False, markup=False)
+    for caution in evidence["cautions"]:
+        console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _headline(evidence: Mapping[str, Any]) -> Table:
+    """Return a row a figure and a column a system."""
+    systems = evidence["systems"]
+    table = Table(title=_title(evidence))
     table.add_column("figure")
     for system in systems:
         table.add_column(system["name"], justify="right")
@@ -60,13 +72,27 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
             table.add_row(words, *(_interval(each) for each in found if each))
     for i, rule in enumerate(row["rule"] for row in systems[0].get("thresholds") or []):
         rows = [system["thresholds"][i] for system in systems]
-        words = f"F1 at {rule} ({rows[0]['applied_to']})"
-        table.add_row(words, *(_interval(row["f1_positive"]) for row in rows))
-    console.print(table)
-    for comparison in evidence["comparisons"]:
-        console.print(f"- {comparison['sentence']}", highlight=False)
-    for caution in evidence["cautions"]:
-        console.print(f"! {caution}", highlight=False, markup=False)
+        table.add_row(f"F1 at {rule} ({rows[0]['applied_to']})", *(_interval(row["f1_positive"]) for row in rows))
+    return table
+
+
+def _leaderboard(evidence: Mapping[str, Any]) -> Table:
+    """Return a row a system, the best first, and a column a figure."""
+    names = [name for name in ("f1_positive", "pr_auc_positive") if name in evidence["systems"][0]["figures"]]
+    names = [*names, "balanced_accuracy", "pr_auc_macro", "auroc_macro"][:3]
+    table = Table(title=_title(evidence))
+    table.add_column("system")
+    for name in names:
+        table.add_column(HEADLINE[name], justify="right")
+    ordered = sorted(evidence["systems"], key=lambda system: -(system["figures"][names[-1]]["value"] or 0))
+    for system in ordered:
+        table.add_row(system["name"], *(_interval(system["figures"][name]) for name in names))
+    return table
+
+
+def _title(evidence: Mapping[str, Any]) -> str:
+    first = evidence["systems"][0]
+    return f"{first['rows']} rows, {first['groups']} groups, {evidence['asked']['level']:.0%} intervals"
 
 
 def _binary(system: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -152,5 +152,38 @@ def shorten(name: str, length: int = 34) -> str:
     return name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}"
 
 
+def in_sentence(name: str) -> str:
+    """Name a figure within a sentence.
+
+    >>> in_sentence("pr_auc_macro"), in_sentence("auroc_macro")
+    ('average precision, macro', 'AUROC, macro')
+    """
+    words = figure_words(name)
+    return words if words[:2].isupper() or words[1].isdigit() else words[0].lower() + words[1:]
+
+
+def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
+    """Say how the members differ, what choosing among them is worth, and what the fair rival is."""
+    if not ensemble:
+        return []
+    lines = []
+    for pair in ensemble["diversity"]:
+        apart, together = percent(pair["disagreement"], 1), number(pair["error_correlation"], 2)
+        who = f"{pair['a']} and {pair['b']}"
+        lines.append(f"{who} disagree on {apart} of the rows; their errors correlate by {together}.")
+    if ensemble["weights"]:
+        shares = zip(ensemble["members"], ensemble["weights"], strict=True)
+        lines.append("Learned weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shares) + ".")
+    if search := ensemble["search"]:
+        best, figure = search["subset"], in_sentence(search["figure"])
+        nested, flattered = number(best["nested"]), number(best["same_rows"])
+        everyone, single = number(search["everyone"]), number(search["single"]["nested"])
+        lines.append(
+            f"Best subset by {figure}: {' + '.join(best['chosen'])}, {nested} where the choice had no part "
+            f"({flattered} on the rows of the choice; all members {everyone}, best single {single})."
+        )
+    return [*lines, f"Fair rival: {ensemble['rival']}."]
+
+
 def _plain(value: Any) -> float:
     return float(value["value"] if isinstance(value, Mapping) else value)

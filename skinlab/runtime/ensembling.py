@@ -15,10 +15,9 @@ from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.ensemble_search import Choice, Search, diversity, search_subsets
 from skinlab.evaluation.ensembles import METHODS, combine, cross_fit_weights, fit_weights
 from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
-from skinlab.evaluation.predictions import Predictions, predictions_table
+from skinlab.evaluation.predictions import DECIMALS, Predictions, predictions_table
 from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_calls
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
-from skinlab.runtime.outcome import DECIMALS
 from skinlab.runtime.run_directory import replacing, write_json, write_text
 from skinlab.runtime.systems import System, align, find_systems
 

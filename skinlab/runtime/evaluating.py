@@ -22,6 +22,7 @@ from skinlab.evaluation.evidence import FORMAT, Asked, row_cautions, system_evid
 from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, thaw
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.run_directory import write_json, write_text
+from skinlab.runtime.saliency import add_saliency, check_saliency
 from skinlab.runtime.systems import System, align, find_systems
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ def evaluate(config: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     write_evidence(evidence, thresholds, output)
+    if config["wandb"]:
+        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
+
+        log_evidence(evidence, output)
 
 
 def build_evidence(
@@ -57,6 +62,10 @@ def build_evidence(
         ValueError: rows unfit to be judged, or systems whose rows differ.
     """
     systems = align(systems)
+    names = [system.name for system in systems]
+    if config["reference"] not in (None, *names):
+        hint = nearest(str(config["reference"]), names)
+        raise ValueError(f"reference={config['reference']} is none of the systems {', '.join(names)}{hint}")
     blocks: list[dict[str, Any]] = []
     draws: list[tuple[str, Draws]] = []
     thresholds: dict[str, Any] = {}
@@ -90,19 +99,29 @@ def build_evidence(
         "systems": blocks,
         "comparisons": [
             asdict(each) | {"sentence": each.sentence(asked.level)}
-            for each in compare(draws, config["compare_by"], asked.level, config["reference"])
+            for each in compare(draws, _known(config["compare_by"], draws), asked.level, config["reference"])
         ],
         "cautions": cautions,
     }
     return evidence, thresholds
 
 
+def _known(figures: Sequence[str], draws: Sequence[tuple[str, Draws]]) -> Sequence[str]:
+    """Return the names of figures as they are, once each is one."""
+    known = list(draws[0][1].estimate)
+    for name in figures:
+        if name not in known:
+            raise ValueError(f"compare_by: {name} is no figure{nearest(name, known)}; e.g. pr_auc_macro")
+    return figures
+
+
 def write_evidence(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path) -> None:
     """Write the evidence, its pages and the frozen thresholds, and show the headline."""
+    pictured = add_saliency(evidence, evidence["made"]["config"]["saliency"])
     write_json(output / "evidence.json", evidence)
     if thresholds:
         write_json(output / "thresholds.json", thresholds)
-    _write_pages(evidence, output)
+    _write_pages(pictured, output)
     print_evidence(evidence)
     log.info("written: %s", output)
 
@@ -143,6 +162,7 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
         frozen = _thaw(config["apply_thresholds"])
     except ValueError as error:
         raise UserError(str(error)) from None
+    check_saliency(config["saliency"])
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")

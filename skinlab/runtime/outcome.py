@@ -9,13 +9,11 @@ import numpy as np
 
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.predictions import predictions_table, table_arrays
+from skinlab.evaluation.predictions import DECIMALS, predictions_table, table_arrays
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import predict_probabilities
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.run_directory import write_json, write_text
-
-DECIMALS = "%.6f"
 
 
 def write_outcome(

@@ -11,25 +11,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.dataset import ImageDataset, batch_loader
-from skinlab.data.images import BadImage, printable
+from skinlab.data.images import BadImage, printable, read_image
 from skinlab.data.manifest import some
 from skinlab.data.samplers import Draw, EvalSampler
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.predictions import COLUMNS, PREFIX
+from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import FORMATS, check_format, isic_submission, kaggle_submission
 from skinlab.models.bundle import Bundle, best_device, load_bundle
-from skinlab.models.inference import predict_probabilities, tta_views
+from skinlab.models.gate import FIT as GATE_FIT
+from skinlab.models.gate import SIZE as GATE_SIZE
+from skinlab.models.gate import STATISTICS, image_statistics
+from skinlab.models.inference import predict_members, tta_views
+from skinlab.runtime.bundling import check_calibrator, combine_as
+from skinlab.runtime.gating import Door
 from skinlab.runtime.inputs import find_images
-from skinlab.runtime.outcome import DECIMALS
 from skinlab.runtime.run_directory import replacing, write_json
 
 log = logging.getLogger(__name__)
 
+GATES = ("warn", "error", "off")
 NAMED = 20  # bad images that an error names; the rest are counted
 
 
@@ -46,51 +52,102 @@ def predict(config: dict[str, Any]) -> None:
     device = best_device(config["device"])
     rows = find_images(config["input"], missing_ok=config["on_bad_image"] == "drop")
     bundle = load_bundle(config["ckpt"])
+    calibrator = None if bundle.calibrator is None else check_calibrator(bundle.calibrator, bundle)
+    if config["gate"] == "error" and bundle.gate is None:
+        raise UserError(f"gate=error: {config['ckpt']} has no input gate; make one: python -m skinlab.bundle gate=fit")
     try:
         check_format(config["format"], bundle.classes, rows["path"].tolist())
     except ValueError as error:
         raise UserError(str(error)) from None
     started = time.perf_counter()
-    loader = batch_loader(
-        Readable(rows["path"].tolist(), np.full(len(rows), -1), size=bundle.image_size, fit=bundle.fit),
-        EvalSampler(len(rows)),
-        batch_size=config["batch_size"],
-        num_workers=min(config["num_workers"], -(-len(rows) // config["batch_size"])),
-    )
-    bad: dict[int, str] = {}
-    screen = Console(stderr=True)
-    batches = track(
-        loader, f"predicting {len(rows)} images", console=screen, transient=True, disable=not screen.is_terminal
-    )
-    probabilities = predict_probabilities(
-        bundle.classifier.to(device),
-        usable(batches, rows, bad, on_bad_image=config["on_bad_image"]),
-        device=device,
-        tta=config["tta"],
-    )
-    seconds = time.perf_counter() - started
+    members, excess, bad = look(bundle, rows, config, device)
     rows = rows.drop(index=list(bad)).reset_index(drop=True)
-    write_predictions(config, output, bundle, rows, probabilities)
+    probabilities = combine_as(bundle, members)
+    if calibrator is not None:
+        probabilities = calibrator(probabilities)
+    seconds = time.perf_counter() - started
+    write_predictions(config, output, bundle, rows, probabilities, excess)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
 
 
+def look(
+    bundle: Bundle, rows: pd.DataFrame, config: dict[str, Any], device: torch.device
+) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
+    """Show the images to every member; members that want the same images see them in one pass.
+
+    Returns:
+        The members' probabilities ``(M, N, C)``, each image's excess at the gate ``(N,)`` (None without one), and the
+        rows that could not be read with the reasons.
+
+    Raises:
+        UserError: images can't be read, or are foreign, and that is an error.
+    """
+    kinds = list(dict.fromkeys((member.image_size, member.fit) for member in bundle.members))
+    door = Door(bundle.gate, rows["path"].tolist(), config["gate"]) if bundle.gate and config["gate"] != "off" else None
+    found: dict[int, np.ndarray] = {}
+    bad: dict[int, str] = {}
+    for turn, kind in enumerate(kinds):
+        chosen = [i for i, member in enumerate(bundle.members) if (member.image_size, member.fit) == kind]
+        # What could be read once is there: failing later it is no image to be left out.
+        left = rows.drop(index=list(bad)).reset_index(drop=True) if turn else rows
+        guard = None if turn else door
+        loader = batch_loader(
+            Readable(left["path"].tolist(), *kind, gated=guard is not None),
+            EvalSampler(len(left)),
+            batch_size=config["batch_size"],
+            num_workers=min(config["num_workers"], -(-len(left) // config["batch_size"])),
+        )
+        screen = Console(stderr=True)
+        title = f"predicting {len(left)} images" + (f" ({turn + 1}/{len(kinds)})" if len(kinds) > 1 else "")
+        batches = track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)
+        on_bad_image = "error" if turn else config["on_bad_image"]
+        probabilities = predict_members(
+            [bundle.members[i].classifier.to(device) for i in chosen],
+            usable(batches, left, {} if turn else bad, on_bad_image=on_bad_image, door=guard),
+            device=device,
+            tta=config["tta"],
+        )
+        found |= dict(zip(chosen, probabilities, strict=True))
+    return np.stack([found[i] for i in range(len(bundle.members))]), door.figures() if door else None, bad
+
+
 class Readable(ImageDataset):
-    """Reads images; one that can't be read becomes black, and its batch tells why under ``bad``: row → reason."""
+    """Reads images; one that can't be read becomes black, and its batch tells why under ``bad``: row → reason.
+
+    Args:
+        paths: file of each row.
+        size: side of the images in pixels.
+        fit: ``crop`` or ``stretch``.
+        gated: whether batches tell the gate's ``statistics`` ``(B, F)`` of each image, too.
+    """
+
+    def __init__(self, paths: Sequence[str], size: int, fit: str, *, gated: bool = False) -> None:
+        super().__init__(paths, np.full(len(paths), -1), size=size, fit=fit)
+        self.gated = gated
 
     def batch(self, draws: Sequence[Draw | int]) -> dict[str, Any]:
         """Return a batch of uint8 images, with the reasons of those that can't be read."""
         self.bad: dict[int, str] = {}
-        return super().batch(draws) | {"bad": self.bad}
+        self.statistics: list[np.ndarray] = []
+        batch = super().batch(draws) | {"bad": self.bad}
+        return batch | {"statistics": np.array(self.statistics)} if self.gated else batch
 
     def _sample(self, visit: Draw) -> Any:
         try:
-            return super()._sample(visit)
+            image = super()._sample(visit)
+            if self.gated:
+                path = os.fsdecode(self.paths[visit.row])
+                self.statistics.append(image_statistics(read_image(path, GATE_SIZE, GATE_FIT)))
         except BadImage as error:
             self.bad[visit.row] = error.reason
+            self.statistics.append(np.zeros(len(STATISTICS)))
             return np.zeros((self.size, self.size, 3), np.uint8)
+        return image
 
 
-def usable(batches: Any, rows: pd.DataFrame, bad: dict[int, str], *, on_bad_image: str) -> Iterator[dict[str, Any]]:
+def usable(
+    batches: Any, rows: pd.DataFrame, bad: dict[int, str], *, on_bad_image: str, door: Door | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield batches less their bad images; from the first one that is an error on, only look for more of them.
 
     Args:
@@ -98,17 +155,25 @@ def usable(batches: Any, rows: pd.DataFrame, bad: dict[int, str], *, on_bad_imag
         rows: with ``path``.
         bad: filled with row → reason.
         on_bad_image: ``error`` or ``drop``.
+        door: of the gate, if there is one; then batches have ``statistics``.
 
     Raises:
-        UserError: at the end, if there were bad images and they are an error, or there were no others.
+        UserError: at the end, if there were bad or foreign images and they are an error, or all images were bad.
     """
     for batch in batches:
         bad |= batch["bad"]
-        good = ~np.isin(batch["row"].numpy(), list(batch["bad"]))
-        if good.any() and (not bad or on_bad_image == "drop"):
+        rows_seen = batch["row"].numpy()
+        good = ~np.isin(rows_seen, list(batch["bad"]))
+        admitted = door is None or door.admits(rows_seen[good], batch["statistics"][good])
+        if good.any() and admitted and (not bad or on_bad_image == "drop"):
             yield {"image": batch["image"][good]}
-    if not bad:
-        return
+    if bad:
+        _tell_bad(rows, bad, on_bad_image)
+    if door is not None:
+        door.tell()
+
+
+def _tell_bad(rows: pd.DataFrame, bad: dict[int, str], on_bad_image: str) -> None:
     told = some((f"{printable(rows['path'][row])} {reason}" for row, reason in sorted(bad.items())), NAMED)
     message = f"{len(bad)} of {len(rows)} images can't be read: {told}"
     if on_bad_image == "error":
@@ -127,9 +192,11 @@ def check_settings(config: dict[str, Any]) -> Path:
     for name, words in (("ckpt", "RUN_OR_FILE"), ("input", "FOLDER_OR_CSV_OR_IMAGE"), ("output", "FILE.csv")):
         if not isinstance(config[name], str) or not config[name]:
             raise UserError(f"{name}= is missing or no name: say {name}={words}")
-    for name, options in (("format", FORMATS), ("on_bad_image", ("error", "drop"))):
+    if config["gate"] is False:  # what YAML makes of off
+        config["gate"] = "off"
+    for name, options in (("format", FORMATS), ("on_bad_image", ("error", "drop")), ("gate", GATES)):
         if config[name] not in options:
-            hint = nearest(config[name], options)
+            hint = nearest(str(config[name]), options)
             raise UserError(f"{name}={config[name]}: choose {', '.join(options)}{hint}")
     tta_views(config["tta"])
     if config["batch_size"] < 1:
@@ -169,13 +236,21 @@ def meta_path(output: Path) -> Path:
 
 
 def write_predictions(
-    config: dict[str, Any], output: Path, bundle: Bundle, rows: pd.DataFrame, probabilities: np.ndarray
+    config: dict[str, Any],
+    output: Path,
+    bundle: Bundle,
+    rows: pd.DataFrame,
+    probabilities: np.ndarray,
+    excess: np.ndarray | None = None,
 ) -> None:
     """Write predictions and their ``.meta.json``, both or none."""
     columns = [name for name in COLUMNS if name in rows]
     names = [PREFIX + name for name in bundle.classes]
     table = rows[columns].join(pd.DataFrame(np.round(probabilities, 6), columns=names))
     facts = {"tta": config["tta"], "format": config["format"], "images": len(rows)}
+    if excess is not None and bundle.gate is not None:
+        table["gate"] = np.round(excess, 6)
+        facts["gate"] = bundle.gate.facts() | {"warned": int((excess > 1).sum())}
     files = rows["path"].tolist()
     if config["format"] == "kaggle":
         table = kaggle_submission(table, files, config["threshold"])

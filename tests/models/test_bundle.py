@@ -4,13 +4,18 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from skinlab.errors import UserError
-from skinlab.models.bundle import best_device, find_checkpoint, load_bundle
+from skinlab.models.bundle import Bundle, best_device, find_checkpoint, load_bundle, save_bundle
+from skinlab.models.ensembling import ensemble
+from skinlab.models.gate import STATISTICS, fit_gate
 from skinlab.models.weights import read_checkpoint
 
 CLASSES = ["bkl", "mel", "nv"]
@@ -94,6 +99,171 @@ def test_what_is_no_whole_classifier_is_refused(
     with pytest.raises(UserError, match=words) as told:
         load_bundle(tmp_path / "spoilt.ckpt")
     assert "\n" not in str(told.value)
+
+
+@pytest.fixture(scope="module")
+def pair(checkpoint: Path, save_classifier: Callable[..., Path]) -> Bundle:
+    """Two members, weighted, with all that a bundle can carry."""
+    other = save_classifier(checkpoint.parent / "other.ckpt", CLASSES, "test_efficientnet", 1)
+    members = ensemble([load_bundle(checkpoint), load_bundle(other)], ["a", "b"], method="weighted", weights=[3, 1])
+    seen = np.random.default_rng(0).normal(size=(60, len(STATISTICS)))
+    return replace(
+        members,
+        calibrator={"method": "temperature", "temperature": 1.5},
+        thresholds=[{"rule": "f1", "threshold": 0.3, "low": 0.2, "high": 0.4, "positive": ["mel"]}],
+        gate=fit_gate(seen, seen),
+    )
+
+
+def test_a_bundle_file_gives_back_all_that_it_was_made_of(pair: Bundle, tmp_path: Path):
+    file = tmp_path / "model.bundle"
+    save_bundle(pair, file)
+    again = load_bundle(tmp_path)  # a directory with nothing else stands for it
+    assert again.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    for name in ("classes", "method", "weights", "calibrator", "thresholds", "training_prior"):
+        assert getattr(again, name) == getattr(pair, name), name
+    assert again.weights == [0.75, 0.25]
+    seen = np.random.default_rng(1).normal(size=(5, len(STATISTICS)))
+    assert again.gate is not None
+    np.testing.assert_array_equal(again.gate.excess(seen), pair.gate.excess(seen))
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    for one, other in zip(pair.members, again.members, strict=True):
+        assert (one.name, one.image_size, one.fit, one.sha256) == (
+            other.name,
+            other.image_size,
+            other.fit,
+            other.sha256,
+        )
+        assert torch.equal(one.classifier(images), other.classifier(images))
+    meta = again.meta()
+    assert [member["name"] for member in meta["members"]] == ["test_resnet", "test_efficientnet"]
+    assert meta["calibrator"] == pair.calibrator
+
+
+def test_a_bundle_of_one_checkpoint_is_that_checkpoint(checkpoint: Path, tmp_path: Path):
+    alone = load_bundle(checkpoint)
+    assert ensemble([alone], ["a"]) is alone
+    save_bundle(alone, tmp_path / "one.bundle")
+    again = load_bundle(tmp_path / "one.bundle")
+    assert again.meta() | {"checkpoint_sha256": alone.sha256} == alone.meta()
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(again.classifier(images), alone.classifier(images))
+    with pytest.raises(ValueError, match="unpack"):
+        _ = replace(alone, members=alone.members * 2).classifier
+
+
+def test_a_run_s_checkpoint_comes_before_its_bundle(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    best = Path(shutil.copy(checkpoint, tmp_path / "checkpoints" / "best.ckpt"))
+    (tmp_path / "model.bundle").touch()
+    assert find_checkpoint(tmp_path) == best
+
+
+def _of_a_later_format(content: dict) -> None:
+    content["bundle_format"] = 2
+
+
+def _without_members(content: dict) -> None:
+    content["members"] = []
+
+
+def _of_permuted_classes(content: dict) -> None:
+    content["classes"] = content["classes"][::-1]
+
+
+def _with_a_lacking_tensor(content: dict) -> None:
+    content["members"][1]["state_dict"].popitem()
+
+
+def _with_negative_weights(content: dict) -> None:
+    content["weights"] = [1.0, -1.0]
+
+
+def _of_an_unknown_method(content: dict) -> None:
+    content["method"] = "median"
+
+
+def _with_half_a_gate(content: dict) -> None:
+    del content["gate"]["mean"]
+
+
+def _without_thresholds(content: dict) -> None:
+    del content["thresholds"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_of_a_later_format, "has format 2, this skinlab reads format 1"),
+        (_without_members, "is damaged .its members are of other classes"),
+        (_of_permuted_classes, "is damaged .its members are of other classes"),
+        (_with_a_lacking_tensor, "lacks 1 tensors of its network"),
+        (_with_negative_weights, "2 numbers from 0 on are expected"),
+        (_of_an_unknown_method, "is damaged .method median"),
+        (_with_half_a_gate, "is damaged .its input gate has a wrong mean"),
+        (_without_thresholds, "is damaged"),
+    ],
+)
+def test_a_spoilt_bundle_is_refused(pair: Bundle, tmp_path: Path, spoil: Callable[[dict], None], words: str):
+    save_bundle(pair, tmp_path / "x.bundle")
+    content = read_checkpoint(tmp_path / "x.bundle")
+    spoil(content)
+    torch.save(content, tmp_path / "x.bundle")
+    with pytest.raises(UserError, match=words) as told:
+        load_bundle(tmp_path / "x.bundle")
+    assert "\n" not in str(told.value)
+
+
+class Payload:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.place,)
+
+
+def test_code_in_a_bundle_is_never_run(tmp_path: Path):
+    torch.save({"bundle_format": 1, "members": Payload(tmp_path / "ran")}, tmp_path / "x.bundle")
+    with pytest.raises(UserError, match="carries Python code"):
+        load_bundle(tmp_path / "x.bundle")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_only_plain_values_are_saved(pair: Bundle, tmp_path: Path):
+    with pytest.raises(UserError, match="not plain"):
+        save_bundle(replace(pair, calibrator={"temperature": np.ones(2)}), tmp_path / "x.bundle")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "geometrc"}, "did you mean geometric"),
+        ({"method": "weighted"}, "combine=weighted needs weights="),
+        ({"weights": [1, 1]}, "combine=mean takes no weights="),
+        ({"method": "weighted", "weights": [1]}, "2 numbers from 0 on are expected"),
+        ({"method": "weighted", "weights": [0, 0]}, "not all of them 0"),
+    ],
+)
+def test_ways_to_combine_that_make_no_sense_are_refused(pair: Bundle, settings: dict, words: str):
+    singles = [
+        replace(pair, members=(member,), method="mean", weights=None, calibrator=None) for member in pair.members
+    ]
+    with pytest.raises(UserError, match=words):
+        ensemble(singles, ["a", "b"], **settings)
+
+
+def test_members_that_do_not_belong_together_are_refused(pair: Bundle):
+    one, two = (
+        replace(pair, members=(member,), method="mean", weights=None, calibrator=None) for member in pair.members
+    )
+    with pytest.raises(UserError, match=r"classes of b .* in another order than those of a"):
+        ensemble([one, replace(two, classes=CLASSES[::-1])], ["a", "b"])
+    with pytest.raises(UserError, match=r"classes of b .* other ones than those of a"):
+        ensemble([one, replace(two, classes=["x", "y", "z"])], ["a", "b"])
+    with pytest.raises(UserError, match="a and b are the same model"):
+        ensemble([one, one], ["a", "b"])
+    with pytest.raises(UserError, match="b is an ensemble or calibrated already"):
+        ensemble([one, pair], ["a", "b"])
 
 
 def test_devices():

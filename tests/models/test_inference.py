@@ -6,7 +6,7 @@ import timm
 import torch
 
 from skinlab.errors import UserError
-from skinlab.models.inference import STEP, VIEWS, predict_probabilities, tta_views
+from skinlab.models.inference import CROP, STEP, VIEWS, predict_members, predict_probabilities, tta_views
 
 
 def batches(images: torch.Tensor, size: int) -> list[dict[str, torch.Tensor]]:
@@ -51,6 +51,7 @@ def test_the_views_are_the_symmetries_of_the_square():
     image = torch.arange(9).view(1, 1, 3, 3)
     seen = {name: {tuple(view(image).flatten().tolist()) for view in views} for name, views in VIEWS.items()}
     assert [len(seen[name]) for name in ("none", "flips", "d4")] == [1, 3, 8]
+    assert len(VIEWS["multicrop"]) == 6
     assert seen["none"] < seen["flips"] < seen["d4"]
     assert torch.equal(VIEWS["none"][0](image), image)
 
@@ -64,6 +65,37 @@ def test_views_of_an_invariant_network_change_nothing(images: torch.Tensor):
         np.testing.assert_allclose(predict_probabilities(network, batches(images, 21), tta=tta), plain, rtol=1e-12)
 
 
+def test_crops_of_a_flat_image_are_the_image(images: torch.Tensor, network):
+    flat = images[:, :, :1, :1].expand_as(images)
+    for view in tta_views("multicrop"):
+        assert torch.equal(view(flat), flat)
+    plain = predict_probabilities(network, batches(flat, 21))
+    np.testing.assert_allclose(predict_probabilities(network, batches(flat, 21), tta="multicrop"), plain, rtol=1e-12)
+
+
+def test_crops_lie_in_the_centre_and_at_the_corners():
+    whole, *crops = tta_views("multicrop")
+    place = torch.arange(160, dtype=torch.float32)
+    image = torch.stack([place.view(-1, 1).expand(160, 160), place.view(1, -1).expand(160, 160)])[None]
+    assert torch.equal(whole(image), image)
+    side = round(CROP * 160)
+    middles = [
+        [(side - 1) / 2 + start for start in corner] for corner in ((10, 10), (0, 0), (0, 20), (20, 0), (20, 20))
+    ]
+    shown = [view(image) for view in crops]
+    assert all(view.shape == image.shape for view in shown)
+    for view, middle in zip(shown, middles, strict=True):
+        assert view.mean((0, 2, 3)).tolist() == pytest.approx(middle, abs=0.3)
+        assert (view[0, 0, -1, 0] - view[0, 0, 0, 0]).item() == side - 1
+
+
+def test_members_that_share_a_pass_get_what_each_gets_alone(network, images: torch.Tensor):
+    networks = [network, lambda x: torch.nn.functional.pad(x.double().mean((2, 3)), (0, 1))]
+    together = predict_members(networks, batches(images, 5), tta="flips")
+    for member, alone in zip(together, networks, strict=True):
+        np.testing.assert_array_equal(member, predict_probabilities(alone, batches(images, 21), tta="flips"))
+
+
 def test_views_are_averaged_as_probabilities(network, images: torch.Tensor):
     mirrored = [predict_probabilities(network, batches(view(images), 21)) for view in tta_views("flips")]
     got = predict_probabilities(network, batches(images, 21), tta="flips")
@@ -71,7 +103,7 @@ def test_views_are_averaged_as_probabilities(network, images: torch.Tensor):
 
 
 def test_an_unknown_augmentation_is_refused():
-    with pytest.raises(UserError, match=r"tta=flip: choose none, flips, d4 .did you mean flips"):
+    with pytest.raises(UserError, match=r"tta=flip: choose none, flips, d4, multicrop .did you mean flips"):
         tta_views("flip")
 
 

@@ -1,0 +1,82 @@
+"""Where a network looked: Grad-CAM on its last stage of feature maps (Selvaraju et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from skinlab.errors import UserError
+from skinlab.models.classifier import Classifier
+
+CELLS = 4  # a side: the 2 x 2 cells that a stride of 32 leaves of 64 pixels tell left from right, and no more
+
+
+def gradcam(classifier: Classifier, images: torch.Tensor, classes: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return what in each image spoke for a class, ``(B, S, S)``, the strongest place of an image at 1, the least at 0.
+
+    An image in which nothing speaks for its class gets zeros.
+
+    Args:
+        classifier: in evaluation mode.
+        images: uint8 ``(B, 3, S, S)``.
+        classes: B class numbers.
+
+    Raises:
+        UserError: the network has no feature maps.
+    """
+    with torch.enable_grad():
+        # Weights of a loaded bundle want no gradient, so it is the image that makes autograd keep the graph.
+        shown = classifier.normalise(images.to(classifier.device)).requires_grad_()
+        cam = GradCAM(classifier.network, [feature_stage(classifier.network, shown[:1])])
+        try:
+            maps: npt.NDArray[np.float32] = cam(shown, [ClassifierOutputTarget(int(number)) for number in classes])
+        finally:
+            cam.activations_and_grads.release()
+    return np.clip(maps, 0, 1).astype(np.float32)
+
+
+@torch.no_grad()
+def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """Return the last stage whose maps have at least 4 x 4 cells, or the finest one where images are too small for that.
+
+    The stages are those that timm lists in ``feature_info``, else all layers that give maps.
+
+    Args:
+        network: maps ``images`` to logits.
+        images: normalised, ``(B, 3, S, S)``.
+
+    Raises:
+        UserError: no stage gives maps ``(B, channels, H, W)``.
+    """
+    listed = {each["module"]: each["num_chs"] for each in getattr(network, "feature_info", None) or []}
+    seen: list[tuple[int, nn.Module]] = []
+
+    def remember(channels: int | None) -> Any:
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
+            is_map = isinstance(output, torch.Tensor) and output.ndim == 4 and channels in (None, output.shape[1])
+            if is_map and min(output.shape[-2:]) > 1:
+                seen.append((min(output.shape[-2:]), module))
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(remember(listed.get(name)))
+        for name, module in network.named_modules()
+        if not listed or name in listed
+    ]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM; say saliency=false")
+    wanted = min(CELLS, max(side for side, _ in seen))
+    return [module for side, module in seen if side >= wanted][-1]

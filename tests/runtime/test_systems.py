@@ -1,0 +1,102 @@
+"""Systems from runs written by hand: a sweep is sorted into recipes, seeds and folds."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.errors import UserError
+from skinlab.runtime.systems import align, find_systems
+
+IMAGES = [f"i{k}" for k in range(24)]
+
+
+def write_run(
+    folder, *, fold=0, seed=0, model="resnet18", loss="skinlab.losses.CrossEntropy", n_folds=3, finished=True
+):
+    """A run on 24 images: the first six are the test, the others are dealt into folds."""
+    (folder / "predictions").mkdir(parents=True)
+    frame = pd.DataFrame({"image_id": IMAGES, "path": "", "label": ["nv", "mel"] * 12, "group": IMAGES, "source": ""})
+    frame["fold"] = [-1] * 6 + [k % n_folds for k in range(18)]
+    frame["split"] = ["test"] * 6 + ["val" if k == fold else "train" for k in frame["fold"][6:]]
+    frame.to_csv(folder / "split.csv", index=False)
+    p = np.random.default_rng([seed, fold, len(model)]).uniform(0.1, 0.9, 24).round(6)
+    table = frame.drop(columns="path").assign(prob_nv=p, prob_mel=1 - p)
+    for split in ("val", "test"):
+        table[table["split"] == split].to_csv(folder / "predictions" / f"{split}.csv", index=False)
+    (folder / "predictions" / "meta.json").write_text(json.dumps({"classes": ["nv", "mel"]}))
+    if finished:
+        (folder / "metrics.json").write_text(json.dumps({"init_used": "imagenet"}))
+    config = f"seed: {seed}\nrun_dir: {folder}\nmodel: {{name: {model}}}\nloss: {{_target_: {loss}}}\n"
+    (folder / "config.yaml").write_text(config + f"data: {{fold: {fold}, n_folds: {n_folds}}}\n")
+    return folder
+
+
+def find(*places, split="auto"):
+    return find_systems([str(place) for place in places], split=split, labels=None)
+
+
+def test_a_run_is_judged_on_its_test_and_chosen_on_its_validation(tmp_path):
+    (system,) = find(write_run(tmp_path / "run"))
+    assert system.name == "run"
+    assert len(system.tables[0]) == 6
+    assert len(system.selection) == 6
+    assert system.sources[0]["meta"] == {"classes": ["nv", "mel"]}
+    (on_val,) = find(tmp_path / "run", split="val")
+    assert on_val.selection is None
+    assert on_val.tables[0].image_id.tolist() == system.selection.image_id.tolist()
+
+
+def test_folds_are_pooled_and_seeds_stand_side_by_side(tmp_path):
+    for seed in (0, 1):
+        for fold in range(3):
+            write_run(tmp_path / f"{seed}{fold}", fold=fold, seed=seed)
+    (system,) = find(tmp_path)
+    assert system.pooled
+    assert (system.over, system.keys) == ("seed", [0, 1])
+    assert all(sorted(table.image_id) == sorted(IMAGES[6:]) for table in system.tables)
+    assert (system.tables[0].image_id == system.tables[1].image_id).all()
+    assert len(system.runs) == len(system.sources) == 6
+
+
+def test_the_test_of_a_sweep_has_the_folds_side_by_side(tmp_path):
+    for fold in range(3):
+        write_run(tmp_path / str(fold), fold=fold)
+    (system,) = find(tmp_path, split="test")
+    assert (system.over, system.keys, system.pooled) == ("fold", [0, 1, 2], False)
+    assert all(len(table) == 6 for table in system.tables)
+    assert system.selection is None
+
+
+def test_recipes_are_named_by_what_differs(tmp_path):
+    for model in ("resnet18", "densenet121"):
+        for loss in ("CrossEntropy", "FocalLoss"):
+            write_run(tmp_path / model / loss, model=model, loss=f"skinlab.losses.{loss}")
+    names = {system.name for system in find(tmp_path)}
+    assert names == {
+        f"{model} {loss}" for model in ("resnet18", "densenet121") for loss in ("CrossEntropy", "FocalLoss")
+    }
+
+
+def test_what_can_not_be_judged_is_told(tmp_path):
+    write_run(tmp_path / "sweep" / "0")
+    write_run(tmp_path / "sweep" / "1", fold=1)
+    with pytest.raises(UserError, match="sweep lacks fold 2 of 3"):
+        find(tmp_path / "sweep")
+    write_run(tmp_path / "sweep" / "again", fold=1)
+    with pytest.raises(UserError, match="fold 1 several times"):
+        find(tmp_path / "sweep")
+    write_run(tmp_path / "unfinished", finished=False)
+    with pytest.raises(UserError, match="is no finished run"):
+        find(tmp_path / "unfinished")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no run with predictions"):
+        find(tmp_path / "empty")
+    with pytest.raises(UserError, match="names 0 twice"):
+        find(tmp_path / "sweep" / "0", tmp_path / "sweep" / "0")
+
+
+def test_systems_of_other_rows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="b has no row for image i6"):
+        align(find(write_run(tmp_path / "a"), write_run(tmp_path / "b", fold=1), split="val"))
