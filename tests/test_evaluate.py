@@ -94,7 +94,7 @@ def test_mistakes_end_with_one_line(run, tmp_path, words, message):
 def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
     tables = ",".join(str(write_table(tmp_path / f"m{k}.csv", seed=k)) for k in range(3))
     out = tmp_path / "out"
-    words = [f"runs={tables}", f"output={out}", f"method={method}", "bundle=false", "positive=[mel]", "max_size=2"]
+    words = [f"runs={tables}", f"output={out}", f"method={method}", "positive=[mel]", "max_size=2"]
     done = run("ensemble", *words, *QUICK)
     assert done.returncode == 0, done.stderr
     evidence = json.loads((out / "evidence.json").read_text())
@@ -117,7 +117,7 @@ def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
 
 def test_an_ensemble_of_one_is_refused(run, tmp_path):
     table = write_table(tmp_path / "m.csv")
-    done = run("ensemble", f"runs={table}", f"output={tmp_path / 'out'}", "bundle=false")
+    done = run("ensemble", f"runs={table}", f"output={tmp_path / 'out'}")
     assert done.returncode == 2
     assert "takes two or more" in done.stderr
 

@@ -38,7 +38,7 @@ class Comparison:
         """Say what the comparison shows."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         words = WORDS.get(self.figure, self.figure.replace("_", " "))
-        span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
+        span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
         if self.p_holm <= 1 - level:
@@ -56,6 +56,10 @@ WORDS = {
     "pr_auc_macro": "macro average precision",
     "auroc_macro": "macro AUROC",
     "f1_macro": "macro F1",
+    "pr_auc_positive": "average precision of the positive",
+    "f1_positive": "F1 of the positive",
+    "ppv": "PPV",
+    "npv": "NPV",
     "mcc": "Matthews correlation",
     "brier": "Brier score",
     "ece": "calibration error",

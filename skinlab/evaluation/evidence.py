@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, Statistic, bootstrap
-from skinlab.evaluation.calibration import METHODS, cross_fit, reliability
+from skinlab.evaluation.calibration import METHODS, correct_prior, cross_fit, reliability
 from skinlab.evaluation.conformal import conformal_report
 from skinlab.evaluation.curves import class_curves
 from skinlab.evaluation.metrics import Scorer, classification_metrics
 from skinlab.evaluation.operating import Choice, threshold_table
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import FrozenThreshold, optimism
+from skinlab.evaluation.thresholds import FrozenThreshold, choose_threshold, f1_of_calls, optimism
 from skinlab.evaluation.utility import decision_curve, npv_at_prevalence, ppv_at_prevalence, risk_coverage
 
 FORMAT = 1
@@ -72,6 +72,7 @@ def system_evidence(
     keys: Sequence[int] = (),
     pooled: bool = False,
     names: tuple[str, str] = ("these rows", "other rows"),
+    training_prior: Sequence[float] | None = None,
 ) -> SystemEvidence:
     """Compute the block of a system.
 
@@ -87,6 +88,7 @@ def system_evidence(
         keys: the seed or fold of each table.
         pooled: whether the rows are validation folds put together.
         names: what the rows and the selection are called.
+        training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'.
 
     Raises:
         ValueError: what makes the rows unfit to be judged.
@@ -110,7 +112,7 @@ def system_evidence(
         "per_source": _per_source(first, asked),
         "curves": _curves(first, resampler, asked),
         "reliability": reliability(confidence, correct, first.group),
-        "calibration": _calibrations(first, asked.seed) if asked.calibration else None,
+        "calibration": _calibrations(first, asked.seed, training_prior) if asked.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
         "conformal": conformal_report(first.probabilities, first.target, first.group, first.classes, seed=asked.seed),
         "worst": worst_mistakes(first),
@@ -209,12 +211,21 @@ def _per_source(predictions: Predictions, asked: Asked) -> dict[str, Any] | None
     return found
 
 
-def _calibrations(predictions: Predictions, seed: int) -> dict[str, dict[str, float]]:
-    """Return calibration figures before and after each method, fitted on other groups' rows."""
+def _calibrations(
+    predictions: Predictions, seed: int, training_prior: Sequence[float] | None
+) -> dict[str, dict[str, float]]:
+    """Return calibration figures before and after each method, fitted on other groups' rows.
+
+    ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
+    """
     p, target, groups = predictions.probabilities, predictions.target, predictions.group
+    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in METHODS}
+    if training_prior is not None:
+        shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
+        calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)
     found = {}
-    for method in METHODS:
-        figures = classification_metrics(cross_fit(method, p, target, groups, seed=seed), target, predictions.classes)
+    for method, probabilities in calibrated.items():
+        figures = classification_metrics(probabilities, target, predictions.classes)
         found[method] = {name: figures[name] for name in CALIBRATION_FIGURES}
     return found
 
@@ -253,19 +264,20 @@ def _binary_blocks(
             n_draws=asked.n_draws,
             level=asked.level,
         )
-        for each in blocks["thresholds"]:
-            if each["positives"] < FEW_POSITIVES:
-                cautions.append(
-                    f"The threshold for {each['rule']} was chosen on {each['positives']} positives and is loose: "
-                    f"{each['threshold']:.3f}, but anywhere from {each['low']:.3f} to {each['high']:.3f} with other "
-                    "positives."
-                )
-        if chosen_on is None and not asked.frozen and "f1" in asked.rules:
-            gain = optimism(score, truth, view.group, "f1", seed=asked.seed)
-            blocks["optimism"] = {"rule": "f1", "same_rows": gain.same_rows, "cross_fitted": gain.cross_fitted}
+        loose = [each for each in blocks["thresholds"] if each["positives"] < FEW_POSITIVES]
+        if loose:
+            spans = [
+                f"{each['rule']} {each['threshold']:.3f} ({each['low']:.3f} to {each['high']:.3f})" for each in loose
+            ]
             cautions.append(
-                f"Choosing the threshold of best F1 on the rows it is reported on would have shown "
-                f"{gain.same_rows:.3f} where the cross-fitted F1 is {gain.cross_fitted:.3f}."
+                f"Thresholds chosen on {loose[0]['positives']} positives are loose; in brackets where others might "
+                f"have put them: {', '.join(spans)}."
+            )
+        if "f1" in asked.rules and not asked.frozen:
+            blocks["optimism"] = _optimism(view, None if asked.cross_fit else chosen_on, asked.seed)
+            cautions.append(
+                "Choosing the threshold of best F1 on the rows it is reported on would have shown "
+                "{same_rows:.3f} where the F1 is {honest:.3f} at a threshold {how}.".format(**blocks["optimism"])
             )
     elif asked.rules:
         cautions.append(
@@ -273,6 +285,20 @@ def _binary_blocks(
             "rows flatters; say cross_fit=true, or give a run with validation rows."
         )
     return blocks | {"cautions": cautions}, thresholds
+
+
+def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> dict[str, Any]:
+    """Return the F1 at a threshold of best F1 chosen on the very rows, and at one chosen elsewhere."""
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    if selection is None:
+        found = optimism(score, truth, view.group, "f1", seed=seed)
+        figures = {"same_rows": found.same_rows, "honest": found.cross_fitted, "how": "chosen on other lesions' rows"}
+    else:
+        own = choose_threshold(score, truth, "f1")
+        other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
+        same_rows, honest = (f1_of_calls(score >= threshold, truth) for threshold in (own, other))
+        figures = {"same_rows": same_rows, "honest": honest, "how": "chosen on validation rows"}
+    return {"rule": "f1"} | figures
 
 
 def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:

@@ -37,7 +37,7 @@ def combine_systems(config: dict[str, Any]) -> None:
     method = config["method"]
     if method not in METHODS:
         raise UserError(f"method={method}: choose {', '.join(METHODS)}{nearest(str(method), METHODS)}")
-    if config["bundle"] and method not in BUNDLED:
+    if config["bundle"] is True and method not in BUNDLED:
         raise UserError(f"method={method} can't be bundled: say bundle=false, or choose {', '.join(BUNDLED)}")
     found = find_systems(config["runs"], split=config["split"], labels=config["labels"])
     try:
@@ -54,7 +54,7 @@ def combine_systems(config: dict[str, Any]) -> None:
         evidence["ensemble"] = _facts(members, config, weights) | {"rival": rival_words}
     except ValueError as error:
         raise UserError(str(error)) from None
-    if config["bundle"] and all(member.runs for member in members):
+    if config["bundle"] and method in BUNDLED and all(member.runs for member in members):
         _write_bundle(members, method, weights, output)
     table = combined.tables[0]
     split = "oof" if combined.pooled else combined.sources[0]["split"]

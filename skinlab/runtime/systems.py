@@ -69,6 +69,15 @@ class System:
         """The first run; None for a table."""
         return self.runs[0] if self.runs else None
 
+    @property
+    def training_prior(self) -> list[float] | None:
+        """Shares of the classes that cross-entropy was trained on; None where files or another loss leave it open."""
+        metas = [each["meta"] for each in self.sources]
+        if any(meta.get("loss") != "CrossEntropy" or not meta.get("training_prior") for meta in metas):
+            return None
+        priors = [meta["training_prior"] for meta in metas]
+        return [sum(shares) / len(priors) for shares in zip(*priors, strict=True)]
+
 
 def find_systems(places: Sequence[str], *, split: str, labels: str | None) -> list[System]:
     """Return the systems that are meant, their rows checked.
