@@ -44,7 +44,7 @@ def gradcam(classifier: Classifier, images: torch.Tensor, classes: Sequence[int]
 
 @torch.no_grad()
 def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
-    """Return the last stage whose maps have at least 4 x 4 cells, or the finest one where images are too small for that.
+    """Return the last stage whose maps have at least 4 x 4 cells, or the finest where the images are too small for it.
 
     The stages are those that timm lists in ``feature_info``, else all layers that give maps.
 

@@ -87,8 +87,10 @@ def _seed(system: System, i: int) -> System:
     key = system.keys[i]
     runs = [run for run in system.runs if run.config["seed"] == key]
     name = system.name if i == 0 else f"{system.name} (seed {key})"
+    sources = [each for each in system.sources if Path(each["path"]).parents[1] in {run.path for run in runs}]
     selection = system.selection if i == 0 else None
-    return replace(system, name=name, tables=[system.tables[i]], over=None, keys=[], runs=runs, selection=selection)
+    one = replace(system, name=name, tables=[system.tables[i]], sources=sources, selection=selection)
+    return replace(one, over=None, keys=[], runs=runs)
 
 
 def _fold_mean(system: System) -> System:

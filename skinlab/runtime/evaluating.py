@@ -81,6 +81,7 @@ def build_evidence(
             keys=system.keys,
             pooled=system.pooled,
             names=("out of fold" if system.pooled else split, "val"),
+            training_prior=system.training_prior,
         )
         _add_paths(found.block["worst"], system)
         init = system.run.metrics.get("init_used") if system.run else None

@@ -98,7 +98,7 @@ def overlays(system: Mapping[str, Any]) -> dict[str, bytes]:
         if mine:
             found, fit = _maps(run, sha256, mine)
             for image_id, each in found.items():
-                maps.setdefault(image_id, []).append(cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
+                maps.setdefault(image_id, []).append(_scaled(each))
                 fits.setdefault(image_id, fit)
     from skinlab.data.images import read_image
 
@@ -115,7 +115,7 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
     >>> bool((overlay(np.full((2, 2, 3), 9, np.uint8), np.zeros((2, 2))) == 9).all())
     True
     """
-    colour = cv2.applyColorMap(np.uint8(255 * strength), cv2.COLORMAP_TURBO)[..., ::-1]  # type: ignore[arg-type,call-overload]
+    colour = cv2.applyColorMap(np.uint8(255 * strength), cv2.COLORMAP_TURBO)[..., ::-1]  # type: ignore[call-overload]
     share = STRENGTH * strength[..., None]
     return np.asarray(np.round(image * (1 - share) + colour * share), np.uint8)
 
@@ -170,6 +170,10 @@ def _maps(run: Path, sha256: str, rows: Sequence[Mapping[str, Any]]) -> tuple[di
     called = [bundle.classes.index(row["called"]) for row in known]
     maps = gradcam(bundle.classifier.to(best_device()), shown, called)
     return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
+
+
+def _scaled(strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.resize(strength, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _jpeg(pixels: Pixels) -> bytes:

@@ -21,11 +21,10 @@ from skinlab.data.manifest import read_csv, some
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.predictions import COLUMNS, PREFIX, predictions_table, read_predictions, table_arrays
+from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, read_predictions, table_arrays
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import Network, predict_probabilities, tta_views
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
-from skinlab.runtime.outcome import DECIMALS
 from skinlab.runtime.predicting import Readable
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.systems import Run, System, open_run, source
@@ -64,8 +63,8 @@ def compare_views(config: dict[str, Any]) -> None:
         {
             "name": name,
             "views": n_views[name],
-            "seconds_per_1000": round(1000 * seconds[name] / len(rows), 4),
-            "ratio": round(seconds[name] / seconds[REFERENCE], 3),
+            "seconds_per_1000": round(1000 * float(np.median(seconds[name])), 4),
+            "ratio": round(float(np.median(seconds[name] / seconds[REFERENCE])), 3),
         }
         for name in names
     ]
@@ -115,11 +114,12 @@ def split_rows(run: Path, wanted: str, classes: Sequence[str]) -> tuple[str, pd.
 
 def predict_each(
     bundle: Bundle, rows: pd.DataFrame, names: Sequence[str], device: torch.device, num_workers: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Predict rows by every augmentation, each image read once.
 
     The seconds are the network's, transfers to the device included; reading the images comes on top, and is the same
-    for all. Who comes first changes with every batch, so that loading processes disturb all alike.
+    for all. They are kept batch by batch, whose median a machine's other business hardly moves; and who comes first
+    changes with every batch, so that loading processes disturb all alike.
 
     Args:
         bundle: of one network.
@@ -129,7 +129,7 @@ def predict_each(
         num_workers: loading processes.
 
     Returns:
-        Name → probabilities ``(N, C)``, and name → seconds.
+        Name → probabilities ``(N, C)``, and name → seconds an image in each batch.
 
     Raises:
         UserError: an image can't be read.
@@ -148,10 +148,10 @@ def predict_each(
 
 def timed(
     network: Network, batches: Iterable[Mapping[str, Any]], names: Sequence[str], device: torch.device
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Predict batches by every augmentation; return name → probabilities, and name → seconds."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Predict batches by every augmentation; return name → probabilities, and name → seconds an image in each batch."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    seconds = dict.fromkeys(names, 0.0)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn, batch in enumerate(batches):
         first = turn % len(names)
         for name in [*names[first:], *names[:first]]:
@@ -159,9 +159,11 @@ def timed(
                 predict_probabilities(network, [{"image": batch["image"][:WARM_UP]}], device=device, tta=name)
             started = time.perf_counter()
             found = predict_probabilities(network, [{"image": batch["image"]}], device=device, tta=name)
-            seconds[name] += time.perf_counter() - started
+            seconds[name].append((time.perf_counter() - started) / len(found))
             parts[name].append(found)
-    return {name: np.concatenate(each) for name, each in parts.items()}, seconds
+    return {name: np.concatenate(each) for name, each in parts.items()}, {
+        name: np.array(each) for name, each in seconds.items()
+    }
 
 
 def _readable(batches: Iterable[dict[str, Any]], rows: pd.DataFrame) -> Iterable[dict[str, Any]]:

@@ -45,7 +45,7 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
 
 def headline(evidence: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures that the terminal shows, flat: ``system/figure``, and its ``_low`` and ``_high``."""
-    flat = {}
+    flat: dict[str, float] = {}
     for system in evidence["systems"]:
         figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
         for name in (name for name in HEADLINE if name in figures):
