@@ -72,7 +72,7 @@ def interval(value: float, draws: Floats, left_out: Floats, level: float = LEVEL
         left_out: figures of the delete-a-part jackknife, for the acceleration.
         level: coverage wanted.
 
-    >>> interval(0.5, np.linspace(0, 1, 101), np.array([0.4, 0.5, 0.6])).low
+    >>> round(interval(0.5, np.linspace(0, 1, 101), np.array([0.4, 0.5, 0.6])).low, 3)
     0.025
     """
     known, left_out = draws[np.isfinite(draws)], left_out[np.isfinite(left_out)]
