@@ -114,23 +114,8 @@ class Scorer:
         }
 
 
-def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_], n_bins: int = N_BINS) -> float:
-    """Return the mean distance of confidence and accuracy over equal-width bins (Guo et al., 2017).
-
-    Args:
-        confidence: ``(N,)`` probability of the class called.
-        correct: ``(N,)`` whether the call was right.
-        n_bins: number of bins on [0, 1].
-
-    >>> expected_calibration_error(np.array([0.8, 0.8]), np.array([True, False]))
-    0.3
-    """
-    gap = np.bincount(_equal_width(confidence, n_bins), weights=confidence - correct, minlength=n_bins)
-    return float(round(np.abs(gap).sum() / len(confidence), 12))
-
-
-def _equal_width(confidence: Floats, n_bins: int = N_BINS) -> Ints:
-    return np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+def _equal_width(confidence: Floats) -> Ints:
+    return np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
 
 
 def _spread(bin_of_row: Ints, value: Floats, n_bins: int) -> Floats:

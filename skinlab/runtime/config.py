@@ -120,7 +120,7 @@ def _check_types(cfg: DictConfig, name: str, overrides: Sequence[str]) -> None:
     keys = [o.key_or_group for o in values if not (config_directory() / o.key_or_group).is_dir()]
     if not keys:
         return
-    base = _compose(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])
+    base = compose_config(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])
     for key in keys:
         default, value = OmegaConf.select(base, key), OmegaConf.select(cfg, key)
         if not _same_kind(default, value):
@@ -143,7 +143,7 @@ def _kind(default: Any) -> str:
     return names.get(type(default), "a list or mapping")
 
 
-def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose a config beside the one that Hydra is at work on."""
     state = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -197,7 +197,7 @@ def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides([w for w in words if "=" in w and not w.startswith("-")])
         groups = {path.name for path in config_directory().iterdir() if path.is_dir()}
         choices = [o.input_line or "" for o in parsed if o.key_or_group in groups and not o.is_sweep_override()]
-        base = _compose(name, choices)
+        base = compose_config(name, choices)
     except (HydraException, OmegaConfBaseException):
         return []
     known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + sorted(groups)

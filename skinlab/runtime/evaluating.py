@@ -47,10 +47,6 @@ def evaluate(config: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     write_evidence(evidence, thresholds, output)
-    if config["wandb"]:
-        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
-
-        log_evidence(evidence, output)
 
 
 def build_evidence(
@@ -125,6 +121,10 @@ def write_evidence(evidence: dict[str, Any], thresholds: dict[str, Any], output:
     _write_pages(pictured, output)
     print_evidence(evidence)
     log.info("written: %s", output)
+    if evidence["made"]["config"]["wandb"]:
+        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
+
+        log_evidence(evidence, output)
 
 
 def made(command: str, config: dict[str, Any]) -> dict[str, Any]:

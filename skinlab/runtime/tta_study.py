@@ -78,10 +78,6 @@ def compare_views(config: dict[str, Any]) -> None:
     write_evidence(evidence, thresholds, output)
     for cost in costs:
         log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
-    if config["wandb"]:
-        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
-
-        log_evidence(evidence, output)
 
 
 def split_rows(run: Path, wanted: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:

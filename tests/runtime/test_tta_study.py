@@ -17,7 +17,7 @@ from skinlab.evaluation.predictions import read_predictions
 from skinlab.models.bundle import load_bundle
 from skinlab.models.inference import predict_probabilities
 from skinlab.runtime import tta_study
-from skinlab.runtime.config import config_directory
+from skinlab.runtime.config import compose_config
 from skinlab.runtime.tta_study import compare_views, timed
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -42,7 +42,7 @@ def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
 
 
 def settings(run: Path, folder: Path, **more: Any) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "tta.yaml"))
+    config: Any = OmegaConf.to_container(compose_config("tta", []))
     return config | QUICK | {"ckpt": str(run), "output": str(folder)} | more
 
 

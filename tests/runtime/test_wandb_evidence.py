@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from skinlab.runtime.config import config_directory
+from skinlab.runtime.config import compose_config
 from skinlab.runtime.evaluating import evaluate
 
 wandb = pytest.importorskip("wandb")
@@ -31,7 +31,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
 
     def run() -> Path:
-        config = OmegaConf.to_container(OmegaConf.load(config_directory() / "evaluate.yaml"))
+        config = OmegaConf.to_container(compose_config("evaluate", []))
         config |= {"predictions": [str(tmp_path / f"{name}.csv") for name in "xy"], "output": str(tmp_path / "out")}
         evaluate(config | {"n_draws": 100, "calibration": False, "wandb": True})
         return tmp_path / "out"
