@@ -55,6 +55,7 @@ def tiny(phantom: Path, shared_tmp: Path) -> list[str]:
         "trainer.precision=32-true",
         "trainer.max_epochs=2",
         "callbacks.progress=false",
+        "evidence=off",
     ]
 
 

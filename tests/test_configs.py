@@ -7,7 +7,19 @@ from hydra.utils import get_class, get_method
 
 from skinlab.runtime.config import config_directory
 
-GROUPS = ["augment", "callbacks", "data", "debug", "experiment", "logger", "loss", "model", "optimizer", "sampler"]
+GROUPS = [
+    "augment",
+    "callbacks",
+    "data",
+    "debug",
+    "evidence",
+    "experiment",
+    "logger",
+    "loss",
+    "model",
+    "optimizer",
+    "sampler",
+]
 GROUPS += ["scheduler", "sweep", "trainer"]
 CHOICES = [
     (group, path.stem)

@@ -137,17 +137,16 @@ class Vector(Calibrator):
 class Isotonic(Calibrator):
     """One rising step-like curve a class, one against the rest, then renormalised (Zadrozny & Elkan, 2002).
 
-    It can give a class exactly zero; a row where every class is zero gets the shares of the classes it was fitted on.
+    The curves end at ``1 / (N + 2)`` and as far below one, so that N rows don't rule out a class: a true class of
+    probability zero would cost an infinite log-loss.
 
     Attributes:
         knots: for each class the probabilities between which the curve is linear.
         values: for each class the calibrated probability at its knots.
-        prior: ``(C,)`` shares of the classes among the rows it was fitted on.
     """
 
     knots: tuple[tuple[float, ...], ...]
     values: tuple[tuple[float, ...], ...]
-    prior: tuple[float, ...]
     method: ClassVar[str] = "isotonic"
 
     @classmethod
@@ -155,16 +154,19 @@ class Isotonic(Calibrator):
         """Fit one curve a class."""
         _check(probabilities, target)
         c = probabilities.shape[1]
-        curves = [IsotonicRegression(y_min=0, y_max=1).fit(probabilities[:, i], target == i) for i in range(c)]
+        least = 1 / (len(target) + 2)
+        isotonic = [IsotonicRegression(y_min=least, y_max=1 - least) for _ in range(c)]
+        curves = [curve.fit(probabilities[:, i], target == i) for i, curve in enumerate(isotonic)]
         knots = tuple(tuple(curve.X_thresholds_.tolist()) for curve in curves)
         values = tuple(tuple(curve.y_thresholds_.tolist()) for curve in curves)
-        return cls(knots, values, tuple((np.bincount(target, minlength=c) / len(target)).tolist()))
+        return cls(knots, values)
 
     def __call__(self, probabilities: Floats) -> Floats:
         """Return calibrated probabilities ``(N, C)``."""
-        _check_classes(probabilities, len(self.prior))
+        _check_classes(probabilities, len(self.knots))
         curves = zip(probabilities.T, self.knots, self.values, strict=True)
-        return _normalised(np.stack([np.interp(p, x, y) for p, x, y in curves], axis=1), np.array(self.prior))
+        mass = np.stack([np.interp(p, x, y) for p, x, y in curves], axis=1)
+        return np.asarray(mass / mass.sum(1, keepdims=True))
 
 
 _CALIBRATORS: dict[str, type[Calibrator]] = {k.method: k for k in (Unchanged, Temperature, Vector, Isotonic)}

@@ -46,9 +46,10 @@ class Comparison:
             if self.figure in LOWER_IS_BETTER:
                 return f"{lower} has a lower, better {words} than {higher}: {self.a} minus {self.b} is {span}."
             return f"{higher} has a higher {words} than {lower}: {self.a} minus {self.b} is {span}."
+        alone = " Its interval excludes zero, but counts this comparison alone." if low * high > 0 else ""
         return (
             f"No evidence that {self.a} and {self.b} differ in {words}: {span}; a true difference under "
-            f"{self.detectable:.3f} would mostly have stayed unseen."
+            f"{self.detectable:.3f} would mostly have stayed unseen.{alone}"
         )
 
 

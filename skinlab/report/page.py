@@ -54,18 +54,15 @@ MOST_SENTENCES = 6  # comparisons beyond which only the clear ones are told at o
 FEW = 100  # positives below which a threshold is called loose
 
 
-def render_report(
-    evidence: Evidence, images: Mapping[str, bytes] | None = None, saliency: Mapping[str, bytes] | None = None
-) -> str:
+def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None) -> str:
     """Return the whole page, which asks for nothing outside itself.
 
     Args:
-        evidence: what ``evidence.json`` holds; a block that is null is left out.
+        evidence: what ``evidence.json`` holds; a block that is null is left out. A worst mistake may have a
+            ``saliency``, a picture of where the system looked as an address that holds it.
         images: image id → JPEG or PNG, for the worst mistakes.
-        saliency: image id → JPEG or PNG, where the model looked.
     """
-    pictures = {"image": images or {}, "saliency": saliency or {}}
-    systems = [_system(evidence, i, pictures) for i in range(len(evidence["systems"]))]
+    systems = [_system(evidence, i, images or {}) for i in range(len(evidence["systems"]))]
     page = _environment().get_template("report.html.j2")
     return page.render(
         asked=evidence.get("asked") or {},
@@ -100,7 +97,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _system(evidence: Evidence, place: int, pictures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
+def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
     given = evidence["systems"][place]
     classes = _classes(evidence, given)
@@ -121,7 +118,7 @@ def _system(evidence: Evidence, place: int, pictures: Mapping[str, Mapping[str, 
         "curve_charts": _curves(evidence, given, place, classes),
         "loose": [row for row in given.get("thresholds") or [] if (row.get("positives") or FEW) < FEW],
         "answered": _answered(given.get("risk_coverage")),
-        "worst": [dict(row) | _pictures(row["image_id"], pictures) for row in given.get("worst") or []],
+        "worst": [dict(row) | _picture(images.get(row["image_id"])) for row in given.get("worst") or []],
     }
 
 
@@ -269,8 +266,8 @@ def _differences(pairs: Sequence[Evidence], figure: str, key: str) -> dict[str, 
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
 
 
-def _pictures(image_id: str, pictures: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
-    return {kind: _data_uri(found[image_id]) for kind, found in pictures.items() if image_id in found}
+def _picture(image: bytes | None) -> dict[str, str]:
+    return {"image": _data_uri(image)} if image else {}
 
 
 def _data_uri(data: bytes) -> str:

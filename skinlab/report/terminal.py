@@ -24,25 +24,42 @@ HEADLINE = {
 }
 
 
-def print_results(metrics: Mapping[str, Any], run_dir: Path) -> None:
-    """Print headline and per-class figures of val and test, and where the run lies."""
+def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[str, Any] | None = None) -> None:
+    """Print headline and per-class figures of val and test, with their intervals, and where the run lies.
+
+    Args:
+        metrics: as in ``metrics.json``.
+        run_dir: of the run.
+        evidence: of the run's last split, if there is any.
+    """
     console = Console()
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
-    table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights)")
+    figures = evidence["systems"][0]["figures"] if evidence else {}
+    last = splits[-1]
+    level = f", {evidence['asked']['level']:.0%} intervals" if evidence else ""
+    table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
     table.add_column("figure")
     for split in splits:
         table.add_column(split, justify="right")
+
+    def cell(split: str, name: str) -> str:
+        found = figures.get(name) if split == last else None
+        return _interval(found) if found else _number(metrics[f"{split}/{name}"])
+
     for name, words in HEADLINE.items():
-        if f"{splits[0]}/{name}" in metrics:
-            table.add_row(words, *(_number(metrics[f"{split}/{name}"]) for split in splits))
+        if f"{last}/{name}" in metrics:
+            table.add_row(words, *(cell(split, name) for split in splits))
     table.add_section()
-    last = splits[-1]
     for key in metrics:
         if key.startswith(f"{last}/support/"):
             name = key.removeprefix(f"{last}/support/")
             cells = (f"{_number(metrics[f'{s}/f1/{name}'])} / {_number(metrics[f'{s}/pr_auc/{name}'])}" for s in splits)
             table.add_row(f"F1 / PR-AUC of {name} ({metrics[key]:.0f} in {last})", *cells)
     console.print(table)
+    for caution in (evidence or {}).get("cautions", []):
+        console.print(f"! {caution}", highlight=False, markup=False)
+    if evidence:
+        console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
 
 

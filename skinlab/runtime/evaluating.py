@@ -7,7 +7,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -113,18 +113,24 @@ def _known(figures: Sequence[str], draws: Sequence[tuple[str, Draws]]) -> Sequen
 
 
 def write_evidence(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path) -> None:
-    """Write the evidence, its pages and the frozen thresholds, and show the headline."""
-    pictured = add_saliency(evidence, evidence["made"]["config"]["saliency"])
+    """Write the evidence of a command, show the headline, and send it to W&B if asked to."""
+    config = evidence["made"]["config"]
+    write_files(evidence, thresholds, output, config["saliency"])
+    print_evidence(evidence)
+    log.info("written: %s", output)
+    if config["wandb"]:
+        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
+
+        log_evidence(evidence, output)
+
+
+def write_files(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path, saliency: Any) -> None:
+    """Write the evidence, the thresholds if there are any, and the pages, which take the longest."""
+    pictured = add_saliency(evidence, saliency)
     write_json(output / "evidence.json", evidence)
     if thresholds:
         write_json(output / "thresholds.json", thresholds)
     _write_pages(pictured, output)
-    print_evidence(evidence)
-    log.info("written: %s", output)
-    if evidence["made"]["config"]["wandb"]:
-        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
-
-        log_evidence(evidence, output)
 
 
 def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -152,26 +158,49 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
         raise UserError("output= is missing: say output=DIR")
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: choose auto, val or test{nearest(str(config['split']), SPLITS)}")
-    for name, low, high in (("level", 0.5, 1), ("prevalence", 0, 1)):
-        if config[name] is not None and not low < config[name] < high:
-            raise UserError(f"{name}={config[name]}: a share between {low} and {high} is expected")
-    if config["n_draws"] < 100:
-        raise UserError(f"n_draws={config['n_draws']}: an interval takes 100 draws or more; 2000 are usual")
-    try:
-        for rule in config["thresholds"]:
-            parse_rule(rule)
-        frozen = _thaw(config["apply_thresholds"])
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    check_saliency(config["saliency"])
+    asked = check_asked(config, cross_fit=config["cross_fit"], frozen=_thaw(config["apply_thresholds"]))
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")
-    if (output / "evidence.json").exists() and not config["overwrite"]:
+    if (output / "evidence.json").exists() and not config["overwrite"] and not _made_by_training(output):
         raise UserError(f"{output}/evidence.json exists; choose another output= or say overwrite=true")
-    same = {key: config[key] for key in ("positive", "prevalence", "cost_ratio", "cross_fit", "calibration")}
-    draws = {key: config[key] for key in ("n_draws", "level", "seed")}
-    return output, Asked(rules=config["thresholds"], frozen=frozen, **same, **draws)
+    return output, asked
+
+
+def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> Asked:
+    """Return what is asked for by the settings of ``conf/evidence/default.yaml``.
+
+    Args:
+        settings: to be checked.
+        place: where they stand in the config, such as ``evidence.``.
+        **more: what else is asked.
+
+    Raises:
+        UserError: one of them makes no sense.
+    """
+    for name, low, high in (("level", 0.5, 1), ("prevalence", 0, 1)):
+        if settings[name] is not None and not low < settings[name] < high:
+            raise UserError(f"{place}{name}={settings[name]}: a share between {low} and {high} is expected")
+    if settings["n_draws"] < 100:
+        raise UserError(f"{place}n_draws={settings['n_draws']}: an interval takes 100 draws or more; 2000 are usual")
+    if settings["cost_ratio"] <= 0:
+        raise UserError(
+            f"{place}cost_ratio={settings['cost_ratio']}: give what a missed positive costs in false alarms"
+        )
+    try:
+        for rule in settings["thresholds"]:
+            parse_rule(rule)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    check_saliency(settings["saliency"])
+    names = ("positive", "prevalence", "cost_ratio", "calibration", "n_draws", "level", "seed")
+    return Asked(rules=settings["thresholds"], **{name: settings[name] for name in names}, **more)
+
+
+def _made_by_training(output: Path) -> bool:
+    """Tell whether a folder's evidence is what its training wrote, which a look with other settings may replace."""
+    content = json.loads((output / "evidence.json").read_text(encoding="utf-8"))
+    return str(content["made"]["command"]).startswith("python -m skinlab.train")
 
 
 def _thaw(place: str | None) -> list[FrozenThreshold]:
@@ -180,14 +209,14 @@ def _thaw(place: str | None) -> list[FrozenThreshold]:
         return []
     try:
         content = json.loads(Path(place).expanduser().read_text(encoding="utf-8"))
-        (_, rows), *others = content.items()
-        if others:
-            raise ValueError(f"apply_thresholds={place} holds thresholds of {len(content)} systems; keep those of one")
-        return [thaw(row) for row in rows]
-    except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
+        systems = [[thaw(row) for row in rows] for rows in content.values()]
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(
             f"apply_thresholds={place} is no thresholds.json of an evaluation ({str(error).splitlines()[0]})"
         ) from None
+    if len(systems) != 1:
+        raise UserError(f"apply_thresholds={place} holds thresholds of {len(systems)} systems; keep those of one")
+    return systems[0]
 
 
 def _add_paths(worst: list[dict[str, Any]], system: System) -> None:

@@ -21,7 +21,7 @@ from skinlab.evaluation.predictions import Predictions, read_predictions
 # What may differ between two runs of one recipe.
 INCIDENTAL = (
     *("seed", "run_dir", "run_id", "resume", "data.fold", "data.num_workers", "data.cache", "data.cache_dir"),
-    *("logger", "callbacks.progress"),
+    *("logger", "callbacks.progress", "evidence"),
 )
 
 

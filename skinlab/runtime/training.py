@@ -19,6 +19,7 @@ from skinlab.runtime.outcome import write_outcome
 from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runtime.resuming import find_resume, finished_metrics, is_main_process, recorded_config
 from skinlab.runtime.run_directory import claim, write_json, write_text
+from skinlab.runtime.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,17 @@ def train(config: dict[str, Any]) -> float:
     lock = claim(run_dir) if is_main_process() else None
     try:
         check_loggers(config["logger"])
+        check_wanted(config)
         config = recorded_config(config, run_dir)
         metrics = finished_metrics(config, run_dir)
         if metrics is None:
             metrics = _train(config, run_dir)
         else:
             log.info("%s is finished; raise trainer.max_epochs to go on, or choose another hydra.run.dir", run_dir)
+            if is_main_process() and not (run_dir / "evidence.json").is_file():
+                write_run_evidence(run_dir, config)
         if is_main_process():
-            print_results(metrics, run_dir)
+            print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
     finally:
         if lock is not None:
@@ -57,6 +61,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = build_datamodule(config)
     prepared = datamodule.prepared
+    check_wanted(config, prepared.classes)
     classifier, init_used = build_classifier(config, datamodule)
     checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
     settings = trainer_arguments(config, classifier.network)
@@ -88,6 +93,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         metrics = write_outcome(run_dir, datamodule, config, facts)
         log_outcome(loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
         _draw(run_dir)
+        log_run_evidence(loggers, run_dir, write_run_evidence(run_dir, config), step=trainer.global_step)
         ok = True
         return metrics
     finally:

@@ -34,8 +34,9 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
         logger = open_wandb(settings, output, config)
         done = False
         try:
-            logger.log_summary(headline(evidence))
-            logger.log_metrics(tables(evidence) | {"report": wandb.Html(str(output / "report.html"), inject=False)})
+            for system in evidence["systems"]:
+                logger.log_summary(headline(system, system["name"]))
+            logger.log_metrics(tables(evidence) | page(output))
             done = not logger.lost
         finally:
             logger.finish(done)
@@ -43,15 +44,19 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
         log.warning("W&B does not have this evaluation (%s); it is whole in %s", first_line(error), output)
 
 
-def headline(evidence: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures that the terminal shows, flat: ``system/figure``, and its ``_low`` and ``_high``."""
+def page(output: Path) -> dict[str, Any]:
+    """Return the report of a folder as W&B shows it."""
+    return {"report": wandb.Html(str(output / "report.html"), inject=False)}
+
+
+def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Return the figures that the terminal shows, flat: ``name/figure``, and its ``_low`` and ``_high``."""
     flat: dict[str, float] = {}
-    for system in evidence["systems"]:
-        figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
-        for name in (name for name in HEADLINE if name in figures):
-            ends = {"": "value", "_low": "low", "_high": "high"}
-            each = {f"{system['name']}/{name}{end}": figures[name][key] for end, key in ends.items()}
-            flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}
+    figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
+    for figure in (figure for figure in HEADLINE if figure in figures):
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        each = {f"{name}/{figure}{end}": figures[figure][key] for end, key in ends.items()}
+        flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}
     return flat
 
 

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 
-from skinlab.evaluation.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.bootstrap import Interval, Resampler, bootstrap
 from skinlab.evaluation.comparison import compare, holm
 from skinlab.evaluation.metrics import Scorer
 from skinlab.evaluation.predictions import Predictions
@@ -64,3 +66,11 @@ def test_a_reference_limits_the_pairs():
     three = [(name, draws_of(system(1, i), 100)) for i, name in enumerate("xyz")]
     assert len(compare(three, ["mcc"])) == 3
     assert {(c.a, c.b) for c in compare(three, ["mcc"], reference="x")} == {("y", "x"), ("z", "x")}
+
+
+def test_an_interval_that_excludes_zero_alone_is_told_to_count_alone():
+    draws = draws_of(system(1))
+    found = replace(compare([("x", draws), ("y", draws)], ["auroc_macro"])[0], p=0.03, p_holm=0.2)
+    assert "alone" not in found.sentence()
+    apart = replace(found, difference=Interval(0.1, 0.01, 0.2, 0.01, 0.2))
+    assert apart.sentence().endswith("excludes zero, but counts this comparison alone.")

@@ -1,0 +1,78 @@
+"""The evidence of a training run, beside its predictions: the same files that ``skinlab.evaluate`` writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from skinlab.errors import UserError
+from skinlab.runtime.enduring_loggers import EnduringWandbLogger
+from skinlab.runtime.evaluating import build_evidence, check_asked, write_files
+from skinlab.runtime.systems import find_systems
+
+log = logging.getLogger(__name__)
+
+
+def check_wanted(config: Mapping[str, Any], classes: Sequence[str] | None = None) -> None:
+    """Refuse settings of the evidence that make no sense, before the first epoch.
+
+    Args:
+        config: of the training; its ``evidence`` is empty where none is wanted.
+        classes: of the data, once they are known.
+
+    Raises:
+        UserError: a setting is out of range, or a positive class is none.
+    """
+    if not (settings := config["evidence"]):
+        return
+    check_asked(settings, "evidence.")
+    positive = set(settings["positive"] or [])
+    if classes is not None and not positive < set(classes):
+        named = ",".join(settings["positive"])
+        raise UserError(f"evidence.positive={named}: name some, not all, of the classes {', '.join(classes)}")
+
+
+def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write the evidence of a finished run into its directory; where its rows allow no interval, warn.
+
+    Args:
+        run_dir: with ``config.yaml``, ``metrics.json`` and ``predictions/``.
+        config: of the training.
+
+    Returns:
+        The evidence, None where there is none.
+    """
+    if not (settings := config["evidence"]):
+        return None
+    try:
+        systems = find_systems([str(run_dir)], split="auto", labels=None)
+        asked, single = check_asked(settings), {"reference": None, "compare_by": []}
+        evidence, thresholds = build_evidence(systems, asked, settings | single, "train")
+    except ValueError as error:
+        log.warning("no evidence.json: %s", error)
+        return None
+    evidence["made"]["config"] = config
+    write_files(evidence, thresholds, run_dir, settings["saliency"])
+    return evidence
+
+
+def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping[str, Any] | None, step: int) -> None:
+    """Send intervals and report to W&B, if it is among the loggers."""
+    for logger in loggers:
+        if evidence is not None and isinstance(logger, EnduringWandbLogger):
+            from skinlab.runtime.wandb_evidence import headline, page
+
+            (system,) = evidence["systems"]
+            logger.log_summary(headline(system, system["sources"][0]["split"]))
+            logger.log_metrics(page(run_dir), step)
+
+
+def read_evidence(run_dir: Path) -> dict[str, Any] | None:
+    """Return the evidence of a run directory, None where there is none."""
+    path = run_dir / "evidence.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

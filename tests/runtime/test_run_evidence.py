@@ -1,0 +1,97 @@
+"""What a training says of itself beside its metrics."""
+
+import json
+import re
+
+import pytest
+
+from skinlab.errors import UserError
+from skinlab.evaluation.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.metrics import Scorer
+from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.training import train
+
+QUICK = ["trainer.max_epochs=1", "evidence.n_draws=200", "evidence.calibration=false"]
+
+
+@pytest.fixture(scope="module")
+def words(tiny) -> list[str]:
+    return [word for word in tiny if word != "evidence=off"] + QUICK
+
+
+@pytest.fixture(scope="module")
+def finished(compose_train, words, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("reported") / "run"
+    train(compose_train(*words, run_dir=run_dir))
+    return run_dir
+
+
+def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
+    evidence = json.loads((finished / "evidence.json").read_text())
+    (system,) = evidence["systems"]
+    assert system["sources"][0]["split"] == "test"
+    assert evidence["made"]["config"]["trainer"]["max_epochs"] == 1
+    rows = read_predictions(finished / "predictions" / "test.csv")
+    scorer = Scorer(rows.probabilities, rows.target, rows.classes)
+    draws = bootstrap(scorer, Resampler(rows.group, rows.target), n_draws=200, seed=0)
+    expected = draws.interval("balanced_accuracy", 0.95)
+    written = system["figures"]["balanced_accuracy"]
+    assert (written["value"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
+    assert written["value"] == json.loads((finished / "metrics.json").read_text())["test/balanced_accuracy"]
+    assert system["thresholds"][0]["chosen_on"].startswith("val, ")
+    assert all(each["path"] for each in system["worst"])
+
+
+def test_its_report_shows_where_the_network_looked(finished):
+    page = (finished / "report.html").read_text()
+    assert page.count("Where the system looked in") == page.count("called <strong>") > 0
+    assert (finished / "model_card.md").is_file()
+    assert (finished / "thresholds.json").is_file()
+
+
+def test_what_is_missing_is_made_up_for_and_what_is_there_stays(finished, compose_train, words, capsys):
+    before = (finished / "evidence.json").read_bytes()
+    (finished / "evidence.json").unlink()
+    train(compose_train(*words, run_dir=finished))
+    assert (finished / "evidence.json").read_bytes() == before
+    assert re.search(r"balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
+    assert (finished / "evidence.json").read_bytes() == before
+
+
+def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, run):
+    words = ["evaluate", f"predictions={finished}", f"output={finished}", "n_draws=100", "saliency=false"]
+    assert run(*words).returncode == 0
+    assert "overwrite=true" in run(*words).stderr
+
+
+def test_rows_that_allow_no_interval_cost_a_warning(compose_train, words, tmp_path, monkeypatch, caplog):
+    from skinlab.runtime import run_evidence
+
+    def one_group(*_, **__):
+        raise ValueError("all 3 rows are one group")
+
+    monkeypatch.setattr(run_evidence, "build_evidence", one_group)
+    train(compose_train(*words, run_dir=tmp_path / "run"))
+    assert "no evidence.json: all 3 rows are one group" in caplog.text
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("evidence.positive=[mle]", "evidence.positive=mle: name some, not all, of the classes benign, malignant"),
+        ("evidence.level=95.0", "evidence.level=95.0"),
+        ("evidence.thresholds=[best]", "threshold rule 'best' is unknown"),
+    ],
+)
+def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, word, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        train(compose_train(*words, word, run_dir=tmp_path / "run"))
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
+
+
+def test_the_runs_are_one_recipe_whatever_is_asked_of_their_evidence(finished):
+    from skinlab.runtime.systems import open_run
+
+    assert not [key for key in open_run(finished).recipe if key.startswith("evidence")]
