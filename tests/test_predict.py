@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
+from skinlab.evaluation.predictions import read_predictions
 from skinlab.models.bundle import load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.gate import Gate, fit_gate, image_statistics
@@ -201,7 +202,10 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
         ({"output": "p.txt"}, "the name of a CSV file is expected"),
         ({"format": "kagle"}, "did you mean kaggle"),
         ({"format": "kaggle"}, "format=kaggle wants two classes, the model has akiec"),
-        ({"threshold": 0.4}, "is for format=kaggle"),
+        ({"threshold": 0.4}, "a number calls one of two classes, the model has akiec"),
+        ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
+        ({"threshold": "f1"}, r"is no rule of .*best\.ckpt, which has 0"),
+        ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
         ({"tta": "d8"}, "tta=d8: choose none, flips, d4"),
         ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
@@ -312,6 +316,48 @@ def test_members_that_want_other_images_are_combined(
     assert got["image_id"].tolist() == NAMES
     mean = 0.25 * tables[0] + 0.75 * tables[1]
     np.testing.assert_allclose(got.iloc[:, 1:], np.sqrt(mean) / np.sqrt(mean).sum(1, keepdims=True), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of seven and of two classes with thresholds."""
+    folder = tmp_path_factory.mktemp("ruled")
+    rule = {"rule": "f1", "low": 0.1, "high": 0.6, "chosen_on": "val, 9 rows"}
+    kinds = {"seven": (seven, ["mel", "bcc"], 0.3), "two": (two, ["malignant"], 0.5), "first": (two, ["benign"], 0.5)}
+    for name, (place, positive, threshold) in kinds.items():
+        thresholds = [rule | {"threshold": threshold, "positive": positive}]
+        save_bundle(replace(load_bundle(place), thresholds=thresholds), folder / f"{name}.bundle")
+    return {name: folder / f"{name}.bundle" for name in kinds}
+
+
+def test_a_rule_of_the_bundle_calls_the_images(predicted: Predict, ruled: dict[str, Path], output: Path):
+    plain = predicted(ckpt=ruled["seven"])
+    table = predicted(ckpt=ruled["seven"], threshold="f1", overwrite=True)
+    pd.testing.assert_frame_equal(table.iloc[:, :-1], plain)
+    assert table.columns[-1] == "called"
+    assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
+    meta = json.loads(output.with_suffix(".meta.json").read_text())
+    facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
+    assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows"}
+    labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
+    assert read_predictions(output, labels=labels).classes == SEVEN
+    with pytest.raises(UserError, match=r"threshold=f2 is no rule of .* which has 1: choose f1 .did you mean f1"):
+        predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
+
+
+def test_a_number_calls_the_second_of_two_classes(predicted: Predict, two: Path):
+    positive = predicted(ckpt=two)["prob_malignant"].to_numpy()
+    threshold = float(np.median(positive))
+    table = predicted(ckpt=two, threshold=threshold, overwrite=True)
+    assert table["called"].tolist() == (positive >= threshold).astype(int).tolist()
+    assert 0 < table["called"].sum() < len(NAMES)
+
+
+def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ruled: dict[str, Path]):
+    plain = predicted(ckpt=ruled["two"], format="kaggle")
+    assert predicted(ckpt=ruled["two"], format="kaggle", threshold="f1", overwrite=True).equals(plain)
+    with pytest.raises(UserError, match="threshold=f1 is of benign; format=kaggle calls malignant"):
+        predicted(ckpt=ruled["first"], format="kaggle", threshold="f1", overwrite=True)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path):

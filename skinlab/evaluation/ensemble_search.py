@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -79,9 +78,9 @@ class Choice:
     probabilities: Floats
 
     @property
-    def frequencies(self) -> dict[tuple[str, ...], int]:
-        """How many outer folds made each choice, the commonest first."""
-        return dict(Counter(self.per_fold).most_common())
+    def agreeing(self) -> int:
+        """How many outer folds chose as all rows do."""
+        return self.per_fold.count(self.chosen)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,6 @@ class Search:
 
     Attributes:
         figure: the figure that chose.
-        higher_is_better: whether more of it is better.
         single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
         everyone: the figure of all members together, which needs no choice and so flatters nobody.
         considered: how many candidates were compared on all rows.
@@ -98,7 +96,6 @@ class Search:
     """
 
     figure: str
-    higher_is_better: bool
     single: Choice
     pair: Choice
     subset: Choice
@@ -205,7 +202,6 @@ def search_subsets(
     within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
         figure=figure,
-        higher_is_better=judge.sign > 0,
         single=_choice(judge, overall, within, fold, names, (1, 1)),
         pair=_choice(judge, overall, within, fold, names, (2, 2)),
         subset=_choice(judge, overall, within, fold, names, (2, largest)),

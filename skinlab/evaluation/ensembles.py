@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import softmax
-from scipy.stats import rankdata
 
 from skinlab.evaluation.folds import group_folds
 
@@ -16,19 +15,25 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 METHODS = ("mean", "geometric", "rank", "weighted", "overlap")
+QUANTILES = 1001  # of a reference distribution, which puts a rank off by a thousandth at most
 FLOOR = 1e-7  # a zero in a table of six decimals only says "below 5e-7", and must not veto a class
 
 
 def combine(
-    members: Floats, method: str = "mean", weights: Floats | None = None, thresholds: Floats | None = None
+    members: Floats,
+    method: str = "mean",
+    weights: Floats | None = None,
+    thresholds: Floats | None = None,
+    reference: Floats | None = None,
 ) -> Floats:
     """Return the ensemble's probabilities ``(N, C)``.
 
     - ``mean``: arithmetic mean. ``weighted``: the same with weights. ``geometric``: geometric mean, rows normalised.
     - ``rank``: each class's scores become ranks in [0, 1] (ties share theirs), averaged, rows normalised. It frees
       members from each other's calibration, but the result is **not calibrated**, calls every class about as often as
-      any other and depends on which rows stand in the table. Beyond two classes the normalised rows also blur the
-      order within a class, which costs the average precision of rare ones.
+      any other and depends on which rows stand in the table, or in the ``reference`` among whose rows each is placed
+      instead. Beyond two classes the normalised rows also blur the order within a class, which costs the average
+      precision of rare ones.
     - ``overlap``: two classes; positive only where every member's positive probability reaches its threshold. The
       result is a hard call, exactly 0 or 1: F1, sensitivity and specificity mean something, log-loss and curves don't.
 
@@ -37,9 +42,10 @@ def combine(
         method: one of the above.
         weights: ``(M,)`` not negative, for ``weighted`` only; scaled to sum to one.
         thresholds: ``(M,)`` for ``overlap`` only; one half where not given.
+        reference: ``(M, Q, C)`` for ``rank`` only, of :func:`rank_reference`; the members' own rows where not given.
 
     Raises:
-        ValueError: shapes, method, weights or thresholds don't fit together.
+        ValueError: shapes, method, weights, thresholds or reference don't fit together.
 
     >>> two = np.array([[[0.8, 0.2], [0.3, 0.7]], [[0.4, 0.6], [0.1, 0.9]]])
     >>> combine(two, "mean").round(3).tolist()
@@ -55,10 +61,14 @@ def combine(
             raise ValueError(f"{name} are for method={owner}, not {method}; leave them out")
         if values is not None and np.shape(values) != (len(members),):
             raise ValueError(f"{name} {np.shape(values)} for {len(members)} members; give one a member")
+    if reference is not None and (method != "rank" or np.shape(reference)[::2] != members.shape[::2]):
+        raise ValueError(
+            f"a reference {np.shape(reference)} for method={method} of members {members.shape}; make it anew"
+        )
     if method == "geometric":
         return members[0].copy() if len(members) == 1 else _geometric(members)
     if method == "rank":
-        return _rank_mean(members)
+        return _rank_mean(members, members if reference is None else reference)
     if method == "overlap":
         return _overlap(members, np.full(len(members), 0.5) if thresholds is None else thresholds)
     if method == "weighted":
@@ -78,11 +88,29 @@ def _geometric(members: Floats) -> Floats:
     return np.asarray(softmax(np.log(np.maximum(members, FLOOR)).mean(0), axis=1))
 
 
-def _rank_mean(members: Floats) -> Floats:
-    n = members.shape[1]
-    ranks = (rankdata(members, axis=1) - 1) / (n - 1) if n > 1 else np.full(members.shape, 0.5)
+def rank_reference(members: Floats, size: int = QUANTILES) -> Floats:
+    """Return what new rows are ranked among: order statistics ``(M, Q, C)`` of each member and class, Q <= ``size``.
+
+    They are evenly spaced, least and greatest among them; up to ``size`` rows are all kept.
+
+    >>> rank_reference(np.array([[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]]), size=2).tolist()
+    [[[0.2, 0.1], [0.9, 0.8]]]
+    """
+    ordered = np.sort(stacked(members), axis=1)
+    n = ordered.shape[1]
+    return np.asarray(ordered[:, np.linspace(0, n - 1, min(n, size)).round().astype(np.int64)])
+
+
+def _rank_mean(members: Floats, reference: Floats) -> Floats:
+    known, ranks = np.sort(reference, axis=1), np.full(members.shape, 0.5)
+    last = known.shape[1] - 1
+    for m, c in np.ndindex(members.shape[0], members.shape[2]) if last else ():
+        least, most = (np.searchsorted(known[m, :, c], members[m, :, c], side) for side in ("left", "right"))
+        ranks[m, :, c] = np.clip((least + most - 1) / 2 / last, 0, 1)
     mean = ranks.mean(0)
-    return np.asarray(mean / mean.sum(1, keepdims=True))
+    total = mean.sum(1, keepdims=True)
+    alike = np.full_like(mean, 1 / mean.shape[1])  # of a new row that is last in every class
+    return np.asarray(np.divide(mean, total, out=alike, where=total > 0))
 
 
 def _overlap(members: Floats, thresholds: Floats) -> Floats:

@@ -47,9 +47,9 @@ class Asked:
 
     def binary_view(self, predictions: Predictions) -> Predictions | None:
         """Return the view of the positive classes, two classes being one already; None where there is none."""
-        if self.positive:
-            return predictions.binary(self.positive)
-        return predictions if len(predictions.classes) == 2 else None
+        if len(predictions.classes) == 2 and list(self.positive or predictions.classes[1:]) == predictions.classes[1:]:
+            return predictions
+        return predictions.binary(self.positive) if self.positive else None
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _binary_blocks(
         blocks["thresholds"], thresholds = threshold_table(
             view,
             None if asked.cross_fit else chosen_on,
-            Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed),
+            Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed, asked.positive or ()),
             names=names,
             n_draws=asked.n_draws,
             level=asked.level,

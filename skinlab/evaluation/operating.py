@@ -11,8 +11,14 @@ import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import FrozenThreshold, cross_fitted_calls, freeze, refuse_same_rows
-from skinlab.evaluation.utility import npv_at_prevalence, ppv_at_prevalence
+from skinlab.evaluation.thresholds import (
+    FrozenThreshold,
+    cross_fitted_calls,
+    freeze,
+    refuse_other_positives,
+    refuse_same_rows,
+)
+from skinlab.evaluation.utility import expected_cost, npv_at_prevalence, ppv_at_prevalence
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,26 +29,35 @@ class Calls:
     Args:
         called: ``(N,)`` whether each row is called positive.
         truth: ``(N,)`` whether it is.
-        prevalence: share of positives for PPV and NPV; None: that of the rows.
+        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
+        cost_ratio: what a missed positive costs in false calls.
     """
 
     def __init__(
-        self, called: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], prevalence: float | None = None
+        self,
+        called: npt.NDArray[np.bool_],
+        truth: npt.NDArray[np.bool_],
+        prevalence: float | None = None,
+        cost_ratio: float = 1.0,
     ) -> None:
         self.cells = np.stack([called & truth, called & ~truth, ~called & truth, ~called & ~truth]).astype(np.float64)
-        self.prevalence = prevalence
+        self.prevalence, self.cost_ratio = prevalence, cost_ratio
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
         """Return name → ``(B,)`` for weights ``(N, B)``."""
         tp, fp, fn, tn = self.cells @ weights
         with np.errstate(invalid="ignore", divide="ignore"):
             sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
-            ppv, npv = tp / (tp + fp), tn / (tn + fn)
-            if self.prevalence is not None:
-                ppv = ppv_at_prevalence(sensitivity, specificity, self.prevalence)
-                npv = npv_at_prevalence(sensitivity, specificity, self.prevalence)
             f1 = 2 * tp / (2 * tp + fp + fn)
-        return {"sensitivity": sensitivity, "specificity": specificity, "ppv": ppv, "npv": npv, "f1_positive": f1}
+        share = (tp + fn) / (tp + fp + fn + tn) if self.prevalence is None else self.prevalence
+        return {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "ppv": ppv_at_prevalence(sensitivity, specificity, share),
+            "npv": npv_at_prevalence(sensitivity, specificity, share),
+            "f1_positive": f1,
+            "cost": expected_cost(sensitivity, specificity, share, self.cost_ratio),
+        }
 
 
 @dataclass(frozen=True)
@@ -53,8 +68,9 @@ class Choice:
         rules: see :func:`skinlab.evaluation.thresholds.choose_threshold`.
         cost_ratio: what a missed positive costs in false calls, for the rule ``cost``.
         frozen: thresholds chosen earlier, to be applied as they stand instead.
-        prevalence: share of positives for PPV and NPV; None: that of the rows.
+        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
         seed: of draws and folds.
+        positive: the classes that the view's positives are; none: its own last class.
     """
 
     rules: Sequence[str]
@@ -62,6 +78,7 @@ class Choice:
     frozen: Sequence[FrozenThreshold] = ()
     prevalence: float | None = None
     seed: int = 0
+    positive: Sequence[str] = ()
 
 
 def threshold_table(
@@ -90,10 +107,14 @@ def threshold_table(
         A row of figures a rule, and the thresholds for a file.
 
     Raises:
-        ValueError: a rule is unknown, rows overlap, or positives or negatives are missing.
+        ValueError: a rule is unknown, rows overlap, positives or negatives are missing, or frozen thresholds are for
+            other positive classes.
     """
     cross_fit = selection is None and not choice.frozen
-    thresholds = list(choice.frozen) or _freeze(view if selection is None else selection, choice, names[not cross_fit])
+    for each in choice.frozen:
+        refuse_other_positives(each, choice.positive or view.classes[-1:])
+    chosen_on = view if selection is None else selection
+    thresholds = list(choice.frozen) or freeze_thresholds(chosen_on, choice, names[not cross_fit])
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target)
     if selection is not None and not choice.frozen:
@@ -106,18 +127,20 @@ def threshold_table(
         else:
             refuse_same_rows(each, view.image_id)
             called = each(score)
-        draws = bootstrap(Calls(called, truth, choice.prevalence), resampler, n_draws=n_draws, seed=choice.seed)
+        calls = Calls(called, truth, choice.prevalence, choice.cost_ratio)
+        draws = bootstrap(calls, resampler, n_draws=n_draws, seed=choice.seed)
         facts = {key: getattr(each, key) for key in ("rule", "threshold", "low", "high", "positives", "chosen_on")}
         facts["applied_to"] = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
         table.append(facts | {name: value.to_dict() for name, value in draws.intervals(level).items()})
     return table, thresholds
 
 
-def _freeze(rows: Predictions, choice: Choice, name: str) -> list[FrozenThreshold]:
-    where = f"{name}, {len(rows)} rows"
+def freeze_thresholds(view: Predictions, choice: Choice, name: str) -> list[FrozenThreshold]:
+    """Return the threshold of each rule, chosen on a view's rows, which are called ``name``."""
     settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
-    score, truth = rows.probabilities[:, 1], rows.target == 1
-    return [freeze(score, truth, rows.group, rows.image_id, rule, where, **settings) for rule in choice.rules]
+    settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
+    score, truth = view.probabilities[:, 1], view.target == 1
+    return [freeze(score, truth, view.group, view.image_id, rule, **settings) for rule in choice.rules]
 
 
 def _refuse_shared_groups(view: Predictions, selection: Predictions, names: tuple[str, str]) -> None:

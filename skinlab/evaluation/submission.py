@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX, table_classes
@@ -39,20 +40,17 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
         raise ValueError(f"format={name} would call {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
 
 
-def kaggle_submission(table: pd.DataFrame, files: Sequence[str], threshold: float = 0.5) -> pd.DataFrame:
+def kaggle_submission(files: Sequence[str], called: npt.NDArray[np.int64]) -> pd.DataFrame:
     """Return ``ID,label`` as DSM-2025 wants it: ``test/`` and the file's name, and 1 for the positive class.
 
     Args:
-        table: predictions of a model with two classes, the last one positive.
-        files: path of each row's image.
-        threshold: probability of the positive class at and above which an image is called positive.
+        files: path of each image.
+        called: ``(N,)``, 1 where an image is called positive, else 0.
 
-    >>> predictions = pd.DataFrame({"image_id": ["12"], "prob_benign": [0.4], "prob_malignant": [0.6]})
-    >>> kaggle_submission(predictions, ["/dsm/test/12.jpg"]).to_csv(index=False).split()
+    >>> kaggle_submission(["/dsm/test/12.jpg"], np.array([1])).to_csv(index=False).split()
     ['ID,label', 'test/12.jpg,1']
     """
-    positive = table[PREFIX + table_classes(table)[-1]].to_numpy() >= threshold
-    return pd.DataFrame({"ID": kaggle_ids(files), "label": positive.astype(np.int64)})
+    return pd.DataFrame({"ID": kaggle_ids(files), "label": called})
 
 
 def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:

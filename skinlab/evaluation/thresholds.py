@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -38,6 +38,20 @@ def parse_rule(rule: str) -> tuple[str, float]:
             f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1"
         )
     return found[1], float(found[2])
+
+
+def positive_score(probabilities: Floats, classes: Sequence[str], positive: Sequence[str]) -> Floats:
+    """Return the score that a threshold for some classes is applied to: their summed probability.
+
+    Args:
+        probabilities: ``(..., C)``.
+        classes: C names.
+        positive: some of them.
+
+    >>> positive_score(np.array([[0.5, 0.25, 0.25]]), ["bkl", "mel", "nv"], ["bkl", "mel"]).tolist()
+    [0.75]
+    """
+    return np.asarray(np.clip(probabilities[..., np.isin(classes, positive)].sum(-1), 0, 1))
 
 
 def choose_threshold(
@@ -232,6 +246,7 @@ class FrozenThreshold:
         positives: number of positives it was chosen on.
         chosen_on: those rows in words, such as ``val, 1603 rows``.
         rows_sha256: hash of their sorted image ids.
+        positive: the classes whose summed probability is the score.
         cost_ratio: what a missed positive costs in false calls, for the rule ``cost``.
     """
 
@@ -242,6 +257,7 @@ class FrozenThreshold:
     positives: int
     chosen_on: str
     rows_sha256: str
+    positive: list[str]
     cost_ratio: float = 1.0
 
     def __call__(self, score: Floats) -> Bools:
@@ -269,14 +285,20 @@ def freeze(
     image_ids: Iterable[str],
     rule: str,
     chosen_on: str,
+    positive: Sequence[str],
     n_draws: int = 500,
     seed: int = 0,
     cost_ratio: float = 1.0,
 ) -> FrozenThreshold:
-    """Choose a threshold with its interval and bind it to the rows it was chosen on."""
+    """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes."""
     spread = threshold_spread(score, truth, groups, rule, n_draws, seed, cost_ratio)
     return FrozenThreshold(
-        rule, **asdict(spread), chosen_on=chosen_on, rows_sha256=rows_hash(image_ids), cost_ratio=cost_ratio
+        rule,
+        **asdict(spread),
+        chosen_on=chosen_on,
+        rows_sha256=rows_hash(image_ids),
+        positive=list(positive),
+        cost_ratio=cost_ratio,
     )
 
 
@@ -288,6 +310,15 @@ def thaw(values: Mapping[str, Any]) -> FrozenThreshold:
 def rows_hash(image_ids: Iterable[str]) -> str:
     """Return the SHA-256 of a set of rows, whatever their order."""
     return hashlib.sha256("\n".join(sorted(map(str, image_ids))).encode()).hexdigest()
+
+
+def refuse_other_positives(frozen: FrozenThreshold, positive: Sequence[str]) -> None:
+    """Raise ValueError where a threshold is to be applied to the score of other classes than it was chosen for."""
+    if set(positive) != set(frozen.positive):
+        raise ValueError(
+            f"the threshold for {frozen.rule} was chosen for positive={','.join(frozen.positive)}, not "
+            f"positive={','.join(positive)}: ask for the classes it is for, or choose it anew"
+        )
 
 
 def refuse_same_rows(frozen: FrozenThreshold, image_ids: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from skinlab.models.weights import read_checkpoint
 
 FORMAT = 1  # of bundle files
 NAME = "model.bundle"  # in a directory that stands for its bundle
-METHODS = ("mean", "geometric", "weighted")
+METHODS = ("mean", "geometric", "weighted", "rank", "overlap")
+LEARNED = {"weighted": "weights", "rank": "reference", "overlap": "thresholds"}  # what a method learns from rows
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,12 @@ class Bundle:
         members: one or more, of the same classes in the same order.
         classes: class names in the order of the logits.
         sha256: hash of the file.
-        method: how members' probabilities are combined: ``mean``, ``geometric`` or ``weighted`` (arithmetic).
-        weights: of the members for ``weighted``, summing to one.
+        method: how the teams' probabilities are combined, one of ``METHODS``.
+        learned: what the method has learned from rows, by the name in ``LEARNED``: ``weights`` ``(T,)`` summing to one,
+            the ``reference`` ``(T, Q, C)`` that ranks are taken among, or ``thresholds`` ``(T,)``.
+        teams: number of each member's team from 0 on; members of a team are averaged before the teams are combined.
+            Empty: each member is a team.
+        positive: the classes that an ``overlap`` calls positive; None where they are two, the last one positive.
         calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
         thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
         gate: tells images of another kind than the training's; None for none.
@@ -65,7 +70,9 @@ class Bundle:
     classes: list[str]
     sha256: str = ""
     method: str = "mean"
-    weights: list[float] | None = None
+    learned: dict[str, Any] = field(default_factory=dict)
+    teams: tuple[int, ...] = ()
+    positive: list[str] | None = None
     calibrator: dict[str, Any] | None = None
     thresholds: list[dict[str, Any]] = field(default_factory=list)
     gate: Gate | None = None
@@ -87,15 +94,31 @@ class Bundle:
         return self.members[0].fit
 
     @property
+    def lineup(self) -> list[list[int]]:
+        """Return the members of each team, by their numbers."""
+        teams = self.teams or range(len(self.members))
+        return [[i for i, own in enumerate(teams) if own == team] for team in range(max(teams) + 1)]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Return the class names of the combined probabilities."""
+        return ["other", "positive"] if self.positive else self.classes
+
+    @property
+    def weights(self) -> list[float] | None:
+        """Return the teams' weights for ``weighted``."""
+        return self.learned.get("weights")
+
+    @property
     def training_prior(self) -> list[float]:
         """Return the share of each class among the training batches, averaged over members as these are combined."""
-        priors = np.array([member.training_prior for member in self.members])
+        priors = [np.mean([self.members[i].training_prior for i in team], axis=0) for team in self.lineup]
         return [float(share) for share in np.average(priors, axis=0, weights=self.weights)]
 
     def meta(self, **more: Any) -> dict[str, Any]:
         """Return what belongs beside a predictions table."""
         facts: dict[str, Any] = {
-            "classes": self.classes,
+            "classes": self.outputs,
             "checkpoint_sha256": self.sha256,
             "image_size": self.image_size,
             "fit": self.fit,
@@ -104,7 +127,10 @@ class Bundle:
         if len(self.members) > 1:
             named = ("name", "image_size", "fit", "sha256")
             facts["members"] = [{key: getattr(member, key) for key in named} for member in self.members]
-            facts |= {"method": self.method} | ({"weights": self.weights} if self.weights else {})
+            facts |= {"method": self.method, "teams": self.lineup}
+            facts["learned"] = {name: list(values) for name, values in self.learned.items() if name != "reference"}
+        if self.positive:
+            facts["positive"] = self.positive
         if self.calibrator is not None:
             facts["calibrator"] = self.calibrator
         if self.thresholds:
@@ -168,7 +194,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "classes": bundle.classes,
         "members": members,
         "method": bundle.method,
-        "weights": bundle.weights,
+        "learned": {name: torch.tensor(np.asarray(values)) for name, values in bundle.learned.items()},
+        "teams": list(bundle.teams),
+        "positive": bundle.positive,
         "calibrator": facts[0],
         "thresholds": facts[1],
         "gate": bundle.gate.to_dict() if bundle.gate else None,
@@ -183,26 +211,46 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
     try:
         loaded = [_member(each, path, str(each["sha256"])) for each in content["members"]]
-        classes, method, weights = [str(name) for name in content["classes"]], content["method"], content["weights"]
+        classes = [str(name) for name in content["classes"]]
         if not loaded or any(each[1] != classes for each in loaded):
             raise ValueError("its members are of other classes")
-        if method not in METHODS or (weights is not None) != (method == "weighted"):
-            raise ValueError(f"method {method} with weights {weights}")
-        gate, calibrator = content["gate"], content["calibrator"]
-        return Bundle(
+        gate, calibrator, positive = content["gate"], content["calibrator"], content["positive"]
+        bundle = Bundle(
             tuple(each[0] for each in loaded),
             classes,
             sha256,
-            method,
-            None if weights is None else shares(weights, len(loaded)),
-            None if calibrator is None else dict(calibrator),
-            [dict(each) for each in content["thresholds"]],
-            None if gate is None else gate_from_dict(gate),
+            content["method"],
+            teams=tuple(int(team) for team in content["teams"]),
+            positive=None if positive is None else [str(name) for name in positive],
+            calibrator=None if calibrator is None else dict(calibrator),
+            thresholds=[dict(each) for each in content["thresholds"]],
+            gate=None if gate is None else gate_from_dict(gate),
         )
+        return replace(bundle, learned=_learned(content["learned"], bundle))
     except UserError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+def _learned(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """Return what the bundle's method has learned, once it fits the teams and classes."""
+    lineup, name = bundle.lineup, LEARNED.get(bundle.method)
+    if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
+        raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
+    if bundle.method not in METHODS or set(content) != {name} - {None}:
+        raise ValueError(f"method {bundle.method} with {', '.join(content) or 'nothing'} learned")
+    if not set(bundle.positive or []) < set(bundle.classes) or (name == "thresholds" and len(bundle.outputs) != 2):
+        raise ValueError(f"method {bundle.method} with positive classes {bundle.positive}")
+    if name is None:
+        return {}
+    if name == "weights":
+        return {name: shares(content[name], len(lineup))}
+    values = np.asarray(content[name], np.float64)
+    wanted = (len(lineup), *values.shape[1:2], len(bundle.classes)) if name == "reference" else (len(lineup),)
+    if values.shape != wanted or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"its {name} are of shape {values.shape} or no numbers")
+    return {name: values}
 
 
 def shares(weights: Sequence[float], n: int) -> list[float]:

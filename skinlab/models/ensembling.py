@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from skinlab.errors import UserError, nearest
 from skinlab.models.bundle import METHODS, Bundle, shares
 
+UNLEARNED = METHODS[:3]  # what needs no rows of predictions
+
 
 def ensemble(
     bundles: Sequence[Bundle], names: Sequence[str], *, method: str = "mean", weights: Sequence[float] | None = None
@@ -22,8 +24,13 @@ def ensemble(
     Raises:
         UserError: method or weights make no sense, the classes differ, or one model is there twice.
     """
+    if method in METHODS and method not in UNLEARNED:
+        raise UserError(
+            f"combine={method} is learned from predictions, which skinlab.ensemble does, and writes a bundle: "
+            f"python -m skinlab.ensemble runs=A,B method={method}"
+        )
     if method not in METHODS:
-        raise UserError(f"combine={method}: choose {', '.join(METHODS)}{nearest(method, METHODS)}")
+        raise UserError(f"combine={method}: choose {', '.join(UNLEARNED)}{nearest(method, METHODS)}")
     if (weights is not None) != (method == "weighted"):
         raise UserError(
             f"combine={method} {'needs' if weights is None else 'takes no'} weights=; they go with weighted"
@@ -47,5 +54,5 @@ def ensemble(
         tuple(bundle.members[0] for bundle in bundles),
         bundles[0].classes,
         method=method,
-        weights=None if weights is None else shares(weights, len(bundles)),
+        learned={} if weights is None else {"weights": shares(weights, len(bundles))},
     )

@@ -48,11 +48,12 @@ class Deployed(nn.Module):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
         self.networks = nn.ModuleList(member.classifier.network for member in bundle.members)
-        self.geometric = bundle.method == "geometric" and len(self.networks) > 1
+        self.teams = bundle.lineup
+        self.geometric = bundle.method == "geometric" and len(self.teams) > 1
         for name in ("mean", "std"):  # plain buffers: a LightningModule can't be traced
             values = torch.stack([getattr(member.classifier, name) for member in bundle.members])
             self.register_buffer(name, values)
-        shares = bundle.weights or [1 / len(self.networks)] * len(self.networks)
+        shares = bundle.weights or [1 / len(self.teams)] * len(self.teams)
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32).view(-1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -60,7 +61,7 @@ class Deployed(nn.Module):
         pixels = images.float()
         mean, std, shares = self.get_buffer("mean"), self.get_buffer("std"), self.get_buffer("shares")
         members = [network((pixels - mean[i]) / std[i]).softmax(1) for i, network in enumerate(self.networks)]
-        stacked = torch.stack(members)
+        stacked = torch.stack([torch.stack([members[i] for i in team]).mean(0) for team in self.teams])
         if self.geometric:
             return stacked.clamp(min=FLOOR).log().mean(0).softmax(1)
         return (shares * stacked).sum(0)

@@ -1,7 +1,8 @@
 """The input gate: how far an image's colours and edges are from those of the dermoscopic images a model learned from.
 
-A Mahalanobis distance over thirty simple statistics of the central disc. It catches what is no dermoscopic image at
-all; it can't tell a bad dermoscopic image from a good one, nor a lesion the model doesn't know.
+A Mahalanobis distance over thirty simple statistics of the central disc and, where there are images enough to fit it,
+the features of an ImageNet network. It catches what is no dermoscopic image; it can't tell a bad dermoscopic image from
+a good one, nor a lesion the model doesn't know.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from skinlab.models.gate_network import WIDTH, GateNetwork
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -99,6 +102,7 @@ class Gate:
         threshold: distance above which an image is foreign.
         quantile: share of the model's own kind of images that the threshold was set to let pass.
         measured: error rates on images that neither fitted it nor set its threshold.
+        network: whose features follow the statistics; None for statistics alone.
     """
 
     mean: Floats
@@ -107,12 +111,21 @@ class Gate:
     threshold: float
     quantile: float
     measured: dict[str, Any] = field(default_factory=dict)
+    network: GateNetwork | None = None
+
+    def look(self, image: Image) -> Floats:
+        """Return what :meth:`excess` wants to know of an image, ``(F,)``.
+
+        Args:
+            image: uint8 RGB, best ``(SIZE, SIZE, 3)``.
+        """
+        return look(image, self.network)
 
     def excess(self, statistics: Floats) -> Floats:
         """Return distance over threshold of each row, ``(N,)``: above 1 is foreign.
 
         Args:
-            statistics: ``(N, F)``, see :func:`image_statistics`.
+            statistics: ``(N, F)``, see :meth:`look`.
         """
         return distances(statistics, self.mean, self.scale, self.precision) / self.threshold
 
@@ -121,10 +134,19 @@ class Gate:
         return {"quantile": self.quantile, "measured": self.measured}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for a file."""
-        return {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in asdict(self).items()} | {
-            "statistics": list(STATISTICS)
-        }
+        """Return plain containers, for a file; of a network, its tensors."""
+        plain = {key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in asdict(self).items()}
+        network = None if self.network is None else dict(self.network.state_dict())
+        return plain | {"statistics": list(STATISTICS), "network": network}
+
+
+def look(image: Image, network: GateNetwork | None = None) -> Floats:
+    """Return the statistics of an image and, with a network, its features after them, ``(F,)``."""
+    if network is None:
+        return image_statistics(image)
+    if image.shape != (SIZE, SIZE, 3):
+        image = np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.concatenate([image_statistics(image), network.features(image)])
 
 
 def distances(statistics: Floats, mean: Floats, scale: Floats, precision: Floats) -> Floats:
@@ -141,7 +163,8 @@ def gate_from_dict(content: Mapping[str, Any]) -> Gate:
     """
     if list(content.get("statistics", ())) != list(STATISTICS):
         raise ValueError("its input gate is of other statistics than this version of skinlab knows")
-    n = len(STATISTICS)
+    network = None if content.get("network") is None else GateNetwork(content["network"])
+    n = len(STATISTICS) + (0 if network is None else WIDTH)
     shapes = {"mean": (n,), "scale": (n,), "precision": (n, n), "threshold": (), "quantile": ()}
     arrays = {name: np.asarray(content.get(name), np.float64) for name in shapes}
     wrong = [name for name, v in arrays.items() if v.shape != shapes[name] or not np.isfinite(v).all()]
@@ -155,16 +178,20 @@ def gate_from_dict(content: Mapping[str, Any]) -> Gate:
         float(arrays["threshold"]),
         float(arrays["quantile"]),
         dict(content.get("measured", {})),
+        network,
     )
 
 
-def fit_gate(statistics: Floats, held_back: Floats, *, alarms: float = 0.01) -> Gate:
+def fit_gate(
+    statistics: Floats, held_back: Floats, *, alarms: float = 0.01, network: GateNetwork | None = None
+) -> Gate:
     """Fit mean and correlations on one set of images and set the threshold on another.
 
     Args:
         statistics: ``(N, F)`` of training images, best of their :func:`varied` copies.
         held_back: ``(M, F)`` of other images of the same kind, as they are.
         alarms: share of genuine images that may be called foreign.
+        network: whose features follow the statistics in each row.
 
     Raises:
         ValueError: too few images, or ``alarms`` is no share.
@@ -180,7 +207,7 @@ def fit_gate(statistics: Floats, held_back: Floats, *, alarms: float = 0.01) -> 
     z = (statistics - mean) / scale
     precision = np.linalg.inv((1 - SHRINKAGE) * z.T @ z / len(z) + SHRINKAGE * np.eye(z.shape[1]))
     threshold = float(np.quantile(distances(held_back, mean, scale, precision), 1 - alarms))
-    return Gate(mean, scale, precision, threshold, 1 - alarms)
+    return Gate(mean, scale, precision, threshold, 1 - alarms, network=network)
 
 
 def foreign_images(genuine: npt.NDArray[np.uint8], seed: int = 0) -> dict[str, npt.NDArray[np.uint8]]:

@@ -67,6 +67,7 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     return page.render(
         asked=evidence.get("asked") or {},
         made=evidence.get("made") or {},
+        cost_ratio=(evidence.get("asked") or {}).get("cost_ratio"),
         systems=systems,
         comparison=_comparison(evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),

@@ -174,13 +174,21 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
     if ensemble["weights"]:
         shares = zip(ensemble["members"], ensemble["weights"], strict=True)
         lines.append("Learned weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shares) + ".")
+    if ensemble.get("thresholds"):
+        calls = zip(ensemble["members"], ensemble["thresholds"], strict=True)
+        lines.append("A member calls at: " + ", ".join(f"{name} {number(at)}" for name, at in calls) + ".")
     if search := ensemble["search"]:
         best, figure = search["subset"], in_sentence(search["figure"])
         nested, flattered = number(best["nested"]), number(best["same_rows"])
         everyone, single = number(search["everyone"]), number(search["single"]["nested"])
+        among = f"{'all' if search['exhaustive'] else 'the best of a stepwise search of'} {search['considered']}"
         lines.append(
-            f"Best subset by {figure}: {' + '.join(best['chosen'])}, {nested} where the choice had no part "
+            f"Best subset by {figure}, of {among}: {' + '.join(best['chosen'])}, {nested} where the choice had no part "
             f"({flattered} on the rows of the choice; all members {everyone}, best single {single})."
+        )
+        lines.append(
+            f"{best['agreeing']} of {search['folds']} folds choose that subset by themselves; choosing is worth "
+            f"{number(best['worth'], signed=True)} over a subset of its size taken unseen."
         )
     return [*lines, f"Fair rival: {ensemble['rival']}."]
 

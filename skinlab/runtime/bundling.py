@@ -18,8 +18,9 @@ from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.calibration import METHODS as CALIBRATIONS
 from skinlab.evaluation.calibration import Calibrator, calibrator_from_dict, fit_calibrator
 from skinlab.evaluation.ensembles import combine
-from skinlab.evaluation.predictions import read_predictions
-from skinlab.evaluation.thresholds import thaw
+from skinlab.evaluation.operating import Choice, freeze_thresholds
+from skinlab.evaluation.predictions import Predictions, read_predictions
+from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, positive_score, thaw
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import write_onnx, write_timm
@@ -45,8 +46,12 @@ def make_bundle(config: dict[str, Any]) -> None:
     bundle = ensemble(
         [load_bundle(place) for place in places], places, method=config["combine"], weights=config["weights"]
     )
+    if config["format"] == "onnx" and bundle.method in ("rank", "overlap"):
+        raise UserError(f"format=onnx: a graph can't hold method={bundle.method}; use format=bundle")
+    if bundle.method == "overlap" and (config["calibrator"] != "none" or config["thresholds"] is not None):
+        raise UserError(f"{places[0]} is an overlap and makes calls already; leave out calibrator= and thresholds=")
     bundle = with_calibrator(bundle, places, config["calibrator"])
-    bundle = with_thresholds(bundle, config["thresholds"], config["positive"])
+    bundle = with_thresholds(bundle, places, config)
     if config["format"] == "bundle":
         bundle = with_gate(bundle, places, config)
     left_out = [name for name in ("calibrator", "thresholds", "gate") if getattr(bundle, name)]
@@ -79,6 +84,13 @@ def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
             raise UserError(f"{name}={config[name]}: a list is expected, such as {name}=[A,B]")
     if not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in config["weights"] or []):
         raise UserError(f"weights={config['weights']}: numbers are expected, such as weights=[0.7,0.3]")
+    try:
+        for rule in config["thresholds"] if isinstance(config["thresholds"], list) else []:
+            parse_rule(rule)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"thresholds={config['thresholds']}: {error}") from None
+    if config["positive"] and not isinstance(config["thresholds"], list):
+        raise UserError("positive= goes with rules, as in thresholds=[f1]; a thresholds.json names its own")
     if not 0 < config["gate_alarms"] < 1:
         raise UserError(f"gate_alarms={config['gate_alarms']}: a share between 0 and 1 is expected, such as 0.01")
     if config["gate_images"] < 1:
@@ -119,32 +131,51 @@ def with_calibrator(bundle: Bundle, places: Sequence[str], wanted: str) -> Bundl
         return replace(bundle, calibrator=content if check_calibrator(content, bundle) else None)
     if bundle.calibrator is not None:
         raise UserError(f"calibrator={wanted}: {places[0]} has a calibrator already; give the runs it was made of")
-    tables = []
-    for place in places:
-        table = Path(place).expanduser() / "predictions" / "val.csv"
-        if not table.is_file():
-            raise UserError(
-                f"calibrator={wanted}: there is no {table} to fit it on; give runs, or a JSON file with one"
-            )
-        tables.append(table)
+    rows = validation_rows(bundle, places, f"calibrator={wanted}")
     try:
-        read = agree([read_predictions(table) for table in tables], [str(table) for table in tables])
-        if read[0].classes != bundle.classes:
-            raise ValueError(f"{tables[0]} is of other classes than its model; give a run as it was written")
-        stacked = np.stack([each.probabilities for each in read])
-        fitted = fit_calibrator(wanted, combine_as(bundle, stacked), read[0].target)
+        fitted = fit_calibrator(wanted, rows.probabilities, rows.target)
     except ValueError as error:
         raise UserError(f"calibrator={wanted}: {error}") from None
-    log.info("calibrator: %s, fitted on %d validation rows", wanted, len(read[0].target))
+    log.info("calibrator: %s, fitted on %d validation rows", wanted, len(rows))
     return replace(bundle, calibrator=fitted.to_dict())
 
 
+def validation_rows(bundle: Bundle, places: Sequence[str], setting: str) -> Predictions:
+    """Return the validation rows of the bundle's runs with the probabilities that it gives them, calibrated if it is.
+
+    Raises:
+        UserError: the runs have none, or not the same ones.
+    """
+    tables = [Path(place).expanduser() / "predictions" / "val.csv" for place in places]
+    lacking = [str(table) for table in tables if not table.is_file()]
+    if lacking or len(places) != len(bundle.members):
+        there = f"there is no {lacking[0]}" if lacking else f"{places[0]} is an ensemble without those of its members"
+        raise UserError(
+            f"{setting} wants validation predictions, and {there}; give runs, or a JSON file with what is wanted"
+        )
+    try:
+        read = agree([read_predictions(table) for table in tables], [str(table) for table in tables])
+    except ValueError as error:
+        raise UserError(f"{setting}: {error}") from None
+    if read[0].classes != bundle.classes:
+        raise UserError(f"{setting}: {tables[0]} is of other classes than its model; give a run as it was written")
+    probabilities = combine_as(bundle, np.stack([each.probabilities for each in read]))
+    if bundle.calibrator is not None:
+        probabilities = check_calibrator(bundle.calibrator, bundle)(probabilities)
+    return read[0].with_probabilities(probabilities)
+
+
 def combine_as(bundle: Bundle, members: np.ndarray) -> np.ndarray:
-    """Combine members' probabilities ``(M, N, C)`` as the bundle says; one member's stay as they are, to the bit."""
-    if len(members) == 1:
-        return np.asarray(members[0])
-    weights = None if bundle.weights is None else np.array(bundle.weights)
-    return combine(members, bundle.method, weights)
+    """Combine members' probabilities ``(M, N, C)`` as the bundle says: those of each team, then the teams'.
+
+    Returns:
+        ``(N, C)``, a column a name of ``bundle.outputs``; one member's stay as they are, to the bit.
+    """
+    teams = np.stack([members[team].mean(0) for team in bundle.lineup])
+    if bundle.positive:
+        share = positive_score(teams, bundle.classes, bundle.positive)
+        teams = np.stack([1 - share, share], axis=-1)
+    return combine(teams, bundle.method, **bundle.learned)
 
 
 def check_calibrator(content: dict[str, Any], bundle: Bundle) -> Calibrator:
@@ -163,36 +194,62 @@ def check_calibrator(content: dict[str, Any], bundle: Bundle) -> Calibrator:
     return calibrator
 
 
-def with_thresholds(bundle: Bundle, place: str | None, positive: Sequence[str] | None) -> Bundle:
-    """Return the bundle with the frozen thresholds of an evaluation, each with the positive classes it is for.
+def with_thresholds(bundle: Bundle, places: Sequence[str], config: dict[str, Any]) -> Bundle:
+    """Return the bundle with the thresholds of an evaluation's file, or of rules chosen on the runs' validation rows.
 
     Raises:
-        UserError: the file holds none, those of several systems, or nothing says which classes are positive.
+        UserError: the file holds none, those of several systems or other classes; or there are no rows to choose on.
     """
-    if place is None:
+    wanted = config["thresholds"]
+    if wanted is None:
         return bundle
+    if isinstance(wanted, str):
+        thresholds = read_thresholds(wanted, bundle)
+        if bundle.calibrator is not None:
+            log.warning(
+                "thresholds=%s must be of probabilities that this bundle's calibrator has calibrated; rules are chosen "
+                "on those: thresholds=[%s]",
+                wanted,
+                ",".join(each.rule for each in thresholds),
+            )
+        return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
+    rows = validation_rows(bundle, places, f"thresholds=[{','.join(wanted)}]")
+    positive = config["positive"] or (bundle.classes[1:] if len(bundle.classes) == 2 else [])
+    choice = Choice(wanted, config["cost_ratio"], seed=config["seed"], positive=positive)
+    try:
+        thresholds = freeze_thresholds(rows.binary(positive), choice, "val")
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    for each in thresholds:
+        log.info(
+            "threshold %s: %.4f (%.4f to %.4f), %s", each.rule, each.threshold, each.low, each.high, each.chosen_on
+        )
+    return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
+
+
+def read_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
+    """Read the thresholds of an evaluation's ``thresholds.json``.
+
+    Raises:
+        UserError: the file holds none, those of several systems, or those for other classes than the bundle's.
+    """
     setting = f"thresholds={place}"
-    content = _read_json(place, setting, "give thresholds.json of an evaluation")
+    content = _read_json(place, setting, "give thresholds.json of an evaluation, or rules: thresholds=[f1]")
     if isinstance(content, dict):
         if len(content) != 1:
             raise UserError(f"{setting} holds thresholds of {len(content)} systems; keep those of one")
         (content,) = content.values()
     try:
-        rows = [{"positive": None if positive is None else list(positive)} | dict(row) for row in content]
-        for row in rows:
-            if not thaw(row).threshold >= 0:
-                raise ValueError(f"{row['threshold']} is no threshold")
+        thresholds = [thaw(row) for row in content]
+        for each in thresholds:
+            if not each.threshold >= 0:
+                raise ValueError(f"{each.threshold} is no threshold")
+            if not set() < set(each.positive) < set(bundle.classes):
+                classes = ", ".join(bundle.classes)
+                raise ValueError(f"its positive classes {each.positive} are not some of the model's {classes}")
     except (TypeError, ValueError) as error:
-        raise UserError(f"{setting} is no thresholds.json of an evaluation ({error})") from None
-    for row in rows:
-        named = row["positive"]
-        if not named or not set(named) < set(bundle.classes):
-            raise UserError(
-                f"{setting}: positive={named}: name the positive ones of the classes {', '.join(bundle.classes)}"
-            )
-    if bundle.calibrator is not None:
-        log.warning("%s must be of probabilities that this bundle's calibrator has calibrated", setting)
-    return replace(bundle, thresholds=rows)
+        raise UserError(f"{setting} is no thresholds.json of an evaluation of this model ({error})") from None
+    return thresholds
 
 
 def with_gate(bundle: Bundle, places: Sequence[str], config: dict[str, Any]) -> Bundle:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.ensemble_search import Choice, Search, diversity, search_subsets
-from skinlab.evaluation.ensembles import METHODS, combine, cross_fit_weights, fit_weights
+from skinlab.evaluation.ensembles import METHODS, combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
 from skinlab.evaluation.predictions import DECIMALS, Predictions, predictions_table
 from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_calls
@@ -21,7 +22,10 @@ from skinlab.runtime.evaluating import build_evidence, check_settings, write_evi
 from skinlab.runtime.run_directory import replacing, write_json, write_text
 from skinlab.runtime.systems import System, align, find_systems
 
-BUNDLED = ("mean", "geometric", "weighted")  # what a bundle can do by itself
+if TYPE_CHECKING:
+    from skinlab.models.bundle import Bundle
+
+log = logging.getLogger(__name__)
 
 
 def combine_systems(config: dict[str, Any]) -> None:
@@ -37,34 +41,49 @@ def combine_systems(config: dict[str, Any]) -> None:
     method = config["method"]
     if method not in METHODS:
         raise UserError(f"method={method}: choose {', '.join(METHODS)}{nearest(str(method), METHODS)}")
-    if config["bundle"] is True and method not in BUNDLED:
-        raise UserError(f"method={method} can't be bundled: say bundle=false, or choose {', '.join(BUNDLED)}")
+    if config["bundle"] not in ("auto", True, False):
+        raise UserError(f"bundle={config['bundle']}: choose auto, true or false")
+    if method == "overlap" and asked.frozen:
+        raise UserError("apply_thresholds= and method=overlap: an overlap makes calls already; leave one out")
     found = find_systems(config["runs"], split=config["split"], labels=config["labels"])
     try:
         systems = align(found)
-        members = single_members(systems)
+        members, learned = single_members(systems), {}
         if method == "overlap":
-            members = [_hard_calls(member, config["positive"]) for member in members]
+            classes = members[0].tables[0].classes
+            if len(classes) == 2 and config["positive"] == classes[1:]:
+                config = config | {"positive": None}  # they are the view already
             asked = replace(asked, positive=None, rules=())
-        combined, weights = join(members, method, seed=config["seed"])
+            learned = {"thresholds": [_f1_threshold(member, config["positive"]) for member in members]}
+            members = [_hard_calls(member, config["positive"]) for member in members]
+        combined, more = join(members, method, seed=config["seed"])
+        learned |= more
         rivals, rival_words = seed_ensemble(systems, members, config)
         evidence, thresholds = build_evidence(
             [*members, combined, *rivals], asked, config | {"reference": combined.name}, "ensemble"
         )
-        evidence["ensemble"] = _facts(members, config, weights) | {"rival": rival_words}
+        evidence["ensemble"] = _facts(members, config, learned) | {"rival": rival_words}
     except ValueError as error:
         raise UserError(str(error)) from None
-    if config["bundle"] and method in BUNDLED and all(member.runs for member in members):
-        _write_bundle(members, method, weights, output)
+    bundle = _bundle(members, learned, config, thresholds.get(combined.name, []))
+    write_evidence(evidence, thresholds, output)  # first: it is all that can still fail but the disk
+    _write_predictions(combined, evidence["ensemble"], output)
+    if bundle is not None:
+        from skinlab.models.bundle import save_bundle
+
+        with replacing(output / "model.bundle") as temporary:
+            save_bundle(bundle, temporary)
+
+
+def _write_predictions(combined: System, facts: dict[str, Any], output: Path) -> None:
     table = combined.tables[0]
     split = "oof" if combined.pooled else combined.sources[0]["split"]
     rows = pd.DataFrame({key: getattr(table, key) for key in ("image_id", "group", "source", "fold")})
     rows = rows.assign(split=split, label=np.asarray(table.classes, object)[table.target])
     text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=DECIMALS)
     write_text(output / "predictions" / f"{split}.csv", text)
-    meta = {"classes": table.classes, "method": method, "members": [member.name for member in members]}
-    write_json(output / "predictions" / "meta.json", meta | {"weights": weights})
-    write_evidence(evidence, thresholds, output)
+    kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}
+    write_json(output / "predictions" / "meta.json", {"classes": table.classes} | kept)
 
 
 def single_members(systems: Sequence[System]) -> list[System]:
@@ -98,17 +117,21 @@ def _fold_mean(system: System) -> System:
     return replace(system, tables=[first.with_probabilities(mean)], over=None, keys=[], selection=None)
 
 
-def join(members: Sequence[System], method: str, *, seed: int, name: str | None = None) -> tuple[System, Any]:
-    """Return the ensemble as a system, and the weights for later use if it has any.
+def join(
+    members: Sequence[System], method: str, *, seed: int, name: str | None = None
+) -> tuple[System, dict[str, Any]]:
+    """Return the ensemble as a system, and what it has learned for later use, by the arguments' names of ``combine``.
 
     Weights are learned on the members' selection rows where all have them; else each row is weighted by what other
-    groups' rows taught, and the weights for later use are learned on all rows.
+    groups' rows taught, and the weights for later use are learned on all rows. Later ranks are taken among these rows.
     """
     rows, p = members[0].tables[0], _stack([member.tables[0] for member in members])
     chosen_on, weights = _selections(members), None
+    learned: dict[str, Any] = {"reference": rank_reference(p)} if method == "rank" else {}
     if method == "weighted":
         learned_on = chosen_on or [member.tables[0] for member in members]
         weights = fit_weights(_stack(learned_on), learned_on[0].target)
+        learned = {"weights": weights.tolist()}
     if method == "weighted" and not chosen_on:
         combined = cross_fit_weights(p, rows.target, rows.group, seed=seed)[0]
     else:
@@ -123,7 +146,7 @@ def join(members: Sequence[System], method: str, *, seed: int, name: str | None 
     if chosen_on and method != "overlap":
         selection = chosen_on[0].with_probabilities(combine(_stack(chosen_on), method, weights=weights))
         whole = replace(whole, selection=selection)
-    return whole, None if weights is None else [round(float(weight), 6) for weight in weights]
+    return whole, learned
 
 
 def _stack(tables: Sequence[Predictions]) -> Any:
@@ -136,15 +159,26 @@ def _selections(members: Sequence[System]) -> list[Predictions]:
     return agree(found, [member.name for member in members]) if len(found) == len(members) else []
 
 
+def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
+    """Return rows as positives against others, which two classes are already."""
+    view = rows.binary(positive) if positive else rows
+    if len(view.classes) != 2:
+        raise ValueError("method=overlap calls positives: name them, as in positive=[mel,bcc,akiec]")
+    return view
+
+
+def _f1_threshold(member: System, positive: Sequence[str] | None) -> float:
+    """Return a member's threshold of best F1 for later use, chosen on its selection rows, without them on all."""
+    view = _view(member.tables[0] if member.selection is None else member.selection, positive)
+    return choose_threshold(view.probabilities[:, 1], view.target == 1, "f1")
+
+
 def _hard_calls(member: System, positive: Sequence[str] | None) -> System:
     """Turn a member's probabilities into calls at its threshold of best F1, chosen on other rows."""
-    table = member.tables[0].binary(positive) if positive else member.tables[0]
-    if len(table.classes) != 2:
-        raise ValueError("method=overlap calls positives: name them, as in positive=[mel,bcc,akiec]")
+    table = _view(member.tables[0], positive)
     score = table.probabilities[:, 1]
     if member.selection is not None:
-        chosen_on = member.selection.binary(positive) if positive else member.selection
-        called = score >= choose_threshold(chosen_on.probabilities[:, 1], chosen_on.target == 1, "f1")
+        called = score >= _f1_threshold(member, positive)
     else:
         called = cross_fitted_calls(score, table.target == 1, table.group, "f1")
     hard = table.with_probabilities(np.stack([1.0 - called, 1.0 * called], 1))
@@ -179,14 +213,14 @@ def seed_ensemble(
     return [rival], f"{n} seeds of {best.name} cost as much as the ensemble"
 
 
-def _facts(members: Sequence[System], config: dict[str, Any], weights: list[float] | None) -> dict[str, Any]:
+def _facts(members: Sequence[System], config: dict[str, Any], learned: dict[str, Any]) -> dict[str, Any]:
     """Return what the evidence says of the ensemble itself."""
     names, tables = [member.name for member in members], [member.tables[0] for member in members]
     pairs = diversity(_stack(tables), tables[0].target)
     facts: dict[str, Any] = {
         "method": config["method"],
         "members": names,
-        "weights": weights,
+        **{name: _rounded(learned.get(name)) for name in ("weights", "thresholds")},
         "diversity": [{"a": names[i], "b": names[j]} | pair for (i, j), pair in pairs.items()],
         "search": None,
     }
@@ -207,24 +241,45 @@ def _facts(members: Sequence[System], config: dict[str, Any], weights: list[floa
     return facts
 
 
+def _rounded(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, 6) for value in values]
+
+
 def _search_facts(found: Search, n_rows: int) -> dict[str, Any]:
     def plain(choice: Choice) -> dict[str, Any]:
-        kept = ("nested", "same_rows", "typical", "flatters", "worth")
+        kept = ("nested", "same_rows", "typical", "flatters", "worth", "agreeing")
         return {"chosen": list(choice.chosen)} | {name: getattr(choice, name) for name in kept}
 
     kinds = {kind: plain(getattr(found, kind)) for kind in ("single", "pair", "subset")}
-    return {"figure": found.figure, "rows": n_rows, "everyone": found.everyone, **kinds}
+    among = {"considered": found.considered, "exhaustive": found.exhaustive, "folds": len(found.subset.per_fold)}
+    return {"figure": found.figure, "rows": n_rows, "everyone": found.everyone, **among, **kinds}
 
 
-def _write_bundle(members: Sequence[System], method: str, weights: list[float] | None, output: Path) -> None:
-    """Write the members' networks into one file that predict takes; a member's folds share its weight."""
-    from skinlab.models.bundle import load_bundle, save_bundle  # torch, only where it is needed
+def _bundle(
+    members: Sequence[System], learned: dict[str, Any], config: dict[str, Any], thresholds: list[dict[str, Any]]
+) -> Bundle | None:
+    """Return the members' networks as one that predict takes, a member's folds a team; None where that is not wanted.
+
+    Raises:
+        UserError: it must be, and a member has no run, or a run no checkpoint that fits the others'.
+    """
+    from skinlab.models.bundle import load_bundle  # torch, only where it is needed
     from skinlab.models.ensembling import ensemble
 
+    if config["bundle"] is False:
+        return None
     places = [str(run.path) for member in members for run in member.runs]
-    shares = None
-    if weights is not None:
-        shares = [w / len(m.runs) for w, m in zip(weights, members, strict=True) for _ in m.runs]
-    bundle = ensemble([load_bundle(place) for place in places], places, method=method, weights=shares)
-    with replacing(output / "model.bundle") as temporary:
-        save_bundle(bundle, temporary)
+    try:
+        for member in members:
+            if not member.runs:
+                raise UserError(f"{member.name} is a table, without a run's checkpoint")
+        whole = ensemble([load_bundle(place) for place in places], places)
+    except UserError as error:
+        if config["bundle"] is True:
+            raise UserError(f"bundle=true: {error}") from None
+        log.warning("no model.bundle: %s", error)
+        return None
+    teams = tuple(i for i, member in enumerate(members) for _ in member.runs)
+    positive = config["positive"] if config["method"] == "overlap" else None
+    facts = {"method": config["method"], "learned": learned, "positive": positive, "thresholds": thresholds}
+    return replace(whole, teams=teams, **facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,6 +24,9 @@ from skinlab.runtime.config import check_config, config_directory, explain, regi
 
 log = logging.getLogger(__name__)
 
+# Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
+RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
+
 Command = Callable[[dict[str, Any]], "float | None"]
 
 
@@ -37,7 +41,7 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
     """
     verbose = _verbose()
-    sys.argv[1:] = [_as_list(word, lists) for word in sys.argv[1:]]
+    sys.argv[1:] = [RULE.sub(r'"\1"', _as_list(word, lists)) for word in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
 

@@ -90,7 +90,7 @@ def build_evidence(
         "format": FORMAT,
         "asked": {
             "classes": systems[0].tables[0].classes,
-            **{key: config[key] for key in ("positive", "prevalence", "n_draws", "level", "seed")},
+            **{key: config[key] for key in ("positive", "prevalence", "cost_ratio", "n_draws", "level", "seed")},
         },
         "made": made(command, config),
         "systems": blocks,
@@ -158,7 +158,10 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
         raise UserError("output= is missing: say output=DIR")
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: choose auto, val or test{nearest(str(config['split']), SPLITS)}")
-    asked = check_asked(config, cross_fit=config["cross_fit"], frozen=_thaw(config["apply_thresholds"]))
+    frozen = _thaw(config["apply_thresholds"])
+    if frozen and not config["positive"]:
+        config["positive"] = list(frozen[0].positive)
+    asked = check_asked(config, cross_fit=config["cross_fit"], frozen=frozen)
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from skinlab.data.images import printable, read_image
 from skinlab.data.manifest import read_csv, some
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration import wilson_interval
-from skinlab.models.gate import FIT, SIZE, Gate, fit_gate, foreign_images, image_statistics, varied
+from skinlab.models.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, look, varied
+from skinlab.models.gate_network import WIDTH, GateNetwork
+from skinlab.models.weights import WeightsUnavailable
 
 log = logging.getLogger(__name__)
 
 HELD_BACK = 0.3  # of the training groups: these set the threshold
 NAMED = 20  # foreign images that a message names; the rest are counted
 FOREIGN = 100  # genuine images that foreign ones of each kind are made of
+# Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
+LEAST_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
 
 
 class Door:
@@ -38,8 +43,14 @@ class Door:
         self.excess: dict[int, float] = {}
 
     def admits(self, row: np.ndarray, statistics: np.ndarray) -> bool:
-        """Look at some images; tell whether the network need see them: with ``error`` not, once one is foreign."""
-        self.excess |= dict(zip(row.tolist(), self.gate.excess(statistics).tolist(), strict=True))
+        """Look at some images; tell whether the network need see them: with ``error`` not, once one is foreign.
+
+        Args:
+            row: numbers of the images.
+            statistics: the gate's look at each, ``(B, F)``.
+        """
+        if len(row):
+            self.excess |= dict(zip(row.tolist(), self.gate.excess(statistics).tolist(), strict=True))
         return self.setting == "warn" or not self.foreign()
 
     def foreign(self) -> list[int]:
@@ -87,7 +98,8 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     """Fit a gate on a split's training images and measure it on its validation and test images.
 
     A part of the training groups sets the threshold; its share of false alarms is measured on other images, the
-    detection on foreign ones that are drawn or made of these.
+    detection on foreign ones that are drawn or made of these. The gate sees through an ImageNet network, too, if there
+    are ``LEAST_FOR_NETWORK`` images to fit it on and the network's weights are at hand.
 
     Args:
         split: CSV with ``path``, ``group`` and ``split``.
@@ -104,24 +116,38 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     groups = rng.permutation(train["group"].unique())
     held = train["group"].isin(set(groups[: max(round(HELD_BACK * len(groups)), 1)])).to_numpy()
     fitting, waiting = read_small(train["path"][~held], num_workers), read_small(train["path"][held], num_workers)
+    network = gate_network(len(fitting))
     try:
         gate = fit_gate(
-            _statistics([varied(image, rng) for image in fitting], num_workers),
-            _statistics(waiting, num_workers),
+            _look([varied(image, rng) for image in fitting], network, num_workers),
+            _look(waiting, network, num_workers),
             alarms=alarms,
+            network=network,
         )
     except ValueError as error:
         raise UserError(f"{split}: {error}; say gate=none") from None
     genuine = read_small(held_out["path"], num_workers)
-    measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting)}
+    measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
-        measured["false_alarms"] = rate(gate.excess(_statistics(genuine, num_workers)) > 1)
+        measured["false_alarms"] = rate(gate.excess(_look(genuine, network, num_workers)) > 1)
         strangers = foreign_images(genuine[rng.permutation(len(genuine))[:FOREIGN]], seed)
         measured["detected"] = {
-            kind: rate(gate.excess(_statistics(images, num_workers)) > 1) for kind, images in strangers.items()
+            kind: rate(gate.excess(_look(images, network, num_workers)) > 1) for kind, images in strangers.items()
         }
     _tell(measured)
-    return Gate(gate.mean, gate.scale, gate.precision, gate.threshold, gate.quantile, measured)
+    return replace(gate, measured=measured)
+
+
+def gate_network(n_images: int) -> GateNetwork | None:
+    """Return the network whose features a gate fitted on ``n_images`` looks at; None, and why in the log, for none."""
+    if n_images < LEAST_FOR_NETWORK:
+        log.info("gate: of simple statistics alone, for %d images; %d are wanted", n_images, LEAST_FOR_NETWORK)
+        return None
+    try:
+        return GateNetwork.pretrained()
+    except WeightsUnavailable as reason:
+        log.warning("gate: of simple statistics alone, which miss most faces and clinical photographs: %s", reason)
+        return None
 
 
 def rate(flagged: np.ndarray) -> dict[str, Any]:
@@ -138,9 +164,9 @@ def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.nd
     return np.stack(images) if images else np.empty((0, SIZE, SIZE, 3), np.uint8)
 
 
-def _statistics(images: Sequence[np.ndarray] | np.ndarray, num_workers: int) -> np.ndarray:
+def _look(images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int) -> np.ndarray:
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        return np.array(list(pool.map(image_statistics, images)))
+        return np.array(list(pool.map(lambda image: look(image, network), images)))
 
 
 def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:

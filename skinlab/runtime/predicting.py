@@ -23,10 +23,11 @@ from skinlab.data.samplers import Draw, EvalSampler
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import FORMATS, check_format, isic_submission, kaggle_submission
+from skinlab.evaluation.thresholds import positive_score
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.gate import FIT as GATE_FIT
 from skinlab.models.gate import SIZE as GATE_SIZE
-from skinlab.models.gate import STATISTICS, image_statistics
+from skinlab.models.gate import Gate
 from skinlab.models.inference import predict_members, tta_views
 from skinlab.runtime.bundling import check_calibrator, combine_as
 from skinlab.runtime.gating import Door
@@ -56,9 +57,10 @@ def predict(config: dict[str, Any]) -> None:
     if config["gate"] == "error" and bundle.gate is None:
         raise UserError(f"gate=error: {config['ckpt']} has no input gate; make one: python -m skinlab.bundle gate=fit")
     try:
-        check_format(config["format"], bundle.classes, rows["path"].tolist())
+        check_format(config["format"], bundle.outputs, rows["path"].tolist())
     except ValueError as error:
         raise UserError(str(error)) from None
+    threshold = find_threshold(config, bundle)
     started = time.perf_counter()
     members, excess, bad = look(bundle, rows, config, device)
     rows = rows.drop(index=list(bad)).reset_index(drop=True)
@@ -66,8 +68,32 @@ def predict(config: dict[str, Any]) -> None:
     if calibrator is not None:
         probabilities = calibrator(probabilities)
     seconds = time.perf_counter() - started
-    write_predictions(config, output, bundle, rows, probabilities, excess)
+    write_predictions(config, output, bundle, rows, probabilities, excess=excess, threshold=threshold)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
+
+
+def find_threshold(config: dict[str, Any], bundle: Bundle) -> dict[str, Any] | None:
+    """Return the facts of the threshold that is asked for, None for none: ``value`` and the classes ``positive``.
+
+    Raises:
+        UserError: the bundle has no such rule, or a number or a format doesn't say or mean the positive classes.
+    """
+    asked, names = config["threshold"], bundle.outputs
+    if asked is None and config["format"] != "kaggle":
+        return None
+    if not isinstance(asked, str):
+        if len(names) != 2:
+            raise UserError(f"threshold={asked}: a number calls one of two classes, the model has {', '.join(names)}")
+        return {"value": 0.5 if asked is None else asked, "positive": names[1:]}
+    known = {row["rule"]: row for row in bundle.thresholds}
+    if asked not in known:
+        there = f"choose {', '.join(known)}{nearest(asked, known)}" if known else "choose some by skinlab.bundle"
+        raise UserError(f"threshold={asked} is no rule of {config['ckpt']}, which has {len(known)}: {there}")
+    row = known[asked]
+    if config["format"] == "kaggle" and row["positive"] != names[1:]:
+        raise UserError(f"threshold={asked} is of {', '.join(row['positive'])}; format=kaggle calls {names[1]}")
+    kept = {key: row.get(key) for key in ("rule", "low", "high", "positive", "chosen_on")}
+    return kept | {"value": row["threshold"]}
 
 
 def look(
@@ -92,7 +118,7 @@ def look(
         left = rows.drop(index=list(bad)).reset_index(drop=True) if turn else rows
         guard = None if turn else door
         loader = batch_loader(
-            Readable(left["path"].tolist(), *kind, gated=guard is not None),
+            Readable(left["path"].tolist(), *kind, gate=guard.gate if guard else None),
             EvalSampler(len(left)),
             batch_size=config["batch_size"],
             num_workers=min(config["num_workers"], -(-len(left) // config["batch_size"])),
@@ -118,29 +144,30 @@ class Readable(ImageDataset):
         paths: file of each row.
         size: side of the images in pixels.
         fit: ``crop`` or ``stretch``.
-        gated: whether batches tell the gate's ``statistics`` ``(B, F)`` of each image, too.
+        gate: whose look at each image the batches tell, as ``statistics`` ``(B, F)``; None for none.
     """
 
-    def __init__(self, paths: Sequence[str], size: int, fit: str, *, gated: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], size: int, fit: str, *, gate: Gate | None = None) -> None:
         super().__init__(paths, np.full(len(paths), -1), size=size, fit=fit)
-        self.gated = gated
+        self.gate = gate
 
     def batch(self, draws: Sequence[Draw | int]) -> dict[str, Any]:
         """Return a batch of uint8 images, with the reasons of those that can't be read."""
         self.bad: dict[int, str] = {}
         self.statistics: list[np.ndarray] = []
         batch = super().batch(draws) | {"bad": self.bad}
-        return batch | {"statistics": np.array(self.statistics)} if self.gated else batch
+        return batch | {"statistics": np.array(self.statistics)} if self.gate else batch
 
     def _sample(self, visit: Draw) -> Any:
         try:
             image = super()._sample(visit)
-            if self.gated:
+            if self.gate:
                 path = os.fsdecode(self.paths[visit.row])
-                self.statistics.append(image_statistics(read_image(path, GATE_SIZE, GATE_FIT)))
+                self.statistics.append(self.gate.look(read_image(path, GATE_SIZE, GATE_FIT)))
         except BadImage as error:
             self.bad[visit.row] = error.reason
-            self.statistics.append(np.zeros(len(STATISTICS)))
+            if self.gate:
+                self.statistics.append(np.zeros(len(self.gate.mean)))
             return np.zeros((self.size, self.size, 3), np.uint8)
         return image
 
@@ -204,10 +231,12 @@ def check_settings(config: dict[str, Any]) -> Path:
     if config["num_workers"] != "auto" and (not isinstance(config["num_workers"], int) or config["num_workers"] < 0):
         raise UserError(f"num_workers={config['num_workers']}: give auto or a number of processes, 0 or more")
     config["num_workers"] = loading_processes(config["num_workers"])
-    if not 0 <= config["threshold"] <= 1:
-        raise UserError(f"threshold={config['threshold']}: a probability from 0 to 1 is expected")
-    if config["threshold"] != 0.5 and config["format"] != "kaggle":
-        raise UserError(f"threshold={config['threshold']} is for format=kaggle; other formats hold the probabilities")
+    threshold = config["threshold"]
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and 0 <= threshold <= 1
+    if not (number or threshold is None or isinstance(threshold, str)):
+        raise UserError(f"threshold={threshold}: a probability from 0 to 1, or a rule of the bundle's, is expected")
+    if threshold is not None and config["format"] == "isic":
+        raise UserError(f"threshold={threshold}: format=isic holds probabilities alone; leave threshold= out")
     return check_output(config["output"], overwrite=config["overwrite"])
 
 
@@ -241,20 +270,25 @@ def write_predictions(
     bundle: Bundle,
     rows: pd.DataFrame,
     probabilities: np.ndarray,
+    *,
     excess: np.ndarray | None = None,
+    threshold: dict[str, Any] | None = None,
 ) -> None:
     """Write predictions and their ``.meta.json``, both or none."""
     columns = [name for name in COLUMNS if name in rows]
-    names = [PREFIX + name for name in bundle.classes]
-    table = rows[columns].join(pd.DataFrame(np.round(probabilities, 6), columns=names))
+    probabilities = np.round(probabilities, 6)
+    table = rows[columns].join(pd.DataFrame(probabilities, columns=[PREFIX + name for name in bundle.outputs]))
     facts = {"tta": config["tta"], "format": config["format"], "images": len(rows)}
     if excess is not None and bundle.gate is not None:
         table["gate"] = np.round(excess, 6)
         facts["gate"] = bundle.gate.facts() | {"warned": int((excess > 1).sum())}
+    if threshold is not None:
+        score = positive_score(probabilities, bundle.outputs, threshold["positive"])
+        table["called"] = (score >= threshold["value"]).astype(np.int64)
+        facts["threshold"] = threshold
     files = rows["path"].tolist()
     if config["format"] == "kaggle":
-        table = kaggle_submission(table, files, config["threshold"])
-        facts["threshold"] = config["threshold"]
+        table = kaggle_submission(files, table["called"].to_numpy())
     elif config["format"] == "isic":
         table = isic_submission(table, files)
     with replacing(output) as temporary:

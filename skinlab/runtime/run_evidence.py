@@ -51,8 +51,8 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
         return None
     try:
         systems = find_systems([str(run_dir)], split="auto", labels=None)
-        asked, single = check_asked(settings), {"reference": None, "compare_by": []}
-        evidence, thresholds = build_evidence(systems, asked, settings | single, "train")
+        alone: dict[str, Any] = {"reference": None, "compare_by": []}
+        evidence, thresholds = build_evidence(systems, check_asked(settings), settings | alone, "train")
     except ValueError as error:
         log.warning("no evidence.json: %s", error)
         return None

@@ -63,7 +63,7 @@ def test_the_good_members_are_found_in_every_fold():
     p, target, groups = systems([0.0, 2.0, 0.0, 2.0])
     found = search_subsets(p, names(4), target, groups, CLASSES)
     assert found.pair.chosen == ("m1", "m3")
-    assert found.pair.frequencies == {("m1", "m3"): 5}
+    assert found.pair.agreeing == 5
     # One choice throughout: the nested rows are the pair's own, and nothing flatters.
     assert found.pair.flatters == 0
     assert found.pair.probabilities == pytest.approx(combine(p[[1, 3]]))
@@ -124,7 +124,6 @@ def test_lower_is_better_for_a_loss():
     p, target, groups = systems([0.5, 3.0, 0.5])
     found = search_subsets(p, names(3), target, groups, CLASSES, figure="log_loss")
     assert found.single.chosen == ("m1",)
-    assert not found.higher_is_better
     assert 0 < found.single.same_rows < found.single.typical
     assert found.single.worth > 0
     assert found.single.flatters == pytest.approx(found.single.nested - found.single.same_rows)

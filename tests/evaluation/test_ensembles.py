@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import gmean
+from scipy.stats import gmean, rankdata
 
-from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights
+from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metrics import classification_metrics
 
@@ -71,6 +71,34 @@ def test_rank_by_hand_and_free_of_each_members_scale():
     assert combine(np.array([[[0.2, 0.8]]]), "rank").tolist() == [[0.5, 0.5]]
 
 
+@pytest.mark.parametrize("decimals", [2, 12])  # with ties and without
+def test_ranks_among_the_rows_themselves_are_the_plain_ranks(decimals):
+    p = systems()[0].round(decimals)
+    ranks = ((rankdata(p, axis=1) - 1) / 199).mean(0)
+    want = ranks / ranks.sum(1, keepdims=True)
+    assert np.array_equal(combine(p, "rank"), want)
+    assert np.array_equal(combine(p, "rank", reference=p), want)
+    assert np.array_equal(combine(p, "rank", reference=rank_reference(p)), want)
+    each = [combine(p[:, i : i + 1], "rank", reference=p)[0] for i in range(200)]  # whatever else is in the table
+    assert np.array_equal(each, want)
+
+
+def test_a_thousand_order_statistics_stand_for_all_rows():
+    p, _ = systems(n=4000)
+    reference = rank_reference(p)
+    assert reference.shape == (3, 1001, 4)
+    assert np.array_equal(reference[:, [0, -1]], np.stack([p.min(1), p.max(1)], 1))
+    assert combine(p, "rank", reference=reference) == pytest.approx(combine(p, "rank"), abs=1e-3)
+
+
+def test_new_rows_beyond_the_reference_are_first_or_last():
+    known = np.array([[[0.2, 0.8], [0.4, 0.6], [0.6, 0.4]]])
+    new = np.array([[[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]])
+    assert combine(new, "rank", reference=known).tolist() == [[0, 1], [0.75, 0.25], [1, 0]]
+    nowhere = combine(np.zeros((1, 1, 2)), "rank", reference=known)
+    assert nowhere.tolist() == [[0.5, 0.5]]
+
+
 def test_overlap_is_positive_only_where_every_member_is():
     p, _ = systems(c=2)
     thresholds = np.array([0.4, 0.5, 0.7])
@@ -104,6 +132,8 @@ def test_overlap_trades_sensitivity_for_specificity():
         ({"method": "weighted", "weights": np.zeros(3)}, "at least one above zero"),
         ({"method": "weighted", "weights": np.array([np.nan, 1, 1])}, "not negative"),
         ({"method": "overlap"}, "two classes, got 4"),
+        ({"method": "mean", "reference": np.ones((3, 5, 4))}, "a reference .* for method=mean"),
+        ({"method": "rank", "reference": np.ones((2, 5, 4))}, r"a reference \(2, 5, 4\) for method=rank"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(kept, message):

@@ -50,7 +50,19 @@ def test_the_same_rows_are_refused_or_cross_fitted():
         Calls(kept[0](view.probabilities[:, 1]), view.target == 1), Resampler(view.group, view.target)
     )
     assert table[0]["f1_positive"]["value"] < flattered.estimate["f1_positive"]
+    assert kept[0].positive == ["p"]
     with pytest.raises(ValueError, match="chosen on these same rows"):
         threshold_table(view, None, Choice([], frozen=kept), names=("test", "val"))
     with pytest.raises(ValueError, match="group i0 is in test and in val"):
         threshold_table(view, view.take(np.arange(200)), Choice(["f1"]), names=("test", "val"))
+
+
+def test_thresholds_know_their_positive_classes_and_serve_no_others():
+    view, selection = rows(), rows(200, 1, "s")
+    names = ("test", "val")
+    _, kept = threshold_table(view, selection, Choice(["f1"], positive=["mel", "bcc"]), names=names, n_draws=100)
+    assert kept[0].positive == ["mel", "bcc"]
+    threshold_table(view, None, Choice([], frozen=kept, positive=["bcc", "mel"]), names=names, n_draws=100)
+    for other in (["mel"], ()):
+        with pytest.raises(ValueError, match="was chosen for positive=mel,bcc"):
+            threshold_table(view, None, Choice([], frozen=kept, positive=other), names=names)

@@ -1,6 +1,7 @@
 """A checkpoint alone is enough for inference, or it is refused."""
 
 import hashlib
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -160,7 +161,7 @@ def test_a_run_s_checkpoint_comes_before_its_bundle(checkpoint: Path, tmp_path: 
 
 
 def _of_a_later_format(content: dict) -> None:
-    content["bundle_format"] = 2
+    content["bundle_format"] = 3
 
 
 def _without_members(content: dict) -> None:
@@ -176,11 +177,27 @@ def _with_a_lacking_tensor(content: dict) -> None:
 
 
 def _with_negative_weights(content: dict) -> None:
-    content["weights"] = [1.0, -1.0]
+    content["learned"]["weights"] = torch.tensor([1.0, -1.0])
 
 
 def _of_an_unknown_method(content: dict) -> None:
     content["method"] = "median"
+
+
+def _with_an_empty_team(content: dict) -> None:
+    content["teams"] = [0, 2]
+
+
+def _without_what_was_learned(content: dict) -> None:
+    content["learned"] = {}
+
+
+def _with_a_reference_of_other_classes(content: dict) -> None:
+    content |= {"method": "rank", "learned": {"reference": torch.ones(2, 5, 4)}}
+
+
+def _with_calls_of_three_classes(content: dict) -> None:
+    content |= {"method": "overlap", "learned": {"thresholds": torch.ones(2)}}
 
 
 def _with_half_a_gate(content: dict) -> None:
@@ -194,12 +211,16 @@ def _without_thresholds(content: dict) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_of_a_later_format, "has format 2, this skinlab reads format 1"),
+        (_of_a_later_format, "has format 3, this skinlab reads format 1"),
         (_without_members, "is damaged .its members are of other classes"),
         (_of_permuted_classes, "is damaged .its members are of other classes"),
         (_with_a_lacking_tensor, "lacks 1 tensors of its network"),
         (_with_negative_weights, "2 numbers from 0 on are expected"),
         (_of_an_unknown_method, "is damaged .method median"),
+        (_with_an_empty_team, r"is damaged .2 networks in teams \[0, 2\]"),
+        (_without_what_was_learned, "is damaged .method weighted with nothing learned"),
+        (_with_a_reference_of_other_classes, r"is damaged .its reference are of shape \(2, 5, 4\)"),
+        (_with_calls_of_three_classes, "is damaged .method overlap with positive classes None"),
         (_with_half_a_gate, "is damaged .its input gate has a wrong mean"),
         (_without_thresholds, "is damaged"),
     ],
@@ -212,6 +233,32 @@ def test_a_spoilt_bundle_is_refused(pair: Bundle, tmp_path: Path, spoil: Callabl
     with pytest.raises(UserError, match=words) as told:
         load_bundle(tmp_path / "x.bundle")
     assert "\n" not in str(told.value)
+
+
+def test_what_a_method_learned_and_who_is_in_which_team_is_kept(pair: Bundle, tmp_path: Path):
+    three = replace(pair, members=(*pair.members, pair.members[0]), teams=(0, 1, 0), calibrator=None)
+    reference = np.random.default_rng(0).random((2, 7, 3))
+    rank = replace(three, method="rank", learned={"reference": reference})
+    overlap = replace(three, method="overlap", learned={"thresholds": [0.1, 0.7]}, positive=["mel", "nv"])
+    for bundle in (rank, overlap):
+        save_bundle(bundle, tmp_path / "x.bundle")
+        again = load_bundle(tmp_path / "x.bundle")
+        assert again.lineup == [[0, 2], [1]]
+        assert (again.method, again.positive, again.outputs) == (bundle.method, bundle.positive, bundle.outputs)
+        for name, values in bundle.learned.items():
+            np.testing.assert_array_equal(again.learned[name], values)
+    assert rank.outputs == CLASSES
+    assert overlap.outputs == ["other", "positive"]
+    assert "reference" not in rank.meta()
+    assert json.loads(json.dumps(again.meta()))["thresholds"] == pair.thresholds
+    assert json.loads(json.dumps(again.meta()))["learned"] == {"thresholds": [0.1, 0.7]}
+
+
+def test_a_prior_is_averaged_within_teams_first(pair: Bundle):
+    one, two = (replace(pair.members[0], training_prior=prior) for prior in ([1.0, 0, 0], [0, 0, 1.0]))
+    bundle = replace(pair, members=(one, one, two), teams=(0, 0, 1))
+    assert bundle.training_prior == pytest.approx([0.75, 0, 0.25])
+    assert replace(bundle, learned={}).training_prior == pytest.approx([0.5, 0, 0.5])
 
 
 class Payload:
@@ -238,6 +285,7 @@ def test_only_plain_values_are_saved(pair: Bundle, tmp_path: Path):
     ("settings", "words"),
     [
         ({"method": "geometrc"}, "did you mean geometric"),
+        ({"method": "rank"}, r"skinlab\.ensemble runs=A,B method=rank"),
         ({"method": "weighted"}, "combine=weighted needs weights="),
         ({"weights": [1, 1]}, "combine=mean takes no weights="),
         ({"method": "weighted", "weights": [1]}, "2 numbers from 0 on are expected"),
@@ -245,17 +293,13 @@ def test_only_plain_values_are_saved(pair: Bundle, tmp_path: Path):
     ],
 )
 def test_ways_to_combine_that_make_no_sense_are_refused(pair: Bundle, settings: dict, words: str):
-    singles = [
-        replace(pair, members=(member,), method="mean", weights=None, calibrator=None) for member in pair.members
-    ]
+    singles = [replace(pair, members=(member,), method="mean", learned={}, calibrator=None) for member in pair.members]
     with pytest.raises(UserError, match=words):
         ensemble(singles, ["a", "b"], **settings)
 
 
 def test_members_that_do_not_belong_together_are_refused(pair: Bundle):
-    one, two = (
-        replace(pair, members=(member,), method="mean", weights=None, calibrator=None) for member in pair.members
-    )
+    one, two = (replace(pair, members=(member,), method="mean", learned={}, calibrator=None) for member in pair.members)
     with pytest.raises(UserError, match=r"classes of b .* in another order than those of a"):
         ensemble([one, replace(two, classes=CLASSES[::-1])], ["a", "b"])
     with pytest.raises(UserError, match=r"classes of b .* other ones than those of a"):

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from omegaconf import OmegaConf
 
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration import Temperature, fit_calibrator
-from skinlab.models.bundle import load_bundle
-from skinlab.runtime.bundling import make_bundle
+from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
+from skinlab.evaluation.ensembles import combine
+from skinlab.evaluation.predictions import read_predictions
+from skinlab.evaluation.thresholds import choose_threshold
+from skinlab.models.bundle import Bundle, load_bundle, save_bundle
+from skinlab.models.ensembling import ensemble
+from skinlab.runtime.bundling import combine_as, make_bundle
 from skinlab.runtime.config import config_directory
 
 CLASSES = ["bkl", "mel", "nv"]
@@ -27,6 +32,7 @@ FROZEN = {
     "positives": 9,
     "chosen_on": "val, 40 rows",
     "rows_sha256": "0",
+    "positive": ["mel"],
     "cost_ratio": 1.0,
 }
 
@@ -111,8 +117,8 @@ def test_a_calibrator_comes_from_a_file(make, output: Path):
 def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: pytest.LogCaptureFixture):
     file = output.parent / "thresholds.json"
     file.write_text(json.dumps({"run": [FROZEN]}))
-    make(thresholds=str(file), positive=["mel"])
-    assert load_bundle(output).thresholds == [FROZEN | {"positive": ["mel"]}]
+    make(thresholds=str(file))
+    assert load_bundle(output).thresholds == [FROZEN]
     with caplog.at_level(logging.WARNING):
         make(ckpt=str(output), output=str(output.parent / "m.safetensors"), format="safetensors")
     assert "does not apply the model's thresholds" in caplog.text
@@ -121,11 +127,12 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
 @pytest.mark.parametrize(
     ("content", "settings", "words"),
     [
-        ({"run": [FROZEN]}, {}, "name the positive ones of the classes bkl, mel, nv"),
-        ({"run": [FROZEN]}, {"positive": ["melanoma"]}, "name the positive ones"),
-        ({"a": [FROZEN], "b": [FROZEN]}, {"positive": ["mel"]}, "holds thresholds of 2 systems"),
-        ({"run": [{"rule": "f1"}]}, {"positive": ["mel"]}, "a frozen threshold lacks threshold"),
-        ([1], {"positive": ["mel"]}, "is no thresholds.json of an evaluation"),
+        ({"run": [FROZEN]}, {"positive": ["mel"]}, "positive= goes with rules"),
+        ({"run": [FROZEN | {"positive": ["melanoma"]}]}, {}, "are not some of the model's bkl, mel, nv"),
+        ({"run": [FROZEN | {"positive": None}]}, {}, "is no thresholds.json of an evaluation"),
+        ({"a": [FROZEN], "b": [FROZEN]}, {}, "holds thresholds of 2 systems"),
+        ({"run": [{"rule": "f1"}]}, {}, "a frozen threshold lacks threshold"),
+        ([1], {}, "is no thresholds.json of an evaluation"),
     ],
 )
 def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: Any, settings: dict, words: str):
@@ -135,6 +142,53 @@ def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: A
         make(thresholds=str(file), **settings)
     assert "\n" not in str(told.value)
     assert not output.exists()
+
+
+def test_a_file_s_thresholds_beside_a_calibrator_get_a_warning_with_its_remedy(
+    make, output: Path, caplog: pytest.LogCaptureFixture
+):
+    (output.parent / "t.json").write_text(json.dumps({"run": [FROZEN]}))
+    make(thresholds=str(output.parent / "t.json"), calibrator="temperature")
+    assert "rules are chosen on those: thresholds=[f1]" in caplog.text
+
+
+def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs: list[str], output: Path):
+    make(ckpt=runs, calibrator="vector", thresholds=["f1", "cost"], positive=["mel", "bkl"], cost_ratio=4.0)
+    bundle = load_bundle(output)
+    tables = [read_predictions(Path(run) / "predictions" / "val.csv") for run in runs]
+    mean = np.mean([table.probabilities for table in tables], axis=0)
+    assert bundle.calibrator is not None
+    view = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean)).binary(["mel", "bkl"])
+    for row, rule in zip(bundle.thresholds, ("f1", "cost"), strict=True):
+        assert row["threshold"] == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
+        assert (row["rule"], row["positive"], row["chosen_on"]) == (rule, ["mel", "bkl"], "val, 40 rows")
+        assert row["low"] <= row["threshold"] <= row["high"]
+
+
+def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(make, runs: list[str], output: Path):
+    both = ensemble([load_bundle(run) for run in runs], runs)
+    overlap = replace(both, method="overlap", learned={"thresholds": [0.3, 0.4]}, positive=["mel"])
+    save_bundle(overlap, output)
+    there = {"ckpt": str(output), "output": str(output.parent / "again.bundle")}
+    for settings in ({"thresholds": ["f1"]}, {"calibrator": "vector"}):
+        with pytest.raises(UserError, match="is an overlap and makes calls already"):
+            make(**there | settings)
+    with pytest.raises(UserError, match="a graph can't hold method=overlap"):
+        make(**there | {"format": "onnx", "output": str(output.parent / "m.onnx")})
+    make(**there)
+    assert load_bundle(output.parent / "again.bundle").meta() | {"checkpoint_sha256": ""} == overlap.meta()
+
+
+def test_members_are_averaged_within_their_teams_first(runs: list[str]):
+    p = np.random.default_rng(0).dirichlet(np.ones(3), (3, 20))
+    one, two = (load_bundle(run).members[0] for run in runs)
+    three = Bundle((one, two, one), CLASSES, teams=(0, 0, 1))
+    teams = np.stack([p[:2].mean(0), p[2]])
+    for method in ("mean", "geometric"):
+        assert np.array_equal(combine_as(replace(three, method=method), p), combine(teams, method))
+    weighted = replace(three, method="weighted", learned={"weights": [0.2, 0.8]})
+    assert np.array_equal(combine_as(weighted, p), combine(teams, "weighted", np.array([0.2, 0.8])))
+    assert np.array_equal(combine_as(replace(three, members=(one,), teams=()), p[:1]), p[0])
 
 
 @pytest.mark.parametrize(
@@ -148,6 +202,11 @@ def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: A
         ({"output": "m.onnx"}, "is written to a file FILE.bundle, or say format=onnx"),
         ({"format": "onx"}, "did you mean onnx"),
         ({"combine": "median"}, "choose mean, geometric, weighted"),
+        ({"combine": "overlap"}, r"skinlab\.ensemble runs=A,B method=overlap"),
+        ({"thresholds": ["best"]}, "threshold rule 'best' is unknown"),
+        ({"thresholds": ["f1"]}, "name some, not all, of the classes bkl, mel, nv"),
+        ({"thresholds": ["f1"], "positive": ["x"]}, "positive=x: name some"),
+        ({"positive": ["mel"]}, "positive= goes with rules"),
         ({"weights": [1]}, "takes no weights"),
         ({"weights": ["x"], "combine": "weighted"}, "numbers are expected"),
         ({"weights": 0.5}, "a list is expected"),

@@ -65,3 +65,9 @@ def test_config_directory_is_the_checkout_s():
 
     assert (config_directory() / "train.yaml").is_file()
     assert config_directory() == Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize("rule", ["sensitivity>=0.85", "'specificity>=0.85'"])
+def test_threshold_rules_need_no_quotes_of_hydra_s(run, rule):
+    done = run("evaluate", f"thresholds=[f1,{rule}]", "--cfg", "job")
+    assert f"- {rule.strip(chr(39))}\n" in done.stdout, done.stderr

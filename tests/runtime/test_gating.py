@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
+import torch
 
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.models.gate import SIZE, Gate, image_statistics
-from skinlab.runtime.gating import Door, find_split, fit_run_gate, rate, read_small
+from skinlab.models.gate import SIZE, STATISTICS, Gate, image_statistics
+from skinlab.models.gate_network import WIDTH, GateNetwork
+from skinlab.models.weights import WeightsUnavailable
+from skinlab.runtime.gating import Door, find_split, fit_run_gate, gate_network, rate, read_small
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +102,42 @@ def test_a_door_with_nothing_foreign_is_silent(gate: Gate, caplog: pytest.LogCap
     assert door.admits(np.array([0]), np.array([[0.1, 0]]))
     door.tell()
     assert not caplog.text
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> GateNetwork:
+    """Random weights in place of ImageNet's, and no count of images too small for them."""
+    torch.manual_seed(0)
+    state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    monkeypatch.setattr("skinlab.models.gate_network.imagenet_state", lambda name: state)
+    monkeypatch.setattr("skinlab.runtime.gating.LEAST_FOR_NETWORK", 20)
+    monkeypatch.setattr("skinlab.models.gate.LEAST_IMAGES", 20)
+    return GateNetwork(state)
+
+
+def test_with_images_enough_the_gate_sees_through_a_network(split: Path, network: GateNetwork):
+    gate = fit(split)
+    assert gate.measured["network"] is True
+    assert gate.mean.shape == (len(STATISTICS) + WIDTH,)
+    for kind in ("noise", "text", "gradient"):
+        assert gate.measured["detected"][kind]["share"] == 1
+    paths = pd.read_csv(split).query("split == 'val'")["path"].tolist()
+    door = Door(gate, paths, "warn")
+    whole = np.array([gate.look(image) for image in read_small(paths[2:5], 1)])
+    assert door.admits(np.array([2, 3, 4]), whole)
+    assert door.admits(np.array([], int), whole[:0])
+    np.testing.assert_array_equal(door.figures(), gate.excess(whole))
+
+
+def test_without_images_or_weights_enough_it_does_without(
+    network: GateNetwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    assert gate_network(19) is None
+    assert gate_network(20) is not None
+
+    def unavailable(name: str) -> None:
+        raise WeightsUnavailable("the package is missing")
+
+    monkeypatch.setattr("skinlab.models.gate_network.imagenet_state", unavailable)
+    assert gate_network(20) is None
+    assert "simple statistics alone, which miss most faces and clinical photographs: the package" in caplog.text
