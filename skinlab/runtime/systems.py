@@ -71,11 +71,14 @@ class System:
 
     @property
     def training_prior(self) -> list[float] | None:
-        """Shares of the classes that cross-entropy was trained on; None where files or another loss leave it open."""
+        """Shares of the classes that cross-entropy was trained on; None where files or another loss leave it open.
+
+        So does a view of other classes than the runs', such as an overlap's.
+        """
         metas = [each["meta"] for each in self.sources]
-        if any(meta.get("loss") != "CrossEntropy" or not meta.get("training_prior") for meta in metas):
+        priors = [meta.get("training_prior") or [] for meta in metas if meta.get("loss") == "CrossEntropy"]
+        if len(priors) < len(metas) or any(len(prior) != len(self.tables[0].classes) for prior in priors):
             return None
-        priors = [meta["training_prior"] for meta in metas]
         return [sum(shares) / len(priors) for shares in zip(*priors, strict=True)]
 
 

@@ -1,6 +1,7 @@
 """Systems from runs written by hand: a sweep is sorted into recipes, seeds and folds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -100,3 +101,15 @@ def test_what_can_not_be_judged_is_told(tmp_path):
 def test_systems_of_other_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="b has no row for image i6"):
         align(find(write_run(tmp_path / "a"), write_run(tmp_path / "b", fold=1), split="val"))
+
+
+def test_the_training_prior_is_cross_entropy_s_and_of_the_classes_judged(tmp_path):
+    meta = {"classes": ["nv", "mel"], "loss": "CrossEntropy", "training_prior": [0.75, 0.25]}
+    (write_run(tmp_path / "run") / "predictions" / "meta.json").write_text(json.dumps(meta))
+    (system,) = find(tmp_path / "run")
+    assert system.training_prior == [0.75, 0.25]
+    calls = replace(system.tables[0], classes=["a", "b", "c"])
+    assert replace(system, tables=[calls]).training_prior is None
+    meta["loss"] = "FocalLoss"
+    (tmp_path / "run" / "predictions" / "meta.json").write_text(json.dumps(meta))
+    assert find(tmp_path / "run")[0].training_prior is None
