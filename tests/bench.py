@@ -99,6 +99,48 @@ def bench_audit(folder: Path) -> None:
         report(f"audit of {len(manifest)} images, {words}", took, limit, least=False, unit=" s")
 
 
+def bench_views() -> None:
+    """Make two views of an image, by turns with lightly, in a process of its own that has one core."""
+    code = "from tests.bench import views_ratio; print(views_ratio())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    report("two views of a 256-px image at 224 px: lightly's SimCLRTransform / ours", float(ran.stdout), 6, least=True)
+
+
+def views_ratio(rounds: int = 15, images: int = 20) -> float:
+    """Return how many times as long lightly's views take as ours, on one core."""
+    import random
+
+    import cv2
+    import numpy as np
+    import torch
+    from lightly.transforms import SimCLRTransform
+    from PIL import Image
+
+    from skinlab.data.dataset import reseed, share_generators
+    from skinlab.data.samplers import Draw
+    from skinlab.data.views import ssl_default
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    random.seed(0)
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    ours, theirs, picture = ssl_default(224), SimCLRTransform(input_size=224), Image.fromarray(pixels)
+    share_generators(ours)
+
+    def our_views(first: int) -> None:
+        for number in range(first, first + images):
+            for view in range(2):
+                reseed(ours, 0, Draw(number), view)
+                ours(image=pixels)["image"]
+
+    def their_views() -> None:
+        for _ in range(images):
+            theirs(picture)
+
+    ratios = [seconds(their_views) / seconds(lambda at=turn: our_views(at * images)) for turn in range(rounds + 1)]
+    return statistics.median(ratios[1:])
+
+
 class Peer:
     """A loop to compare with, in a process of its own that sleeps until its block is asked for.
 
@@ -322,6 +364,7 @@ def main() -> None:
         bench_million(folder)
         bench_audit(folder)
         bench_bootstrap()
+        bench_views()
         bench_training(bench_phantom(folder), folder)
 
 

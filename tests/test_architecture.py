@@ -17,12 +17,15 @@ MAY_IMPORT = {
     "losses": {"errors"},
     "data": {"errors"},
     "models": {"errors", "losses"},
+    "selfsup": {"errors", "models", "losses"},
+    "semisup": {"errors", "models", "losses"},
     "report": {"errors", "evaluation"},
     "callbacks": {"errors", "models", "evaluation", "data"},
-    "runtime": {"errors", "callbacks", "data", "evaluation", "losses", "models", "report"},
+    "runtime": {"errors", "callbacks", "data", "evaluation", "losses", "models", "report", "selfsup"},
 }
 NO_TORCH = ["evaluation", "report", "data/readers", "data/phantom", "errors.py"]
 NO_TORCH += [f"data/{name}.py" for name in ("manifest", "splits", "images", "audit", "preparation", "contact_sheet")]
+NO_TORCH += [f"data/{name}.py" for name in ("budget", "answers", "pool")]
 
 
 def imports(path: Path) -> set[str]:

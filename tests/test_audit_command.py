@@ -40,6 +40,10 @@ def config(phantom: Path, shared_tmp: Path, tmp_path: Path) -> dict[str, Any]:
         "test_fraction": 0.2,
         "split_seed": 0,
         "on_bad_image": "error",
+        "label_budget": 1.0,
+        "budget_seed": 0,
+        "labels": None,
+        "exclude": None,
     }
     return {"data": data, "run_dir": str(tmp_path / "run"), "contact_sheet": None}
 

@@ -7,20 +7,8 @@ from hydra.utils import get_class, get_method
 
 from skinlab.runtime.config import config_directory
 
-GROUPS = [
-    "augment",
-    "callbacks",
-    "data",
-    "debug",
-    "evidence",
-    "experiment",
-    "logger",
-    "loss",
-    "model",
-    "optimizer",
-    "sampler",
-]
-GROUPS += ["scheduler", "sweep", "trainer"]
+GROUPS = ["augment", "callbacks", "data", "debug", "evidence", "experiment", "finetune", "logger", "loss", "model"]
+GROUPS += ["optimizer", "sampler", "scheduler", "semi", "sweep", "trainer"]
 CHOICES = [
     (group, path.stem)
     for group in GROUPS

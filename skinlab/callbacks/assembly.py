@@ -1,4 +1,4 @@
-"""The callbacks of a training run, from its config."""
+"""The callbacks of a training or pretraining run, from its config."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 
+from skinlab.callbacks.acceptance import AcceptanceLog
+from skinlab.callbacks.collapse import StopAtCollapse
+from skinlab.callbacks.epoch_figures import EpochFigures
 from skinlab.callbacks.freeze import FreezeBackbone
+from skinlab.callbacks.probe import FIGURES, Probe
 from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
 from skinlab.models.epoch_metrics import figure_names
@@ -36,6 +40,8 @@ def build_callbacks(config: dict[str, Any], run_dir: Path, classes: list[str]) -
     callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
     if config["logger"]:
         callbacks.append(LearningRateMonitor())
+    if config["semi"]["name"] != "none":
+        callbacks.append(AcceptanceLog(run_dir / "semi.csv", classes))
     if model["freeze_epochs"] > 0:
         callbacks.append(FreezeBackbone(model["freeze_epochs"]))
     if model["ema_decay"] > 0:
@@ -44,11 +50,67 @@ def build_callbacks(config: dict[str, Any], run_dir: Path, classes: list[str]) -
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=settings["patience"]))
     if settings["progress"]:
         callbacks.append(RichProgressBar(leave=True))
-    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode)]
+    every = config["trainer"]["check_val_every_n_epoch"]
+    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
 
 
-def _checkpoints(directory: Path, monitor: str, mode: str) -> list[pl.Callback]:
-    """Keep the best epoch and the last one, under fixed names, written at the end of the whole epoch."""
+def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Probe | None) -> list[pl.Callback]:
+    """Build the callbacks of a pretraining; its checkpoints come last.
+
+    Args:
+        config: of the run.
+        run_dir: of the run.
+        probe: None where there is nothing to probe.
+
+    Raises:
+        UserError: the monitor is no figure of an epoch.
+    """
+    settings = config["callbacks"]
+    monitor, mode = choose_monitor(settings["monitor"], probe is not None)
+    callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
+    callbacks += [StopAtCollapse(), EpochFigures()]
+    if config["logger"]:
+        callbacks.append(LearningRateMonitor())
+    if probe is not None:
+        callbacks.append(probe)
+    if settings["patience"] > 0:
+        patience: dict[str, Any] = {"patience": settings["patience"], "check_on_train_epoch_end": True}
+        callbacks.append(EarlyStopping(monitor, mode=mode, strict=False, **patience))  # not every epoch is probed
+    if settings["progress"]:
+        callbacks.append(RichProgressBar(leave=True))
+    every = max(config["probe"]["every_n_epochs"], 1)
+    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
+
+
+def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
+    """Return the figure by which the best epoch of a pretraining is chosen, and whether it is to be ``min`` or ``max``.
+
+    Args:
+        monitor: ``auto`` (a probe's if there is one), or a figure.
+        probed: whether there is a probe.
+
+    Raises:
+        UserError: no such figure.
+
+    >>> choose_monitor("auto", probed=True), choose_monitor("auto", probed=False)
+    (('probe/knn_balanced_accuracy', 'max'), ('train/loss', 'min'))
+    """
+    names = [*(FIGURES if probed else []), "train/loss"]
+    if monitor == "auto":
+        monitor = names[0]
+    if monitor not in names:
+        reason = (
+            "needs a probe, which needs labels" if monitor in FIGURES else f"no such figure{nearest(monitor, names)}"
+        )
+        raise UserError(f"callbacks.monitor={monitor}: {reason}; choose auto, {', '.join(names)}")
+    return monitor, "min" if monitor == "train/loss" else "max"
+
+
+def _checkpoints(directory: Path, monitor: str, mode: str, every: int) -> list[pl.Callback]:
+    """Keep the best epoch and the last of every so many, under fixed names, written at the end of the whole epoch.
+
+    Epochs of a few images are many, and a checkpoint of each would take longer than they do.
+    """
     fixed: dict[str, Any] = {
         "dirpath": directory,
         "auto_insert_metric_name": False,
@@ -56,4 +118,4 @@ def _checkpoints(directory: Path, monitor: str, mode: str) -> list[pl.Callback]:
         "save_on_train_epoch_end": True,
     }
     best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_top_k=1, **fixed)
-    return [best, ModelCheckpoint(filename="last", save_top_k=1, **fixed)]
+    return [best, ModelCheckpoint(filename="last", save_top_k=1, every_n_epochs=every, **fixed)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,35 @@ class AuditFailed(UserError):  # noqa: N818
         self.report = report or {}
 
 
+class Audited(NamedTuple):
+    """What an audit gives.
+
+    Attributes:
+        manifest: less the bad images, its groups merged where copies join them.
+        report: ready for JSON.
+        digests: (N, 2) of the pixels of each row's image.
+        copies: PAIR records of rows that show the same picture.
+    """
+
+    manifest: pd.DataFrame
+    report: dict[str, Any]
+    digests: np.ndarray
+    copies: np.ndarray
+
+
 def audit(
     manifest: pd.DataFrame, *, n_folds: int, on_bad_image: str = "error", cache_dir: Path | None, num_workers: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the manifest and the report of `examine`."""
+    audited = examine(
+        manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers
+    )
+    return audited.manifest, audited.report
+
+
+def examine(
+    manifest: pd.DataFrame, *, n_folds: int, on_bad_image: str = "error", cache_dir: Path | None, num_workers: int
+) -> Audited:
     """Read every image once; name those that can't be used, and put copies of one picture into one group.
 
     Args:
@@ -42,9 +68,6 @@ def audit(
         on_bad_image: "error" refuses bad images, "drop" leaves them out with a warning.
         cache_dir: where the next audit finds what this one has read; None for nowhere.
         num_workers: processes that read.
-
-    Returns:
-        the manifest less the bad images, its groups merged where copies join them; and the report, ready for JSON.
 
     Raises:
         AuditFailed: bad images with "error", none left with "drop", or a class with fewer groups than folds.
@@ -88,7 +111,7 @@ def audit(
         raise AuditFailed(report["problems"][0], report)
     for line in report["warnings"]:
         log.warning(line)
-    return merged, report
+    return Audited(merged, report, records["digest"], pairs)
 
 
 def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFrame, dict[str, list[str]]]:

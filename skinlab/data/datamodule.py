@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
+from skinlab.data.pairing import PairedLoader
+from skinlab.data.pool import pretraining_rows
 from skinlab.data.preparation import Prepared, prepare
 from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
+from skinlab.data.transforms import heavy, light
+from skinlab.data.view_dataset import ViewDataset
 from skinlab.errors import UserError, nearest
+
+Transform = Callable[..., Any]
 
 
 class SkinDataModule(pl.LightningDataModule):
@@ -33,6 +42,9 @@ class SkinDataModule(pl.LightningDataModule):
         power: the sampler's; 0 natural, 1 balanced.
         transform: makes the augmentation for a size, such as :func:`skinlab.data.transforms.heavy`.
         seed: the run's.
+        pool_ratio: pool images for each labelled one of a training batch, see `pool_loader`; 0 leaves them out.
+        weak: see `pool_loader`.
+        strong: see `pool_loader`.
         **preparation: see :func:`skinlab.data.preparation.prepare`.
     """
 
@@ -47,8 +59,11 @@ class SkinDataModule(pl.LightningDataModule):
         cache: str = "none",
         cache_dir: str | Path | None = None,
         power: float = 0.0,
-        transform: Callable[[int], Any] | None = None,
+        transform: Transform | None = None,
         seed: int = 0,
+        pool_ratio: int = 0,
+        weak: Transform = light,
+        strong: Transform = heavy,
         **preparation: Any,
     ) -> None:
         super().__init__()
@@ -62,9 +77,11 @@ class SkinDataModule(pl.LightningDataModule):
         self.num_workers = loading_processes(num_workers)
         self.cache, self.cache_dir = cache, cache_dir
         self.power, self.transform = power, transform
+        self.pool_ratio, self.weak, self.strong = pool_ratio, weak, strong
         self._prepared: Prepared | None = None
-        self._cache: CachedImages | None = None
-        self._datasets: dict[str, ImageDataset] = {}
+        self._caches: dict[tuple[int, bool], CachedImages | None] = {}
+        self._hidden: Tensor | None = None
+        self._datasets: dict[tuple[str, bool], ImageDataset] = {}
 
     @property
     def prepared(self) -> Prepared:
@@ -88,33 +105,150 @@ class SkinDataModule(pl.LightningDataModule):
         """Return the share of each class among the training batches."""
         return [float(share) for share in class_prior(np.array(self.class_counts()), self.power)]
 
-    def dataset(self, split: str) -> ImageDataset:
-        """Return the images of a split; only ``train`` is augmented."""
-        if split not in self._datasets:
+    def dataset(self, split: str, *, plain: bool = False) -> ImageDataset:
+        """Return the images of a split; only ``train`` is augmented, unless it is wanted plain."""
+        augmented = split == "train" and not plain
+        if (split, augmented) not in self._datasets:
             rows = self.rows(split)
-            number = {name: i for i, name in enumerate(self.prepared.classes)}
-            self._datasets[split] = ImageDataset(
+            self._datasets[split, augmented] = ImageDataset(
                 rows["path"].tolist(),
-                rows["label"].map(number).fillna(-1).to_numpy().astype(np.int64),
+                self._numbers(rows["label"]),
                 size=self.image_size,
                 fit=self.fit,
-                transform=self.transform(self.image_size) if split == "train" and self.transform else None,
+                transform=self.transform(self.image_size) if augmented and self.transform else None,
                 seed=self.seed,
-                cache=self._cached(split),
+                cache=self._cached(rows, self.image_size, whole=split == "pool"),
             )
-        return self._datasets[split]
+        return self._datasets[split, augmented]
 
-    def _cached(self, split: str) -> CachedImages | None:
-        """Return the decoded images of a split, part of one cache that all folds and runs on these images share."""
+    def _numbers(self, labels: pd.Series[str]) -> npt.NDArray[np.int64]:
+        """Return the class numbers of labels, -1 for none."""
+        return pd.Index(self.prepared.classes).get_indexer(pd.Index(labels)).astype(np.int64)
+
+    def _cached(self, rows: pd.DataFrame, size: int, *, whole: bool) -> CachedImages | None:
+        """Return the decoded images of some rows, part of one cache that all folds and runs on these images share.
+
+        Args:
+            rows: of the manifest.
+            size: side of the decoded images.
+            whole: whether the cache holds the pool too, or all images with a known label, hidden ones among them.
+        """
         if self.cache == "none":
             return None
-        manifest = self.prepared.manifest
-        rows = manifest[manifest["split"].isin(["train", "val", "test"])]
-        if self._cache is None:
-            self._cache = open_cache(
-                rows["path"].tolist(), size=self.image_size, fit=self.fit, kind=self.cache, directory=self.cache_dir
+        held = self.prepared.manifest
+        if not whole:
+            labelled = held["split"].isin(["train", "val", "test"])
+            held = held[labelled | (held["hidden_label"] != "" if "hidden_label" in held else False)]
+        if (size, whole) not in self._caches:
+            self._caches[size, whole] = open_cache(
+                held["path"].tolist(), size=size, fit=self.fit, kind=self.cache, directory=self.cache_dir
             )
-        return None if self._cache is None else self._cache.select(np.flatnonzero(rows["split"] == split))
+        cache = self._caches[size, whole]
+        return (
+            None if cache is None else cache.select(pd.Index(held["image_id"]).get_indexer(pd.Index(rows["image_id"])))
+        )
+
+    def pool_rows(self, pool: str = "all") -> pd.DataFrame:
+        """Return the rows that pretraining may see, numbered as its loader's ``row``.
+
+        Args:
+            pool: ``all`` (training and pool), ``pool`` or ``train``; see :func:`skinlab.data.pool.pretraining_rows`.
+
+        Raises:
+            UserError: there is none.
+        """
+        manifest = self.prepared.manifest
+        return manifest[pretraining_rows(manifest, self.prepared.copies, pool)].reset_index(drop=True)
+
+    def pretrain_loader(
+        self,
+        pool: str = "all",
+        *,
+        n_large: int = 2,
+        n_small: int = 0,
+        small_size: int = 96,
+        small_scale: tuple[float, float] = (0.05, 0.4),
+        lesion_pairs: float = 0.0,
+    ) -> DataLoader[Batch]:
+        """Return batches of views for pretraining: ``views``, first those of the working size, and ``row``.
+
+        Args:
+            pool: rows, see `pool_rows`.
+            n_large: views of the working size.
+            n_small: further views of a smaller size (multi-crop, Caron et al. 2020, arXiv 2006.09882).
+            small_size: their side in pixels.
+            small_scale: smallest and largest share of the image's area that they show.
+            lesion_pairs: probability that the second view shows another image of the same group.
+
+        Raises:
+            UserError: a setting is out of range, there is no augmentation, or no full batch of images.
+        """
+        if self.transform is None:
+            raise UserError("pretraining needs views: set augment=ssl_default or augment=ssl_derm")
+        if n_small < 0 or small_size < 1 or not 0 <= lesion_pairs <= 1:
+            raise UserError(
+                f"augment.views.n_small={n_small}, augment.views.small_size={small_size}, "
+                f"augment.lesion_pairs={lesion_pairs}: use 0 or more, 1 or more, and 0 to 1"
+            )
+        rows = self.pool_rows(pool)
+        transforms = [self.transform(self.image_size)] * n_large
+        if n_small:
+            try:
+                transforms += [self.transform(small_size, scale=small_scale)] * n_small
+            except TypeError:
+                raise UserError("this augmentation has no small views: set augment=ssl_default or ssl_derm") from None
+        # Crops of a larger picture keep their detail; 8 to 7 is ImageNet's 256 to 224.
+        size = round(self.image_size * 8 / 7)
+        dataset = ViewDataset(
+            rows["path"].tolist(),
+            transforms,
+            size=size,
+            fit=self.fit,
+            seed=self.seed,
+            cache=self._cached(rows, size, whole=True),
+            groups=pd.factorize(rows["group"])[0],
+            lesion_pairs=lesion_pairs,
+        )
+        return self._view_loader(dataset, self.batch_size, f"pool={pool}")
+
+    def pool_loader(self, ratio: int = 1, *, weak: Transform = light, strong: Transform = heavy) -> DataLoader[Batch]:
+        """Return batches of pool images for semi-supervision: ``weak``, ``strong``, ``row`` of ``pool_rows("pool")``.
+
+        Args:
+            ratio: pool images for each labelled one in a step.
+            weak: makes the augmentation of the views that targets come from.
+            strong: makes the augmentation of the views that learn them.
+
+        Raises:
+            UserError: the pool is empty, or smaller than a batch.
+        """
+        rows = self.pool_rows("pool")
+        dataset = ViewDataset(
+            rows["path"].tolist(),
+            [weak(self.image_size), strong(self.image_size)],
+            size=self.image_size,
+            fit=self.fit,
+            seed=self.seed,
+            cache=self._cached(rows, self.image_size, whole=True),
+            names=("weak", "strong"),
+        )
+        return self._view_loader(dataset, ratio * self.batch_size, "the pool")
+
+    def hidden_targets(self, rows: Tensor) -> Tensor:
+        """Return the hidden class numbers of `pool_loader`'s rows, -1 where the truth is unknown."""
+        if self._hidden is None:
+            pool = self.pool_rows("pool")
+            hidden = self._numbers(pool["hidden_label"]) if "hidden_label" in pool else np.full(len(pool), -1)
+            self._hidden = torch.from_numpy(hidden)
+        return self._hidden[rows.cpu()].to(rows.device)
+
+    def _view_loader(self, dataset: ViewDataset, batch_size: int, what: str) -> DataLoader[Batch]:
+        sampler = TrainSampler(np.zeros(len(dataset), np.int64), seed=self.seed, **self._share())
+        if len(sampler) < batch_size:
+            raise UserError(
+                f"{what}: {len(sampler)} images a process are less than a batch of {batch_size}: lower data.batch_size"
+            )
+        return batch_loader(dataset, sampler, batch_size=batch_size, num_workers=self.num_workers, drop_last=True)
 
     def setup(self, stage: str) -> None:
         """Read the data and refuse an empty training or validation part."""
@@ -122,11 +256,15 @@ class SkinDataModule(pl.LightningDataModule):
             if stage == "fit" and not len(self.rows(split)):
                 raise UserError(f"the split has no {split} rows; check data.fold, data.n_folds and the split column")
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Batch] | PairedLoader:
         """Return augmented training batches, an incomplete last one left out unless it is the only one."""
         dataset = self.dataset("train")
         sampler = TrainSampler(dataset.targets.numpy(), power=self.power, seed=self.seed, **self._share())
-        return self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
+        loader = self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
+        if not self.pool_ratio:
+            return loader
+        pool = self.pool_loader(self.pool_ratio, weak=self.weak, strong=self.strong)
+        return PairedLoader(loader, pool, self.num_workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches, this process's share of them."""
@@ -134,8 +272,8 @@ class SkinDataModule(pl.LightningDataModule):
         return self._loader(dataset, EvalSampler(len(dataset), **self._share()))
 
     def inference_loader(self, split: str) -> DataLoader[Batch]:
-        """Return all rows of a split in order, for the one process that writes predictions."""
-        dataset = self.dataset(split)
+        """Return all rows of a split in order and as they are, for the one process that writes predictions."""
+        dataset = self.dataset(split, plain=True)
         return self._loader(dataset, EvalSampler(len(dataset)))
 
     def _share(self) -> dict[str, int]:

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from skinlab.data.images import read_image
@@ -23,7 +22,7 @@ from skinlab.data.samplers import Draw
 from skinlab.errors import UserError
 
 Image = npt.NDArray[np.uint8]
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]  # tensors, or lists of them
 
 
 class ImageCache(Protocol):
@@ -60,8 +59,8 @@ class ImageDataset(Dataset[Batch]):
         self.paths = np.array([os.fsencode(path) for path in paths])
         self.targets = torch.from_numpy(np.array(targets, dtype=np.int64))
         self.size, self.fit, self.transform, self.seed, self.cache = size, fit, transform, seed, cache
-        if transform is not None:  # one pair of generators for the whole composition, so that `reseed` reaches them all
-            transform.set_random_state(np.random.Generator(np.random.PCG64()), random.Random())
+        if transform is not None:
+            share_generators(transform)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,23 +87,31 @@ class ImageDataset(Dataset[Batch]):
         row = torch.tensor([visit.row for visit in visits])
         return {"image": images.permute(0, 3, 1, 2), "target": self.targets[row], "row": row}
 
+    def pixels(self, row: int) -> Image:
+        """Return an image as read, (S, S, 3)."""
+        if self.cache is not None:
+            return self.cache[row]
+        return read_image(os.fsdecode(self.paths[row]), self.size, self.fit)
+
     def _sample(self, visit: Draw) -> Image:
-        if self.cache is None:
-            image = read_image(os.fsdecode(self.paths[visit.row]), self.size, self.fit)
-        else:
-            image = self.cache[visit.row]
+        image = self.pixels(visit.row)
         if self.transform is None:
             return image
         reseed(self.transform, self.seed, visit)
         return np.asarray(self.transform(image=image)["image"], dtype=np.uint8)
 
 
-def reseed(transform: Any, seed: int, visit: Draw) -> None:
-    """Put the generators of an albumentations transform into the state that belongs to one visit.
+def share_generators(transform: Any) -> None:
+    """Give a whole albumentations composition one pair of generators, so that `reseed` reaches them all."""
+    transform.set_random_state(np.random.Generator(np.random.PCG64()), random.Random())
+
+
+def reseed(transform: Any, seed: int, visit: Draw, *view: int) -> None:
+    """Put the generators of an albumentations transform into the state that belongs to one visit, or to a view of it.
 
     albumentations 2.0.8 seeds itself once, so that its workers repeat each other (albumentations issue 2473).
     """
-    digest = hashlib.blake2b(struct.pack("<4q", seed, *visit), digest_size=32).digest()
+    digest = hashlib.blake2b(struct.pack(f"<{4 + len(view)}q", seed, *visit, *view), digest_size=32).digest()
     state, increment = (int.from_bytes(half, "little") for half in (digest[:16], digest[16:]))
     # In place: new generators, handed to every transform of the composition, cost three times as much.
     transform.py_random.seed(state)

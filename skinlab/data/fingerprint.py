@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from skinlab.data.images import BadImage, read_with_kind
 from skinlab.errors import UserError
@@ -34,6 +35,34 @@ _WHITENING = 1.5  # exponent; natural images' coefficients fall off with frequen
 _FEWEST_GREYS = 2.0  # spread of a view in grey levels, below which its coefficients are noise
 _CHUNK = 64  # images a task
 _WORTH_STARTING = 256  # images below which processes take longer to start than to read
+
+
+class ImageHashes(Mapping[str, str]):
+    """Image id → content hash: 32 hexadecimal digits of the SHA-256 of the upright pixels.
+
+    It keeps the digests' bytes and writes one out only when it is asked for, so that a million rows stay cheap.
+
+    Args:
+        ids: image ids, distinct.
+        digests: (N, 2) of FINGERPRINT records.
+
+    >>> hashes = ImageHashes(["a", "b"], np.array([[1, 0], [255, 0]], "<u8"))
+    >>> hashes["b"]
+    'ff000000000000000000000000000000'
+    """
+
+    def __init__(self, ids: Sequence[str] | pd.Series[str], digests: np.ndarray) -> None:
+        self._ids, self._digests = pd.Index(ids), np.ascontiguousarray(digests)
+
+    def __getitem__(self, image_id: str) -> str:
+        digest: np.ndarray = self._digests[self._ids.get_loc(image_id)]
+        return digest.tobytes().hex()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def fingerprint(path: str) -> np.ndarray:

@@ -47,7 +47,7 @@ def assign_folds(
     manifest = manifest.assign(fold=np.int64(-1))
     labelled = (manifest["label"] != "") & (manifest["split"] != "pool")
     if manifest["split"].isin(SIDES).any():
-        manifest["split"] = _own_split(manifest, labelled)
+        manifest["split"] = _leave_out_of_pool(manifest["group"], _own_split(manifest, labelled))
     else:
         if test_fraction > 0:
             _require_groups(manifest[labelled], n_folds + 1, f"{n_folds} folds and a test part")

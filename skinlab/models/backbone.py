@@ -86,7 +86,7 @@ def has_depthwise(network: nn.Module) -> bool:
     return any(isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels for m in network.modules())
 
 
-def initialise(network: nn.Module, name: str, init: str) -> str:
+def initialise(network: nn.Module, name: str, init: str, *, made_for: str | None = None) -> str:
     """Load the first weights of the backbone; the head stays random.
 
     Args:
@@ -94,6 +94,7 @@ def initialise(network: nn.Module, name: str, init: str) -> str:
         name: timm's name, for ImageNet weights.
         init: ``imagenet`` (stops where the weights can't be had), ``auto`` (tries, and otherwise says loudly that the
             weights are random), ``random``, or a file (``backbone.safetensors`` or a checkpoint).
+        made_for: network that the file is of, where that is known.
 
     Returns:
         What was used: ``imagenet``, ``random`` or the file's absolute path.
@@ -108,7 +109,8 @@ def initialise(network: nn.Module, name: str, init: str) -> str:
         if not path.exists():
             hint = nearest(init, ["auto", "imagenet", "random"])
             raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
-        _load_backbone(network, read_tensors(path), f"model.init={init}")
+        theirs = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
+        _load_backbone(network, read_tensors(path), f"model.init={init}", theirs)
         return str(path)
     try:
         _load_backbone(network, imagenet_state(name), f"model.init={init}")
@@ -128,20 +130,22 @@ def initialise(network: nn.Module, name: str, init: str) -> str:
     return "imagenet"
 
 
-def _load_backbone(network: nn.Module, state: Mapping[str, torch.Tensor], place: str) -> None:
-    """Load all but the head; refuse weights of another architecture."""
+def _load_backbone(
+    network: nn.Module, state: Mapping[str, torch.Tensor], place: str, theirs: str = "another architecture"
+) -> None:
+    """Load all but the head; refuse weights of another architecture, `theirs`."""
     prefix = head_name(network) + "."
     ours = {key: value for key, value in network.state_dict().items() if not key.startswith(prefix)}
     missing = [key for key in ours if key not in state]
     if missing:
         raise UserError(
             f"{place}: the file lacks {len(missing)} of the backbone's {len(ours)} tensors (first: {missing[0]}); "
-            "it is of another architecture: choose the model= it was trained with"
+            f"it is of {theirs}: choose the model= it was trained with"
         )
     wrong = [key for key in ours if state[key].shape != ours[key].shape]
     if wrong:
         raise UserError(
             f"{place}: {wrong[0]} has shape {tuple(state[wrong[0]].shape)}, the model wants "
-            f"{tuple(ours[wrong[0]].shape)}; choose the model= it was trained with"
+            f"{tuple(ours[wrong[0]].shape)}; it is of {theirs}: choose the model= it was trained with"
         )
     network.load_state_dict({key: state[key] for key in ours}, strict=False)

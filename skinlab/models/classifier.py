@@ -11,13 +11,16 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
+from skinlab.errors import UserError
 from skinlab.losses.cross_entropy import CrossEntropy
 from skinlab.models.backbone import build_network
 from skinlab.models.epoch_metrics import EpochMetrics
 from skinlab.models.mixing import mix_batch
 from skinlab.models.optim import build_optimizer, schedule_factor
+from skinlab.models.strategy import Strategy
 
-Batch = dict[str, torch.Tensor]
+Batch = dict[str, Any]
+TEACHER = "semi.teacher."
 
 
 class Classifier(pl.LightningModule):
@@ -37,6 +40,10 @@ class Classifier(pl.LightningModule):
         cutmix: alpha of CutMix, 0 for none.
         seed: with the epoch and the rank it fixes dropout and mixing.
         loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
+        semi: learns from the batches' pool part, too; without it they have none.
+
+    Raises:
+        UserError: a strategy together with mixup or CutMix.
     """
 
     mean: torch.Tensor
@@ -55,11 +62,19 @@ class Classifier(pl.LightningModule):
         cutmix: float = 0.0,
         seed: int = 0,
         loss: nn.Module | None = None,
+        semi: Strategy | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["loss"])
+        self.save_hyperparameters(ignore=["loss", "semi"])
         self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)
-        self.loss = loss or CrossEntropy()
+        self.loss, self.semi = loss or CrossEntropy(), semi
+        if semi is not None:
+            if mixup or cutmix:
+                raise UserError(
+                    f"augment.mixup={mixup}, augment.cutmix={cutmix}: no mixing of labelled images beside semi=; set "
+                    "both to 0 (semi=mixmatch mixes by itself)"
+                )
+            semi.attach(self.network)
         self.metrics = EpochMetrics(classes)
         self.mixing = {"mixup": mixup, "cutmix": cutmix}
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
@@ -71,10 +86,21 @@ class Classifier(pl.LightningModule):
         """Map uint8 images ``(B, 3, H, W)`` to the float range that the backbone expects, on their device."""
         return (images.float() - self.mean) / self.std
 
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the one that learns, or its teacher where it has one."""
+        teacher = None if self.semi is None else self.semi.teacher
+        return self.network if teacher is None else teacher
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map uint8 images ``(B, 3, H, W)`` to logits ``(B, C)``."""
-        logits: torch.Tensor = self.network(self.normalise(images))
+        logits: torch.Tensor = self.kept(self.normalise(images))
         return logits
+
+    def on_train_start(self) -> None:
+        """Begin with a strategy that has seen the first weights, which may have been loaded since it was made."""
+        if self.semi is not None and self.global_step == 0:
+            self.semi.start(self.network)
 
     def on_train_epoch_start(self) -> None:
         """Make the epoch's randomness a function of (seed, epoch, rank), so that a resumed run draws the same."""
@@ -85,18 +111,40 @@ class Classifier(pl.LightningModule):
             set_epoch(self.current_epoch, self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss of a batch, mixed if asked for."""
+        """Return the loss of a batch, mixed if asked for, with the pool's part of it if there is a strategy."""
         images, target = self.normalise(batch["image"]), batch["target"]
-        if any(self.mixing.values()):
+        if self.semi is not None:
+            loss = self._semi_loss(self.semi, batch | {"image": images})
+        elif any(self.mixing.values()):
             images, partner, lam = mix_batch(images, rng=self.mixing_rng, **self.mixing)
             logits = self.network(images)
-            loss: torch.Tensor = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
+            loss = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
         else:
             loss = self.loss(self.network(images), target)
         self.log("train/loss_step", loss, on_step=True, on_epoch=False)
         self.log("loss", loss, prog_bar=True, logger=False)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target), sync_dist=True)
         return loss
+
+    def _semi_loss(self, semi: Strategy, batch: Batch) -> torch.Tensor:
+        pool = {view: self.normalise(batch["pool"][view]) for view in ("weak", "strong")}
+        supervised, unsupervised = semi(
+            self.network,
+            batch | {"pool": pool},
+            loss=self.loss,
+            progress=self.global_step / self.total_steps,
+            rng=self.mixing_rng,
+        )
+        parts = {"train/loss_labelled": supervised, "train/loss_pool": unsupervised}
+        self.log_dict(parts, on_step=False, on_epoch=True, batch_size=len(batch["target"]), sync_dist=True)
+        loss: torch.Tensor = supervised + unsupervised
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then let the strategy follow: once an optimiser step, however many batches it accumulates."""
+        super().optimizer_step(*args, **kwargs)
+        if self.semi is not None:
+            self.semi.after_step(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect probabilities; the figures are made once, at the end of the epoch."""
@@ -115,13 +163,38 @@ class Classifier(pl.LightningModule):
         self.log("balanced_accuracy", figures["val/balanced_accuracy"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the epoch's figures beside its weights."""
+        """Keep the epoch's figures beside its weights, which are those of the network that was validated.
+
+        What the strategy remembers, and the student where a teacher was validated, lie apart: the weights are as those
+        of any classifier.
+        """
         checkpoint["validation"] = dict(self.last_validation)
+        if self.semi is not None:
+            state = self._exchanged(checkpoint["state_dict"])
+            checkpoint["semi"] = {name: state.pop(name) for name in list(state) if name.startswith("semi.")}
+            checkpoint["state_dict"] = state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put strategy and student back in their places.
+
+        Raises:
+            UserError: the checkpoint is of another strategy.
+        """
+        if self.semi is None:
+            return
+        theirs = checkpoint.get("semi", {})
+        if theirs.keys() != {name for name in self.state_dict() if name.startswith("semi.")}:
+            raise UserError("the checkpoint was trained with another semi=; start anew with model.init=FILE")
+        checkpoint["state_dict"] = self._exchanged(checkpoint["state_dict"] | theirs)
+
+    def _exchanged(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Give the teacher's weights the network's names and the other way round."""
+        return {_exchanged_name(name) if self.kept is not self.network else name: state[name] for name in state}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and a schedule that moves with every optimiser step."""
         optimizer = build_optimizer(self.network, self.optimizer_settings)
-        total = int(self.trainer.estimated_stepping_batches)
+        self.total_steps = total = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = total / max(self.trainer.max_epochs or 1, 1)
         settings = {
             "name": self.scheduler_settings["name"],
@@ -131,3 +204,9 @@ class Classifier(pl.LightningModule):
         }
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(step, **settings))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _exchanged_name(name: str) -> str:
+    if name.startswith(TEACHER):
+        return "network." + name.removeprefix(TEACHER)
+    return TEACHER + name.removeprefix("network.") if name.startswith("network.") else name

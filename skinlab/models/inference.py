@@ -104,6 +104,22 @@ def predict_members(
     return torch.cat(rows, 1).numpy()
 
 
+@torch.inference_mode()
+def embed(
+    network: Network, batches: Iterable[dict[str, torch.Tensor]], *, device: torch.device | str = "cpu"
+) -> npt.NDArray[np.float32]:
+    """Return what a network maps all images to, ``(N, F)``, by the same equal steps as their probabilities.
+
+    Args:
+        network: maps uint8 images ``(B, 3, S, S)`` to features ``(B, F)``; in evaluation mode.
+        batches: one or more, each with ``image``, uint8 ``(any, 3, S, S)``.
+        device: where the network is.
+    """
+    device = torch.device(device)
+    rows = [network(images.to(device))[:n].float().cpu() for images, n in _equal_steps(batches, STEP[device.type])]
+    return np.asarray(torch.cat(rows).numpy())
+
+
 def _equal_steps(batches: Iterable[dict[str, torch.Tensor]], size: int) -> Iterator[tuple[torch.Tensor, int]]:
     """Cut batches anew into steps of ``size`` images, and tell how many of them count.
 

@@ -13,13 +13,17 @@ from torch import nn
 from skinlab.errors import UserError, nearest
 
 
-def build_optimizer(network: nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """Build an optimiser; biases and norms get no weight decay.
+def build_optimizer(
+    network: nn.Module, settings: Mapping[str, Any], *, batch_size: int | None = None
+) -> torch.optim.Optimizer:
+    """Build an optimiser; biases and norms get no weight decay, and from LARS no adaptation.
 
     Args:
         network: a timm network (it knows its layers' order, which ``layer_decay`` needs).
         settings: ``name`` (any of timm's: adamw, sgd, ...), ``lr``, ``weight_decay``, ``layer_decay`` (each layer's
-            learning rate is that factor below the next one's; 1 is none), and the optimiser's own arguments.
+            learning rate is that factor below the next one's; 1 is none), ``lr_reference_batch`` (the batch size that
+            ``lr`` is meant for; the rate grows in proportion to `batch_size`), and the optimiser's own arguments.
+        batch_size: images of an optimiser step, of all processes; needed for ``lr_reference_batch`` only.
 
     Raises:
         UserError: no such optimiser, or settings out of range.
@@ -28,6 +32,10 @@ def build_optimizer(network: nn.Module, settings: Mapping[str, Any]) -> torch.op
     name, lr, layer_decay = settings.pop("name"), settings.pop("lr"), settings.pop("layer_decay", 1.0)
     if lr <= 0:
         raise UserError(f"optimizer.lr={lr}: must be above 0")
+    if (reference := settings.pop("lr_reference_batch", None)) is not None:
+        if reference <= 0 or batch_size is None:
+            raise UserError(f"optimizer.lr_reference_batch={reference}: a number above 0, and for pretraining only")
+        lr *= batch_size / reference
     if not 0 < layer_decay <= 1:
         raise UserError(f"optimizer.layer_decay={layer_decay}: must lie in (0, 1]; 1 means none")
     decay = layer_decay if layer_decay < 1 else None

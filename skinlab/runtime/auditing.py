@@ -59,6 +59,7 @@ def prepare_data(data: dict[str, Any]) -> Prepared:
         build(data["reader"]),
         audit_cache=data["cache_dir"],
         num_workers=(os.cpu_count() or 1) if workers == "auto" else workers,
+        unlabeled_ok=True,
         **{key: data[key] for key in PREPARATION},
     )
 

@@ -1,7 +1,8 @@
-"""The parts of a training run, built from its config and checked before anything is written."""
+"""The parts of a training or pretraining run, built from its config and checked before anything is written."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +14,11 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
+from skinlab.runtime.backbone_record import check_seen, find_init, read_record
 from skinlab.runtime.config import build
 from skinlab.runtime.hardware import choose_precision, keep_freed_memory, uses_gpu
+from skinlab.runtime.semisupervision import build_strategy, pool_settings
+from skinlab.selfsup.pretrainer import Pretrainer
 
 # What of the config's ``data`` group the data module takes; the rest are settings of its reader.
 DATA_SETTINGS = [
@@ -23,34 +27,37 @@ DATA_SETTINGS = [
 ]
 
 
-def build_datamodule(config: dict[str, Any]) -> SkinDataModule:
-    """Build the data of a config: the chosen set, the sampler's power and the augmentation."""
+def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
+    """Build the data of a config: the chosen set, the augmentation and, where there is one, the sampler's power.
+
+    Args:
+        config: of the run.
+        **more: further arguments of the data module.
+    """
     data = {key: config["data"][key] for key in DATA_SETTINGS}
-    datamodule: SkinDataModule = build(
-        data,
-        power=config["sampler"]["power"],
-        transform=config["augment"]["transform"],
-        seed=config["seed"],
-    )
+    if "sampler" in config:
+        more["power"] = config["sampler"]["power"]
+    if "semi" in config:
+        more |= pool_settings(config)
+    datamodule: SkinDataModule = build(data, transform=config["augment"]["transform"], seed=config["seed"], **more)
     return datamodule
 
 
-def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Classifier, str]:
+def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Classifier, dict[str, Any]]:
     """Build the network with its first weights, its loss and its settings.
 
     Returns:
-        The module, and what its weights come from (``init_used``).
+        The module, and the facts of its first weights, see :func:`start_from`.
     """
     model, classes = config["model"], datamodule.prepared.classes
     network = {key: model[key] for key in ("name", "dropout", "head")}
-    mean, std = normalisation(build_network(num_classes=len(classes), **network))
     loss: nn.Module = build(
         config["loss"], class_counts=config["loss"].get("class_counts") or datamodule.class_counts()
     )
     classifier = Classifier(
         network=network,
         classes=classes,
-        inputs={"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)},
+        inputs=model_inputs(build_network(num_classes=len(classes), **network), datamodule),
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
         training_prior=datamodule.training_prior(),
@@ -58,13 +65,66 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         cutmix=config["augment"]["cutmix"],
         seed=config["seed"],
         loss=loss,
+        semi=build_strategy(config, datamodule),
     )
     build_optimizer(classifier.network, config["optimizer"])  # refuses now what it would refuse after the first audit
-    return classifier, initialise(classifier.network, model["name"], str(model["init"]))
+    return classifier, start_from(model, classifier.network, datamodule)
 
 
-def trainer_arguments(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
+def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:
+    """Build the method with the first weights of its backbone.
+
+    Returns:
+        The module, and the facts of its first weights, see :func:`start_from`.
+    """
+    name = config["model"]["name"]
+    pretrainer = Pretrainer(
+        network={"name": name},
+        method=config["ssl"],
+        inputs=model_inputs(build_network(name, num_classes=0), datamodule),
+        optimizer=config["optimizer"],
+        scheduler=config["scheduler"],
+        seed=config["seed"],
+    )
+    return pretrainer, start_from(config["model"], pretrainer.backbone, datamodule)
+
+
+def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
+    """Return what a module must know of its images: size, fit, and mean and std of the network's ImageNet weights."""
+    mean, std = normalisation(network)
+    return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
+
+
+def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
+    """Load the first weights of a network, unless their pretraining saw what the run is to be judged by.
+
+    Args:
+        model: the config's ``model`` group.
+        network: takes the weights.
+        datamodule: of the run.
+
+    Returns:
+        ``init_used``, and of a pretrained backbone ``init_saw_val`` and ``init_saw_test``.
+
+    Raises:
+        UserError: there are no such weights, they don't fit, or they have seen too much.
+    """
+    init = find_init(str(model["init"]))
+    record = read_record(Path(init).expanduser())
+    used = initialise(network, model["name"], init, made_for=record["network"] if record else None)
+    if record is None:
+        return {"init_used": used}
+    seen = check_seen(str(model["init"]), record, datamodule.prepared, allow_seen=model["allow_seen"])
+    return {"init_used": f"{used} ({record['method']})"} | seen
+
+
+def trainer_arguments(config: dict[str, Any], network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:
     """Return the arguments of the Trainer, ``auto`` precision resolved.
+
+    Args:
+        config: of the run.
+        network: decides the precision.
+        leaves_unused: whether some parameters get no gradient in some steps.
 
     Raises:
         UserError: a setting out of range.
@@ -73,7 +133,7 @@ def trainer_arguments(config: dict[str, Any], network: nn.Module) -> dict[str, A
     if settings["max_epochs"] < 1:
         raise UserError(f"trainer.max_epochs={settings['max_epochs']}: must be at least 1")
     settings["precision"] = choose_precision(str(settings["precision"]), settings["accelerator"], network)
-    if config["model"]["freeze_epochs"] > 0 and settings["strategy"] == "ddp":
+    if leaves_unused and settings["strategy"] == "ddp":
         settings["strategy"] = "ddp_find_unused_parameters_true"
     if not uses_gpu(settings["accelerator"]):
         settings["sync_batchnorm"] = False  # torch has it on GPUs only

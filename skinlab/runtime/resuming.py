@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,19 @@ from skinlab.errors import UserError
 from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
 
+log = logging.getLogger(__name__)
+
 # What decides the weights; the rest (loggers, workers, caches, more epochs) may change between two legs of a run.
-FIXED = ("data", "model", "loss", "sampler", "augment", "optimizer", "scheduler", "seed")
-FREE = {"data.num_workers", "data.cache", "data.cache_dir", "data.root", "data.reader.root", "model.compile"}
+FIXED = ("data", "model", "loss", "sampler", "semi", "ssl", "pool", "augment", "optimizer", "scheduler", "seed")
+FREE = {
+    "data.num_workers",
+    "data.cache",
+    "data.cache_dir",
+    "data.root",
+    "data.reader.root",
+    "model.compile",
+    "model.allow_seen",
+}
 
 
 def is_main_process() -> bool:
@@ -38,7 +49,7 @@ def recorded_config(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         raise UserError(f"resume=never: {run_dir} already holds a run; choose another hydra.run.dir")
     recorded: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
     for key in FIXED:
-        now, then = dict(_leaves(config[key], key)), dict(_leaves(recorded.get(key), key))
+        now, then = dict(_leaves(config.get(key), key)), dict(_leaves(recorded.get(key), key))
         for name in sorted((now.keys() | then.keys()) - FREE):
             if now.get(name) != then.get(name):
                 raise UserError(
@@ -62,11 +73,14 @@ def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | 
     if not path.is_file():
         return None
     metrics: dict[str, Any] = json.loads(path.read_text())
-    return metrics if metrics["max_epochs"] >= config["trainer"]["max_epochs"] else None
+    if metrics["max_epochs"] < config["trainer"]["max_epochs"]:
+        return None
+    log.info("%s is finished; raise trainer.max_epochs to go on, or choose another hydra.run.dir", run_dir)
+    return metrics
 
 
 def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:
-    """Return the checkpoint to continue from, or None to start anew.
+    """Return the checkpoint of a classifier to continue from, or None to start anew.
 
     Args:
         resume: ``auto`` (the run directory's own), ``never``, or a file.
@@ -76,16 +90,46 @@ def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:
     Raises:
         UserError: the file is missing, damaged, or of other classes.
     """
-    if resume == "never":
+    if (path := _resume_file(resume, run_dir)) is None:
         return None
-    path = run_dir / "checkpoints" / "last.ckpt" if resume == "auto" else find_checkpoint(resume)
-    if resume == "auto" and not path.is_file():
-        return None
-    hparams: Any = read_checkpoint(path).get("hyper_parameters")
-    theirs = list(hparams["classes"]) if isinstance(hparams, dict) and "classes" in hparams else None
-    if theirs != classes:
+    theirs = _hyper_parameters(path).get("classes")
+    if theirs is None or list(theirs) != classes:
         raise UserError(
             f"checkpoint {path} was trained on the classes {theirs}, the data has {classes}; set data.classes and "
             "data.label_map to match, or give it as model.init=FILE to take over its backbone only"
         )
     return path
+
+
+def find_pretraining(resume: str, run_dir: Path, method: Mapping[str, Any]) -> Path | None:
+    """Return the checkpoint of a pretraining to continue from, or None to start anew.
+
+    Args:
+        resume: as for :func:`find_resume`.
+        run_dir: of this run.
+        method: its name and settings.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another method.
+    """
+    if (path := _resume_file(resume, run_dir)) is None:
+        return None
+    theirs = _hyper_parameters(path).get("method")
+    if theirs != dict(method):
+        raise UserError(
+            f"checkpoint {path} was made by the method {theirs}, this run has {dict(method)}; set ssl to match, or "
+            "give its run's backbone.safetensors as model.init=FILE"
+        )
+    return path
+
+
+def _resume_file(resume: str, run_dir: Path) -> Path | None:
+    if resume == "never":
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if resume == "auto" else find_checkpoint(resume)
+    return None if resume == "auto" and not path.is_file() else path
+
+
+def _hyper_parameters(path: Path) -> dict[str, Any]:
+    found: Any = read_checkpoint(path).get("hyper_parameters")
+    return dict(found) if isinstance(found, dict) else {}

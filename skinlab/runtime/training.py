@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
 
 from skinlab.callbacks.assembly import build_callbacks
-from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
-from skinlab.runtime.loggers import check_loggers, close_loggers, log_outcome, open_loggers
+from skinlab.runtime.fitting import claimed, trainer_of, write_setup
+from skinlab.runtime.loggers import check_loggers, log_outcome
 from skinlab.runtime.outcome import write_outcome
 from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runtime.resuming import find_resume, finished_metrics, is_main_process, recorded_config
-from skinlab.runtime.run_directory import claim, write_json, write_text
 from skinlab.runtime.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
 
 log = logging.getLogger(__name__)
@@ -37,24 +35,18 @@ def train(config: dict[str, Any]) -> float:
         UserError: whatever a person must mend; all that can be known is known before anything is written.
     """
     run_dir = Path(config["run_dir"])
-    lock = claim(run_dir) if is_main_process() else None
-    try:
+    with claimed(run_dir):
         check_loggers(config["logger"])
         check_wanted(config)
         config = recorded_config(config, run_dir)
         metrics = finished_metrics(config, run_dir)
         if metrics is None:
             metrics = _train(config, run_dir)
-        else:
-            log.info("%s is finished; raise trainer.max_epochs to go on, or choose another hydra.run.dir", run_dir)
-            if is_main_process() and not (run_dir / "evidence.json").is_file():
-                write_run_evidence(run_dir, config)
+        elif is_main_process() and not (run_dir / "evidence.json").is_file():
+            write_run_evidence(run_dir, config)
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
-    finally:
-        if lock is not None:
-            lock.close()
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
@@ -62,42 +54,24 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     datamodule = build_datamodule(config)
     prepared = datamodule.prepared
     check_wanted(config, prepared.classes)
-    classifier, init_used = build_classifier(config, datamodule)
+    classifier, start = build_classifier(config, datamodule)
     checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
-    settings = trainer_arguments(config, classifier.network)
+    settings = trainer_arguments(config, classifier.network, leaves_unused=config["model"]["freeze_epochs"] > 0)
     callbacks = build_callbacks(config, run_dir, prepared.classes)
     _announce(config, datamodule, classifier)
-    if is_main_process():
-        write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
-        write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
-        write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-    loggers, ok = open_loggers(config["logger"], run_dir, config, resumed=checkpoint), False
-    try:
-        trainer = pl.Trainer(
-            logger=loggers,
-            callbacks=callbacks,
-            plugins=[WholeCheckpointIO()],
-            use_distributed_sampler=False,
-            default_root_dir=run_dir,
-            enable_model_summary=False,
-            enable_progress_bar=config["callbacks"]["progress"],
-            num_sanity_val_steps=0,
-            **settings,
-        )
+    write_setup(run_dir, config, prepared)
+    with trainer_of(config, run_dir, callbacks, settings, checkpoint) as trainer:
         if config["model"]["compile"]:
             classifier.network.compile()
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
-        facts = {"init_used": init_used, "precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
+        facts = start | {"precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
         metrics = write_outcome(run_dir, datamodule, config, facts)
-        log_outcome(loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
+        log_outcome(trainer.loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
         _draw(run_dir)
-        log_run_evidence(loggers, run_dir, write_run_evidence(run_dir, config), step=trainer.global_step)
-        ok = True
+        log_run_evidence(trainer.loggers, run_dir, write_run_evidence(run_dir, config), step=trainer.global_step)
         return metrics
-    finally:
-        close_loggers(loggers, ok)
 
 
 def _draw(run_dir: Path) -> None:

@@ -1,9 +1,14 @@
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from skinlab.data.datamodule import SkinDataModule, loading_processes
 from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.data.readers.images import read_images
+from skinlab.data.transforms import heavy
+from skinlab.data.views import ssl_default, ssl_derm
 from skinlab.errors import UserError
 
 MERGED = {"mel": "malignant", "bcc": "malignant", "akiec": "malignant"}
@@ -38,6 +43,22 @@ def test_a_cache_changes_nothing_and_serves_every_fold(build, cache):
             assert all(torch.equal(x["image"], y["image"]) for x, y in zip(a, b, strict=True))
 
 
+def test_budgets_and_the_pool_share_one_cache_on_disk(build, tmp_path):
+    full, budgeted = build(cache="disk"), build(cache="disk", label_budget=0.3)
+    for module in (full, budgeted):
+        module.dataset("train")
+    plain = next(iter(build(label_budget=0.3).pool_loader()))
+    assert all(torch.equal(plain[name], value) for name, value in next(iter(budgeted.pool_loader())).items())
+    assert len(list(tmp_path.glob("*.u8"))) == 1
+
+
+def test_inference_shows_training_images_as_they_are(build):
+    plain, augmented = build(), build(transform=heavy)
+    a, b = (next(iter(module.inference_loader("train"))) for module in (plain, augmented))
+    assert torch.equal(a["image"], b["image"])
+    assert not torch.equal(a["image"], augmented.dataset("train").batch(a["row"].tolist())["image"])
+
+
 def test_prior_follows_the_sampler(build):
     assert build(power=1.0).training_prior() == pytest.approx([0.5, 0.5])
     counts = build().class_counts()
@@ -56,6 +77,80 @@ def test_a_table_without_validation_rows_is_refused(tmp_path):
     module._prepared = type("P", (), {"manifest": frame})()
     with pytest.raises(UserError, match="no val rows"):
         module.setup("fit")
+
+
+def test_pretraining_visits_every_row_it_may_once_an_epoch(build):
+    module = build(transform=ssl_derm, label_budget=0.3, batch_size=8, seed=3)
+    manifest = module.prepared.manifest
+    for pool, splits in (("all", ["train", "pool"]), ("pool", ["pool"]), ("train", ["train"])):
+        rows = module.pool_rows(pool)
+        assert rows["image_id"].tolist() == manifest["image_id"][manifest["split"].isin(splits)].tolist()
+        seen = torch.cat([batch["row"] for batch in module.pretrain_loader(pool)])
+        assert len(seen.unique()) == len(seen) == len(rows) // 8 * 8
+    batch = next(iter(module.pretrain_loader(n_small=2, small_size=16, lesion_pairs=0.5)))
+    assert [tuple(view.shape[1:]) for view in batch["views"]] == [(3, 32, 32)] * 2 + [(3, 16, 16)] * 2
+
+
+def test_processes_share_the_pretraining_rows(build):
+    seen = []
+    for rank in range(2):
+        module = build(transform=ssl_derm, batch_size=4)
+        module.trainer = type("T", (), {"global_rank": rank, "world_size": 2})()
+        seen += [row for batch in module.pretrain_loader() for row in batch["row"].tolist()]
+    assert len(set(seen)) == len(seen) >= len(module.pool_rows()) - 8
+
+
+def test_the_pool_comes_weak_and_strong_with_its_hidden_truth_apart(build):
+    module = build(label_budget=0.3, batch_size=4)
+    pool = module.pool_rows("pool")
+    batch = next(iter(module.pool_loader(ratio=3)))
+    assert set(batch) == {"weak", "strong", "row"}
+    assert batch["weak"].shape == batch["strong"].shape == (12, 3, 32, 32)
+    assert not torch.equal(batch["weak"], batch["strong"])
+    names = [module.prepared.classes[target] for target in module.hidden_targets(batch["row"])]
+    assert names == pool["hidden_label"].iloc[batch["row"].tolist()].tolist()
+
+
+def test_what_is_not_hidden_is_unknown(tmp_path):
+    module = images_only(tmp_path)
+    assert module.hidden_targets(torch.arange(3)).tolist() == [-1, -1, -1]
+
+
+def images_only(folder, **settings) -> SkinDataModule:
+    """Six images without labels, the last a copy of the first."""
+    for number in range(6):
+        coarse = np.random.default_rng(number % 5).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    common = {"image_size": 32, "num_workers": 0, "batch_size": 2, "transform": ssl_default, "unlabeled_ok": True}
+    return SkinDataModule(lambda: read_images(folder), **common | settings)
+
+
+def test_a_folder_of_images_pretrains_without_its_copies(tmp_path):
+    module = images_only(tmp_path)
+    assert module.pool_rows()["image_id"].tolist() == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    assert len(list(module.pretrain_loader())) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "complaint"),
+    [
+        ({"transform": None}, {}, "set augment=ssl_default"),
+        ({}, {"n_small": -1}, "augment.views.n_small=-1"),
+        ({}, {"lesion_pairs": 1.5}, "augment.lesion_pairs=1.5"),
+        ({"transform": heavy}, {"n_small": 2}, "no small views"),
+        ({}, {"pool": "train"}, "no such image is left"),
+        ({"batch_size": 6}, {}, "5 images a process are less than a batch of 6"),
+    ],
+)
+def test_a_pretraining_that_can_not_be_is_refused_in_one_line(tmp_path, settings, arguments, complaint):
+    with pytest.raises(UserError, match=complaint) as raised:
+        images_only(tmp_path, **settings).pretrain_loader(**arguments)
+    assert "\n" not in str(raised.value)
+
+
+def test_semi_supervision_without_a_pool_is_refused(build):
+    with pytest.raises(UserError, match=r"hide labels by data\.label_budget"):
+        build().pool_loader()
 
 
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"batch_size": 0}, {"cache": "rma"}, {"num_workers": -1}])

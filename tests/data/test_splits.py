@@ -132,6 +132,15 @@ def test_a_table_without_labels_is_all_pool():
     assert (assign_folds(tiny(["", "", ""]))["split"] == "pool").all()
 
 
+def test_a_users_own_pool_loses_what_shares_a_group_with_the_test(caplog):
+    given = ["test"] * 4 + ["train"] * 20 + ["pool", "pool"]
+    manifest = tiny(["a", "b"] * 12 + ["", ""], split=given)
+    manifest.loc[24, "group"] = manifest.loc[0, "group"]
+    split = assign_folds(manifest).set_index("image_id")["split"]
+    assert (split["24"], split["25"]) == ("", "pool")
+    assert "1 pool images share a group with test images" in caplog.text
+
+
 def test_a_users_own_split_is_kept():
     given = ["test"] * 4 + ["train"] * 20 + ["pool", ""]
     split = assign_folds(tiny(["a", "b"] * 12 + ["", ""], split=given), n_folds=5).set_index("image_id")

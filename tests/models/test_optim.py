@@ -1,6 +1,7 @@
 import itertools
 
 import pytest
+import torch
 
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, head_parameters
@@ -39,6 +40,31 @@ def test_sgd(network):
     optimizer = build_optimizer(network, {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
     assert type(optimizer).__name__ == "SGD"
     assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_lars_scales_weights_and_leaves_biases_alone():
+    """One step from rest, against You et al.'s formula; norms and biases move as with SGD."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    settings = {"name": "lars", "lr": 0.5, "momentum": 0.9, "weight_decay": 0.1, "trust_coeff": 0.01}
+    optimizer = build_optimizer(network, settings)
+    network(torch.randn(8, 4)).square().mul(torch.rand(8, 3)).sum().backward()
+    before = {name: (p.detach().clone(), p.grad.clone()) for name, p in network.named_parameters()}
+    optimizer.step()
+    for name, parameter in network.named_parameters():
+        weight, gradient = before[name]
+        if weight.ndim > 1:
+            norms = gradient.norm() + 0.1 * weight.norm()
+            gradient = (gradient + 0.1 * weight) * 0.01 * weight.norm() / norms
+        torch.testing.assert_close(parameter.detach(), weight - 0.5 * gradient, msg=name)
+
+
+def test_the_learning_rate_grows_with_the_batch(network):
+    settings = ADAMW | {"lr_reference_batch": 256}
+    optimizer = build_optimizer(network, settings, batch_size=1024)
+    assert {group["lr"] for group in optimizer.param_groups} == {4e-3}
+    with pytest.raises(UserError, match="lr_reference_batch"):
+        build_optimizer(network, settings)
 
 
 @pytest.mark.parametrize(

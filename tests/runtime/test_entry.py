@@ -41,13 +41,19 @@ def test_verbose_shows_the_traceback(run):
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"]])
-def test_torch_waits(words):
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        *(("train", words) for words in (["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"])),
+        *(("pretrain", words) for words in (["--help"], ["ssl=simclrr"])),
+    ],
+)
+def test_torch_waits(command, words):
     """Torch must not be imported before the config is known to be good."""
     code = (
         "import runpy, sys\n"
-        f"sys.argv = ['train', *{words!r}]\n"
-        "try:\n    runpy.run_module('skinlab.train', run_name='__main__')\n"
+        f"sys.argv = [{command!r}, *{words!r}]\n"
+        f"try:\n    runpy.run_module('skinlab.{command}', run_name='__main__')\n"
         "except SystemExit:\n    pass\n"
         "print('torch' in sys.modules, 'cv2' in sys.modules, 'pandas' in sys.modules)"
     )
@@ -55,7 +61,7 @@ def test_torch_waits(words):
     assert done.stdout.strip().splitlines()[-1] == "False False False"
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "audit"])
+@pytest.mark.parametrize("command", ["train", "pretrain", "predict", "audit"])
 def test_help_names_the_command(run, command):
     assert run(command, "--help").stdout.startswith(f"python -m skinlab.{command}: ")
 

@@ -1,0 +1,47 @@
+"""What an epoch of pretraining was like, kept beside its weights: figures, images and time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class EpochFigures(pl.Callback):
+    """Counts images and seconds over all legs of a run, and keeps the figures ``train/...`` of the last epoch.
+
+    Attributes:
+        images: seen by all processes, each as often as it was drawn.
+        seconds: of the epochs, without what callbacks do between them.
+        figures: of the epoch that a checkpoint was made after.
+    """
+
+    def __init__(self) -> None:
+        self.images, self.seconds, self.figures = 0, 0.0, dict[str, float]()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.started, self.epoch_images = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch."""
+        self.epoch_images += len(batch["row"]) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock and keep the figures."""
+        taken = time.perf_counter() - self.started
+        pl_module.log("images_per_second", self.epoch_images / taken)
+        self.images, self.seconds = self.images + self.epoch_images, self.seconds + taken
+        means = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.endswith("_step")}
+        self.figures = {name: means[name] for name in sorted(means) if name.startswith("train/")}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"images": self.images, "seconds": self.seconds, "figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.images, self.seconds, self.figures = state_dict["images"], state_dict["seconds"], state_dict["figures"]

@@ -1,0 +1,73 @@
+"""What a backbone in pretraining is worth so far: probes on labelled images that it may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from skinlab.data.dataset import ImageDataset, batch_loader
+from skinlab.data.samplers import EvalSampler
+from skinlab.errors import UserError
+from skinlab.evaluation.probing import probe_figures
+from skinlab.models.inference import embed
+
+FIGURES = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name in ("balanced_accuracy", "pr_auc_macro")]
+
+
+class Probe(pl.Callback):
+    """Logs how well neighbours and a line tell the classes apart in the module's ``features``.
+
+    The images are those of the training part alone, scored out of fold with whole groups kept together
+    (:func:`skinlab.evaluation.probing.probe_figures`), so that validation and test stay untouched.
+
+    Args:
+        dataset: labelled images as they are, without augmentation.
+        groups: group of each.
+        n_classes: classes of the data.
+        every_n_epochs: how often; the last epoch is always probed.
+        num_workers: processes that load the images.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        groups: Sequence[str],
+        n_classes: int,
+        *,
+        every_n_epochs: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        self.dataset, self.groups, self.n_classes = dataset, list(groups), n_classes
+        self.every_n_epochs, self.num_workers = every_n_epochs, num_workers
+        self.figures: dict[str, float] = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Probe, if it is time to; one process does it for all."""
+        self.figures, epoch = {}, trainer.current_epoch + 1
+        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
+            return
+        figures = self.look(pl_module) if trainer.is_global_zero else {}
+        self.figures = trainer.strategy.broadcast(figures)
+        pl_module.log_dict(self.figures)
+
+    def look(self, module: pl.LightningModule) -> dict[str, float]:
+        """Return the figures of a module as it stands.
+
+        Raises:
+            UserError: its features are no numbers.
+        """
+        features: Callable[[torch.Tensor], torch.Tensor] = module.features  # type: ignore[assignment]
+        loader = batch_loader(self.dataset, EvalSampler(len(self.dataset)), batch_size=64, num_workers=self.num_workers)
+        embedded = embed(features, loader, device=module.device)
+        try:
+            figures = probe_figures(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
+        except ValueError as error:
+            raise UserError(f"the probe failed: {error}; try a lower optimizer.lr") from None
+        return {f"probe/{name}": value for name, value in figures.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the figures of its epoch, none if that was not probed."""
+        return {"figures": self.figures}

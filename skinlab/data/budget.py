@@ -1,0 +1,95 @@
+"""Label budgets: a data set as it would be had only part of its training images been labelled."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skinlab.errors import UserError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> pd.DataFrame:
+    """Keep the labels of part of the training rows; the others become pool rows, their truth in `hidden_label`.
+
+    They keep their fold: in another fold they are validation rows, with their labels.
+
+    Whole groups keep or lose their labels, each class in like proportion and at least one group of each. All budgets
+    of one seed are beginnings of one order of the groups, so that a smaller one lies within a larger one.
+
+    Args:
+        manifest: with the fold chosen; rows that are not `train` stay as they are.
+        budget: 1 keeps every label; a share in (0, 1) of each class's training groups; or a whole number above 1, the
+            most training images.
+        seed: another seed chooses other groups; nothing else does, so that runs of any seed share their labels.
+
+    Returns:
+        the manifest, with a column `hidden_label` ("" where nothing is hidden) unless the budget is 1.
+
+    Raises:
+        UserError: the budget is out of range.
+    """
+    if not budget > 0 or (budget > 1 and budget % 1 != 0):
+        raise UserError(
+            f"data.label_budget={budget} is no budget: use a share in (0, 1] of the training groups, "
+            "or a whole number of training images above 1"
+        )
+    if budget == 1:
+        return manifest
+    train = manifest["split"] == "train"
+    ranks = _ranks(manifest[train], seed)
+    size = np.asarray(ranks["group"].map(manifest.loc[train, "group"].value_counts()), dtype=np.int64)
+    rank = ranks["rank"].to_numpy(np.float64)
+    kept = rank < budget if budget < 1 else _affordable(rank, size, int(budget))
+    hidden = train & ~manifest["group"].isin(ranks["group"][kept])
+    return manifest.assign(
+        split=manifest["split"].mask(hidden, "pool"),
+        label=manifest["label"].mask(hidden, ""),
+        hidden_label=manifest["label"].where(hidden, ""),
+    )
+
+
+def _ranks(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Order the groups so that every beginning has the classes in like proportion.
+
+    Within a class the order is drawn: by a hash of the group's name, so that a group that comes or goes moves no
+    other. A group with images of several classes counts for the rarest of them.
+
+    Args:
+        rows: with `label` and `group`.
+        seed: of the draw.
+
+    Returns:
+        `group` and `rank`, sorted: 0 for the first group with images of a class, else the share of its class that lies
+        before the group's middle.
+    """
+    pairs = rows.drop_duplicates(["label", "group"])[["label", "group"]]
+    drawn = pd.util.hash_array(pairs["group"].to_numpy(dtype=object), hash_key=f"{seed % 10**16:016d}")
+    pairs = pairs.assign(drawn=drawn, count=pairs["label"].map(rows["label"].value_counts()))
+    pairs = pairs.sort_values(["drawn", "group", "count", "label"])
+    first = pairs.drop_duplicates("label")["group"]
+    groups = pairs.drop_duplicates("group")
+    within = groups.groupby("label")["group"]
+    rank = (within.cumcount() + 0.5) / within.transform("size")
+    ranked = groups[["group"]].assign(rank=rank.mask(groups["group"].isin(first), 0.0))
+    return ranked.sort_values("rank", kind="stable", ignore_index=True)
+
+
+def _affordable(rank: Floats, size: Ints, budget: int) -> npt.NDArray[np.bool_]:
+    """Mark the longest beginning of the groups that holds no more images than the budget."""
+    total, least = int(size.sum()), int(size[rank == 0].sum())
+    if budget > total:
+        raise UserError(
+            f"data.label_budget={budget}: the training part has {total} labelled images; "
+            "use a smaller number, or 1.0 for all of them"
+        )
+    if budget < least:
+        raise UserError(
+            f"data.label_budget={budget} is too small: one group of each class has {least} images together; "
+            "use that many or more"
+        )
+    kept: npt.NDArray[np.bool_] = np.cumsum(size) <= budget
+    return kept

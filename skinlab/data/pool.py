@@ -1,0 +1,84 @@
+"""Pool hygiene: which rows pretraining and semi-supervision may see."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from skinlab.errors import UserError, nearest
+
+SOURCES = {"all": ("train", "pool"), "pool": ("pool",), "train": ("train",)}
+Bools = npt.NDArray[np.bool_]
+
+
+def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "all") -> Bools:
+    """Mark the rows that pretraining may see.
+
+    Never validation or test rows, nor pool rows whose group lies there (the audit has put copies of one picture into
+    one group), nor more than one of several pool rows that are copies of each other.
+
+    Args:
+        manifest: with the fold chosen.
+        copies: PAIR records of its rows.
+        pool: `all` (training and pool), `pool`, or `train`.
+
+    Returns:
+        (N,) one mark a row.
+
+    Raises:
+        UserError: there is no such choice, or nothing is left.
+    """
+    if pool not in SOURCES:
+        raise UserError(f"pool={pool} is unknown{nearest(pool, SOURCES)}: use {', '.join(SOURCES)}")
+    split = manifest["split"].to_numpy(dtype=object)
+    in_pool = split == "pool"
+    wanted = np.isin(split, SOURCES[pool]) & ~(in_pool & held_out(manifest))
+    chosen: Bools = wanted & ~later_copies(copies, wanted & in_pool)
+    if not chosen.any():
+        raise UserError(f"pool={pool}: no such image is left; {_remedy(pool)}")
+    return chosen
+
+
+def _remedy(pool: str) -> str:
+    if pool == "train":
+        return "data without labels goes with pool=all or pool=pool"
+    return "use data with unlabeled images, or hide labels by data.label_budget below 1"
+
+
+def held_out(manifest: pd.DataFrame) -> Bools:
+    """Mark the rows whose group lies in the validation or test part."""
+    groups = manifest["group"][manifest["split"].isin(["val", "test"])]
+    return np.asarray(manifest["group"].isin(groups), dtype=np.bool_)
+
+
+def later_copies(copies: np.ndarray, among: Bools) -> Bools:
+    """Mark all but the first of each cluster of copies.
+
+    Args:
+        copies: PAIR records.
+        among: (N,) the rows that count.
+
+    >>> copies = np.array([(0, 2), (2, 3), (1, 4)], dtype=[("a", int), ("b", int)])
+    >>> later_copies(copies, np.array([True, True, True, True, False])).tolist()
+    [False, False, True, True, False]
+    """
+    inside = copies[among[copies["a"]] & among[copies["b"]]]
+    edges = coo_array((np.ones(len(inside), bool), (inside["a"], inside["b"])), shape=(len(among), len(among)))
+    _, cluster = connected_components(edges, directed=False)
+    later = np.ones(len(among), np.bool_)
+    later[np.unique(cluster, return_index=True)[1]] = False
+    return later
+
+
+def pool_report(manifest: pd.DataFrame, copies: np.ndarray) -> dict[str, int]:
+    """Count the pool's images, and those that pretraining leaves out for either reason."""
+    in_pool = np.asarray(manifest["split"] == "pool", dtype=np.bool_)
+    free = in_pool & ~held_out(manifest)
+    return {
+        "images": int(in_pool.sum()),
+        "held_out_groups": int((in_pool & ~free).sum()),
+        "copies": int(later_copies(copies, free).sum()),
+    }

@@ -1,0 +1,22 @@
+"""A folder of images and nothing else: for pretraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.manifest import build_manifest
+from skinlab.data.readers.listing import absolute, list_images
+
+
+def read_images(root: str | Path) -> pd.DataFrame:
+    """Read every image below a folder into the pool. The id is the relative path, the group the image itself.
+
+    Raises:
+        UserError: there is no such folder, or no image in it.
+    """
+    base = absolute(root)
+    images = list_images(base)
+    frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
+    return build_manifest(frame.assign(group=frame["image_id"], split="pool"))

@@ -1,0 +1,112 @@
+"""The page for the expert: images to be labelled, answers to be downloaded, and what is known of the pool."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from skinlab.report.charts import WIDE, series
+from skinlab.report.svg import LINE, SOFT, STYLE, inline_svg
+from skinlab.report.wording import count, number, percent, shorten
+
+PREFIX = "prob_"
+LIKELIEST = 3  # classes whose probability stands at an image
+WAYS = {
+    "probability": "by probability",
+    "uncertainty": "by uncertainty",
+    "diversity": "diverse",
+    "mixed": "mixed",
+}
+
+
+def render_mining(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> str:
+    """Return the whole page, which asks for nothing outside itself and works from a file.
+
+    Args:
+        facts: what ``mine.json`` holds.
+        rows: of ``mine.csv``, in their order.
+        pictures: a JPEG a row.
+    """
+    script = (files("skinlab.report") / "templates" / "mining.js").read_text(encoding="utf-8").strip()
+    found = facts.get("yield") or {}
+    cards = [_card(row, picture, facts["classes"]) for row, picture in zip(rows, pictures, strict=True)]
+    names = "\n".join([*facts["classes"], *(str(row["image_id"]) for row in rows)])
+    page = _environment().get_template("mining.html.j2")
+    return page.render(
+        facts=facts,
+        pool=facts["pool"],
+        share=facts["prevalence"],
+        found=found,
+        ways=WAYS,
+        chart=yield_chart(found["curves"], facts["by"]) if found.get("curves") else None,
+        hundred={name: _at_hundred(curve) for name, curve in (found.get("curves") or {}).items()},
+        cards=cards,
+        classes=facts["classes"],
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        # Answers are kept in the browser under this name: those of another list never show up.
+        key=hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16],
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "thousands": count, "shorten": shorten}
+    return environment
+
+
+def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
+    """Draw positives found over images looked at: the way that was chosen, the others thin, random in its band.
+
+    Args:
+        curves: way → what :func:`skinlab.evaluation.mining.yield_curve` returned.
+        by: the way that was chosen.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDE / 72, 260 / 72), dpi=72)
+        axes = figure.add_axes((0.13, 0.16, 0.83, 0.8))
+        longest = max(curves.values(), key=lambda curve: len(curve["looked"]))
+        looked = [0, *longest["looked"]]
+        low, high = ([0, *longest[name]] for name in ("random_low", "random_high"))
+        axes.fill_between(looked, low, high, color=SOFT, alpha=0.22, linewidth=0)
+        axes.plot(looked, [0, *longest["random"]], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+        for place, (name, curve) in enumerate(curves.items()):
+            width, depth = (2.4, 3) if name == by else (1.1, 2)
+            line = [0, *curve["looked"]], [0, *curve["found"]]
+            axes.plot(*line, color=series(place), linewidth=width, zorder=depth)
+        axes.set(xlabel="images looked at", ylabel="positives found")
+        axes.set_xlim(0, looked[-1])
+        axes.set_ylim(0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.grid(color=LINE)
+        last = {name: f"{curve['found'][-1]} of {curve['looked'][-1]}" for name, curve in curves.items()}
+        words = "; ".join(f"{WAYS[name]} {found}" for name, found in last.items())
+        return inline_svg(figure, "yield", f"Positives found: {words}; random {longest['random'][-1]:.1f}")
+
+
+def _card(row: Mapping[str, Any], picture: bytes, classes: Sequence[str]) -> dict[str, Any]:
+    likeliest = sorted(classes, key=lambda name: -float(row[PREFIX + name]))[:LIKELIEST]
+    return dict(row) | {
+        "picture": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
+        "likeliest": [(name, float(row[PREFIX + name])) for name in likeliest],
+    }
+
+
+def _at_hundred(curve: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a curve's figures at a hundred images, or at its end if that comes sooner."""
+    at = min(100, len(curve["looked"])) - 1
+    return {name: values[at] for name, values in curve.items()}

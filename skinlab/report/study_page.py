@@ -1,0 +1,94 @@
+"""The page of a study, made from ``study.json`` alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from skinlab.report.charts import dots_chart
+from skinlab.report.study_charts import efficiency_chart
+from skinlab.report.svg import INK, N_SERIES
+from skinlab.report.wording import MINUS, count, figure_words, in_words, interval, number, p_value, percent
+
+Study = Mapping[str, Any]
+HEADLINES = {
+    frozenset(): "There is no verdict on the unlabeled pool",
+    frozenset({"helps"}): "The unlabeled pool helps",
+    frozenset({"hurts"}): "The unlabeled pool hurts",
+    frozenset({"no evidence"}): "No evidence that the unlabeled pool helps",
+    frozenset({"helps", "no evidence"}): "The unlabeled pool helps at some budgets",
+    frozenset({"hurts", "no evidence"}): "The unlabeled pool hurts at some budgets",
+}
+
+
+def render_study(study: Study) -> str:
+    """Return the whole page, which asks for nothing outside itself.
+
+    Args:
+        study: what ``study.json`` holds.
+    """
+    environment = Environment(
+        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "percent": percent,
+        "p_value": p_value,
+        "figure_words": figure_words,
+        "thousands": count,
+        "in_words": in_words,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+    }
+    asked, verdicts = study["asked"], study.get("verdicts") or []
+    figures = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["figures"]))
+    return environment.get_template("study.html.j2").render(
+        asked=asked,
+        made=study.get("made") or {},
+        power=study.get("power") or {},
+        headline=HEADLINES.get(frozenset(each["verdict"] for each in verdicts), "The unlabeled pool helps and hurts"),
+        verdicts=verdicts,
+        arms=[
+            {"name": arm, "ink": i % N_SERIES + 1, "title": asked["titles"][arm]} for i, arm in enumerate(asked["arms"])
+        ],
+        budgets=study["budgets"],
+        figures=figures,
+        curves=[{"words": figure_words(name), "chart": _curve(study, name)} for name in figures],
+        differences=[_differences(study, row) for row in study["budgets"]],
+        pairs=study.get("differences") or [],
+        words={row["budget"]: row["words"] for row in study["budgets"]},
+        runs=study.get("runs") or {},
+        cautions=study.get("cautions") or [],
+    )
+
+
+def _curve(study: Study, figure: str) -> Markup:
+    """Draw the arms of a study; each keeps its colour, whatever budgets it has."""
+    lines, told = [], []
+    for arm in study["asked"]["arms"]:
+        found = [
+            (row["labelled"], each["figures"][figure])
+            for row in study["budgets"]
+            for each in row["arms"]
+            if each["name"] == arm and figure in each["figures"]
+        ]
+        line = {key: [each[key] for _, each in found] for key in ("value", "low", "high")}
+        lines.append((arm, line | {"labelled": [labelled for labelled, _ in found]}))
+        told.append(f"{arm} " + ", ".join(f"{number(each)} at {count(labelled)}" for labelled, each in found))
+    words = figure_words(figure)
+    return efficiency_chart(lines, words, f"curve-{figure}", f"{words} against labelled images: {'; '.join(told)}")
+
+
+def _differences(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw the differences in the figure of the verdict at one budget."""
+    judge_by = study["asked"]["judge_by"]
+    pairs = [each for each in study["differences"] if each["budget"] == row["budget"] and each["figure"] == judge_by]
+    rows = [(f"{each['a']} {MINUS} {each['b']}", each["difference"]) for each in pairs]
+    label = f"{row['words']}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
+    name = f"differences-{study['budgets'].index(row)}"
+    chart = dots_chart(rows, [INK] * len(rows), name, label, zero=True) if rows else Markup("")
+    return {"words": row["words"], "chart": chart}

@@ -1,0 +1,75 @@
+"""What every command that trains does around the fit: claim the directory, write the setup, close the loggers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+
+from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.data.preparation import Prepared
+from skinlab.runtime.loggers import close_loggers, open_loggers
+from skinlab.runtime.resuming import is_main_process
+from skinlab.runtime.run_directory import claim, write_json, write_text
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a run directory for this process and those that it starts.
+
+    Raises:
+        UserError: another process is at work in it, or it can't be written.
+    """
+    lock = claim(run_dir) if is_main_process() else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
+    """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``."""
+    if is_main_process():
+        write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
+        write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
+        write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+
+
+@contextmanager
+def trainer_of(
+    config: dict[str, Any],
+    run_dir: Path,
+    callbacks: Sequence[pl.Callback],
+    settings: dict[str, Any],
+    checkpoint: Path | None,
+) -> Iterator[pl.Trainer]:
+    """Yield the Trainer of a run with its loggers, which are closed whatever becomes of the run.
+
+    Args:
+        config: of the run.
+        run_dir: of the run.
+        callbacks: of the run.
+        settings: see :func:`skinlab.runtime.parts.trainer_arguments`.
+        checkpoint: from which the run goes on, if it does.
+    """
+    loggers, ok = open_loggers(config["logger"], run_dir, config, resumed=checkpoint), False
+    try:
+        yield pl.Trainer(
+            logger=loggers,
+            callbacks=list(callbacks),
+            plugins=[WholeCheckpointIO()],
+            use_distributed_sampler=False,
+            default_root_dir=run_dir,
+            enable_model_summary=False,
+            enable_progress_bar=config["callbacks"]["progress"],
+            num_sanity_val_steps=0,
+            **settings,
+        )
+        ok = True
+    finally:
+        close_loggers(loggers, ok)

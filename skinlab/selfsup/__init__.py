@@ -1,0 +1,1 @@
+"""Self-supervised pretraining: one file a method, one module that trains any of them."""

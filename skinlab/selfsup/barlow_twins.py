@@ -1,0 +1,43 @@
+"""Barlow Twins: projections that agree between views and repeat nothing between dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightly.loss import BarlowTwinsLoss
+from lightly.models.modules.heads import BarlowTwinsProjectionHead
+from torch import Tensor, nn
+
+from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.method import Method, full_precision
+
+
+class BarlowTwins(Method):
+    """Barlow Twins (Zbontar et al., 2021, arXiv 2103.03230); correlations are averaged over processes.
+
+    Args:
+        backbone: the student's.
+        n_features: features F that it yields.
+        redundancy: weight of the off-diagonal correlations, the paper's lambda.
+        hidden_dim: width of the projection; the paper's 8192 would dwarf a small backbone, its figure 4 has 2048 too.
+        output_dim: size of the projection.
+    """
+
+    least_batch = 8  # correlations over n images have rank n - 1
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        *,
+        redundancy: float = 5e-3,
+        hidden_dim: int = 2048,
+        output_dim: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.head = BarlowTwinsProjectionHead(n_features, hidden_dim, output_dim)
+        self.criterion = BarlowTwinsLoss(redundancy, gather_distributed=True)
+
+    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
+        """Return the distance of the projections' cross-correlation from the identity."""
+        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

@@ -1,0 +1,67 @@
+"""MoCo: tell the other view of an image from a queue of other images' keys, made by a slow teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import MoCoProjectionHead
+from torch import Tensor, nn
+
+from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.method import Method, full_precision
+from skinlab.selfsup.teacher import Teacher
+
+
+class MoCo(Method):
+    """MoCo v2 (Chen et al., 2020, arXiv 2003.04297) with v3's momentum schedule (arXiv 2104.02057).
+
+    BatchNorm would tell a query which keys are of its own batch. The paper shuffles the keys between devices against
+    that; here the teacher normalises by averaged statistics instead, which serves a single device as well (EMAN,
+    arXiv 2101.08482).
+
+    Args:
+        backbone: the student's.
+        n_features: features F that it yields.
+        temperature: of the similarities, v2's.
+        queue: keys kept as negatives; the paper's 65536 is more than a pool of dermoscopy holds.
+        hidden_dim: width of the projection, v2's.
+        output_dim: size of the projection, v2's.
+        momentum: of the teacher at the first step, v3's.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        *,
+        temperature: float = 0.2,
+        queue: int = 4096,
+        hidden_dim: int = 2048,
+        output_dim: int = 128,
+        momentum: float = 0.99,
+    ) -> None:
+        super().__init__()
+        self.head = MoCoProjectionHead(n_features, hidden_dim, output_dim)
+        self.teacher = Teacher(backbone, self.head, momentum, average_buffers=True)
+        self.criterion = NTXentLoss(temperature, (queue, output_dim), gather_distributed=True)
+        for name, buffer in list(self.criterion.memory_bank.named_buffers()):  # a resumed run needs its queue
+            self.criterion.memory_bank.register_buffer(name, buffer, persistent=True)
+
+    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
+        """Return the cross-entropy of finding the key of the same image; the keys then join the queue."""
+        queries = encode.project(views[0], self.head)
+        with torch.no_grad():
+            features = self.teacher.backbone(views[1])
+            keys = self.teacher.head(features)
+        encode.note(features)
+        return full_precision(self.criterion, queries, keys)
+
+    def start(self, backbone: nn.Module) -> None:
+        """Begin with a teacher equal to the student."""
+        self.teacher.synchronise(backbone, self.head)
+
+    def after_step(self, backbone: nn.Module, progress: float) -> None:
+        """Move the teacher."""
+        self.teacher.follow(backbone, self.head, progress)

@@ -1,0 +1,43 @@
+"""SimCLR: tell the two views of an image from all other images of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules.heads import SimCLRProjectionHead
+from torch import Tensor, nn
+
+from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.method import Method, full_precision
+
+
+class SimCLR(Method):
+    """SimCLR (Chen et al., 2020, arXiv 2002.05709); negatives come from all processes, with gradients.
+
+    Args:
+        backbone: the student's.
+        n_features: features F that it yields.
+        temperature: of the similarities; the paper's for ImageNet, and .5 for small images.
+        hidden_dim: width of the projection, the paper's for ResNet-50.
+        output_dim: size of the projection.
+        batch_norm: BatchNorm in the projection, as in the reference code.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        *,
+        temperature: float = 0.1,
+        hidden_dim: int = 2048,
+        output_dim: int = 128,
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        self.head = SimCLRProjectionHead(n_features, hidden_dim, output_dim, batch_norm=batch_norm)
+        self.criterion = NTXentLoss(temperature, gather_distributed=True)
+
+    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
+        """Return NT-Xent of the projections."""
+        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

@@ -1,0 +1,47 @@
+"""VICReg: views that agree, dimensions that vary and are uncorrelated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightly.loss import VICRegLoss
+from lightly.models.modules.heads import VICRegProjectionHead
+from torch import Tensor, nn
+
+from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.method import Method, full_precision
+
+
+class VICReg(Method):
+    """VICReg (Bardes et al., 2022, arXiv 2105.04906); variances and covariances are over all processes.
+
+    Args:
+        backbone: the student's.
+        n_features: features F that it yields.
+        invariance: weight of the distance between views, the paper's lambda.
+        variance: weight of the hinge on each dimension's standard deviation, the paper's mu.
+        covariance: weight of the covariances between dimensions, the paper's nu.
+        hidden_dim: width of the projection; the paper's 8192 would dwarf a small backbone.
+        output_dim: size of the projection.
+    """
+
+    least_batch = 8  # covariances over n images have rank n - 1
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_features: int,
+        *,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        hidden_dim: int = 2048,
+        output_dim: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.head = VICRegProjectionHead(n_features, hidden_dim, output_dim)
+        self.criterion = VICRegLoss(invariance, variance, covariance, gather_distributed=True)
+
+    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
+        """Return the weighted sum of the three terms."""
+        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

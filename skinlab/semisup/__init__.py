@@ -1,0 +1,1 @@
+"""Semi-supervision: strategies that learn from labelled images and the unlabeled pool at once."""

@@ -1,0 +1,118 @@
+"""MixMatch: sharpened guesses for the pool, and mixup across labelled and pool images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skinlab.models.strategy import Judgement, Strategy
+from skinlab.semisup.alignment import DistributionAlignment
+from skinlab.semisup.batch_norm import unrecorded
+from skinlab.semisup.settings import in_range, prior_tensor, ramp
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """Raise probabilities `(B, C)` to the power ``1 / temperature`` and normalise; 1 leaves them as they are.
+
+    >>> sharpen(torch.tensor([[0.75, 0.25]]), 0.5)
+    tensor([[0.9000, 0.1000]])
+    """
+    powered = probabilities ** (1 / temperature)
+    return powered / powered.sum(1, keepdim=True)
+
+
+def soft_target_loss(loss: Loss, logits: Tensor, target: Tensor) -> Tensor:
+    """Return the loss that is expected if the classes are drawn from the targets; for cross-entropy, its soft form.
+
+    Args:
+        loss: mean over images of logits `(B, C)` and class numbers `(B,)`.
+        logits: `(B, C)`.
+        target: class shares of each image `(B, C)`.
+    """
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    of_one = torch.vmap(lambda row, number: loss(row[None], number[None]), in_dims=(None, 0))
+    if_class: Tensor = torch.vmap(of_one, in_dims=(0, None))(logits, classes)
+    return (target * if_class).sum(1).mean()
+
+
+def draw_shares(n: int, alpha: float, rng: np.random.Generator) -> Tensor:
+    """Draw for each of `n` images its own share in its mixture, ``max(lam, 1 - lam)`` of Beta(alpha, alpha); 1 for 0.
+
+    >>> draw_shares(2, 0.0, np.random.default_rng(0))
+    tensor([1., 1.])
+    """
+    lam = rng.beta(alpha, alpha, size=n) if alpha else np.ones(n)
+    return torch.from_numpy(np.maximum(lam, 1 - lam)).float()
+
+
+class MixMatch(Strategy):
+    """MixMatch (Berthelot et al., 2019, arXiv 1905.02249); a guess is the mean over the views ``weak`` and ``strong``.
+
+    Args:
+        prior: class shares of the pool, for alignment.
+        weight: of the pool's loss, the paper's lambda_U.
+        ramp_share: share of the run's steps over which the weight rises from 0.
+        temperature: of the sharpening, T.
+        alpha: of the Beta distribution that mixtures are drawn from; 0 mixes nothing.
+        alignment: whether guesses are aligned with the prior before they are sharpened (ReMixMatch).
+        momentum: of the running mean behind the alignment.
+
+    Raises:
+        UserError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        prior: Sequence[float],
+        *,
+        weight: float = 75.0,
+        ramp_share: float = 0.4,
+        temperature: float = 0.5,
+        alpha: float = 0.75,
+        alignment: bool = True,
+        momentum: float = 0.99,
+    ) -> None:
+        super().__init__()
+        self.weight = in_range("weight", weight, 0, 1e4)
+        self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
+        self.temperature = in_range("temperature", temperature, 0.05, 1)
+        self.alpha = in_range("alpha", alpha, 0, 100)
+        in_range("momentum", momentum, 0, 1)
+        shares = prior_tensor(prior)
+        self.align: nn.Module = DistributionAlignment(shares, momentum) if alignment else nn.Identity()
+
+    def forward(
+        self, network: nn.Module, batch: dict[str, Any], *, loss: Loss, progress: float, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mixed labelled images' loss and the mixed pool images' squared error."""
+        n, views = len(batch["target"]), (batch["pool"]["weak"], batch["pool"]["strong"])
+        guess = self.guess(network, views)
+        images = torch.cat([batch["image"], *views])
+        targets = torch.cat([nn.functional.one_hot(batch["target"], guess.shape[1]).float(), guess, guess])
+        partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+        share = draw_shares(len(images), self.alpha, rng).to(images.device)
+        images = torch.lerp(images[partner], images, share.view(-1, 1, 1, 1))
+        targets = torch.lerp(targets[partner], targets, share.view(-1, 1))
+        supervised = soft_target_loss(loss, network(images[:n]), targets[:n])
+        with unrecorded(network):
+            predicted = network(images[n:]).float().softmax(1)
+        pool = (predicted - targets[n:]).square().mean()
+        return supervised, self.weight * ramp(progress, self.ramp_share) * pool
+
+    @torch.no_grad()
+    def guess(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
+        """Return the classes guessed for pool images `(P, C)` from their views, all of them accepted."""
+        device = views[0].device.type
+        # Weights that autocast casts here, without gradients, must not be reused by the passes that learn.
+        autocast = torch.autocast(device, enabled=torch.is_autocast_enabled(device), cache_enabled=False)
+        with unrecorded(network), autocast:
+            mean = torch.stack([network(view).float().softmax(1) for view in views]).mean(0)
+        aligned = self.align(mean)
+        self.judgement = Judgement(aligned.argmax(1), torch.ones(len(aligned), dtype=torch.bool, device=mean.device))
+        return sharpen(aligned, self.temperature)

@@ -1,0 +1,94 @@
+"""The probe between epochs, and the stop at a collapse."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from skinlab.callbacks.assembly import choose_monitor
+from skinlab.callbacks.collapse import StopAtCollapse
+from skinlab.callbacks.probe import FIGURES, Probe
+from skinlab.data.dataset import ImageDataset
+from skinlab.errors import UserError
+from skinlab.models.backbone import build_network
+from skinlab.models.inference import embed
+
+
+class Colours(pl.LightningModule):
+    """Features of an image: its mean colours."""
+
+    n_features = 3
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean((2, 3))
+
+
+@pytest.fixture
+def dataset(tmp_path) -> ImageDataset:
+    """Forty images, red ones and blue ones."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        image = rng.integers(0, 120, (20, 20, 3), np.uint8)
+        image[..., 0 if number % 2 else 2] += 120
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    paths = [tmp_path / f"{number}.png" for number in range(40)]
+    return ImageDataset(paths, [number % 2 for number in range(40)], size=16)
+
+
+def at(epoch: int, max_epochs: int = 5) -> SimpleNamespace:
+    strategy = SimpleNamespace(broadcast=lambda figures: figures)
+    return SimpleNamespace(current_epoch=epoch, max_epochs=max_epochs, is_global_zero=True, strategy=strategy)
+
+
+def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
+    probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=2), Colours()
+    logged = []
+    module.log_dict = logged.append
+    asked = []
+    for epoch in range(5):
+        probe.on_train_epoch_end(at(epoch), module)
+        asked.append(bool(probe.state_dict()["figures"]))
+    assert asked == [False, True, False, True, True]
+    assert [sorted(figures) for figures in logged] == [sorted(FIGURES)] * 3
+    assert all(value == 1.0 for value in logged[0].values())
+
+
+def test_features_do_not_depend_on_the_batches_and_leave_the_network_alone():
+    torch.manual_seed(0)
+    network = build_network("test_resnet", num_classes=0).eval()
+    images = torch.randint(0, 256, (21, 3, 32, 32), dtype=torch.uint8)
+    whole = embed(lambda x: network(x.float()), [{"image": images}])
+    parts = embed(lambda x: network(x.float()), [{"image": part} for part in images.split([1, 12, 8])])
+    assert np.array_equal(whole, parts)
+    assert whole.shape == (21, 96)
+    network.train()(images[:2].float()).sum().backward()  # inference tensors would refuse
+
+
+def test_features_that_are_no_numbers_stop_with_a_remedy(dataset):
+    module = Colours()
+    module.features = lambda images: torch.full((len(images), 3), torch.nan)
+    with pytest.raises(UserError, match=r"probe failed.*optimizer\.lr"):
+        Probe(dataset, ["a", "b"] * 20, 2).look(module)
+
+
+def test_a_collapse_stops_the_run():
+    stop, healthy, lost = StopAtCollapse(), SimpleNamespace(diagnosis=lambda: None), SimpleNamespace()
+    lost.diagnosis = lambda: "all alike; try this"
+    stop.on_train_epoch_end(at(0), healthy)
+    with pytest.raises(UserError, match=r"^epoch 0: all alike; try this$"):
+        stop.on_train_epoch_end(at(0), lost)
+    with pytest.raises(UserError, match=r"^epoch 3: .*epochs before it are kept$"):
+        stop.on_train_epoch_end(at(3), lost)
+
+
+def test_the_monitor():
+    assert choose_monitor("probe/linear_pr_auc_macro", probed=True) == ("probe/linear_pr_auc_macro", "max")
+    assert choose_monitor("train/loss", probed=True) == ("train/loss", "min")
+    with pytest.raises(UserError, match="needs a probe, which needs labels"):
+        choose_monitor("probe/knn_balanced_accuracy", probed=False)
+    with pytest.raises(UserError, match="did you mean train/loss"):
+        choose_monitor("train/los", probed=False)

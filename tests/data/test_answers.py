@@ -1,0 +1,95 @@
+import logging
+
+import pandas as pd
+import pytest
+
+from skinlab.data.answers import add_labels, exclude_images
+from skinlab.data.budget import apply_budget
+from skinlab.errors import UserError
+
+CLASSES = ["mel", "nv"]
+SPLITS = {"a": "train", "b": "train", "c": "val", "d": "test", "p": "pool", "q": "pool", "r": "pool", "s": ""}
+LABELS = {"a": "mel", "b": "nv", "c": "nv", "d": "mel"}
+
+
+@pytest.fixture
+def manifest():
+    """Two training rows, one of each other part, three of the pool; r is of the validation row's group, s of test's."""
+    ids = list(SPLITS)
+    frame = pd.DataFrame({"image_id": ids, "split": list(SPLITS.values()), "fold": -1})
+    frame["label"] = [LABELS.get(name, "") for name in ids]
+    return frame.assign(group=["a", "b", "c", "d", "p", "q", "c", "d"])
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(*rows, header="image_id,label"):
+        (tmp_path / "table.csv").write_text("\n".join([header, *rows]) + "\n")
+        return tmp_path / "table.csv"
+
+    return write
+
+
+def test_answered_images_join_the_training_part_and_nothing_else_moves(manifest, table):
+    rows = add_labels(manifest, table("q,MM", "p,"), CLASSES, {"MM": "mel"})
+    answered = rows["image_id"] == "q"
+    assert rows.loc[answered, ["split", "label"]].to_numpy().tolist() == [["train", "mel"]]
+    pd.testing.assert_frame_equal(rows[~answered], manifest[~answered])
+
+
+def test_answers_about_lesions_of_val_and_test_are_left_out_with_a_warning(manifest, table, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = add_labels(manifest, table("r,nv", "s,nv", "p,nv"), CLASSES)
+    assert rows["split"].tolist() == ["train", "train", "val", "test", "train", "pool", "pool", ""]
+    assert "2 images are of a group in val or test and left out: r, s" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_what_is_labelled_alike_already_is_told_and_changes_nothing(manifest, table, caplog):
+    with caplog.at_level(logging.WARNING):
+        pd.testing.assert_frame_equal(add_labels(manifest, table("a,mel", "d,mel"), CLASSES), manifest)
+    assert "2 images are not in the pool but labelled already: a, d" in caplog.text
+
+
+def test_an_excluded_image_stays_out(manifest, table, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = add_labels(exclude_images(manifest, table("q", header="image_id")), table("q,mel"), CLASSES)
+    assert rows["split"][rows["image_id"] == "q"].tolist() == [""]
+    assert "1 images are excluded from the pool" in caplog.text
+
+
+def test_a_hidden_label_gives_way_to_the_answer(table):
+    frame = pd.DataFrame({"image_id": list("abcd"), "group": list("abcd"), "label": ["mel", "nv"] * 2})
+    budgeted = apply_budget(frame.assign(split="train", fold=0), 2)
+    hidden = budgeted["image_id"][budgeted["split"] == "pool"].tolist()
+    rows = add_labels(budgeted, table(*(f"{name},nv" for name in hidden)), CLASSES)
+    assert (rows["split"] == "train").all()
+    assert (rows["hidden_label"] == "").all()
+    assert (rows["label"][rows["image_id"].isin(hidden)] == "nv").all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        (["x,mel", "y,nv"], "2 rows name no image of the data: x, y"),
+        (["p,mell"], r"unknown class mell \(did you mean mel\?\): the data has mel, nv"),
+        (["a,nv"], "1 labels contradict those of the data: a is mel there and nv here"),
+        (["p,mel", "p,mel"], "names an image twice: p"),
+        (["p,", "q,"], "no label filled in"),
+    ],
+)
+def test_wrong_answers_are_refused_in_one_line(manifest, table, rows, complaint):
+    with pytest.raises(UserError, match=complaint) as raised:
+        add_labels(manifest, table(*rows), CLASSES)
+    assert "\n" not in str(raised.value)
+
+
+def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = exclude_images(manifest, table("a", "d", "p", "x", header="image_id"))
+    gone = rows["image_id"].isin(["a", "d", "p"])
+    assert (rows["split"][gone] == "").all()
+    pd.testing.assert_frame_equal(rows[~gone], manifest[~gone])
+    assert "1 rows name no image of the data: x" in caplog.text
+    with pytest.raises(UserError, match="names no image of the data: its image_id is, say, x"):
+        exclude_images(manifest, table("x", header="image_id"))

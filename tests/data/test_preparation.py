@@ -1,0 +1,107 @@
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from skinlab.data import remembered
+from skinlab.data.images import read_image
+from skinlab.data.manifest import build_manifest
+from skinlab.data.preparation import prepare
+from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.data.readers.images import read_images
+from skinlab.data.splits import assign_folds, select_fold, split_hash
+from skinlab.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def prepared(phantom, cache):
+    def call(**settings):
+        return prepare(
+            lambda: read_ham10000(phantom), **{"n_folds": 2, "audit_cache": cache, "num_workers": 0} | settings
+        )
+
+    return call
+
+
+def save(path, seed):
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC).save(path)
+
+
+def test_default_settings_change_nothing(prepared, phantom):
+    plain = prepared()
+    expected = select_fold(assign_folds(read_ham10000(phantom), n_folds=2))
+    assert plain.split_hash == split_hash(expected)
+    assert list(plain.manifest) == list(expected)
+    assert "pool" not in plain.audit
+
+
+def test_a_budget_moves_neither_val_nor_test(prepared):
+    plain, budgeted = prepared(), prepared(label_budget=0.3)
+    held = budgeted.manifest["split"].isin(["val", "test"])
+    pd.testing.assert_frame_equal(budgeted.manifest[held].drop(columns="hidden_label"), plain.manifest[held])
+    assert plain.split_hash != budgeted.split_hash
+    assert budgeted.classes == plain.classes
+    hidden = (budgeted.manifest["hidden_label"] != "").sum()
+    assert budgeted.audit["pool"] == {"images": hidden, "held_out_groups": 0, "copies": 0}
+    other = prepared(label_budget=0.3, budget_seed=1)
+    assert other.split_hash != budgeted.split_hash
+
+
+def test_answers_join_after_the_budget(prepared, tmp_path):
+    budgeted = prepared(label_budget=0.3).manifest
+    asked = budgeted[budgeted["split"] == "pool"].head(3)
+    answers = asked[["image_id"]].assign(label=asked["hidden_label"])
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    answers.tail(1)[["image_id"]].to_csv(tmp_path / "out.csv", index=False)
+    after = prepared(label_budget=0.3, labels=tmp_path / "answers.csv", exclude=tmp_path / "out.csv").manifest
+    rows = after.set_index("image_id").loc[answers["image_id"]]
+    assert rows["split"].tolist() == ["train", "train", ""]
+    assert rows["label"].tolist()[:2] == answers["label"].tolist()[:2]
+
+
+def test_hashes_are_of_the_pixels_and_cost_no_second_reading(prepared, monkeypatch):
+    prepared()
+    monkeypatch.setattr(remembered, "fingerprint_all", None)
+    known = prepared()
+    assert isinstance(known.image_hashes, Mapping)
+    assert list(known.image_hashes) == known.manifest["image_id"].tolist()
+    for row in known.manifest.head(3).itertuples():
+        pixels = read_image(row.path)
+        digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}".encode() + pixels.tobytes())
+        assert known.image_hashes[row.image_id] == digest.hexdigest()[:32]
+    with pytest.raises(KeyError):
+        known.image_hashes["nothing"]
+
+
+def test_hashes_and_copies_follow_the_rows_of_an_unsorted_reader(tmp_path):
+    for number in range(4):
+        save(tmp_path / f"{number}.png", seed=number % 3)
+    frame = build_manifest(pd.DataFrame({"image_id": list("0123"), "split": "pool", "label": ""}))
+    frame["path"] = [f"{tmp_path}/{name}.png" for name in frame["image_id"]]
+    pool = prepare(lambda: frame[::-1], unlabeled_ok=True, num_workers=0)
+    assert pool.manifest["image_id"].tolist() == list("0123")
+    assert pool.image_hashes["0"] == pool.image_hashes["3"] != pool.image_hashes["1"]
+    assert [(pair["a"], pair["b"]) for pair in pool.copies] == [(0, 3)]
+    assert pool.audit["pool"] == {"images": 4, "held_out_groups": 0, "copies": 1}
+
+
+def test_images_without_labels_serve_a_pretraining_only(tmp_path):
+    for number in range(4):
+        save(tmp_path / f"{number}.png", seed=number)
+    pool = prepare(lambda: read_images(tmp_path), unlabeled_ok=True, num_workers=0)
+    assert pool.classes == []
+    assert (pool.manifest["split"] == "pool").all()
+    with pytest.raises(
+        UserError, match=r"0 class\(es\).* needs two or more; without labels it serves skinlab.pretrain"
+    ):
+        prepare(lambda: read_images(tmp_path), num_workers=0)

@@ -1,0 +1,68 @@
+"""Two processes of four images are one process of eight."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+WORKER = """
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.methods import build_method
+
+rank, folder = int(sys.argv[1]), sys.argv[2]
+
+class Step(nn.Module):
+    def __init__(self, name):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(48, 24), nn.Tanh())
+        self.method = build_method(name, self.backbone, 24, {"output_dim": 8})
+        self.method.head = nn.Linear(24, 8)  # without BatchNorm, whose statistics are of each process
+
+    def forward(self, views):
+        return self.method(views, Encoder(self.backbone))
+
+def step(name, share, wrap):
+    module = Step(name)
+    views = torch.randn(2, 8, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    wrapped = wrap(module)  # its hooks average the gradients as long as it lives
+    loss = wrapped([view[share] for view in views])
+    loss.backward()
+    return {"loss": loss.detach(), "gradients": [p.grad for p in module.parameters()]}
+
+names = ["simclr", "vicreg"]
+whole = {name: step(name, slice(None), lambda module: module) for name in names}
+dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+share = slice(4 * rank, 4 * rank + 4)
+part = {name: step(name, share, nn.parallel.DistributedDataParallel) for name in names}
+dist.destroy_process_group()
+torch.save({"whole": whole, "part": part}, f"{folder}/{rank}.pt")
+"""
+
+
+@pytest.mark.ddp
+def test_two_processes_of_four_are_one_of_eight(tmp_path: Path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WORKER]
+    started = [
+        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    for name, whole in first["whole"].items():
+        mine, others = first["part"][name], second["part"][name]
+        assert float(whole["gradients"][0].abs().max()) > 1e-3
+        torch.testing.assert_close((mine["loss"] + others["loss"]) / 2, whole["loss"])
+        for a, b, gradient in zip(mine["gradients"], others["gradients"], whole["gradients"], strict=True):
+            torch.testing.assert_close(a, gradient, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(a, b)

@@ -1,0 +1,112 @@
+"""Training with the pool by its command: its log, its batches, and what a resumed run gives."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from skinlab.errors import UserError
+from skinlab.models.strategy import Strategy
+from skinlab.runtime.config import build
+from skinlab.runtime.semisupervision import BATCHES, pool_settings
+from skinlab.runtime.training import train
+
+NAMES = ["fixmatch", "mixmatch", "mean_teacher"]
+POOL = ["data.label_budget=0.5", "semi.pool_ratio=1", "data.batch_size=8"]
+# Half of the phantom's labels are hidden, and guesses of a young network still accepted.
+FIXMATCH = ["semi=fixmatch", *POOL, "semi.threshold=0.5", "semi.least_threshold=0.5"]
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    return content["state_dict"] | content["semi"]
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.fixture(scope="module")
+def finished(compose_train, tiny, tmp_path_factory) -> Path:
+    run_dir = tmp_path_factory.mktemp("semi") / "run"
+    train(compose_train(*tiny, *FIXMATCH, run_dir=run_dir))
+    return run_dir
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_strategy_is_built_from_its_config(compose_train, name):
+    settings = dict(compose_train(f"semi={name}")["semi"])
+    settings = {key: value for key, value in settings.items() if key not in (*BATCHES, "name")}
+    strategy = build(settings | ({"prior": [0.5, 0.5]} if "prior" in settings else {}))
+    assert isinstance(strategy, Strategy)
+
+
+def test_without_a_strategy_there_is_no_pool_part(compose_train):
+    assert pool_settings(compose_train()) == {}
+
+
+def test_the_log_counts_the_pool_and_how_right_it_was(finished):
+    table = pd.read_csv(finished / "semi.csv", keep_default_na=False, na_values={"precision": [""]})
+    split = pd.read_csv(finished / "split.csv", keep_default_na=False)
+    steps = (split["split"] == "train").sum() // 8
+    assert table["epoch"].tolist() == [0, 0, 1, 1]
+    assert table.groupby("epoch")["judged"].sum().tolist() == [8 * steps] * 2
+    assert (table["accepted"] <= table["judged"]).all()
+    assert table["accepted"].sum() > 0
+    assert (table["known"] == table["accepted"]).all()  # all of the phantom's labels are known
+    logged = pd.read_csv(finished / "csv" / "metrics.csv")
+    sums = table.groupby("epoch")[["judged", "accepted", "right"]].sum()
+    assert logged["semi/accepted"].dropna().tolist() == pytest.approx((sums["accepted"] / sums["judged"]).tolist())
+    assert logged["semi/precision"].dropna().tolist() == pytest.approx((sums["right"] / sums["accepted"]).tolist())
+    assert "val/loss" in json.loads((finished / "metrics.json").read_text())
+
+
+def test_two_workers_give_the_weights_of_none(finished, compose_train, tiny, tmp_path):
+    train(compose_train(*tiny, *FIXMATCH, "data.num_workers=2", run_dir=tmp_path / "two"))
+    assert_same_weights(finished, tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
+    words = [*tiny, "semi=mean_teacher", *POOL, "trainer.max_epochs=3", "trainer.accumulate_grad_batches=2"]
+    assert run("train", *words, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "skinlab.train", *words, f"hydra.run.dir={killed}"]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    while not (killed / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, "ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert run("train", *words, f"hydra.run.dir={killed}").returncode == 0
+    assert_same_weights(tmp_path / "whole", killed)
+    tables = [pd.read_csv(folder / "semi.csv") for folder in (tmp_path / "whole", killed)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["semi=fixmatch"], "semi=fixmatch: the data has no unlabeled images"),
+        ([*FIXMATCH, "semi.prior=[0.2, 0.3, 0.5]"], "semi.prior has 3 shares for 2 classes"),
+        ([*FIXMATCH, "semi.pool_ratio=0"], "semi.pool_ratio=0"),
+        ([*FIXMATCH, "semi.pool_ratio=40"], "lower data.batch_size or semi.pool_ratio"),
+        ([*FIXMATCH, "augment.mixup=0.2"], "augment.mixup=0.2"),
+        ([*FIXMATCH, "semi.momentum=2.0"], "semi.momentum=2.0"),
+        (["semi=mean_teacher", *POOL, "model.ema_decay=0.9"], "set model.ema_decay=0"),
+    ],
+)
+def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told):
+    with pytest.raises(UserError, match=re.escape(told)) as error:
+        train(compose_train(*tiny, *words, run_dir=tmp_path / "run"))
+    assert len(str(error.value).splitlines()) == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
