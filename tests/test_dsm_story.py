@@ -17,8 +17,9 @@ def test_from_a_directory_to_a_submission(compose_train, tiny, tmp_path):
     words += ["data=dsm2025", f"data.root={root}", "sampler=weighted", "trainer.max_epochs=1"]
     train(compose_train(*words, run_dir=tmp_path / "run"))
     split = pd.read_csv(tmp_path / "run" / "split.csv", keep_default_na=False)
-    assert set(split.loc[split["label"] == "", "split"]) <= {"pool", ""}
-    assert not split["image_id"].str.startswith("test/").any()
+    kaggle_test = split["image_id"].str.startswith("test/")
+    assert set(split.loc[kaggle_test, "split"]) == {"held_out"}
+    assert set(split.loc[(split["label"] == "") & ~kaggle_test, "split"]) <= {"pool", ""}
 
     output = tmp_path / "submission.csv"
     words = {"ckpt": str(tmp_path / "run"), "input": str(root / "test"), "output": str(output), "format": "kaggle"}

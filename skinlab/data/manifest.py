@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("image_id", "path", "label", "group", "source", "split", "fold")
 OPTIONAL_TEXT = ("sex", "site", "mask_path")
-SPLITS = ("train", "val", "test", "pool")
+SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test, whose labels nobody here knows
 UNKNOWN_AGES = ("", "unknown", "nan", "na", "n/a", "none")
 
 

@@ -25,7 +25,7 @@ def assign_folds(
     """Give every labelled row a split and every training row a fold.
 
     Labelled rows become `test` (fold -1) or `train` (fold 0 to n_folds - 1), unlabeled ones `pool`, except that an
-    unlabeled row of a group that lies in `test` is left out (split ""). A split column of the user's own is kept as
+    unlabeled row of a group that lies in `test` or `held_out` is left out (split ""). A split column of the user's own is kept as
     it is: its `train` is dealt into folds, unless it has a `val` too. The result depends on neither the order of the
     rows nor on anything but their ids, labels and groups.
 
@@ -52,6 +52,7 @@ def assign_folds(
         if test_fraction > 0:
             _require_groups(manifest[labelled], n_folds + 1, f"{n_folds} folds and a test part")
         split = pd.Series("pool", index=manifest.index, dtype=str).mask(labelled, "train")
+        split = split.mask(manifest["split"] == "held_out", "held_out")
         if test_fraction > 0 and labelled.any():
             part = _deal(manifest[labelled], np.array([test_fraction, 1 - test_fraction]), seed)
             split[labelled] = np.where(part == 0, "test", "train")
@@ -88,7 +89,7 @@ def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[s
 
 def _leave_out_of_pool(groups: pd.Series[str], split: pd.Series[str]) -> pd.Series[str]:
     """Empty the split of pool rows whose group is in the test part: seen in pretraining, they would leak."""
-    leaking = (split == "pool") & groups.isin(groups[split == "test"])
+    leaking = (split == "pool") & groups.isin(groups[split.isin(("test", "held_out"))])
     if leaking.any():
         log.warning("%d pool images share a group with test images and are left out of the pool", leaking.sum())
     return split.mask(leaking, "")
@@ -205,7 +206,11 @@ def check_groups(manifest: pd.DataFrame) -> None:
 
 
 def split_hash(manifest: pd.DataFrame) -> str:
-    """Return a SHA-256 of who is where: of image_id, group, split, fold and label, whatever the order of the rows."""
+    """Return a SHA-256 of who is where: of image_id, group, split, fold and label, whatever the order of the rows.
+
+    Images held out by others take no part, whether they lie there or not.
+    """
+    manifest = manifest[manifest["split"] != "held_out"]
     if not manifest["image_id"].is_monotonic_increasing:
         manifest = manifest.sort_values("image_id")
     digest = hashlib.sha256()

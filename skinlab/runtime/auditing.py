@@ -13,6 +13,7 @@ from rich.table import Table
 
 from skinlab.data.audit import AuditFailed, summary
 from skinlab.data.contact_sheet import contact_sheet
+from skinlab.data.manifest import SPLITS
 from skinlab.data.preparation import PREPARATION, Prepared, prepare
 from skinlab.errors import UserError
 from skinlab.runtime.config import build
@@ -103,7 +104,7 @@ def tell(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None
 
 def counts_table(manifest: pd.DataFrame, column: str) -> Table:
     """Return a table of images by a column and split, each part with its groups."""
-    splits = [split for split in ("train", "val", "test", "pool") if (manifest["split"] == split).any()]
+    splits = [split for split in SPLITS if (manifest["split"] == split).any()]
     table = Table(column, *splits, "images", "groups", title=f"images by {column}")
     for cell in table.columns[1:]:
         cell.justify = "right"

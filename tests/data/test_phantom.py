@@ -152,7 +152,7 @@ def test_dsm2025_layout(tmp_path: Path) -> None:
     assert {folder: len(list((root / folder).iterdir())) for folder in counts} == counts
     assert (root / "train/0/000000.jpg").exists()
     assert (root / "train/1/000000.jpg").exists()
-    assert manifest["label"].value_counts().to_dict() == {"": 8, "0": 9, "1": 3}
+    assert manifest["label"].value_counts().to_dict() == {"": 12, "0": 9, "1": 3}
     assert manifest["group"].is_unique
     truth = pd.read_csv(root / "phantom_truth.csv").set_index("path")
     assert truth["malignant"].equals(truth["dx"].isin(MALIGNANT).astype(int))

@@ -141,6 +141,16 @@ def test_a_users_own_pool_loses_what_shares_a_group_with_the_test(caplog):
     assert "1 pool images share a group with test images" in caplog.text
 
 
+def test_what_others_hold_out_is_used_nowhere_and_neither_are_its_copies(caplog):
+    manifest = tiny(["a", "b"] * 20 + [""] * 3, split=[""] * 40 + ["pool", "pool", "held_out"])
+    alone = assign_folds(manifest[manifest["split"] != "held_out"])
+    assert split_hash(assign_folds(manifest)) == split_hash(alone)
+    manifest.loc[41, "group"] = manifest.loc[42, "group"]
+    split = assign_folds(manifest).set_index("image_id")["split"]
+    assert (split["40"], split["41"], split["42"]) == ("pool", "", "held_out")
+    assert "1 pool images share a group with test images" in caplog.text
+
+
 def test_a_users_own_split_is_kept():
     given = ["test"] * 4 + ["train"] * 20 + ["pool", ""]
     split = assign_folds(tiny(["a", "b"] * 12 + ["", ""], split=given), n_folds=5).set_index("image_id")

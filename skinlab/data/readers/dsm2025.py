@@ -20,15 +20,14 @@ POOL = "Unlabeled"
 def read_dsm2025(root: str | Path) -> pd.DataFrame:
     """Read `train/0`, `train/1` and `train/Unlabeled`; the id is the relative path, since file names repeat.
 
-    The images of `test/` have no labels and no part in training: they are listed in
-    `manifest.attrs["test_images"]` and nowhere else.
+    The images of `test/` have no labels and no part in training: their split is `held_out`, so that copies of them are
+    found and left out of the pool.
 
     Raises:
         UserError: the root or a class folder is missing, or `train/` holds another folder.
     """
     base = absolute(root)
     labels: dict[str, str] = {}
-    test_images: list[str] = []
     strays: list[str] = []
     for relative in list_images(base):
         top, folder = [*relative.split("/")[:-1], "", ""][:2]
@@ -37,8 +36,10 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
                 hint = nearest(folder, (*CLASSES, POOL))
                 raise UserError(f"{base}/train/{folder} is no class of DSM-2025{hint}: keep 0, 1 and {POOL} there")
             labels[relative] = "" if folder == POOL else folder
+        elif top == "test":
+            labels[relative] = ""
         else:
-            (test_images if top == "test" else strays).append(relative)
+            strays.append(relative)
     for name in CLASSES:
         if name not in labels.values():
             raise UserError(f"{base}/train/{name} holds no image: data.root is the folder above train/ and test/")
@@ -48,6 +49,6 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
         )
     frame = pd.DataFrame({"image_id": list(labels), "label": list(labels.values())})
     frame["path"] = [f"{base}/{relative}" for relative in labels]
-    frame["split"] = ["" if label else "pool" for label in labels.values()]
-    frame.attrs["test_images"] = test_images
+    unlabeled = frame["image_id"].str.startswith("test/").map({True: "held_out", False: "pool"})
+    frame["split"] = unlabeled.mask(frame["label"] != "", "")
     return build_manifest(frame)

@@ -16,12 +16,13 @@ def test_names_that_repeat_stay_apart(tmp_path, caplog):
     lay_out(tmp_path, "train/0/12.jpg", "train/1/12.jpg", "train/Unlabeled/12.PNG", "test/12.jpg", "preview.png")
     with caplog.at_level(logging.WARNING):
         manifest = read_dsm2025(tmp_path)
-    assert manifest["image_id"].tolist() == ["train/0/12.jpg", "train/1/12.jpg", "train/Unlabeled/12.PNG"]
+    expected = ["test/12.jpg", "train/0/12.jpg", "train/1/12.jpg", "train/Unlabeled/12.PNG"]
+    assert sorted(manifest["image_id"]) == expected
+    manifest = manifest.sort_values("image_id")
     assert manifest["path"].tolist() == [f"{tmp_path}/{name}" for name in manifest["image_id"]]
-    assert manifest["label"].tolist() == ["0", "1", ""]
-    assert manifest["split"].tolist() == ["", "", "pool"]
+    assert manifest["label"].tolist() == ["", "0", "1", ""]
+    assert manifest["split"].tolist() == ["held_out", "", "", "pool"]
     assert manifest["group"].tolist() == manifest["image_id"].tolist()
-    assert manifest.attrs["test_images"] == ["test/12.jpg"]
     assert "not used: preview.png" in caplog.text
     assert caplog.text.count("have no group") == 1
 
