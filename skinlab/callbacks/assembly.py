@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,13 @@ def build_callbacks(config: dict[str, Any], run_dir: Path, classes: list[str]) -
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=settings["patience"]))
     if settings["progress"]:
         callbacks.append(RichProgressBar(leave=True))
-    every = config["trainer"]["check_val_every_n_epoch"]
-    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
+    epochs, every = config["trainer"]["max_epochs"], config["trainer"]["check_val_every_n_epoch"]
+    if not 1 <= every <= epochs:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch={every}: choose from 1 to trainer.max_epochs={epochs}, "
+            "or no epoch is judged"
+        )
+    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, math.gcd(every, epochs))]
 
 
 def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Probe | None) -> list[pl.Callback]:
@@ -78,7 +84,7 @@ def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Pr
         callbacks.append(EarlyStopping(monitor, mode=mode, strict=False, **patience))  # not every epoch is probed
     if settings["progress"]:
         callbacks.append(RichProgressBar(leave=True))
-    every = max(config["probe"]["every_n_epochs"], 1)
+    every = math.gcd(max(config["probe"]["every_n_epochs"], 1), config["trainer"]["max_epochs"])
     return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
 
 
@@ -86,16 +92,17 @@ def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
     """Return the figure by which the best epoch of a pretraining is chosen, and whether it is to be ``min`` or ``max``.
 
     Args:
-        monitor: ``auto`` (a probe's if there is one), or a figure.
+        monitor: ``auto`` (a probe's if there is one, else the last epoch), or a figure.
         probed: whether there is a probe.
 
     Raises:
         UserError: no such figure.
 
     >>> choose_monitor("auto", probed=True), choose_monitor("auto", probed=False)
-    (('probe/knn_balanced_accuracy', 'max'), ('train/loss', 'min'))
+    (('probe/knn_balanced_accuracy', 'max'), ('epoch', 'max'))
     """
-    names = [*(FIGURES if probed else []), "train/loss"]
+    # Without a probe the last epoch: under a moving teacher a low loss says nothing of the features.
+    names = [*(FIGURES if probed else []), "epoch", "train/loss"]
     if monitor == "auto":
         monitor = names[0]
     if monitor not in names:
@@ -109,7 +116,8 @@ def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
 def _checkpoints(directory: Path, monitor: str, mode: str, every: int) -> list[pl.Callback]:
     """Keep the best epoch and the last of every so many, under fixed names, written at the end of the whole epoch.
 
-    Epochs of a few images are many, and a checkpoint of each would take longer than they do.
+    Epochs of a few images are many, and a checkpoint of each would take longer than they do. `every` divides their
+    number, so that the very last is among them.
     """
     fixed: dict[str, Any] = {
         "dirpath": directory,

@@ -37,6 +37,7 @@ class EpochFigures(pl.Callback):
         self.images, self.seconds = self.images + self.epoch_images, self.seconds + taken
         means = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.endswith("_step")}
         self.figures = {name: means[name] for name in sorted(means) if name.startswith("train/")}
+        self.figures["epoch"] = float(trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""

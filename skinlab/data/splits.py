@@ -25,9 +25,9 @@ def assign_folds(
     """Give every labelled row a split and every training row a fold.
 
     Labelled rows become `test` (fold -1) or `train` (fold 0 to n_folds - 1), unlabeled ones `pool`, except that an
-    unlabeled row of a group that lies in `test` or `held_out` is left out (split ""). A split column of the user's own is kept as
-    it is: its `train` is dealt into folds, unless it has a `val` too. The result depends on neither the order of the
-    rows nor on anything but their ids, labels and groups.
+    unlabeled row of a group that lies in `test` or `held_out` is left out (split ""). A split column of the user's own
+    is kept as it is: its `train` is dealt into folds, unless it has a `val` too. The result depends on neither the
+    order of the rows nor on anything but their ids, labels and groups.
 
     Args:
         manifest: from a reader, after the audit.

@@ -87,20 +87,6 @@ def fit_mahalanobis(
     return Mahalanobis(means @ whitening, offset, whitening, share)
 
 
-def relative_distance(features: npt.ArrayLike, classes: Mahalanobis, whole: Mahalanobis) -> Floats:
-    """Return how much farther each row is from the nearest class than from all rows taken as one, ``(M,)``.
-
-    The squared distances' difference (Ren et al., 2021, "A simple fix to Mahalanobis distance for improving near-OOD
-    detection"): directions in which all classes vary alike count for nothing. It may be negative.
-
-    Args:
-        features: ``(M, F)``.
-        classes: fitted with classes.
-        whole: fitted on the same rows without.
-    """
-    return np.asarray(classes.distance(features) ** 2 - whole.distance(features) ** 2)
-
-
 def neighbour_distance(features: npt.ArrayLike, known: npt.ArrayLike, *, k: int = 5) -> Floats:
     """Return the distance of each row to its ``k``-th nearest known row, ``(M,)``, all scaled to length one.
 

@@ -110,9 +110,9 @@ def group_folds(target: Ints, groups: npt.ArrayLike) -> Ints:
         ValueError: one class or one group only.
     """
     numbers = pd.factorize(np.asarray(groups))[0]
-    n_folds = min(N_FOLDS, int(numbers.max(initial=-1)) + 1)
+    n_folds = min(N_FOLDS, int(numbers.max(initial=-1)) + 1, int(np.bincount(target).max(initial=0)))
     if len(np.unique(target)) < 2 or n_folds < 2:
-        raise ValueError("a probe needs labelled images of two classes and two groups")
+        raise ValueError("a probe needs labelled images of two classes and two groups, two images of one class")
     fold = np.zeros(len(target), np.int64)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings(action="ignore"):  # of classes with fewer rows than folds

@@ -276,7 +276,7 @@ def study_evidence(
         subject = POOL if budget in with_pool else NO_POOL
         verdict = budget_verdict([each for each in found if each.budget == budget], words, level, subject)
         if verdict:
-            verdicts.append({"budget": budget} | verdict)
+            verdicts.append({"budget": budget, "pool": budget in with_pool} | verdict)
     return {"budgets": budgets, "differences": [each.to_dict(level) for each in found], "verdicts": verdicts}
 
 

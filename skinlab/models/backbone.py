@@ -110,7 +110,13 @@ def initialise(network: nn.Module, name: str, init: str, *, made_for: str | None
             hint = nearest(init, ["auto", "imagenet", "random"])
             raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
         theirs = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
-        _load_backbone(network, read_tensors(path), f"model.init={init}", theirs)
+        state = read_tensors(path)
+        if any(key.startswith("method.") for key in state):
+            raise UserError(
+                f"model.init={init}: a checkpoint of skinlab.pretrain, which does not tell what it saw; give its run "
+                "directory, or backbone.safetensors in it"
+            )
+        _load_backbone(network, state, f"model.init={init}", theirs)
         return str(path)
     try:
         _load_backbone(network, imagenet_state(name), f"model.init={init}")

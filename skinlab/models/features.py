@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ from torch import nn
 
 from skinlab.models.backbone import head_name
 from skinlab.models.classifier import Classifier
-from skinlab.models.inference import predict_probabilities
 
 
 class Penultimate:
@@ -67,21 +66,6 @@ class Penultimate:
             length = np.linalg.norm(rows, axis=1, keepdims=True) if len(self.seen) > 1 else np.ones((n, 1), np.float32)
             parts.append(rows / np.where(length > 0, length, 1))
         return np.concatenate(parts, 1)
-
-
-def predict_with_features(
-    classifier: Classifier, batches: Iterable[dict[str, torch.Tensor]], *, device: torch.device | str = "cpu"
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Return probabilities ``(N, C)`` and penultimate features ``(N, F)`` of all images, from one pass.
-
-    Args:
-        classifier: in evaluation mode, on the device.
-        batches: one or more, each with ``image``, uint8 ``(any, 3, S, S)``.
-        device: where the classifier is.
-    """
-    with Penultimate([classifier]) as kept:
-        probabilities = predict_probabilities(classifier, batches, device=device)
-    return probabilities, kept.features(len(probabilities))
 
 
 def _pooled(features: torch.Tensor) -> torch.Tensor:

@@ -50,7 +50,9 @@ def render_study(study: Study) -> str:
         asked=asked,
         made=study.get("made") or {},
         power=study.get("power") or {},
-        headline=HEADLINES.get(frozenset(each["verdict"] for each in verdicts), "The unlabeled pool helps and hurts"),
+        headline=HEADLINES.get(
+            frozenset(each["verdict"] for each in verdicts if each["pool"]), "The unlabeled pool helps and hurts"
+        ),
         verdicts=verdicts,
         arms=[
             {"name": arm, "ink": i % N_SERIES + 1, "title": asked["titles"][arm]} for i, arm in enumerate(asked["arms"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.runtime.study_rows import Rows
+from skinlab.selfsup.methods import needed_views
 
 # Groups whose words the study hands on: to every run, or to those that name the group.
 SHARED, NAMED = ("data", "model", "trainer"), ("ssl", "semi")
@@ -19,6 +20,7 @@ OWN = {
     "data.budget_seed": "seeds",
     "trainer.max_epochs": "epochs",
 }
+POOL_VIEWS = 2  # of each pool image in a semi-supervised step, one weak and one strong
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -106,7 +108,7 @@ def check_study(config: Mapping[str, Any], given: Given) -> None:
             f"folds={_listed(config['folds'])}: there are {n_folds}, from 0 to {n_folds - 1} (data.n_folds)"
         )
     for name in ("epochs", "pretrain_epochs", "pretrain_views", "validations", "jobs"):
-        if config[name] < 1:
+        if config[name] is not None and config[name] < 1:
             raise UserError(f"{name}={config[name]}: must be at least 1")
     if config["semi"]["name"] == "none":
         raise UserError("semi=none: name the semi-supervision of the arms E and F, such as semi=fixmatch")
@@ -121,9 +123,10 @@ def make_plan(config: Mapping[str, Any], given: Given, rows: Rows, runs: Path) -
     """Lay out every run of a study, pretrainings before what needs them.
 
     Compute is counted in images that pass through the network in training (optimiser steps x images a step, views
-    counted one by one). With N labelled images of a fold in all, and M to pretrain on, a training lasts for
-    ``epochs`` x N images and a pretraining for ``pretrain_epochs`` x M x ``pretrain_views``, at every budget; a long
-    training lasts for both together. Epochs are rounded to whole ones.
+    counted one by one; an epoch's incomplete last batch is left out, unless it is the only one). With N labelled images
+    of a fold in all, and M to pretrain on, a training lasts for ``epochs`` x N images and a pretraining for
+    ``pretrain_epochs`` x M x ``pretrain_views``, at every budget; a long training lasts for both together. Epochs are
+    rounded to whole ones.
 
     Args:
         config: of the study, checked.
@@ -157,6 +160,15 @@ def make_plan(config: Mapping[str, Any], given: Given, rows: Rows, runs: Path) -
     return Plan({job.name: job for job in order}, cells, left_out)
 
 
+def learned_from(rows: int, batch: int) -> int:
+    """Return the images of an epoch without an incomplete last batch, unless it is the only one.
+
+    >>> learned_from(63, 32), learned_from(64, 32), learned_from(20, 32)
+    (32, 64, 20)
+    """
+    return rows // batch * batch or rows
+
+
 def size_of(budget: float) -> float:
     """Order budgets by size: 1.0 is all labels, whatever the others are."""
     return float("inf") if budget == 1 else budget
@@ -168,6 +180,7 @@ class _Planner:
     def __init__(self, config: Mapping[str, Any], given: Given, rows: Rows, runs: Path) -> None:
         self.config, self.given, self.rows, self.runs = config, given, rows, runs
         self.jobs: dict[str, Job] = {}
+        self.views = config["pretrain_views"] or sum(needed_views(config["ssl"]["name"], config["ssl"]))
 
     def has_what_it_needs(self, arm: str, budget: float) -> bool:
         """Tell whether there is a pool for the stage that needs one."""
@@ -186,31 +199,36 @@ class _Planner:
             values["backbone"] = quoted(self.runs / after / "backbone.safetensors")
         images = config["epochs"] * rows.labelled(1.0, fold, seed)
         if recipe.get("long"):
-            images += config["pretrain_epochs"] * rows.pretraining("all", 1.0, fold, seed) * config["pretrain_views"]
+            images += config["pretrain_epochs"] * rows.pretraining("all", 1.0, fold, seed) * self.views
         words = _words("train", recipe, config, self.given, values)
-        views = 1 + 2 * config["semi"]["pool_ratio"] if "semi" in map(_key, words) else 1
-        an_epoch = rows.labelled(budget, fold, seed) * views
+        said = _said(words)
+        labelled = rows.labelled(budget, fold, seed)
+        batch = _whole(said, "data.batch_size", config["data"]["batch_size"])
+        an_epoch = learned_from(labelled, batch)
+        if "semi" in said:  # a step's pool images are as many, however few labelled ones it has
+            ratio = _whole(said, "semi.pool_ratio", config["semi"]["pool_ratio"])
+            an_epoch += max(1, labelled // batch) * batch * ratio * POOL_VIEWS
         epochs = max(1, round(images / an_epoch))
         every = max(1, epochs // config["validations"])
         epochs = max(1, round(epochs / every)) * every
         probe = max(1, round(config["probe_share"] * epochs)) if config["probe_share"] else 0
         words = _filled(words, {"epochs": epochs, "every": every, "probe": probe})
         name = f"{arm}_b{budget:g}_f{fold}_s{seed}"
-        self.jobs[name] = Job(name, "train", words, epochs * an_epoch, rows.labelled(budget, fold, seed), after)
+        self.jobs[name] = Job(name, "train", words, epochs * an_epoch, labelled, after)
         return Cell(arm, budget, fold, seed, name)
 
     def _pretraining(self, arm: str, values: Mapping[str, Any]) -> Job:
         """Return the pretraining of an arm; runs of the same words are one."""
         config, recipe = self.config, self.config["recipes"][arm]
         words = _words("pretrain", recipe, config, self.given, values)
-        said = {_key(word): word.partition("=")[2] for word in words}
-        fold, seed = values["fold"], values["seed"]
+        said, fold, seed = _said(words), values["fold"], values["seed"]
         n_rows = self.rows.pretraining(said.get("pool", "all"), float(said.get("data.label_budget", 1)), fold, seed)
-        epochs = max(1, round(config["pretrain_epochs"] * self.rows.pretraining("all", 1.0, fold, seed) / n_rows))
+        an_epoch = learned_from(n_rows, _whole(said, "data.batch_size", config["data"]["batch_size"]))
+        epochs = max(1, round(config["pretrain_epochs"] * self.rows.pretraining("all", 1.0, fold, seed) / an_epoch))
         words = _filled(words, {"epochs": epochs, "every": max(1, epochs // config["validations"])})
         namesake = next(name for name, each in config["recipes"].items() if each.get("pretrain") == recipe["pretrain"])
         name = f"{namesake}-pretrain_b{values['budget']:g}_f{fold}_s{seed}"
-        job = Job(name, "pretrain", words, epochs * n_rows * config["pretrain_views"], n_rows)
+        job = Job(name, "pretrain", words, epochs * an_epoch * self.views, n_rows)
         job = next((each for each in self.jobs.values() if each.words == words), job)
         return self.jobs.setdefault(job.name, job)
 
@@ -236,6 +254,17 @@ def _filled(words: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     ('seed=3', 'data.label_map={a: b}')
     """
     return tuple(PLACEHOLDER.sub(lambda at: str(values.get(at[1], at[0])), word) for word in words)
+
+
+def _said(words: Sequence[str]) -> dict[str, str]:
+    return {_key(word): word.partition("=")[2] for word in words}
+
+
+def _whole(said: Mapping[str, str], key: str, default: int) -> int:
+    found = said.get(key, str(default))
+    if not found.isdecimal() or not int(found):
+        raise UserError(f"{key}={found}: a whole number of at least 1 is expected")
+    return int(found)
 
 
 def _key(word: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from skinlab.data.answers import add_labels
 from skinlab.data.budget import apply_budget
 from skinlab.data.pool import pretraining_rows
 from skinlab.data.preparation import PREPARATION, Prepared, prepare
@@ -22,7 +23,8 @@ class Rows:
     """
 
     def __init__(self, data: Mapping[str, Any], folds: Sequence[int]) -> None:
-        settings = {key: data[key] for key in PREPARATION} | {"label_budget": 1.0}
+        settings = {key: data[key] for key in PREPARATION} | {"label_budget": 1.0, "labels": None}
+        self._answers, self._label_map = data["labels"], data["label_map"]
         reader = build(data["reader"])
         self.prepared: dict[int, Prepared] = {
             fold: prepare(reader, audit_cache=data["cache_dir"], **settings | {"fold": fold}) for fold in folds
@@ -33,7 +35,11 @@ class Rows:
         """Return the manifest of a run."""
         key = (budget, fold, seed)
         if key not in self._manifests:
-            self._manifests[key] = apply_budget(self.prepared[fold].manifest, budget, seed)
+            manifest, classes = self.prepared[fold].manifest, self.prepared[fold].classes
+            manifest = apply_budget(manifest, budget, seed)
+            if self._answers is not None:  # after the budget, as in a run
+                manifest = add_labels(manifest, self._answers, classes, self._label_map)
+            self._manifests[key] = manifest
         return self._manifests[key]
 
     def labelled(self, budget: float, fold: int, seed: int) -> int:

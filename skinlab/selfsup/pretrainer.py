@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
@@ -145,9 +145,3 @@ class Pretrainer(pl.LightningModule):
         """Return the images of an optimiser step, of all processes; the loader is there once its length was asked."""
         images = getattr(self.trainer.train_dataloader, "batch_size", None) or 1
         return int(images * self.trainer.world_size * self.trainer.accumulate_grad_batches)
-
-
-def backbone_state(module: Pretrainer) -> dict[str, Tensor]:
-    """Return the backbone's weights under timm's own names, contiguous and on the CPU, ready for safetensors."""
-    state = nn.Module.state_dict(module.backbone)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

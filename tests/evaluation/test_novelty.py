@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, mahalanobis
 from sklearn import covariance
-from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from skinlab.evaluation.novelty import (
@@ -12,7 +11,6 @@ from skinlab.evaluation.novelty import (
     fit_mahalanobis,
     ledoit_wolf,
     neighbour_distance,
-    relative_distance,
 )
 
 
@@ -69,29 +67,6 @@ def test_one_class_is_no_class_and_a_class_s_mean_is_at_no_distance():
     fitted = fit_mahalanobis(apart, target)
     np.testing.assert_allclose(fitted.distance(means), 0, atol=1e-5)
     assert fit_mahalanobis(apart).distance(means).min() > 0.5
-    np.testing.assert_allclose(
-        relative_distance(means, fitted, fit_mahalanobis(apart)), -(fit_mahalanobis(apart).distance(means) ** 2)
-    )
-
-
-def test_relative_distance_forgets_what_all_classes_share():
-    """Ninety directions vary as much within classes as over all; classes and strangers differ in the last."""
-    rng = np.random.default_rng(0)
-
-    def rows(n: int, place: np.ndarray) -> np.ndarray:
-        return np.c_[rng.normal(0, 1, (n, 90)), place + rng.normal(0, 0.4, n)]
-
-    target = rng.integers(0, 2, 2000)
-    known = rows(2000, np.where(target, 2.0, -2.0))
-    new = rows(2000, np.where(rng.integers(0, 2, 2000), 2.0, -2.0))
-    strange = rows(2000, np.full(2000, 0.0))
-    classes, whole = fit_mahalanobis(known, target, shrinkage=0), fit_mahalanobis(known, shrinkage=0)
-    foreign = np.repeat([0, 1], 2000)
-    both = np.r_[new, strange]
-    relative = roc_auc_score(foreign, relative_distance(both, classes, whole))
-    assert relative > 0.99
-    assert relative > roc_auc_score(foreign, classes.distance(both)) + 0.02
-    assert roc_auc_score(foreign, whole.distance(both)) < 0.5
 
 
 def test_a_feature_that_never_varies_counts_for_nothing():

@@ -63,6 +63,7 @@ def test_folds_keep_groups_whole_and_are_fewer_where_groups_are():
     folds = group_folds(target, groups)
     assert folds.max() == 2
     assert all(len(set(folds[groups == name])) == 1 for name in "abc")
+    assert group_folds(np.array([0, 0, 0, 1, 1]), range(5)).max() == 2, "no more folds than images of the largest class"
     for bad in ((np.zeros(4, int), [1, 2, 3, 4]), (np.array([0, 1]), ["a", "a"]), (np.zeros(0, int), [])):
         with pytest.raises(ValueError, match="two classes and two groups"):
             group_folds(*bad)

@@ -138,7 +138,7 @@ def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
     given = {"against": AGAINST, "deciding": ["D"], "figures": [*FIGURES, "none_such"], "judge_by": "auroc_macro"}
     found = study_evidence(cells, {1.0: 150, 0.1: 15}, **given, with_pool=[0.1])
     assert [row["labelled"] for row in found["budgets"]] == [15, 150]
-    assert [each["verdict"] for each in found["verdicts"]] == [HELPS, NONE]
+    assert [(each["verdict"], each["pool"]) for each in found["verdicts"]] == [(HELPS, True), (NONE, False)]
     first, second = (each["sentence"] for each in found["verdicts"])
     assert first.startswith("10 % of the labels (15 images): the pool helps, by macro AUROC: D minus A is +0.")
     assert second.startswith("All labels (150 images): no evidence that pretraining (nothing is left for a pool)")

@@ -102,6 +102,14 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path):
         initialise(network, "test_resnet", "imagnet")
 
 
+def test_a_pretraining_s_checkpoint_is_refused_for_its_record(tmp_path: Path):
+    network = build_network("test_resnet", 2)
+    state = {f"backbone.{key}": value for key, value in network.state_dict().items()} | {"method.head": torch.zeros(1)}
+    torch.save({"state_dict": state}, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=r"give its run directory, or backbone\.safetensors in it"):
+        initialise(network, "test_resnet", str(tmp_path / "best.ckpt"))
+
+
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     network = build_network("test_resnet", 2)

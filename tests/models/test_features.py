@@ -6,7 +6,7 @@ import torch
 
 from skinlab.models.backbone import head_name
 from skinlab.models.bundle import load_bundle
-from skinlab.models.features import Penultimate, predict_with_features
+from skinlab.models.features import Penultimate
 from skinlab.models.inference import predict_members, predict_probabilities
 
 
@@ -20,6 +20,12 @@ def networks(save_classifier, tmp_path_factory):
 @pytest.fixture(scope="module")
 def images():
     return torch.randint(0, 256, (21, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def predict_with_features(classifier, batches):
+    with Penultimate([classifier]) as kept:
+        probabilities = predict_probabilities(classifier, batches)
+    return probabilities, kept.features(len(probabilities))
 
 
 def test_the_head_makes_the_probabilities_of_them(networks, images):

@@ -50,7 +50,7 @@ def study() -> dict[str, Any]:
             {"budget": 1.0, "words": words[1.0], "labelled": 300, "arms": [arm(name, 0.8) for name in ARMS[:2]]},
         ],
         "differences": [pair | {"budget": 0.1}, pair | {"budget": 1.0, "decides": False, "verdict": "no evidence"}],
-        "verdicts": [{"budget": 0.1, "verdict": "helps", "sentence": "10 %: the pool helps."}],
+        "verdicts": [{"budget": 0.1, "pool": True, "verdict": "helps", "sentence": "10 %: the pool helps."}],
         "cautions": ["One clinic only."],
     }
 
@@ -77,8 +77,9 @@ def test_it_tells_what_the_study_found(study):
 
 @pytest.mark.parametrize("verdicts", [[], ["helps"], ["no evidence"], ["helps", "no evidence"], ["helps", "hurts"]])
 def test_the_headline_is_that_of_the_verdicts(study, verdicts):
-    study["verdicts"] = [{"budget": 1, "verdict": each, "sentence": each} for each in verdicts]
+    study["verdicts"] = [{"budget": 1, "pool": True, "verdict": each, "sentence": each} for each in verdicts]
     expected = HEADLINES.get(frozenset(verdicts), "The unlabeled pool helps and hurts")
+    study["verdicts"] += [{"budget": 1, "pool": False, "verdict": "helps", "sentence": "Nothing is left for a pool."}]
     assert f"<h1>{expected}</h1>" in render_study(study)
 
 

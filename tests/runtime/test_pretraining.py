@@ -153,22 +153,22 @@ def test_killed_and_resumed_equals_uninterrupted(compose_pretrain, words, tmp_pa
 
 
 def wait_for_checkpoint(run_dir: Path, process: subprocess.Popen) -> None:
-    for _ in range(3000):
+    for _ in range(12000):
         assert process.poll() is None, "ended before it could be killed"
         if (run_dir / "checkpoints" / "last.ckpt").is_file():
             return
         time.sleep(0.01)
-    raise AssertionError("no checkpoint in half a minute")
+    raise AssertionError("no checkpoint in two minutes")
 
 
-def test_without_labels_the_loss_chooses(compose_pretrain, words, phantom, tmp_path):
+def test_without_labels_the_last_epoch_is_kept(compose_pretrain, words, phantom, tmp_path):
     without = [word for word in words if not word.startswith(("data=", "data.label_map", "data.root"))]
     folder = phantom / "HAM10000_images_part_1"
     given = [*without, "data=images", f"data.root={folder}", "ssl=denoise", "ssl.width=16", "trainer.max_epochs=1"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "run"))
     metrics = metrics_of(tmp_path / "run")
-    assert (metrics["monitor"], metrics["best/mode"]) == ("train/loss", "min")
-    assert metrics["best/monitor"] == metrics["best/train/loss"]
+    assert (metrics["monitor"], metrics["best/mode"]) == ("epoch", "max")
+    assert metrics["best/monitor"] == metrics["best/epoch"] == metrics["max_epochs"] - 1
     assert not any("probe" in name for name in metrics if name != "monitor")
     assert metrics["images"] == len(list(folder.iterdir()))
 

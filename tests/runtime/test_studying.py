@@ -125,7 +125,8 @@ def test_compute_is_matched_to_within_half_an_epoch(settings, given, rows):
         for arm in ("A+", "C", "G"):
             assert images[arm, budget, 0] == pytest.approx(together, rel=0.1)
     one = plan.jobs["E_b0.5_f0_s0"]
-    per_epoch = one.rows * (1 + 2 * config["semi"]["pool_ratio"])
+    batch, ratio = config["data"]["batch_size"], config["semi"]["pool_ratio"]
+    per_epoch = one.rows // batch * batch * (1 + 2 * ratio)
     assert one.images == int(value(one, "trainer.max_epochs")) * per_epoch
     assert abs(one.images - images["D", 0.5, 0]) <= per_epoch
 
@@ -153,6 +154,32 @@ def test_words_are_the_study_s_then_the_user_s_then_the_arm_s(settings, given, r
         assert len(keys) == len(set(keys))
         OverridesParser.create().parse_overrides(list(job.words))
         assert int(value(job, "trainer.max_epochs")) % int(job.command == "pretrain" or value(job, CHECK)) == 0
+
+
+def test_compute_counts_the_images_of_whole_batches_and_the_method_s_views(settings, given, rows):
+    config = settings(Path("o"), arms=["A", "C", "E"], base=["data.batch_size=25"], budgets=[0.5])
+    plan = make_plan(config, given, rows, Path("/o/runs"))
+    labelled = rows.labelled(0.5, 0, 0)
+    steps, ratio = labelled // 25, config["semi"]["pool_ratio"]
+    an_epoch = {"A": 25 * steps, "C-pretrain": 2 * 25 * steps, "E": 25 * steps * (1 + 2 * ratio)}
+    for arm, images in an_epoch.items():
+        one = plan.jobs[f"{arm}_b0.5_f0_s0"]
+        assert (one.rows, one.images) == (labelled, images * int(value(one, "trainer.max_epochs")))
+    few = make_plan(config | {"base": ["data.batch_size=100"]}, given, rows, Path("/o/runs")).jobs["E_b0.5_f0_s0"]
+    assert few.images == (labelled + 2 * ratio * 100) * int(value(few, "trainer.max_epochs")), (
+        "the pool's batch is whole"
+    )
+    alone = make_plan(config | {"ssl": {"name": "denoise"}}, given, rows, Path("/o/runs")).jobs["C-pretrain_b0.5_f0_s0"]
+    assert alone.images == an_epoch["C-pretrain"] // 2 * int(value(alone, "trainer.max_epochs"))
+
+
+def test_answers_join_after_the_budget_as_in_a_run(settings, rows, tmp_path):
+    hidden = rows.manifest(0.5, 0, 0).query("hidden_label != ''").iloc[0]
+    answers = tmp_path / "labels.csv"
+    answers.write_text(f"image_id,label\n{hidden['image_id']},{hidden['hidden_label']}\n")
+    told = Rows(settings(tmp_path)["data"] | {"labels": str(answers)}, [0])
+    assert told.labelled(0.5, 0, 0) == rows.labelled(0.5, 0, 0) + 1
+    assert told.labelled(1.0, 0, 0) == rows.labelled(1.0, 0, 0)
 
 
 CHECK = "trainer.check_val_every_n_epoch"
@@ -338,6 +365,8 @@ MISTAKES = [
     ({"epochs": 0}, "epochs=0: must be at least 1"),
     ({"jobs": 0}, "jobs=0: must be at least 1"),
     ({"base": ["data.fold=1"]}, r"data\.fold=1: the study sets data\.fold itself; say folds="),
+    ({"base": ["data.batch_size=0"]}, r"data\.batch_size=0: a whole number of at least 1"),
+    ({"base_pretrain": ["data.batch_size=many"]}, r"data\.batch_size=many: a whole number of at least 1"),
     ({"level": 2}, "level=2"),
     ({"n_draws": 5}, "n_draws=5"),
     ({"judge_by": "auroc_makro"}, r"auroc_makro is no figure \(did you mean auroc_macro\?\)"),

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from skinlab.errors import UserError
-from skinlab.selfsup.pretrainer import Pretrainer, backbone_state
+from skinlab.selfsup.pretrainer import Pretrainer
 
 
 class Losses(pl.Callback):
@@ -106,7 +106,8 @@ def test_the_backbone_fits_timm(network, tmp_path):
         optimizer={"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
         scheduler={"name": "constant", "warmup_epochs": 0.0, "min_ratio": 1.0},
     )
-    save_file(backbone_state(module), tmp_path / "backbone.safetensors")
+    state = {name: tensor.contiguous() for name, tensor in module.backbone.state_dict().items()}
+    save_file(state, tmp_path / "backbone.safetensors")
     fresh = timm.create_model(network, num_classes=0).eval()
     fresh.load_state_dict(load_file(tmp_path / "backbone.safetensors"))
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
