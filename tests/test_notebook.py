@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 
 from skinlab.runtime.config import config_directory
 
 NOTEBOOKS = sorted((config_directory().parent / "notebooks").glob("*.ipynb"))
-STORY = "02_cnn_augmentation_ensemble.ipynb"
-TINY = """
+POOL, ENSEMBLE = "01_representation_learning.ipynb", "02_cnn_augmentation_ensemble.ipynb"
+TINY = {
+    POOL: """
+N_POSITIVE, N_NEGATIVE, N_POOL, PHANTOM_SIZE, IMAGE_SIZE = 45, 75, 60, 32, 32
+NETWORK, PRETRAIN_EPOCHS, EPOCHS, BUDGET, FINETUNE = "test_resnet", 2, 2, 0.5, ["lp_ft"]
+STUDY_BUDGETS, STUDY_SEEDS, STUDY_PRETRAIN_EPOCHS, STUDY_EPOCHS = [0.5], [0], 1, 1
+N_LOOKED, N_DRAWS = 10, 100
+""",
+    ENSEMBLE: """
 N_POSITIVE, N_NEGATIVE, PHANTOM_SIZE, IMAGE_SIZE = 45, 75, 32, 32
 NETWORKS, EPOCHS, N_DRAWS = ["test_resnet", "test_convnext"], 1, 100
-"""
+""",
+}
 
 
 def script(path: Path, settings: str = "") -> str:
@@ -43,33 +55,74 @@ def test_notebook_is_sound_and_stripped(path: Path):
         compile(cell.source, f"{path.name}:{cell.id}", "exec")
 
 
-def test_settings_of_the_test_are_the_notebook_s():
-    path = next(path for path in NOTEBOOKS if path.name == STORY)
-    given, own = script(path, TINY), script(path)
-    assert given.count(TINY) == 1
-    for name in ("N_POSITIVE", "N_NEGATIVE", "PHANTOM_SIZE", "IMAGE_SIZE", "NETWORKS", "EPOCHS", "N_DRAWS"):
-        assert own.count(name) >= 2  # set once, used at least once
+def settings(code: str) -> set[str]:
+    """Return the names that a piece of code sets."""
+    return {
+        each.id for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+
+
+def run_story(name: str, folder: Path) -> Path:
+    """Run a notebook's code with tiny settings; returns the folder that it has written."""
+    path = next(path for path in NOTEBOOKS if path.name == name)
+    (folder / "story.py").write_text(script(path, TINY[name]), encoding="utf-8")
+    out = folder / "out put"
+    environment = {"SKINLAB_NOTEBOOK_DIR": str(out), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "story.py"],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_settings_of_the_test_are_the_notebook_s(name):
+    path = next(path for path in NOTEBOOKS if path.name == name)
+    given, own = script(path, TINY[name]), script(path)
+    assert given.count(TINY[name]) == 1
+    for setting in settings(TINY[name]):
+        assert len(re.findall(rf"\b{setting}\b", own)) >= 2  # set once, used at least once
+
+
+@pytest.mark.slow
+def test_story_of_the_pool_runs(tmp_path: Path):
+    out = run_story(POOL, tmp_path)
+    for name in ("look", "views", "curves", "embedding", "recipes", "efficiency", "mining"):
+        assert (out / f"{name}.png").stat().st_size > 5000
+    seen = set(read(out / "pretrained" / "backbone.json")["groups"])
+    split = pd.read_csv(out / "pretrained" / "split.csv", dtype=str, keep_default_na=False)
+    assert seen == set(split["group"][split["split"].isin(["train", "pool"])])
+    assert len(seen) == 108  # 48 of 120 labelled ones are the test, 24 validate; 60 in the pool
+    few = {name: read(out / "few" / name / "metrics.json")["init_used"] for name in ("random", "fixmatch", "lp_ft")}
+    assert few["lp_ft"].startswith(str(out / "pretrained" / "backbone.safetensors"))
+    assert few["random"] == few["fixmatch"] == "random"
+    recipes = [system["name"] for system in read(out / "recipes" / "evidence.json")["systems"]]
+    assert recipes == ["random", "lp_ft", "fixmatch"]
+    study = read(out / "study" / "study.json")
+    assert study["finished"]
+    assert [arm["name"] for arm in study["budgets"][0]["arms"]] == ["A", "A+", "D"]
+    assert [each["verdict"] for each in study["verdicts"]] == ["no evidence"], "one training can't tell"
+    mined = read(out / "mined" / "mine.json")
+    assert mined["yield"]["known"] == 84  # the pool, and half of 48 labels hidden
+    assert mined["yield"]["at"]["mixed"][-1]["looked"] == 10
 
 
 @pytest.mark.slow
 def test_story_of_two_cnns_runs(tmp_path: Path):
-    path = next(path for path in NOTEBOOKS if path.name == STORY)
-    (tmp_path / "story.py").write_text(script(path, TINY), encoding="utf-8")
-    environment = {"SKINLAB_NOTEBOOK_DIR": str(tmp_path / "out put"), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "story.py"],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    out = tmp_path / "out put"
+    out = run_story(ENSEMBLE, tmp_path)
     for name in ("look.png", "augmentation.png", "leaderboard.png", "flattery.png"):
         assert (out / name).stat().st_size > 5000
-    found = {folder: json.loads((out / folder / "evidence.json").read_text()) for folder in ("mean", "tta", "overlap")}
+    found = {folder: read(out / folder / "evidence.json") for folder in ("mean", "tta", "overlap")}
     members = ["test_resnet", "test_convnext"]
     assert [system["name"] for system in found["mean"]["systems"]] == [*members, "mean of 2"]
     assert [system["name"] for system in found["overlap"]["systems"]] == [*members, "overlap of 2"]

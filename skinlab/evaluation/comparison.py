@@ -41,6 +41,8 @@ class Comparison:
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
+        if value == low == high == 0:
+            return f"{self.a} and {self.b} have the same {words}, whichever rows are drawn."
         if self.p_holm <= 1 - level:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
             if self.figure in LOWER_IS_BETTER:

@@ -27,7 +27,7 @@ def test_a_system_does_not_differ_from_itself():
     (found,) = compare([("x", own), ("y", own)], ["auroc_macro"])
     assert found.difference.value == found.difference.low == found.difference.high == 0
     assert found.p == 1
-    assert "No evidence" in found.sentence()
+    assert found.sentence() == "y and x have the same macro AUROC, whichever rows are drawn."
 
 
 def test_a_clear_difference_is_seen_and_named():
@@ -71,6 +71,8 @@ def test_a_reference_limits_the_pairs():
 def test_an_interval_that_excludes_zero_alone_is_told_to_count_alone():
     draws = draws_of(system(1))
     found = replace(compare([("x", draws), ("y", draws)], ["auroc_macro"])[0], p=0.03, p_holm=0.2)
-    assert "alone" not in found.sentence()
+    unclear = replace(found, difference=Interval(0.1, -0.01, 0.2, -0.01, 0.2))
+    assert "No evidence" in unclear.sentence()
+    assert "alone" not in unclear.sentence()
     apart = replace(found, difference=Interval(0.1, 0.01, 0.2, 0.01, 0.2))
     assert apart.sentence().endswith("excludes zero, but counts this comparison alone.")
