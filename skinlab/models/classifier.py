@@ -16,7 +16,7 @@ from skinlab.losses.cross_entropy import CrossEntropy
 from skinlab.models.backbone import build_network
 from skinlab.models.epoch_metrics import EpochMetrics
 from skinlab.models.mixing import mix_batch
-from skinlab.models.optim import build_optimizer, schedule_factor
+from skinlab.models.optim import build_optimizer, with_schedule
 from skinlab.models.strategy import Strategy
 
 Batch = dict[str, Any]
@@ -195,15 +195,8 @@ class Classifier(pl.LightningModule):
         """Build the optimiser and a schedule that moves with every optimiser step."""
         optimizer = build_optimizer(self.network, self.optimizer_settings)
         self.total_steps = total = int(self.trainer.estimated_stepping_batches)
-        steps_per_epoch = total / max(self.trainer.max_epochs or 1, 1)
-        settings = {
-            "name": self.scheduler_settings["name"],
-            "min_ratio": self.scheduler_settings["min_ratio"],
-            "total_steps": total,
-            "warmup_steps": round(self.scheduler_settings["warmup_epochs"] * steps_per_epoch),
-        }
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(step, **settings))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        epochs = self.trainer.max_epochs
+        return with_schedule(optimizer, self.scheduler_settings, total_steps=total, max_epochs=epochs)
 
 
 def _exchanged_name(name: str) -> str:

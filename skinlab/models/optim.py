@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from timm.optim import create_optimizer_v2
 from torch import nn
 
@@ -60,3 +61,24 @@ def schedule_factor(step: int, *, name: str, total_steps: int, warmup_steps: int
         return 1.0
     progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
     return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def with_schedule(
+    optimizer: torch.optim.Optimizer, settings: Mapping[str, Any], *, total_steps: int, max_epochs: int | None
+) -> OptimizerLRSchedulerConfig:
+    """Return what a LightningModule's ``configure_optimizers`` does: a schedule that moves with every optimiser step.
+
+    Args:
+        optimizer: at its peak learning rates.
+        settings: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
+        total_steps: optimiser steps of the run.
+        max_epochs: of the run.
+    """
+    curve = {
+        "name": settings["name"],
+        "min_ratio": settings["min_ratio"],
+        "total_steps": total_steps,
+        "warmup_steps": round(settings["warmup_epochs"] * total_steps / max(max_epochs or 1, 1)),
+    }
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(step, **curve))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

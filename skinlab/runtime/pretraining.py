@@ -168,6 +168,6 @@ def _announce(config: dict[str, Any], datamodule: SkinDataModule, probe: Probe |
         len(datamodule.pool_rows(config["pool"])),
         config["pool"],
         datamodule.batch_size,
-        f"probed on {len(probe.dataset)} labelled ones" if probe else "no probe, the loss chooses the best epoch",
+        f"probed on {len(probe.dataset)} labelled ones" if probe else "no probe",
         datamodule.prepared.split_hash[:12],
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
-from skinlab.models.optim import build_optimizer, schedule_factor
+from skinlab.models.optim import build_optimizer, with_schedule
 from skinlab.selfsup.collapse import diagnose
 from skinlab.selfsup.encoder import Encoder, output_shape
 from skinlab.selfsup.figures import figures_of
@@ -131,15 +131,8 @@ class Pretrainer(pl.LightningModule):
         """Build the optimiser of backbone and heads, and a schedule that moves with every optimiser step."""
         self.total_steps = total = int(self.trainer.estimated_stepping_batches)
         optimizer = build_optimizer(self, self.optimizer_settings, batch_size=self._images_a_step())
-        steps_per_epoch = total / max(self.trainer.max_epochs or 1, 1)
-        settings = {
-            "name": self.scheduler_settings["name"],
-            "min_ratio": self.scheduler_settings["min_ratio"],
-            "total_steps": total,
-            "warmup_steps": round(self.scheduler_settings["warmup_epochs"] * steps_per_epoch),
-        }
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule_factor(step, **settings))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        epochs = self.trainer.max_epochs
+        return with_schedule(optimizer, self.scheduler_settings, total_steps=total, max_epochs=epochs)
 
     def _images_a_step(self) -> int:
         """Return the images of an optimiser step, of all processes; the loader is there once its length was asked."""
