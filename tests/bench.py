@@ -220,6 +220,32 @@ def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
     return step
 
 
+def bare_simclr(name: str, size: str, precision: str) -> Callable[[int], Any]:
+    """Return the step of SimCLR in a plain loop on float views in memory."""
+    import timm
+    import torch
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules.heads import SimCLRProjectionHead
+
+    network = timm.create_model(name, num_classes=0).to(memory_format=torch.channels_last).train()
+    head, criterion = SimCLRProjectionHead(network.num_features, 2048, 128), NTXentLoss(0.1)
+    views = [torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last) for _ in range(2)]
+    parameters = [*network.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, 1e-3)
+
+    def step(number: int) -> None:
+        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            first, second = (head(network(view[rows])) for view in views)
+        loss = criterion(first.float(), second.float())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return step
+
+
 def serve(step: Callable[[int], Any]) -> None:
     """Run a block of steps for every line that comes in, and answer with its images a second."""
     for _ in sys.stdin:
@@ -230,31 +256,81 @@ def serve(step: Callable[[int], Any]) -> None:
         print(STEPS * BATCH / (time.perf_counter() - start), flush=True)
 
 
-def compare(overrides: list[str], folder: Path, peers: Callable[[str], dict[tuple[str, float], list[str]]]) -> None:
-    """Train as ``skinlab.train`` does, in turn with other loops, and report the median ratios of their blocks.
+Peers = Callable[
+    [str], dict[tuple[str, float], list[str]]
+]  # from a precision: title and limit of each `Peer`, its words
 
-    Args:
-        overrides: the run's config.
-        folder: where the run and its caches lie.
-        peers: from the precision that the run chose, what it is compared with: title, limit and arguments of `Peer`.
-    """
-    import pytorch_lightning as pl
+
+def composed(command: str, overrides: list[str], folder: Path) -> Any:
+    """Return the config of a run below a folder."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from skinlab.callbacks.assembly import build_callbacks
     from skinlab.runtime.config import config_directory, register_resolvers
-    from skinlab.runtime.loggers import open_loggers
-    from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
 
     register_resolvers()
     words = [*overrides, f"run_dir={folder}", f"data.cache_dir={folder}", f"data.batch_size={BATCH}"]
     words += ["model.init=random", "callbacks.progress=false", f"trainer.max_epochs={BLOCKS}"]
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("train", words), resolve=True)
+        return OmegaConf.to_container(compose(command, words), resolve=True)
+
+
+def bench_training(overrides: list[str], folder: Path, peers: Peers) -> None:
+    """Train as ``skinlab.train`` does, in turn with other loops."""
+    from skinlab.callbacks.assembly import build_callbacks
+    from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
+
+    config = composed("train", overrides, folder)
     datamodule = build_datamodule(config)
     classifier, _ = build_classifier(config, datamodule)
     settings = trainer_arguments(config, classifier.network)
+    callbacks = build_callbacks(config, folder, datamodule.prepared.classes)
+    compare(config, classifier, callbacks, settings, peers, datamodule=datamodule)
+
+
+def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
+    """Pretrain as ``skinlab.pretrain`` does but on views in memory, in turn with other loops."""
+    import torch
+
+    from skinlab.callbacks.assembly import build_pretraining_callbacks
+    from skinlab.runtime.parts import build_datamodule, build_pretrainer, trainer_arguments
+
+    config = composed("pretrain", overrides, folder)
+    pretrainer, _ = build_pretrainer(config, build_datamodule(config, unlabeled_ok=True))
+    settings = trainer_arguments(config, pretrainer.backbone)
+    shape = (BATCH, 3, config["data"]["image_size"], config["data"]["image_size"])
+
+    def batch() -> dict[str, Any]:
+        views = [torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)]
+        return {
+            "views": [view.contiguous(memory_format=torch.channels_last) for view in views],
+            "row": torch.arange(BATCH),
+        }
+
+    callbacks = build_pretraining_callbacks(config, folder, None)
+    batches: Any = [batch() for _ in range(4)] * (WARMUP + STEPS)
+    in_memory = torch.utils.data.DataLoader(batches, batch_size=None)
+    compare(config, pretrainer, callbacks, settings, peers, train_dataloaders=in_memory)
+
+
+def compare(
+    config: Any, module: Any, callbacks: list[Any], settings: dict[str, Any], peers: Peers, **data: Any
+) -> None:
+    """Train by Lightning as a command would, in turn with other loops, and report the median ratios of their blocks.
+
+    Args:
+        config: of the run.
+        module: that learns.
+        callbacks: of the run.
+        settings: of its trainer.
+        peers: what it is compared with.
+        data: argument of ``Trainer.fit``.
+    """
+    import pytorch_lightning as pl
+
+    from skinlab.runtime.loggers import open_loggers
+
+    folder = Path(config["run_dir"])
     rivals = {key: Peer(*arguments) for key, arguments in peers(str(settings["precision"])).items()}
     rates: dict[Any, list[float]] = {key: [] for key in [None, *rivals]}
 
@@ -275,13 +351,13 @@ def compare(overrides: list[str], folder: Path, peers: Callable[[str], dict[tupl
 
     trainer = pl.Trainer(
         logger=open_loggers(config["logger"], folder, config, resumed=None),
-        callbacks=[Turns(), *build_callbacks(config, folder, datamodule.prepared.classes)],
+        callbacks=[Turns(), *callbacks],
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_progress_bar=False,
         **settings | {"limit_train_batches": WARMUP + STEPS, "limit_val_batches": 1},
     )
-    trainer.fit(classifier, datamodule=datamodule)
+    trainer.fit(module, **data)
     for (title, limit), rival in rivals.items():
         rival.close()
         pairs = list(zip(rates[None], rates[title, limit], strict=True))
@@ -325,11 +401,11 @@ def bench_bootstrap() -> None:
     report("the same by a loop over scikit-learn / ours", seconds(loop) / 5 * 2000 / took, 50, least=True)
 
 
-def bench_training(root: Path, folder: Path) -> None:
-    """Compare training through the project with bare loops."""
-    data = ["data=ham10000", f"data.root={root}", "augment=heavy", "trainer=cpu"]
-    compare(
-        [*data, "model=effnet_lite0", "data.image_size=128"],
+def bench_steps(root: Path, folder: Path) -> None:
+    """Compare training and pretraining through the project with bare loops."""
+    data = ["data=ham10000", f"data.root={root}", "trainer=cpu"]
+    bench_training(
+        [*data, "augment=heavy", "model=effnet_lite0", "data.image_size=128"],
         folder / "lite",
         lambda precision: {
             (f"effnet_lite0, 128 px, from JPEG / bare loop in memory ({precision})", 0.9): [
@@ -340,12 +416,21 @@ def bench_training(root: Path, folder: Path) -> None:
             ],
         },
     )
-    compare(
-        [*data, "model=resnet18", "data.image_size=64", "data.cache=ram"],
+    bench_training(
+        [*data, "augment=heavy", "model=resnet18", "data.image_size=64", "data.cache=ram"],
         folder / "resnet",
         lambda precision: {
             (f"resnet18, 64 px, warm cache / bare loop in memory ({precision})", 0.9): [
                 *("bare", "resnet18", "64", precision)
+            ]
+        },
+    )
+    bench_pretraining(
+        [*data, "ssl=simclr", "model=resnet18", "data.image_size=64"],
+        folder / "simclr",
+        lambda precision: {
+            (f"SimCLR, resnet18, 64 px, views in memory / bare loop ({precision})", 0.9): [
+                *("simclr", "resnet18", "64", precision)
             ]
         },
     )
@@ -365,11 +450,11 @@ def main() -> None:
         bench_audit(folder)
         bench_bootstrap()
         bench_views()
-        bench_training(bench_phantom(folder), folder)
+        bench_steps(bench_phantom(folder), folder)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        serve({"bare": bare_loop, "plain": plain_recipe}[sys.argv[1]](*sys.argv[2:]))
+        serve({"bare": bare_loop, "plain": plain_recipe, "simclr": bare_simclr}[sys.argv[1]](*sys.argv[2:]))
     else:
         main()

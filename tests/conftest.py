@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: sums depend on the number of threads
 
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 
@@ -59,21 +60,28 @@ def tiny(phantom: Path, shared_tmp: Path) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="session")
-def compose_train() -> Config:
-    """Compose the config of a training in this process: overrides and a run directory in, plain containers out."""
-    from hydra import compose, initialize_config_dir
+def composer(command: str) -> Config:
+    """Compose a command's config in this process: overrides and a run directory in, plain containers out."""
     from omegaconf import OmegaConf
 
-    from skinlab.runtime.config import config_directory, register_resolvers
+    from skinlab.runtime.config import compose_config, register_resolvers
 
     def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> dict[str, object]:
         register_resolvers()
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            cfg = compose("train", [*overrides, f"run_dir={run_dir}"])
-            return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        config = compose_config(command, [*overrides, f"run_dir={run_dir}"])
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def compose_train() -> Config:
+    return composer("train")
+
+
+@pytest.fixture(scope="session")
+def compose_pretrain() -> Config:
+    return composer("pretrain")
 
 
 @pytest.fixture
@@ -94,6 +102,23 @@ def run(tmp_path: Path) -> Command:
     return start
 
 
+@pytest.fixture
+def run_two(tmp_path: Path) -> Callable[[str], None]:
+    """Run a script as two processes: the rank and an empty folder, where they may meet, are its words."""
+
+    def start(script: str) -> None:
+        command, environment = [sys.executable, "-c", script], os.environ | {"OMP_NUM_THREADS": "1"}
+        started = [
+            subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
+            for rank in range(2)
+        ]
+        for process in started:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+
+    return start
+
+
 @pytest.fixture(scope="session")
 def save_classifier() -> Callable[..., Path]:
     """Save an untrained classifier of 32 px as a training would: path and class names in, the path out."""
@@ -104,6 +129,7 @@ def save_classifier() -> Callable[..., Path]:
 
     def save(path: Path, classes: Sequence[str], network: str = "test_resnet", seed: int = 0) -> Path:
         torch.manual_seed(seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
         classifier = Classifier(
             network={"name": network, "dropout": 0.0, "head": "linear"},
             classes=list(classes),

@@ -27,7 +27,7 @@ class Probe(pl.Callback):
         dataset: labelled images as they are, without augmentation.
         groups: group of each.
         n_classes: classes of the data.
-        every_n_epochs: how often; the last epoch is always probed.
+        every_n_epochs: how often; the start and the last epoch are always probed.
         num_workers: processes that load the images.
     """
 
@@ -42,16 +42,35 @@ class Probe(pl.Callback):
     ) -> None:
         self.dataset, self.groups, self.n_classes = dataset, list(groups), n_classes
         self.every_n_epochs, self.num_workers = every_n_epochs, num_workers
+        self.start: dict[str, float] = {}
         self.figures: dict[str, float] = {}
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Probe the weights that the run starts from: the origin of its curves, a row of its own without an epoch."""
+        if trainer.global_step == 0:
+            self.start = self._shared(trainer, pl_module)
+            for logger in trainer.loggers:
+                logger.log_metrics(self.start, step=0)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Probe, if it is time to; one process does it for all."""
+        """Probe, if it is time to."""
         self.figures, epoch = {}, trainer.current_epoch + 1
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
-            return
-        figures = self.look(pl_module) if trainer.is_global_zero else {}
-        self.figures = trainer.strategy.broadcast(figures)
-        pl_module.log_dict(self.figures)
+        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self.figures = self._shared(trainer, pl_module)
+            pl_module.log_dict(self.figures)
+
+    def _shared(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
+        """Look in one process for all of them; what it fails with, all fail with, or the others would wait for ever."""
+        found: dict[str, float] | str = {}
+        if trainer.is_global_zero:
+            try:
+                found = self.look(module)
+            except UserError as error:
+                found = str(error)
+        found = trainer.strategy.broadcast(found)
+        if isinstance(found, str):
+            raise UserError(found)
+        return found
 
     def look(self, module: pl.LightningModule) -> dict[str, float]:
         """Return the figures of a module as it stands.
@@ -69,5 +88,9 @@ class Probe(pl.Callback):
         return {f"probe/{name}": value for name, value in figures.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: the figures of its epoch, none if that was not probed."""
-        return {"figures": self.figures}
+        """Return what a checkpoint keeps: the figures of the start, and of its epoch, none if that was not probed."""
+        return {"start": self.start, "figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the start."""
+        self.start = state_dict["start"]

@@ -30,28 +30,18 @@ def add_labels(
         label_map: old class → new one, as for the data's own labels.
 
     Returns:
-        the manifest with the answered rows in `train`, fold -1.
+        the manifest with the answered rows in `train`, and a column `answered` that is True for these.
 
     Raises:
-        UserError: an image or a class is unknown, an image is named twice, or has another label in the data.
+        UserError: a class is unknown, an image is named twice, or has another label in the data.
     """
-    table = read_csv(Path(path).expanduser(), ("image_id", "label"))
-    table = table[table["label"] != ""]
-    renames = {str(old): str(new) for old, new in (label_map or {}).items()}
-    labels = [renames.get(label, label) for label in table["label"].tolist()]
-    answers = pd.Series(labels, index=pd.Index(table["image_id"], dtype=str), dtype=str)
-    place = f"data.labels={path}"
-    if answers.empty:
-        raise UserError(f"{place} has no label filled in: give a class for one image at least")
-    if answers.index.has_duplicates:
-        doubled = some(answers.index[answers.index.duplicated()].unique())
-        raise UserError(f"{place} names an image twice: {doubled}; keep one row an image")
-    if strange := sorted(set(answers.unique()) - set(classes)):
-        raise UserError(
-            f"{place}: unknown class {strange[0]}{nearest(strange[0], classes)}: the data has {some(classes, 20)}"
-        )
-    known = manifest.set_index("image_id").reindex(answers.index)
-    _check_places(known, answers, place)
+    answers, place = _read_answers(path, classes, label_map), f"data.labels={path}"
+    gone = ~answers.index.isin(manifest["image_id"])
+    if gone.any():
+        log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(answers.index[gone]))
+        answers = answers[~gone]
+    known = manifest.set_index("image_id").loc[answers.index]
+    _check_labels(known["label"], answers, place)
     free = known["label"] == ""
     held = free & known["group"].isin(manifest["group"][manifest["split"].isin(["val", "test"])])
     for told, why in (
@@ -67,24 +57,64 @@ def add_labels(
     labelled = manifest.assign(
         split=manifest["split"].mask(chosen, "train"),
         label=manifest["label"].mask(chosen, manifest["image_id"].map(joins)),
+        answered=chosen,
     )
     if "hidden_label" in labelled:
         labelled["hidden_label"] = labelled["hidden_label"].mask(chosen, "")
     return labelled
 
 
-def _check_places(known: pd.DataFrame, answers: pd.Series[str], place: str) -> None:
-    """Refuse answers about unknown images or against a known label.
+def check_answers(
+    manifest: pd.DataFrame,
+    path: str | Path,
+    classes: Sequence[str],
+    label_map: Mapping[str, str] | None = None,
+    *,
+    hides: bool = False,
+) -> None:
+    """Refuse what :func:`add_labels` would refuse, before the images are read.
 
     Args:
-        known: the manifest's row of each answer, NaN where there is none.
-        answers: label by image id.
-        place: how to name the table.
+        manifest: from a reader, relabelled.
+        path: see :func:`add_labels`, as are the next two.
+        classes: all that a label may be.
+        label_map: old class → new one.
+        hides: whether a label budget hides labels, which answers may then contradict.
+
+    Raises:
+        UserError: an image or a class is unknown, an image is named twice, or has another label in the data.
     """
-    if (unknown := answers.index[known["split"].isna()]).size:
+    answers, place = _read_answers(path, classes, label_map), f"data.labels={path}"
+    known = manifest.set_index("image_id")["label"].reindex(answers.index)
+    if (unknown := answers.index[known.isna()]).size:
         raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; mend their image_id")
-    if (other := answers.index[(known["label"] != "") & (known["label"] != answers)]).size:
-        first = f"{other[0]} is {known['label'][other[0]]} there and {answers[other[0]]} here"
+    if not hides:
+        _check_labels(known, answers, place)
+
+
+def _read_answers(path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None) -> pd.Series[str]:
+    """Return the answers by image id; refuse doubled images and unknown classes."""
+    table, place = read_csv(Path(path).expanduser(), ("image_id", "label")), f"data.labels={path}"
+    table = table[table["label"] != ""]
+    renames = {str(old): str(new) for old, new in (label_map or {}).items()}
+    labels = [renames.get(label, label) for label in table["label"].tolist()]
+    answers = pd.Series(labels, index=pd.Index(table["image_id"], dtype=str), dtype=str)
+    if answers.empty:
+        raise UserError(f"{place} has no label filled in: give a class for one image at least")
+    if answers.index.has_duplicates:
+        doubled = some(answers.index[answers.index.duplicated()].unique())
+        raise UserError(f"{place} names an image twice: {doubled}; keep one row an image")
+    if strange := sorted(set(answers.unique()) - set(classes)):
+        raise UserError(
+            f"{place}: unknown class {strange[0]}{nearest(strange[0], classes)}: the data has {some(classes, 20)}"
+        )
+    return answers
+
+
+def _check_labels(known: pd.Series[str], answers: pd.Series[str], place: str) -> None:
+    """Refuse answers against a known label, both by image id."""
+    if (other := answers.index[(known != "") & (known != answers)]).size:
+        first = f"{other[0]} is {known[other[0]]} there and {answers[other[0]]} here"
         raise UserError(
             f"{place}: {len(other)} labels contradict those of the data: {first}; mend the one or the other"
         )
@@ -98,6 +128,17 @@ def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     Args:
         manifest: with the fold chosen.
         path: CSV with `image_id`.
+    """
+    named = read_csv(Path(path).expanduser(), ("image_id",))["image_id"]
+    return manifest.assign(split=manifest["split"].mask(manifest["image_id"].isin(named), ""))
+
+
+def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
+    """Look at the table of :func:`exclude_images` before the images are read.
+
+    Args:
+        manifest: from a reader.
+        path: CSV with `image_id`; what else it names is told, for it may be of more images than these.
 
     Raises:
         UserError: the table names none of the images.
@@ -108,4 +149,3 @@ def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         raise UserError(f"data.exclude={path} names no image of the data: its image_id is, say, {named.iloc[0]}")
     if len(unknown):
         log.warning("data.exclude=%s: %d rows name no image of the data: %s", path, len(unknown), some(unknown))
-    return manifest.assign(split=manifest["split"].mask(manifest["image_id"].isin(named), ""))

@@ -32,11 +32,7 @@ def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> 
     Raises:
         UserError: the budget is out of range.
     """
-    if not budget > 0 or (budget > 1 and budget % 1 != 0):
-        raise UserError(
-            f"data.label_budget={budget} is no budget: use a share in (0, 1] of the training groups, "
-            "or a whole number of training images above 1"
-        )
+    _check_range(budget)
     if budget == 1:
         return manifest
     train = manifest["split"] == "train"
@@ -50,6 +46,39 @@ def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> 
         label=manifest["label"].mask(hidden, ""),
         hidden_label=manifest["label"].where(hidden, ""),
     )
+
+
+def check_budget(manifest: pd.DataFrame, budget: float) -> None:
+    """Refuse a budget that no split of these rows can keep, before the images are read.
+
+    Args:
+        manifest: from a reader, relabelled.
+        budget: see :func:`apply_budget`.
+
+    Raises:
+        UserError: it is out of range whatever the split.
+    """
+    _check_range(budget)
+    labels = manifest["label"][(manifest["label"] != "") & manifest["split"].isin(["", "train"])]
+    if 1 < budget > len(labels):
+        raise UserError(
+            f"data.label_budget={budget}: the training part has at most {len(labels)} labelled images; "
+            "use a smaller number, or 1.0 for all of them"
+        )
+    if 1 < budget < labels.nunique():
+        raise UserError(
+            f"data.label_budget={budget} is too small: each of the {labels.nunique()} classes needs an image; "
+            "use that many or more"
+        )
+
+
+def _check_range(budget: float) -> None:
+    number = isinstance(budget, int | float) and not isinstance(budget, bool)
+    if not number or not budget > 0 or (budget > 1 and budget % 1 != 0):
+        raise UserError(
+            f"data.label_budget={budget} is no budget: use a share in (0, 1] of the training groups, "
+            "or a whole number of training images above 1"
+        )
 
 
 def _ranks(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

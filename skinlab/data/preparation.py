@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinlab.data.answers import add_labels, exclude_images
+from skinlab.data.answers import add_labels, check_answers, check_excluded, exclude_images
 from skinlab.data.audit import Audited, examine
-from skinlab.data.budget import apply_budget
+from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.fingerprint import ImageHashes
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
@@ -90,7 +90,8 @@ def prepare(
     manifest = relabel(reader(), label_map, classes)
     if not manifest["image_id"].is_monotonic_increasing:  # so that the split keeps the rows where the audit saw them
         manifest = manifest.sort_values("image_id", ignore_index=True)
-    _names(manifest, classes, unlabeled_ok)  # before hours are spent on reading
+    names = _names(manifest, classes, unlabeled_ok)
+    _check_early(manifest, names, label_map, label_budget, labels, exclude)
     cache_dir = None if audit_cache is None else Path(audit_cache)
     audited = examine(
         manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers
@@ -106,6 +107,22 @@ def prepare(
         manifest = add_labels(manifest, labels, names, label_map)
     check_groups(manifest)
     return _prepared(manifest, names, audited)
+
+
+def _check_early(
+    manifest: pd.DataFrame,
+    names: Sequence[str],
+    label_map: Mapping[str, str] | None,
+    label_budget: float,
+    labels: str | Path | None,
+    exclude: str | Path | None,
+) -> None:
+    """Refuse what the manifest alone shows to be wrong, before minutes are spent on reading the images."""
+    check_budget(manifest, label_budget)
+    if exclude is not None:
+        check_excluded(manifest, exclude)
+    if labels is not None:
+        check_answers(manifest, labels, names, label_map, hides=label_budget != 1)
 
 
 def _prepared(manifest: pd.DataFrame, names: list[str], audited: Audited) -> Prepared:

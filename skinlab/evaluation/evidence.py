@@ -10,24 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, Statistic, bootstrap
-from skinlab.evaluation.calibration import METHODS, correct_prior, cross_fit, reliability
 from skinlab.evaluation.conformal import conformal_report
 from skinlab.evaluation.curves import class_curves
-from skinlab.evaluation.metrics import Scorer, classification_metrics
+from skinlab.evaluation.evidence_parts import calibrations, decision_curve_band, per_source, spread, worst_mistakes
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.metrics import Scorer
 from skinlab.evaluation.operating import Choice, threshold_table
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import FrozenThreshold, choose_threshold, f1_of_calls, optimism
-from skinlab.evaluation.utility import decision_curve, npv_at_prevalence, ppv_at_prevalence, risk_coverage
+from skinlab.evaluation.reliability import reliability
+from skinlab.evaluation.thresholds import choose_threshold, f1_of_calls, optimism
+from skinlab.evaluation.utility import npv_at_prevalence, ppv_at_prevalence, risk_coverage
 
 FORMAT = 1
-CALIBRATION_FIGURES = ("log_loss", "brier", "ece", "adaptive_ece")
-SOURCE_FIGURES = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro")
-SOURCE_DRAWS = 500
-SOURCE_ROWS = 30  # fewer rows of a source are counted, not judged
 FEW_POSITIVES = 100
-WORST = 12
-NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
-BAND_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -107,12 +102,12 @@ def system_evidence(
         "support": dict(zip(first.classes, np.bincount(first.target, minlength=n_classes).tolist(), strict=True)),
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
         "figures": _intervals(draws, asked.level),
-        "spread": _spread(tables, over, keys, pooled=pooled),
+        "spread": spread(tables, over, keys, pooled=pooled),
         "confusion": confusion.reshape(n_classes, n_classes).tolist(),
-        "per_source": _per_source(first, asked),
+        "per_source": per_source(first, level=asked.level, seed=asked.seed),
         "curves": _curves(first, resampler, asked),
         "reliability": reliability(confidence, correct, first.group),
-        "calibration": _calibrations(first, asked.seed, training_prior) if asked.calibration else None,
+        "calibration": calibrations(first, asked.seed, training_prior) if asked.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
         "conformal": conformal_report(first.probabilities, first.target, first.group, first.classes, seed=asked.seed),
         "worst": worst_mistakes(first),
@@ -130,23 +125,6 @@ def _curves(predictions: Predictions, resampler: Resampler, asked: Asked) -> dic
         both = class_curves(view, Resampler(view.group, view.target), level=asked.level, seed=asked.seed)
         curves |= {name: curve for name, curve in both.items() if name == "positive"}
     return curves
-
-
-def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, Any]]:
-    """Return the mistakes made with most confidence."""
-    called, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
-    wrong = np.flatnonzero(called != predictions.target)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
-    return [
-        {
-            "image_id": str(predictions.image_id[i]),
-            "label": predictions.classes[predictions.target[i]],
-            "called": predictions.classes[called[i]],
-            "probability": round(float(confidence[i]), 4),
-            "path": None,
-        }
-        for i in chosen
-    ]
 
 
 def _check(predictions: Predictions, name: str) -> None:
@@ -173,63 +151,6 @@ def _mean_statistic(tables: Sequence[Predictions]) -> Statistic:
     return statistic
 
 
-def _spread(
-    tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool
-) -> dict[str, Any] | None:
-    """Return mean and standard deviation over seeds, or over folds."""
-    if over is None and pooled:
-        over, first = "fold", tables[0]
-        keys = sorted({int(fold) for fold in first.fold})
-        tables = [first.take(first.fold == fold) for fold in keys]
-    if over is None:
-        return None
-    each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
-    figures = {}
-    for name in (name for name in each[0] if not name.startswith("support/")):
-        values = np.array([figure[name] for figure in each])
-        figures[name] = {
-            "mean": float(values.mean()),
-            "sd": float(values.std(ddof=1)),
-            "values": dict(zip(map(str, keys), values.tolist(), strict=True)),
-        }
-    return {"over": over, "n": len(tables), "figures": figures}
-
-
-def _per_source(predictions: Predictions, asked: Asked) -> dict[str, Any] | None:
-    sources = sorted({str(source) for source in predictions.source} - {""})
-    if len(sources) < 2:
-        return None
-    found = {}
-    for source in sources:
-        part = predictions.take(predictions.source.astype(str) == source)
-        figures = None
-        if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
-            scorer = Scorer(part.probabilities, part.target, part.classes)
-            draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=asked.seed)
-            figures = {name: draws.interval(name, asked.level).to_dict() for name in SOURCE_FIGURES}
-        found[source] = {"rows": len(part), "figures": figures}
-    return found
-
-
-def _calibrations(
-    predictions: Predictions, seed: int, training_prior: Sequence[float] | None
-) -> dict[str, dict[str, float]]:
-    """Return calibration figures before and after each method, fitted on other groups' rows.
-
-    ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
-    """
-    p, target, groups = predictions.probabilities, predictions.target, predictions.group
-    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in METHODS}
-    if training_prior is not None:
-        shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
-        calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)
-    found = {}
-    for method, probabilities in calibrated.items():
-        figures = classification_metrics(probabilities, target, predictions.classes)
-        found[method] = {name: figures[name] for name in CALIBRATION_FIGURES}
-    return found
-
-
 def _binary_blocks(
     tables: Sequence[Predictions],
     selection: Predictions | None,
@@ -252,7 +173,7 @@ def _binary_blocks(
         "positive": list(asked.positive or view.classes[1:]),
         "figures": _intervals(_at_prevalence(draws, asked.prevalence), asked.level),
     }
-    blocks["decision_curve"] = _decision_curve(score, truth, resampler, asked)
+    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=asked.level, seed=asked.seed)
     chosen_on = None if selection is None else asked.binary_view(selection)
     thresholds: list[FrozenThreshold] = []
     if chosen_on is not None or pooled or asked.cross_fit or asked.frozen:
@@ -316,33 +237,3 @@ def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:
 
     estimate = shifted({name: np.asarray(value) for name, value in draws.estimate.items()})
     return Draws({k: float(v) for k, v in estimate.items()}, shifted(draws.values), shifted(draws.left_out))
-
-
-def _decision_curve(
-    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, asked: Asked
-) -> dict[str, list[float]]:
-    own = decision_curve(score, truth, NET_BENEFIT_AT)
-    blocks = resampler.weights(BAND_DRAWS, asked.seed)
-    drawn = np.concatenate(
-        [decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit for weights in blocks], axis=1
-    )
-    low, high = np.quantile(drawn, [(1 - asked.level) / 2, (1 + asked.level) / 2], axis=1)
-    values = {"threshold": NET_BENEFIT_AT, "net_benefit": own.net_benefit, "low": low, "high": high}
-    return {name: value.round(6).tolist() for name, value in (values | {"treat_all": own.treat_all}).items()}
-
-
-def row_cautions(predictions: Predictions) -> list[str]:
-    """Say what these rows can't tell."""
-    found = []
-    if len(np.unique(predictions.group.astype(str))) == len(predictions):
-        found.append(
-            "No two rows share a group. If one lesion or patient has several images, the intervals are too narrow."
-        )
-    support = np.bincount(predictions.target, minlength=len(predictions.classes))
-    absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
-    if absent:
-        found.append(f"No rows of {', '.join(absent)}: macro figures leave them out.")
-    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < SOURCE_ROWS]
-    if rare:
-        found.append(f"Few rows of {', '.join(rare)}: their figures are rough, whatever the interval says.")
-    return found

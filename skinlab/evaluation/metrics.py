@@ -18,6 +18,17 @@ N_BINS = 15
 LEAST = float(np.finfo(np.float32).tiny)  # a probability of zero counts as this in a logarithm
 
 
+def bounds(figure: str) -> tuple[float, float]:
+    """Return the least and the greatest value that a figure can have.
+
+    >>> bounds("auroc_macro"), bounds("log_loss"), bounds("calibration_slope/mel")
+    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    """
+    name = figure.partition("/")[0]
+    special = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)} | dict.fromkeys(("log_loss", "support"), (0.0, np.inf))
+    return (-np.inf, np.inf) if name.startswith("calibration_") else special.get(name, (0.0, 1.0))
+
+
 def classification_metrics(probabilities: Floats, target: Ints, classes: Sequence[str]) -> dict[str, float]:
     """Return name → figure for one table of predictions, see :class:`Scorer`.
 

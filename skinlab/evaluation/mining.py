@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy.special import entr
 from scipy.stats import hypergeom
 
+from skinlab.evaluation.distances import Features, squared_distances
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Features = npt.NDArray[np.floating]
 
 UNCERTAINTIES = ("entropy", "margin", "least_confidence")
 DIVERSITIES = ("k_centre", "badge")
@@ -112,11 +113,11 @@ def k_centre_order(features: Features, n: int, covered: Features | None = None) 
     chosen: list[int] = []
     nearest = np.full(len(rows), np.inf)
     if len(rows) and (covered is None or not len(covered)):
-        chosen = [int(_squares(rows, rows.mean(0)[None])[:, 0].argmin())]
+        chosen = [int(squared_distances(rows, rows.mean(0)[None])[:, 0].argmin())]
         nearest = _closer(nearest, rows, chosen)
     elif covered is not None:
         for start in range(0, len(rows), BLOCK):
-            nearest[start : start + BLOCK] = _squares(rows[start : start + BLOCK], covered).min(1)
+            nearest[start : start + BLOCK] = squared_distances(rows[start : start + BLOCK], covered).min(1)
     while len(chosen) < min(n, len(rows)):
         nearest[chosen] = -1
         chosen.append(int(nearest.argmax()))
@@ -202,10 +203,4 @@ def at_looks(curve: Mapping[str, Sequence[Any]], looks: Sequence[int] = (10, 25,
 
 def _closer(nearest: Floats, rows: Features, chosen: Sequence[int]) -> Floats:
     """Return each row's squared distance to the nearest centre, now that there are new ones."""
-    return np.asarray(np.minimum(nearest, _squares(rows, rows[list(chosen)]).min(1)))
-
-
-def _squares(rows: Features, others: Features) -> Floats:
-    """Return the squared distance of each row from each other one, ``(N, M)``."""
-    squares = (rows**2).sum(1)[:, None] + (others**2).sum(1) - 2 * rows @ others.T
-    return np.asarray(np.maximum(squares, 0), np.float64)
+    return np.asarray(np.minimum(nearest, squared_distances(rows, rows[list(chosen)]).min(1)))

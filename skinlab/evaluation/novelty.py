@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation.distances import squared_distances, unit
+
 Floats = npt.NDArray[np.float64]
 
 BLOCK = 1024  # rows whose neighbours are looked for at once
@@ -36,7 +38,7 @@ class Mahalanobis:
     def distance(self, features: npt.ArrayLike) -> Floats:
         """Return the distance of each row ``(M, F)`` to the nearest centre, ``(M,)``."""
         rows = _rows(features, len(self.offset))
-        return np.asarray(np.sqrt(_squares((rows - self.offset) @ self.whitening, self.centres).min(1)))
+        return np.asarray(np.sqrt(squared_distances((rows - self.offset) @ self.whitening, self.centres).min(1)))
 
 
 def fit_mahalanobis(
@@ -103,12 +105,12 @@ def neighbour_distance(features: npt.ArrayLike, known: npt.ArrayLike, *, k: int 
     >>> neighbour_distance([[2.0, 0], [0, -3]], [[1.0, 0], [0, 1], [5, 0]], k=2).round(4).tolist()
     [0.0, 1.4142]
     """
-    known = _unit(_rows(known))
-    rows = _unit(_rows(features, known.shape[1]))
+    known = unit(_rows(known))
+    rows = unit(_rows(features, known.shape[1]))
     if not 1 <= k <= len(known):
         raise ValueError(f"k={k}: a number from 1 to that of the known rows, {len(known)}, is expected")
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    nearest = [np.partition(_squares(block, known), k - 1, axis=1)[:, k - 1] for block in blocks]
+    nearest = [np.partition(squared_distances(block, known), k - 1, axis=1)[:, k - 1] for block in blocks]
     return np.asarray(np.sqrt(np.concatenate([np.empty(0), *nearest])))
 
 
@@ -132,17 +134,6 @@ def ledoit_wolf(centred: Floats) -> float:
     from_target = (squared_norm - total**2 / width) / width
     error = (float((squares.sum(1) ** 2).sum() / n) - squared_norm) / (n * width)
     return float(np.clip(error / from_target, 0, 1)) if from_target > 1e-12 * squared_norm else 0.0
-
-
-def _squares(rows: Floats, others: Floats) -> Floats:
-    """Return the squared distance of each row from each other one, ``(M, N)``."""
-    squares = (rows**2).sum(1)[:, None] + (others**2).sum(1) - 2 * rows @ others.T
-    return np.asarray(np.maximum(squares, 0))
-
-
-def _unit(rows: Floats) -> Floats:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))
 
 
 def _rows(features: npt.ArrayLike, width: int | None = None) -> Floats:

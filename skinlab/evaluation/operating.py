@@ -10,14 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import (
-    FrozenThreshold,
-    cross_fitted_calls,
-    freeze,
-    refuse_other_positives,
-    refuse_same_rows,
-)
+from skinlab.evaluation.thresholds import cross_fitted_calls
 from skinlab.evaluation.utility import expected_cost, npv_at_prevalence, ppv_at_prevalence
 
 Floats = npt.NDArray[np.float64]

@@ -181,20 +181,3 @@ def areas(scores: Floats, truth: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]
     n_pos, n_neg = int(truth.sum()), int((~truth).sum())
     precision = (hits * caught / np.arange(1, len(truth) + 1)).sum(1) / n_pos
     return 1 - (hits * missed).sum(1) / (n_pos * n_neg), precision
-
-
-def delong_error(auroc: float, n_pos: int, n_neg: int) -> float:
-    """Return the standard error of one binormal area, by DeLong's components (1988) in closed form.
-
-    The variance of the area is Var[P(score beats a negative)] / positives + Var[P(score is beaten)] / negatives, and
-    both components are Φ₂(z, z; ½) - AUROC² with z the normal quantile of the area.
-
-    >>> round(delong_error(0.9, 59, 1014), 3)
-    0.02
-    """
-    from scipy.stats import multivariate_normal
-
-    z = float(ndtri(auroc))
-    both = float(multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]]).cdf([z, z]))
-    component = both - auroc**2
-    return float((component / n_pos + component / n_neg) ** 0.5)

@@ -14,6 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skinlab.evaluation.distances import unit
+
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 Scores = Callable[[Floats, Ints, Floats, int], Floats]
@@ -41,7 +43,7 @@ def neighbour_scores(known: Floats, target: Ints, asked: Floats, n_classes: int)
     >>> neighbour_scores(known, np.array([0, 0, 1]), np.array([[0.1, 2.0]]), 2).argmax(1)
     array([1])
     """
-    similarity = _unit(asked) @ _unit(known).T
+    similarity = unit(asked) @ unit(known).T
     k = min(NEIGHBOURS, len(known))
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]  # stable: equal neighbours, equal choice
     weight = np.exp((np.take_along_axis(similarity, nearest, 1) - 1) / TEMPERATURE)
@@ -132,8 +134,3 @@ def stratified(target: Ints, limit: int) -> Ints:
     share = (place + 0.5) / np.bincount(target)[target[draw]]
     order = np.argsort(np.where(place == 0, 0.0, share), kind="stable")
     return np.asarray(np.sort(draw[order[:limit]]), dtype=np.int64)
-
-
-def _unit(features: Floats) -> Floats:
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(length > 0, length, 1))

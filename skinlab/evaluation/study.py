@@ -14,7 +14,7 @@ and trainings do together is counted on both sides, so that the interval errs on
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from scipy.stats import t as student
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, bootstrap
 from skinlab.evaluation.comparison import POWER, WORDS, holm
-from skinlab.evaluation.metrics import LOWER_IS_BETTER, Scorer
+from skinlab.evaluation.metrics import LOWER_IS_BETTER, Scorer, bounds
 from skinlab.evaluation.predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
@@ -131,9 +131,11 @@ def training_draws(
 
 
 def figure_estimate(arm: Trainings, figure: str, level: float = LEVEL) -> Estimate:
-    """Return a figure of one arm, its mean over the trainings."""
+    """Return a figure of one arm, its mean over the trainings; few trainings never widen it beyond what can be."""
     draws = np.mean([each.values[figure] for each in arm.values()], axis=0)
-    return combine(draws, np.array([each.estimate[figure] for each in arm.values()]), level)
+    found = combine(draws, np.array([each.estimate[figure] for each in arm.values()]), level)
+    least, most = bounds(figure)
+    return replace(found, low=float(np.maximum(found.low, least)), high=float(np.minimum(found.high, most)))
 
 
 def difference_estimate(a: Trainings, b: Trainings, figure: str, level: float = LEVEL) -> Estimate:

@@ -15,36 +15,13 @@ import torch
 from skinlab.errors import UserError, nearest
 from skinlab.models.classifier import Classifier
 from skinlab.models.gate import Gate, gate_from_dict
+from skinlab.models.member import Member, read_member
 from skinlab.models.weights import read_checkpoint
 
 FORMAT = 1  # of bundle files
 NAME = "model.bundle"  # in a directory that stands for its bundle
 METHODS = ("mean", "geometric", "weighted", "rank", "overlap")
 LEARNED = {"weighted": "weights", "rank": "reference", "overlap": "thresholds"}  # what a method learns from rows
-
-
-@dataclass(frozen=True)
-class Member:
-    """A trained classifier with what its images must look like.
-
-    Attributes:
-        classifier: in evaluation mode; maps uint8 images ``(B, 3, S, S)`` to logits ``(B, C)``.
-        image_size: side of the images in pixels.
-        fit: how an image is brought to that size, ``crop`` or ``stretch``.
-        training_prior: share of each class among the training batches.
-        sha256: hash of the checkpoint file.
-    """
-
-    classifier: Classifier
-    image_size: int
-    fit: str
-    training_prior: list[float]
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """Return timm's name of the network."""
-        return str(self.classifier.hparams["network"]["name"])
 
 
 @dataclass(frozen=True)
@@ -167,7 +144,7 @@ def load_bundle(place: str | Path) -> Bundle:
     content, sha256 = read_checkpoint(path), _sha256(path)
     if "bundle_format" in content:
         return _read_bundle(content, path, sha256)
-    member, classes = _member(content, path, sha256)
+    member, classes = read_member(content, path, sha256)
     return Bundle((member,), classes, sha256)
 
 
@@ -210,7 +187,7 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
     if version != FORMAT:
         raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
     try:
-        loaded = [_member(each, path, str(each["sha256"])) for each in content["members"]]
+        loaded = [read_member(each, path, str(each["sha256"])) for each in content["members"]]
         classes = [str(name) for name in content["classes"]]
         if not loaded or any(each[1] != classes for each in loaded):
             raise ValueError("its members are of other classes")
@@ -266,44 +243,6 @@ def shares(weights: Sequence[float], n: int) -> list[float]:
     if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
         raise UserError(f"weights={list(weights)}: {n} numbers from 0 on are expected, one a model, not all of them 0")
     return [float(share) for share in values / values.sum()]
-
-
-def _member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Member, list[str]]:
-    """Build a classifier from the content of a checkpoint; return it with its classes."""
-    hparams, state = content.get("hyper_parameters"), content.get("state_dict")
-    if not isinstance(hparams, dict) or not isinstance(state, dict):
-        raise UserError(f"checkpoint {path} is not one of a skinlab classifier; use checkpoints/best.ckpt of a run")
-    try:
-        classifier = Classifier(**hparams)
-        size, fit = int(hparams["inputs"]["image_size"]), str(hparams["inputs"]["fit"])
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"checkpoint {path} is not one of a skinlab classifier ({str(error).splitlines()[0]}); use "
-            "checkpoints/best.ckpt of a run"
-        ) from None
-    _load_network(classifier, state, path)
-    prior = [float(share) for share in hparams["training_prior"]]
-    member = Member(classifier.eval().requires_grad_(False), size, fit, prior, sha256)
-    return member, [str(name) for name in hparams["classes"]]
-
-
-def _load_network(classifier: Classifier, state: Mapping[str, Any], path: Path) -> None:
-    """Load the network's weights, all of them, and only finite ones."""
-    weights = {name: value for name, value in state.items() if name.startswith("network.")}
-    lacking = [name for name in classifier.state_dict() if name.startswith("network.") and name not in weights]
-    if lacking:
-        raise UserError(
-            f"checkpoint {path} lacks {len(lacking)} tensors of its network (first: {lacking[0]}); use another"
-        )
-    try:
-        classifier.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise UserError(
-            f"checkpoint {path} does not fit its own network ({str(error).splitlines()[-1].strip()})"
-        ) from None
-    broken = [name for name, value in classifier.network.state_dict().items() if not value.isfinite().all()]
-    if broken:
-        raise UserError(f"checkpoint {path} holds weights that are no numbers (first: {broken[0]}); use an earlier one")
 
 
 def _sha256(path: Path) -> str:

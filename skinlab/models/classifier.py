@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -16,7 +15,9 @@ from skinlab.losses.cross_entropy import CrossEntropy
 from skinlab.models.backbone import build_network
 from skinlab.models.epoch_metrics import EpochMetrics
 from skinlab.models.mixing import mix_batch
+from skinlab.models.normalise import Normalise
 from skinlab.models.optim import build_optimizer, with_schedule
+from skinlab.models.seeding import seed_epoch
 from skinlab.models.strategy import Strategy
 
 Batch = dict[str, Any]
@@ -46,9 +47,6 @@ class Classifier(pl.LightningModule):
         UserError: a strategy together with mixup or CutMix.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(
         self,
         network: Mapping[str, Any],
@@ -66,6 +64,7 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["loss", "semi"])
+        self.normalise = Normalise(inputs["mean"], inputs["std"])
         self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)
         self.loss, self.semi = loss or CrossEntropy(), semi
         if semi is not None:
@@ -79,12 +78,6 @@ class Classifier(pl.LightningModule):
         self.mixing = {"mixup": mixup, "cutmix": cutmix}
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
         self.last_validation: dict[str, float] = {}
-        for name in ("mean", "std"):
-            self.register_buffer(name, 255 * torch.tensor(inputs[name]).view(1, 3, 1, 1), persistent=False)
-
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Map uint8 images ``(B, 3, H, W)`` to the float range that the backbone expects, on their device."""
-        return (images.float() - self.mean) / self.std
 
     @property
     def kept(self) -> nn.Module:
@@ -103,10 +96,8 @@ class Classifier(pl.LightningModule):
             self.semi.start(self.network)
 
     def on_train_epoch_start(self) -> None:
-        """Make the epoch's randomness a function of (seed, epoch, rank), so that a resumed run draws the same."""
-        entropy = [self.seed, self.current_epoch, self.global_rank]
-        self.mixing_rng = np.random.default_rng(entropy)
-        torch.manual_seed(int(self.mixing_rng.integers(2**63 - 1)))
+        """Seed the epoch, and tell the loss which it is."""
+        self.mixing_rng = seed_epoch(self, self.seed)
         if callable(set_epoch := getattr(self.loss, "set_epoch", None)):
             set_epoch(self.current_epoch, self.trainer.max_epochs)
 

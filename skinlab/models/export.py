@@ -15,7 +15,8 @@ from torch import nn
 
 from skinlab.errors import UserError
 from skinlab.models.backbone import CosineHead
-from skinlab.models.bundle import Bundle, Member
+from skinlab.models.bundle import Bundle
+from skinlab.models.member import Member
 
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime
 FLOOR = 1e-7  # of a probability, below which a geometric mean counts no further
@@ -45,26 +46,25 @@ def write_timm(bundle: Bundle, path: Path) -> None:
 class Deployed(nn.Module):
     """Uint8 RGB images ``(B, 3, S, S)`` in, the bundle's probabilities ``(B, C)`` before any calibrator out."""
 
+    shares: torch.Tensor
+
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(member.classifier.network for member in bundle.members)
+        classifiers = [member.classifier for member in bundle.members]
+        # Their parts: a LightningModule can't be traced.
+        self.members = nn.ModuleList(nn.Sequential(each.normalise, each.network) for each in classifiers)
         self.teams = bundle.lineup
         self.geometric = bundle.method == "geometric" and len(self.teams) > 1
-        for name in ("mean", "std"):  # plain buffers: a LightningModule can't be traced
-            values = torch.stack([getattr(member.classifier, name) for member in bundle.members])
-            self.register_buffer(name, values)
         shares = bundle.weights or [1 / len(self.teams)] * len(self.teams)
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32).view(-1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise, classify and combine."""
-        pixels = images.float()
-        mean, std, shares = self.get_buffer("mean"), self.get_buffer("std"), self.get_buffer("shares")
-        members = [network((pixels - mean[i]) / std[i]).softmax(1) for i, network in enumerate(self.networks)]
+        members = [member(images).softmax(1) for member in self.members]
         stacked = torch.stack([torch.stack([members[i] for i in team]).mean(0) for team in self.teams])
         if self.geometric:
             return stacked.clamp(min=FLOOR).log().mean(0).softmax(1)
-        return (shares * stacked).sum(0)
+        return (self.shares * stacked).sum(0)
 
 
 def write_onnx(bundle: Bundle, path: Path) -> float:

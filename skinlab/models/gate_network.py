@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from skinlab.models.backbone import normalisation
+from skinlab.models.normalise import Normalise
 from skinlab.models.weights import imagenet_state
 
 NAME = "tf_efficientnet_lite0"  # its ImageNet weights come with a package: no network is needed to fit a gate
@@ -33,13 +34,11 @@ class GateNetwork(nn.Module):
         ValueError: weights are missing, of another shape, or no finite numbers.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__()
         whole: Any = timm.create_model(NAME, num_classes=0)
         self.conv_stem, self.bn1, self.blocks = whole.conv_stem, whole.bn1, whole.blocks[: STAGES[-1] + 1]
+        self.normalise = Normalise(*normalisation(whole))
         own = self.state_dict()
         wrong = [
             name
@@ -52,8 +51,6 @@ class GateNetwork(nn.Module):
             raise ValueError(f"its input gate's network has a wrong {wrong[0]}")
         self.load_state_dict({name: state[name] for name in own})
         self.eval().requires_grad_(False)
-        for name, values in zip(("mean", "std"), normalisation(whole), strict=True):
-            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     @classmethod
     def pretrained(cls) -> GateNetwork:
@@ -74,7 +71,7 @@ class GateNetwork(nn.Module):
             image: uint8 RGB ``(S, S, 3)``.
         """
         x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        x = self.bn1(self.conv_stem((x.float() - self.mean) / self.std))
+        x = self.bn1(self.conv_stem(self.normalise(x)))
         means = []
         for stage, block in enumerate(self.blocks):
             x = block(x)

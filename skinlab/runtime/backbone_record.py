@@ -1,4 +1,4 @@
-"""What a pretrained backbone tells of itself, and what it must not have seen.
+"""What a pretrained backbone tells of itself.
 
 The record lies within the safetensors file, as its metadata, so that it can't be lost on the way; ``backbone.json``
 beside it is the same for people to read.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from skinlab.data.manifest import some
-from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
 from skinlab.runtime.run_directory import replacing, write_json
-
-log = logging.getLogger(__name__)
 
 NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
@@ -58,9 +53,11 @@ def find_init(init: str) -> str:
     """Return ``model.init`` with a run directory replaced by the backbone in it.
 
     Raises:
-        UserError: the directory has none.
+        UserError: the directory has none, or it is a bundle.
     """
     path = Path(init).expanduser()
+    if path.suffix == ".bundle":
+        raise UserError(f"model.init={init}: a bundle is for predictions; give its run's checkpoints/best.ckpt")
     if init in ("auto", "imagenet", "random") or not path.is_dir():
         return init
     if not (path / NAME).is_file():
@@ -69,38 +66,6 @@ def find_init(init: str) -> str:
             "as checkpoints/best.ckpt"
         )
     return str(path / NAME)
-
-
-def check_seen(init: str, record: Mapping[str, Any], prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
-    """Count the validation and test images of a split that a backbone's pretraining has seen, by their pixels.
-
-    Args:
-        init: as given, for the error.
-        record: of the backbone.
-        prepared: the data to be trained and tested on.
-        allow_seen: warn rather than refuse.
-
-    Returns:
-        ``init_saw_val`` and ``init_saw_test``.
-
-    Raises:
-        UserError: it has seen some.
-    """
-    known, rows = set(record["images"]), prepared.manifest
-    seen = {
-        split: [each for each in rows["image_id"][rows["split"] == split] if prepared.image_hashes[each] in known]
-        for split in ("val", "test")
-    }
-    if any(seen.values()):
-        told = " and ".join(f"{len(ids)} {split} images ({some(ids, 2)})" for split, ids in seen.items() if ids)
-        message = f"model.init={init}: its pretraining ({record['method']}) saw {told} of this split"
-        if not allow_seen:
-            raise UserError(
-                f"{message}; pretrain with the same data.fold and data.split_seed, or let it count as a leak: "
-                "model.allow_seen=true"
-            )
-        log.warning("%s: the figures of those images are no test of new ones", message)
-    return {f"init_saw_{split}": len(ids) for split, ids in seen.items()}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

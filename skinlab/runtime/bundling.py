@@ -18,9 +18,10 @@ from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.calibration import METHODS as CALIBRATIONS
 from skinlab.evaluation.calibration import Calibrator, calibrator_from_dict, fit_calibrator
 from skinlab.evaluation.ensembles import combine
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import Choice, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions, read_predictions
-from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, positive_score, thaw
+from skinlab.evaluation.thresholds import parse_rule, positive_score
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import write_onnx, write_timm
@@ -240,7 +241,7 @@ def read_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
             raise UserError(f"{setting} holds thresholds of {len(content)} systems; keep those of one")
         (content,) = content.values()
     try:
-        thresholds = [thaw(row) for row in content]
+        thresholds = [FrozenThreshold.from_dict(row) for row in content]
         for each in thresholds:
             if not each.threshold >= 0:
                 raise ValueError(f"{each.threshold} is no threshold")

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
 RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
+BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 
 Command = Callable[[dict[str, Any]], "float | None"]
 
@@ -83,10 +84,19 @@ def _verbose() -> bool:
 
 
 def _as_list(word: str, lists: Sequence[str]) -> str:
+    """Put a list of words, with or without brackets, into Hydra's form, which wants words with ``=`` quoted.
+
+    >>> print(_as_list("base=[data.fold=1,data.classes=[a,b]]", ["base"]), _as_list("arms=A,D", ["arms"]))
+    base=['data.fold=1','data.classes=[a,b]'] arms=['A','D']
+    """
     name, sign, value = word.partition("=")
-    if not sign or name not in lists or value.startswith(("[", "'", '"')) or value in ("", "null"):
+    if not sign or name not in lists or value.startswith(("'", '"')) or value in ("", "null"):
         return word
-    return f"{name}=[{','.join(repr(part) for part in value.split(','))}]"
+    if value.startswith("["):
+        if "=" not in value or "'" in value or '"' in value:
+            return word
+        value = value.removeprefix("[").removesuffix("]")
+    return f"{name}=[{','.join(repr(part) for part in BETWEEN.split(value))}]"
 
 
 def _tell(message: str) -> int:

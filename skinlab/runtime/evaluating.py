@@ -18,8 +18,10 @@ import pandas as pd
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.bootstrap import Draws
 from skinlab.evaluation.comparison import compare
-from skinlab.evaluation.evidence import FORMAT, Asked, row_cautions, system_evidence
-from skinlab.evaluation.thresholds import FrozenThreshold, parse_rule, thaw
+from skinlab.evaluation.evidence import FORMAT, Asked, system_evidence
+from skinlab.evaluation.evidence_parts import row_cautions
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.thresholds import parse_rule
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.saliency import add_saliency, check_saliency
@@ -212,7 +214,7 @@ def _thaw(place: str | None) -> list[FrozenThreshold]:
         return []
     try:
         content = json.loads(Path(place).expanduser().read_text(encoding="utf-8"))
-        systems = [[thaw(row) for row in rows] for rows in content.values()]
+        systems = [[FrozenThreshold.from_dict(row) for row in rows] for rows in content.values()]
     except (OSError, AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"apply_thresholds={place} is no thresholds.json of an evaluation ({str(error).splitlines()[0]})"

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.data.preparation import Prepared
 from skinlab.runtime.loggers import close_loggers, open_loggers
-from skinlab.runtime.resuming import is_main_process
+from skinlab.runtime.resuming import check_split, is_main_process
 from skinlab.runtime.run_directory import claim, write_json, write_text
 
 
@@ -33,10 +33,19 @@ def claimed(run_dir: Path) -> Iterator[None]:
 
 
 def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
-    """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``."""
+    """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``.
+
+    Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights
+    knows what they have seen.
+
+    Raises:
+        UserError: the run goes on from a checkpoint of another split.
+    """
+    check_split(config["resume"], run_dir, prepared.split_hash)
     if is_main_process():
         write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
-        write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
+        split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
+        write_text(run_dir / "split.csv", split.to_csv(index=False))
         write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
 
 

@@ -20,13 +20,14 @@ from skinlab.data.datamodule import loading_processes
 from skinlab.data.images import read_image
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation import mining
+from skinlab.evaluation.distances import unit
 from skinlab.evaluation.predictions import DECIMALS, PREFIX
-from skinlab.evaluation.prevalence import estimate_prevalence
 from skinlab.evaluation.thresholds import positive_score
 from skinlab.models.bundle import best_device, load_bundle
 from skinlab.report.mining_page import render_mining
 from skinlab.runtime.annotation_pool import open_pool, run_of
 from skinlab.runtime.evaluating import made
+from skinlab.runtime.pool_prevalence import find_prevalence
 from skinlab.runtime.run_directory import replacing, write_json, write_text
 from skinlab.runtime.seen_pool import Seen, find_novelty, see
 
@@ -160,14 +161,9 @@ def order_all(
         picked = mining.badge_order(seen.probabilities[listed], seen.features[listed], n, config["seed"])
     else:
         train = (seen.labelled["split"] == "train").to_numpy()
-        picked = mining.k_centre_order(_unit(seen.features[listed]), n, _unit(seen.known_features[train]))
+        picked = mining.k_centre_order(unit(seen.features[listed]), n, unit(seen.known_features[train]))
     orders["diversity"] = listed[picked]
     return orders | {"mixed": mining.mixed(orders, groups, n)[0]}
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(length > 0, length, 1))
 
 
 def chosen_table(
@@ -199,30 +195,6 @@ def chosen_table(
         }
         | {PREFIX + name: probabilities[:, i] for i, name in enumerate(classes)}
     )
-
-
-def find_prevalence(
-    seen: Seen, novelty: np.ndarray, positive: Sequence[str], classes: Sequence[str], config: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Estimate the share of positives among the pool's images that are not flagged; or say ``why`` not."""
-    val = (seen.labelled["split"] == "val").to_numpy()
-    if not val.any():
-        return {"why": "there are no validation images to learn the model's errors from; give a run"}
-    counted = ~(novelty > 1)
-    numbers = {name: i for i, name in enumerate(classes)}
-    try:
-        return estimate_prevalence(
-            seen.probabilities[counted],
-            seen.known[val],
-            np.array([numbers[label] for label in seen.labelled["label"][val]], np.int64),
-            [numbers[name] for name in positive],
-            pool_groups=seen.pool["group"][counted].to_numpy(),
-            groups=seen.labelled["group"][val].to_numpy(),
-            n_draws=config["n_draws"],
-            seed=config["seed"],
-        )
-    except ValueError as error:
-        return {"why": str(error)}
 
 
 def find_yield(
@@ -282,7 +254,9 @@ def tell(facts: Mapping[str, Any], output: Path) -> None:
     log.info("%d of %d images chosen, by %s: %s", facts["chosen"], pool["images"], facts["by"], output)
     if facts["chosen"] < facts["made"]["config"]["n"]:
         log.warning("n=%d: the pool has no more groups to choose from", facts["made"]["config"]["n"])
-    if "em" in share:
+    if "why" in share:
+        log.info("the share of positives in the pool can't be estimated: %s", share["why"])
+    else:
         ends = [100 * share["em"][end] for end in ("value", "low", "high")]
         log.info("share of positives in the pool, if labels alone have shifted: %.1f %% (%.1f to %.1f %%)", *ends)
     if found and facts["by"] in found["at"]:

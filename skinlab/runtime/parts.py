@@ -14,9 +14,10 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
-from skinlab.runtime.backbone_record import check_seen, find_init, read_record
+from skinlab.runtime.backbone_record import find_init, read_record
 from skinlab.runtime.config import build
 from skinlab.runtime.hardware import choose_precision, keep_freed_memory, uses_gpu
+from skinlab.runtime.seen_images import check_seen, past_of
 from skinlab.runtime.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.pretrainer import Pretrainer
 
@@ -96,7 +97,7 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, An
 
 
 def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
-    """Load the first weights of a network, unless their pretraining saw what the run is to be judged by.
+    """Load the first weights of a network, unless they have seen what the run is to be judged by.
 
     Args:
         model: the config's ``model`` group.
@@ -104,7 +105,7 @@ def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataMo
         datamodule: of the run.
 
     Returns:
-        ``init_used``, and of a pretrained backbone ``init_saw_val`` and ``init_saw_test``.
+        ``init_used``, and where it is known what they have seen ``init_saw_val`` and ``init_saw_test``.
 
     Raises:
         UserError: there are no such weights, they don't fit, or they have seen too much.
@@ -112,10 +113,9 @@ def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataMo
     init = find_init(str(model["init"]))
     record = read_record(Path(init).expanduser())
     used = initialise(network, model["name"], init, made_for=record["network"] if record else None)
-    if record is None:
-        return {"init_used": used}
-    seen = check_seen(str(model["init"]), record, datamodule.prepared, allow_seen=model["allow_seen"])
-    return {"init_used": f"{used} ({record['method']})"} | seen
+    past = past_of(init, datamodule.cache_dir)
+    seen = check_seen(str(model["init"]), past, datamodule.prepared, allow_seen=model["allow_seen"])
+    return {"init_used": f"{used} ({record['method']})" if record else used} | seen
 
 
 def trainer_arguments(config: dict[str, Any], network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

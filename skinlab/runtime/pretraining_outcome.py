@@ -13,8 +13,9 @@ from rich.console import Console
 from skinlab.callbacks.assembly import choose_monitor
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.models.weights import read_checkpoint
-from skinlab.runtime.backbone_record import NAME, config_hash, find_init, read_record, write_backbone
+from skinlab.runtime.backbone_record import NAME, config_hash, find_init, write_backbone
 from skinlab.runtime.run_directory import write_json
+from skinlab.runtime.seen_images import merged, past_of
 from skinlab.selfsup.pretrainer import Pretrainer
 
 
@@ -46,6 +47,7 @@ def write_outcome(
     metrics: dict[str, Any] = {
         f"{when}/{name}": value for when, found in figures.items() for name, value in found.items()
     }
+    metrics |= {f"start/{name}": value for name, value in _start(last).items()}
     metrics |= {
         "best/monitor": figures["best"][monitor],
         "best/mode": mode,
@@ -75,11 +77,16 @@ def _figures(checkpoint: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def _start(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """Return the probe's figures before the first step; none without a probe."""
+    return dict(checkpoint["callbacks"].get("Probe", {}).get("start", {}))
+
+
 def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
     """Return what a backbone is, and which images it has seen: those of this run and of the one it started from."""
     rows = datamodule.pool_rows(config["pool"])
-    before = read_record(Path(find_init(str(config["model"]["init"]))).expanduser()) or {"images": [], "groups": []}
     hashes = datamodule.prepared.image_hashes
+    own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
     return {
         "method": config["ssl"]["name"],
         "network": config["model"]["name"],
@@ -88,8 +95,7 @@ def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrain
         "data": config["data"]["name"],
         "pool": config["pool"],
         "config_sha256": config_hash(config),
-        "images": sorted({hashes[each] for each in rows["image_id"]} | set(before["images"])),
-        "groups": sorted(set(rows["group"]) | set(before["groups"])),
+        **merged(own, past_of(find_init(str(config["model"]["init"])), datamodule.cache_dir)),
     }
 
 
@@ -111,7 +117,11 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
 
     tell(f"best epoch {metrics['best/epoch']} by {metrics['monitor']} (from {metrics['init_used']} weights)")
     for name in [name.removeprefix("best/") for name in metrics if name.startswith("best/probe/")]:
-        last = metrics.get(f"last/{name}")
-        tell(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" (last epoch {last:.3f})" if last is not None else ""))
+        others = {"before the first epoch": f"start/{name}", "last epoch": f"last/{name}"}
+        told = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)
+        tell(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({told})" if told else ""))
+    start = metrics.get(f"start/{metrics['monitor']}")
+    if start is not None and start >= metrics["best/monitor"]:
+        tell(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
     tell(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
     tell(f"backbone: {run_dir / NAME}")

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from skinlab.errors import UserError
 from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
+from skinlab.runtime.auditing import prepare_data
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +69,48 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | None:
-    """Return the metrics of a run that has had all its epochs, else None."""
+    """Return the metrics of a run that has had all its epochs, else None.
+
+    Raises:
+        UserError: its images or labels have changed since.
+    """
     path = run_dir / "metrics.json"
     if not path.is_file():
         return None
     metrics: dict[str, Any] = json.loads(path.read_text())
     if metrics["max_epochs"] < config["trainer"]["max_epochs"]:
         return None
+    try:
+        now = prepare_data(config["data"]).split_hash
+    except UserError as error:  # a finished run outlives its data
+        log.warning("whether the data is still that of %s can't be told: %s", run_dir, error)
+    else:
+        check_split("auto", run_dir, now)
     log.info("%s is finished; raise trainer.max_epochs to go on, or choose another hydra.run.dir", run_dir)
     return metrics
+
+
+def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
+    """Refuse to continue a run on other images or labels: the same settings may name tables that have changed.
+
+    Args:
+        resume: as for :func:`find_resume`.
+        run_dir: of this run.
+        split_hash: of the data as it is now.
+
+    Raises:
+        UserError: the run that the checkpoint lies in had another split.
+    """
+    path = _resume_file(resume, run_dir)
+    run = None if path is None else path.absolute().parent.parent
+    if run is None or not (run / "audit.json").is_file():
+        return
+    then = json.loads((run / "audit.json").read_text()).get("split_sha256", split_hash)
+    if then != split_hash:
+        raise UserError(
+            f"{run} holds a run on the split {then[:12]}, the data now gives {split_hash[:12]}: its images or labels, "
+            "data.labels or data.exclude have changed; restore them, or choose another hydra.run.dir"
+        )
 
 
 def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:

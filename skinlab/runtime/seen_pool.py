@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration import wilson_interval
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.novelty import neighbour_distance
+from skinlab.evaluation.reliability import wilson_interval
 from skinlab.models.bundle import Bundle
 from skinlab.models.features import Penultimate
 from skinlab.runtime.annotation_pool import AnnotationPool

@@ -29,8 +29,7 @@ def pool_settings(config: dict[str, Any]) -> dict[str, Any]:
 def build_strategy(config: dict[str, Any], datamodule: SkinDataModule) -> Strategy | None:
     """Build the strategy of a config.
 
-    Its prior is the config's, else the class shares of the labelled training images, as they are and not as a sampler
-    draws them: the pool is drawn from the same source.
+    Its prior is the config's, else :func:`default_prior`.
 
     Raises:
         UserError: there is no pool to learn from, or a setting that does not go with the others.
@@ -50,12 +49,33 @@ def build_strategy(config: dict[str, Any], datamodule: SkinDataModule) -> Strate
             f"semi={name}: the pool's {pool} images are less than the {wanted} of a step: lower data.batch_size or "
             "semi.pool_ratio"
         )
-    counts = datamodule.class_counts()
     if "prior" in settings:
-        settings["prior"] = settings["prior"] or counts
-        if len(settings["prior"]) != len(counts):
-            raise UserError(f"semi.prior has {len(settings['prior'])} shares for {len(counts)} classes; give one each")
+        settings["prior"] = settings["prior"] or default_prior(datamodule)
+        n_classes = len(datamodule.prepared.classes)
+        if len(settings["prior"]) != n_classes:
+            raise UserError(f"semi.prior has {len(settings['prior'])} shares for {n_classes} classes; give one each")
     if name == "mean_teacher" and config["model"]["ema_decay"] > 0:
         raise UserError("semi=mean_teacher averages the weights itself: set model.ema_decay=0")
     strategy: Strategy = build(settings)
     return strategy
+
+
+def default_prior(datamodule: SkinDataModule) -> list[int]:
+    """Return the labelled training images of each class, by which the pool's shares are judged.
+
+    As they are and not as a sampler draws them, for the pool is drawn from the same source; and without the answers of
+    ``data.labels``, whose images somebody has picked.
+
+    Raises:
+        UserError: a class has no other labels.
+    """
+    rows, classes = datamodule.rows("train"), datamodule.prepared.classes
+    if "answered" in rows:
+        rows = rows[~rows["answered"]]
+    counts = rows["label"].value_counts().reindex(classes, fill_value=0).tolist()
+    if 0 in counts:
+        raise UserError(
+            f"semi.prior: no training image of {classes[counts.index(0)]} was labelled but by data.labels, which does "
+            f"not tell the pool's shares; give them for {', '.join(classes)}: semi.prior=[...]"
+        )
+    return counts

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
+from skinlab.models.normalise import Normalise
 from skinlab.models.optim import build_optimizer, with_schedule
+from skinlab.models.seeding import seed_epoch
 from skinlab.selfsup.collapse import diagnose
 from skinlab.selfsup.encoder import Encoder, output_shape
 from skinlab.selfsup.figures import figures_of
@@ -42,9 +43,6 @@ class Pretrainer(pl.LightningModule):
         UserError: no such network or method, or a setting of theirs or of the optimiser that can't be.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         network: Mapping[str, Any],
@@ -57,6 +55,7 @@ class Pretrainer(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.normalise = Normalise(inputs["mean"], inputs["std"])
         self.backbone = build_network(num_classes=0, **network).to(memory_format=torch.channels_last)
         (self.n_features,) = output_shape(self.backbone, inputs["image_size"])
         settings = dict(method)
@@ -64,15 +63,9 @@ class Pretrainer(pl.LightningModule):
         self.method = build_method(self.method_name, self.backbone, self.n_features, settings)
         self.n_projected: int | None = (default_settings(self.method_name) | settings).get("output_dim")
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
-        for name in ("mean", "std"):
-            self.register_buffer(name, 255 * torch.tensor(inputs[name]).view(1, 3, 1, 1), persistent=False)
         if (decay := optimizer.get("layer_decay", 1.0)) != 1:
             raise UserError(f"optimizer.layer_decay={decay}: it is for fine-tuning; pretraining wants 1.0")
         build_optimizer(self, self.optimizer_settings, batch_size=1)  # refuses now what it would refuse later
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Map uint8 images (B, 3, H, W) to the float range that the backbone expects, on their device."""
-        return (images.float() - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 3, H, W) to features (B, F)."""
@@ -99,9 +92,8 @@ class Pretrainer(pl.LightningModule):
             self.method.start(self.backbone)
 
     def on_train_epoch_start(self) -> None:
-        """Make the epoch's randomness a function of (seed, epoch, rank), so that a resumed run draws the same."""
-        draw = np.random.default_rng([self.seed, self.current_epoch, self.global_rank])
-        torch.manual_seed(int(draw.integers(2**63 - 1)))
+        """Seed the epoch, and tell the method which it is."""
+        seed_epoch(self, self.seed)
         self.method.start_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -39,9 +39,10 @@ def dataset(tmp_path) -> ImageDataset:
     return ImageDataset(paths, [number % 2 for number in range(40)], size=16)
 
 
-def at(epoch: int, max_epochs: int = 5) -> SimpleNamespace:
+def at(epoch: int, max_epochs: int = 5, **more) -> SimpleNamespace:
     strategy = SimpleNamespace(broadcast=lambda figures: figures)
-    return SimpleNamespace(current_epoch=epoch, max_epochs=max_epochs, is_global_zero=True, strategy=strategy)
+    given = {"current_epoch": epoch, "max_epochs": max_epochs, "is_global_zero": True, "strategy": strategy}
+    return SimpleNamespace(**given | more)
 
 
 def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
@@ -55,6 +56,28 @@ def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
     assert asked == [False, True, False, True, True]
     assert [sorted(figures) for figures in logged] == [sorted(FIGURES)] * 3
     assert all(value == 1.0 for value in logged[0].values())
+
+
+def test_the_curve_has_an_origin_that_a_continued_run_remembers(dataset):
+    logged = []
+    logger = SimpleNamespace(log_metrics=lambda figures, step: logged.append((figures, step)))
+    first, second = (Probe(dataset, [str(i) for i in range(40)], 2) for _ in range(2))
+    first.on_train_start(at(0, global_step=0, loggers=[logger]), Colours())
+    second.load_state_dict(first.state_dict())
+    second.on_train_start(at(3, global_step=7, loggers=[logger]), Colours())
+    assert logged == [(dict.fromkeys(FIGURES, 1.0), 0)]
+    assert second.state_dict()["start"] == dict.fromkeys(FIGURES, 1.0)
+
+
+def test_no_process_waits_for_one_whose_probe_has_failed(dataset):
+    module = Colours()
+    module.features = lambda images: torch.full((len(images), 3), torch.nan)
+    probe, sent = Probe(dataset, ["a", "b"] * 20, 2), []
+    with pytest.raises(UserError, match="probe failed"):
+        probe.on_train_epoch_end(at(0, strategy=SimpleNamespace(broadcast=lambda x: sent.append(x) or x)), module)
+    other = SimpleNamespace(broadcast=lambda mine: sent[0])
+    with pytest.raises(UserError, match="probe failed"):
+        probe.on_train_epoch_end(at(0, strategy=other, is_global_zero=False), module)
 
 
 def test_features_do_not_depend_on_the_batches_and_leave_the_network_alone():

@@ -3,7 +3,7 @@ import logging
 import pandas as pd
 import pytest
 
-from skinlab.data.answers import add_labels, exclude_images
+from skinlab.data.answers import add_labels, check_answers, check_excluded, exclude_images
 from skinlab.data.budget import apply_budget
 from skinlab.errors import UserError
 
@@ -34,7 +34,8 @@ def test_answered_images_join_the_training_part_and_nothing_else_moves(manifest,
     rows = add_labels(manifest, table("q,MM", "p,"), CLASSES, {"MM": "mel"})
     answered = rows["image_id"] == "q"
     assert rows.loc[answered, ["split", "label"]].to_numpy().tolist() == [["train", "mel"]]
-    pd.testing.assert_frame_equal(rows[~answered], manifest[~answered])
+    assert rows["answered"].tolist() == answered.tolist()
+    pd.testing.assert_frame_equal(rows[~answered].drop(columns="answered"), manifest[~answered])
 
 
 def test_answers_about_lesions_of_val_and_test_are_left_out_with_a_warning(manifest, table, caplog):
@@ -47,7 +48,9 @@ def test_answers_about_lesions_of_val_and_test_are_left_out_with_a_warning(manif
 
 def test_what_is_labelled_alike_already_is_told_and_changes_nothing(manifest, table, caplog):
     with caplog.at_level(logging.WARNING):
-        pd.testing.assert_frame_equal(add_labels(manifest, table("a,mel", "d,mel"), CLASSES), manifest)
+        rows = add_labels(manifest, table("a,mel", "d,mel"), CLASSES)
+    assert not rows.pop("answered").any()
+    pd.testing.assert_frame_equal(rows, manifest)
     assert "2 images are not in the pool but labelled already: a, d" in caplog.text
 
 
@@ -80,16 +83,31 @@ def test_a_hidden_label_gives_way_to_the_answer(table):
 )
 def test_wrong_answers_are_refused_in_one_line(manifest, table, rows, complaint):
     with pytest.raises(UserError, match=complaint) as raised:
-        add_labels(manifest, table(*rows), CLASSES)
+        check_answers(manifest, table(*rows), CLASSES)
     assert "\n" not in str(raised.value)
 
 
-def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplog):
+def test_an_answer_may_contradict_a_label_that_a_budget_hides(manifest, table):
+    check_answers(manifest, table("a,nv"), CLASSES, hides=True)
+    with pytest.raises(UserError, match="1 labels contradict"):
+        add_labels(manifest, table("a,nv"), CLASSES)
+
+
+def test_answers_about_images_that_the_audit_has_dropped_are_left_out(manifest, table, caplog):
     with caplog.at_level(logging.WARNING):
-        rows = exclude_images(manifest, table("a", "d", "p", "x", header="image_id"))
+        rows = add_labels(manifest[manifest["image_id"] != "p"], table("p,mel", "q,mel"), CLASSES)
+    assert rows["image_id"][rows["answered"]].tolist() == ["q"]
+    assert "1 images can't be read and are left out: p" in caplog.text
+
+
+def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplog):
+    named = table("a", "d", "p", "x", header="image_id")
+    with caplog.at_level(logging.WARNING):
+        check_excluded(manifest, named)
+    rows = exclude_images(manifest, named)
     gone = rows["image_id"].isin(["a", "d", "p"])
     assert (rows["split"][gone] == "").all()
     pd.testing.assert_frame_equal(rows[~gone], manifest[~gone])
     assert "1 rows name no image of the data: x" in caplog.text
     with pytest.raises(UserError, match="names no image of the data: its image_id is, say, x"):
-        exclude_images(manifest, table("x", header="image_id"))
+        check_excluded(manifest, table("x", header="image_id"))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinlab.data.budget import apply_budget
+from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.splits import assign_folds, check_groups, select_fold
 from skinlab.errors import UserError
 
@@ -94,6 +94,8 @@ def test_the_seed_alone_chooses(manifest):
         (2.5, "label_budget=2.5 is no budget"),
         (float("nan"), "is no budget"),
         (float("inf"), "is no budget"),
+        ("few", "label_budget=few is no budget"),
+        (True, "label_budget=True is no budget"),
         (10**6, "has 1236 labelled images"),
         (2, "label_budget=2 is too small: one group of each class has [3-9] images"),
     ],
@@ -102,3 +104,19 @@ def test_a_budget_out_of_range_is_refused_in_one_line(manifest, budget, complain
     with pytest.raises(UserError, match=complaint) as raised:
         apply_budget(manifest, budget)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("budget", [1, 1.0, 0.001, 3, 700])
+def test_what_may_fit_some_split_passes_the_early_look(manifest, budget):
+    check_budget(manifest.assign(split=""), budget)
+
+
+@pytest.mark.parametrize(("budget", "complaint"), [("few", "no budget"), (2, "3 classes"), (3000, "at most 2058")])
+def test_what_fits_no_split_is_refused_early(manifest, budget, complaint):
+    with pytest.raises(UserError, match=complaint) as raised:
+        check_budget(manifest.assign(split=""), budget)
+    assert "\n" not in str(raised.value)
+
+
+def test_images_without_labels_have_nothing_to_hide(manifest):
+    check_budget(manifest.assign(label=""), 1.0)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.data import remembered
+from skinlab.data import preparation, remembered
 from skinlab.data.images import read_image
 from skinlab.data.manifest import build_manifest
 from skinlab.data.preparation import prepare
@@ -67,6 +67,31 @@ def test_answers_join_after_the_budget(prepared, tmp_path):
     rows = after.set_index("image_id").loc[answers["image_id"]]
     assert rows["split"].tolist() == ["train", "train", ""]
     assert rows["label"].tolist()[:2] == answers["label"].tolist()[:2]
+
+
+@pytest.mark.parametrize(
+    ("setting", "table", "told"),
+    [
+        ({"label_budget": 1000}, "", "label_budget=1000: the training part has at most 160"),
+        ({"label_budget": 2.5}, "", "label_budget=2.5 is no budget"),
+        ({"labels": "nowhere.csv"}, "", "nowhere.csv is not there"),
+        ("labels", "image_id\nx", "no column label"),
+        ("labels", "image_id,label\nx,mel", "1 rows name no image of the data: x"),
+        ("labels", "image_id,label\nx,mell", "unknown class mell"),
+        ("labels", "image_id,label\nx,mel\nx,mel", "names an image twice: x"),
+        ({"exclude": "nowhere.csv"}, "", "nowhere.csv is not there"),
+        ("exclude", "image\nx", "no column image_id"),
+        ("exclude", "image_id\nx", "names no image of the data"),
+    ],
+)
+def test_what_the_manifest_shows_is_refused_before_an_image_is_read(
+    prepared, tmp_path, monkeypatch, setting, table, told
+):
+    monkeypatch.setattr(preparation, "examine", lambda *_, **__: pytest.fail("read the images"))
+    (tmp_path / "table.csv").write_text(table)
+    with pytest.raises(UserError, match=told) as raised:
+        prepared(**setting if isinstance(setting, dict) else {setting: tmp_path / "table.csv"})
+    assert "\n" not in str(raised.value)
 
 
 def test_hashes_are_of_the_pixels_and_cost_no_second_reading(prepared, monkeypatch):

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from skinlab.evaluation.evidence import Asked, system_evidence, worst_mistakes
+from skinlab.evaluation.evidence import Asked, system_evidence
+from skinlab.evaluation.evidence_parts import worst_mistakes
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 

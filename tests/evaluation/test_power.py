@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from skinlab.evaluation.power import Design, areas, delong_error, detectable, simulate
+from skinlab.evaluation.power import Design, areas, detectable, simulate
 
 FOLD, POOLED = [1014, 59], [5034, 293]
 
@@ -16,6 +16,17 @@ def test_areas_are_scikit_learn_s():
     area, precision = areas(scores, truth)
     np.testing.assert_allclose(area, [roc_auc_score(truth, row) for row in scores])
     np.testing.assert_allclose(precision, [average_precision_score(truth, row) for row in scores])
+
+
+def delong_error(auroc: float, n_pos: int, n_neg: int) -> float:
+    """Return the standard error of one binormal area, by DeLong's components (1988) in closed form.
+
+    The variance of the area is Var[P(score beats a negative)] / positives + Var[P(score is beaten)] / negatives, and
+    both components are Φ₂(z, z; ½) - AUROC² with z the normal quantile of the area.
+    """
+    z = norm.ppf(auroc)
+    component = multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]]).cdf([z, z]) - auroc**2
+    return (component / n_pos + component / n_neg) ** 0.5
 
 
 def test_the_area_and_its_error_are_those_of_the_closed_form():

@@ -57,6 +57,23 @@ def test_the_same_arm_is_no_evidence(arms):
     assert budget_verdict([only], "x")["verdict"] == NONE
 
 
+def test_an_interval_ends_where_the_figure_does():
+    one = Draws(
+        {"auroc_macro": 0.95, "log_loss": 0.95},
+        {name: np.array([0.94, 0.96]) for name in ("auroc_macro", "log_loss")},
+        {},
+    )
+    other = Draws(
+        {"auroc_macro": 0.55, "log_loss": 0.55},
+        {name: np.array([0.54, 0.56]) for name in ("auroc_macro", "log_loss")},
+        {},
+    )
+    share, loss = (figure_estimate({0: one, 1: other}, name) for name in ("auroc_macro", "log_loss"))
+    assert (share.low, share.high) == (0, 1)
+    assert loss.low == 0
+    assert loss.high > 2
+
+
 def test_a_better_arm_helps_and_a_worse_one_hurts(arms):
     found = {(each.a, each.b, each.figure): each for each in found_at(arms)}
     assert found["D", "A+", "auroc_macro"].verdict == HELPS

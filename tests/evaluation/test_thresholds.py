@@ -1,6 +1,5 @@
-"""Thresholds: against a search by hand, under weights as under repeated rows, and never judged where they were made."""
+"""Thresholds: against a search by hand, under weights as under repeated rows, and what choosing flatters."""
 
-import json
 import time
 
 import numpy as np
@@ -10,19 +9,13 @@ from sklearn.metrics import f1_score, precision_recall_curve
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import (
-    FrozenThreshold,
     choose_threshold,
     choose_thresholds,
     cross_fitted_calls,
     f1_of_calls,
-    freeze,
     optimism,
     parse_rule,
     positive_score,
-    refuse_other_positives,
-    refuse_same_rows,
-    rows_hash,
-    thaw,
     threshold_spread,
 )
 
@@ -214,35 +207,6 @@ def test_optimism_vanishes_with_many_rows():
     assert got.same_rows == pytest.approx(f1_score(truth, score >= choose_threshold(score, truth, "f1")))
 
 
-def frozen_on(ids):
-    score, truth = rows(50, 6)
-    return freeze(score, truth, np.arange(50), ids, "cost", "val, 50 rows", ["mel"], n_draws=50, cost_ratio=5)
-
-
-def test_a_frozen_threshold_goes_through_json_unchanged():
-    frozen = frozen_on([f"i{k}" for k in range(50)])
-    again = thaw(json.loads(json.dumps(frozen.to_dict())))
-    assert again == frozen
-    assert (again.cost_ratio, again.positive) == (5, ["mel"])
-    assert again.threshold == choose_threshold(*rows(50, 6), "cost", cost_ratio=5)
-    assert again(np.array([frozen.threshold, frozen.threshold - 1e-6])).tolist() == [True, False]
-
-
-def test_a_frozen_threshold_is_refused_on_its_own_rows():
-    ids = [f"i{k}" for k in range(50)]
-    frozen = frozen_on(ids)
-    assert frozen.rows_sha256 == rows_hash(reversed(ids))
-    with pytest.raises(ValueError, match=r"val, 50 rows.*validation rows, or ask for cross-fitting"):
-        refuse_same_rows(frozen, reversed(ids))
-    refuse_same_rows(frozen, [*ids[1:], "other"])
-
-
-def test_a_frozen_threshold_is_for_its_own_positive_classes():
-    with pytest.raises(ValueError, match="cost was chosen for positive=mel, not positive=mel,bcc: ask"):
-        refuse_other_positives(frozen_on("x"), ["mel", "bcc"])
-    refuse_other_positives(frozen_on("x"), ["mel"])
-
-
 def test_the_score_of_some_classes_is_that_of_the_view():
     p = np.random.default_rng(0).dirichlet(np.ones(4), 30)
     ids, classes = np.arange(30).astype(object), list("abcd")
@@ -250,10 +214,3 @@ def test_the_score_of_some_classes_is_that_of_the_view():
     for positive in (["b"], ["d", "a"], ["a", "b", "c"]):
         assert np.array_equal(positive_score(p, classes, positive), table.binary(positive).probabilities[:, 1])
     assert positive_score(np.stack([p, p]), classes, ["b"]).shape == (2, 30)
-
-
-def test_a_file_that_lacks_something_is_refused():
-    with pytest.raises(ValueError, match="lacks threshold, rows_sha256"):
-        FrozenThreshold.from_dict(
-            {k: v for k, v in frozen_on("x").to_dict().items() if k not in ("threshold", "rows_sha256")}
-        )

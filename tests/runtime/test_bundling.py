@@ -44,8 +44,7 @@ def runs(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPath
     target = np.arange(40) % 3
     for i, name in enumerate(("test_resnet", "test_efficientnet")):
         run = base / name
-        (run / "checkpoints").mkdir(parents=True)
-        (run / "predictions").mkdir()
+        (run / "predictions").mkdir(parents=True)
         save_classifier(run / "checkpoints" / "best.ckpt", CLASSES, name, i)
         p = np.random.default_rng(i).dirichlet(np.ones(3), 40) + 0.3 * np.eye(3)[target]
         table = pd.DataFrame(p / p.sum(1, keepdims=True), columns=[f"prob_{c}" for c in CLASSES])

@@ -50,8 +50,7 @@ def sweeps(
     for name, n_folds in FOLDS.items():
         places = [base / name / f"fold{fold}" for fold in range(n_folds)]
         for fold, place in enumerate(places):
-            (place / "checkpoints").mkdir(parents=True)
-            (place / "predictions").mkdir()
+            (place / "predictions").mkdir(parents=True)
             checkpoint = save_classifier(place / "checkpoints" / "best.ckpt", CLASSES, name, 10 * n_folds + fold)
             make_bold(checkpoint)
         found[base / name] = np.mean([probabilities(place, images) for place in places], axis=0)

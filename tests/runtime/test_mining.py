@@ -1,6 +1,7 @@
 """One command ranks a pool: the list, the page for the expert, and what the pool is made of."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from skinlab.data.answers import add_labels
+from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.models.bundle import load_bundle, save_bundle
-from skinlab.runtime import mining
+from skinlab.runtime import mining, pool_prevalence
 from skinlab.runtime.config import compose_config
 from skinlab.runtime.mining import mine
+from skinlab.runtime.pool_prevalence import find_prevalence
 from skinlab.runtime.seen_pool import Seen, find_novelty
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -26,12 +29,8 @@ QUICK = {"num_workers": 0, "n_draws": 20, "n": 12, "positive": POSITIVE, "pictur
 def run_dir(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     """What a training on part of the labels leaves, less the training."""
     run = tmp_path_factory.mktemp("run")
-    (run / "checkpoints").mkdir()
     save_classifier(run / "checkpoints" / "best.ckpt", CLASSES)
-    files = {path.stem: path for path in phantom.rglob("*.jpg")}
-    truth = pd.read_csv(next(phantom.rglob("HAM10000_metadata*")), dtype=str).query("image_id in @files")
-    rows = pd.DataFrame({"image_id": truth["image_id"], "label": truth["dx"], "group": truth["lesion_id"], "fold": "0"})
-    rows = rows.assign(path=[str(files[name]) for name in rows["image_id"]], source="here").reset_index(drop=True)
+    rows = read_ham10000(phantom).assign(fold=0)
     place = pd.factorize(rows["group"])[0] % 8
     rows["split"] = pd.Series(place).map({0: "test", 1: "val", 2: "val", 3: "train", 4: "train"}).fillna("pool")
     pool = rows["split"] == "pool"
@@ -173,7 +172,8 @@ def test_a_bundle_ranks_a_folder_without_reference(run_dir: Path, phantom: Path,
     mine(settings(tmp_path / "m.bundle", tmp_path / "o", input=folder, find_copies=False))
     table, facts = read(tmp_path / "o")
     assert len(table) == 12
-    assert facts["prevalence"] == {"why": "there are no validation images to learn the model's errors from; give a run"}
+    why = "there are no validation images to learn the model's errors from; give a run"
+    assert facts["prevalence"] == {"em": None, "why": why}
     assert facts["pool"]["novelty"] is None
     assert (table["novelty"] == "").all()
     with pytest.raises(UserError, match="input= is missing"):
@@ -208,6 +208,48 @@ def test_a_foreign_image_is_flagged_and_the_training_s_own_are_not():
     assert (novelty[:-1] > 1).mean() < 0.12
     assert measured["flagged"] == (novelty > 1).sum()
     assert measured["false_alarms"]["low"] < 0.05 < measured["false_alarms"]["high"]
+
+
+def known(n_positive: int, n_other: int, opinion: float) -> Seen:
+    """Validation images of which so many are positive; the model tells them apart, or by 0.5 it doesn't."""
+    label = np.repeat(["b", "a"], [n_positive, n_other])
+    labelled = pd.DataFrame({"group": range(len(label)), "split": "val", "label": label})
+    noise = np.random.default_rng(0).uniform(-0.05, 0.05, len(label))
+    p = np.where(label == "b", opinion, 1 - opinion) + noise
+    scores, none = np.stack([1 - p, p], 1), np.zeros((len(label), 1))
+    return Seen(pd.DataFrame({"group": range(len(label))}), labelled, scores, none, scores, none, None)
+
+
+@pytest.mark.parametrize(
+    ("counts", "opinion", "told"),
+    [
+        ((3, 40), 0.8, "3 of 43 validation images are positive, 3 groups with and 40 without such images; .* takes 10"),
+        ((40, 9), 0.8, "40 of 49 validation images are positive, 40 groups with and 9 without"),
+        ((0, 30), 0.8, "0 of 30 validation images are positive"),
+        ((12, 12), 0.5, r"12 of 24 .*, and the 95 % interval is 0 to 100 %, which tells nothing"),
+    ],
+)
+def test_a_share_that_cannot_be_estimated_is_null_with_its_reason(counts, opinion, told):
+    seen = known(*counts, opinion)
+    found = find_prevalence(seen, np.zeros(sum(counts)), ["b"], ["a", "b"], {"n_draws": 60, "seed": 0})
+    assert found["em"] is None
+    assert re.search(told, found["why"])
+
+
+def test_enough_validation_images_give_a_share():
+    found = find_prevalence(known(20, 40, 0.8), np.zeros(60), ["b"], ["a", "b"], {"n_draws": 40, "seed": 0})
+    assert found["em"]["low"] < 1 / 3 < found["em"]["high"]
+
+
+def test_a_share_that_cannot_be_estimated_is_told_as_such_everywhere(run_dir, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(pool_prevalence, "LEAST_GROUPS", 99)
+    with caplog.at_level("INFO"):
+        mine(settings(run_dir, tmp_path / "o"))
+    assert re.search(r"can't be estimated: \d+ of \d+ validation images are positive", caplog.text)
+    assert "share of positives in the pool, if labels" not in caplog.text
+    facts = read(tmp_path / "o")[1]
+    assert facts["prevalence"]["em"] is None
+    assert "Not estimated: " in (tmp_path / "o" / "contact_sheet.html").read_text()
 
 
 MISTAKES = [

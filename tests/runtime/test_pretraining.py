@@ -1,13 +1,7 @@
 """A whole pretraining by its command, what it leaves, what starts from it, and what is refused."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +16,9 @@ from skinlab.runtime.config import config_directory
 from skinlab.runtime.pretraining import pretrain
 from skinlab.runtime.training import train
 from skinlab.selfsup.methods import default_settings
+from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 SMALL = ["ssl.hidden_dim=32", "ssl.output_dim=16"]
-Compose = Callable[..., dict]
 
 
 @pytest.fixture(scope="session")
@@ -34,43 +28,12 @@ def words(tiny) -> list[str]:
     return [*kept, "model=timm", "model.name=test_resnet"]
 
 
-@pytest.fixture(scope="session")
-def compose_pretrain() -> Compose:
-    """Compose the config of a pretraining in this process."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from skinlab.runtime.config import config_directory, register_resolvers
-
-    def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> dict:
-        register_resolvers()
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            cfg = compose("pretrain", [*overrides, f"run_dir={run_dir}", "hydra.run.dir=/nowhere"])
-            return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-
-    return composed
-
-
 @pytest.fixture(scope="module")
 def finished(compose_pretrain, words, tmp_path_factory) -> Path:
     """A run of two epochs on the first fold."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     pretrain(compose_pretrain(*words, *SMALL, run_dir=run_dir))
     return run_dir
-
-
-def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
-
-
-def metrics_of(run_dir: Path) -> dict:
-    return json.loads((run_dir / "metrics.json").read_text())
 
 
 def test_run_directory(finished):
@@ -104,8 +67,9 @@ def test_the_record_names_what_was_seen(finished):
 
 def test_figures(finished):
     metrics, curves = metrics_of(finished), pd.read_csv(finished / "csv" / "metrics.csv")
-    probed = curves["probe/knn_balanced_accuracy"].dropna().tolist()
+    start, *probed = curves["probe/knn_balanced_accuracy"].dropna().tolist()
     assert len(probed) == 2
+    assert metrics["start/probe/knn_balanced_accuracy"] == pytest.approx(start)
     assert metrics["best/monitor"] == metrics["best/probe/knn_balanced_accuracy"] == pytest.approx(max(probed))
     assert metrics["last/probe/knn_balanced_accuracy"] == pytest.approx(probed[-1])
     assert metrics["monitor"] == "probe/knn_balanced_accuracy"
@@ -137,29 +101,17 @@ def test_killed_and_resumed_equals_uninterrupted(compose_pretrain, words, tmp_pa
     given = [*words, "ssl=byol", *SMALL, "trainer.max_epochs=4", "probe.every_n_epochs=2"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "whole"))
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "skinlab.pretrain", *given, f"hydra.run.dir={killed}"]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    wait_for_checkpoint(killed, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_after(1, "pretrain", given, killed)
     assert not (killed / "metrics.json").exists()
     pretrain(compose_pretrain(*given, run_dir=killed))
     assert_same_weights(tmp_path / "whole", killed)
     first, second = metrics_of(tmp_path / "whole"), metrics_of(killed)
-    same = [name for name in first if name.startswith(("best/", "last/", "images_seen"))]
+    same = [name for name in first if name.startswith(("start/", "best/", "last/", "images_seen"))]
     assert {name: first[name] for name in same} == {name: second[name] for name in same}
     rows = pd.read_csv(killed / "csv" / "metrics.csv").dropna(subset="probe/knn_balanced_accuracy")
+    assert rows["step"].iloc[0] == 0  # the start, which belongs to no epoch
     assert rows["epoch"].is_unique  # the kill may have come between a checkpoint and its row, never twice the same row
     assert rows["epoch"].iloc[-1] == 3
-
-
-def wait_for_checkpoint(run_dir: Path, process: subprocess.Popen) -> None:
-    for _ in range(12000):
-        assert process.poll() is None, "ended before it could be killed"
-        if (run_dir / "checkpoints" / "last.ckpt").is_file():
-            return
-        time.sleep(0.01)
-    raise AssertionError("no checkpoint in two minutes")
 
 
 def test_without_labels_the_last_epoch_is_kept(compose_pretrain, words, phantom, tmp_path):
@@ -219,10 +171,8 @@ def test_fine_tuning_starts_from_it(finished, compose_train, tiny, tmp_path, nam
 
 def test_a_fold_whose_images_were_seen_is_refused_or_counted(finished, compose_train, tiny, tmp_path, caplog):
     given = fine_tuning(tiny, f"model.init={finished}", "data.fold=1")
-    with pytest.raises(UserError, match=r"\(simclr\) saw \d+ val images .*model\.allow_seen=true") as told:
+    with refused(r"\(simclr\) saw \d+ val images .*model\.allow_seen=true", tmp_path / "refused"):
         train(compose_train(*given, run_dir=tmp_path / "refused"))
-    assert len(str(told.value).splitlines()) == 1
-    assert {path.name for path in (tmp_path / "refused").iterdir()} == {".lock"}
     train(compose_train(*given, "model.allow_seen=true", run_dir=tmp_path / "run"))
     metrics = metrics_of(tmp_path / "run")
     val = pd.read_csv(tmp_path / "run" / "predictions" / "val.csv")
@@ -267,10 +217,8 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("wrong", "told"), MISTAKES)
 def test_mistakes_end_before_an_epoch(compose_pretrain, words, tmp_path, wrong, told):
-    with pytest.raises(UserError, match=re.escape(told)) as error:
+    with refused(re.escape(told), tmp_path / "run"):
         pretrain(compose_pretrain(*words, *SMALL, *wrong, run_dir=tmp_path / "run"))
-    assert len(str(error.value).splitlines()) == 1
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
 
 
 def test_copies_of_test_images_are_left_out_of_the_pool(compose_pretrain, words, phantom, tmp_path, caplog):

@@ -30,8 +30,7 @@ def runs(save_classifier, tmp_path_factory) -> list[Path]:
         Image.fromarray(blurred).resize((60, 50)).save(root / f"{i}.jpg")
     for seed in (0, 1):
         run = root / f"run{seed}"
-        (run / "checkpoints").mkdir(parents=True)
-        (run / "predictions").mkdir()
+        (run / "predictions").mkdir(parents=True)
         save_classifier(run / "checkpoints" / "best.ckpt", CLASSES, seed=seed)
         pd.DataFrame({"image_id": list("0123")}).to_csv(run / "predictions" / "test.csv", index=False)
     return [root / "run0", root / "run1"]

@@ -1,12 +1,7 @@
 """A whole training by its command, its run directory, and what a resumed or repeated one gives."""
 
-import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +13,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.runtime.training import train
-
-
-def weights(run_dir: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-
+from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 RANDOM = ["model.dropout=0.3", "augment.mixup=0.2", "sampler=weighted"]
 
@@ -52,7 +36,7 @@ def test_run_directory(finished):
 
 
 def test_metrics_are_those_of_the_tables(finished):
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(finished)
     for split in ("val", "test"):
         table = pd.read_csv(finished / "predictions" / f"{split}.csv")
         assert np.allclose(table.filter(like="prob_").sum(axis=1), 1, atol=1e-5)
@@ -104,26 +88,10 @@ def test_killed_twice_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
     words = [*tiny, "trainer.max_epochs=4", "model.dropout=0.3", "augment.cutmix=1.0", "model.ema_decay=0.9"]
     assert run("train", *words, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "skinlab.train", *words, f"hydra.run.dir={killed}"]
     for epochs in (1, 2):
-        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-        wait_for_epoch(killed, epochs, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_after(epochs, "train", words, killed, delay=0.3)  # the next epoch is under way
     assert run("train", *words, f"hydra.run.dir={killed}").returncode == 0
     assert_same_weights(tmp_path / "whole", killed)
-
-
-def wait_for_epoch(run_dir: Path, epochs: int, process: subprocess.Popen) -> None:
-    """Wait until a checkpoint of so many epochs is there, and the next epoch is under way."""
-    last = run_dir / "checkpoints" / "last.ckpt"
-    for _ in range(1200):
-        assert process.poll() is None, "ended before it could be killed"
-        if last.is_file() and torch.load(last, weights_only=True)["epoch"] + 1 >= epochs:
-            time.sleep(0.3)
-            return
-        time.sleep(0.05)
-    raise AssertionError("no checkpoint in a minute")
 
 
 def test_a_run_directory_in_use_is_refused(run, tiny, tmp_path):
@@ -156,10 +124,8 @@ def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told
     if words == ["trainer=gpu"] and torch.cuda.is_available():
         pytest.skip("this machine has one")
     common = [word for word in tiny if not (words == ["trainer=gpu"] and word == "trainer=cpu")]
-    with pytest.raises(UserError, match=re.escape(told)) as error:
+    with refused(re.escape(told), tmp_path / "run"):
         train(compose_train(*common, *words, run_dir=tmp_path / "run"))
-    assert len(str(error.value).splitlines()) == 1
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
 
 
 def test_a_loss_that_is_no_number_stops_with_a_diagnosis(compose_train, tiny, tmp_path):
@@ -174,7 +140,7 @@ def test_two_processes_train_and_write_one_run(run, tiny, tmp_path):
     words += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", f"hydra.run.dir={tmp_path / 'ddp'}"]
     done = run("train", *words)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "ddp" / "metrics.json").read_text())
+    metrics = metrics_of(tmp_path / "ddp")
     table = pd.read_csv(tmp_path / "ddp" / "predictions" / "val.csv")
     assert metrics["val/support/benign"] + metrics["val/support/malignant"] == len(table) == table["image_id"].nunique()
 

@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from skinlab.data.images import read_image
+from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import read_predictions
 from skinlab.models.bundle import load_bundle
@@ -28,13 +29,9 @@ QUICK = {"n_draws": 100, "calibration": False, "num_workers": 0, "compare_by": [
 def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     """What a training leaves, less the training."""
     run = tmp_path_factory.mktemp("run")
-    (run / "checkpoints").mkdir()
     save_classifier(run / "checkpoints" / "best.ckpt", CLASSES)
-    files = {path.stem: path for path in phantom.rglob("*.jpg")}
-    truth = pd.read_csv(next(phantom.rglob("HAM10000_metadata*")), dtype=str).query("image_id in @files")
-    rows = pd.DataFrame({"image_id": truth["image_id"], "label": truth["dx"], "group": truth["lesion_id"], "fold": "0"})
-    rows = rows.assign(path=[str(files[name]) for name in rows["image_id"]], source="here")
-    rows = rows.assign(split=["test" if i % 2 else "val" for i in range(len(rows))])
+    rows = read_ham10000(phantom).assign(fold=0)
+    rows["split"] = ["test" if i % 2 else "val" for i in range(len(rows))]
     rows.to_csv(run / "split.csv", index=False)
     (run / "config.yaml").write_text("data: {name: phantom, fold: 0}\nseed: 0\n")
     (run / "metrics.json").write_text('{"init_used": "random"}')

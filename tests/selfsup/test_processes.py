@@ -1,8 +1,5 @@
 """Two processes of four images are one process of eight."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -48,16 +45,8 @@ torch.save({"whole": whole, "part": part}, f"{folder}/{rank}.pt")
 
 
 @pytest.mark.ddp
-def test_two_processes_of_four_are_one_of_eight(tmp_path: Path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", WORKER]
-    started = [
-        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+def test_two_processes_of_four_are_one_of_eight(run_two, tmp_path: Path):
+    run_two(WORKER)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for name, whole in first["whole"].items():
         mine, others = first["part"][name], second["part"][name]

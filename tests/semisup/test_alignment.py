@@ -1,10 +1,5 @@
 """Aligned predictions and class thresholds, against their formulas."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -111,13 +106,5 @@ torch.testing.assert_close(mean.value, whole.value)
 
 
 @pytest.mark.ddp
-def test_two_processes_share_one_mean(tmp_path: Path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", WORKER]
-    started = [
-        subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+def test_two_processes_share_one_mean(run_two):
+    run_two(WORKER)

@@ -1,39 +1,21 @@
 """Training with the pool by its command: its log, its batches, and what a resumed run gives."""
 
-import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
-from skinlab.errors import UserError
 from skinlab.models.strategy import Strategy
 from skinlab.runtime.config import build
 from skinlab.runtime.semisupervision import BATCHES, pool_settings
 from skinlab.runtime.training import train
+from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 NAMES = ["fixmatch", "mixmatch", "mean_teacher"]
 POOL = ["data.label_budget=0.5", "semi.pool_ratio=1", "data.batch_size=8"]
 # Half of the phantom's labels are hidden, and guesses of a young network still accepted.
 FIXMATCH = ["semi=fixmatch", *POOL, "semi.threshold=0.5", "semi.least_threshold=0.5"]
-
-
-def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-    return content["state_dict"] | content["semi"]
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +50,7 @@ def test_the_log_counts_the_pool_and_how_right_it_was(finished):
     sums = table.groupby("epoch")[["judged", "accepted", "right"]].sum()
     assert logged["semi/accepted"].dropna().tolist() == pytest.approx((sums["accepted"] / sums["judged"]).tolist())
     assert logged["semi/precision"].dropna().tolist() == pytest.approx((sums["right"] / sums["accepted"]).tolist())
-    assert "val/loss" in json.loads((finished / "metrics.json").read_text())
+    assert "val/loss" in metrics_of(finished)
 
 
 def test_two_workers_give_the_weights_of_none(finished, compose_train, tiny, tmp_path):
@@ -81,12 +63,7 @@ def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
     words = [*tiny, "semi=mean_teacher", *POOL, "trainer.max_epochs=3", "trainer.accumulate_grad_batches=2"]
     assert run("train", *words, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "skinlab.train", *words, f"hydra.run.dir={killed}"]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    while not (killed / "checkpoints" / "last.ckpt").is_file():
-        assert process.poll() is None, "ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_after(1, "train", words, killed)
     assert run("train", *words, f"hydra.run.dir={killed}").returncode == 0
     assert_same_weights(tmp_path / "whole", killed)
     tables = [pd.read_csv(folder / "semi.csv") for folder in (tmp_path / "whole", killed)]
@@ -106,7 +83,5 @@ def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
     ],
 )
 def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told):
-    with pytest.raises(UserError, match=re.escape(told)) as error:
+    with refused(re.escape(told), tmp_path / "run"):
         train(compose_train(*tiny, *words, run_dir=tmp_path / "run"))
-    assert len(str(error.value).splitlines()) == 1
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}

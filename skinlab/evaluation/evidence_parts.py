@@ -1,0 +1,137 @@
+"""Parts of a system's evidence, each a plain block made from the predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.calibration import METHODS, correct_prior, cross_fit
+from skinlab.evaluation.metrics import Scorer, classification_metrics
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.utility import decision_curve
+
+CALIBRATION_FIGURES = ("log_loss", "brier", "ece", "adaptive_ece")
+SOURCE_FIGURES = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro")
+SOURCE_DRAWS = 500
+SOURCE_ROWS = 30  # fewer rows of a source are counted, not judged
+WORST = 12
+NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
+BAND_DRAWS = 200
+
+
+def spread(
+    tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool
+) -> dict[str, Any] | None:
+    """Return mean and standard deviation over seeds, or over folds."""
+    if over is None and pooled:
+        over, first = "fold", tables[0]
+        keys = sorted({int(fold) for fold in first.fold})
+        tables = [first.take(first.fold == fold) for fold in keys]
+    if over is None:
+        return None
+    each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
+    figures = {}
+    for name in (name for name in each[0] if not name.startswith("support/")):
+        values = np.array([figure[name] for figure in each])
+        figures[name] = {
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)),
+            "values": dict(zip(map(str, keys), values.tolist(), strict=True)),
+        }
+    return {"over": over, "n": len(tables), "figures": figures}
+
+
+def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str, Any] | None:
+    """Return the rows of each source, and the main figures with their intervals where the rows are enough."""
+    sources = sorted({str(source) for source in predictions.source} - {""})
+    if len(sources) < 2:
+        return None
+    found = {}
+    for source in sources:
+        part = predictions.take(predictions.source.astype(str) == source)
+        figures = None
+        if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
+            scorer = Scorer(part.probabilities, part.target, part.classes)
+            draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
+            figures = {name: draws.interval(name, level).to_dict() for name in SOURCE_FIGURES}
+        found[source] = {"rows": len(part), "figures": figures}
+    return found
+
+
+def calibrations(
+    predictions: Predictions, seed: int, training_prior: Sequence[float] | None
+) -> dict[str, dict[str, float]]:
+    """Return calibration figures before and after each method, fitted on other groups' rows.
+
+    ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
+    """
+    p, target, groups = predictions.probabilities, predictions.target, predictions.group
+    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in METHODS}
+    if training_prior is not None:
+        shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
+        calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)
+    found = {}
+    for method, probabilities in calibrated.items():
+        figures = classification_metrics(probabilities, target, predictions.classes)
+        found[method] = {name: figures[name] for name in CALIBRATION_FIGURES}
+    return found
+
+
+def decision_curve_band(
+    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, *, level: float, seed: int
+) -> dict[str, list[float]]:
+    """Return the net benefit at each threshold, with its percentile band, and that of treating all.
+
+    Args:
+        score: of each row, ``(N,)``.
+        truth: whether it is positive, ``(N,)``.
+        resampler: of the rows' groups.
+        level: of the band.
+        seed: of the draws.
+    """
+    own = decision_curve(score, truth, NET_BENEFIT_AT)
+    blocks = resampler.weights(BAND_DRAWS, seed)
+    drawn = np.concatenate(
+        [decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit for weights in blocks], axis=1
+    )
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    values = {"threshold": NET_BENEFIT_AT, "net_benefit": own.net_benefit, "low": low, "high": high}
+    return {name: value.round(6).tolist() for name, value in (values | {"treat_all": own.treat_all}).items()}
+
+
+def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, Any]]:
+    """Return the mistakes made with most confidence."""
+    called, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
+    wrong = np.flatnonzero(called != predictions.target)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+    return [
+        {
+            "image_id": str(predictions.image_id[i]),
+            "label": predictions.classes[predictions.target[i]],
+            "called": predictions.classes[called[i]],
+            "probability": round(float(confidence[i]), 4),
+            "path": None,
+        }
+        for i in chosen
+    ]
+
+
+def row_cautions(predictions: Predictions) -> list[str]:
+    """Say what these rows can't tell."""
+    found = []
+    if len(np.unique(predictions.group.astype(str))) == len(predictions):
+        found.append(
+            "No two rows share a group. If one lesion or patient has several images, the intervals are too narrow."
+        )
+    support = np.bincount(predictions.target, minlength=len(predictions.classes))
+    absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
+    if absent:
+        found.append(f"No rows of {', '.join(absent)}: macro figures leave them out.")
+    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < SOURCE_ROWS]
+    if rare:
+        found.append(f"Few rows of {', '.join(rare)}: their figures are rough, whatever the interval says.")
+    return found
