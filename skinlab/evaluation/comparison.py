@@ -37,7 +37,7 @@ class Comparison:
     def sentence(self, level: float = LEVEL) -> str:
         """Say what the comparison shows."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        words = WORDS.get(self.figure, self.figure.replace("_", " "))
+        words = in_a_sentence(self.figure)
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
@@ -67,6 +67,15 @@ WORDS = {
     "brier": "Brier score",
     "ece": "calibration error",
 }
+
+
+def in_a_sentence(figure: str) -> str:
+    """Return what a figure is called within a sentence.
+
+    >>> in_a_sentence("auroc_macro"), in_a_sentence("balanced_accuracy")
+    ('macro AUROC', 'balanced accuracy')
+    """
+    return WORDS.get(figure, figure.replace("_", " "))
 
 
 def compare(

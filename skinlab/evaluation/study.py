@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, bootstrap
-from skinlab.evaluation.comparison import POWER, WORDS, holm
+from skinlab.evaluation.comparison import POWER, holm, in_a_sentence
 from skinlab.evaluation.metrics import LOWER_IS_BETTER, Scorer, bounds
 from skinlab.evaluation.predictions import Predictions
 
@@ -217,7 +217,7 @@ def budget_verdict(
     verdict = HELPS if HELPS in verdicts else HURTS if HURTS in verdicts else NONE
     told = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {NONE: f"no evidence that {subject} helps or hurts"}
     ordered = sorted(deciding, key=lambda each: (each.verdict != verdict, each.a))
-    figure = WORDS.get(deciding[0].figure, deciding[0].figure.replace("_", " "))
+    figure = in_a_sentence(deciding[0].figure)
     parts = "; ".join(_told(each) for each in ordered)
     least = max(each.estimate.detectable(level) for each in deciding)
     seen = f" Differences under {least:.3f} would mostly have stayed unseen." if np.isfinite(least) else ""

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation.comparison import in_a_sentence
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.power import Design, detectable
 from skinlab.runtime.config import compose_config, explain
@@ -122,11 +123,12 @@ def power_words(power: Mapping[str, Any], trainings: int) -> str:
 
     >>> figures = {"auroc_macro": {"expected": 0.9, "error": 0.01, "difference": 0.034}}
     >>> power_words({"assumed": {"counts": [1014, 59], "correlation": 0.85}, "figures": figures}, 1)
-    '1,073 test images (1014 + 59) and 1 training an arm: 80 % power for a difference of 0.034 auroc_macro (of 0.90).'
+    '1,073 test images (1014 + 59) and 1 training an arm: 80 % power for a difference of 0.034 macro AUROC (of 0.90).'
     """
     counts = power["assumed"]["counts"]
     seen = ", ".join(
-        f"{each['difference']:.3f} {name} (of {each['expected']:.2f})" for name, each in power["figures"].items()
+        f"{each['difference']:.3f} {in_a_sentence(name)} (of {each['expected']:.2f})"
+        for name, each in power["figures"].items()
     )
     return (
         f"{sum(counts):,} test images ({' + '.join(map(str, counts))}) and {trainings} "
