@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
-from skinlab.runtime.backbone_record import find_init, read_record
+from skinlab.runtime.backbone_record import find_init
 from skinlab.runtime.config import build
 from skinlab.runtime.hardware import choose_precision, keep_freed_memory, uses_gpu
 from skinlab.runtime.seen_images import check_seen, past_of
@@ -111,11 +110,10 @@ def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataMo
         UserError: there are no such weights, they don't fit, or they have seen too much.
     """
     init = find_init(str(model["init"]))
-    record = read_record(Path(init).expanduser())
-    used = initialise(network, model["name"], init, made_for=record["network"] if record else None)
     past = past_of(init, datamodule.cache_dir)
+    used = initialise(network, model["name"], init, made_for=past.get("network"))
     seen = check_seen(str(model["init"]), past, datamodule.prepared, allow_seen=model["allow_seen"])
-    return {"init_used": f"{used} ({record['method']})" if record else used} | seen
+    return {"init_used": f"{used} ({past['method']})" if "network" in past else used} | seen
 
 
 def trainer_arguments(config: dict[str, Any], network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

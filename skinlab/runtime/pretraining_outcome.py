@@ -35,7 +35,8 @@ def write_outcome(
         The metrics, flat name → value.
     """
     best, last = (read_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
-    figures = {"best": _figures(best), "last": _figures(last)}
+    start = last["callbacks"].get("Probe", {}).get("start", {})
+    figures = {"start": start, "best": _figures(best), "last": _figures(last)}
     probed = any(name.startswith("probe/") for name in figures["best"])
     monitor, mode = choose_monitor(config["callbacks"]["monitor"], probed)
     counts = last["callbacks"]["EpochFigures"]
@@ -47,7 +48,6 @@ def write_outcome(
     metrics: dict[str, Any] = {
         f"{when}/{name}": value for when, found in figures.items() for name, value in found.items()
     }
-    metrics |= {f"start/{name}": value for name, value in _start(last).items()}
     metrics |= {
         "best/monitor": figures["best"][monitor],
         "best/mode": mode,
@@ -75,11 +75,6 @@ def _figures(checkpoint: dict[str, Any]) -> dict[str, float]:
         for kept in ("Probe", "EpochFigures")
         for name, value in states.get(kept, {}).get("figures", {}).items()
     }
-
-
-def _start(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """Return the probe's figures before the first step; none without a probe."""
-    return dict(checkpoint["callbacks"].get("Probe", {}).get("start", {}))
 
 
 def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
