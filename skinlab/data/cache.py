@@ -23,6 +23,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from skinlab.cores import available_cores
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
 from skinlab.data.samplers import EvalSampler
@@ -111,7 +112,7 @@ def open_cache(
     if kind == "ram":
         _sweep(folder)
     path = folder / f"{_key(paths, size, fit)}.u8"
-    workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+    workers = available_cores() if num_workers is None else num_workers
     while True:
         try:
             return CachedImages(path, size, temporary=kind == "ram")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from skinlab.cores import available_cores
 from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.pairing import PairedLoader
@@ -88,7 +88,7 @@ class SkinDataModule(pl.LightningDataModule):
         """The audited and split data; read on first use."""
         if self._prepared is None:
             self._prepared = prepare(
-                self.reader, audit_cache=self.cache_dir, num_workers=os.cpu_count() or 1, **self.preparation
+                self.reader, audit_cache=self.cache_dir, num_workers=available_cores(), **self.preparation
             )
         return self._prepared
 
@@ -294,7 +294,7 @@ def loading_processes(requested: int | str) -> int:
         UserError: neither ``auto`` nor a number of at least 0.
     """
     if requested == "auto":
-        return min(max((os.cpu_count() or 1) - 1, 1), 8)
+        return min(max(available_cores() - 1, 1), 8)
     if not isinstance(requested, int) or requested < 0:
         raise UserError(f"data.num_workers={requested}: give auto or a number of processes, 0 or more")
     return requested

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr, ndtri
+
+from skinlab.cores import available_cores
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Mapping[str, Floats]]
@@ -145,7 +146,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     n = len(resampler.group)
     estimate = {name: float(value[0]) for name, value in statistic(np.ones((n, 1))).items()}
     starts = range(0, n_draws, BLOCK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy's long loops let other threads run
+    with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
         drawn = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
         left = [statistic(weights) for weights in resampler.without()]
     return Draws(estimate, _join(drawn), _join(left))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from skinlab.cores import available_cores
 from skinlab.data.audit import AuditFailed, summary
 from skinlab.data.contact_sheet import contact_sheet
 from skinlab.data.manifest import SPLITS
@@ -59,7 +59,7 @@ def prepare_data(data: dict[str, Any]) -> Prepared:
     return prepare(
         build(data["reader"]),
         audit_cache=data["cache_dir"],
-        num_workers=(os.cpu_count() or 1) if workers == "auto" else workers,
+        num_workers=available_cores() if workers == "auto" else workers,
         unlabeled_ok=True,
         **{key: data[key] for key in PREPARATION},
     )

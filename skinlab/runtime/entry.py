@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from skinlab.cores import set_up_threads
 from skinlab.errors import UserError
 from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
 
@@ -54,6 +55,8 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
                 from skinlab.runtime.sweeps import run_isolated
 
                 return run_isolated(name, HydraConfig.get())
+            if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
+                set_up_threads(_sharers(config))
             return load()(config)
         except UserError as error:
             if verbose:
@@ -74,6 +77,14 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
         raise SystemExit(0) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _sharers(config: dict[str, Any]) -> int:
+    """Return the number of processes that a command starts side by side: runs of a study, and the ranks of each."""
+    devices = config.get("trainer", {}).get("devices", 1)
+    ranks = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
+    jobs = config.get("jobs", 1)
+    return max(ranks, 1) * max(jobs, 1) if isinstance(jobs, int) else 1
 
 
 def _verbose() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from skinlab.cores import available_cores
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.images import read_image
 from skinlab.errors import UserError, nearest
@@ -65,7 +65,7 @@ def mine(config: dict[str, Any]) -> None:
         truth=config["truth"],
         find_copies=config["find_copies"],
         missing_ok=config["on_bad_image"] == "drop",
-        num_workers=os.cpu_count() or 1,
+        num_workers=available_cores(),
     )
     started = time.perf_counter()
     seen = see(bundle, pool, config, device)
@@ -224,7 +224,7 @@ def find_yield(
 
 def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged: pd.DataFrame, side: int) -> None:
     """Write the list, the flagged images for ``data.exclude=``, the page and the facts."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(available_cores()) as threads:
         pictures = list(threads.map(lambda path: thumbnail(path, side), table["path"]))
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     page = render_mining(facts, rows, pictures)

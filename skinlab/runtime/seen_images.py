@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
+from skinlab.cores import available_cores
 from skinlab.data.fingerprint import ImageHashes
 from skinlab.data.manifest import read_csv, some
 from skinlab.data.pool import held_out
@@ -68,7 +68,7 @@ def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
 def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[str]:
     """Return the content hashes of the files of a table, "" for those that can't be read."""
     cache_dir = None if audit_cache is None else Path(audit_cache)
-    records, bad, _ = fingerprints(table["path"].tolist(), cache_dir, os.cpu_count() or 1)
+    records, bad, _ = fingerprints(table["path"].tolist(), cache_dir, available_cores())
     hashes = ImageHashes(table["image_id"], records["digest"]).values()
     return ["" if row in bad else each for row, each in enumerate(hashes)]
 

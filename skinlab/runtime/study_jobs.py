@@ -94,7 +94,7 @@ def run_jobs(
                     changed()
                 ready = _ready(jobs, states)
                 for job in ready[: n_parallel - len(running)]:
-                    running[job.name] = _begin(job, runs, start, n_parallel)
+                    running[job.name] = _begin(job, runs, start)
                     states[job.name].state = RUNNING
                     changed()
                 if not running:
@@ -122,10 +122,8 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
     return found
 
 
-def _begin(job: Job, runs: Path, start: Start, n_parallel: int) -> _Process:
+def _begin(job: Job, runs: Path, start: Start) -> _Process:
     environment = {key: value for key, value in os.environ.items() if key not in RANKS}
-    if n_parallel > 1:
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n_parallel)))
     output = _log_file(job, runs).open("ab")
     process = subprocess.Popen(start(job), stdout=output, stderr=subprocess.STDOUT, env=environment)
     return _Process(process, output)

@@ -160,6 +160,6 @@ def test_wrong_settings_are_refused(build, wrong):
 
 
 def test_loading_processes_leave_a_core(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("skinlab.data.datamodule.available_cores", lambda: 2)
     assert loading_processes("auto") == 1
     assert loading_processes(3) == 3

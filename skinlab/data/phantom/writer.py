@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import os
 import shutil
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import cv2
 
+from skinlab.cores import available_cores
 from skinlab.data.phantom.plan import Settings, Shot, plan
 from skinlab.data.phantom.scene import draw_lesion, draw_view
 from skinlab.data.phantom.tables import write_metadata, write_truth
@@ -49,7 +49,7 @@ def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = Non
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
     try:
-        _write(partial, settings, min(8, os.cpu_count() or 1) if num_workers is None else num_workers)
+        _write(partial, settings, min(8, available_cores()) if num_workers is None else num_workers)
         partial.chmod(0o755)
         try:
             partial.rename(root)
