@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.errors import UserError, nearest
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -29,72 +26,6 @@ def some(names: Iterable[object], limit: int = 3) -> str:
     listed = [str(name) for name in names]
     more = len(listed) - limit
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
-
-
-def read_csv(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
-    """Read a table as text, or say plainly what is wrong with it.
-
-    Args:
-        path: a CSV; with the suffix `.tab` or `.tsv` the separator is a tab.
-        required: columns that must be there.
-
-    Raises:
-        UserError: the file is missing, empty, not UTF-8, has a byte order mark or another separator, lacks a
-            column or has it twice, or a row has too few or too many fields.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} is not there: give the path of an existing table")
-    separator = "\t" if path.suffix.lower() in {".tab", ".tsv"} else ","
-    with path.open("rb") as file:
-        if file.read(3).startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-            raise UserError(f"{path} starts with a byte order mark: save it again as plain UTF-8 without one")
-    try:
-        _check_header(path, separator, required)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, index_col=False)
-        if (table.iloc[:, -1] == "").any():  # pandas fills the fields that a short row lacks with nothing
-            _check_short_rows(path, separator)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start}): save it again as plain UTF-8") from error
-    except (csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise UserError(f"{path} is not a well-formed table: {' '.join(str(error).split())}") from error
-    if table.empty:
-        raise UserError(f"{path} has no rows below its header: give a table with a row an image")
-    return table
-
-
-def _check_header(path: Path, separator: str, required: Sequence[str]) -> None:
-    """Refuse a header with another separator, or with a column missing or doubled."""
-    with path.open(encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator), [])
-    if not any(header):
-        raise UserError(f"{path} is empty: give a table with a header line")
-    line = separator.join(header)
-    for name, other in (("semicolons", ";"), ("tabs", "\t"), ("commas", ",")):
-        if other != separator and line.count(other) > line.count(separator):
-            wanted = "commas" if separator == "," else "tabs"
-            raise UserError(f"{path} is separated by {name}: save it again with {wanted}")
-    for column in required:
-        if header.count(column) != 1:
-            fault = "has no column" if column not in header else "has more than one column"
-            raise UserError(
-                f"{path} {fault} {column}{nearest(column, header)}: its columns are {', '.join(header)}; "
-                "rename the right one (data=table takes other names as data.columns)"
-            )
-
-
-def _check_short_rows(path: Path, separator: str) -> None:
-    """Refuse a row with fewer fields than the header."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        width = len(next(reader))
-        for row in reader:
-            if row and len(row) < width:
-                raise UserError(
-                    f"{path} line {reader.line_num} has {len(row)} of {width} fields: complete or delete that line"
-                )
 
 
 def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:

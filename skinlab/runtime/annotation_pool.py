@@ -13,12 +13,13 @@ import pandas as pd
 
 from skinlab.data.audit import merge_groups
 from skinlab.data.images import printable
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.models.bundle import find_checkpoint
 from skinlab.runtime.inputs import find_images
+from skinlab.tables import read_csv
 
 HELD_OUT = ("val", "test")
 

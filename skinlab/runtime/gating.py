@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from skinlab.data.images import printable, read_image
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.errors import UserError
 from skinlab.evaluation.reliability import wilson_interval
 from skinlab.models.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, look, varied
 from skinlab.models.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 

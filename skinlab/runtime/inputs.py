@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.images import IMAGE_SUFFIXES
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.data.readers.listing import list_images, stem
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
+from skinlab.tables import read_csv
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 

@@ -12,12 +12,13 @@ from omegaconf import OmegaConf
 
 from skinlab.cores import available_cores
 from skinlab.data.fingerprint import ImageHashes
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.data.pool import held_out
 from skinlab.data.preparation import Prepared
 from skinlab.data.remembered import fingerprints
 from skinlab.errors import UserError
 from skinlab.runtime.backbone_record import NAME, read_record
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 

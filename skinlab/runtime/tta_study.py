@@ -17,7 +17,7 @@ from rich.progress import track
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.dataset import batch_loader
 from skinlab.data.images import printable
-from skinlab.data.manifest import read_csv, some
+from skinlab.data.manifest import some
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
@@ -28,6 +28,7 @@ from skinlab.runtime.evaluating import build_evidence, check_settings, write_evi
 from skinlab.runtime.predicting import Readable
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.systems import Run, System, open_run, source
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 

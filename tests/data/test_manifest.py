@@ -3,58 +3,12 @@ import logging
 import pandas as pd
 import pytest
 
-from skinlab.data.manifest import COLUMNS, build_manifest, class_names, read_csv, relabel
+from skinlab.data.manifest import COLUMNS, build_manifest, class_names, relabel
 from skinlab.errors import UserError
 
 
 def rows(**columns):
     return pd.DataFrame({"image_id": ["b", "a", "c"], "path": ["/b", "/a", "/c"], "group": ["1", "1", "2"], **columns})
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "is empty"),
-        (b"\n\n", "is empty"),
-        (b"image_id,dx\n", "no rows"),
-        (b"\xef\xbb\xbfimage_id,dx\na,nv\n", "byte order mark"),
-        ("image_id,dx\na,nv\n".encode("utf-16"), "byte order mark"),
-        (b"image_id;dx\na;nv\n", "separated by semicolons"),
-        (b"image_id\tdx\na\tnv\n", "separated by tabs"),
-        (b"image_id,dy\na,nv\n", r"no column dx \(did you mean dy\?\): its columns are image_id, dy"),
-        (b"image_id,dx,dx\na,nv,mel\n", "more than one column dx"),
-        (b"image_id,dx\na,nv\nb,nv,3\n", "not a well-formed table: .* line 3, saw 3"),
-        (b"image_id,dx\na,nv,1\nb,nv,2\n", "not a well-formed table"),
-        (b"image_id,dx\na,nv\n\nb\n", "line 4 has 1 of 2 fields"),
-        (b'image_id,dx\n"a,nv\n', "not a well-formed table"),
-        (b"image_id,dx\na,n\xe4vus\n", r"not UTF-8 \(byte"),
-    ],
-)
-def test_a_malformed_table_is_refused_in_one_line(tmp_path, content, complaint):
-    table = tmp_path / "table.csv"
-    table.write_bytes(content)
-    with pytest.raises(UserError, match=complaint) as caught:
-        read_csv(table, ["image_id", "dx"])
-    assert str(table) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is not there"):
-        read_csv(tmp_path / "none.csv", [])
-
-
-def test_cells_are_read_as_they_stand(tmp_path):
-    table = tmp_path / "table.csv"
-    table.write_text('image_id,dx,age\r\n007,NA,\r\n"8, left",nv,50\r\n', newline="")
-    frame = read_csv(table, ["image_id"])
-    assert frame.to_numpy().tolist() == [["007", "NA", ""], ["8, left", "nv", "50"]]
-
-
-def test_a_tab_file_is_separated_by_tabs(tmp_path):
-    table = tmp_path / "table.tab"
-    table.write_text('image_id\tdx\n"a"\t"nv"\n')
-    assert read_csv(table, ["dx"])["dx"].tolist() == ["nv"]
 
 
 def test_a_manifest_is_sorted_complete_and_keeps_only_its_own_columns():

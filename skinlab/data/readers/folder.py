@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, read_csv, some
+from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
 from skinlab.data.readers.listing import absolute, list_images, locate_table, stem
 from skinlab.errors import UserError
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, read_csv, some
+from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
 from skinlab.data.readers.listing import absolute, locate_table
 from skinlab.errors import UserError, nearest
+from skinlab.tables import read_csv
 
 READABLE = ("image_id", "path", "label", "group", "source", "split", "age", *OPTIONAL_TEXT)
 REQUIRED = ("path", "label")

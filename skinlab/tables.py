@@ -1,0 +1,134 @@
+"""Read a CSV as people have it: any usual separator, a byte order mark, a trailing comma, a decimal comma."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.errors import UserError, nearest
+from skinlab.text import clean, name_key
+
+SEPARATORS = (",", ";", "\t", "|")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Columns that a reader looks for; a header may write them with another case or separator.
+COLUMN_NAMES = (
+    *("image_id", "path", "label", "group", "source", "split", "fold", "age", "sex", "site", "mask_path"),
+    *("lesion_id", "dx", "dataset", "localization", "image_hash"),
+)
+
+
+def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table as text, its cells as they stand, or say plainly what is wrong with it.
+
+    The separator is the one that the header shows. Columns without a name and without a value are left out.
+
+    Args:
+        path: a CSV in UTF-8, or in UTF-16 with a byte order mark as spreadsheets write it.
+        required: columns that must be there.
+
+    Raises:
+        UserError: the file is missing, empty or in another encoding, lacks a column or has it twice, or a row has too
+            few or too many fields.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is not there: give the path of an existing table")
+    try:
+        encoding = _encoding(path)
+        header, separator = _header(path, encoding)
+        table = _read(path, encoding, header, separator)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): check its permissions") from None
+    except UnicodeError as error:
+        place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+        raise UserError(f"{path} is not UTF-8{place}: save it again as plain UTF-8") from None
+    except (csv.Error, pd.errors.ParserError) as error:
+        raise UserError(f"{path} is not a well-formed table: {' '.join(str(error).split())}") from None
+    table = _known_names(table.loc[:, [not _is_padding(table, i) for i in range(table.shape[1])]], required)
+    _check_columns(path, list(table.columns), required)
+    if table.empty:
+        raise UserError(f"{path} has no rows below its header: give a table with a row an image")
+    return table
+
+
+def numbers(column: pd.Series) -> pd.Series[float]:
+    """Return a column of text as numbers, with a decimal point or a decimal comma; NaN where it is none.
+
+    >>> numbers(pd.Series(["0.25", "0,5", "x"])).tolist()
+    [0.25, 0.5, nan]
+    """
+    found = pd.to_numeric(column, errors="coerce")
+    if (open_rows := found.isna()).any() and column.dtype != float:
+        text = column[open_rows].fillna("").astype(str)
+        found[open_rows] = pd.to_numeric(text.str.strip().str.replace(",", ".", n=1), errors="coerce")
+    return found.astype("float64")
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in UTF16_MARKS else "utf-8-sig"
+
+
+def _header(path: Path, encoding: str) -> tuple[list[str], str]:
+    """Return the names of the columns, trimmed, and the separator that gives most of them."""
+    with path.open(encoding=encoding, newline="") as file:
+        line = file.readline()
+    candidates = [(next(csv.reader([line], delimiter=each), []), each) for each in SEPARATORS]
+    header, separator = max(candidates, key=lambda found: len(found[0]))
+    names = [clean(name) for name in header]
+    if not any(names):
+        raise UserError(f"{path} is empty: give a table with a header line")
+    return names, separator
+
+
+def _read(path: Path, encoding: str, header: Sequence[str], separator: str) -> pd.DataFrame:
+    """Read all rows; those of another width than the header are looked at one by one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding=encoding
+            )
+        if (table.iloc[:, -1] != "").all():  # pandas fills the fields that a short row lacks with nothing
+            table.columns = pd.Index(header)
+            return table
+    except (pd.errors.ParserError, pd.errors.ParserWarning):
+        pass
+    with path.open(encoding=encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        width, rows = len(next(reader)), []
+        for row in reader:
+            if row and (len(row) < width or any(row[width:])):
+                raise UserError(
+                    f"{path} line {reader.line_num} has {len(row)} of {width} fields: correct or delete that line"
+                )
+            if row:
+                rows.append(row[:width])
+    return pd.DataFrame(rows, columns=list(header), dtype=str)
+
+
+def _is_padding(table: pd.DataFrame, column: int) -> bool:
+    """Tell whether a column is only what a trailing separator leaves."""
+    return table.columns[column] == "" and bool((table.iloc[:, column].str.strip() == "").all())
+
+
+def _known_names(table: pd.DataFrame, required: Sequence[str]) -> pd.DataFrame:
+    """Give columns the names that are looked for, where the header writes them with another case or separator."""
+    present = set(table.columns)
+    wanted = {name_key(name): name for name in (*COLUMN_NAMES, *required) if name not in present}
+    return table.rename(columns={name: wanted[name_key(name)] for name in present if name_key(name) in wanted})
+
+
+def _check_columns(path: Path, header: list[str], required: Sequence[str]) -> None:
+    """Refuse a header that lacks a column, or has one twice that is looked for."""
+    for column in dict.fromkeys([*required, *(name for name in COLUMN_NAMES if name in header)]):
+        if header.count(column) != 1:
+            fault = "has no column" if column not in header else "has more than one column"
+            raise UserError(
+                f"{path} {fault} {column}{nearest(column, header)}: its columns are {', '.join(header)}; "
+                "rename the right one (data=table takes other names as data.columns)"
+            )

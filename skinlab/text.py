@@ -1,0 +1,96 @@
+"""Text as people write it in tables: trimmed, missing words recognised, two spellings of one name found."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+# What spreadsheets, R, pandas and people write where nothing is known.
+MISSING_WORDS = frozenset(
+    {"", "na", "n/a", "#n/a", "<na>", "n.a.", "nan", "nat", "none", "null", "nil", "unknown", "not known"}
+    | {"not available", "missing", "undefined", "?", "-", "--", "."}
+)
+_SEPARATORS = re.compile(r"[\s_-]+")
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)[.,]0+")
+
+
+def clean(text: str) -> str:
+    r"""Return a text in Unicode's composed form, without invisible characters, blanks at its ends or runs of blanks.
+
+    >>> clean("\ufeffP7\u00a0 "), clean("basal  cell"), clean("nae\u0301vus") == "na\u00e9vus"
+    ('P7', 'basal cell', True)
+    """
+    visible = "".join(letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join(visible.split())
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text says that nothing is known.
+
+    >>> is_missing("N/A"), is_missing("Unknown "), is_missing("nv")
+    (True, True, False)
+    """
+    return clean(text).casefold() in MISSING_WORDS
+
+
+def name_key(text: str) -> str:
+    """Return what two spellings of one name share: case, separators and a whole number's decimals don't count.
+
+    >>> name_key("Basal_Cell ") == name_key("basal cell"), name_key("1.0") == name_key("1"), name_key("P7") == "p7"
+    (True, True, True)
+    """
+    words = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", clean(text)).casefold()).strip() or clean(text)
+    number = _WHOLE_NUMBER.fullmatch(words)
+    return number[1] if number else words
+
+
+def clean_column(column: pd.Series) -> pd.Series[str]:
+    """Return a column of text with every value cleaned; empty where there is no value or a word for a missing one."""
+    return _map_distinct(column, lambda text: "" if is_missing(text) else clean(text))
+
+
+def count_changes(before: pd.Series, after: pd.Series) -> int:
+    """Return how many values of a column cleaning has changed; no value and an empty text are the same."""
+    return int((before.fillna("").astype(str) != after).sum())
+
+
+def two_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of distinct names that look like one, each with the first spelling in the alphabet.
+
+    >>> two_spellings(["nv", "MEL", "mel", "0", "0.0"])
+    [('0', '0.0'), ('MEL', 'mel')]
+    """
+    first: dict[str, str] = {}
+    pairs = []
+    for name in sorted(set(names)):
+        if (known := first.setdefault(name_key(name), name)) != name:
+            pairs.append((known, name))
+    return pairs
+
+
+def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Return the known name that each name is a spelling of; names without one, or with several, are left out.
+
+    >>> match_names(["1.0", "Mel", "nv"], ["0", "1", "mel"])
+    {'1.0': '1', 'Mel': 'mel'}
+    """
+    exact = set(known)
+    by_key: dict[str, list[str]] = {}
+    for name in exact:
+        by_key.setdefault(name_key(name), []).append(name)
+    found = {}
+    for name in dict.fromkeys(names):
+        candidates = [name] if name in exact else by_key.get(name_key(name), [])
+        if len(candidates) == 1:
+            found[name] = candidates[0]
+    return found
+
+
+def _map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
+    """Apply a function of text to every distinct value of a column once; no value becomes an empty text."""
+    codes, distinct = pd.factorize(column)
+    changed = [*(change(str(value)) for value in distinct), ""]  # factorize gives -1 where there is no value
+    return pd.Series(pd.Index(changed, dtype=str).take(codes), index=column.index, name=column.name, dtype=str)
