@@ -83,3 +83,14 @@ def test_size(path: Path):
 
 def test_no_drawers():
     assert not [p for p in FILES if p.stem.rstrip("s") in ("util", "helper", "common", "misc")]
+
+
+def test_image_files_are_opened_in_one_module():
+    openers = {"open", "imread", "imdecode", "read_image", "decode_image", "decode_jpeg", "default_loader"}
+    modules = {"Image", "cv2", "torchvision.io", "io"}
+    for path in FILES:
+        if path == PACKAGE / "data" / "images.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in openers:
+                assert ast.unparse(node.value) not in modules, f"{path}:{node.lineno}: use skinlab.data.images"

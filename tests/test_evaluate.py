@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,3 +128,16 @@ def test_tables_are_judged_without_torch(module):
     script = f"import sys, skinlab.runtime.{module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_is_no_image_is_left_out_of_the_report(tmp_path, caplog):
+    from skinlab.runtime.evaluating import worst_images
+
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((40, 60, 3), 90, np.uint8))
+    (tmp_path / "bad.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    )  # Pillow would run Ghostscript
+    names = {"good": "good.png", "bad": "bad.jpg", "gone": "gone.jpg"}
+    worst = [{"image_id": image_id, "path": str(tmp_path / name)} for image_id, name in names.items()]
+    assert list(worst_images({"systems": [{"worst": worst}]})) == ["good"]
+    assert "the report shows bad without its image" in caplog.text

@@ -98,6 +98,21 @@ def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: s
         raise BadImage.at(path, _failure(error)) from error
 
 
+def read_jpeg(path: str | os.PathLike[str], side: int, quality: int = 85) -> bytes:
+    """Return a JPEG of the whole image, upright, its longer side at most `side` pixels.
+
+    Raises:
+        BadImage: as `read_image` does.
+    """
+    pixels = read_image(path)
+    scale = min(side / max(pixels.shape[:2]), 1)
+    size = [max(round(scale * length), 1) for length in pixels.shape[1::-1]]
+    content = io.BytesIO()
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    Image.fromarray(resized).save(content, "JPEG", quality=quality)
+    return content.getvalue()
+
+
 def _failure(error: Exception) -> str:
     """Say in the words of a reason what an error from the file system or a decoder means."""
     if isinstance(error, OSError) and error.strerror:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("auto", "val", "test")
 VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
+THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 
 def evaluate(config: dict[str, Any]) -> None:
@@ -268,25 +269,20 @@ def _write_pages(evidence: dict[str, Any], output: Path) -> None:
     from skinlab.report.card import render_card
     from skinlab.report.page import render_report
 
-    images = {}
-    for system in evidence["systems"]:
-        for each in system["worst"]:
-            path = Path(each["path"]) if each["path"] else None
-            if path is not None and path.is_file():
-                images[each["image_id"]] = _thumbnail(path)
-    write_text(output / "report.html", render_report(evidence, images))
+    write_text(output / "report.html", render_report(evidence, worst_images(evidence)))
     write_text(output / "model_card.md", render_card(evidence))
 
 
-def _thumbnail(path: Path) -> bytes:
-    """Return a small JPEG of an image."""
-    import io
+def worst_images(evidence: dict[str, Any]) -> dict[str, bytes]:
+    """Return image_id → JPEG of the worst mistakes' images that are there; one that can't be read costs a warning."""
+    from skinlab.data.images import BadImage, read_jpeg
 
-    from PIL import Image
-
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-        image.thumbnail((240, 240))
-        content = io.BytesIO()
-        image.save(content, "JPEG", quality=80)
-    return content.getvalue()
+    images = {}
+    for system in evidence["systems"]:
+        for each in system["worst"]:
+            if each["path"] and Path(each["path"]).is_file():
+                try:
+                    images[each["image_id"]] = read_jpeg(each["path"], THUMBNAIL_SIDE)
+                except BadImage as error:
+                    log.warning("the report shows %s without its image: %s", each["image_id"], error)
+    return images

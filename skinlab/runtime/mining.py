@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from skinlab.cores import available_cores
 from skinlab.data.datamodule import loading_processes
-from skinlab.data.images import read_image
+from skinlab.data.images import read_jpeg
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation import mining
 from skinlab.evaluation.distances import unit
@@ -225,7 +222,7 @@ def find_yield(
 def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged: pd.DataFrame, side: int) -> None:
     """Write the list, the flagged images for ``data.exclude=``, the page and the facts."""
     with ThreadPoolExecutor(available_cores()) as threads:
-        pictures = list(threads.map(lambda path: thumbnail(path, side), table["path"]))
+        pictures = list(threads.map(lambda path: read_jpeg(path, side), table["path"]))
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     page = render_mining(facts, rows, pictures)
     with replacing(output / "mine.csv") as temporary:
@@ -236,16 +233,6 @@ def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged:
         (output / "flagged.csv").unlink(missing_ok=True)
     write_text(output / "contact_sheet.html", page)
     write_json(output / "mine.json", facts)
-
-
-def thumbnail(path: str, side: int) -> bytes:
-    """Return a JPEG of the whole image, its longer side so many pixels at most."""
-    pixels = read_image(path)
-    scale = min(side / max(pixels.shape[:2]), 1)
-    size = [max(round(scale * length), 1) for length in pixels.shape[1::-1]]
-    content = io.BytesIO()
-    Image.fromarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)).save(content, "JPEG", quality=85)
-    return content.getvalue()
 
 
 def tell(facts: Mapping[str, Any], output: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinlab.data.images import BadImage, printable, read_image
+from skinlab.data.images import BadImage, printable, read_image, read_jpeg
 from skinlab.errors import UserError
 
 
@@ -248,3 +248,12 @@ def test_printable_keeps_ordinary_names():
 def test_unknown_fit_names_the_nearest(tmp_path):
     with pytest.raises(UserError, match="stretch"):
         read_image(tmp_path / "a.jpg", 8, "strech")
+
+
+def test_a_jpeg_for_a_page_is_the_whole_upright_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying
+    path = save(tmp_path / "a.png", np.ascontiguousarray(np.rot90(picture(60, 90))), exif=exif)
+    shown = np.asarray(Image.open(io.BytesIO(read_jpeg(path, 45))))
+    assert shown.shape == (45, 30, 3)
+    assert difference(shown, cv2.resize(picture(60, 90), (30, 45), interpolation=cv2.INTER_AREA)) < 4
