@@ -43,6 +43,8 @@ def name_key(text: str) -> str:
     >>> name_key("Basal_Cell ") == name_key("basal cell"), name_key("1.0") == name_key("1"), name_key("P7") == "p7"
     (True, True, True)
     """
+    if text.isascii() and text.isalnum():
+        return text.casefold()
     words = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", clean(text)).casefold()).strip() or clean(text)
     number = _WHOLE_NUMBER.fullmatch(words)
     return number[1] if number else words
@@ -50,7 +52,7 @@ def name_key(text: str) -> str:
 
 def clean_column(column: pd.Series) -> pd.Series[str]:
     """Return a column of text with every value cleaned; empty where there is no value or a word for a missing one."""
-    return _map_distinct(column, _known_text)
+    return map_distinct(column, _known_text)
 
 
 def count_changes(before: pd.Series, after: pd.Series) -> int:
@@ -95,7 +97,7 @@ def _known_text(text: str) -> str:
     return "" if cleaned.casefold() in MISSING_WORDS else cleaned
 
 
-def _map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
+def map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
     """Apply a function of text to every distinct value of a column once; no value becomes an empty text."""
     codes, distinct = pd.factorize(column)
     changed = [*(change(str(value)) for value in distinct), ""]  # factorize gives -1 where there is no value

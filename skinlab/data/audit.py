@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from skinlab.data.images import printable
 from skinlab.data.manifest import some
 from skinlab.data.remembered import duplicates, fingerprints
+from skinlab.data.text_changes import ATTRIBUTE, describe_changes
 from skinlab.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def examine(
         **_counts(merged, records),
         "bad_images": bad_images,
         "not_in_table": [printable(path) for path in manifest.attrs.get("not_in_table", [])],
+        "text_changes": manifest.attrs.get(ATTRIBUTE, {}),
         **_copies(kept, pairs),
         "merged_groups": merged_groups,
         "few_groups": _few_groups(merged, n_folds),
@@ -235,6 +237,8 @@ def _warnings(report: dict[str, Any]) -> list[str]:
         lines.append(
             f"{len(report['not_in_table'])} images are not in the table and stay out: {some(report['not_in_table'])}"
         )
+    if text := describe_changes(report["text_changes"]):
+        lines.append(text)
     if report["merged_groups"]:
         merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
         lines.append(f"copies of one picture lie in different groups, which now count as one: {merged}")

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from skinlab.data.text_changes import check_spellings, clean_text, replace_columns
 from skinlab.errors import UserError, nearest
+from skinlab.text import clean, clean_column, is_missing, map_distinct, match_names, name_key, two_spellings
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("image_id", "path", "label", "group", "source", "split", "fold")
 OPTIONAL_TEXT = ("sex", "site", "mask_path")
 SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test, whose labels nobody here knows
-UNKNOWN_AGES = ("", "unknown", "nan", "na", "n/a", "none")
+SPLIT_WORDS = {name_key(name): name for name in SPLITS} | {
+    **dict.fromkeys(("training", "trn"), "train"),
+    **dict.fromkeys(("valid", "validation", "validate", "dev", "development"), "val"),
+    **dict.fromkeys(("testing", "tst"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled"), "pool"),
+}
+YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:y|yr|yrs|years?|yo|y/o)?(?: old)?\.?", re.IGNORECASE)
+OLDEST = 120  # years
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
@@ -31,12 +41,20 @@ def some(names: Iterable[object], limit: int = 3) -> str:
 def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     """Give a reader's rows the columns, types and order of a manifest; `frame.attrs` stay.
 
+    Text is cleaned (:func:`skinlab.text.clean_column`), except `image_id` and the paths, which may be files' names on
+    disk; what that changed is counted in `attrs["text_changes"]`.
+
     Args:
         frame: at least `image_id` and `path`; any other manifest column; everything else is dropped.
 
     Raises:
-        UserError: an id is empty or doubled, a split is unknown, an age is not a number.
+        UserError: an id is empty or doubled, a split is unknown, an age is no number of years, or two names of a
+            column other than `label` look like one.
     """
+    frame = clean_text(frame, ("label", "group", "source", "sex", "site"))
+    readings = {"split": standard_split, "age": _years}
+    known = {name: map_distinct(clean_column(frame[name]), read) for name, read in readings.items() if name in frame}
+    frame = replace_columns(frame, known)
     columns = {name: _text(frame, name) for name in ("image_id", "path", "label", "group", "source", "split")}
     manifest = pd.DataFrame(columns)
     manifest["fold"] = frame["fold"].fillna(-1).astype("int64") if "fold" in frame else -1
@@ -47,7 +65,11 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
             manifest[name] = _text(frame, name)
     _check_ids(manifest["image_id"])
     if strange := sorted(set(manifest["split"].unique()) - {"", *SPLITS}):
-        raise UserError(f"unknown split {strange[0]}{nearest(strange[0], SPLITS)}: use {', '.join(SPLITS)}, or nothing")
+        raise UserError(
+            f"unknown split {strange[0]}{nearest(strange[0], SPLITS)}: use {', '.join(SPLITS)}, or nothing; "
+            "data=table takes the split from another column by data.columns.split=COLUMN"
+        )
+    check_spellings(manifest, ("group", "source", "sex", "site"))
     alone = manifest["group"] == ""
     if alone.any():
         log.warning(
@@ -64,6 +86,15 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     return manifest
 
 
+def standard_split(word: str) -> str:
+    """Return our word for a part of the split; one that isn't known stays as it is.
+
+    >>> standard_split("Training"), standard_split("held-out"), standard_split("fold 3")
+    ('train', 'held_out', 'fold 3')
+    """
+    return SPLIT_WORDS.get(name_key(word), word)
+
+
 def _text(frame: pd.DataFrame, name: str) -> pd.Series[str]:
     """Return a column as text, empty where nothing is known."""
     if name not in frame:
@@ -71,12 +102,21 @@ def _text(frame: pd.DataFrame, name: str) -> pd.Series[str]:
     return frame[name].fillna("").astype(str)
 
 
-def _ages(column: pd.Series) -> pd.Series[float]:
+def _years(text: str) -> str:
+    """Return the number of an age such as ``45 years`` or ``45,0``; other text stays as it is."""
+    found = YEARS.fullmatch(text)
+    return found[1].replace(",", ".") if found else text
+
+
+def _ages(column: pd.Series[str]) -> pd.Series[float]:
     """Return ages in years, NaN where unknown."""
     ages = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = column[ages.isna() & ~column.fillna("").astype(str).str.strip().str.lower().isin(UNKNOWN_AGES)]
+    wrong = column[~ages.between(0, OLDEST) & (column != "")]
     if len(wrong):
-        raise UserError(f"age {wrong.iloc[0]} is not a number: give years, or nothing where unknown")
+        raise UserError(
+            f"age {wrong.iloc[0]} is no number of years from 0 to {OLDEST} ({len(wrong)} rows): "
+            "give years, or nothing where unknown"
+        )
     return ages
 
 
@@ -96,38 +136,83 @@ def relabel(
 
     Args:
         manifest: labels as the reader found them.
-        label_map: old class to new class; classes that are not named stay.
+        label_map: old class to new class; classes that are not named stay. A key may have another case than the label,
+            or be a number, if only one class can be meant.
         classes: every class allowed after the merge; one without images is allowed, an unknown label is not.
 
     Raises:
-        UserError: the map names a class that is not in the data, or the data has one that is not in `classes`.
+        UserError: the map names a class that is not in the data, the data has one that is not in `classes`, or two
+            classes look like one.
 
     >>> frame = build_manifest(pd.DataFrame({"image_id": ["a", "b"], "path": "", "label": ["mel", "nv"], "group": "g"}))
     >>> relabel(frame, {"mel": "malignant", "nv": "benign"})["label"].tolist()
     ['malignant', 'benign']
     """
     found = class_names(manifest)
-    renames = {str(old): new for old, new in (label_map or {}).items()}
-    for old, new in renames.items():
-        if old not in found:
-            raise UserError(
-                f"label_map: no image is labelled {old}{nearest(old, found)}: the data has {some(found, 20)}"
-            )
-        if not new:
-            raise UserError(f"label_map: {old} has no new class: write {old}: <class>")
-    manifest = manifest.copy()
-    if renames:
-        manifest["label"] = manifest["label"].map(lambda label: str(renames.get(label, label)))
+    renames = _renames(clean_label_map(label_map), found)
+    labels = map_distinct(manifest["label"], lambda label: renames.get(label, label))
+    _check_classes(manifest["label"], labels, renames)
+    manifest = manifest.assign(label=labels)
     if classes is not None:
-        allowed = [str(name) for name in classes]
+        allowed = [clean(str(name)) for name in classes]
         for name in class_names(manifest):
             if name not in allowed:
                 count = int((manifest["label"] == name).sum())
+                other = match_names([name], allowed).get(name)
+                hint = f" (did you mean {other}?)" if other else nearest(name, allowed)
                 raise UserError(
-                    f"unknown class {name} ({count} images){nearest(name, allowed)}: "
-                    "add it to data.classes or merge it by data.label_map"
+                    f"unknown class {name} ({count} images){hint}: add it to data.classes or merge it by data.label_map"
                 )
     return manifest
+
+
+def _check_classes(before: pd.Series[str], after: pd.Series[str], renames: Mapping[str, str]) -> None:
+    """Refuse two classes that look like one, in the data or after the merge."""
+    apart = [(a, b) for a, b in two_spellings(before.unique()) if renames.get(a, a) != renames.get(b, b)]
+    for labels, pairs in ((before, apart), (after, two_spellings(after.unique()))):
+        if pairs:
+            counts = labels.value_counts()
+            rare, frequent = sorted(pairs[0], key=counts.__getitem__)
+            raise UserError(
+                f"classes {rare!r} ({counts[rare]} images) and {frequent!r} ({counts[frequent]}) look like one: write "
+                f"them in one way, or give both one new class, such as 'data.label_map={{{rare}: {frequent}}}'"
+            )
+
+
+def clean_label_map(label_map: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the map with its names trimmed.
+
+    Raises:
+        UserError: a key or a new class is missing, or two keys that are one name have different new classes.
+
+    >>> clean_label_map({"mel ": "malignant", 0: "benign"})
+    {'mel': 'malignant', '0': 'benign'}
+    """
+    renames: dict[str, str] = {}
+    for key, value in (label_map or {}).items():
+        old, new = clean(str(key)), "" if value is None else clean(str(value))
+        if is_missing(old):
+            raise UserError(f"label_map: {key!r} counts as no label: give these images another label in the data")
+        if is_missing(new):
+            raise UserError(f"label_map: {old} has no new class: write {old}: CLASS")
+        if renames.setdefault(old, new) != new:
+            raise UserError(f"label_map: {old} has two new classes, {renames[old]} and {new}: keep one of them")
+    return renames
+
+
+def _renames(label_map: Mapping[str, str], found: Sequence[str]) -> dict[str, str]:
+    """Return the map with the classes of the data as its keys."""
+    meant = match_names(label_map, found)
+    renames: dict[str, str] = {}
+    for key, new in label_map.items():
+        if key not in meant:
+            raise UserError(
+                f"label_map: no image is labelled {key}{nearest(key, found)}: the data has {some(found, 20)}"
+            )
+        old = meant[key]
+        if renames.setdefault(old, new) != new:
+            raise UserError(f"label_map: {old} has two new classes, {renames[old]} and {new}: keep one of them")
+    return renames
 
 
 def class_names(manifest: pd.DataFrame) -> list[str]:

@@ -68,5 +68,5 @@ def test_a_column_that_is_not_there_is_refused(tmp_path, mapping, complaint):
 def test_a_missing_root_or_an_unknown_split_is_refused(tmp_path):
     with pytest.raises(UserError, match="is not a folder"):
         read_table(tmp_path / "none", "table.csv")
-    with pytest.raises(UserError, match=r"unknown split training \(did you mean train\?\)"):
-        read_table(tmp_path, write(tmp_path, path=["a.jpg"], label=["nv"], group=["1"], split=["training"]))
+    with pytest.raises(UserError, match=r"unknown split trian \(did you mean train\?\)"):
+        read_table(tmp_path, write(tmp_path, path=["a.jpg"], label=["nv"], group=["1"], split=["trian"]))

@@ -1,0 +1,94 @@
+"""Clean the text columns of a reader's rows, and keep count of what was changed for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from skinlab.errors import UserError
+from skinlab.text import clean_column, two_spellings
+
+ATTRIBUTE = "text_changes"  # of a frame: column → {"changed": values, "missing": of these, "examples": {old: new}}
+METADATA = ("age", "sex", "site")  # no split, training or metric depends on them
+EXAMPLES = 3
+
+
+def clean_text(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Return the frame with some columns as clean text, empty where nothing is known; what changed is counted.
+
+    >>> frame = clean_text(pd.DataFrame({"label": ["mel ", "NA", "nv"]}), ["label", "group"])
+    >>> frame["label"].tolist()
+    ['mel', '', 'nv']
+    >>> frame.attrs["text_changes"]
+    {'label': {'changed': 2, 'missing': 1, 'examples': {'NA': '', 'mel ': 'mel'}}}
+    """
+    return replace_columns(frame, {name: clean_column(frame[name]) for name in columns if name in frame})
+
+
+def replace_columns(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return the frame with columns replaced, the values that changed counted in its `attrs`."""
+    changes = {name: found for name, new in columns.items() if (found := _changes(frame[name], new))}
+    replaced = frame.assign(**columns)
+    if changes:
+        replaced.attrs[ATTRIBUTE] = merged(frame.attrs.get(ATTRIBUTE, {}), changes)
+    return replaced
+
+
+def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Add up the changes of two passes over the same columns."""
+    total = dict(before)
+    for name, new in after.items():
+        old = before.get(name, {"changed": 0, "missing": 0, "examples": {}})
+        examples = dict(list({**old["examples"], **new["examples"]}.items())[:EXAMPLES])
+        total[name] = {key: old[key] + new[key] for key in ("changed", "missing")} | {"examples": examples}
+    return total
+
+
+def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
+    """Count the values that differ and those that are missing now, with a few examples; empty where none does."""
+    text = before.fillna("").astype(str)
+    different = (text != after).to_numpy()
+    if not different.any():
+        return {}
+    pairs = pd.DataFrame({"old": text[different], "new": after[different].astype(str)})
+    examples = pairs.drop_duplicates().sort_values(["old", "new"]).head(EXAMPLES)
+    return {
+        "changed": len(pairs),
+        "missing": int((pairs["new"] == "").sum()),
+        "examples": dict(zip(examples["old"], examples["new"], strict=True)),
+    }
+
+
+def describe_changes(changes: Mapping[str, Any]) -> str:
+    """Say in one line what was changed in the columns that a split, a training or a metric depends on.
+
+    >>> describe_changes({"label": {"changed": 2, "missing": 1, "examples": {"NA": "", "mel ": "mel"}}})
+    "text was cleaned: label in 2 rows ('NA' → missing, 'mel ' → 'mel')"
+    >>> describe_changes({"sex": {"changed": 2, "missing": 2, "examples": {"unknown": ""}}})
+    ''
+    """
+    columns = []
+    for name, found in changes.items():
+        if name not in METADATA:
+            shown = ", ".join(f"{old!r} → {repr(new) if new else 'missing'}" for old, new in found["examples"].items())
+            columns.append(f"{name} in {found['changed']} rows ({shown})")
+    return f"text was cleaned: {'; '.join(columns)}" if columns else ""
+
+
+def check_spellings(frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse a column in which two names differ only in case, separators or a whole number's decimals.
+
+    Raises:
+        UserError: there are such names: they would count as two.
+    """
+    for column in columns:
+        if column in frame and (pairs := two_spellings(frame[column].unique())):
+            first, second = pairs[0]
+            counts = frame[column].value_counts()
+            raise UserError(
+                f"column {column}: {first!r} ({counts[first]} rows) and {second!r} ({counts[second]} rows) look like "
+                f"one name{f', and {len(pairs) - 1} more such pairs' if len(pairs) > 1 else ''}: "
+                "write each name in one way in the table"
+            )
