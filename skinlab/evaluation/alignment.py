@@ -1,26 +1,38 @@
-"""Predictions of the same rows by several systems, brought into one order."""
+"""Predictions of the same rows by several systems, brought into one order and one grouping."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
+from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.predictions import Predictions
+
+log = logging.getLogger(__name__)
 
 
 def agree(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
-    """Return the members with their rows in the order of the first.
-
-    Groups, sources and folds are not compared: whoever reads them takes the first member's.
+    """Return the members with their rows in the order of the first, and one grouping for all.
 
     Args:
         members: predictions of the same rows by several systems.
         names: what to call each member in a message.
 
     Raises:
-        ValueError: classes or their order differ, an image is missing or extra, or a label differs.
+        ValueError: classes or their order differ, an image is missing or extra, a label differs, or groups contradict.
     """
+    ordered = one_order(members, names)
+    shared, origin = share_groups([[each] for each in ordered], names)
+    for name, before, (after,) in zip(names, ordered, shared, strict=True):
+        if not same_grouping(before, after):
+            log.warning("%s: grouped as in %s, so that all share bootstrap samples", name, origin)
+    return [member for (member,) in shared]
+
+
+def one_order(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
+    """Return the members with their rows in the order of the first; arguments and errors as in :func:`agree`."""
     return [members[0], *(_aligned(members[0], each, names[0], names[i]) for i, each in enumerate(members[1:], 1))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -40,11 +41,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Draws:
-    """What a statistic was on the table itself, on every draw, and with every part of the groups left out."""
+    """What a statistic was on the table itself, on every draw, and with every part of the groups left out.
+
+    Attributes:
+        estimate: name → value on the table.
+        values: name → ``(B,)`` on the bootstrap samples.
+        left_out: name → ``(J,)`` without each part of the groups.
+        samples: hash of what decides the bootstrap samples; only draws that share it are paired.
+    """
 
     estimate: dict[str, float]
     values: dict[str, Floats]
     left_out: dict[str, Floats]
+    samples: str = ""
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a figure; draws without a value (NaN) are passed over."""
@@ -55,12 +64,19 @@ class Draws:
         return {name: self.interval(name, level) for name in self.estimate}
 
     def minus(self, other: Draws) -> Draws:
-        """Return the draws of the differences to another system on the same rows and draws, of common figures."""
+        """Return the draws of the differences to another system on the same bootstrap samples, of common figures.
+
+        Raises:
+            ValueError: the other's samples are not the same.
+        """
+        if self.samples != other.samples:
+            raise ValueError("two systems have other bootstrap samples; give both the same rows, groups and seed")
         names = [name for name in self.estimate if name in other.estimate]
         return Draws(
             {name: self.estimate[name] - other.estimate[name] for name in names},
             {name: self.values[name] - other.values[name] for name in names},
             {name: self.left_out[name] - other.left_out[name] for name in names},
+            self.samples,
         )
 
 
@@ -108,6 +124,7 @@ class Resampler:
         group_class = np.zeros(len(names), np.int64)
         group_class[self.group[rarest_first][::-1]] = target[rarest_first][::-1]
         self.strata = [np.flatnonzero(group_class == c) for c in np.unique(group_class)]
+        self.sha256 = hashlib.sha256(self.group.tobytes() + group_class.tobytes()).hexdigest()
 
     def weights(self, n_draws: int = N_DRAWS, seed: int = 0) -> Iterator[Floats]:
         """Yield ``(N, <= 100)`` weights until there are enough draws; draw k is the same whatever `n_draws` is."""
@@ -149,7 +166,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
         drawn = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
         left = [statistic(weights) for weights in resampler.without()]
-    return Draws(estimate, _join(drawn), _join(left))
+    return Draws(estimate, _join(drawn), _join(left), f"{resampler.sha256} {seed}")
 
 
 def _join(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

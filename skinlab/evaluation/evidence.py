@@ -236,4 +236,6 @@ def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:
         }
 
     estimate = shifted({name: np.asarray(value) for name, value in draws.estimate.items()})
-    return Draws({k: float(v) for k, v in estimate.items()}, shifted(draws.values), shifted(draws.left_out))
+    return Draws(
+        {k: float(v) for k, v in estimate.items()}, shifted(draws.values), shifted(draws.left_out), draws.samples
+    )

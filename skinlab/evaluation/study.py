@@ -114,19 +114,21 @@ def training_draws(
     """Return the draws of some figures for each training's predictions, all on the same redrawn rows.
 
     Args:
-        tables: key of the training → predictions of the test rows, in one order throughout the study.
+        tables: key of the training → predictions of the test rows, in one order and grouping throughout the study.
         figures: names; those that the tables don't have are passed over.
         n_draws: number of draws.
         seed: of the draws.
     """
     found: dict[Hashable, Draws] = {}
+    first = next(iter(tables.values()))
+    resampler = Resampler(first.group, first.target)
     for key, table in tables.items():
         scorer = Scorer(table.probabilities, table.target, table.classes)
 
         def wanted(weights: Floats, scorer: Scorer = scorer) -> dict[str, Floats]:
             return {name: values for name, values in scorer(weights).items() if name in figures}
 
-        found[key] = bootstrap(wanted, Resampler(table.group, table.target), n_draws=n_draws, seed=seed)
+        found[key] = bootstrap(wanted, resampler, n_draws=n_draws, seed=seed)
     return found
 
 
@@ -142,13 +144,14 @@ def difference_estimate(a: Trainings, b: Trainings, figure: str, level: float = 
     """Return a minus b over the trainings that both have, paired by key and by redrawn rows.
 
     Raises:
-        ValueError: they have no training in common.
+        ValueError: they have no training in common, or other bootstrap samples.
     """
     shared = [key for key in a if key in b]
     if not shared:
         raise ValueError("the two arms have no fold and seed in common")
-    draws = np.mean([a[key].values[figure] - b[key].values[figure] for key in shared], axis=0)
-    return combine(draws, np.array([a[key].estimate[figure] - b[key].estimate[figure] for key in shared]), level)
+    paired = [a[key].minus(b[key]) for key in shared]
+    draws = np.mean([each.values[figure] for each in paired], axis=0)
+    return combine(draws, np.array([each.estimate[figure] for each in paired]), level)
 
 
 def differences(

@@ -84,7 +84,8 @@ def build_evidence(
         )
         _add_paths(found.block["worst"], system)
         init = system.run.metrics.get("init_used") if system.run else None
-        blocks.append({"init_used": init, "sources": system.sources} | found.block)
+        facts = {"init_used": init, "groups_from": system.groups_from, "sources": system.sources}
+        blocks.append(facts | found.block)
         draws.append((system.name, found.draws))
         cautions += found.cautions + _run_cautions(system)
         if found.thresholds:
@@ -236,9 +237,12 @@ def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
 
 
 def _run_cautions(system: System) -> list[str]:
-    if system.run is None:
-        return [f"{system.name}: a table of predictions; how its rows were kept apart from training is not known here."]
     found = []
+    if system.groups_from is not None:
+        found = [f"{system.name}: grouped as in {system.groups_from}, so that all systems share bootstrap samples."]
+    if system.run is None:
+        table = "a table of predictions; how its rows were kept apart from training is not known here."
+        return [*found, f"{system.name}: {table}"]
     if str(system.run.metrics.get("init_used", "")).startswith("random"):
         found.append(f"{system.name}: trained from random weights.")
     if system.run.config["data"].get("name") == "phantom":

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import agree, one_order
+from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions, read_predictions
 
@@ -53,6 +54,7 @@ class System:
         pooled: whether the rows are the validation folds of several runs put together.
         sources: the files, with hash, split, rows and meta.
         runs: the runs behind it, none for a table.
+        groups_from: the systems whose groups are used instead of its own; None where its own are.
     """
 
     name: str
@@ -63,6 +65,7 @@ class System:
     keys: list[int] = field(default_factory=list)
     pooled: bool = False
     runs: list[Run] = field(default_factory=list)
+    groups_from: str | None = None
 
     @property
     def run(self) -> Run | None:
@@ -114,14 +117,24 @@ def find_systems(places: Sequence[str], *, split: str, labels: str | None) -> li
 
 
 def align(systems: Sequence[System]) -> list[System]:
-    """Bring the rows of all systems into the order of the first.
+    """Bring the rows of all systems into the order of the first, and all their rows into one grouping.
 
     Raises:
-        ValueError: they are predictions of other rows, other classes or other labels.
+        ValueError: they are predictions of other rows, other classes or other labels, or their groups contradict.
     """
     names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
-    aligned = iter(agree(tables, names))
-    return [replace(system, tables=[next(aligned) for _ in system.tables]) for system in systems]
+    ordered = iter(one_order(tables, names))
+    systems = [replace(system, tables=[next(ordered) for _ in system.tables]) for system in systems]
+    parts = [[*system.tables, *filter(None, [system.selection])] for system in systems]
+    shared, origin = share_groups(parts, [system.name for system in systems])
+    return [_regrouped(system, part, origin) for system, part in zip(systems, shared, strict=True)]
+
+
+def _regrouped(system: System, part: Sequence[Predictions], origin: str) -> System:
+    """Return a system with the tables that share one grouping, noting whose it is where it is another's."""
+    n = len(system.tables)
+    groups_from = system.groups_from if same_grouping(system.tables[0], part[0]) else origin
+    return replace(system, tables=list(part[:n]), selection=(*part[n:], None)[0], groups_from=groups_from)
 
 
 def open_run(path: Path) -> Run:

@@ -113,3 +113,17 @@ def test_the_training_prior_is_cross_entropy_s_and_of_the_classes_judged(tmp_pat
     meta["loss"] = "FocalLoss"
     (tmp_path / "run" / "predictions" / "meta.json").write_text(json.dumps(meta))
     assert find(tmp_path / "run")[0].training_prior is None
+
+
+def test_a_system_without_groups_takes_those_of_another_on_all_its_rows(tmp_path):
+    run = write_run(tmp_path / "run")
+    table = pd.read_csv(run / "predictions" / "test.csv")
+    table.drop(columns=["group", "source"])[::-1].to_csv(tmp_path / "bare.csv", index=False)
+    for split in ("val", "test"):
+        place = run / "predictions" / f"{split}.csv"
+        pd.read_csv(place).assign(group=lambda rows: "L" + rows["image_id"].str[1:-1]).to_csv(place, index=False)
+    run, bare = align(find(tmp_path / "run", tmp_path / "bare.csv"))
+    assert (run.groups_from, bare.groups_from) == (None, "run")
+    assert bare.tables[0].group.tolist() == run.tables[0].group.tolist()
+    assert len(set(run.tables[0].group)) < len(run.tables[0])
+    assert len(set(run.selection.group)) < len(run.selection)
