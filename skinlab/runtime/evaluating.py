@@ -25,6 +25,7 @@ from skinlab.evaluation.thresholds import parse_rule
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.saliency import add_saliency, check_saliency
+from skinlab.runtime.secrets import masked
 from skinlab.runtime.systems import System, align, find_systems
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def write_files(evidence: dict[str, Any], thresholds: dict[str, Any], output: Pa
 def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return how something is being made: the command as typed, its config, versions, and the day."""
     return {
-        "command": shlex.join(["python", "-m", f"skinlab.{command}", *sys.argv[1:]]),
+        "command": masked(shlex.join(["python", "-m", f"skinlab.{command}", *sys.argv[1:]])),
         "config": config,
         "versions": {name: _version(name) for name in VERSIONS},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -11,18 +11,30 @@ import pandas as pd
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from skinlab.errors import UserError
+from skinlab.errors import UserError, nearest
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.enduring_loggers import CsvLogger, EnduringWandbLogger
 from skinlab.runtime.resuming import is_main_process
+
+# The settings of each logger; an unknown one would be recorded with the rest of the config, whatever it is.
+SETTINGS = {"csv": (), "tensorboard": (), "wandb": ("project", "entity", "name", "group", "tags", "offline")}
 
 
 def check_loggers(settings: Mapping[str, Any]) -> None:
     """Refuse, before anything is written, a logger whose package is missing or whose settings are unusable.
 
     Raises:
-        UserError: the package of a logger is not installed, or W&B refuses a setting.
+        UserError: a logger or one of its settings is unknown, its package is not installed, or W&B refuses a setting.
     """
+    for logger, own in settings.items():
+        if logger not in SETTINGS:
+            raise UserError(f"logger.{logger}: no such logger{nearest(logger, SETTINGS)}; choose {', '.join(SETTINGS)}")
+        known = SETTINGS[logger]
+        there = f"{logger} has {', '.join(known)}" if known else f"{logger} has no settings"
+        if not isinstance(own, Mapping):
+            raise UserError(f"logger.{logger} is not a mapping of settings; {there}")
+        if strange := [str(key) for key in own if key not in known]:
+            raise UserError(f"logger.{logger}.{strange[0]}: no such setting{nearest(strange[0], known)}; {there}")
     if "tensorboard" in settings and importlib.util.find_spec("tensorboard") is None:
         raise UserError("logger=tensorboard: its package is missing; pip install 'skinlab[tensorboard]', or logger=csv")
     if "wandb" in settings:

@@ -15,6 +15,7 @@ import wandb
 import skinlab
 from skinlab.errors import UserError
 from skinlab.runtime.enduring_loggers import EnduringWandbLogger, first_line
+from skinlab.runtime.secrets import masked
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,18 @@ FINISH_SECONDS = 60.0  # for the last uploads; W&B's default is for ever
 
 
 def check_wandb(settings: Mapping[str, Any]) -> None:
-    """Hold the settings against W&B's rules.
+    """Check the settings, and those of the environment, against W&B's rules.
 
     Raises:
         UserError: W&B refuses one.
     """
+    for name, value in os.environ.items():
+        if name.startswith("WANDB_") and name != "WANDB_MODE":  # the mode may be that of the config
+            try:
+                wandb.Settings().update_from_env_vars({name: value})
+            except (wandb.errors.UsageError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"{name}={value}: W&B refuses it ({reason}); correct or unset it") from error
     try:
         wandb.Settings(mode=_mode(settings), **_names(settings))
     except (wandb.errors.UsageError, ValueError) as error:
@@ -49,7 +57,7 @@ def open_wandb(settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, 
         "id": config["run_id"],
         "resume": "allow",
         "dir": str(run_dir),
-        "config": {**config, "code": code_version()},
+        "config": {**masked(config), "code": code_version()},
     }
     mode = _mode(settings)
     _set_up()

@@ -57,6 +57,20 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
         logger.log_metrics({"epoch": 1}, 1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"wandb": {"api_key": "abc"}}, "logger.wandb.api_key: no such setting"),
+        ({"csv": {"flush": 1}}, "logger.csv.flush: no such setting; csv has no settings"),
+        ({"wand": {}}, r"logger.wand: no such logger \(did you mean wandb"),
+        ({"csv": True}, "logger.csv is not a mapping"),
+    ],
+)
+def test_unknown_settings_of_loggers_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        check_loggers(settings)
+
+
 def test_other_ranks_open_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     (logger,) = open_loggers({"csv": {}, "wandb": {}, "tensorboard": {}}, tmp_path, {})

@@ -178,6 +178,13 @@ def test_names_that_wandb_refuses_are_told_before_anything_starts(name, value):
         check_loggers({"wandb": SETTINGS | {name: value}})
 
 
+@pytest.mark.parametrize("name", ["WANDB_BASE_URL", "WANDB_INIT_TIMEOUT"])
+def test_variables_that_wandb_refuses_are_named(monkeypatch, name):
+    monkeypatch.setenv(name, "zzz")
+    with pytest.raises(UserError, match=f"{name}=zzz: .*unset it"):
+        check_loggers({"wandb": SETTINGS})
+
+
 def test_a_mode_that_is_none_is_refused(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "ofline")
     with pytest.raises(UserError, match="ofline"):
