@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -21,13 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cores import set_up_threads
 from skinlab.errors import UserError
+from skinlab.runtime.command_line import prepare_command_line
 from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
+from skinlab.runtime.secrets import masked
+from skinlab.runtime.system_errors import explain_os_error
 
 log = logging.getLogger(__name__)
-
-# Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
-RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
-BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 
 Command = Callable[[dict[str, Any]], "float | None"]
 
@@ -43,13 +41,13 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
     """
     verbose = _verbose()
-    sys.argv[1:] = [RULE.sub(r'"\1"', _as_list(word, lists)) for word in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
 
     def job(cfg: DictConfig) -> float | None:
+        config: dict[str, Any] = {}
         try:
-            config = check_config(cfg)
+            config = masked(check_config(cfg))
             _log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 from skinlab.runtime.sweeps import run_isolated
@@ -58,16 +56,18 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(_sharers(config))
             return load()(config)
-        except UserError as error:
+        except (UserError, OSError) as error:
+            line = _one_line(error, config)
+            if line is None:
+                raise
             if verbose:
                 traceback.print_exc()
             _leave_nothing_behind()
-            raise SystemExit(_tell(_last_line(error))) from None
+            raise SystemExit(_tell(line)) from None
 
     try:
+        sys.argv[1:] = prepare_command_line(sys.argv[1:], lists)
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
-    except UserError as error:
-        raise SystemExit(_tell(_last_line(error))) from None
     except (HydraException, OmegaConfBaseException) as error:
         if verbose:
             traceback.print_exc()
@@ -75,6 +75,13 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except (UserError, OSError) as error:
+        line = _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word))
+        if line is None:
+            raise
+        if verbose:
+            traceback.print_exc()
+        raise SystemExit(_tell(line)) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -94,30 +101,17 @@ def _verbose() -> bool:
     return wanted
 
 
-def _as_list(word: str, lists: Sequence[str]) -> str:
-    """Put a list of words, with or without brackets, into Hydra's form, which wants words with ``=`` quoted.
-
-    >>> print(_as_list("base=[data.fold=1,data.classes=[a,b]]", ["base"]), _as_list("arms=A,D", ["arms"]))
-    base=['data.fold=1','data.classes=[a,b]'] arms=['A','D']
-    """
-    name, sign, value = word.partition("=")
-    if not sign or name not in lists or value.startswith(("'", '"')) or value in ("", "null"):
-        return word
-    if value.startswith("["):
-        if "=" not in value or "'" in value or '"' in value:
-            return word
-        value = value.removeprefix("[").removesuffix("]")
-    return f"{name}=[{','.join(repr(part) for part in BETWEEN.split(value))}]"
-
-
 def _tell(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {masked(message)}", file=sys.stderr)
     return 2
 
 
-def _last_line(error: UserError) -> str:
-    """Return the plain line of an error, also of one that a loading process wrapped in its traceback."""
-    line = str(error).strip().splitlines()[-1]
+def _one_line(error: UserError | OSError, settings: dict[str, Any]) -> str | None:
+    """Return what to say of an error, also of one that a loading process wrapped in its traceback; None for a bug."""
+    if isinstance(error, OSError):
+        return explain_os_error(error, settings)
+    lines = str(error).strip().splitlines()
+    line = lines[-1] if "Traceback (most recent call last):" in lines else " ".join(lines)
     return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
 
 
