@@ -408,3 +408,23 @@ def test_the_command_tells_a_mistake_in_one_line(run, folder: Path, tmp_path: Pa
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: ckpt=model.ckpt: no such file or directory; give a run directory or a .ckpt file\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_photographs_are_named(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    images = Path(shutil.copytree(folder, tmp_path / "in"))
+    for name in ("10_segmentation.png", "a/scan.dcm", "IMG_1.HEIC"):
+        (images / name).write_bytes(b"x" * 99)
+    assert find_images(str(images))["image_id"].tolist() == NAMES
+    assert [record.message for record in caplog.records] == [
+        "1 masks are left out: 10_segmentation.png; rename those that are photographs",
+        "2 files of formats that can't be read (1 .heic, 1 .dcm) are left out: IMG_1.HEIC, a/scan.dcm; "
+        "convert them to JPEG or PNG",
+    ]
+    with pytest.raises(UserError, match=r"IMG_1\.HEIC: HEIC images can't be read; convert it to JPEG or PNG"):
+        find_images(str(images / "IMG_1.HEIC"))
+    with pytest.raises(UserError, match=r"1 rows of .* name no image .*: IMG_1; .* convert them to JPEG or PNG"):
+        find_images(str(table_of(images / "t.csv", image_id=["2", "IMG_1"])))
+    caplog.clear()
+    find_images(str(table_of(images / "t.csv", path=["2.png", "10_segmentation.png"])))
+    assert "1 rows of" in caplog.text
+    assert "are masks by their names: 10_segmentation.png" in caplog.text

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from skinlab.data.images import printable
 from skinlab.data.manifest import some
+from skinlab.data.readers.listing import find_masks, left_out_warnings
 from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.data.text_changes import ATTRIBUTE, describe_changes
 from skinlab.errors import UserError, nearest
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 REPORT_VERSION = 1
 ON_BAD_IMAGE = ("error", "drop")
+LEFT_OUT = ("not_in_table", "masks", "other_formats")  # the manifest's attrs: files that a reader made no row of
 
 
 class AuditFailed(UserError):  # noqa: N818
@@ -78,7 +80,10 @@ def examine(
         raise UserError(f"data.on_bad_image={on_bad_image} is unknown{hint}: use {' or '.join(ON_BAD_IMAGE)}")
     started = time.perf_counter()
     on_disk = np.flatnonzero(manifest["path"] != "")
-    records, reasons, remembered = fingerprints(manifest["path"].iloc[on_disk].tolist(), cache_dir, num_workers)
+    paths = manifest["path"].iloc[on_disk].tolist()
+    records, reasons, remembered = fingerprints(paths, cache_dir, num_workers)
+    masks = find_masks(paths)
+    reasons |= {position: "is a mask by its name" for position, path in enumerate(paths) if path in masks}
     reason = np.full(len(manifest), "has no file on disk", dtype=object)
     reason[on_disk] = ""
     for position, text in reasons.items():
@@ -99,7 +104,8 @@ def examine(
         "on_bad_image": on_bad_image,
         **_counts(merged, records),
         "bad_images": bad_images,
-        "not_in_table": [printable(path) for path in manifest.attrs.get("not_in_table", [])],
+        **{name: [printable(path) for path in manifest.attrs.get(name, [])] for name in LEFT_OUT},
+        "several_frames": kept.loc[np.char.find(records["kind"], b" frames") >= 0, "image_id"].map(printable).tolist(),
         "text_changes": manifest.attrs.get(ATTRIBUTE, {}),
         **_copies(kept, pairs),
         "merged_groups": merged_groups,
@@ -109,10 +115,10 @@ def examine(
     report["problems"] = _problems(report, n_folds)
     report["warnings"] = _warnings(report)
     report["seconds"] = round(time.perf_counter() - started, 2)
-    if report["problems"]:
-        raise AuditFailed(report["problems"][0], report)
     for line in report["warnings"]:
         log.warning(line)
+    if report["problems"]:
+        raise AuditFailed(report["problems"][0], report)
     return Audited(merged, report, records["digest"], pairs)
 
 
@@ -216,9 +222,9 @@ def _problems(report: dict[str, Any], n_folds: int) -> list[str]:
     """Say, one line each, what stands against a training, with its remedy."""
     problems = []
     if report["bad_images"] and report["on_bad_image"] == "error":
-        problems.append(f"{_bad_images(report)}; mend or remove them, or train without them: data.on_bad_image=drop")
+        problems.append(f"{_bad_images(report)}; fix or remove them, or train without them: data.on_bad_image=drop")
     elif not report["kept"]:
-        problems.append(f"no image is left: {_bad_images(report)}; mend the files or look at data.root")
+        problems.append(f"no image is left: {_bad_images(report)}; fix the files or check data.root")
     if report["few_groups"]:
         few = some(f"{label} has {count}" for label, count in report["few_groups"].items())
         problems.append(
@@ -239,6 +245,10 @@ def _warnings(report: dict[str, Any]) -> list[str]:
         )
     if text := describe_changes(report["text_changes"]):
         lines.append(text)
+    lines += left_out_warnings(report["masks"], report["other_formats"])
+    if report["several_frames"]:
+        count, names = len(report["several_frames"]), some(report["several_frames"])
+        lines.append(f"{count} images have several frames or pages, of which the first is used: {names}")
     if report["merged_groups"]:
         merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
         lines.append(f"copies of one picture lie in different groups, which now count as one: {merged}")
@@ -252,9 +262,11 @@ def _warnings(report: dict[str, Any]) -> list[str]:
 
 
 def _bad_images(report: dict[str, Any]) -> str:
-    bad = report["bad_images"]
-    named = some(f"{image['path'] or image['image_id']} {image['reason']}" for image in bad)
-    return f"{len(bad)} of {report['images']} images can't be used: {named}"
+    by_reason: dict[str, list[str]] = {}
+    for image in report["bad_images"]:
+        by_reason.setdefault(image["reason"], []).append(image["path"] or image["image_id"])
+    named = some(f"{some(names)} ({reason})" for reason, names in by_reason.items())
+    return f"{len(report['bad_images'])} of {report['images']} images can't be used: {named}"
 
 
 def _pair(copy: dict[str, Any]) -> str:

@@ -32,6 +32,8 @@ FINGERPRINT = np.dtype(
 _THUMBNAIL = 64  # pixels a side
 _CENTRE = slice(12, 52)  # five eighths: clear of the black corners that make any two views through a tube alike
 _WHITENING = 1.5  # exponent; natural images' coefficients fall off with frequency, and the lesion's outline weighs most
+_BLACK, _WHITE = 16, 240  # grey levels: below the one and from the other on lie a mask's pixels, in a JPEG too
+_MASK_SHARE = 0.98  # of the pixels; a photograph cut out and laid on black or white shows more skin than the rest
 _FEWEST_GREYS = 2.0  # spread of a view in grey levels, below which its coefficients are noise
 _CHUNK = 64  # images a task
 _WORTH_STARTING = 256  # images below which processes take longer to start than to read
@@ -69,7 +71,7 @@ def fingerprint(path: str) -> np.ndarray:
     """Read one image in full and return its FINGERPRINT record, shape ().
 
     Raises:
-        BadImage: it can't be read, is smaller than MIN_SIDE, or shows one colour only.
+        BadImage: it can't be read, is smaller than MIN_SIDE, shows one colour only, is nearly black, or a mask.
     """
     pixels, kind = read_with_kind(path)
     height, width = pixels.shape[:2]
@@ -79,6 +81,8 @@ def fingerprint(path: str) -> np.ndarray:
     thumbnail = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
     if np.ptp(thumbnail) <= 1:
         raise BadImage.at(path, "is blank: one colour all over")
+    if _extreme_share(thumbnail) >= 0.5 and (fault := _no_photograph(grey)):  # hardly a photograph reaches this check
+        raise BadImage.at(path, fault)
     digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(pixels.data)
     record = np.zeros((), FINGERPRINT)
@@ -86,6 +90,18 @@ def fingerprint(path: str) -> np.ndarray:
     record["width"], record["height"], record["kind"] = width, height, kind.encode()
     record["views"] = perceptual_hash(thumbnail), perceptual_hash(thumbnail[_CENTRE, _CENTRE])
     return record
+
+
+def _no_photograph(grey: np.ndarray) -> str:
+    """Say what is wrong with an image's grey levels, uint8 (H, W); an empty text if nothing."""
+    if grey.max() < _BLACK:
+        return f"is nearly black: no pixel reaches {_BLACK} of 255 (a label map, or values of another range)"
+    return "is a mask: all black and white" if _extreme_share(grey) >= _MASK_SHARE else ""
+
+
+def _extreme_share(grey: np.ndarray) -> float:
+    """Return the share of pixels that are nearly black or nearly white."""
+    return float(((grey < _BLACK) | (grey >= _WHITE)).mean())
 
 
 def perceptual_hash(grey: np.ndarray) -> np.ndarray:

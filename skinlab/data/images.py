@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from skinlab.data.image_formats import image_format
 from skinlab.errors import UserError, nearest
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
@@ -32,7 +33,7 @@ class BadImage(UserError):  # noqa: N818
     @classmethod
     def at(cls, path: str | os.PathLike[str], reason: str) -> BadImage:
         """Name the file, the reason and the remedy in one printable line."""
-        error = cls(f"{printable(path)}: {reason}; mend or remove the file, or leave it out: data.on_bad_image=drop")
+        error = cls(f"{printable(path)}: {reason}; fix or remove the file, or leave it out: data.on_bad_image=drop")
         error.reason = reason
         return error
 
@@ -63,13 +64,14 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
         uint8 array (H, W, 3); (size, size, 3) with a size.
 
     Raises:
-        BadImage: missing, empty, truncated, too large or not an image; the message names file, reason and remedy.
+        BadImage: missing, empty, truncated, too large, not an image, or its pixels have no known scale; the message
+            names file, reason and remedy.
     """
     return read_with_kind(path, size, fit)[0]
 
 
 def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: str = "crop") -> tuple[np.ndarray, str]:
-    """Read an image as `read_image` does, and tell how it was stored, e.g. "JPEG CMYK" or "JPEG RGB turned"."""
+    """Read an image as `read_image` does, and tell how it was stored: "JPEG RGB turned", "TIFF L frames"."""
     if fit not in FITS:
         raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
     try:
@@ -85,13 +87,17 @@ def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: s
             kind = f"{image.format} {image.mode}"
             pixels = _framed(image, path, size, fit)
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-            return _upright(pixels, orientation), kind + (" turned" if orientation in range(2, 9) else "")
+            # The second picture of an MPO is a camera's preview.
+            frames = " frames" if image.format != "MPO" and getattr(image, "is_animated", False) else ""
+            return _upright(pixels, orientation), kind + frames + (" turned" if orientation in range(2, 9) else "")
     except BadImage:
         raise
     except FileNotFoundError as error:
         raise BadImage.at(path, "does not exist") from error
     except UnidentifiedImageError as error:
-        raise BadImage.at(path, "is not a whole JPEG, PNG, BMP, GIF, TIFF or WebP image") from error
+        kind = image_format(path)
+        instead = f", but {kind}: convert it to JPEG or PNG" if kind and kind.upper() not in _FORMATS else ""
+        raise BadImage.at(path, f"is not a whole JPEG, PNG, BMP, GIF, TIFF or WebP image{instead}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage.at(path, f"has more than {MAX_PIXELS // 10**6} million pixels") from error
     except Exception as error:  # a decoder may fail in any way on a damaged or hostile file
@@ -125,7 +131,11 @@ def _failure(error: Exception) -> str:
 def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, fit: str) -> np.ndarray:
     """Decode an opened image and bring it to (size, size), not yet turned upright."""
     draft = image.draft("RGB", (size, size)) if size else None
+    # The decoder's name for the stored pixels: "RGB;16B", say.
+    deep = image.mode.startswith("I;16") or ";16" in str(getattr(image, "tile", ())[:1])
     image.load()
+    if deep:
+        _check_scale(image, path)
     rgb = _as_rgb(image)
     corner = rgb.getpixel((rgb.width - 1, rgb.height - 1))
     if corner == (128, 128, 128) and image.format == "JPEG" and _ends_in_grey(path):
@@ -151,6 +161,19 @@ def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, 
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     resized: np.ndarray = cv2.warpAffine(pixels, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return resized
+
+
+def _check_scale(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Refuse 16-bit pixels that fill the low bits only, as cameras of 10 to 14 bits write them: they come out black.
+
+    No well exposed photograph stays below a quarter of its range, whatever it shows.
+    """
+    values = np.asarray(image)
+    peak = int(values.max()) >> 8 if values.ndim == 2 else int(values[..., : 1 if image.mode == "LA" else 3].max())
+    for bits in (8, 10, 12, 14):
+        if peak < 1 << (bits - 8):
+            reason = f"has {bits}-bit values in 16-bit pixels, so it comes out black: save it with 8 bits"
+            raise BadImage.at(path, reason)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

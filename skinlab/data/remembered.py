@@ -18,7 +18,7 @@ from skinlab.data.images import printable
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when a fingerprint or the search for pairs changes its meaning
+VERSION = 2  # raise it when a fingerprint or the search for pairs changes its meaning
 ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
 
 

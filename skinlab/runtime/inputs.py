@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES
 from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.manifest import some
-from skinlab.data.readers.listing import list_images, stem
+from skinlab.data.readers.listing import Listing, find_masks, left_out_warnings, list_files, stem
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.tables import read_csv
+
+log = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 
@@ -38,22 +42,26 @@ def find_images(place: str, *, missing_ok: bool = False) -> pd.DataFrame:
     given = Path(place).expanduser().absolute()
     suffix = given.suffix.lower()
     if given.is_dir():
-        return _folder(given)
+        files = _list(given)
+        for line in left_out_warnings(files.masks, files.other_formats):
+            log.warning(line)
+        return pd.DataFrame({"image_id": files.images, "path": [f"{given}/{relative}" for relative in files.images]})
     if not given.exists():
         raise UserError(f"input={place}: no such file or folder; give a folder, a CSV or an image")
     if suffix in TABLE_SUFFIXES:
         return _table(given, missing_ok)
     if suffix in IMAGE_SUFFIXES:
         return pd.DataFrame({"image_id": [given.name], "path": [str(given)]})
+    if kind := OTHER_IMAGE_SUFFIXES.get(suffix):
+        raise UserError(f"input={place}: {kind} images can't be read; convert it to JPEG or PNG")
     raise UserError(f"input={place}: neither a folder, nor a CSV, nor an image ({', '.join(sorted(IMAGE_SUFFIXES))})")
 
 
-def _folder(folder: Path) -> pd.DataFrame:
+def _list(folder: Path) -> Listing:
     try:
-        images = list_images(folder)
+        return list_files(folder)
     except UserError as error:
         raise UserError(str(error).replace("data.root=", "input=", 1)) from None
-    return pd.DataFrame({"image_id": images, "path": [f"{folder}/{relative}" for relative in images]})
 
 
 def _table(path: Path, missing_ok: bool) -> pd.DataFrame:
@@ -79,6 +87,8 @@ def _table(path: Path, missing_ok: bool) -> pd.DataFrame:
             f"{len(missing)} of {len(paths)} images of {path} are missing: {some(missing)}; put them there, or leave "
             "them out: on_bad_image=drop"
         )
+    if masks := find_masks(given):
+        log.warning("%d rows of %s are masks by their names: %s; delete those rows", len(masks), path, some(masks))
     known = table[[name for name in COLUMNS if name in table]]
     return known.assign(image_id=ids, path=paths)
 
@@ -104,7 +114,8 @@ def _check_ids(table: Path, ids: pd.Series[str]) -> None:
 def _below(table: Path, ids: Sequence[str]) -> list[str]:
     """Find the file below a table's folder that each id names."""
     found: dict[str, str | None] = {}
-    images = _folder(table.parent)["image_id"].tolist()
+    files = _list(table.parent)
+    images = files.images
     for relative in images:
         for key in {relative.rpartition("/")[2], stem(relative)} - {relative}:
             found[key] = None if key in found else relative
@@ -114,7 +125,7 @@ def _below(table: Path, ids: Sequence[str]) -> list[str]:
         raise UserError(f"{table}: below its folder several images are called {some(unclear)}; add a column path")
     unknown = [name for name in ids if name not in found]
     if unknown:
-        raise UserError(
-            f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}; add a column path"
-        )
+        besides = "".join(f"; {line}" for line in left_out_warnings(files.masks, files.other_formats))
+        names = f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}"
+        raise UserError(f"{names}; add a column path{besides}")
     return [str(found[name]) for name in ids]

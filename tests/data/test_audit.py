@@ -77,6 +77,60 @@ def test_bad_images_are_refused_in_one_line(manifest, tmp_path):
     assert all(reason in text for reason, text in zip(reasons, found, strict=True))
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_what_is_no_photograph_is_refused(manifest, tmp_path, suffix):
+    mask = np.zeros((96, 96), np.uint8)
+    mask[20:60, 30:70] = 255
+    for name, grey in (("0", mask), ("1", mask // 64)):
+        Image.fromarray(grey).save(tmp_path / f"{name}.{suffix}")
+        manifest.loc[int(name), "path"] = str(tmp_path / f"{name}.{suffix}")
+    manifest.loc[3, "path"] = str(picture_at(tmp_path / "02_mask.png"))  # a table may name one
+    with pytest.raises(AuditFailed, match="3 of 12 images") as caught:
+        run(manifest, n_folds=1)
+    reasons = [image["reason"] for image in caught.value.report["bad_images"]]
+    assert [reason.split(":")[0] for reason in reasons] == ["is a mask", "is nearly black", "is a mask by its name"]
+
+
+def picture_at(path: Path) -> Path:
+    picture(0).save(path)
+    return path
+
+
+def test_a_dark_or_cut_out_photograph_is_kept(manifest, tmp_path):
+    cut_out = np.array(picture(0, 96))
+    cut_out[:, 8:] = 0
+    Image.fromarray(cut_out).save(tmp_path / "00.png")
+    Image.fromarray(np.array(picture(1)) // 10).save(tmp_path / "01.png")
+    assert run(manifest)[1]["kept"] == 12
+
+
+def test_images_of_one_fault_are_counted_together(manifest, tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number:02d}.png").write_bytes(b"")
+    with pytest.raises(
+        AuditFailed, match=r"5 of 12 images can't be used: \S+00\.png, \S+ \S+ and 2 more \(is empty\); fix"
+    ):
+        run(manifest)
+
+
+def test_what_a_reader_left_out_is_reported(manifest, tmp_path, caplog):
+    manifest.attrs |= {"masks": ("a_mask.png",) * 4, "other_formats": ("1.HEIC", "2.heic", "3.dcm")}
+    picture(0).save(tmp_path / "00.tif", save_all=True, append_images=[picture(1)])
+    manifest.loc[0, "path"] = str(tmp_path / "00.tif")
+    report = run(manifest)[1]
+    assert (len(report["masks"]), report["other_formats"][2], report["several_frames"]) == (4, "3.dcm", ["00"])
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "4 masks are left out",
+        "3 files of formats that can't be read (2 .heic, 1 .dcm) are left out",
+        "1 images have several frames or pages, of which the first is used",
+    ]
+    (tmp_path / "01.png").write_bytes(b"")
+    caplog.clear()
+    with pytest.raises(AuditFailed):
+        run(manifest)
+    assert len(caplog.records) == 3  # whatever else is wrong
+
+
 def test_bad_images_are_dropped_and_listed(manifest, tmp_path, caplog):
     spoil(manifest, tmp_path)
     kept, report = run(manifest, n_folds=1, on_bad_image="drop")

@@ -257,3 +257,24 @@ def test_a_jpeg_for_a_page_is_the_whole_upright_image(tmp_path):
     shown = np.asarray(Image.open(io.BytesIO(read_jpeg(path, 45))))
     assert shown.shape == (45, 30, 3)
     assert difference(shown, cv2.resize(picture(60, 90), (30, 45), interpolation=cv2.INTER_AREA)) < 4
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_files_have_to_use_their_range(tmp_path, bits, suffix, channels):
+    pixels = np.dstack([picture(32, 24).astype(np.uint16) << (bits - 8), np.full((24, 32), 65535, np.uint16)])
+    path = tmp_path / f"a.{suffix}"
+    assert cv2.imwrite(str(path), pixels[..., :channels])
+    if bits == 16:
+        assert read_image(path).max() > 200
+        return
+    for size in (None, 16):
+        with pytest.raises(BadImage, match=rf"has {bits}-bit values in 16-bit pixels.*save it with 8 bits"):
+            read_image(path, size)
+
+
+def test_another_format_under_a_readable_name_is_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    with pytest.raises(BadImage, match=r"is not a whole JPEG.*, but HEIC: convert it to JPEG or PNG"):
+        read_image(tmp_path / "a.jpg")

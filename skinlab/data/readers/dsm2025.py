@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import build_manifest, some
-from skinlab.data.readers.listing import absolute, list_images
+from skinlab.data.readers.listing import absolute, list_files
 from skinlab.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
     base = absolute(root)
     labels: dict[str, str] = {}
     strays: list[str] = []
-    for relative in list_images(base):
+    files = list_files(base)
+    for relative in files.images:
         top, folder = [*relative.split("/")[:-1], "", ""][:2]
         if top == "train" and folder:
             if folder not in (*CLASSES, POOL):
@@ -49,6 +50,7 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
         )
     frame = pd.DataFrame({"image_id": list(labels), "label": list(labels.values())})
     frame["path"] = [f"{base}/{relative}" for relative in labels]
+    frame.attrs |= files.left_out()
     unlabeled = frame["image_id"].str.startswith("test/").map({True: "held_out", False: "pool"})
     frame["split"] = unlabeled.mask(frame["label"] != "", "")
     return build_manifest(frame)

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
-from skinlab.data.readers.listing import absolute, list_images, locate_table, stem
+from skinlab.data.manifest import OPTIONAL_TEXT, SPLITS, build_manifest, some, standard_split
+from skinlab.data.readers.listing import POOL, absolute, check_class_folder, is_pool, list_files, locate_table, stem
 from skinlab.errors import UserError
 from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 
-POOL = "unlabeled"
 EXTRAS = ("group", "source", "age", *OPTIONAL_TEXT[:2])
-SIDES = frozenset({"train", "val", "valid", "validation", "test"})
+PARTS = SPLITS[:3]
 
 
 def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFrame:
-    """Read a folder a class, with any folders below; one called `unlabeled` is the pool. The id is the relative path.
+    """Read a folder a class, with any folders below; the id is the relative path.
+
+    The folder `unlabeled`, in any spelling, is the pool.
 
     Args:
         root: the folder that holds the class folders.
@@ -29,26 +30,43 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
             to `root`; its `image_id` is the relative path, or the file name with or without suffix if only one has it.
 
     Raises:
-        UserError: no class folders, an image beside them, or a groups table that is malformed or fits no image.
+        UserError: no class folders, an image or a part of a split beside them, a folder that may be a class or the
+            pool, or a groups table that is malformed or fits no image.
     """
     base = absolute(root)
-    images = list_images(base)
+    files = list_files(base)
+    images = files.images
     if loose := [relative for relative in images if "/" not in relative]:
         raise UserError(f"{len(loose)} images of {base} lie in no class folder: {some(loose)}; move them into one")
     folders = [relative.partition("/")[0] for relative in images]
-    if set(folders) <= SIDES:
-        raise UserError(
-            f"{base} holds {', '.join(sorted(set(folders)))} and no class folders: "
-            f"give {base}/{folders[0]} as data.root, or a table with a split column (data=table)"
-        )
+    _check_folders(base, set(folders))
     frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
-    pool = [folder.lower() == POOL for folder in folders]
+    pool = [is_pool(folder) for folder in folders]
     frame["label"] = ["" if unlabeled else folder for folder, unlabeled in zip(folders, pool, strict=True)]
     frame["split"] = ["pool" if unlabeled else "" for unlabeled in pool]
+    frame.attrs |= files.left_out()
     if groups is not None:
         known = _read_groups(locate_table(base, groups), images)
         frame = frame.join(known, on="image_id")
     return build_manifest(frame)
+
+
+def _check_folders(base: str, folders: set[str]) -> None:
+    """Refuse folders that are parts of a split, and those that may be a class or the pool."""
+    classes = {folder for folder in folders if not is_pool(folder)}
+    sides = sorted(folder for folder in classes if standard_split(folder) in PARTS)
+    if sides and len(sides) == len(classes):
+        raise UserError(
+            f"{base} holds {', '.join(sides)} and no class folders: "
+            f"give {base}/{sides[0]} as data.root, or a table with a split column (data=table)"
+        )
+    if sides:
+        raise UserError(
+            f"{base}/{sides[0]} is a part of a split beside class folders: move its images into the class folders (or "
+            f"into {POOL}), or give a table with a split column (data=table)"
+        )
+    for folder in sorted(classes):
+        check_class_folder(f"{base}/{folder}")
 
 
 def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import build_manifest, some
-from skinlab.data.readers.listing import absolute, list_images, stem
+from skinlab.data.readers.listing import Listing, absolute, list_files, stem
 from skinlab.errors import UserError
 from skinlab.tables import read_csv
 
@@ -28,7 +28,8 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
         UserError: the root, its images or the table are missing, or the table is malformed.
     """
     base = absolute(root)
-    photos, masks = _photos_and_masks(list_images(base))
+    files = list_files(base)
+    photos, masks = _photos_and_masks(files)
     table = _metadata(Path(base))
     ids = table["image_id"]
     frame = pd.DataFrame({"image_id": ids, "label": table["dx"], "group": table["lesion_id"]})
@@ -40,21 +41,20 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
     if masks:
         frame["mask_path"] = [f"{base}/{masks[name]}" if name in masks else "" for name in ids]
     known = set(ids)
+    used = {masks[name] for name in known & masks.keys()}
+    frame.attrs |= files.left_out() | {"masks": tuple(path for path in files.masks if path not in used)}
     frame.attrs["not_in_table"] = [relative for name, relative in photos.items() if name not in known]
     return build_manifest(frame)
 
 
-def _photos_and_masks(images: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Key images and masks by image id."""
+def _photos_and_masks(files: Listing) -> tuple[dict[str, str], dict[str, str]]:
+    """Key images and the masks of whole lesions by image id."""
     photos: dict[str, str] = {}
+    doubled = [path for path in files.images if photos.setdefault(stem(path), path) != path]
     masks: dict[str, str] = {}
-    doubled = []
-    for relative in images:
-        name = stem(relative)
-        if name.endswith(MASK_ENDING):
-            masks.setdefault(name.removesuffix(MASK_ENDING), relative)
-        elif photos.setdefault(name, relative) != relative:
-            doubled.append(relative)
+    for path, photo in files.masks.items():
+        if stem(path).lower().endswith(MASK_ENDING):
+            masks.setdefault(photo, path)
     if doubled:
         # Kaggle's archive carries each part twice, as HAM10000_images_part_1 and as ham10000_images_part_1.
         log.warning("%d image names lie twice below the root; not used: %s", len(doubled), some(doubled))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import build_manifest
-from skinlab.data.readers.listing import absolute, list_images
+from skinlab.data.readers.listing import absolute, list_files
 
 
 def read_images(root: str | Path) -> pd.DataFrame:
@@ -17,6 +17,7 @@ def read_images(root: str | Path) -> pd.DataFrame:
         UserError: there is no such folder, or no image in it.
     """
     base = absolute(root)
-    images = list_images(base)
-    frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
+    files = list_files(base)
+    frame = pd.DataFrame({"image_id": files.images, "path": [f"{base}/{relative}" for relative in files.images]})
+    frame.attrs |= files.left_out()
     return build_manifest(frame.assign(group=frame["image_id"], split="pool"))

@@ -1,12 +1,70 @@
-"""Find a data set's images and tables on disk."""
+"""Find a data set's images and tables on disk; name the masks among them and the images that can't be read."""
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES, image_format
 from skinlab.data.images import IMAGE_SUFFIXES
+from skinlab.data.manifest import some
 from skinlab.errors import UserError
+from skinlab.text import is_missing, name_key
+
+POOL = "unlabeled"
+_POOL = re.compile(r"(?:un|not?|non|without|w/?o) ?(?:label|annotat)(?:s|l?ed|ions?)?(?: (?:data|images?|pool|set))?")
+_UNCLEAR = frozenset(
+    {"unk", "pool", "unclassified", "uncategorized", "unsorted", "unspecified", "unsure", "tbd", "todo"}
+)
+
+# ISIC (2016 to 2018) and HAM10000 end the names of their masks so, and no photograph's.
+_ISIC_MASK = re.compile(r"[_-](?:segmentation|superpixels|attribute_[a-z_]+)\Z", re.IGNORECASE)
+# Other data sets' endings and folders: a mask only where the photograph of that name is there, too.
+_MASK = re.compile(r"[ _-]?(?:masks?|seg|segmentations?|gt|ground[ _-]?truth)\Z", re.IGNORECASE)
+_MASK_FOLDER = re.compile(r"(?:\A|[/ _-])(?:masks?|segmentations?|ground[ _-]?truths?)(?:[/ _-]|\Z)", re.IGNORECASE)
+
+
+class Listing(NamedTuple):
+    """The image files below a folder, as sorted relative posix paths.
+
+    Attributes:
+        images: photographs of a format that can be read.
+        masks: masks by name → their photograph's file name without suffix.
+        other_formats: files of image formats that can't be read, such as HEIC, DICOM and camera RAW.
+    """
+
+    images: list[str]
+    masks: dict[str, str]
+    other_formats: list[str]
+
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """Return the files that are no row of the manifest, for its `attrs`: the audit reports them."""
+        return {"masks": tuple(self.masks), "other_formats": tuple(self.other_formats)}
+
+
+def left_out_warnings(masks: Iterable[str], other_formats: Iterable[str]) -> list[str]:
+    """Return one line for each kind of files that are left out: how many, which, and the remedy.
+
+    >>> left_out_warnings([], ["mel/1.HEIC", "mel/2.heic", "nv/3.dcm"])[0]
+    "3 files of formats that can't be read (2 .heic, 1 .dcm) are left out: mel/1.HEIC, mel/2.heic, nv/3.dcm; convert \
+them to JPEG or PNG"
+    """
+    masks, others, lines = list(masks), list(other_formats), []
+    if masks:
+        lines.append(f"{len(masks)} masks are left out: {some(masks)}; rename those that are photographs")
+    if others:
+        suffixes = Counter(_suffix(name) if "." in name else "without suffix" for name in others)
+        kinds = some((f"{count} {name}" for name, count in suffixes.most_common()), 9)
+        lines.append(
+            f"{len(others)} files of formats that can't be read ({kinds}) are left out: {some(others)}; "
+            "convert them to JPEG or PNG"
+        )
+    return lines
 
 
 def absolute(root: str | Path) -> str:
@@ -15,45 +73,114 @@ def absolute(root: str | Path) -> str:
 
 
 def list_images(root: str | Path) -> list[str]:
-    """Return the relative posix path of every image below a folder, sorted.
+    """Return the relative posix path of every photograph below a folder, sorted; see `list_files`."""
+    return list_files(root).images
+
+
+def list_files(root: str | Path) -> Listing:
+    """List the image files below a folder.
 
     Links to folders are followed, except back to a folder above them. Hidden files and what macOS leaves in
     archives are passed over.
 
     Raises:
-        UserError: the folder is missing, can't be read, holds no image, or one whose name is not UTF-8.
+        UserError: the folder is missing, can't be read, holds no photograph, or one whose name is not UTF-8.
     """
     if not Path(root).is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder that holds the images")
     images: list[str] = []
+    others: list[str] = []
+    for path, name in _files(Path(root)):
+        ending = _suffix(name)
+        if ending in IMAGE_SUFFIXES:
+            images.append(path)
+        elif ending in OTHER_IMAGE_SUFFIXES or (not ending[1:].isalpha() and image_format(Path(root, path))):
+            others.append(path)
+    try:
+        "".join((*images, *others)).encode()
+    except UnicodeEncodeError as error:
+        broken = next(name for name in (*images, *others) if not name.isprintable())
+        raise UserError(f"{root} holds a file whose name is not UTF-8, {broken!r}: rename it") from error
+    images.sort()
+    masks = find_masks(images)
+    if masks:
+        images = [path for path in images if path not in masks]
+    if not images:
+        besides = "".join(f"; {line}" for line in left_out_warnings(masks, sorted(others)))
+        readable = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(f"data.root={root} holds no image ({readable}): give another folder{besides}")
+    return Listing(images, masks, sorted(others))
+
+
+def _files(root: Path) -> Iterable[tuple[str, str]]:
+    """Yield the relative posix path and the name of every visible file below a folder."""
     waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
     while waiting:
         prefix, above = waiting.pop()
-        folder = Path(root, prefix)
+        folder = root / prefix
         try:
             status = folder.stat()
             here = (status.st_dev, status.st_ino)
             with os.scandir(folder) as scan:
                 entries = [entry for entry in scan if here not in above and _wanted(entry.name)]
         except OSError as error:
-            raise UserError(f"{folder} can't be read ({error.strerror}): mend its permissions or remove it") from error
+            raise UserError(f"{folder} can't be read ({error.strerror}): fix its permissions or remove it") from error
         for entry in entries:
             if entry.is_dir():
                 waiting.append((f"{prefix}{entry.name}/", (*above, here)))
-            elif entry.name[entry.name.rfind(".") :].lower() in IMAGE_SUFFIXES:
-                images.append(prefix + entry.name)
-    if not images:
-        raise UserError(f"data.root={root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}): give another folder")
-    try:
-        "".join(images).encode()
-    except UnicodeEncodeError as error:
-        broken = next(name for name in images if not name.isprintable())
-        raise UserError(f"{root} holds a file whose name is not UTF-8, {broken!r}: rename it") from error
-    return sorted(images)
+            else:
+                yield prefix + entry.name, entry.name
 
 
 def _wanted(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :].rstrip().lower()
+
+
+def find_masks(paths: Iterable[str]) -> dict[str, str]:
+    """Return the masks among image files, by their names: path → their photograph's file name without suffix.
+
+    >>> find_masks(["a.jpg", "a_mask.png", "b_mask.png", "masks/a.png", "c_segmentation.png"])
+    {'a_mask.png': 'a', 'masks/a.png': 'a', 'c_segmentation.png': 'c'}
+    """
+    paths = list(paths)
+    folders = [path.rpartition("/")[0] for path in paths]
+    of_masks = {folder for folder in set(folders) if _MASK_FOLDER.search(folder)}
+    photographs = {stem(path) for path, folder in zip(paths, folders, strict=True) if folder not in of_masks}
+    found = {}
+    for path, folder in zip(paths, folders, strict=True):
+        name = stem(path)
+        ending = _ISIC_MASK.search(name) or _MASK.search(name)
+        photograph = name[: ending.start()] if ending else name
+        beside = photograph in photographs and (ending or folder in of_masks)
+        if beside or (ending and ending.re is _ISIC_MASK):
+            found[path] = photograph
+    return found
+
+
+def is_pool(folder: str) -> bool:
+    """Return whether a folder's name says that its images have no labels, however it is spelled.
+
+    >>> is_pool("Unlabelled "), is_pool("no_label"), is_pool("nv")
+    (True, True, False)
+    """
+    return _POOL.fullmatch(name_key(folder)) is not None
+
+
+def check_class_folder(path: str) -> None:
+    """Refuse a folder that may be a class or the pool.
+
+    Raises:
+        UserError: its name is a word for what is unknown, or nearly `unlabeled`.
+    """
+    name = name_key(path.rpartition("/")[2])
+    if is_missing(name) or name in _UNCLEAR or difflib.get_close_matches(name, [POOL], cutoff=0.8):
+        raise UserError(
+            f"{path} may be a class or the pool: rename it to {POOL} if its images have no labels, or to a class's name"
+        )
 
 
 def stem(relative: str) -> str:

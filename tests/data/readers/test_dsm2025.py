@@ -14,10 +14,13 @@ def lay_out(root, *images):
 
 def test_names_that_repeat_stay_apart(tmp_path, caplog):
     lay_out(tmp_path, "train/0/12.jpg", "train/1/12.jpg", "train/Unlabeled/12.PNG", "test/12.jpg", "preview.png")
+    lay_out(tmp_path, "train/1/12_segmentation.png", "train/Unlabeled/13.dcm")
     with caplog.at_level(logging.WARNING):
         manifest = read_dsm2025(tmp_path)
     expected = ["test/12.jpg", "train/0/12.jpg", "train/1/12.jpg", "train/Unlabeled/12.PNG"]
     assert sorted(manifest["image_id"]) == expected
+    left_out = {"masks": ("train/1/12_segmentation.png",), "other_formats": ("train/Unlabeled/13.dcm",)}
+    assert manifest.attrs == left_out
     manifest = manifest.sort_values("image_id")
     assert manifest["path"].tolist() == [f"{tmp_path}/{name}" for name in manifest["image_id"]]
     assert manifest["label"].tolist() == ["", "0", "1", ""]

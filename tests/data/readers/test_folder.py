@@ -72,3 +72,45 @@ def test_folders_that_are_splits_are_no_classes(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"holds test, train and no class folders: give .*/test as data.root"):
         read_folder(tmp_path)
+
+
+POOLS = [
+    "Unlabelled",
+    "UNLABELLED",
+    "un-labeled",
+    "unlabeled_images",
+    "no_label",
+    "No Labels",
+    "not labeled",
+    "unannotated",
+]
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_every_spelling_of_unlabeled_is_the_pool(root, name):
+    (root / "Unlabeled").rename(root / name)
+    manifest = read_folder(root)
+    assert manifest["label"].value_counts().to_dict() == {"mel": 2, "nv": 1, "": 1}
+    assert manifest["split"].tolist().count("pool") == 1
+
+
+@pytest.mark.parametrize("name", ["unknown", "NA", "None", "UNK", "unclassified", "unlabelde", "labeled", "pool"])
+def test_a_folder_that_may_be_a_class_or_the_pool_is_refused(root, name):
+    (root / "Unlabeled").rename(root / name)
+    with pytest.raises(UserError, match=f"/{name} may be a class or the pool: rename it to unlabeled if its images"):
+        read_folder(root)
+
+
+@pytest.mark.parametrize("name", ["test", "Train", "Validation"])
+def test_a_part_of_a_split_is_no_class(root, name):
+    (root / "nv").rename(root / name)
+    with pytest.raises(UserError, match=f"/{name} is a part of a split beside class folders"):
+        read_folder(root)
+
+
+def test_what_is_left_out_goes_to_the_audit(root):
+    (root / "mel" / "b_segmentation.png").touch()
+    (root / "mel" / "c.HEIC").touch()
+    manifest = read_folder(root)
+    assert len(manifest) == 4
+    assert manifest.attrs == {"masks": ("mel/b_segmentation.png",), "other_formats": ("mel/c.HEIC",)}

@@ -44,11 +44,14 @@ def test_kaggle_layout(tmp_path):
 @pytest.mark.parametrize(("name", "separator"), [("HAM10000_metadata", ","), ("HAM10000_metadata.tab", "\t")])
 def test_dataverse_layout_tells_the_source_and_the_masks(tmp_path, name, separator):
     lay_out(tmp_path, "images/a/ISIC_1.jpg", "images/ISIC_2.png", "masks/ISIC_2_segmentation.png")
+    lay_out(tmp_path, "masks/ISIC_1_superpixels.png", "raw/ISIC_1.CR2")
     write_table(tmp_path / name, separator, source=True)
     manifest = read_ham10000(tmp_path)
     assert manifest["source"].tolist() == ["vidir_modern", "rosendahl"]
     assert manifest["mask_path"].tolist() == ["", f"{tmp_path}/masks/ISIC_2_segmentation.png"]
     assert manifest.attrs["not_in_table"] == []
+    assert manifest.attrs["masks"] == ("masks/ISIC_1_superpixels.png",)
+    assert manifest.attrs["other_formats"] == ("raw/ISIC_1.CR2",)
 
 
 def test_the_table_with_sources_is_preferred(tmp_path):

@@ -5,7 +5,7 @@ from skinlab.errors import UserError
 
 
 def test_every_image_is_of_the_pool(tmp_path, caplog):
-    for name in ("a.jpg", "deep/er/a.PNG", "notes.txt"):
+    for name in ("a.jpg", "deep/er/a.PNG", "notes.txt", "a_mask.png", "b.nef"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     manifest = read_images(tmp_path)
@@ -13,6 +13,7 @@ def test_every_image_is_of_the_pool(tmp_path, caplog):
     assert manifest["path"].tolist() == [f"{tmp_path}/{name}" for name in manifest["image_id"]]
     assert (manifest["split"] == "pool").all()
     assert (manifest["label"] == "").all()
+    assert manifest.attrs == {"masks": ("a_mask.png",), "other_formats": ("b.nef",)}
     assert not caplog.records
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from skinlab.data.readers.listing import absolute, list_images
+from skinlab.data.readers.listing import absolute, list_files, list_images
 from skinlab.errors import UserError
 
 
@@ -39,3 +39,50 @@ def test_a_name_that_no_table_could_hold_is_refused(tmp_path):
     (tmp_path / os.fsdecode(b"n\xe4vus.jpg")).touch()
     with pytest.raises(UserError, match=r"not UTF-8, 'n\\udce4vus\.jpg': rename it"):
         list_images(tmp_path)
+
+
+def lay_out(root, *names, content=b""):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *("a_segmentation.png", "b/A_Segmentation.PNG", "a_superpixels.png", "a_attribute_pigment_network.png"),
+        *("masks/a_mask.png", "a-mask.png", "a_GroundTruth.png", "a gt.png", "masks/a.png", "deep/GT_masks/x/a.png"),
+        *("HAM10000_segmentations_lesion_tschandl/a.png", "ISIC2018_Task1_Training_GroundTruth/a.png"),
+    ],
+)
+def test_masks_are_known_by_their_names(tmp_path, mask):
+    lay_out(tmp_path, "mel/a.jpg", "mel/b.jpg", mask)
+    files = list_files(tmp_path)
+    assert files.images == ["mel/a.jpg", "mel/b.jpg"]
+    assert list(files.masks) == [mask]
+    assert files.masks[mask].lower() == "a"
+
+
+@pytest.mark.parametrize("name", ["face_mask.jpg", "masks/c.jpg", "unmasked/a2.jpg", "mel/a_lesion.jpg", "gt.jpg"])
+def test_photographs_are_no_masks(tmp_path, name):
+    lay_out(tmp_path, "mel/a.jpg", name)
+    assert name in list_files(tmp_path).images
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((f"1{suffix}", b"") for suffix in (".HEIC", ".dcm", ".CR2", ".nef", ".dng", ".avif", ".svg", ".pdf", ".psd")),
+        ("IM0001", bytes(128) + b"DICM"),
+        ("1.2.840.113619.2", bytes(128) + b"DICM"),
+        ("photo", b"\xff\xd8\xff\xe0"),
+    ],
+)
+def test_images_that_cannot_be_read_are_named(tmp_path, name, content):
+    lay_out(tmp_path, "mel/a.jpg")
+    lay_out(tmp_path, f"mel/{name}", content=content)
+    lay_out(tmp_path, "README", "table.csv", "mel/notes.txt", "mel/model.onnx")
+    assert list_files(tmp_path)[::2] == (["mel/a.jpg"], [f"mel/{name}"])
+    (tmp_path / "mel" / "a.jpg").unlink()
+    with pytest.raises(UserError, match=r"holds no image .*; 1 files of formats that can't be read .*convert them to"):
+        list_files(tmp_path)
