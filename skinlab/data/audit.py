@@ -170,7 +170,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     alone = "" if report["grouped"] else " (each image its own)"
     return [
         f"{report['kept']} of {report['images']} images in {report['groups']} groups{alone}: {labels}",
-        f"stored as {stored} pixels",
+        *([f"stored as {stored} pixels"] if report["kept"] else []),
         f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
         *(f"problem: {line}" for line in report["problems"]),
         *(f"warning: {line}" for line in report["warnings"]),
