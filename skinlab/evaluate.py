@@ -11,4 +11,4 @@ def load() -> Command:
 
 
 if __name__ == "__main__":
-    command("evaluate", load, lists=("predictions",))
+    command("evaluate", load)

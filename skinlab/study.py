@@ -11,4 +11,4 @@ def load() -> Command:
 
 
 if __name__ == "__main__":
-    command("study", load, lists=("base", "base_pretrain", "base_train", "arms"))
+    command("study", load, lists=("base", "base_pretrain", "base_train"))

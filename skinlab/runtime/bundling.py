@@ -26,6 +26,7 @@ from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import write_onnx, write_timm
 from skinlab.runtime.gating import find_split, fit_run_gate
+from skinlab.runtime.name_lists import read_names
 from skinlab.runtime.run_directory import replacing
 
 log = logging.getLogger(__name__)
@@ -80,16 +81,18 @@ def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
     for name, options in (("format", list(FORMATS)), ("gate", list(GATES))):
         if config[name] not in options:
             raise UserError(f"{name}={config[name]}: choose {', '.join(options)}{nearest(str(config[name]), options)}")
-    for name in ("weights", "positive"):
-        if config[name] is not None and not isinstance(config[name], list):
-            raise UserError(f"{name}={config[name]}: a list is expected, such as {name}=[A,B]")
+    if config["weights"] is not None and not isinstance(config["weights"], list):
+        raise UserError(f"weights={config['weights']}: a list is expected, such as weights=[A,B]")
     if not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in config["weights"] or []):
         raise UserError(f"weights={config['weights']}: numbers are expected, such as weights=[0.7,0.3]")
+    wanted = config["thresholds"]
+    if wanted is not None and not (isinstance(wanted, str) and _is_file(wanted)):
+        wanted = config["thresholds"] = read_names(wanted, "thresholds")
     try:
-        for rule in config["thresholds"] if isinstance(config["thresholds"], list) else []:
+        for rule in wanted if isinstance(wanted, list) else []:
             parse_rule(rule)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"thresholds={config['thresholds']}: {error}") from None
+    except ValueError as error:
+        raise UserError(f"thresholds={wanted}: {error}") from None
     if config["positive"] and not isinstance(config["thresholds"], list):
         raise UserError("positive= goes with rules, as in thresholds=[f1]; a thresholds.json names its own")
     if not 0 < config["gate_alarms"] < 1:
@@ -100,6 +103,10 @@ def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
         raise UserError(f"num_workers={config['num_workers']}: give auto or a number, 0 or more")
     config["num_workers"] = loading_processes(config["num_workers"])
     return places, _output(config["output"], config["format"], overwrite=config["overwrite"])
+
+
+def _is_file(place: str) -> bool:
+    return "/" in place or place.endswith(".json") or Path(place).expanduser().is_file()
 
 
 def _output(place: Any, format_: str, *, overwrite: bool) -> Path:

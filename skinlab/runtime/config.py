@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError, nearest
+from skinlab.runtime.name_lists import name_lists, read_name_lists
 
 # Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
 ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
@@ -52,7 +53,8 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     """Resolve a config into plain containers and refuse what no command should get.
 
     Raises:
-        UserError: a value of another type than the default's, or a ``_target_`` outside the allowed packages.
+        UserError: a value of another type than the default's, no list of names where one is expected, or a
+            ``_target_`` outside the allowed packages.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -61,7 +63,9 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     for place, target in _targets(config):
         if not str(target).startswith(ALLOWED_TARGETS):
             raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
-    _check_types(cfg, HydraConfig.get().job.config_name or "", overrides)
+    command = HydraConfig.get().job.config_name or ""
+    read_name_lists(config, command)
+    _check_types(cfg, command, overrides)
     return config
 
 
@@ -118,6 +122,7 @@ def _check_types(cfg: DictConfig, name: str, overrides: Sequence[str]) -> None:
     """Hold every overridden value against the type of its default."""
     values = [o for o in OverridesParser.create().parse_overrides(list(overrides)) if not o.is_add()]
     keys = [o.key_or_group for o in values if not (config_directory() / o.key_or_group).is_dir()]
+    keys = [key for key in keys if key not in name_lists(name)]
     if not keys:
         return
     base = compose_config(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])

@@ -22,6 +22,7 @@ from skinlab.cores import set_up_threads
 from skinlab.errors import UserError
 from skinlab.runtime.command_line import prepare_command_line
 from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
+from skinlab.runtime.name_lists import name_lists
 from skinlab.runtime.secrets import masked
 from skinlab.runtime.system_errors import explain_os_error
 
@@ -38,7 +39,7 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
     Args:
         name: name of the config, as in ``conf/<name>.yaml``.
         load: imports and returns the function that takes the whole resolved config.
-        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
+        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
     """
     verbose = _verbose()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -66,7 +67,8 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
             raise SystemExit(_tell(line)) from None
 
     try:
-        sys.argv[1:] = prepare_command_line(sys.argv[1:], lists)
+        names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
+        sys.argv[1:] = prepare_command_line(sys.argv[1:], [*lists, *names])
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         if verbose:

@@ -48,8 +48,7 @@ def compare_views(config: dict[str, Any]) -> None:
     """
     config["reference"] = REFERENCE
     output, asked = check_settings(config, "ckpt")
-    wanted = [config["views"]] if isinstance(config["views"], str) else config["views"] or []
-    names = list(dict.fromkeys([REFERENCE, *map(str, wanted)]))
+    names = list(dict.fromkeys([REFERENCE, *(config["views"] or [])]))
     n_views = {name: len(tta_views(name)) for name in names}
     device = best_device(config["device"])
     config["num_workers"] = loading_processes(config["num_workers"])

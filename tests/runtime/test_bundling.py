@@ -209,7 +209,6 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
         ({"weights": [1]}, "takes no weights"),
         ({"weights": ["x"], "combine": "weighted"}, "numbers are expected"),
         ({"weights": 0.5}, "a list is expected"),
-        ({"positive": "mel"}, "a list is expected"),
         ({"calibrator": "temprature"}, "calibrator=temprature: can't be read .No such file"),
         ({"thresholds": "/no/where"}, "thresholds=/no/where: can't be read"),
         ({"gate": "yes"}, "gate=yes: choose auto, fit, none"),

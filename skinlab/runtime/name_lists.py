@@ -1,0 +1,73 @@
+"""Settings that hold a list of names: a single name is a list of one, and a number is a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skinlab.errors import UserError
+
+NAME_LISTS = (
+    *("data.classes", "data.positive", "positive", "evidence.positive", "predictions", "runs", "views", "arms"),
+    *("compare_by", "thresholds", "evidence.thresholds"),
+)
+PLACES = ("predictions", "runs")  # where blanks belong to the name
+MAY_BE_EMPTY = ("compare_by", "thresholds", "evidence.thresholds")
+
+
+def name_lists(command: str) -> list[str]:
+    """Return the settings of a command that hold names; bundle's thresholds may also be a file."""
+    return [name for name in NAME_LISTS if (command, name) != ("bundle", "thresholds")]
+
+
+def read_name_lists(config: dict[str, Any], command: str) -> None:
+    """Turn every setting of names into a list of text, in place.
+
+    Args:
+        config: the resolved config of a command.
+        command: its name.
+
+    Raises:
+        UserError: a setting is no list of names, is empty, or names one thing twice.
+    """
+    for setting in name_lists(command):
+        *path, key = setting.split(".")
+        node: Any = config
+        for part in path:
+            node = node.get(part) or {}
+        if node.get(key) is not None:
+            node[key] = read_names(node[key], setting)
+
+
+def read_names(value: Any, setting: str) -> list[str]:
+    """Return the names of a setting.
+
+    Args:
+        value: a name, a number or a list of them.
+        setting: for the messages.
+
+    Raises:
+        UserError: something else, none, or one twice.
+
+    >>> read_names("mel", "positive"), read_names([1, "nv "], "positive")
+    (['mel'], ['1', 'nv'])
+    """
+    from skinlab.text import clean  # pandas comes with it, so it waits until there is something to read
+
+    values = value if isinstance(value, list) else [value]
+    names = [_name(each) if setting in PLACES else clean(_name(each)) for each in values]
+    if not all(names):
+        raise UserError(f"{setting}={value}: a list of names is expected, such as {setting}=[A,B]")
+    if not names and setting not in MAY_BE_EMPTY:
+        raise UserError(f"{setting}=[]: the list is empty; name one or more, or leave {setting}= out")
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{setting}=[{','.join(names)}]: {repeated} is named twice; name each once")
+    return names
+
+
+def _name(value: Any) -> str:
+    """Return a name as text, empty where the value is none."""
+    if isinstance(value, bool):
+        return str(value).lower()  # YAML's true and false
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, str | int | float) else ""
