@@ -3,6 +3,9 @@
 A cache is named after what it holds, so that a changed file or size makes another one. A lock file beside it keeps
 processes apart: its builder holds it alone, its users share it for as long as they live. The operating system releases
 a lock however its process ends.
+
+A cache that another user can have written, or that is cut or foreign, is built again. Its last bytes tell: they are a
+digest of its name, its shape and a few of its images, so that opening a cache takes the same time whatever its size.
 """
 
 from __future__ import annotations
@@ -26,13 +29,22 @@ from rich.progress import track
 from skinlab.cores import available_cores
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
+from skinlab.data.private_files import (
+    UnusableFile,
+    make_private_folder,
+    open_private,
+    open_unlinked,
+    replacing_private,
+)
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError, nearest
 
-FORMAT = 1  # raise it whenever `read_image` gives other pixels for the same file
+FORMAT = 2  # raise it whenever `read_image` gives other pixels for the same file, or the file is laid out anew
 KINDS = ("none", "ram", "disk")
 RAM = Path("/dev/shm")  # a file system in memory, there on every Linux
 CHUNK = 64  # images written at a time
+SEAL = 32  # bytes of the digest at a cache's end
+SEALED_IMAGES = 8  # of those the digest is made of
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +53,26 @@ class CachedImages:
     """Decoded images by row; pickling reopens the file in the other process instead of copying the pixels.
 
     Args:
-        path: File of (N, S, S, 3) uint8 pixels.
+        path: File of (N, S, S, 3) uint8 pixels and their seal.
         size: Side of an image in pixels, S.
         temporary: Whether the last user deletes the file.
         rows: Which of the file's images these are, in order; None for all.
 
     Raises:
         FileNotFoundError: If the file is not there (any more).
+        UnusableFile: If others can have written it, or it is not what was built under this name.
     """
 
     def __init__(self, path: Path, size: int, *, temporary: bool, rows: npt.NDArray[np.int64] | None = None) -> None:
         self.path, self.size, self.temporary = path, size, temporary
         lease = _lock(_lock_file(path), fcntl.LOCK_SH)
         self._finalizer = weakref.finalize(self, _end_lease, lease, os.getpid(), path if temporary else None)
-        if not path.exists():
+        try:
+            self._pixels = _map(path, size)
+        except (OSError, UnusableFile):
             self._finalizer()
-            raise FileNotFoundError(path)
-        mapped = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, size, size, 3)
-        self._pixels: npt.NDArray[np.uint8] = np.asarray(mapped)  # indexing a memmap itself takes five times as long
-        self.rows = np.arange(len(mapped)) if rows is None else rows
+            raise
+        self.rows = np.arange(len(self._pixels)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,18 +121,61 @@ def open_cache(
     if kind == "none" or not len(paths):
         return None
     folder = RAM / f"skinlab-{os.getuid()}" if kind == "ram" else Path(str(directory))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if kind == "ram":
+        make_private_folder(folder)
         _sweep(folder)
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{_key(paths, size, fit)}.u8"
     workers = available_cores() if num_workers is None else num_workers
     while True:
         try:
             return CachedImages(path, size, temporary=kind == "ram")
         except FileNotFoundError:  # not built yet, or deleted by its last user just now
-            with _alone(path):
-                if not path.exists():
-                    _build(path, paths, size=size, fit=fit, num_workers=workers)
+            pass
+        except UnusableFile as error:
+            log.warning("the image cache is built again: %s", error)
+        with _alone(path):
+            if _fault(path, size):
+                _build(path, paths, size=size, fit=fit, num_workers=workers)
+                if fault := _fault(path, size):
+                    raise UserError(
+                        f"{fault}, though it was just written; set data.cache_dir to a folder on a local disk, "
+                        "or data.cache=none"
+                    )
+
+
+def _map(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """Return a cache's pixels, (N, size, size, 3); see CachedImages for what it raises."""
+    with open_private(path) as file:
+        count, rest = divmod(os.fstat(file.fileno()).st_size - SEAL, size * size * 3)
+        if count < 1 or rest:
+            raise UnusableFile(f"{path} is cut or no image cache")
+        mapped = np.memmap(file, dtype=np.uint8, mode="r", shape=(count, size, size, 3))
+        pixels = np.asarray(mapped)  # indexing a memmap itself takes five times as long
+        file.seek(-SEAL, os.SEEK_END)
+        if file.read() != _seal(path, pixels):
+            raise UnusableFile(f"{path} holds other images than were cached under its name")
+    return pixels
+
+
+def _seal(path: Path, pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a digest of a cache's name, shape and a few of its images, the first and the last among them."""
+    digest = hashlib.blake2b(f"{path.name} {pixels.shape}".encode(), digest_size=SEAL)
+    for row in np.linspace(0, len(pixels) - 1, SEALED_IMAGES, dtype=np.int64):
+        digest.update(pixels[row].data)
+    return digest.digest()
+
+
+def _fault(path: Path, size: int) -> str:
+    """Say what is wrong with a cache, or that there is none; an empty text if nothing."""
+    try:
+        _map(path, size)
+    except FileNotFoundError:
+        return f"{path} is not there"
+    except UnusableFile as error:
+        return str(error)
+    return ""
 
 
 def _key(paths: Sequence[str | Path], size: int, fit: str) -> str:
@@ -143,23 +199,21 @@ def _build(path: Path, paths: Sequence[str | Path], *, size: int, fit: str, num_
     )
     if needed > free:
         raise too_little
-    part = path.with_suffix(".part")
     dataset = ImageDataset(paths, np.full(len(paths), -1), size=size, fit=fit)
     loader = batch_loader(dataset, EvalSampler(len(paths)), batch_size=CHUNK, num_workers=num_workers)
     title = f"caching {len(paths):,} images at {size} px ({needed / 1e6:,.0f} MB)"
     try:
-        with part.open("wb") as file:
+        with replacing_private(path, path.with_suffix(".part")) as file:
             for batch in track(loader, title, total=len(loader), console=Console(stderr=True)):
                 file.write(batch["image"].permute(0, 2, 3, 1).numpy().tobytes())
             file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+            pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=(len(paths), size, size, 3))
+            file.seek(0, os.SEEK_END)
+            file.write(_seal(path, np.asarray(pixels)))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise too_little from error
         raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _lock_file(path: Path) -> Path:
@@ -169,7 +223,10 @@ def _lock_file(path: Path) -> Path:
 def _lock(path: Path, mode: int) -> int:
     """Lock a file and return its descriptor; one that was deleted while waiting for it does not count."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = open_unlinked(path, os.O_RDWR | os.O_CREAT)
+        except UnusableFile as error:
+            raise UserError(f"{error}: remove it") from None
         try:
             fcntl.flock(descriptor, mode)
             if os.path.samestat(os.fstat(descriptor), path.stat()):

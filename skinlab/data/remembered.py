@@ -15,10 +15,12 @@ import pandas as pd
 from skinlab.data.duplicates import PAIR, find_duplicates
 from skinlab.data.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.images import printable
+from skinlab.data.private_files import UnusableFile, open_private, replacing_private
 
 log = logging.getLogger(__name__)
 
 VERSION = 2  # raise it when a fingerprint or the search for pairs changes its meaning
+SEAL = 32  # bytes of the digest before the records
 ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
 
 
@@ -68,7 +70,7 @@ def fingerprints(
 def duplicates(records: np.ndarray, cache_dir: Path | None) -> np.ndarray:
     """Return the PAIR records of some fingerprints, found once and then remembered."""
     name = hashlib.sha256(records.tobytes()).hexdigest()[:16]
-    store = cache_dir / f"duplicates-{VERSION}-{name}.npy" if cache_dir else None
+    store = cache_dir / f"duplicates-{VERSION}-{name}.bin" if cache_dir else None
     known = _load(store, PAIR)
     if known is not None:
         return known
@@ -94,7 +96,7 @@ def _store(paths: Sequence[str], cache_dir: Path | None) -> Path | None:
     if cache_dir is None or not paths:
         return None
     root = os.path.commonpath([min(paths), max(paths)])
-    return cache_dir / f"fingerprints-{VERSION}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.npy"
+    return cache_dir / f"fingerprints-{VERSION}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.bin"
 
 
 def _recall(store: Path | None, dtype: np.dtype) -> np.ndarray:
@@ -104,32 +106,42 @@ def _recall(store: Path | None, dtype: np.dtype) -> np.ndarray:
 
 
 def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
-    """Return the records of a file; None where there is none or it is damaged."""
+    """Return the records of a file; None where there is none, or none to be trusted."""
     if store is None:
         return None
     try:
-        records: np.ndarray = np.load(store, mmap_mode="r")
+        with open_private(store) as file:
+            seal, content = file.read(SEAL), file.read()
+        if seal != _seal(store, content):
+            raise UnusableFile(f"{store} is damaged")
+        return np.frombuffer(content, dtype)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
-        log.warning("%s is damaged and will be made anew: %s", store, printable(str(error)))
+    except (OSError, ValueError) as error:
+        log.warning("the audit reads all images again: %s", printable(str(error)))
+        with contextlib.suppress(OSError):
+            store.unlink()
         return None
-    return records if records.dtype == dtype and records.ndim == 1 else None
+
+
+def _seal(store: Path, content: bytes) -> bytes:
+    """Return a digest of a file's name and records."""
+    digest = hashlib.blake2b(os.fsencode(store.name), digest_size=SEAL)
+    digest.update(content)
+    return digest.digest()
 
 
 def _save(store: Path | None, records: np.ndarray) -> None:
     """Write beside and rename, so that another run sees the old file or the new one, never half of one."""
     if store is None:
         return
-    beside = store.with_suffix(f".{os.getpid()}.tmp")
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            np.save(file, records)
-        beside.replace(store)
+        with replacing_private(store, store.with_suffix(f".{os.getpid()}.tmp")) as file:
+            content = records.tobytes()
+            file.write(_seal(store, content))
+            file.write(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         log.warning(
             "the audit can't be remembered in %s (%s): the next run reads all again", store.parent, error.strerror
         )

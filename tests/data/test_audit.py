@@ -268,18 +268,44 @@ def test_a_part_of_the_data_leaves_the_rest_remembered(manifest, tmp_path, monke
     assert len(counter.read) == 12
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk", b"\x93NUMPY\x01\x00", None])
+def zeroed(content: bytes) -> bytes:
+    return bytes(len(content))
+
+
+def foreign(content: bytes) -> bytes:
+    """Other fingerprints of the same files, as another program might leave them."""
+    return content[:-300] + bytes(300)
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"junk", lambda content: content[:-1], zeroed, foreign])
 def test_a_damaged_memory_is_made_anew(manifest, tmp_path, damage, caplog):
     cache = tmp_path / "cache"
     picture(0).save(tmp_path / "04.png")
     expected = run(manifest, n_folds=1, cache_dir=cache)
     for file in cache.iterdir():
-        file.write_bytes(file.read_bytes()[:-1] if damage is None else damage)
+        file.write_bytes(damage(file.read_bytes()))
     found = run(manifest, n_folds=1, cache_dir=cache)
     assert "is damaged" in caplog.text
     assert found[1]["merged_groups"] == expected[1]["merged_groups"] == {"lesion0": ["lesion2"]}
     assert run(manifest, n_folds=1, cache_dir=cache)[1]["remembered"] == 12
     assert not list(cache.glob("*.tmp"))
+
+
+def test_a_memory_that_others_can_write_is_made_anew(manifest, tmp_path, caplog):
+    cache = tmp_path / "cache"
+    run(manifest, cache_dir=cache)
+    (store,) = cache.glob("fingerprints-*")
+    store.chmod(0o666)
+    assert run(manifest, cache_dir=cache)[1]["remembered"] == 0
+    theirs = store.rename(tmp_path / "theirs")
+    store.symlink_to(theirs)
+    assert run(manifest, cache_dir=cache)[1]["remembered"] == 0
+    assert [record.message.rpartition(".bin ")[2] for record in caplog.records] == [
+        "can be written by other users",
+        "is a symbolic link",
+    ]
+    assert run(manifest, cache_dir=cache)[1]["remembered"] == 12
+    assert not store.is_symlink()
 
 
 def test_an_unwritable_memory_is_a_warning(manifest, tmp_path, caplog):

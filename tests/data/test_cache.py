@@ -1,4 +1,5 @@
 import fcntl
+import itertools
 import logging
 import multiprocessing
 import os
@@ -40,6 +41,102 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build(paths, folder, kind="disk", **settings):
     return open_cache(paths, size=SIZE, kind=kind, directory=folder, num_workers=0, **settings)
+
+
+def other(path: Path, tmp_path: Path) -> Path:
+    """Move a file elsewhere and return where to."""
+    return path.replace(tmp_path / "elsewhere")
+
+
+def link(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(other(path, tmp_path))
+
+
+def pipe(path: Path, tmp_path: Path) -> None:
+    other(path, tmp_path)
+    os.mkfifo(path)
+
+
+def blacken(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def swap(path: Path, tmp_path: Path) -> None:
+    """Give it the name of another cache, whose images are as many and as large."""
+    content = path.read_bytes()
+    pixels = np.frombuffer(content[: -cache.SEAL], np.uint8).reshape(N, SIZE, SIZE, 3)[::-1].copy()
+    path.write_bytes(pixels.tobytes() + cache._seal(path.with_name("other.u8"), pixels))
+
+
+FAULTS = {
+    "empty": lambda path, tmp_path: path.write_bytes(b""),
+    "cut": lambda path, tmp_path: os.truncate(path, path.stat().st_size - 5),
+    "cut to whole images": lambda path, tmp_path: os.truncate(path, SIZE * SIZE * 3 * 4),
+    "cut with the seal": lambda path, tmp_path: os.truncate(path, SIZE * SIZE * 3 * 4 + cache.SEAL),
+    "black": blacken,
+    "another cache": swap,
+    "link": link,
+    "pipe": pipe,
+    "written by others": lambda path, tmp_path: path.chmod(0o666),
+    "another user's": lambda path, tmp_path: os.chown(path, 4711, -1),
+}
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+BY_ROOT = ["another user's"]
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=needs_root if f in BY_ROOT else ()) for f in FAULTS])
+def test_what_is_not_our_cache_is_built_again(paths, folder, tmp_path, kind, fault, caplog):
+    first = build(paths, folder, kind)
+    expected, path = first[3].copy(), first.path
+    if kind == "ram":  # one that a killed run left, and that another run uses
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    del first
+    FAULTS[fault](path, tmp_path)
+    if kind == "ram":
+        os.close(descriptor)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cache, "_sweep", lambda folder: None)
+            again = build(paths, folder, kind)
+    else:
+        again = build(paths, folder, kind)
+        assert caplog.text.count("the image cache is built again") == 1
+    np.testing.assert_array_equal(again[3], expected)
+    assert not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    if fault == "link":
+        assert (tmp_path / "elsewhere").stat().st_size == N * SIZE * SIZE * 3 + cache.SEAL
+
+
+def test_a_folder_in_shared_memory_has_to_be_ones_own(paths, folder, tmp_path):
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with pytest.raises(
+        UserError, match=r"can be written by other users: remove it, or set data\.cache to none or disk"
+    ):
+        build(paths, folder, "ram")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link or no folder"):
+        build(paths, folder, "ram")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_lock_that_is_a_link_is_refused(paths, folder, tmp_path):
+    path = build(paths, folder).path
+    (tmp_path / "theirs").touch()
+    path.with_suffix(".lock").unlink()
+    path.with_suffix(".lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(UserError, match=r"\.lock is a symbolic link: remove it"):
+        build(paths, folder)
+
+
+def test_a_place_that_keeps_no_modes_is_refused(paths, folder, monkeypatch):
+    seals = itertools.count()
+    monkeypatch.setattr(cache, "_seal", lambda path, pixels: bytes([next(seals)]) * cache.SEAL)
+    with pytest.raises(UserError, match=r"though it was just written; set data\.cache_dir to a folder on a local disk"):
+        build(paths, folder)
 
 
 def files(folder: Path) -> list[str]:
