@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
-from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.prediction_tables import TableReader
 from skinlab.models.bundle import load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.gate import Gate, fit_gate, image_statistics
@@ -339,7 +339,7 @@ def test_a_rule_of_the_bundle_calls_the_images(predicted: Predict, ruled: dict[s
     facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
     assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows"}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
-    assert read_predictions(output, labels=labels).classes == SEVEN
+    assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
     with pytest.raises(UserError, match=r"threshold=f2 is no rule of .* which has 1: choose f1 .did you mean f1"):
         predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 COLUMNS = ("image_id", "group", "source", "fold", "split", "label")
 PREFIX = "prob_"
 DECIMALS = "%.6f"  # of probabilities in a file
-TOLERANCE = 1e-3  # of a row's sum: tables of three decimals pass
+TOLERANCE = 1e-3  # of the sum of a row
 
 
 @dataclass(frozen=True)
@@ -74,104 +73,90 @@ class Predictions:
         return Predictions(**others | view)
 
 
-def read_predictions(path: Path, *, labels: Path | None = None, require_labels: bool = True) -> Predictions:
-    """Read and check a predictions table, ours or anyone's.
-
-    Wanted are ``image_id`` and one ``prob_<class>`` a class; ``label`` may come from another table. ``group``,
-    ``source`` and ``fold`` may be missing.
+def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
+    """Check a table of predictions and return it as arrays.
 
     Args:
-        path: CSV file.
-        labels: CSV with ``image_id`` and ``label``, and ``group`` and ``source`` if there are any.
-        require_labels: whether every row needs a known label; without one the target is -1.
+        table: N rows with ``image_id``, ``label`` and a column ``prob_<class>`` a class, numbers or their text; without
+            ``group`` (or where it is empty) an image is a group of its own, and ``source`` and ``fold`` may be missing.
+        place: the table's name in a message.
 
     Raises:
         ValueError: what is wrong with it, where, and what to do.
+
+    >>> rows = pd.DataFrame({"image_id": ["a"], "label": "mel", "prob_nv": 0.25, "prob_mel": 0.75})
+    >>> to_predictions(rows, "p.csv").target
+    array([1])
     """
-    table = _read(path, ("image_id",))
     classes = table_classes(table)
     if len(classes) < 2:
-        found = ", ".join(map(str, table.columns[:8]))
-        raise ValueError(f"{path} has no columns {PREFIX}<class> for two classes or more (found {found})")
-    if labels is not None:
-        table = _join_labels(table, path, labels)
-    if "label" not in table:
-        raise ValueError(f"{path} has no column label; give the labels in a table of their own: labels=FILE.csv")
-    _check_probabilities(table, classes, path)
+        raise ValueError(
+            f"{place} has no columns {PREFIX}<class> for two classes or more (found {', '.join(table.columns[:8])})"
+        )
+    for name in ("image_id", "label"):
+        if name not in table:
+            raise ValueError(f"{place} has no column {name} (found {', '.join(table.columns[:8])})")
     label = table["label"].fillna("").astype(str)
-    unknown = label[~label.isin(classes) & (label != "")]
+    unknown = label[~label.isin([*classes, ""])]
     if len(unknown):
         image = table.loc[unknown.index[0], "image_id"]
         raise ValueError(
-            f"{path}: label {unknown.iloc[0]!r} of image {image} is none of its classes {', '.join(classes)}"
+            f"{place}: label {unknown.iloc[0]!r} of image {image} is none of its classes {', '.join(classes)}"
         )
-    if require_labels and (label == "").any():
+    if (label == "").any():
         image = table["image_id"].iloc[int((label == "").argmax())]
         raise ValueError(
-            f"{path}: {(label == '').sum()} of {len(table)} rows have no label (first: image {image}); drop those "
+            f"{place}: {(label == '').sum()} of {len(table)} rows have no label (first: image {image}); drop those "
             "rows or give their labels: labels=FILE.csv"
         )
-    probabilities, target, _ = table_arrays(table.assign(label=label))
+    probabilities = _probabilities(table, place)
     image_id = table["image_id"].to_numpy(object)
+    group = table["group"].replace("", np.nan).fillna(table["image_id"]) if "group" in table else table["image_id"]
     source = table["source"].fillna("").to_numpy(object) if "source" in table else np.full(len(table), "", object)
     fold = pd.to_numeric(table["fold"], errors="coerce").fillna(-1) if "fold" in table else np.full(len(table), -1)
     return Predictions(
         classes=classes,
         probabilities=probabilities / probabilities.sum(1, keepdims=True),
-        target=target,
+        target=label.map({name: i for i, name in enumerate(classes)}).to_numpy().astype(np.int64),
         image_id=image_id,
-        group=table["group"].fillna(table["image_id"]).to_numpy(object) if "group" in table else image_id,
+        group=group.to_numpy(object),
         source=source,
         fold=np.asarray(fold).astype(np.int64),
     )
 
 
-def _read(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    text = dict.fromkeys(("image_id", "label", "group", "source"), str)
-    try:
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; give a predictions table or a run directory") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path} can't be read as a CSV ({str(error).splitlines()[0]})") from None
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        found = ", ".join(map(str, table.columns[:8]))
-        raise ValueError(f"{path} has no column {missing[0]} (found {found}); rename the one that is meant")
-    if not len(table):
-        raise ValueError(f"{path} has no rows; is it the right file?")
-    if table["image_id"].isna().any():
-        raise ValueError(f"{path}: row {table['image_id'].isna().argmax() + 2} has no image_id; mend or drop it")
-    repeats = table["image_id"][table["image_id"].duplicated()]
-    if len(repeats):
-        raise ValueError(f"{path}: image {repeats.iloc[0]} has several rows; keep one (of {len(repeats)} doubled)")
-    return table
+def decimals(values: npt.NDArray[np.float64]) -> int | None:
+    """Return to how many decimals, three at most, all values are rounded; None if to more.
+
+    >>> decimals(np.array([0.25, 0.5])), decimals(np.array([1.0, 0.0])), decimals(np.array([0.1234]))
+    (2, 0, None)
+    """
+    return next((n for n in range(4) if (np.abs(values * 10**n - np.round(values * 10**n)) < 1e-6).all()), None)
 
 
-def _join_labels(table: pd.DataFrame, path: Path, labels: Path) -> pd.DataFrame:
-    """Take label, and group and source where there are any, from another table."""
-    truth = _read(labels, ("image_id", "label"))
-    lacking = ~table["image_id"].isin(truth["image_id"])
-    if lacking.any():
-        image = table["image_id"].iloc[int(lacking.argmax())]
-        raise ValueError(f"labels={labels} lacks {lacking.sum()} of {len(table)} images of {path} (first: {image})")
-    known = [name for name in ("label", "group", "source") if name in truth]
-    return table.drop(columns=known, errors="ignore").merge(truth[["image_id", *known]], on="image_id")
+def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:
+    """Return the probabilities as they stand in the table, ``(N, C)``; refuse rows that don't sum to one.
 
-
-def _check_probabilities(table: pd.DataFrame, classes: Sequence[str], path: Path) -> None:
-    columns = [PREFIX + name for name in classes]
-    values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    Rounded to two or three decimals, C probabilities may miss one by C half units of the last decimal.
+    """
+    columns = [PREFIX + name for name in table_classes(table)]
+    values: npt.NDArray[np.float64] = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     finite = np.isfinite(values).all(1)
     if not finite.all():
-        raise ValueError(f"{path}: image {table['image_id'][(~finite).argmax()]} has a probability that is no number")
-    if (values < 0).any() or (np.abs(values.sum(1) - 1) > TOLERANCE).any():
-        bad = int(((values < 0).any(1) | (np.abs(values.sum(1) - 1) > TOLERANCE)).argmax())
+        image = table["image_id"].iloc[int((~finite).argmax())]
         raise ValueError(
-            f"{path}: the probabilities of image {table['image_id'][bad]} are {np.round(values[bad], 4).tolist()} and "
-            "don't sum to one; write a softmax, not logits or scores"
+            f"{place}: image {image} has a probability that is no number; give a number in each of {', '.join(columns)}"
         )
-    table[columns] = values
+    rounded = decimals(values)
+    tolerance = max(TOLERANCE, len(columns) / 2 * 10.0**-rounded + 1e-9 if rounded in (2, 3) else 0)
+    wrong = (values < 0).any(1) | (np.abs(values.sum(1) - 1) > tolerance)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{place}: the probabilities of image {table['image_id'].iloc[row]} are {np.round(values[row], 4).tolist()} "
+            f"({', '.join(columns)}) and don't sum to one; write a softmax, not logits or scores"
+        )
+    return values
 
 
 def predictions_table(

@@ -20,13 +20,14 @@ from skinlab.evaluation.calibration import Calibrator, calibrator_from_dict, fit
 from skinlab.evaluation.ensembles import combine
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import Choice, freeze_thresholds
-from skinlab.evaluation.predictions import Predictions, read_predictions
+from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import parse_rule, positive_score
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import write_onnx, write_timm
 from skinlab.runtime.gating import find_split, fit_run_gate
 from skinlab.runtime.name_lists import read_names
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import replacing
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
 from skinlab.evaluation.predictions import DECIMALS, Predictions, predictions_table
 from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_calls
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
+from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import replacing, write_json, write_text
 from skinlab.runtime.systems import System, align, find_systems
 
@@ -45,7 +46,7 @@ def combine_systems(config: dict[str, Any]) -> None:
         raise UserError(f"bundle={config['bundle']}: choose auto, true or false")
     if method == "overlap" and asked.frozen:
         raise UserError("apply_thresholds= and method=overlap: an overlap makes calls already; leave one out")
-    found = find_systems(config["runs"], split=config["split"], labels=config["labels"])
+    found = find_systems(config["runs"], split=config["split"], reader=table_reader(config))
     try:
         systems = align(found)
         members, learned = single_members(systems), {}

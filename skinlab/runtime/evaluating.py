@@ -23,6 +23,7 @@ from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
 from skinlab.report.terminal import print_evidence
+from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.saliency import add_saliency, check_saliency
 from skinlab.runtime.secrets import masked
@@ -45,7 +46,7 @@ def evaluate(config: dict[str, Any]) -> None:
         UserError: whatever a person must mend; nothing has been written then.
     """
     output, asked = check_settings(config, "predictions")
-    systems = find_systems(config["predictions"], split=config["split"], labels=config["labels"])
+    systems = find_systems(config["predictions"], split=config["split"], reader=table_reader(config))
     try:
         evidence, thresholds = build_evidence(systems, asked, config)
     except ValueError as error:
@@ -89,6 +90,7 @@ def build_evidence(
         blocks.append(facts | found.block)
         draws.append((system.name, found.draws))
         cautions += found.cautions + _run_cautions(system)
+        cautions += [f"{system.name}: {text}" for text in system.cautions]
         if found.thresholds:
             thresholds[system.name] = [each.to_dict() for each in found.thresholds]
     evidence = {

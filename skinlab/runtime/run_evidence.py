@@ -50,7 +50,7 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
     if not (settings := config["evidence"]):
         return None
     try:
-        systems = find_systems([str(run_dir)], split="auto", labels=None)
+        systems = find_systems([str(run_dir)], split="auto")
         alone: dict[str, Any] = {"reference": None, "compare_by": []}
         evidence, thresholds = build_evidence(systems, check_asked(settings), settings | alone, "train")
     except ValueError as error:

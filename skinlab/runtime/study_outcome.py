@@ -13,9 +13,10 @@ from rich.console import Console
 
 from skinlab.errors import UserError
 from skinlab.evaluation.alignment import agree
-from skinlab.evaluation.predictions import Predictions, read_predictions
+from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.study import Trainings, study_evidence, training_draws
 from skinlab.runtime.evaluating import build_evidence, check_asked, write_files
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import write_text
 from skinlab.runtime.study_jobs import State
 from skinlab.runtime.study_plan import Cell, Job

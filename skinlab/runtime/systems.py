@@ -17,7 +17,8 @@ from skinlab.errors import UserError
 from skinlab.evaluation.alignment import agree, one_order
 from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
-from skinlab.evaluation.predictions import Predictions, read_predictions
+from skinlab.evaluation.predictions import Predictions
+from skinlab.runtime.prediction_tables import TableReader
 
 # What may differ between two runs of one recipe.
 INCIDENTAL = (
@@ -55,6 +56,7 @@ class System:
         sources: the files, with hash, split, rows and meta.
         runs: the runs behind it, none for a table.
         groups_from: the systems whose groups are used instead of its own; None where its own are.
+        cautions: about how its tables were read.
     """
 
     name: str
@@ -66,6 +68,7 @@ class System:
     pooled: bool = False
     runs: list[Run] = field(default_factory=list)
     groups_from: str | None = None
+    cautions: list[str] = field(default_factory=list)
 
     @property
     def run(self) -> Run | None:
@@ -85,28 +88,27 @@ class System:
         return [sum(shares) / len(priors) for shares in zip(*priors, strict=True)]
 
 
-def find_systems(places: Sequence[str], *, split: str, labels: str | None) -> list[System]:
+def find_systems(places: Sequence[str], *, split: str, reader: TableReader | None = None) -> list[System]:
     """Return the systems that are meant, their rows checked.
 
     Args:
         places: tables, run directories, or folders of runs.
-        split: ``auto``, ``val`` or ``test``, which rows of a run.
-        labels: a table of labels for tables without.
+        split: ``auto``, ``val`` or ``test``, which rows of a run, and of a table that has several.
+        reader: of the tables.
 
     Raises:
         UserError: whatever is wrong with them.
     """
-    systems: list[System] = []
+    reader, systems = reader or TableReader(), []
     for place in places:
         path = Path(place).expanduser()
         try:
             if path.is_dir() and not (path / "predictions").is_dir():
-                systems += _sweep(path, split)
+                systems += _sweep(path, split, reader)
             elif path.is_dir():
-                systems.append(_run_system(open_run(path), split))
+                systems.append(_run_system(open_run(path), split, reader))
             else:
-                table = read_predictions(path, labels=Path(labels).expanduser() if labels else None)
-                systems.append(System(path.stem, [table], [source(path, table)]))
+                systems.append(_table_system(path, split, reader))
         except ValueError as error:
             raise UserError(str(error)) from None
     names = [system.name for system in systems]
@@ -162,21 +164,31 @@ def source(path: Path, table: Predictions) -> dict[str, Any]:
     return {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
 
 
-def _read(run: Run, split: str) -> tuple[Predictions, dict[str, Any]]:
+def _table_system(path: Path, split: str, reader: TableReader) -> System:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a predictions table or a run directory")
+    table = reader.read(path, split)
+    facts = source(path, table.rows) | ({} if table.split is None else {"split": table.split}) | table.facts
+    return System(path.stem, [table.rows], [facts], selection=table.selection, cautions=table.cautions)
+
+
+def _run_table(run: Run, split: str, reader: TableReader) -> System:
+    """Return a split's predictions of a run."""
     path = run.path / "predictions" / f"{split}.csv"
-    table = read_predictions(path)
-    return table, source(path, table)
+    table = reader.read(path, ours=True)
+    facts = source(path, table.rows) | table.facts
+    return System(run.path.name, [table.rows], [facts], runs=[run], cautions=table.cautions)
 
 
-def _run_system(run: Run, split: str, name: str | None = None) -> System:
+def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:
     has_test = (run.path / "predictions" / "test.csv").is_file()
     split = split if split != "auto" else "test" if has_test else "val"
-    table, facts = _read(run, split)
-    selection = _read(run, "val")[0] if split == "test" else None
-    return System(name or run.path.name, [table], [facts], selection=selection, runs=[run])
+    system = _run_table(run, split, reader)
+    selection = _run_table(run, "val", TableReader()).tables[0] if split == "test" else None
+    return replace(system, name=name or system.name, selection=selection)
 
 
-def _sweep(folder: Path, split: str) -> list[System]:
+def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:
     """Return a system a recipe: seeds side by side, folds pooled, or on the test side by side too."""
     found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/predictions"))
     if not found:
@@ -191,26 +203,26 @@ def _sweep(folder: Path, split: str) -> list[System]:
         name = " ".join(_word(members[0].recipe.get(key)) for key in differing) or folder.name
         folds = {run.config["data"]["fold"] for run in members}
         if len(members) == 1:
-            systems.append(_run_system(members[0], split, name))
+            systems.append(_run_system(members[0], split, reader, name))
         elif len(folds) > 1 and split in ("auto", "val"):
-            systems.append(_pooled(name, members))
+            systems.append(_pooled(name, members, reader))
         else:
-            systems.append(_side_by_side(name, members, split, "fold" if len(folds) > 1 else "seed"))
+            systems.append(_side_by_side(name, members, split, reader))
     return systems
 
 
-def _pooled(name: str, runs: Sequence[Run]) -> System:
+def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
     """Put the validation folds of each seed together."""
     by_seed: dict[int, list[Run]] = {}
     for run in runs:
         by_seed.setdefault(run.config["seed"], []).append(run)
-    tables, sources = [], []
+    tables, parts = [], []
     for members in by_seed.values():
-        read = [_read(run, "val") for run in members]
+        read = [_run_table(run, "val", reader) for run in members]
         rows = pd.read_csv(members[0].path / "split.csv", dtype=str, keep_default_na=False)
         tables.append(
             pool_folds(
-                [table for table, _ in read],
+                [part.tables[0] for part in read],
                 [run.config["data"]["fold"] for run in members],
                 n_folds=members[0].config["data"]["n_folds"],
                 # Also images whose labels a budget hides: their fold validates on them.
@@ -218,21 +230,31 @@ def _pooled(name: str, runs: Sequence[Run]) -> System:
                 name=name,
             )
         )
-        sources += [facts for _, facts in read]
+        parts += read
     tables = agree(tables, [f"{name} (seed {seed})" for seed in by_seed])
     over = "seed" if len(tables) > 1 else None
-    return System(name, tables, sources, over=over, keys=list(by_seed), pooled=True, runs=list(runs))
+    whole = System(name, tables, _sources(parts), over=over, keys=list(by_seed), pooled=True, runs=list(runs))
+    return replace(whole, cautions=_cautions(parts))
 
 
-def _side_by_side(name: str, runs: Sequence[Run], split: str, over: str) -> System:
-    systems = [_run_system(run, split) for run in runs]
-    tables = agree([system.tables[0] for system in systems], [str(run.path) for run in runs])
+def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReader) -> System:
+    over = "fold" if len({run.config["data"]["fold"] for run in runs}) > 1 else "seed"
+    systems = [_run_system(run, split, reader) for run in runs]
+    tables = agree([each.tables[0] for each in systems], [str(run.path) for run in runs])
     keys = [run.config["seed"] if over == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {over}; give those you mean")
-    facts = [each for system in systems for each in system.sources]
     selection = systems[0].selection if over == "seed" else None
-    return System(name, tables, facts, selection=selection, over=over, keys=keys, runs=list(runs))
+    whole = System(name, tables, _sources(systems), selection=selection, over=over, keys=keys, runs=list(runs))
+    return replace(whole, cautions=_cautions(systems))
+
+
+def _sources(parts: Sequence[System]) -> list[dict[str, Any]]:
+    return [each for part in parts for each in part.sources]
+
+
+def _cautions(parts: Sequence[System]) -> list[str]:
+    return [f"{part.runs[0].path}: {text}" for part in parts for text in part.cautions]
 
 
 def _flatten(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,11 +21,12 @@ from skinlab.data.manifest import some
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, read_predictions, table_arrays
+from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, table_arrays
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import Network, predict_probabilities, tta_views
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
 from skinlab.runtime.predicting import Readable
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.systems import Run, System, open_run, source
 from skinlab.tables import read_csv

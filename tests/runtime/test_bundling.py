@@ -16,7 +16,7 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
 from skinlab.evaluation.ensembles import combine
-from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble

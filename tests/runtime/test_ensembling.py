@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
 from skinlab.evaluation.ensembles import combine, fit_weights
-from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.models.bundle import load_bundle
 from skinlab.models.inference import predict_probabilities

@@ -8,7 +8,7 @@ import pytest
 from skinlab.errors import UserError
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.metrics import Scorer
-from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.training import train
 
 QUICK = ["trainer.max_epochs=1", "evidence.n_draws=200", "evidence.calibration=false"]

@@ -35,7 +35,7 @@ def write_run(
 
 
 def find(*places, split="auto"):
-    return find_systems([str(place) for place in places], split=split, labels=None)
+    return find_systems([str(place) for place in places], split=split)
 
 
 def test_a_run_is_judged_on_its_test_and_chosen_on_its_validation(tmp_path):

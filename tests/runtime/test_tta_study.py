@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from skinlab.data.images import read_image
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.evaluation.predictions import read_predictions
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.models.bundle import load_bundle
 from skinlab.models.inference import predict_probabilities
 from skinlab.runtime import tta_study

@@ -1,0 +1,260 @@
+"""Read tables of predictions, ours or anyone's, with the labels of a table of their own: which rows count, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.data.manifest import some
+from skinlab.errors import UserError, nearest
+from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
+from skinlab.label_tables import LABEL_COLUMNS, join_ids, one_hot_labels
+from skinlab.runtime.table_formats import (
+    LABEL_NAMES,
+    as_classes,
+    renamed,
+    probability_columns,
+    with_probabilities,
+    with_standard_names,
+)
+from skinlab.runtime.table_splits import choose_rows
+from skinlab.tables import read_csv
+from skinlab.text import clean, clean_column, two_spellings
+
+READABLE = ("image_id", "label", "group", "source", "split", "fold")
+FROM_LABELS = ("label", "group", "source")
+CONFLICTS = ("error", "labels")
+
+
+@dataclass(frozen=True)
+class PredictionsTable:
+    """A table as it was read.
+
+    Attributes:
+        rows: that are evaluated.
+        selection: validation rows of the same table, to choose thresholds on; None where there are none.
+        split: of the rows, where the table has rows of others, too.
+        facts: for the evidence: counts of rows left out and of labels from elsewhere.
+        cautions: what a reader of the results must know, a sentence each.
+    """
+
+    rows: Predictions
+    selection: Predictions | None = None
+    split: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    cautions: list[str] = field(default_factory=list)
+
+
+def table_reader(config: Mapping[str, Any]) -> TableReader:
+    """Return a reader by the settings of ``conf/command/tables.yaml``.
+
+    Raises:
+        UserError: as :class:`TableReader`.
+    """
+    return TableReader(config["columns"], config["label_map"], config["labels"], config["on_label_conflict"])
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a predictions table whose columns have the names of this project.
+
+    Raises:
+        UserError: what is wrong with it, where, and what to do.
+    """
+    return TableReader().read(path).rows
+
+
+class TableReader:
+    """Reads tables of predictions as the settings of ``conf/evaluate.yaml`` say.
+
+    Args:
+        columns: our name → the table's; None or a missing name: its own or a well-known one.
+        label_map: old label → class.
+        labels: a table of labels for tables without, or to check those with.
+        on_label_conflict: ``error``, or ``labels`` to let those of ``labels`` count.
+
+    Raises:
+        UserError: a setting makes no sense, or the table of labels can't be read.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, str | None] | None = None,
+        label_map: Mapping[str, str] | None = None,
+        labels: str | None = None,
+        on_label_conflict: str = "error",
+    ) -> None:
+        if on_label_conflict not in CONFLICTS:
+            hint = nearest(str(on_label_conflict), CONFLICTS)
+            raise UserError(f"on_label_conflict={on_label_conflict}: choose {' or '.join(CONFLICTS)}{hint}")
+        self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
+        self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
+        self.labels, self.on_label_conflict = labels, on_label_conflict
+        self.truth = None if labels is None else self._read_labels(Path(labels).expanduser())
+
+    def read(self, path: Path, split: str = "auto", *, ours: bool = False) -> PredictionsTable:
+        """Read and check a predictions table.
+
+        Args:
+            path: CSV file.
+            split: ``auto``, ``val`` or ``test``, where the table has a column of splits.
+            ours: whether a run wrote it, to which ``columns`` and ``label_map`` don't apply.
+
+        Raises:
+            UserError: what is wrong with it, where, and what to do.
+        """
+        table = read_csv(path)
+        if not ours:
+            self._check_columns(table, path)
+        table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), path)
+        chosen = choose_rows(table, split, str(path))
+        both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
+        both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map)
+        table, selection = both[: len(chosen.rows)], both[len(chosen.rows) :]
+        lacking = table["image_id"][table["label"] == ""]
+        if len(lacking) and self.truth is not None:
+            raise UserError(
+                f"labels={self.labels} lacks {len(lacking)} of {len(table)} images of {path} (first: {lacking.iloc[0]}); "
+                "add them, or drop those rows"
+            )
+        try:
+            rows = to_predictions(table, str(path))
+            known = len(selection) and (selection["label"] != "").all()
+            others = to_predictions(selection, str(path)) if known else None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return PredictionsTable(rows, others, chosen.split, chosen.facts | facts, [*chosen.cautions, *cautions])
+
+    def _check_columns(self, table: pd.DataFrame, path: Path) -> None:
+        known = {str(path): list(table.columns)} | ({} if self.truth is None else {self.labels: self.truth_columns})
+        for ours, theirs in self.columns.items():
+            if not any(theirs in columns for columns in known.values()):
+                there = [name for columns in known.values() for name in columns]
+                raise UserError(
+                    f"columns.{ours}={theirs}: {' and '.join(map(str, known))} have no such column"
+                    f"{nearest(theirs, there)}, but {some(there, 20)}"
+                )
+
+    def _read_labels(self, path: Path) -> pd.DataFrame:
+        """Return ``image_id``, ``label`` and, if there are any, ``group`` and ``source`` of the table of labels."""
+        place = f"labels={path}"
+        table = read_csv(path)
+        self.truth_columns = list(table.columns)
+        table = with_standard_names(table, self.columns, LABEL_COLUMNS, place)
+        if "label" not in table:
+            labels = one_hot_labels(table, place)
+            if labels is None:
+                name = self.columns.get("label", "label")
+                raise UserError(
+                    f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a "
+                    f"class (found {some(table.columns, 9)}); say which one has the labels: columns.label=NAME"
+                )
+            table = table.assign(label=labels)
+        return _cleaned(table[[name for name in ("image_id", *FROM_LABELS) if name in table]], path)
+
+    def _with_classes(
+        self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
+    ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+        """Return a table with labels that are classes and probabilities that are numbers; facts and cautions beside it.
+
+        Args:
+            table: of rows that count.
+            path: it was read from.
+            label_map: for its own labels.
+        """
+        ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
+        if self.truth is None and "label" not in table:
+            raise UserError(
+                f"{path} has no column label (found {some(table.columns, 9)}); say which one it is, columns.label=NAME, "
+                "or give the labels in a table of their own: labels=FILE.csv"
+            )
+        joined = None if self.truth is None else self._joined(self.truth, ids, path)
+        own = table.get("label", nothing).set_axis(ids)
+        theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
+        names = [*renamed(own, label_map).values(), *renamed(theirs, self.label_map).values()]
+        table, cautions = with_probabilities(table, probability_columns(table), str(path), names)
+        own = as_classes(own, table_classes(table), label_map, str(path))
+        theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
+        facts: dict[str, Any] = {}
+        if joined is not None:
+            own, overruled = self._overruled(own, theirs, path)
+            taken = {name: int((joined[name] != "").sum()) for name in FROM_LABELS if name in joined}
+            facts["labels"] = {"path": self.labels, "rows": len(table), **taken, "overruled": overruled}
+            counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
+            overruling = f"; {overruled} labels of the table differ and do not count" if overruled else ""
+            cautions.append(f"{counts} (of {len(table)}) come from {self.labels}{overruling}.")
+            for name in taken:
+                table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
+        return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
+
+    def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path) -> pd.DataFrame:
+        """Return the rows of the table of labels in the order of the ids, "" where there is none."""
+        place, names = f"labels={self.labels}", truth["image_id"].tolist()
+        known = join_ids(ids, names, f"{path} and {place}")
+        if (known == "").all():
+            raise UserError(
+                f"{place} names none of the {len(ids)} images of {path}: its ids are such as {names[0]}, those of "
+                f"the predictions such as {ids.iloc[0]}; give the labels of these images"
+            )
+        doubled = known[(known != "") & known.duplicated()]
+        if len(doubled):
+            both = ids[known == doubled.iloc[0]]
+            raise UserError(
+                f"{place}: {doubled.iloc[0]} may be any of {some(both)} of {path}; give ids with folder and suffix"
+            )
+        return truth.set_index("image_id").reindex(known).fillna("").reset_index(drop=True)
+
+    def _overruled(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:
+        """Return each row's label, that of the table of labels first, and how many of the table's own it overrules."""
+        differing = own.index[(own != "") & (theirs != "") & (own != theirs)]
+        if len(differing) and self.on_label_conflict == "error":
+            image = differing[0]
+            raise UserError(
+                f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image {image} "
+                f"is {theirs[image]} there and {own[image]} in {path}); correct one of them, or let those of labels= "
+                "count: on_label_conflict=labels"
+            )
+        return theirs.where(theirs != "", own), len(differing)
+
+
+def _cleaned(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a table with trimmed texts, and with empty ones where a word says that a group or a source is unknown."""
+    names = [name for name in ("image_id", *FROM_LABELS) if name in table]
+    repeated = next((name for name in names if list(table.columns).count(name) > 1), None)
+    if repeated:
+        raise UserError(f"{path} has more than one column {repeated}; keep one of them")
+    table = table.assign(**{name: clean_column(table[name]) for name in names if name in ("group", "source")})
+    table["image_id"] = [clean(text) for text in table["image_id"]]
+    if (table["image_id"] == "").any():
+        row = int((table["image_id"] == "").to_numpy().argmax()) + 2
+        raise UserError(f"{path}: row {row} has no image_id; give it one or drop the row")
+    repeats = table["image_id"][table["image_id"].duplicated()]
+    if len(repeats):
+        raise UserError(
+            f"{path}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
+        )
+    return table
+
+
+def _precision(table: pd.DataFrame) -> list[str]:
+    """Say when probabilities are so coarse that images tie."""
+    values = table[[PREFIX + name for name in table_classes(table)]].to_numpy()
+    rounded = decimals(values)
+    if rounded is None:
+        return []
+    if rounded == 0:
+        return ["all probabilities are 0 or 1: they are calls, of which AUROC, PR-AUC and calibration say little."]
+    return [f"probabilities are rounded to {rounded} decimals; images tie, which makes ranking and thresholds coarser."]
+
+
+def _group_cautions(table: pd.DataFrame) -> list[str]:
+    pairs = two_spellings(table["group"]) if "group" in table else []
+    if not pairs:
+        return []
+    return [
+        f"groups {pairs[0][0]!r} and {pairs[0][1]!r} count as two ({len(pairs)} such pairs); if they are one, give them "
+        "one spelling."
+    ]
