@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
-from skinlab.runtime.prediction_tables import TableReader
 from skinlab.models.bundle import load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.gate import Gate, fit_gate, image_statistics
@@ -24,6 +23,7 @@ from skinlab.runtime import predicting
 from skinlab.runtime.config import config_directory
 from skinlab.runtime.inputs import find_images
 from skinlab.runtime.predicting import predict
+from skinlab.runtime.prediction_tables import TableReader
 
 SEVEN = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 NAMES = ["10.png", "2.png", "a/1.jpg", "a/b/3.bmp", "c.d.png", "é.png"]  # as they are sorted

@@ -16,8 +16,8 @@ from skinlab.label_tables import LABEL_COLUMNS, join_ids, one_hot_labels
 from skinlab.runtime.table_formats import (
     LABEL_NAMES,
     as_classes,
-    renamed,
     probability_columns,
+    renamed,
     with_probabilities,
     with_standard_names,
 )
@@ -117,8 +117,8 @@ class TableReader:
         lacking = table["image_id"][table["label"] == ""]
         if len(lacking) and self.truth is not None:
             raise UserError(
-                f"labels={self.labels} lacks {len(lacking)} of {len(table)} images of {path} (first: {lacking.iloc[0]}); "
-                "add them, or drop those rows"
+                f"labels={self.labels} lacks {len(lacking)} of {len(table)} images of {path} (first: "
+                f"{lacking.iloc[0]}); add them, or drop those rows"
             )
         try:
             rows = to_predictions(table, str(path))
@@ -168,8 +168,8 @@ class TableReader:
         ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
         if self.truth is None and "label" not in table:
             raise UserError(
-                f"{path} has no column label (found {some(table.columns, 9)}); say which one it is, columns.label=NAME, "
-                "or give the labels in a table of their own: labels=FILE.csv"
+                f"{path} has no column label (found {some(table.columns, 9)}); name it, columns.label=NAME, or give "
+                "the labels in a table of their own: labels=FILE.csv"
             )
         joined = None if self.truth is None else self._joined(self.truth, ids, path)
         own = table.get("label", nothing).set_axis(ids)
@@ -213,9 +213,9 @@ class TableReader:
         if len(differing) and self.on_label_conflict == "error":
             image = differing[0]
             raise UserError(
-                f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image {image} "
-                f"is {theirs[image]} there and {own[image]} in {path}); correct one of them, or let those of labels= "
-                "count: on_label_conflict=labels"
+                f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
+                f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or let those of "
+                "labels= count: on_label_conflict=labels"
             )
         return theirs.where(theirs != "", own), len(differing)
 
@@ -255,6 +255,6 @@ def _group_cautions(table: pd.DataFrame) -> list[str]:
     if not pairs:
         return []
     return [
-        f"groups {pairs[0][0]!r} and {pairs[0][1]!r} count as two ({len(pairs)} such pairs); if they are one, give them "
-        "one spelling."
+        f"groups {pairs[0][0]!r} and {pairs[0][1]!r} count as two ({len(pairs)} such pairs); if they are one, write "
+        "them alike."
     ]

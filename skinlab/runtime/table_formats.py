@@ -53,7 +53,7 @@ def with_standard_names(
     table = table.rename(columns={theirs: ours for ours, theirs in names.items() if theirs and ours not in table})
     if "image_id" not in table:
         raise UserError(
-            f"{place} has no column image_id (found {some(table.columns, 9)}); say which one it is: columns.image_id=NAME"
+            f"{place} has no column image_id (found {some(table.columns, 9)}); name it: columns.image_id=NAME"
         )
     return table
 
@@ -96,8 +96,8 @@ def with_probabilities(
     """
     if not found:
         raise UserError(
-            f"{place} has no columns {PREFIX}<class> (found {some(table.columns, 9)}); give one column of probabilities "
-            "a class"
+            f"{place} has no columns {PREFIX}<class> (found {some(table.columns, 9)}); give a column of "
+            "probabilities for each class"
         )
     if pairs := two_spellings(found.values()):
         raise UserError(f"{place} has two columns of one class: {' and '.join(pairs[0])}; keep one of them")
@@ -124,8 +124,8 @@ def _two_classes(positive: str, share: pd.Series, labels: Iterable[str], place: 
         found = f"the labels are {some([positive, *others.values()], 9)}" if others else "no label is of another one"
         renames = f"{next(iter(others.values()), 'NAME')}: {'0' if positive == '1' else 'other'}"
         raise UserError(
-            f"{place}, holds the probability of one class, {positive}, and {found}; rename the labels to {positive} and "
-            f"one other, such as label_map={{{renames}}}, or give a column of probabilities a class"
+            f"{place}, holds the probability of one class, {positive}, and {found}; rename the labels to "
+            f"{positive} and one other, as in label_map={{{renames}}}, or give a column of probabilities for each class"
         )
     known = share.dropna()
     if len(known) and set(known) <= {0, 1}:

@@ -97,8 +97,8 @@ def _choice(counts: dict[str, int], wanted: str, place: str) -> str:
     others = [name for name in counts if name != "train"]
     if not others:
         raise UserError(
-            f"{place}: all {counts['train']} rows are of split train, whose images the model has seen; give predictions "
-            "of validation or test images"
+            f"{place}: all {counts['train']} rows are of split train, whose images the model has seen; give "
+            "predictions of validation or test images"
         )
     if len(others) > 1:
         raise UserError(
@@ -115,8 +115,8 @@ def _fold_cautions(rows: pd.DataFrame, split: str, place: str) -> list[str]:
     if folds[0] == -1:
         n = int((rows["fold"] == -1).sum())
         raise UserError(
-            f"{place}: {len(rows) - n} rows have a fold and {n} have none, which are not evaluated together; keep those "
-            "of one kind, or add a column split with train, val and test"
+            f"{place}: {len(rows) - n} rows have a fold and {n} have none, which are not evaluated together; keep "
+            "those of one kind, or add a column split with train, val and test"
         )
     return [
         f"rows of {len(folds)} folds are evaluated together, which is right only if the model that predicted a row was "

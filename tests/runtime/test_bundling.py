@@ -16,12 +16,12 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
 from skinlab.evaluation.ensembles import combine
-from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.runtime.bundling import combine_as, make_bundle
 from skinlab.runtime.config import config_directory
+from skinlab.runtime.prediction_tables import read_predictions
 
 CLASSES = ["bkl", "mel", "nv"]
 FROZEN = {

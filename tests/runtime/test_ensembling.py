@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
 from skinlab.evaluation.ensembles import combine, fit_weights
-from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.models.bundle import load_bundle
 from skinlab.models.inference import predict_probabilities
@@ -24,6 +23,7 @@ from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.config import config_directory, register_resolvers
 from skinlab.runtime.ensembling import combine_systems
 from skinlab.runtime.predicting import predict
+from skinlab.runtime.prediction_tables import read_predictions
 
 CLASSES = ["bkl", "mel", "nv"]
 NAMES = [f"{k:02}.png" for k in range(24)]

@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 from skinlab.data.images import read_image
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.models.bundle import load_bundle
 from skinlab.models.inference import predict_probabilities
 from skinlab.runtime import tta_study
 from skinlab.runtime.config import compose_config
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.tta_study import compare_views, timed
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
