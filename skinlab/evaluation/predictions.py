@@ -154,8 +154,8 @@ def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:
         row = int(wrong.argmax())
         image, found = table["image_id"].iloc[row], np.round(values[row], 4).tolist()
         raise ValueError(
-            f"{place}: the probabilities of image {image} are {found} ({', '.join(columns)}) and don't sum to one; write a "
-            "softmax, not logits or scores"
+            f"{place}: the probabilities of image {image} are {found} ({', '.join(columns)}) and don't sum to one; "
+            "write a softmax, not logits or scores"
         )
     return values
 
