@@ -8,6 +8,7 @@ import random
 import struct
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from skinlab.data.images import read_image
 from skinlab.data.samplers import Draw
+from skinlab.data.workers import (
+    SHARED_MEMORY,
+    Watch,
+    check_shared_memory,
+    count_progress,
+    enter_worker,
+    lost_worker,
+    new_counter,
+)
 from skinlab.errors import UserError
 
 Image = npt.NDArray[np.uint8]
@@ -89,6 +99,7 @@ class ImageDataset(Dataset[Batch]):
 
     def pixels(self, row: int) -> Image:
         """Return an image as read, (S, S, 3)."""
+        count_progress()
         if self.cache is not None:
             return self.cache[row]
         return read_image(os.fsdecode(self.paths[row]), self.size, self.fit)
@@ -124,23 +135,54 @@ def reseed(transform: Any, seed: int, visit: Draw, *view: int) -> None:
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader that raises a worker's UserError as it is, where torch would bury its one line in a traceback."""
+    """A DataLoader whose workers' ends and mistakes are plain lines: torch would wait for ever, or give a traceback."""
+
+    @property
+    def counter(self) -> Any:
+        """Return the workers' counter; it lies where a copy of this loader has it, too."""
+        init: Any = self.worker_init_fn
+        return init.keywords["counter"]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+        if not self.num_workers:
+            yield from super().__iter__()
+            return
+        check_shared_memory()
+        with Watch(self.counter) as watch:
+            try:
+                batches = watch.wait_for(super().__iter__)
+                while (batch := watch.wait_for(partial(next, batches, None))) is not None:
+                    if isinstance(batch, UserError):
+                        raise batch
+                    yield batch
+            except RuntimeError as error:
+                if plain := lost_worker(error, stalled=watch.stalled):
+                    raise plain from error
+                raise
 
 
 def collate(batch: Any) -> Any:
-    """Pass a batch on: `__getitems__` has made it already."""
+    """Pass a batch on, which `__getitems__` has made already; a worker puts it into shared memory.
+
+    The queue would do that in a thread whose errors nobody hears of, and the parent would wait for ever.
+    """
+    if get_worker_info() is None or isinstance(batch, UserError):
+        return batch
+    values = [each for value in batch.values() for each in (value if isinstance(value, list) else [value])]
+    try:
+        for value in values:
+            if hasattr(value, "share_memory_"):
+                value.share_memory_()
+    except RuntimeError as error:
+        if "shared memory" not in str(error):
+            raise
+        return UserError(SHARED_MEMORY)
     return batch
 
 
-def init_worker(worker_id: int) -> None:
+def init_worker(worker_id: int, counter: Any = None) -> None:
     """Keep a worker to its own core and seed every global generator, for transforms that are not albumentations'."""
-    cv2.setNumThreads(0)
+    enter_worker(counter)
     torch.set_num_threads(1)
     seed = torch.initial_seed() % 2**32
     random.seed(seed)
@@ -171,7 +213,7 @@ def batch_loader(
         num_workers=num_workers,
         collate_fn=collate,
         drop_last=drop_last,
-        worker_init_fn=init_worker,
+        worker_init_fn=partial(init_worker, counter=new_counter()),
         # Its own generator: drawing the workers' seed from the global one would shift the dropout that follows.
         generator=torch.Generator().manual_seed(dataset.seed),
         pin_memory=torch.cuda.is_available(),

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from skinlab.data.images import BadImage, read_with_kind
-from skinlab.errors import UserError
+from skinlab.data.workers import count_progress, map_in_processes
 
 MIN_SIDE = 16  # pixels; below that no structure of a lesion is left
 FREQUENCIES = 12  # DCT coefficients a side and view
@@ -131,27 +128,19 @@ def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray,
 
     Args:
         paths: files.
-        num_workers: processes; they are spawned, as a fork of a process with threads may hang.
+        num_workers: processes.
 
     Returns:
         FINGERPRINT records (N,), and position → reason of those that can't be used.
 
     Raises:
-        UserError: a process died.
+        UserError: a process was killed, or has stopped.
     """
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if num_workers < 2 or len(paths) < _WORTH_STARTING:
         done = [_fingerprint_chunk(chunk) for chunk in chunks]
     else:
-        try:
-            # OpenCV's own threads would only fight the other processes for the cores.
-            pool = ProcessPoolExecutor(num_workers, get_context("spawn"), cv2.setNumThreads, (1,))
-            with pool:
-                done = list(pool.map(_fingerprint_chunk, chunks))
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a process died while it read the images (out of memory?): try fewer, data.num_workers=0"
-            ) from error
+        done = list(map_in_processes(_fingerprint_chunk, chunks, num_workers))
     records = np.concatenate([records for records, _ in done]) if done else np.zeros(0, FINGERPRINT)
     bad = {number * _CHUNK + at: reason for number, (_, reasons) in enumerate(done) for at, reason in reasons.items()}
     return records, bad
@@ -164,6 +153,7 @@ def _fingerprint_chunk(paths: Sequence[str]) -> tuple[np.ndarray, dict[int, str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata: what is no picture raises
         for at, path in enumerate(paths):
+            count_progress()
             try:
                 records[at] = fingerprint(path)
             except BadImage as error:

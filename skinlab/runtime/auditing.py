@@ -16,8 +16,9 @@ from skinlab.data.contact_sheet import contact_sheet
 from skinlab.data.manifest import SPLITS
 from skinlab.data.preparation import PREPARATION, Prepared, prepare
 from skinlab.errors import UserError
+from skinlab.files import claim
 from skinlab.runtime.config import build
-from skinlab.runtime.run_directory import claim, replacing, write_json, write_text
+from skinlab.runtime.run_directory import replacing, write_json, write_text
 
 
 def run_audit(config: dict[str, Any]) -> None:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from typing import TYPE_CHECKING, Any
 
 from skinlab.cores import set_up_threads
 from skinlab.errors import UserError
-from skinlab.runtime.command_line import prepare_command_line
-from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
 from skinlab.runtime.name_lists import name_lists
 from skinlab.runtime.secrets import masked
+from skinlab.runtime.stopping import SignalAnswer, answering_signals
 from skinlab.runtime.system_errors import explain_os_error
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+    from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +31,39 @@ Command = Callable[[dict[str, Any]], "float | None"]
 def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -> None:
     """Run a command: compose its config, check it, then load and call what does the work.
 
-    Exit code 0 only when the thing was done; 2 for a user's mistake, told in one line; 1 for anything else.
+    Exit code 0 only when the thing was done; 2 for a user's mistake, told in one line; 130 and 143 after SIGINT and
+    SIGTERM; 1 for anything else.
 
     Args:
         name: name of the config, as in ``conf/<name>.yaml``.
         load: imports and returns the function that takes the whole resolved config.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
     """
+    with answering_signals() as answer:
+        _run(name, load, lists, answer)
+
+
+def _run(name: str, load: Callable[[], Command], lists: Sequence[str], answer: SignalAnswer) -> None:
+    # Here, once signals are answered: these imports take half a second.
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    from skinlab.runtime.command_line import prepare_command_line
+    from skinlab.runtime.config import check_config, config_directory, explain, register_resolvers
+
     verbose = _verbose()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
 
     def job(cfg: DictConfig) -> float | None:
+        answer.remedy = _how_to_go_on(HydraConfig.get())
+        with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
+            return work(cfg)
+
+    def work(cfg: DictConfig) -> float | None:
         config: dict[str, Any] = {}
         try:
             config = masked(check_config(cfg))
@@ -57,13 +75,12 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(_sharers(config))
             return load()(config)
-        except (UserError, OSError) as error:
+        except (UserError, OSError, RuntimeError) as error:
             line = _one_line(error, config)
             if line is None:
                 raise
             if verbose:
                 traceback.print_exc()
-            _leave_nothing_behind()
             raise SystemExit(_tell(line)) from None
 
     try:
@@ -84,8 +101,6 @@ def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -
         if verbose:
             traceback.print_exc()
         raise SystemExit(_tell(line)) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 def _sharers(config: dict[str, Any]) -> int:
@@ -108,10 +123,15 @@ def _tell(message: str) -> int:
     return 2
 
 
-def _one_line(error: UserError | OSError, settings: dict[str, Any]) -> str | None:
+def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any]) -> str | None:
     """Return what to say of an error, also of one that a loading process wrapped in its traceback; None for a bug."""
     if isinstance(error, OSError):
         return explain_os_error(error, settings)
+    if isinstance(error, RuntimeError):  # torch's signal handler tells of a killed worker wherever this process is
+        from skinlab.data.workers import lost_worker
+
+        plain = lost_worker(error)
+        return None if plain is None else str(plain)
     lines = str(error).strip().splitlines()
     line = lines[-1] if "Traceback (most recent call last):" in lines else " ".join(lines)
     return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
@@ -131,9 +151,22 @@ def _log_to_terminal() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
-def _leave_nothing_behind() -> None:
-    """Remove the run directory that Hydra made, if nothing but the lock got into it."""
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    if {path.name for path in directory.iterdir()} <= {".lock"}:
-        (directory / ".lock").unlink(missing_ok=True)
-        directory.rmdir()
+@contextlib.contextmanager
+def _leaving_no_empty_folder(directory: Path) -> Iterator[None]:
+    """Remove the run directory that Hydra made if nothing got into it; the lock of another process keeps it."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+        raise
+
+
+def _how_to_go_on(hydra: HydraConf) -> str:
+    """Say how to continue after a signal; a run or sweep in a folder named after the time has to be named for it."""
+    key, place = "hydra.run.dir", hydra.runtime.output_dir
+    if str(hydra.mode).endswith("MULTIRUN"):
+        key, place = "hydra.sweep.dir", hydra.sweep.dir
+    if place == "/" or any(word.startswith(f"{key}=") for word in hydra.overrides.hydra):
+        return "the same command goes on"
+    return f"the same command with {key}={place} goes on"

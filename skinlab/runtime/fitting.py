@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from omegaconf import OmegaConf
 
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.data.preparation import Prepared
+from skinlab.files import claim
 from skinlab.runtime.loggers import close_loggers, open_loggers
 from skinlab.runtime.resuming import check_split, is_main_process
-from skinlab.runtime.run_directory import claim, write_json, write_text
+from skinlab.runtime.run_directory import write_json, write_text
 
 
 @contextmanager
@@ -24,12 +27,8 @@ def claimed(run_dir: Path) -> Iterator[None]:
     Raises:
         UserError: another process is at work in it, or it can't be written.
     """
-    lock = claim(run_dir) if is_main_process() else None
-    try:
+    with claim(run_dir) if is_main_process() else nullcontext():
         yield
-    finally:
-        if lock is not None:
-            lock.close()
 
 
 def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
@@ -47,6 +46,22 @@ def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> No
         split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
         write_text(run_dir / "split.csv", split.to_csv(index=False))
         write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+
+
+class KeepSignals(pl.Callback):
+    """Keeps the SIGTERM handler of this process, which Lightning replaces by one that broadcasts to other ranks.
+
+    They may be in the midst of another exchange, so that all of them would wait for ever; and it makes the end of a
+    fit look like a success.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put it back: this is the first hook after Lightning's own handler is in place."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 @contextmanager
@@ -70,7 +85,7 @@ def trainer_of(
     try:
         yield pl.Trainer(
             logger=loggers,
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, KeepSignals()],
             plugins=[WholeCheckpointIO()],
             use_distributed_sampler=False,
             default_root_dir=run_dir,

@@ -1,15 +1,14 @@
-"""The run directory: claimed by one process, its files written whole or not at all."""
+"""The files of a run directory, written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from skinlab.errors import UserError
 
@@ -57,29 +56,3 @@ def _without_nan(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [_without_nan(value) for value in content]
     return None if isinstance(content, float) and content != content else content
-
-
-def claim(directory: Path) -> IO[str]:
-    """Lock a run directory for as long as the returned file stays open.
-
-    Raises:
-        UserError: another process is at work in it, or it can't be written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / ".lock").open("a+")
-    except OSError as error:
-        raise UserError(f"hydra.run.dir={directory} can't be written ({error.strerror}); choose another") from None
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by workers
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
-        raise UserError(
-            f"the run directory {directory} is in use by process {owner}; wait for it or choose another hydra.run.dir"
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock

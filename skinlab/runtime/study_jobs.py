@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import signal
 import subprocess
@@ -18,12 +17,14 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from skinlab.runtime.job_processes import end_jobs, start_job
+from skinlab.runtime.stopping import stop_code
 from skinlab.runtime.study_plan import Job, quoted
 
 log = logging.getLogger(__name__)
 
 WAITING, RUNNING, DONE, FAILED, BLOCKED = "waiting", "running", "done", "failed", "blocked"
-RANKS = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR"}
+STOPPED = "stopped"  # by a signal from outside; it goes on where it saved last
 POLL = 0.05  # seconds
 # What a run of the command leaves when it is finished.
 RESULTS = {"train": "predictions/test.csv", "pretrain": "backbone.safetensors"}
@@ -84,7 +85,6 @@ def run_jobs(
         states[name].state, states[name].reason = (DONE, "") if finished(job, runs) else (WAITING, "")
     changed()
     running: dict[str, _Process] = {}
-    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the runs are ended, too
     try:
         with _Display(jobs, states, n_parallel) as display:
             while True:
@@ -102,10 +102,9 @@ def run_jobs(
                 display.show()
                 time.sleep(POLL)
     finally:
-        signal.signal(signal.SIGTERM, former)
+        end_jobs(each.process for each in running.values())
         for name, each in running.items():  # interrupted: they resume where they saved last
-            each.process.terminate()
-            each.process.wait()
+            each.output.close()
             states[name].state, states[name].seconds = WAITING, states[name].seconds + _age(each)
         changed()
 
@@ -115,18 +114,17 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
     found = []
     for name, job in jobs.items():
         before = states[job.after].state if job.after else DONE
-        if states[name].state == WAITING and before in (FAILED, BLOCKED):
-            states[name].state, states[name].reason = BLOCKED, f"{job.after} has failed"
+        if states[name].state == WAITING and before in (FAILED, STOPPED, BLOCKED):
+            ended = "was stopped" if before == STOPPED else "has failed"
+            states[name].state, states[name].reason = BLOCKED, f"{job.after} {ended}"
         elif states[name].state == WAITING and before == DONE:
             found.append(job)
     return found
 
 
 def _begin(job: Job, runs: Path, start: Start) -> _Process:
-    environment = {key: value for key, value in os.environ.items() if key not in RANKS}
     output = _log_file(job, runs).open("ab")
-    process = subprocess.Popen(start(job), stdout=output, stderr=subprocess.STDOUT, env=environment)
-    return _Process(process, output)
+    return _Process(start_job(start(job), stdout=output, stderr=subprocess.STDOUT), output)
 
 
 def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:
@@ -135,6 +133,10 @@ def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:
     code = ended.process.returncode
     if code == 0 and finished(job, runs):
         state.state = DONE
+    elif stop_code(code) is not None:
+        state.state, state.reason = STOPPED, f"it was stopped from outside (exit code {stop_code(code)})"
+    elif code < 0:
+        state.state, state.reason = FAILED, f"it was ended by {signal.Signals(-code).name} (out of memory?)"
     else:
         state.state = FAILED
         state.reason = _last_line(_log_file(job, runs)) or f"exit code {code}"
@@ -205,7 +207,7 @@ class _Display:
     def tell(self, name: str) -> None:
         """Say how a run has ended."""
         state = self.states[name]
-        ended = f"done in {duration(state.seconds)}" if state.state == DONE else f"failed: {state.reason}"
+        ended = f"done in {duration(state.seconds)}" if state.state == DONE else f"{state.state}: {state.reason}"
         left = time_left(self.jobs, self.states, self.n_parallel)
         line = f"{self._counts()} runs: {name} {ended}" + (f"; about {duration(left)} left" if left else "")
         if self.progress.disable:

@@ -17,10 +17,11 @@ from skinlab.errors import UserError, nearest
 from skinlab.evaluation.comparison import in_a_sentence
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.power import Design, detectable
+from skinlab.files import claim
 from skinlab.runtime.config import compose_config, explain
 from skinlab.runtime.evaluating import check_asked, made
-from skinlab.runtime.run_directory import claim, write_json
-from skinlab.runtime.study_jobs import DONE, FAILED, State, command_line, read_states, run_jobs
+from skinlab.runtime.run_directory import write_json
+from skinlab.runtime.study_jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
 from skinlab.runtime.study_outcome import cautions, judge, show, told
 from skinlab.runtime.study_plan import Given, Plan, check_study, make_plan
 from skinlab.runtime.study_rows import Rows
@@ -42,7 +43,8 @@ def study(config: dict[str, Any], given: Given | None = None) -> None:
 
     Raises:
         UserError: whatever a person must mend; nothing has been started then.
-        SystemExit: with code 1, if a run has failed; all others have had their turn, and the evidence is theirs.
+        SystemExit: with code 1 if a run has failed, 143 if runs were terminated only; all others have had their turn,
+            and the evidence is theirs.
     """
     if config["power"]["positives"] is not None or config["power"]["negatives"] is not None:
         print(power_words(study_power(config, _asked_counts(config["power"])), _trainings(config)))
@@ -59,11 +61,8 @@ def study(config: dict[str, Any], given: Given | None = None) -> None:
         print(power_words(power, _trainings(config)))
         return
     check_words(plan)
-    lock = claim(output)
-    try:
+    with claim(output, "output"):
         _run(config, plan, power, rows, output)
-    finally:
-        lock.close()
 
 
 def _run(config: dict[str, Any], plan: Plan, power: dict[str, Any], rows: Rows, output: Path) -> None:
@@ -100,11 +99,11 @@ def _run(config: dict[str, Any], plan: Plan, power: dict[str, Any], rows: Rows, 
     write(finished=not lost, **evidence)
     show(path)
     if lost:
-        failed = [name for name, each in states.items() if each.state == FAILED]
-        for name in failed:
-            log.error("%s failed: %s (%s)", name, lost[name], output / "logs" / f"{name}.log")
+        for name, each in states.items():
+            if each.state in (FAILED, STOPPED):
+                log.error("%s %s: %s (%s)", name, each.state, lost[name], output / "logs" / f"{name}.log")
         log.error("%d of %d runs are missing; the same command tries them again", len(lost), len(states))
-        raise SystemExit(1)
+        raise SystemExit(1 if any(each.state == FAILED for each in states.values()) else 143)
 
 
 def study_power(config: Mapping[str, Any], counts: list[int], rows_per_group: float = 1.0) -> dict[str, Any]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
 
+from skinlab.runtime.job_processes import end_jobs, start_job
+from skinlab.runtime.stopping import Stopped, stop_code
+
 log = logging.getLogger(__name__)
 
 # What an optimising sweeper is told of a job that failed: NaN stops Optuna (Hydra issue 2237).
 WORST = 1e12
+AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 
 class JobFailedError(RuntimeError):
@@ -39,18 +41,21 @@ def run_isolated(name: str, hydra: HydraConf) -> float:
 
     Raises:
         JobFailedError: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
+        Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
     directory = Path(hydra.runtime.output_dir)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("job %s in %s: %s", hydra.job.num, directory, " ".join(hydra.overrides.task))
-    ranks = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-    environment = {key: value for key, value in os.environ.items() if key not in ranks | {"HYDRA_FULL_ERROR"}}
-    outcome = subprocess.run(command, env=environment, check=False)
-    if outcome.returncode == 0:
+    job = start_job(command)
+    try:
+        returncode = job.wait()
+    finally:
+        end_jobs([job] if job.returncode is None else [])
+    if returncode == 0:
         return _monitored(directory)
-    if outcome.returncode == 130:
-        raise KeyboardInterrupt
-    message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {outcome.returncode}"
+    message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {returncode}"
+    if (code := stop_code(returncode)) is not None:
+        raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
         raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
     log.warning("%s", message)

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from skinlab.errors import UserError
 from skinlab.runtime import studying
 from skinlab.runtime.config import compose_config
-from skinlab.runtime.study_jobs import BLOCKED, DONE, FAILED, State, command_line, run_jobs, time_left
+from skinlab.runtime.study_jobs import BLOCKED, DONE, FAILED, STOPPED, State, command_line, run_jobs, time_left
 from skinlab.runtime.study_plan import Given, Job, Plan, check_study, make_plan
 from skinlab.runtime.study_rows import Rows
 from skinlab.runtime.studying import check_words, study
@@ -243,6 +243,16 @@ def test_finished_runs_are_passed_over_and_a_failure_stops_only_what_needs_it(tm
 
 def test_a_run_that_leaves_nothing_has_failed(tmp_path):
     assert run_fakes(tmp_path, [job("a")], lambda _: ["true"])["a"].state == FAILED
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT"])
+def test_a_terminated_run_is_stopped_and_not_failed(tmp_path, signal):
+    jobs = [job("a"), job("needs", after="a"), job("x")]
+    states = run_fakes(
+        tmp_path, jobs, lambda each: ["sh", "-c", f"kill -{signal} $$"] if each.name == "a" else leave(tmp_path, "x")
+    )
+    assert [each.state for each in states.values()] == [STOPPED, BLOCKED, DONE]
+    assert "stopped" in states["needs"].reason
 
 
 def test_runs_go_side_by_side_and_wait_for_what_they_need(tmp_path):

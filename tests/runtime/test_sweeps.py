@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from skinlab.runtime import sweeps
+from skinlab.runtime import job_processes, sweeps
+from skinlab.runtime.stopping import Stopped
 
 
 def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.BasicSweeper"):
@@ -13,6 +14,7 @@ def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.Basi
         runtime=SimpleNamespace(output_dir=str(directory)),
         overrides=SimpleNamespace(task=["loss=focal"]),
         job=SimpleNamespace(num=3),
+        sweep=SimpleNamespace(dir=str(directory.parent)),
         sweeper={"_target_": sweeper},
     )
 
@@ -23,11 +25,11 @@ def ended(monkeypatch):
     started = []
 
     def with_code(code):
-        def run(command, **settings):
-            started.append((command, settings["env"]))
-            return SimpleNamespace(returncode=code)
+        def start(command, env):
+            started.append((command, env))
+            return SimpleNamespace(returncode=code, wait=lambda: code)
 
-        monkeypatch.setattr(sweeps.subprocess, "run", run)
+        monkeypatch.setattr(job_processes.subprocess, "Popen", start)
         return started
 
     return with_code
@@ -67,7 +69,8 @@ def test_an_optimiser_is_told_the_worst_instead(ended, tmp_path):
     assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.WORST
 
 
-def test_an_interrupt_ends_the_sweep(ended, tmp_path):
-    ended(130)
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize(("code", "of_sweep"), [(130, 130), (143, 143), (-15, 143)])
+def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, of_sweep):
+    ended(code)
+    with pytest.raises(Stopped, match=str(of_sweep)):
         sweeps.run_isolated("train", hydra_of(tmp_path))

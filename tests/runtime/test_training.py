@@ -12,6 +12,7 @@ import torch
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
+from skinlab.files import claim
 from skinlab.runtime.training import train
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
@@ -95,11 +96,9 @@ def test_killed_twice_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
 
 
 def test_a_run_directory_in_use_is_refused(run, tiny, tmp_path):
-    from skinlab.runtime.run_directory import claim
-
-    lock = claim(tmp_path / "busy")
-    done = run("train", *tiny, f"hydra.run.dir={tmp_path / 'busy'}")
-    lock.close()
+    with claim(tmp_path / "busy"):
+        done = run("train", *tiny, f"hydra.run.dir={tmp_path / 'busy'}")
+        assert (tmp_path / "busy" / ".lock").is_file()
     assert done.returncode == 2
     assert f"in use by process {os.getpid()}" in done.stderr
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import cv2
@@ -20,11 +17,14 @@ from skinlab.cores import available_cores
 from skinlab.data.phantom.plan import Settings, Shot, plan
 from skinlab.data.phantom.scene import draw_lesion, draw_view
 from skinlab.data.phantom.tables import write_metadata, write_truth
+from skinlab.data.workers import count_progress, map_in_processes
 from skinlab.errors import UserError
+from skinlab.files import LOCK, claim
 
 MARKER = "phantom.json"
 _DRAWING = 1  # raised when the same settings give other pixels
 _JPEG_QUALITY = 92
+_CHUNK = 8  # lesions a task
 _FEW_LESIONS = 100  # that one process draws sooner than others would start
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = None) -> None:
     """Make the phantom at `root` unless it is there already.
 
-    It is drawn in a folder beside `root` and renamed at the end. Of two processes that draw at once the later one finds
-    the other's, equal to its own, and drops its own.
+    It is drawn in a folder beside `root` and renamed at the end. Of two processes that want it at once the later one
+    waits for the other's; what a killed one has left is drawn anew.
 
     Args:
         root: folder to be made.
@@ -46,18 +46,31 @@ def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = Non
     """
     if _is_there(root, settings):
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
-    try:
-        _write(partial, settings, min(8, available_cores()) if num_workers is None else num_workers)
-        partial.chmod(0o755)
+    partial = root.with_name(f".{root.name}.partial")
+    with claim(partial, "the unfinished phantom", wait=True):
+        if _is_there(root, settings):
+            return
         try:
-            partial.rename(root)
-        except OSError:
-            if not _is_there(root, settings):
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _empty(partial)
+            _write(partial, settings, min(8, available_cores()) if num_workers is None else num_workers)
+            try:
+                (partial / LOCK).unlink()
+                partial.rename(root)
+            except OSError:  # something has come there meanwhile
+                if not _is_there(root, settings):
+                    raise
+        except BaseException:
+            _empty(partial)
+            raise
+
+
+def _empty(folder: Path) -> None:
+    """Remove everything but the lock."""
+    for path in list(folder.glob("*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
@@ -102,17 +115,20 @@ Job = tuple[Path, Settings, list[Shot]]
 
 
 def _map(jobs: list[Job], num_workers: int) -> Iterator[list[tuple[str, ...]]]:
-    """Draw every job, in order. Processes are spawned: a fork of a process that runs torch's threads may hang."""
+    """Draw every job, in order."""
     if num_workers <= 1 or len(jobs) < _FEW_LESIONS:
-        yield from map(_draw, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(_draw, jobs, chunksize=8)
+        return map(_draw, jobs)
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    return chain.from_iterable(map_in_processes(_draw_all, chunks, num_workers))
+
+
+def _draw_all(jobs: Sequence[Job]) -> list[list[tuple[str, ...]]]:
+    return [_draw(job) for job in jobs]
 
 
 def _draw(job: Job) -> list[tuple[str, ...]]:
     """Draw a lesion, write its images and masks, and return its structures, once an image."""
+    count_progress()
     folder, settings, shots = job
     size = settings.image_size
     lesion = draw_lesion(settings.seed, shots[0].lesion, shots[0].dx, size)

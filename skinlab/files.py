@@ -1,0 +1,83 @@
+"""Folders that one process at a time works in."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from skinlab.errors import UserError
+
+LOCK = ".lock"
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def claim(directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for this process; its holder alone removes the lock, and the folder if nothing else is in it.
+
+    The operating system releases the lock however the process ends.
+
+    Args:
+        directory: made if it is not there.
+        setting: that names the folder, for messages.
+        wait: for another process that holds it, instead of refusing.
+
+    Raises:
+        UserError: another process is at work in it, or it can't be written.
+    """
+    lock = _lock(directory, setting, wait=wait)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if _is_at(lock, directory / LOCK):
+                (directory / LOCK).unlink()
+        lock.close()
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+def _lock(directory: Path, setting: str, *, wait: bool) -> IO[str]:
+    path = directory / LOCK
+    while True:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a+")
+        except FileNotFoundError:  # its last holder has removed the folder just now
+            continue
+        except OSError as error:
+            raise UserError(f"{setting}={directory} can't be written ({error.strerror}); choose another") from None
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by workers
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise UserError(
+                    f"{setting}={directory} can't be locked ({error.strerror}); choose one on another file system"
+                ) from None
+            lock.seek(0)
+            busy = f"{setting}={directory} is in use by process {lock.read().strip() or 'unknown'}"
+            if not wait:
+                lock.close()
+                raise UserError(f"{busy}; wait for it or choose another {setting}") from None
+            log.info("%s: waiting for it", busy)
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        if _is_at(lock, path):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            return lock
+        lock.close()  # removed by its last holder
+
+
+def _is_at(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

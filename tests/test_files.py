@@ -1,0 +1,41 @@
+"""One process at a time works in a folder, and only that one cleans up."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from skinlab.errors import UserError
+from skinlab.files import claim
+
+HOLD = "import sys; from pathlib import Path; from skinlab.files import claim\nwith claim(Path(sys.argv[1])): "
+HOLD += "print(flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_refused_leaves_the_holder_its_lock(holder, tmp_path):
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"in use by process {holder.pid}; wait"), claim(tmp_path / "run"):
+            pass
+    assert (tmp_path / "run" / ".lock").read_text() == str(holder.pid)
+    holder.communicate()
+    assert not (tmp_path / "run").exists(), "nothing else was in it"
+
+
+def test_whoever_waits_comes_after_and_a_killed_holder_holds_no_more(holder, tmp_path):
+    holder.kill()
+    with claim(tmp_path / "run", wait=True):
+        assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+        (tmp_path / "run" / "result").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["result"]
