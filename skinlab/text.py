@@ -100,5 +100,5 @@ def _known_text(text: str) -> str:
 def map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
     """Apply a function of text to every distinct value of a column once; no value becomes an empty text."""
     codes, distinct = pd.factorize(column)
-    changed = [*(change(str(value)) for value in distinct), ""]  # factorize gives -1 where there is no value
+    changed = [*(change(str(value)) for value in distinct.tolist()), ""]  # factorize gives -1 where there is no value
     return pd.Series(pd.Index(changed, dtype=str).take(codes), index=column.index, name=column.name, dtype=str)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from skinlab.data.manifest import some
+from skinlab.data.manifest import clean_label_map, some
+from skinlab.data.text_changes import ATTRIBUTE, clean_text, replace_columns
 from skinlab.errors import UserError, nearest
-from skinlab.tables import read_csv
+from skinlab.label_tables import join_ids, read_image_table
+from skinlab.text import map_distinct, match_names
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,8 @@ def add_labels(
 
     Args:
         manifest: with the fold and the label budget chosen. A hidden label gives way to the answer.
-        path: CSV with `image_id` and `label`; rows whose label is empty are not answered yet.
+        path: CSV with an id (see :func:`skinlab.label_tables.join_ids`) and `label`, or one column a class; rows
+            whose label is empty are not answered yet.
         classes: all that a label may be.
         label_map: old class → new one, as for the data's own labels.
 
@@ -36,7 +40,7 @@ def add_labels(
     Raises:
         UserError: a class is unknown, an image is named twice, or has another label in the data.
     """
-    answers, place = _read_answers(path, classes, label_map), f"data.labels={path}"
+    answers, place = _read_answers(manifest, path, classes, label_map), f"data.labels={path}"
     gone = ~answers.index.isin(manifest["image_id"])
     if gone.any():
         log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(answers.index[gone]))
@@ -72,7 +76,7 @@ def check_answers(
     label_map: Mapping[str, str] | None = None,
     *,
     hides: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Refuse what :func:`add_labels` would refuse, before the images are read.
 
     Args:
@@ -82,43 +86,60 @@ def check_answers(
         label_map: old class → new one.
         hides: whether a label budget hides labels, which answers may then contradict.
 
+    Returns:
+        what cleaning the labels changed, see :mod:`skinlab.data.text_changes`.
+
     Raises:
         UserError: an image or a class is unknown, an image is named twice, or has another label in the data.
     """
-    answers, place = _read_answers(path, classes, label_map), f"data.labels={path}"
+    answers, place = _read_answers(manifest, path, classes, label_map), f"data.labels={path}"
     known = manifest.set_index("image_id")["label"].reindex(answers.index)
     if (unknown := answers.index[known.isna()]).size:
-        raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; mend their image_id")
+        raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; correct their ids")
     if not hides:
         _check_labels(known, answers, place)
+    return {f"data.labels {name}": found for name, found in answers.attrs.get(ATTRIBUTE, {}).items()}
 
 
-def _read_answers(path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None) -> pd.Series[str]:
-    """Return the answers by image id; refuse doubled images and unknown classes."""
-    table, place = read_csv(Path(path).expanduser(), ("image_id", "label")), f"data.labels={path}"
+def _read_answers(
+    manifest: pd.DataFrame, path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None
+) -> pd.Series[str]:
+    """Return the answers by image id, with the changes of their text as `attrs`; refuse doubled images and classes."""
+    table, place = clean_text(read_image_table(Path(path).expanduser(), ("label",)), ["label"]), f"data.labels={path}"
     table = table[table["label"] != ""]
-    renames = {str(old): str(new) for old, new in (label_map or {}).items()}
-    labels = [renames.get(label, label) for label in table["label"].tolist()]
-    answers = pd.Series(labels, index=pd.Index(table["image_id"], dtype=str), dtype=str)
-    if answers.empty:
+    if table.empty:
         raise UserError(f"{place} has no label filled in: give a class for one image at least")
-    if answers.index.has_duplicates:
-        doubled = some(answers.index[answers.index.duplicated()].unique())
-        raise UserError(f"{place} names an image twice: {doubled}; keep one row an image")
-    if strange := sorted(set(answers.unique()) - set(classes)):
+    ids = _known_images(manifest, table["image_id"], place)
+    if ids.duplicated().any():
+        raise UserError(f"{place} names an image twice: {some(ids[ids.duplicated()].unique())}; keep one row an image")
+    renames = clean_label_map(label_map)
+    old = match_names(table["label"].unique(), renames)
+    table = table.assign(label=map_distinct(table["label"], lambda label: renames.get(old.get(label, label), label)))
+    meant = match_names(table["label"].unique(), classes)
+    if strange := sorted(set(table["label"].unique()) - set(meant)):
         raise UserError(
             f"{place}: unknown class {strange[0]}{nearest(strange[0], classes)}: the data has {some(classes, 20)}"
         )
+    table = replace_columns(table, {"label": map_distinct(table["label"], meant.__getitem__)})
+    answers = table.set_index(pd.Index(ids, dtype=str))["label"]
+    answers.attrs = dict(table.attrs)
     return answers
+
+
+def _known_images(manifest: pd.DataFrame, ids: pd.Series[str], place: str) -> pd.Series[str]:
+    """Return the manifest's id of each image that a table names by id or, if none is an id, by file; others stay."""
+    found = join_ids(ids, manifest["image_id"].tolist(), place)
+    if not (found != "").any() and "path" in manifest:
+        by_path = dict(zip(manifest["path"], manifest["image_id"], strict=True))
+        found = join_ids(ids, [path for path in by_path if path], place).map(by_path).fillna("")
+    return found.mask(found == "", ids)
 
 
 def _check_labels(known: pd.Series[str], answers: pd.Series[str], place: str) -> None:
     """Refuse answers against a known label, both by image id."""
     if (other := answers.index[(known != "") & (known != answers)]).size:
         first = f"{other[0]} is {known[other[0]]} there and {answers[other[0]]} here"
-        raise UserError(
-            f"{place}: {len(other)} labels contradict those of the data: {first}; mend the one or the other"
-        )
+        raise UserError(f"{place}: {len(other)} labels contradict those of the data: {first}; correct one of them")
 
 
 def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
@@ -128,25 +149,30 @@ def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
 
     Args:
         manifest: with the fold chosen.
-        path: CSV with `image_id`.
+        path: CSV with an id, see :func:`skinlab.label_tables.join_ids`.
     """
-    named = read_csv(Path(path).expanduser(), ("image_id",))["image_id"]
+    named = _read_excluded(manifest, path)
     return manifest.assign(split=manifest["split"].mask(manifest["image_id"].isin(named), ""))
 
 
 def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Look at the table of :func:`exclude_images` before the images are read.
+    """Check the table of :func:`exclude_images` before the images are read.
 
     Args:
         manifest: from a reader.
-        path: CSV with `image_id`; what else it names is told, for it may be of more images than these.
+        path: CSV with an id; rows that name none of the images are reported, for it may be of more images than these.
 
     Raises:
         UserError: the table names none of the images.
     """
-    named = read_csv(Path(path).expanduser(), ("image_id",))["image_id"]
+    named = _read_excluded(manifest, path)
     unknown = named[~named.isin(manifest["image_id"])]
     if len(unknown) == len(named):
         raise UserError(f"data.exclude={path} names no image of the data: its image_id is, say, {named.iloc[0]}")
     if len(unknown):
         log.warning("data.exclude=%s: %d rows name no image of the data: %s", path, len(unknown), some(unknown))
+
+
+def _read_excluded(manifest: pd.DataFrame, path: str | Path) -> pd.Series[str]:
+    table = read_image_table(Path(path).expanduser())
+    return _known_images(manifest, table["image_id"], f"data.exclude={path}")

@@ -17,7 +17,9 @@ from skinlab.data.fingerprint import ImageHashes
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
+from skinlab.data.text_changes import ATTRIBUTE
 from skinlab.errors import UserError
+from skinlab.text import clean
 
 # The settings of `prepare` that a config's ``data`` group holds.
 PREPARATION = (
@@ -85,7 +87,7 @@ def prepare(
         num_workers: processes that read images.
 
     Raises:
-        UserError: whatever a person must mend before training.
+        UserError: whatever has to be corrected before training.
     """
     manifest = relabel(reader(), label_map, classes)
     if not manifest["image_id"].is_monotonic_increasing:  # so that the split keeps the rows where the audit saw them
@@ -117,12 +119,16 @@ def _check_early(
     labels: str | Path | None,
     exclude: str | Path | None,
 ) -> None:
-    """Refuse what the manifest alone shows to be wrong, before minutes are spent on reading the images."""
+    """Refuse what the manifest alone shows to be wrong, before minutes are spent on reading the images.
+
+    What cleaning the labels of `labels` changed joins the manifest's `attrs`, for the audit.
+    """
     check_budget(manifest, label_budget)
     if exclude is not None:
         check_excluded(manifest, exclude)
     if labels is not None:
-        check_answers(manifest, labels, names, label_map, hides=label_budget != 1)
+        changes = check_answers(manifest, labels, names, label_map, hides=label_budget != 1)
+        manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
 
 
 def _prepared(manifest: pd.DataFrame, names: list[str], audited: Audited) -> Prepared:
@@ -136,7 +142,7 @@ def _prepared(manifest: pd.DataFrame, names: list[str], audited: Audited) -> Pre
 
 def _names(manifest: pd.DataFrame, classes: Sequence[str] | None, unlabeled_ok: bool) -> list[str]:
     """Return the names of the classes; refuse fewer than two where they are needed."""
-    names = list(classes or class_names(manifest))
+    names = [clean(str(name)) for name in classes or class_names(manifest)]
     if len(names) < 2 and not unlabeled_ok:
         hint = "" if names else "; without labels it serves skinlab.pretrain only"
         raise UserError(

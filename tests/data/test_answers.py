@@ -111,3 +111,38 @@ def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplo
     assert "1 rows name no image of the data: x" in caplog.text
     with pytest.raises(UserError, match="names no image of the data: its image_id is, say, x"):
         check_excluded(manifest, table("x", header="image_id"))
+
+
+@pytest.mark.parametrize("header", ["image,label", "image_name;label", "isic_id\tlabel"])
+def test_tables_name_images_as_people_do(manifest, table, header):
+    separator = header[-6]
+    manifest = manifest.assign(image_id=["ISIC_" + name for name in manifest["image_id"]])
+    labels = table(*(separator.join(row) for row in (("isic_p.JPG", "MEL "), ("q/ISIC_q", "N/A"))), header=header)
+    rows = add_labels(manifest, labels, CLASSES)
+    assert rows["image_id"][rows["answered"]].tolist() == ["ISIC_p"]
+    assert rows["label"][rows["answered"]].tolist() == ["mel"]
+    assert check_answers(manifest, labels, CLASSES) == {
+        "data.labels label": {"changed": 3, "missing": 1, "examples": {"MEL ": "MEL", "N/A": "", "MEL": "mel"}}
+    }
+    assert exclude_images(manifest, labels)["split"].tolist()[4:] == ["", "", "pool", ""]
+
+
+def test_tables_may_name_the_file_where_the_data_has_ids_of_its_own(manifest, table):
+    manifest = manifest.assign(path=[f"/data/{name}{name}.jpg" for name in manifest["image_id"]])
+    rows = add_labels(manifest, table("pp.jpg,mel", "qq,nv"), CLASSES)
+    assert rows["image_id"][rows["answered"]].tolist() == ["p", "q"]
+
+
+def test_labels_may_be_one_column_a_class(manifest, table):
+    rows = add_labels(manifest, table("p,1.0,0.0", "q,0.0,1.0", header="image,MEL,NV"), CLASSES)
+    assert rows["label"][rows["answered"]].tolist() == ["mel", "nv"]
+
+
+def test_an_id_that_may_mean_two_images_is_refused(manifest, table):
+    manifest["image_id"] = ["x/a.jpg", "y/a.jpg", *manifest["image_id"][2:]]
+    for read in (
+        lambda: check_excluded(manifest, table("a,mel")),
+        lambda: check_answers(manifest, table("a,mel"), CLASSES),
+    ):
+        with pytest.raises(UserError, match=r"several images, such as a: x/a\.jpg or y/a\.jpg"):
+            read()

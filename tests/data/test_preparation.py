@@ -80,7 +80,7 @@ def test_answers_join_after_the_budget(prepared, tmp_path):
         ("labels", "image_id,label\nx,mell", "unknown class mell"),
         ("labels", "image_id,label\nx,mel\nx,mel", "names an image twice: x"),
         ({"exclude": "nowhere.csv"}, "", "nowhere.csv is not there"),
-        ("exclude", "image\nx", "no column image_id"),
+        ("exclude", "file\nx", "no column image_id"),
         ("exclude", "image_id\nx", "names no image of the data"),
     ],
 )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
 from skinlab.data.manifest import OPTIONAL_TEXT, SPLITS, build_manifest, some, standard_split
-from skinlab.data.readers.listing import POOL, absolute, check_class_folder, is_pool, list_files, locate_table, stem
+from skinlab.data.readers.listing import POOL, absolute, check_class_folder, is_pool, list_files, locate_table
 from skinlab.errors import UserError
-from skinlab.tables import read_csv
+from skinlab.label_tables import join_ids, read_image_table
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +26,11 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     Args:
         root: the folder that holds the class folders.
         groups: a CSV with `image_id,group` (and `source`, `age`, `sex`, `site` where known), as it stands or relative
-            to `root`; its `image_id` is the relative path, or the file name with or without suffix if only one has it.
+            to `root`; see :func:`skinlab.label_tables.join_ids` for what its ids may be.
 
     Raises:
         UserError: no class folders, an image or a part of a split beside them, a folder that may be a class or the
-            pool, or a groups table that is malformed or fits no image.
+            pool, or a groups table that is malformed, names no image, or names one that may be several.
     """
     base = absolute(root)
     files = list_files(base)
@@ -71,24 +70,17 @@ def _check_folders(base: str, folders: set[str]) -> None:
 
 def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:
     """Read the groups table, its rows keyed by relative path."""
-    table = read_csv(path, ("image_id", "group"))
-    by_name = Counter(key for relative in images for key in _names(relative))
-    targets = {key: relative for relative in images for key in _names(relative)}
-    ids = table["image_id"].tolist()
-    if unclear := [name for name in ids if by_name[name] > 1]:
-        raise UserError(f"{path}: several images are called {some(unclear)}; give their paths below data.root")
-    found = pd.Series([targets.get(name, "") for name in ids], index=table.index)
+    table = read_image_table(path, ("group",))
+    found = join_ids(table["image_id"], images, str(path))
     unknown = table["image_id"][found == ""]
     if len(unknown) == len(table):
-        raise UserError(f"{path} names none of the images: its image_id is, say, {ids[0]}, an image's {images[0]}")
+        raise UserError(
+            f"{path} names none of the images: its first is {table['image_id'].iloc[0]}, an image's {images[0]}; "
+            "give the images' paths below data.root, or their file names"
+        )
     if len(unknown):
         log.warning("%s: %d rows name no image and are not used: %s", path, len(unknown), some(unknown))
     table = table.assign(image_id=found)[found != ""]
     if doubled := table["image_id"][table["image_id"].duplicated()].tolist():
         raise UserError(f"{path} names an image twice: {some(doubled)}; keep one row an image")
     return table.set_index("image_id")[[name for name in EXTRAS if name in table]]
-
-
-def _names(relative: str) -> set[str]:
-    """Return what a groups table may call an image."""
-    return {relative, relative.rpartition("/")[2], stem(relative)}

@@ -9,7 +9,9 @@ import pandas as pd
 
 from skinlab.data.manifest import build_manifest, some
 from skinlab.data.readers.listing import Listing, absolute, list_files, stem
+from skinlab.data.text_changes import clean_text
 from skinlab.errors import UserError
+from skinlab.label_tables import join_ids
 from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
@@ -30,17 +32,17 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
     base = absolute(root)
     files = list_files(base)
     photos, masks = _photos_and_masks(files)
-    table = _metadata(Path(base))
-    ids = table["image_id"]
-    frame = pd.DataFrame({"image_id": ids, "label": table["dx"], "group": table["lesion_id"]})
-    frame["path"] = [f"{base}/{photos[name]}" if name in photos else "" for name in ids]
+    table = clean_text(_metadata(Path(base)), ["image_id"])
+    names = join_ids(table["image_id"], list(photos), f"{base}: the metadata").tolist()
+    frame = table[["image_id"]].assign(label=table["dx"], group=table["lesion_id"])
+    frame["path"] = [f"{base}/{photos[name]}" if name else "" for name in names]
     optional = {"source": "dataset", "age": "age", "sex": "sex", "site": "localization"}
     for ours, theirs in optional.items():
         if theirs in table:
             frame[ours] = table[theirs]
     if masks:
-        frame["mask_path"] = [f"{base}/{masks[name]}" if name in masks else "" for name in ids]
-    known = set(ids)
+        frame["mask_path"] = [f"{base}/{masks[name]}" if name in masks else "" for name in names]
+    known = set(names)
     used = {masks[name] for name in known & masks.keys()}
     frame.attrs |= files.left_out() | {"masks": tuple(path for path in files.masks if path not in used)}
     frame.attrs["not_in_table"] = [relative for name, relative in photos.items() if name not in known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,25 +10,34 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
-from skinlab.data.readers.listing import absolute, locate_table
+from skinlab.data.readers.listing import absolute, list_images, locate_table
+from skinlab.data.text_changes import clean_text, replace_columns
 from skinlab.errors import UserError, nearest
+from skinlab.label_tables import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
 from skinlab.tables import read_csv
+from skinlab.text import clean_column
+
+log = logging.getLogger(__name__)
 
 READABLE = ("image_id", "path", "label", "group", "source", "split", "age", *OPTIONAL_TEXT)
-REQUIRED = ("path", "label")
+GROUP_COLUMNS = ("patient_id", "lesion_id")  # in ISIC's tables; which of them is meant is for the user to say
 
 
-def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | None] | None = None) -> pd.DataFrame:
     """Read a table whose columns may have other names than the manifest's.
 
+    Only an image and a label are needed. The image is `path`, or an id in `image_id`, `image`, `image_name` or
+    `isic_id`; paths and ids that are no file below the root mean the one image there of that name. The label is
+    `label`, or one column of 0 and 1 a class. The id falls back to the path, the group to the image (with a warning).
+
     Args:
-        root: folder below which the paths of the table lie.
+        root: folder below which the images lie.
         table: the CSV, as it stands or relative to `root`.
-        columns: manifest column to the table's column; what is not named goes by the manifest's name. Only `path`
-            and `label` must be there: the id falls back to the path, the group to the image (with a warning).
+        columns: manifest column to the table's column, which has to be there; None for the manifest's name.
 
     Raises:
-        UserError: the root, the table or a column is missing, a path leaves the root, a split is unknown.
+        UserError: the root, the table or a column is missing, a path leaves the root, a name may mean several images
+            or all mean none, a split is unknown.
     """
     base = absolute(root)
     if not Path(base).is_dir():
@@ -38,33 +48,120 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str] |
             raise UserError(
                 f"data.columns: {ours} is unknown{nearest(ours, READABLE)}: choose of {', '.join(READABLE)}"
             )
-    names = {ours: mapping.get(ours, ours) for ours in READABLE}
-    required = [names[ours] for ours in READABLE if ours in mapping or ours in REQUIRED]
-    rows = read_csv(locate_table(base, table), required)
-    frame = pd.DataFrame({ours: rows[theirs] for ours, theirs in names.items() if theirs in rows})
-    for column in ("path", "mask_path"):
-        if column in frame:
-            inside = _below_root(frame[column], base)
-            if column == "path" and "image_id" not in frame:
-                frame["image_id"] = inside
-            frame[column] = (base + "/" + inside).mask(inside == "", "")
+    place = locate_table(base, table)
+    rows = read_csv(place, list(mapping.values()))
+    names = {name: name for name in READABLE if name in rows}
+    if id_column := find_column(rows.columns, ID_COLUMNS):
+        names["image_id"] = id_column
+    names |= mapping
+    if not names.keys() & {"path", "image_id"}:
+        raise UserError(
+            f"{place} has no column path or image_id: its columns are {some(rows.columns, 20)}; name the one with the "
+            "images: data.columns.path=COLUMN or data.columns.image_id=COLUMN"
+        )
+    frame = pd.DataFrame({ours: rows[theirs] for ours, theirs in names.items()})
+    if "label" not in frame:
+        frame["label"] = _one_hot(rows, place)
+    if "group" not in frame and (unused := find_column(rows.columns, GROUP_COLUMNS)):
+        log.warning("%s: no column is the group; data.columns.group=%s keeps its images together", place, unused)
+    frame = _with_files(clean_text(frame, ["image_id"]), base, place)
+    if "mask_path" in frame:
+        masks = _below_root(clean_column(frame["mask_path"]).str.replace("\\", "/"), base)
+        _refuse_outside(masks, base)
+        frame["mask_path"] = (base + "/" + masks).mask(masks == "", "")
     return build_manifest(frame)
 
 
+def _one_hot(rows: pd.DataFrame, place: Path) -> pd.Series[str]:
+    """Return the labels of a table without a column of labels."""
+    labels = one_hot_labels(rows, str(place))
+    if labels is None:
+        likely = [name for name in LABEL_COLUMNS if name in rows] or ["COLUMN"]
+        raise UserError(
+            f"{place} has no column label: its columns are {some(rows.columns, 20)}; name the one with the classes: "
+            f"{' or '.join(f'data.columns.label={name}' for name in likely)}"
+        )
+    return labels
+
+
+def _with_files(frame: pd.DataFrame, base: str, place: Path) -> pd.DataFrame:
+    """Return the rows with an absolute `path`, and an id where they have none."""
+    if "path" in frame:
+        tidy = _below_root(frame["path"], base)
+        frame = replace_columns(frame.assign(path=tidy), {"path": _existing(tidy, base, place)})
+    else:
+        frame = frame.assign(path=_images_of(frame["image_id"], list_images(base), base, place))
+        if (twice := frame["image_id"][frame["path"].duplicated(keep=False) & (frame["path"] != "")]).size:
+            raise UserError(f"{place}: several ids mean one image: {some(twice)}; keep one row an image")
+    if "image_id" not in frame:
+        frame["image_id"] = frame["path"]
+    frame["path"] = (base + "/" + frame["path"]).mask(frame["path"] == "", "")
+    return frame
+
+
+def _existing(paths: pd.Series[str], base: str, place: Path) -> pd.Series[str]:
+    """Return the paths, each that is no file replaced by that of the image of its name; those without one stay."""
+    folders = {path.rpartition("/")[0] for path in paths.tolist() if not _leaves(path)}
+    missing = ~paths.isin([path for folder in folders for path in _files(base, folder)]) & (paths != "")
+    if not missing.any():
+        return paths
+    try:
+        images = list_images(base)
+    except UserError:  # there is no image at all: the audit names the missing files
+        _refuse_outside(paths, base)
+        return paths
+    _refuse_outside(paths[[_leaves(path) and os.path.exists(f"{base}/{path}") for path in paths]], base)  # noqa: PTH110
+    named = clean_column(paths[missing])
+    found = _images_of(named, images, base, place, all_missing=bool(missing.all()))
+    paths = paths.mask(missing, found.where((found != "") | (named == ""), paths[missing]))
+    _refuse_outside(paths, base)
+    if (twice := paths[paths.duplicated() & paths.isin(found[found != ""])]).size:
+        raise UserError(f"{place}: several rows mean the image {some(twice.unique())}; correct their paths")
+    return paths
+
+
+def _files(base: str, folder: str) -> list[str]:
+    try:
+        return [f"{folder}/{name}" if folder else name for name in os.listdir(f"{base}/{folder}")]  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _images_of(
+    ids: pd.Series[str], images: list[str], base: str, place: Path, all_missing: bool = True
+) -> pd.Series[str]:
+    """Return the relative path of the image that each id means, empty where there is none."""
+    found = join_ids(ids, images, str(place))
+    if all_missing and not (found != "").any():
+        raise UserError(
+            f"{place} names none of the {len(images)} images below data.root={base}: its first is {ids.iloc[0]}, an "
+            f"image there {images[0]}; give the folder of its images as data.root, or the right column as data.columns"
+        )
+    return found
+
+
 def _below_root(paths: pd.Series[str], base: str) -> pd.Series[str]:
-    """Return paths relative to the root, or refuse those that leave it.
+    """Return paths relative to the root; those that leave it begin with ``..``.
 
     Only what could leave the root is taken apart one by one: absolute paths and those with a folder `.` or `..`.
     """
     home = os.path.normpath(base)
     paths = paths.str.removeprefix(f"{home}/").str.removeprefix("./")
-    odd = [path for path in paths.tolist() if path and (path[0] in "/." or "/." in path or "//" in path)]
+    odd = {path for path in paths.tolist() if path and (path[0] in "/." or "/." in path or "//" in path)}
     if not odd:
         return paths
     tidy = {path: os.path.relpath(os.path.normpath(os.path.join(home, path)), home) for path in odd}  # noqa: PTH118
-    outside = [path for path, relative in tidy.items() if relative == "." or relative.split("/")[0] == ".."]
+    return paths.mask(paths.isin(odd), paths.map(tidy))
+
+
+def _leaves(path: str) -> bool:
+    return path == "." or path.split("/")[0] == ".."
+
+
+def _refuse_outside(paths: pd.Series[str], base: str) -> None:
+    """Refuse paths that leave the root."""
+    outside = [os.path.normpath(f"{base}/{path}") for path in paths[paths.str.startswith(".")] if _leaves(path)]
     if outside:
         raise UserError(
             f"{len(outside)} paths of the table leave data.root={base}: {some(outside)}; move the images below it"
         )
-    return paths.mask(paths.isin(tidy.keys()), paths.map(tidy))

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from skinlab.data.manifest import relabel
 from skinlab.data.readers.folder import read_folder
 from skinlab.errors import UserError
 
@@ -44,7 +45,7 @@ def test_groups_are_found_by_path_name_or_stem(root):
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("a.jpg,1", "several images are called a.jpg"),
+        ("a.jpg,1", r"several images, such as a\.jpg: mel/p1/a\.jpg or nv/a\.jpg; give"),
         ("zzz,1", "names none of the images"),
         ("b,1\nmel/b.jpg,2", "names an image twice: mel/b.jpg"),
     ],
@@ -52,6 +53,25 @@ def test_groups_are_found_by_path_name_or_stem(root):
 def test_a_groups_table_that_does_not_fit_is_refused(root, row, complaint):
     with pytest.raises(UserError, match=complaint):
         read_folder(root, groups=write(root / "groups.csv", "image_id,group", row))
+
+
+@pytest.mark.parametrize("name", ["image", "image_name", "isic_id"])
+def test_a_groups_table_names_images_as_people_do(root, name):
+    lines = [f"\ufeff{name};group", "MEL\\P1\\A.JPG; 1", "C:\\data\\b_downsampled;NA", "nv/a;1 "]
+    manifest = read_folder(root, groups=write(root / "groups.csv", *lines)).set_index("image_id")
+    assert manifest.loc[["mel/p1/a.jpg", "mel/b.jpg", "nv/a.jpg"], "group"].tolist() == ["1", "mel/b.jpg", "1"]
+
+
+def test_a_class_folder_is_trimmed_and_folders_that_look_like_one_stop(root):
+    write_image = root / "nv " / "c.jpg"
+    write_image.parent.mkdir()
+    write_image.touch()
+    manifest = read_folder(root)
+    assert sorted(manifest["label"].unique()) == ["", "mel", "nv"]
+    assert manifest.loc[manifest["image_id"] == "nv /c.jpg", "path"].tolist() == [f"{root}/nv /c.jpg"]
+    write_image.parent.rename(root / "NV")
+    with pytest.raises(UserError, match=r"classes 'NV' \(1 images\) and 'nv' \(1\) look like one"):
+        relabel(read_folder(root))
 
 
 def test_rows_that_name_no_image_are_told(root, caplog):

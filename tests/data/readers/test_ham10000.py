@@ -2,6 +2,7 @@ import logging
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from skinlab.data.readers.ham10000 import read_ham10000
@@ -67,6 +68,20 @@ def test_what_is_missing_from_disk_or_table_is_told(tmp_path):
     manifest = read_ham10000(tmp_path)
     assert manifest["path"].tolist() == [f"{tmp_path}/part/ISIC_1.jpg", ""]
     assert manifest.attrs["not_in_table"] == ["test/ISIC_9.jpg"]
+
+
+def test_a_table_saved_again_by_a_spreadsheet_reads_the_same(tmp_path):
+    lay_out(tmp_path, "part/ISIC_1.jpg", "part/ISIC_2.jpg", "masks/ISIC_1_segmentation.png")
+    write_table(tmp_path / "HAM10000_metadata.csv")
+    expected = read_ham10000(tmp_path)
+    text = (tmp_path / "HAM10000_metadata.csv").read_text().replace("ISIC_2,mel", "ISIC_2.jpg,mel ").replace(",", ";")
+    (tmp_path / "HAM10000_metadata.csv").write_text(text.replace("50.0", "50,0"), encoding="utf-8-sig")
+    manifest = read_ham10000(tmp_path)
+    assert manifest["image_id"].tolist() == ["ISIC_1", "ISIC_2.jpg"]
+    rest = [name for name in expected if name != "image_id"]
+    pd.testing.assert_frame_equal(manifest[rest], expected[rest])
+    assert manifest.attrs["not_in_table"] == []
+    assert expected["sex"].tolist() == ["", "male"]
 
 
 def test_an_archive_unpacked_twice_gives_each_image_once(tmp_path, caplog):
