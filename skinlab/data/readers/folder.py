@@ -43,10 +43,10 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     pool = [is_pool(folder) for folder in folders]
     frame["label"] = ["" if unlabeled else folder for folder, unlabeled in zip(folders, pool, strict=True)]
     frame["split"] = ["pool" if unlabeled else "" for unlabeled in pool]
-    frame.attrs |= files.left_out()
     if groups is not None:
         known = _read_groups(locate_table(base, groups), images)
         frame = frame.join(known, on="image_id")
+    frame.attrs |= files.left_out()  # a join would drop them
     return build_manifest(frame)
 
 

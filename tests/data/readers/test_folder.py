@@ -60,6 +60,7 @@ def test_a_groups_table_names_images_as_people_do(root, name):
     lines = [f"\ufeff{name};group", "MEL\\P1\\A.JPG; 1", "C:\\data\\b_downsampled;NA", "nv/a;1 "]
     manifest = read_folder(root, groups=write(root / "groups.csv", *lines)).set_index("image_id")
     assert manifest.loc[["mel/p1/a.jpg", "mel/b.jpg", "nv/a.jpg"], "group"].tolist() == ["1", "mel/b.jpg", "1"]
+    assert manifest.attrs.keys() == {"masks", "other_formats", "text_changes"}
 
 
 def test_a_class_folder_is_trimmed_and_folders_that_look_like_one_stop(root):
