@@ -61,7 +61,8 @@ def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
         place: what a message calls the table.
 
     Returns:
-        the class of every row, empty where its cells are; None unless there are two such columns.
+        the class of every row, empty where its cells are; None unless there are two such columns, or where a column
+        is called as labels mostly are.
 
     Raises:
         UserError: a row has several 1s, or only zeros.
@@ -70,6 +71,8 @@ def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
     >>> one_hot_labels(table, "t.csv").tolist()
     ['MEL', 'NV']
     """
+    if find_column(table.columns, LABEL_COLUMNS):
+        return None
     candidates = [name for name in table.columns if name not in (*COLUMN_NAMES, *ID_COLUMNS)]
     values = table[candidates].apply(numbers)
     is_class = (values.isin([0, 1]) | (table[candidates].apply(clean_column) == "")).all() & values.notna().any()
@@ -81,7 +84,8 @@ def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
         first = int(wrong.to_numpy().argmax())
         raise UserError(
             f"{place}: {wrong.sum()} rows have no 1, or several, in the columns {', '.join(map(str, values))} (first: "
-            f"{table.iloc[first].iloc[0]}, which has {ones.iloc[first]}); give every row one class, or a column label"
+            f"{table.iloc[first].iloc[0]}, which has {ones.iloc[first]}); give every row one class, or give "
+            "the classes in a column label"
         )
     return values.eq(1).idxmax(axis=1).where(ones == 1, "").astype(str)
 

@@ -40,7 +40,14 @@ def test_a_row_without_one_class_is_refused(tmp_path, rows):
         read_image_table(tmp_path / "t.csv", ["label"])
 
 
-@pytest.mark.parametrize("columns", [{"target": ["0", "1"]}, {"MEL": ["0.2", "0.9"], "NV": ["0.8", "0.1"]}])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"target": ["0", "1"]},
+        {"MEL": ["0.2", "0.9"], "NV": ["0.8", "0.1"]},
+        {"male": ["0", "1"], "female": ["1", "0"], "diagnosis": ["nv", "mel"]},
+    ],
+)
 def test_other_numbers_are_no_classes(columns):
     assert one_hot_labels(pd.DataFrame({"image": ["a", "b"], **columns}), "t.csv") is None
 
