@@ -83,7 +83,8 @@ def system_evidence(
         keys: the seed or fold of each table.
         pooled: whether the rows are validation folds put together.
         names: what the rows and the selection are called.
-        training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'.
+        training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
+            class without a share leaves no correction to the rows' shares.
 
     Raises:
         ValueError: what makes the rows unfit to be judged.
@@ -92,6 +93,7 @@ def system_evidence(
     _check(first, name)
     resampler = Resampler(first.group, first.target)
     draws = bootstrap(_mean_statistic(tables), resampler, n_draws=asked.n_draws, seed=asked.seed)
+    prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     confidence, called = first.probabilities.max(1), first.probabilities.argmax(1)
     correct, n_classes = called == first.target, len(first.classes)
     confusion = np.bincount(first.target * n_classes + called, minlength=n_classes**2)
@@ -107,7 +109,7 @@ def system_evidence(
         "per_source": per_source(first, level=asked.level, seed=asked.seed),
         "curves": _curves(first, resampler, asked),
         "reliability": reliability(confidence, correct, first.group),
-        "calibration": calibrations(first, asked.seed, training_prior) if asked.calibration else None,
+        "calibration": calibrations(first, asked.seed, prior) if asked.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
         "conformal": conformal_report(first.probabilities, first.target, first.group, first.classes, seed=asked.seed),
         "worst": worst_mistakes(first),
@@ -120,8 +122,8 @@ def system_evidence(
 def _curves(predictions: Predictions, resampler: Resampler, asked: Asked) -> dict[str, Any]:
     """Return the curves of every class, and of the positives together where a view of them is asked for."""
     curves = class_curves(predictions, resampler, level=asked.level, seed=asked.seed)
-    if asked.positive:
-        view = predictions.binary(asked.positive)
+    view = predictions.binary(asked.positive) if asked.positive else None
+    if view is not None and len(np.unique(view.target)) > 1:
         both = class_curves(view, Resampler(view.group, view.target), level=asked.level, seed=asked.seed)
         curves |= {name: curve for name, curve in both.items() if name == "positive"}
     return curves
@@ -164,48 +166,66 @@ def _binary_blocks(
     views = [view for table in tables if (view := asked.binary_view(table)) is not None]
     if not views:
         return blocks | {"cautions": []}, []
-    view, cautions = views[0], []
-    _check(view, f"positive={','.join(asked.positive or view.classes[1:])}")
+    view = views[0]
+    cautions: list[str] = []
+    positive = list(asked.positive or view.classes[1:])
+    if len(np.unique(view.target)) < 2:
+        which = "Every image" if view.target[0] else "No image"
+        unknown = "sensitivity, specificity, thresholds and the decision curve are not judged"
+        return blocks | {"cautions": [f"{which} is positive ({', '.join(positive)}): {unknown}."]}, []
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target)
     draws = bootstrap(_mean_statistic(views), resampler, n_draws=asked.n_draws, seed=asked.seed)
     blocks["binary"] = {
-        "positive": list(asked.positive or view.classes[1:]),
+        "positive": positive,
         "figures": _intervals(_at_prevalence(draws, asked.prevalence), asked.level),
     }
     blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=asked.level, seed=asked.seed)
     chosen_on = None if selection is None else asked.binary_view(selection)
     thresholds: list[FrozenThreshold] = []
     if chosen_on is not None or pooled or asked.cross_fit or asked.frozen:
-        blocks["thresholds"], thresholds = threshold_table(
-            view,
-            None if asked.cross_fit else chosen_on,
-            Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed, asked.positive or ()),
-            names=names,
-            n_draws=asked.n_draws,
-            level=asked.level,
-        )
-        loose = [each for each in blocks["thresholds"] if each["positives"] < FEW_POSITIVES]
-        if loose:
-            spans = [
-                f"{each['rule']} {each['threshold']:.3f} ({each['low']:.3f} to {each['high']:.3f})" for each in loose
-            ]
-            cautions.append(
-                f"Thresholds chosen on {loose[0]['positives']} positives are loose; in brackets where others might "
-                f"have put them: {', '.join(spans)}."
-            )
-        if "f1" in asked.rules and not asked.frozen:
-            blocks["optimism"] = _optimism(view, None if asked.cross_fit else chosen_on, asked.seed)
-            cautions.append(
-                "Choosing the threshold of best F1 on the rows it is reported on would have shown "
-                "{same_rows:.3f} where the F1 is {honest:.3f} at a threshold {how}.".format(**blocks["optimism"])
-            )
+        try:
+            found, thresholds = _threshold_blocks(view, None if asked.cross_fit else chosen_on, asked, names, cautions)
+        except ValueError as error:
+            if asked.frozen:
+                raise
+            place = names[0] if asked.cross_fit or chosen_on is None else names[1]
+            cautions.append(f"No threshold for {', '.join(positive)} was chosen on {place}: {error}.")
+        else:
+            blocks |= found
     elif asked.rules:
         cautions.append(
             "No threshold was chosen: there are no other rows to choose it on, and choosing and reporting on the same "
             "rows flatters; say cross_fit=true, or give a run with validation rows."
         )
     return blocks | {"cautions": cautions}, thresholds
+
+
+def _threshold_blocks(
+    view: Predictions, chosen_on: Predictions | None, asked: Asked, names: tuple[str, str], cautions: list[str]
+) -> tuple[dict[str, Any], list[FrozenThreshold]]:
+    """Return ``thresholds`` and ``optimism``, and the thresholds to freeze; add to the cautions.
+
+    Raises:
+        ValueError: the images that a threshold is to be chosen on don't allow it.
+    """
+    choice = Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed, asked.positive or ())
+    table, thresholds = threshold_table(view, chosen_on, choice, names=names, n_draws=asked.n_draws, level=asked.level)
+    loose = [each for each in table if each["positives"] < FEW_POSITIVES]
+    if loose:
+        spans = [f"{each['rule']} {each['threshold']:.3f} ({each['low']:.3f} to {each['high']:.3f})" for each in loose]
+        cautions.append(
+            f"Thresholds chosen on {loose[0]['positives']} positives are loose; in brackets where others might "
+            f"have put them: {', '.join(spans)}."
+        )
+    if "f1" not in asked.rules or asked.frozen:
+        return {"thresholds": table}, thresholds
+    found = _optimism(view, chosen_on, asked.seed)
+    cautions.append(
+        "Choosing the threshold of best F1 on the rows it is reported on would have shown "
+        "{same_rows:.3f} where the F1 is {honest:.3f} at a threshold {how}.".format(**found)
+    )
+    return {"thresholds": table, "optimism": found}, thresholds
 
 
 def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
     figures = evidence["systems"][0]["figures"] if evidence else {}
     last = splits[-1]
+    judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {evidence['asked']['level']:.0%} intervals" if evidence else ""
     table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
     table.add_column("figure")
@@ -43,7 +44,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
         table.add_column(split, justify="right")
 
     def cell(split: str, name: str) -> str:
-        found = figures.get(name) if split == last else None
+        found = figures.get(name) if split == judged else None
         return _interval(found) if found else _number(metrics[f"{split}/{name}"])
 
     for name, words in HEADLINE.items():
@@ -87,8 +88,8 @@ def _headline(evidence: Mapping[str, Any]) -> Table:
         found = [(_binary(system) | system["figures"]).get(name) for system in systems]
         if all(found):
             table.add_row(words, *(_interval(each) for each in found if each))
-    for i, rule in enumerate(row["rule"] for row in systems[0].get("thresholds") or []):
-        rows = [system["thresholds"][i] for system in systems]
+    for rows in zip(*(system.get("thresholds") or [] for system in systems), strict=False):  # some may have none
+        rule = rows[0]["rule"]
         table.add_row(f"F1 at {rule} ({rows[0]['applied_to']})", *(_interval(row["f1_positive"]) for row in rows))
     return table
 

@@ -27,6 +27,7 @@ from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.saliency import add_saliency, check_saliency
 from skinlab.runtime.secrets import masked
+from skinlab.runtime.system_cautions import system_cautions
 from skinlab.runtime.systems import System, align, find_systems
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def build_evidence(
         draws.append((system.name, found.draws))
         cautions += found.cautions + _run_cautions(system)
         cautions += [f"{system.name}: {text}" for text in system.cautions]
+        cautions += found.cautions + system_cautions(system)
         if found.thresholds:
             thresholds[system.name] = [each.to_dict() for each in found.thresholds]
     evidence = {
@@ -237,20 +239,6 @@ def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
     paths = dict(zip(rows["image_id"], rows["path"], strict=True))
     for each in worst:
         each["path"] = paths.get(each["image_id"])
-
-
-def _run_cautions(system: System) -> list[str]:
-    found = []
-    if system.groups_from is not None:
-        found = [f"{system.name}: grouped as in {system.groups_from}, so that all systems share bootstrap samples."]
-    if system.run is None:
-        table = "a table of predictions; how its rows were kept apart from training is not known here."
-        return [*found, f"{system.name}: {table}"]
-    if str(system.run.metrics.get("init_used", "")).startswith("random"):
-        found.append(f"{system.name}: trained from random weights.")
-    if system.run.config["data"].get("name") == "phantom":
-        found.append(f"{system.name}: procedural images; no figure here says anything of patients.")
-    return found
 
 
 def _draw_cautions(n_systems: int, config: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import group_folds, stratified
 from skinlab.runtime.enduring_loggers import EnduringWandbLogger
-from skinlab.runtime.fitting import claimed, trainer_of, write_setup
+from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_setup
 from skinlab.runtime.loggers import check_loggers
 from skinlab.runtime.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runtime.pretraining_outcome import print_outcome, write_outcome
@@ -94,7 +94,8 @@ def _pretrain(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         trainer.fit(pretrainer, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
-        metrics = write_outcome(run_dir, config, datamodule, pretrainer, start | {"precision": str(trainer.precision)})
+        facts = start | {"precision": str(trainer.precision)} | training_limits(trainer)
+        metrics = write_outcome(run_dir, config, datamodule, pretrainer, facts)
         for logger in trainer.loggers:
             if isinstance(logger, EnduringWandbLogger):
                 logger.log_summary(metrics)

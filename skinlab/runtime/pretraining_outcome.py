@@ -16,6 +16,7 @@ from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.backbone_record import NAME, config_hash, find_init, write_backbone
 from skinlab.runtime.run_directory import write_json
 from skinlab.runtime.seen_images import merged, past_of
+from skinlab.runtime.system_cautions import limit_sentences
 from skinlab.selfsup.pretrainer import Pretrainer
 
 
@@ -118,5 +119,7 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
     start = metrics.get(f"start/{metrics['monitor']}")
     if start is not None and start >= metrics["best/monitor"]:
         tell(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
+    for sentence in limit_sentences(metrics):
+        tell(f"! {sentence}")
     tell(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
     tell(f"backbone: {run_dir / NAME}")

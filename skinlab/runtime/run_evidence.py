@@ -38,7 +38,10 @@ def check_wanted(config: Mapping[str, Any], classes: Sequence[str] | None = None
 
 
 def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Write the evidence of a finished run into its directory; where its rows allow no interval, warn.
+    """Write the evidence of a finished run into its directory.
+
+    It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one
+    of a single class. What allows no evidence at all costs a warning.
 
     Args:
         run_dir: with ``config.yaml``, ``metrics.json`` and ``predictions/``.
@@ -55,10 +58,29 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
         evidence, thresholds = build_evidence(systems, check_asked(settings), settings | alone, "train")
     except ValueError as error:
         log.warning("no evidence.json: %s", error)
+    reasons: dict[str, str] = {}
+    for split in [name for name in ("test", "val") if (run_dir / "predictions" / f"{name}.csv").is_file()]:
+        try:
+            evidence, thresholds = _evidence_of(run_dir, settings, split)
+            break
+        except ValueError as error:
+            reasons[split] = str(error)
+    else:
+        log.warning("no evidence.json: %s", "; ".join(dict.fromkeys(reasons.values())))
         return None
+    if reasons:
+        caution = f"This is of the validation images: the test images can't be judged ({reasons['test']})."
+        log.warning(caution)
+        evidence["cautions"].insert(0, caution)
     evidence["made"]["config"] = config
     write_files(evidence, thresholds, run_dir, settings["saliency"])
     return evidence
+
+
+def _evidence_of(run_dir: Path, settings: Mapping[str, Any], split: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    systems = find_systems([str(run_dir)], split=split, labels=None)
+    alone: dict[str, Any] = {"reference": None, "compare_by": []}
+    return build_evidence(systems, check_asked(settings), {**settings, **alone}, "train")
 
 
 def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping[str, Any] | None, step: int) -> None:

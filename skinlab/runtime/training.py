@@ -10,9 +10,10 @@ import pytorch_lightning as pl
 
 from skinlab.callbacks.assembly import build_callbacks
 from skinlab.data.datamodule import SkinDataModule
+from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
-from skinlab.runtime.fitting import claimed, trainer_of, write_setup
+from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_setup
 from skinlab.runtime.loggers import check_loggers, log_outcome
 from skinlab.runtime.outcome import write_outcome
 from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
@@ -54,6 +55,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     datamodule = build_datamodule(config)
     prepared = datamodule.prepared
     check_wanted(config, prepared.classes)
+    name_absent_classes(datamodule)
     classifier, start = build_classifier(config, datamodule)
     checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
     settings = trainer_arguments(config, classifier.network, leaves_unused=config["model"]["freeze_epochs"] > 0)
@@ -66,7 +68,13 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
+        if not (run_dir / "checkpoints" / "best.ckpt").is_file():
+            raise UserError(
+                f"training ended after {trainer.global_step} steps, before its first validation, so that {run_dir} has "
+                "no best epoch; raise trainer.max_steps or trainer.max_time, or take debug=fast for a trial"
+            )
         facts = start | {"precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
+        facts |= training_limits(trainer)
         metrics = write_outcome(run_dir, datamodule, config, facts)
         log_outcome(trainer.loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
         _draw(run_dir)
@@ -78,6 +86,21 @@ def _draw(run_dir: Path) -> None:
     from skinlab.report.figures import run_figure  # matplotlib takes its time to import
 
     run_figure(run_dir)
+
+
+def name_absent_classes(datamodule: SkinDataModule) -> None:
+    """Warn of classes without images in a part of the split, before the first epoch."""
+    remedies = {
+        "train": "the model can't learn them; leave them out of data.classes and the table, merge them by "
+        "data.label_map, or move images of them there",
+        "val": "the best epoch and the thresholds are chosen without them; another data.fold or data.split_seed may "
+        "have some",
+        "test": "the test says nothing of them; another data.split_seed may have some",
+    }
+    for split, remedy in remedies.items():
+        counts = dict(zip(datamodule.prepared.classes, datamodule.class_counts(split), strict=True))
+        if len(datamodule.rows(split)) and (absent := [name for name, n in counts.items() if n == 0]):
+            log.warning("the %s part has no images of %s: %s", split, ", ".join(absent), remedy)
 
 
 def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Classifier) -> None:

@@ -87,6 +87,34 @@ def test_rows_that_say_nothing_are_refused():
         system_evidence("s", [one_group], Asked(**QUICK))
 
 
+CHOOSES = {"rules": ["f1"], "positive": ["c"]} | QUICK
+
+
+def only(view: Predictions, *numbers: int) -> Predictions:
+    return view.take(np.isin(view.target, numbers))
+
+
+@pytest.mark.parametrize(
+    ("view", "asked", "more", "told", "missing"),
+    [
+        (rows(), QUICK, {"training_prior": [0.5, 0.5, 0.0]}, None, None),
+        (only(rows(), 0, 1), CHOOSES, {}, "No image is positive (c)", "binary"),
+        (only(rows(), 1, 2), CHOOSES | {"positive": ["b", "c"]}, {}, "Every image is positive (b, c)", "binary"),
+        (rows(), CHOOSES, {"selection": only(rows(seed=1, prefix="v"), 0, 1)}, "No threshold for c", "thresholds"),
+        (rows(classes="ac"), CHOOSES, {"selection": only(rows(prefix="v", classes="ac"), 1)}, "No thr", "thresholds"),
+        (rows(6), CHOOSES | {"cross_fit": True}, {}, "No threshold for c was chosen on these rows", "thresholds"),
+    ],
+    ids=["in training", "in the rows", "others in the rows", "in selection", "others in selection", "in folds"],
+)
+def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, asked, more, told, missing):
+    found = system_evidence("s", [view], Asked(**asked), **more)
+    json.dumps(found.block)
+    assert found.block["figures"]["accuracy"]["value"] > 0
+    assert found.block["calibration"].keys() == {"none", "temperature", "vector", "isotonic"}
+    assert [told in text for text in found.cautions] == ([True] if told else [])
+    assert missing is None or found.block[missing] is None
+
+
 def test_worst_mistakes_are_the_surest():
     found = worst_mistakes(rows(), 5)
     assert [each["probability"] for each in found] == sorted((each["probability"] for each in found), reverse=True)

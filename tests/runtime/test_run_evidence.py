@@ -2,16 +2,21 @@
 
 import json
 import re
+import shutil
 
+import pandas as pd
 import pytest
 
 from skinlab.errors import UserError
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.metrics import Scorer
 from skinlab.runtime.prediction_tables import read_predictions
+from skinlab.evaluation.predictions import read_predictions
+from skinlab.report.terminal import print_results
+from skinlab.runtime.run_evidence import write_run_evidence
 from skinlab.runtime.training import train
 
-QUICK = ["trainer.max_epochs=1", "evidence.n_draws=200", "evidence.calibration=false"]
+QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,31 @@ def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(fi
     words = ["evaluate", f"predictions={finished}", f"output={finished}", "n_draws=100", "saliency=false"]
     assert run(*words).returncode == 0
     assert "overwrite=true" in run(*words).stderr
+
+
+def test_batches_that_were_left_out_are_said(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["train_batches"] == 2 < metrics["train_batches_available"]
+    assert "val_batches" not in metrics
+    limited = (
+        f"run: trained on 2 of {metrics['train_batches_available']} batches an epoch (trainer.limit_train_batches)."
+    )
+    assert limited in json.loads((finished / "evidence.json").read_text())["cautions"]
+    assert limited in (finished / "report.html").read_text()
+
+
+def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(finished, compose_train, words, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    test, meta = run / "predictions" / "test.csv", run / "predictions" / "meta.json"
+    table = pd.read_csv(test)
+    table[table["label"] == "benign"].to_csv(test, index=False)
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
+    evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run))
+    assert evidence["systems"][0]["sources"][0]["split"] == "val"
+    assert "the test images can't be judged (run: all" in evidence["cautions"][0]
+    assert any("had no training images of malignant" in text for text in evidence["cautions"])
+    print_results(json.loads((run / "metrics.json").read_text()), run, evidence)
 
 
 def test_rows_that_allow_no_interval_cost_a_warning(compose_train, words, tmp_path, monkeypatch, caplog):

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.files import claim
 from skinlab.runtime.training import train
+from skinlab.runtime.training import name_absent_classes, train
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 RANDOM = ["model.dropout=0.3", "augment.mixup=0.2", "sampler=weighted"]
@@ -25,6 +27,15 @@ def finished(compose_train, tiny, tmp_path_factory) -> Path:
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     train(compose_train(*tiny, *RANDOM, run_dir=run_dir))
     return run_dir
+
+
+def test_classes_without_images_in_a_part_are_named_before_the_first_epoch(caplog):
+    counts = {"train": [9, 0, 3], "val": [2, 0, 0], "test": [1, 1, 1], "pool": [0, 0, 0]}
+    prepared = SimpleNamespace(classes=["bkl", "df", "mel"])
+    name_absent_classes(SimpleNamespace(prepared=prepared, class_counts=counts.get, rows=lambda split: counts[split]))
+    train_part, val_part = caplog.messages
+    assert re.match(r"the train part has no images of df: .*data\.label_map", train_part)
+    assert val_part.startswith("the val part has no images of df, mel: ")
 
 
 def test_run_directory(finished):

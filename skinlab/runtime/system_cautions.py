@@ -1,0 +1,57 @@
+"""What a reader must know of the systems behind an evaluation: how their images were kept apart, what training had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skinlab.runtime.systems import Run, System
+
+
+def system_cautions(system: System) -> list[str]:
+    """Return the sentences about one system, those that weigh most first."""
+    found = [text for run in system.runs for text in _run_cautions(run)]
+    found += _unseen_classes(system)
+    if system.groups_from is not None:
+        found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
+    if not system.runs:
+        found.append("a table of predictions; how its rows were kept apart from training is not known here.")
+    return [f"{system.name}: {text}" for text in dict.fromkeys(found)]
+
+
+def _run_cautions(run: Run) -> list[str]:
+    found = limit_sentences(run.metrics)
+    if str(run.metrics.get("init_used", "")).startswith("random"):
+        found.append("trained from random weights.")
+    if run.config["data"].get("name") == "phantom":
+        found.append("procedural images; no figure here says anything of patients.")
+    return found
+
+
+def limit_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Say which part of the data an epoch was limited to, and what ended the training early."""
+    found = []
+    for part, verb in (("train", "trained"), ("val", "the best epoch was chosen")):
+        used, there = metrics.get(f"{part}_batches"), metrics.get(f"{part}_batches_available")
+        if used is not None and there is not None and used < there:
+            found.append(f"{verb} on {used} of {there} batches an epoch (trainer.limit_{part}_batches).")
+    if "steps_trained" in metrics:
+        steps = f"{metrics['steps_trained']} of {metrics['steps_planned']} steps"
+        found.append(f"training ended after {steps} (trainer.max_steps or trainer.max_time).")
+    return found
+
+
+def _unseen_classes(system: System) -> list[str]:
+    """Name the classes without training images, by the training prior beside the predictions."""
+    names: dict[str, int] = {}
+    table = system.tables[0]
+    for source in system.sources:
+        meta = source["meta"]
+        shares = zip(meta.get("classes") or [], meta.get("training_prior") or [], strict=False)
+        for name in (name for name, share in shares if share == 0 and name in table.classes):
+            names[name] = int((table.target == table.classes.index(name)).sum())
+    return [
+        f"the model had no training images of {name}: {n or 'no'} images here are of it, which it hardly can predict; "
+        "the correction to the shares of these images is left out."
+        for name, n in names.items()
+    ]
