@@ -90,8 +90,6 @@ def build_evidence(
         facts = {"init_used": init, "groups_from": system.groups_from, "sources": system.sources}
         blocks.append(facts | found.block)
         draws.append((system.name, found.draws))
-        cautions += found.cautions + _run_cautions(system)
-        cautions += [f"{system.name}: {text}" for text in system.cautions]
         cautions += found.cautions + system_cautions(system)
         if found.thresholds:
             thresholds[system.name] = [each.to_dict() for each in found.thresholds]

@@ -52,12 +52,6 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
     """
     if not (settings := config["evidence"]):
         return None
-    try:
-        systems = find_systems([str(run_dir)], split="auto")
-        alone: dict[str, Any] = {"reference": None, "compare_by": []}
-        evidence, thresholds = build_evidence(systems, check_asked(settings), settings | alone, "train")
-    except ValueError as error:
-        log.warning("no evidence.json: %s", error)
     reasons: dict[str, str] = {}
     for split in [name for name in ("test", "val") if (run_dir / "predictions" / f"{name}.csv").is_file()]:
         try:
@@ -78,7 +72,7 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
 
 
 def _evidence_of(run_dir: Path, settings: Mapping[str, Any], split: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    systems = find_systems([str(run_dir)], split=split, labels=None)
+    systems = find_systems([str(run_dir)], split=split)
     alone: dict[str, Any] = {"reference": None, "compare_by": []}
     return build_evidence(systems, check_asked(settings), {**settings, **alone}, "train")
 

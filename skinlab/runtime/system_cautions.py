@@ -11,7 +11,7 @@ from skinlab.runtime.systems import Run, System
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
     found = [text for run in system.runs for text in _run_cautions(run)]
-    found += _unseen_classes(system)
+    found += [*_unseen_classes(system), *system.cautions]
     if system.groups_from is not None:
         found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
     if not system.runs:

@@ -10,9 +10,8 @@ import pytest
 from skinlab.errors import UserError
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.metrics import Scorer
-from skinlab.runtime.prediction_tables import read_predictions
-from skinlab.evaluation.predictions import read_predictions
 from skinlab.report.terminal import print_results
+from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_evidence import write_run_evidence
 from skinlab.runtime.training import train
 

@@ -14,7 +14,6 @@ from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.files import claim
-from skinlab.runtime.training import train
 from skinlab.runtime.training import name_absent_classes, train
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
