@@ -25,6 +25,7 @@ SPLIT_WORDS = {name_key(name): name for name in SPLITS} | {
 }
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:y|yr|yrs|years?|yo|y/o)?(?: old)?\.?", re.IGNORECASE)
 OLDEST = 120  # years
+GIANT_SHARE, GIANT_RATIO = 0.05, 10  # a group with this share of all images, so many times as large as the next
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
@@ -70,6 +71,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
             "data=table takes the split from another column by data.columns.split=COLUMN"
         )
     check_spellings(manifest, ("group", "source", "sex", "site"))
+    _caution_giant_group(manifest["group"])
     alone = manifest["group"] == ""
     if alone.any():
         log.warning(
@@ -118,6 +120,16 @@ def _ages(column: pd.Series[str]) -> pd.Series[float]:
             "give years, or nothing where unknown"
         )
     return ages
+
+
+def _caution_giant_group(groups: pd.Series[str]) -> None:
+    """Warn of one group that outweighs all others: mostly a word for unknown that :mod:`skinlab.text` doesn't know."""
+    sizes = groups[groups != ""].value_counts().head(2)
+    if len(sizes) == 2 and sizes.iloc[0] >= max(GIANT_SHARE * len(groups), GIANT_RATIO * sizes.iloc[1]):
+        log.warning(
+            "group %r holds %d of %d images, the next largest %d: if it means unknown, leave these cells empty",
+            *(sizes.index[0], sizes.iloc[0], len(groups), sizes.iloc[1]),
+        )
 
 
 def _check_ids(ids: pd.Series[str]) -> None:

@@ -17,9 +17,11 @@ from skinlab.data.manifest import some
 from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
+from skinlab.label_tables import join_ids, read_image_table
 from skinlab.models.bundle import find_checkpoint
 from skinlab.runtime.inputs import find_images
 from skinlab.tables import read_csv
+from skinlab.text import clean_column, map_distinct, match_names
 
 HELD_OUT = ("val", "test")
 
@@ -179,7 +181,14 @@ def _with_truth(rows: pd.DataFrame, truth: str | None, classes: Sequence[str]) -
     """Return the rows with what is known of their labels: from a table, else the hidden ones."""
     hidden = rows["hidden_label"] if "hidden_label" in rows else pd.Series("", index=rows.index)
     if truth is not None:
-        answers = read_csv(Path(truth).expanduser(), ["image_id", "label"]).drop_duplicates("image_id")
+        answers = read_image_table(Path(truth).expanduser(), ["label"])
+        ids = join_ids(answers["image_id"], rows["image_id"].tolist(), f"truth={truth}")
+        answers = pd.DataFrame({"image_id": ids, "label": clean_column(answers["label"])})
+        answers = answers[(ids != "") & (answers["label"] != "")].drop_duplicates()
+        if (twice := answers["image_id"].duplicated()).any():
+            raise UserError(f"truth={truth} has two labels of {some(answers['image_id'][twice])}; keep the right one")
+        meant = match_names(answers["label"].unique(), classes)
+        answers["label"] = map_distinct(answers["label"], lambda label: meant.get(label, label))
         hidden = rows["image_id"].map(answers.set_index("image_id")["label"]).fillna("")
         if not (hidden != "").any():
             example = rows["image_id"].iloc[0]

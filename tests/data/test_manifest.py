@@ -74,6 +74,15 @@ def test_text_is_trimmed_and_words_for_missing_are_missing(column, missing):
     assert (found["changed"], found["missing"]) == counts
 
 
+def test_a_group_that_outweighs_all_others_is_questioned(caplog):
+    frame = pd.DataFrame({"image_id": [f"{i:02d}" for i in range(40)], "path": ""})
+    with caplog.at_level(logging.WARNING):
+        build_manifest(frame.assign(group=[str(i // 2) for i in range(40)]))
+        assert not caplog.records
+        build_manifest(frame.assign(group=["unbekannt"] * 20 + [str(i // 2) for i in range(20)]))
+    assert "group 'unbekannt' holds 20 of 40 images, the next largest 2: if it means unknown" in caplog.text
+
+
 @pytest.mark.parametrize("variant", ["P7 ", "\tP7", "P7\u00a0", "\u200bP7", "\ufeffP7\u202f"])
 def test_one_lesion_is_one_group_however_it_is_blanked(variant):
     assert build_manifest(rows().assign(group=["P7", variant, "P8"]))["group"].tolist() == ["P7", "P7", "P8"]
