@@ -120,6 +120,30 @@ def test_a_table_keeps_its_order_and_what_it_knows(predicted: Predict, folder: P
     ]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"image": ["1", "3"]},
+        {"isic_id": ["A/1.JPG", "3.bmp"]},
+        {"path": [r"C:\photos\a\1.jpg", r"a\b\3.bmp"], "image_id": ["1", "3"]},
+        {"file": ["a/1.jpg", "a/b/3.bmp"], "no": ["1", "3 "]},
+    ],
+)
+def test_a_table_may_name_its_images_in_other_ways(folder: Path, tmp_path: Path, caplog, table: dict):
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    place = table_of(images / "t.csv", **table, dx=["MEL ", "unknown"], group=["NA", " g"])
+    names = {"path": "file", "image_id": "no"} if "file" in table else {}
+    rows = find_images(str(place), columns=names | {"label": "dx"}, label_map={"mel": "malignant"})
+    assert rows["path"].tolist() == [str(images / "a/1.jpg"), str(images / "a/b/3.bmp")]
+    assert rows["label"].tolist() == ["malignant", ""]
+    assert rows["group"].tolist() == ["", "g"]
+    assert ("lead to no file; taken are the files of those names" in caplog.text) == (r"C:" in str(table))
+    with pytest.raises(UserError, match=r"columns.label=dxx: no such column in .* .did you mean dx"):
+        find_images(str(place), columns={"label": "dxx"})
+    with pytest.raises(UserError, match="columns= is for a table"):
+        find_images(str(images), columns={"label": "dx"})
+
+
 def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
     images = Path(shutil.copytree(folder, tmp_path / "t"))
     table = table_of(images / "t.csv", image_id=["3", "1.jpg", "c.d", "a/b/3.bmp"])
@@ -127,7 +151,7 @@ def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
     assert rows["path"].tolist() == [str(images / name) for name in ("a/b/3.bmp", "a/1.jpg", "c.d.png", "a/b/3.bmp")]
     shutil.copy(images / "2.png", images / "a" / "2.png")
     assert find_images(str(table_of(table, image_id=["2.png"])))["path"][0] == str(images / "2.png")
-    with pytest.raises(UserError, match="several images are called 2"):
+    with pytest.raises(UserError, match="1 ids may mean several images, such as 2: 2.png or a/2.png"):
         find_images(str(table_of(table, image_id=["2"])))
     with pytest.raises(UserError, match=r"1 rows of .* name no image below its folder: 77"):
         find_images(str(table_of(table, image_id=["77"])))
@@ -226,7 +250,10 @@ def test_mistakes_are_told_before_anything_is_written(predicted: Predict, output
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("image,label\na.png,mel\n", "has neither a column path nor image_id; its columns are image, label"),
+        (
+            "photo,label\na.png,mel\n",
+            "neither a column path nor image_id; its columns are photo, label; .*columns.path=",
+        ),
         ("path\n../x.png\n", r"1 paths of .* leave its folder: \.\./x\.png"),
         ("path,label\n,mel\n", "1 rows of .* have no path"),
         ("path,image_id\na,1\nb,1\n", "names 1 more than once"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from skinlab.data.audit import merge_groups
 from skinlab.data.images import printable
 from skinlab.data.manifest import some
 from skinlab.data.remembered import duplicates, fingerprints
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS
-from skinlab.label_tables import join_ids, read_image_table
+from skinlab.label_tables import join_ids
 from skinlab.models.bundle import find_checkpoint
 from skinlab.runtime.inputs import find_images
+from skinlab.runtime.prediction_tables import read_labels
+from skinlab.runtime.table_formats import as_classes
 from skinlab.tables import read_csv
-from skinlab.text import clean_column, map_distinct, match_names
 
 HELD_OUT = ("val", "test")
 
@@ -56,7 +57,7 @@ def open_pool(
     given: str | None,
     *,
     classes: Sequence[str],
-    truth: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
     find_copies: bool = True,
     missing_ok: bool = False,
     num_workers: int = 1,
@@ -70,16 +71,16 @@ def open_pool(
         run: whose ``split.csv`` counts, if there is one.
         given: folder or CSV; the run's pool if left out.
         classes: of the model.
-        truth: CSV ``image_id,label`` of labels that are known.
+        columns: our name → that of a given CSV.
         find_copies: look for copies among given images and of labelled ones; the run's audit did so for its pool.
         missing_ok: whether files may be missing.
         num_workers: processes that look for copies.
 
     Raises:
-        UserError: no image is left, images are missing, or labels are of other classes.
+        UserError: no image is left, or images are missing.
     """
     table = _split(run, classes) if run else _empty()
-    pool, copies = _run_pool(run, table) if given is None else _given_pool(given, table, missing_ok)
+    pool, copies = _run_pool(run, table) if given is None else _given_pool(given, table, missing_ok, columns)
     if given is not None and find_copies:
         pool, table, copies = _with_copies(pool, table, num_workers)
     labelled = table[table["split"].isin(["train", *HELD_OUT])]
@@ -95,7 +96,7 @@ def open_pool(
     if not missing_ok:
         _check_files([*rows["path"]], f"input={given}" if given else f"{run}/split.csv")
     _check_files([*reference["path"]], f"{run}/split.csv")
-    return AnnotationPool(_with_truth(rows, truth, classes), reference, counts)
+    return AnnotationPool(rows.assign(truth=rows.get("hidden_label", "")), reference, counts)
 
 
 def _empty() -> pd.DataFrame:
@@ -146,9 +147,11 @@ def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> dict[str
     return {"copies": sum(a == b == "pool" for a, b in splits), "copies_of_held_out": len(held)}
 
 
-def _given_pool(given: str, table: pd.DataFrame, missing_ok: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _given_pool(
+    given: str, table: pd.DataFrame, missing_ok: bool, columns: Mapping[str, str | None] | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the images of a folder or table; those that the run knows keep its ids, groups and labels."""
-    found = find_images(given, missing_ok=missing_ok)
+    found = find_images(given, missing_ok=missing_ok, columns=columns)
     known = table.drop_duplicates("path").set_index("path").reindex(found["path"]).reset_index()
     rows = pd.DataFrame({"path": found["path"], "split": "pool"})
     rows["image_id"] = known["image_id"].fillna(found["image_id"])
@@ -177,28 +180,38 @@ def _with_copies(
     return named[0], named[1], counts
 
 
-def _with_truth(rows: pd.DataFrame, truth: str | None, classes: Sequence[str]) -> pd.DataFrame:
-    """Return the rows with what is known of their labels: from a table, else the hidden ones."""
-    hidden = rows["hidden_label"] if "hidden_label" in rows else pd.Series("", index=rows.index)
-    if truth is not None:
-        answers = read_image_table(Path(truth).expanduser(), ["label"])
-        ids = join_ids(answers["image_id"], rows["image_id"].tolist(), f"truth={truth}")
-        answers = pd.DataFrame({"image_id": ids, "label": clean_column(answers["label"])})
-        answers = answers[(ids != "") & (answers["label"] != "")].drop_duplicates()
-        if (twice := answers["image_id"].duplicated()).any():
-            raise UserError(f"truth={truth} has two labels of {some(answers['image_id'][twice])}; keep the right one")
-        meant = match_names(answers["label"].unique(), classes)
-        answers["label"] = map_distinct(answers["label"], lambda label: meant.get(label, label))
-        hidden = rows["image_id"].map(answers.set_index("image_id")["label"]).fillna("")
-        if not (hidden != "").any():
-            example = rows["image_id"].iloc[0]
-            raise UserError(f"truth={truth} has no label of an image of the pool, whose ids are such as {example}")
-    foreign = sorted(set(hidden) - {"", *classes})
-    if foreign:
-        place = f"truth={truth}" if truth else "split.csv, hidden_label"
-        hint = nearest(foreign[0], classes)
-        raise UserError(f"{place}: {foreign[0]} is no class of the model{hint}: {', '.join(classes)}")
-    return rows.assign(truth=hidden)
+def with_truth(
+    pool: AnnotationPool, truth: str | None, columns: Mapping[str, str | None], classes: Sequence[str]
+) -> AnnotationPool:
+    """Return the pool with what is known of its labels: those of a table, else the hidden ones.
+
+    Args:
+        pool: to be offered.
+        truth: CSV with ids and labels, if there is one.
+        columns: our name → the table's.
+        classes: of the model.
+
+    Raises:
+        UserError: the table has no label of the pool, or a label is no class or contradicts a hidden one.
+    """
+    ids, place = pool.rows["image_id"], f"truth={truth}"
+    hidden = as_classes(pool.rows["truth"].set_axis(ids), classes, {}, "split.csv, hidden_label")
+    if truth is None:
+        return pool
+    table = read_labels(truth, place, columns)
+    known = join_ids(ids, table["image_id"].tolist(), place)
+    found = table.set_index("image_id")["label"].reindex(known).fillna("").set_axis(ids)
+    found = as_classes(found, classes, {}, place)
+    if not (found != "").any():
+        raise UserError(f"{place} has no label of an image of the pool, whose ids are such as {ids.iloc[0]}")
+    differing = found.index[(found != "") & (hidden != "") & (found != hidden)]
+    if len(differing):
+        image = differing[0]
+        raise UserError(
+            f"{place} contradicts {len(differing)} hidden labels of the run (first: image {image} is {found[image]} "
+            f"there and {hidden[image]} in split.csv); correct one of them"
+        )
+    return replace(pool, rows=pool.rows.assign(truth=found.to_numpy()))
 
 
 def _check_files(paths: Sequence[str], place: str) -> None:

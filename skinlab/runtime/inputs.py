@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,25 +12,37 @@ import pandas as pd
 from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES
 from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.manifest import some
-from skinlab.data.readers.listing import Listing, find_masks, left_out_warnings, list_files, stem
+from skinlab.data.readers.listing import Listing, find_masks, left_out_warnings, list_files
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
+from skinlab.image_ids import match_ids
+from skinlab.label_tables import find_column, join_ids
+from skinlab.runtime.table_formats import IMAGE_ID_NAMES, check_columns, rename_columns, renamed
 from skinlab.tables import read_csv
+from skinlab.text import clean, clean_column
 
 log = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
 
 
-def find_images(place: str, *, missing_ok: bool = False) -> pd.DataFrame:
+def find_images(
+    place: str,
+    *,
+    missing_ok: bool = False,
+    columns: Mapping[str, str | None] | None = None,
+    label_map: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """List the images of a folder (sorted, with all folders below), of a table (in its order), or a single one.
 
-    A table names images in the column ``path`` (relative to the table's folder or absolute), else in ``image_id`` (a
-    file below the table's folder, by relative path or by name with or without suffix).
+    A table names images in the column ``path`` (relative to the table's folder or absolute), else in ``image_id`` or a
+    usual name of it (a file below the table's folder, by relative path or by name with or without suffix).
 
     Args:
         place: the folder, the CSV or the image.
         missing_ok: whether a table's path may lead to no file.
+        columns: our name → the table's.
+        label_map: old label of a table → new one.
 
     Returns:
         ``image_id`` (unless a table has its own: the path relative to the input), ``path`` (absolute), and what else a
@@ -40,7 +52,10 @@ def find_images(place: str, *, missing_ok: bool = False) -> pd.DataFrame:
         UserError: there is nothing at that place, or nothing that can be predicted.
     """
     given = Path(place).expanduser().absolute()
-    suffix = given.suffix.lower()
+    suffix, columns = given.suffix.lower(), {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
+    if (columns or label_map) and given.exists() and suffix not in TABLE_SUFFIXES:
+        setting = "columns" if columns else "label_map"
+        raise UserError(f"{setting}= is for a table, which input={place} is not; leave it out")
     if given.is_dir():
         files = _list(given)
         for line in left_out_warnings(files.masks, files.other_formats):
@@ -49,7 +64,14 @@ def find_images(place: str, *, missing_ok: bool = False) -> pd.DataFrame:
     if not given.exists():
         raise UserError(f"input={place}: no such file or folder; give a folder, a CSV or an image")
     if suffix in TABLE_SUFFIXES:
-        return _table(given, missing_ok)
+        rows = _table(given, missing_ok, columns)
+        if label_map:
+            if "label" not in rows:
+                raise UserError(
+                    f"label_map=: {place} has no column label; name it, columns.label=NAME, or leave the map out"
+                )
+            rows["label"] = rows["label"].map(renamed(rows["label"], {str(a): str(b) for a, b in label_map.items()}))
+        return rows
     if suffix in IMAGE_SUFFIXES:
         return pd.DataFrame({"image_id": [given.name], "path": [str(given)]})
     if kind := OTHER_IMAGE_SUFFIXES.get(suffix):
@@ -64,33 +86,57 @@ def _list(folder: Path) -> Listing:
         raise UserError(str(error).replace("data.root=", "input=", 1)) from None
 
 
-def _table(path: Path, missing_ok: bool) -> pd.DataFrame:
-    table = read_csv(path, [])
-    base = path.parent
+def _table(path: Path, missing_ok: bool, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    table = read_csv(path)
+    check_columns(columns, {str(path): list(table.columns)})
+    table = rename_columns(table, columns)
+    base, id_column = path.parent, find_column(table.columns, IMAGE_ID_NAMES)
     if "path" in table:
         given = table["path"].tolist()
         _check_inside(path, given)
-        ids = table.get("image_id", pd.Series([each.removeprefix(f"{base}/").removeprefix("./") for each in given]))
-    elif "image_id" in table:
-        ids = table["image_id"]
-        given = _below(path, ids.tolist())
+        own = (each.removeprefix(f"{base}/").removeprefix("./") for each in given)
+        ids = table["image_id"].map(clean) if "image_id" in table else pd.Series(own, dtype=str)
+    elif id_column is not None:
+        ids, given = table[id_column].map(clean), _below(path, table[id_column])
     else:
-        hint = nearest("path", table.columns)
         raise UserError(
-            f"{path} has neither a column path nor image_id{hint}; its columns are {some(table.columns, 9)}"
+            f"{path} has neither a column path nor image_id{nearest('path', table.columns)}; its columns are "
+            f"{some(table.columns, 9)}; name one: columns.path=NAME"
         )
     _check_ids(path, ids)
     paths = [os.path.join(base, each) for each in given]  # noqa: PTH118 (a Path each costs a million rows seconds)
-    missing = [] if missing_ok else [each for each in paths if not os.path.isfile(each)]  # noqa: PTH113
+    missing = [] if missing_ok else [i for i, each in enumerate(paths) if not os.path.isfile(each)]  # noqa: PTH113
     if missing:
-        raise UserError(
-            f"{len(missing)} of {len(paths)} images of {path} are missing: {some(missing)}; put them there, or leave "
-            "them out: on_bad_image=drop"
-        )
+        for i, found in zip(missing, _elsewhere(path, [given[i] for i in missing], len(paths)), strict=True):
+            paths[i] = str(base / found)
     if masks := find_masks(given):
         log.warning("%d rows of %s are masks by their names: %s; delete those rows", len(masks), path, some(masks))
-    known = table[[name for name in COLUMNS if name in table]]
-    return known.assign(image_id=ids, path=paths)
+    known = {name: clean_column(table[name]) for name in COLUMNS if name in table}
+    return pd.DataFrame(known | {"image_id": ids, "path": paths}, index=table.index)
+
+
+def _elsewhere(table: Path, paths: Sequence[str], n: int) -> list[str]:
+    """Return the files below a table's folder of the names of paths that lead to no file, such as Windows' own.
+
+    Raises:
+        UserError: there is none, or several have that name.
+    """
+    try:
+        images = _list(table.parent).images
+    except UserError:  # it holds none
+        images = []
+    found = match_ids(paths, images).known
+    missing = [path for path, each in zip(paths, found, strict=True) if not each]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {n} images of {table} are missing: {some(missing)}; put them there, or leave them out: "
+            "on_bad_image=drop"
+        )
+    log.warning(
+        "%d of %d paths of %s lead to no file; taken are the files of those names below its folder, such as %s for %s",
+        *(len(paths), n, table, found[0], paths[0]),
+    )
+    return found
 
 
 def _check_inside(table: Path, paths: Sequence[str]) -> None:
@@ -111,21 +157,13 @@ def _check_ids(table: Path, ids: pd.Series[str]) -> None:
         raise UserError(f"{table} names {some(doubled.unique())} more than once; keep one row an image")
 
 
-def _below(table: Path, ids: Sequence[str]) -> list[str]:
+def _below(table: Path, ids: pd.Series[str]) -> list[str]:
     """Find the file below a table's folder that each id names."""
-    found: dict[str, str | None] = {}
     files = _list(table.parent)
-    images = files.images
-    for relative in images:
-        for key in {relative.rpartition("/")[2], stem(relative)} - {relative}:
-            found[key] = None if key in found else relative
-    found |= {relative: relative for relative in images}
-    unclear = [name for name in ids if name in found and found[name] is None]
-    if unclear:
-        raise UserError(f"{table}: below its folder several images are called {some(unclear)}; add a column path")
-    unknown = [name for name in ids if name not in found]
-    if unknown:
+    found = join_ids(ids, files.images, str(table))
+    unknown = ids[found == ""]
+    if len(unknown):
         besides = "".join(f"; {line}" for line in left_out_warnings(files.masks, files.other_formats))
         names = f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}"
         raise UserError(f"{names}; add a column path{besides}")
-    return [str(found[name]) for name in ids]
+    return found.tolist()

@@ -22,7 +22,7 @@ from skinlab.evaluation.predictions import DECIMALS, PREFIX
 from skinlab.evaluation.thresholds import positive_score
 from skinlab.models.bundle import best_device, load_bundle
 from skinlab.report.mining_page import render_mining
-from skinlab.runtime.annotation_pool import open_pool, run_of
+from skinlab.runtime.annotation_pool import open_pool, run_of, with_truth
 from skinlab.runtime.evaluating import made
 from skinlab.runtime.pool_prevalence import find_prevalence
 from skinlab.runtime.run_directory import replacing, write_json, write_text
@@ -59,11 +59,12 @@ def mine(config: dict[str, Any]) -> None:
         run,
         config["input"],
         classes=bundle.outputs,
-        truth=config["truth"],
+        columns={name: theirs for name, theirs in config["columns"].items() if name != "label"},
         find_copies=config["find_copies"],
         missing_ok=config["on_bad_image"] == "drop",
         num_workers=available_cores(),
     )
+    pool = with_truth(pool, config["truth"], config["columns"], bundle.outputs)
     started = time.perf_counter()
     seen = see(bundle, pool, config, device)
     novelty, measured = find_novelty(seen, config["alarms"], config["seed"])

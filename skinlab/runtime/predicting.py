@@ -51,7 +51,8 @@ def predict(config: dict[str, Any]) -> None:
     """
     output = check_settings(config)
     device = best_device(config["device"])
-    rows = find_images(config["input"], missing_ok=config["on_bad_image"] == "drop")
+    tables = {name: config[name] for name in ("columns", "label_map")}
+    rows = find_images(config["input"], missing_ok=config["on_bad_image"] == "drop", **tables)
     bundle = load_bundle(config["ckpt"])
     calibrator = None if bundle.calibrator is None else check_calibrator(bundle.calibrator, bundle)
     if config["gate"] == "error" and bundle.gate is None:

@@ -16,6 +16,7 @@ from skinlab.label_tables import LABEL_COLUMNS, join_ids, one_hot_labels
 from skinlab.runtime.table_formats import (
     LABEL_NAMES,
     as_classes,
+    check_columns,
     probability_columns,
     renamed,
     with_probabilities,
@@ -67,6 +68,42 @@ def read_predictions(path: Path) -> Predictions:
     return TableReader().read(path).rows
 
 
+def read_image_ids(path: Path, columns: Mapping[str, str | None]) -> pd.Series[str]:
+    """Return the image ids of a predictions table, as :class:`TableReader` gives them."""
+    return with_standard_names(read_csv(path), columns, (), str(path))["image_id"].map(clean)
+
+
+def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    """Read a table of labels: ``image_id``, ``label`` and, if there are any, ``group`` and ``source``.
+
+    Args:
+        path: CSV with a column of labels, or one column of 0 and 1 a class.
+        place: its name in a message.
+        columns: our name → the table's.
+
+    Returns:
+        Cleaned text, a row an image; ``attrs["columns"]`` are the columns of the file.
+
+    Raises:
+        UserError: it can't be read, has no ids or labels, or several rows of an image.
+    """
+    raw = read_csv(Path(path).expanduser())
+    table = with_standard_names(raw, columns, LABEL_COLUMNS, place)
+    if "label" not in table:
+        labels = one_hot_labels(table, place)
+        if labels is None:
+            name = columns.get("label") or "label"
+            raise UserError(
+                f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a class "
+                f"(found {some(table.columns, 9)}); say which one has the labels: columns.label=NAME"
+            )
+        table = table.assign(label=labels)
+    table = table[[name for name in ("image_id", *FROM_LABELS) if name in table]]
+    table = _cleaned(table.drop_duplicates(), place)
+    table.attrs["columns"] = list(raw.columns)
+    return table
+
+
 class TableReader:
     """Reads tables of predictions as the settings of ``conf/evaluate.yaml`` say.
 
@@ -93,7 +130,10 @@ class TableReader:
         self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
         self.labels, self.on_label_conflict = labels, on_label_conflict
-        self.truth = None if labels is None else self._read_labels(Path(labels).expanduser())
+        self.truth, self.labels_columns = None, {}
+        if labels is not None:
+            self.truth = read_labels(labels, f"labels={labels}", self.columns)
+            self.labels_columns = {labels: self.truth.attrs["columns"]}
 
     def read(self, path: Path, split: str = "auto", *, ours: bool = False) -> PredictionsTable:
         """Read and check a predictions table.
@@ -108,8 +148,8 @@ class TableReader:
         """
         table = read_csv(path)
         if not ours:
-            self._check_columns(table, path)
-        table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), path)
+            check_columns(self.columns, {str(path): table.columns} | self.labels_columns)
+        table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path))
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
         both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map)
@@ -127,33 +167,6 @@ class TableReader:
         except ValueError as error:
             raise UserError(str(error)) from None
         return PredictionsTable(rows, others, chosen.split, chosen.facts | facts, [*chosen.cautions, *cautions])
-
-    def _check_columns(self, table: pd.DataFrame, path: Path) -> None:
-        known = {str(path): list(table.columns)} | ({} if self.truth is None else {self.labels: self.truth_columns})
-        for ours, theirs in self.columns.items():
-            if not any(theirs in columns for columns in known.values()):
-                there = [name for columns in known.values() for name in columns]
-                raise UserError(
-                    f"columns.{ours}={theirs}: {' and '.join(map(str, known))} have no such column"
-                    f"{nearest(theirs, there)}, but {some(there, 20)}"
-                )
-
-    def _read_labels(self, path: Path) -> pd.DataFrame:
-        """Return ``image_id``, ``label`` and, if there are any, ``group`` and ``source`` of the table of labels."""
-        place = f"labels={path}"
-        table = read_csv(path)
-        self.truth_columns = list(table.columns)
-        table = with_standard_names(table, self.columns, LABEL_COLUMNS, place)
-        if "label" not in table:
-            labels = one_hot_labels(table, place)
-            if labels is None:
-                name = self.columns.get("label", "label")
-                raise UserError(
-                    f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a "
-                    f"class (found {some(table.columns, 9)}); say which one has the labels: columns.label=NAME"
-                )
-            table = table.assign(label=labels)
-        return _cleaned(table[[name for name in ("image_id", *FROM_LABELS) if name in table]], path)
 
     def _with_classes(
         self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
@@ -220,21 +233,21 @@ class TableReader:
         return theirs.where(theirs != "", own), len(differing)
 
 
-def _cleaned(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
     """Return a table with trimmed texts, and with empty ones where a word says that a group or a source is unknown."""
     names = [name for name in ("image_id", *FROM_LABELS) if name in table]
     repeated = next((name for name in names if list(table.columns).count(name) > 1), None)
     if repeated:
-        raise UserError(f"{path} has more than one column {repeated}; keep one of them")
+        raise UserError(f"{place} has more than one column {repeated}; keep one of them")
     table = table.assign(**{name: clean_column(table[name]) for name in names if name in ("group", "source")})
     table["image_id"] = [clean(text) for text in table["image_id"]]
     if (table["image_id"] == "").any():
         row = int((table["image_id"] == "").to_numpy().argmax()) + 2
-        raise UserError(f"{path}: row {row} has no image_id; give it one or drop the row")
+        raise UserError(f"{place}: row {row} has no image_id; give it one or drop the row")
     repeats = table["image_id"][table["image_id"].duplicated()]
     if len(repeats):
         raise UserError(
-            f"{path}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
+            f"{place}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
         )
     return table
 
@@ -251,10 +264,14 @@ def _precision(table: pd.DataFrame) -> list[str]:
 
 
 def _group_cautions(table: pd.DataFrame) -> list[str]:
-    pairs = two_spellings(table["group"]) if "group" in table else []
-    if not pairs:
+    if "group" not in table:
         return []
-    return [
-        f"groups {pairs[0][0]!r} and {pairs[0][1]!r} count as two ({len(pairs)} such pairs); if they are one, write "
-        "them alike."
-    ]
+    found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
+    if 0 < missing < len(table):
+        found.append(f"{missing} of {len(table)} rows have no group: each counts as its own.")
+    if pairs:
+        a, b = pairs[0]
+        found.append(
+            f"groups {a!r} and {b!r} count as two ({len(pairs)} such pairs); if they are one, write them alike."
+        )
+    return found

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image
 
 from skinlab.errors import UserError, nearest
+from skinlab.runtime.prediction_tables import read_image_ids
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +147,7 @@ def _checkpoint(source: Mapping[str, Any]) -> bool:
 
 
 def _images(source: Mapping[str, Any]) -> set[str]:
-    table = pd.read_csv(source["path"], usecols=["image_id"], dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return set(table["image_id"])
+    return set(read_image_ids(Path(source["path"]), source.get("columns", {})))
 
 
 def _maps(run: Path, sha256: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:

@@ -35,17 +35,14 @@ def with_standard_names(
 
     Args:
         table: as read.
-        columns: our name → the table's, which comes first; columns that the table lacks are passed over. ``image_id``
-            and ``label`` also go by well-known names.
+        columns: see :func:`rename_columns`; ``image_id`` and ``label`` also go by well-known names.
         label_names: those of the label.
         place: the table's name in a message.
 
     Raises:
         UserError: it has no column of image ids, or two of labels.
     """
-    for ours, theirs in columns.items():
-        if theirs and theirs != ours and theirs in table:
-            table = table.drop(columns=ours, errors="ignore").rename(columns={theirs: ours})
+    table = rename_columns(table, columns)
     labels = [name for name in table.columns if find_column([name], label_names)]
     if "label" not in table and len(labels) > 1:
         raise UserError(f"{place} has several columns of labels, {some(labels)}; choose one: columns.label={labels[0]}")
@@ -56,6 +53,30 @@ def with_standard_names(
             f"{place} has no column image_id (found {some(table.columns, 9)}); name it: columns.image_id=NAME"
         )
     return table
+
+
+def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    """Return a table with our names for the columns that a setting ``columns`` names, as far as it has them."""
+    for ours, theirs in columns.items():
+        if theirs and theirs != ours and theirs in table:
+            table = table.drop(columns=ours, errors="ignore").rename(columns={theirs: ours})
+    return table
+
+
+def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a setting ``columns`` that names a column of no table.
+
+    Args:
+        columns: our name → the table's.
+        places: name of each table in a message → its columns.
+    """
+    there = [name for names in places.values() for name in names]
+    for ours, theirs in columns.items():
+        if theirs and theirs not in there:
+            raise UserError(
+                f"columns.{ours}={theirs}: no such column in {' or '.join(places)}{nearest(theirs, there)}; "
+                f"{'there are' if len(there) > 1 else 'there is'} {some(there, 20)}"
+            )
 
 
 def probability_columns(table: pd.DataFrame) -> dict[str, str]:
