@@ -19,6 +19,7 @@ from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.runtime.prediction_tables import TableReader
+from skinlab.runtime.same_names import with_names_of
 
 # What may differ between two runs of one recipe.
 INCIDENTAL = (
@@ -124,12 +125,20 @@ def align(systems: Sequence[System]) -> list[System]:
     Raises:
         ValueError: they are predictions of other rows, other classes or other labels, or their groups contradict.
     """
+    systems = [systems[0], *(_with_names_of(systems[0], system) for system in systems[1:])]
     names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
     ordered = iter(one_order(tables, names))
     systems = [replace(system, tables=[next(ordered) for _ in system.tables]) for system in systems]
     parts = [[*system.tables, *filter(None, [system.selection])] for system in systems]
     shared, origin = share_groups(parts, [system.name for system in systems])
     return [_regrouped(system, part, origin) for system, part in zip(systems, shared, strict=True)]
+
+
+def _with_names_of(first: System, system: System) -> System:
+    parts = [[*each.tables, *filter(None, [each.selection])] for each in (first, system)]
+    renamed = with_names_of(*parts)
+    n = len(system.tables)
+    return replace(system, tables=renamed[:n], selection=(*renamed[n:], None)[0])
 
 
 def _regrouped(system: System, part: Sequence[Predictions], origin: str) -> System:

@@ -127,3 +127,15 @@ def test_a_system_without_groups_takes_those_of_another_on_all_its_rows(tmp_path
     assert bare.tables[0].group.tolist() == run.tables[0].group.tolist()
     assert len(set(run.tables[0].group)) < len(run.tables[0])
     assert len(set(run.selection.group)) < len(run.selection)
+
+
+def test_systems_may_spell_images_and_classes_in_other_ways(tmp_path):
+    ours = pd.DataFrame({"image_id": ["a/1.jpg", "a/2.jpg"], "label": ["nv", "mel"], "prob_mel": [0.2, 0.7]})
+    ours.assign(prob_nv=1 - ours["prob_mel"]).to_csv(tmp_path / "ours.csv", index=False)
+    theirs = pd.DataFrame({"image": ["2", "1"], "label": ["MEL", "NV"], "NV": [0.3, 0.8], "MEL": [0.7, 0.2]})
+    theirs.to_csv(tmp_path / "theirs.csv", index=False)
+    first, second = (each.tables[0] for each in align(find(tmp_path / "ours.csv", tmp_path / "theirs.csv")))
+    assert second.classes == ["mel", "nv"]
+    for key in ("image_id", "group", "target"):
+        assert getattr(first, key).tolist() == getattr(second, key).tolist()
+    assert np.allclose(first.probabilities, second.probabilities)
