@@ -15,6 +15,7 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.models.bundle import load_bundle, save_bundle
 from skinlab.runtime import mining, pool_prevalence
+from skinlab.runtime.annotation_pool import AnnotationPool, with_truth
 from skinlab.runtime.config import compose_config
 from skinlab.runtime.mining import mine
 from skinlab.runtime.pool_prevalence import find_prevalence
@@ -321,3 +322,31 @@ def test_the_command_tells_a_mistake_in_one_line(run):
     assert done.returncode == 2
     assert done.stderr.strip() == "error: n=0: a whole number of at least 1 is expected"
     assert run("mine", "--help").stdout.startswith("python -m skinlab.mine: ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"image": ["B.PNG", "a", "a"], "dx": ["NV", "mel ", "mel "]}, None),
+        ({"isic_id": ["a", "b"], "NV": ["0.0", "1.0"], "MEL": ["1.0", "0.0"]}, None),
+        (
+            {"image_id": ["a", "b"], "label": ["nv", "nv"]},
+            "contradicts 1 hidden labels of the run .first: image p/a",
+        ),
+        ({"image_id": ["a", "a"], "label": ["nv", "mel"]}, "image a has several rows"),
+        (
+            {"image_id": ["a", "b"], "label": ["cat", "nv"]},
+            "label .cat. of image p/a.jpg is none of its classes",
+        ),
+        ({"image_id": ["x"], "label": ["nv"]}, "has no label of an image of the pool"),
+    ],
+)
+def test_known_labels_join_the_pool_or_are_refused(tmp_path: Path, rows: dict, words: str | None):
+    pd.DataFrame(rows).to_csv(tmp_path / "truth.csv", index=False)
+    images = pd.DataFrame({"image_id": ["p/a.jpg", "p/b.jpg"], "truth": ["mel", ""]})
+    arguments = (AnnotationPool(images, images[:0], {}), str(tmp_path / "truth.csv"), {}, ["mel", "nv"])
+    if words is None:
+        assert with_truth(*arguments).rows["truth"].tolist() == ["mel", "nv"]
+    else:
+        with pytest.raises(UserError, match=f"truth=.*{words}"):
+            with_truth(*arguments)
