@@ -13,6 +13,9 @@ MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "n.a.", "nan", "nat", "none", "null", "nil", "unknown", "not known"}
     | {"not available", "missing", "undefined", "?", "-", "--", "."}
 )
+_UNLABELED = re.compile(
+    r"(?:un|not?|non|without|w/?o) ?(?:label|annotat)(?:s|l?ed|ions?)?(?: (?:data|images?|pool|set))?"
+)
 _SEPARATORS = re.compile(r"[\s_-]+")
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)[.,]0+")
 
@@ -31,10 +34,20 @@ def clean(text: str) -> str:
 def is_missing(text: str) -> bool:
     """Return whether a text says that nothing is known.
 
-    >>> is_missing("N/A"), is_missing("Unknown "), is_missing("nv")
-    (True, True, False)
+    >>> is_missing("N/A"), is_missing("Unknown "), is_missing("un-labelled"), is_missing("nv")
+    (True, True, True, False)
     """
-    return clean(text).casefold() in MISSING_WORDS
+    return _says_missing(clean(text))
+
+
+def is_unlabeled(text: str) -> bool:
+    """Return whether a text says that there is no label, in any spelling.
+
+    >>> is_unlabeled("Unlabelled "), is_unlabeled("no_label"), is_unlabeled("unlabeled images"), is_unlabeled("unknown")
+    (True, True, True, False)
+    """
+    folded = text.casefold()  # most text is none of it: a table may have a million
+    return ("label" in folded or "annotat" in folded) and _UNLABELED.fullmatch(name_key(text)) is not None
 
 
 def name_key(text: str) -> str:
@@ -94,7 +107,11 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 def _known_text(text: str) -> str:
     cleaned = clean(text)
-    return "" if cleaned.casefold() in MISSING_WORDS else cleaned
+    return "" if _says_missing(cleaned) else cleaned
+
+
+def _says_missing(cleaned: str) -> bool:
+    return cleaned.casefold() in MISSING_WORDS or is_unlabeled(cleaned)
 
 
 def map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:

@@ -189,9 +189,12 @@ def test_bad_images_are_all_named_or_left_out(
     images = Path(shutil.copytree(folder, tmp_path / "images"))
     (images / "2.png").write_bytes((images / "2.png").read_bytes()[:60])
     (images / "z.jpg").touch()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[9:40, 20:50] = 255
+    cv2.imwrite(str(images / "y.png"), mask)
     for num_workers in (0, 2):
         with pytest.raises(
-            UserError, match=r"2 of 7 images can't be read: .*2\.png .*z\.jpg is empty; .*=drop"
+            UserError, match=r"3 of 8 images can't be read: .*2\.png .*y\.png is a mask.*z\.jpg is empty; .*=drop"
         ) as told:
             predicted(input=images, batch_size=1, num_workers=num_workers)
         assert "\n" not in str(told.value)

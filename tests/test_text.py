@@ -12,7 +12,23 @@ def test_blanks_and_invisible_characters_are_removed(text):
 
 
 @pytest.mark.parametrize(
-    "word", ["", " ", "NA", "n/a", "NaN", "None", "null", "unknown ", "<NA>", "?", None, float("nan")]
+    "word",
+    [
+        "",
+        " ",
+        "NA",
+        "n/a",
+        "NaN",
+        "None",
+        "null",
+        "unknown ",
+        "<NA>",
+        "?",
+        "Unlabelled",
+        "no_label",
+        None,
+        float("nan"),
+    ],
 )
 def test_missing_words_are_missing(word):
     column = pd.Series([word, "P7"], dtype=object)

@@ -31,6 +31,7 @@ _CENTRE = slice(12, 52)  # five eighths: clear of the black corners that make an
 _WHITENING = 1.5  # exponent; natural images' coefficients fall off with frequency, and the lesion's outline weighs most
 _BLACK, _WHITE = 16, 240  # grey levels: below the one and from the other on lie a mask's pixels, in a JPEG too
 _MASK_SHARE = 0.98  # of the pixels; a photograph cut out and laid on black or white shows more skin than the rest
+IS_MASK = "is a mask: all black and white"
 _FEWEST_GREYS = 2.0  # spread of a view in grey levels, below which its coefficients are noise
 _CHUNK = 64  # images a task
 _WORTH_STARTING = 256  # images below which processes take longer to start than to read
@@ -93,7 +94,12 @@ def _no_photograph(grey: np.ndarray) -> str:
     """Say what is wrong with an image's grey levels, uint8 (H, W); an empty text if nothing."""
     if grey.max() < _BLACK:
         return f"is nearly black: no pixel reaches {_BLACK} of 255 (a label map, or values of another range)"
-    return "is a mask: all black and white" if _extreme_share(grey) >= _MASK_SHARE else ""
+    return IS_MASK if is_mask(grey) else ""
+
+
+def is_mask(pixels: np.ndarray) -> bool:
+    """Return whether an image, uint8 of any shape, is black and white only."""
+    return _extreme_share(pixels) >= _MASK_SHARE and bool(np.ptp(pixels) >= _WHITE - _BLACK)
 
 
 def _extreme_share(grey: np.ndarray) -> float:

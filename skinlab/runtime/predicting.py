@@ -17,6 +17,7 @@ from rich.progress import track
 
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.dataset import ImageDataset, batch_loader
+from skinlab.data.fingerprint import IS_MASK, is_mask
 from skinlab.data.images import BadImage, printable, read_image
 from skinlab.data.manifest import some
 from skinlab.data.samplers import Draw, EvalSampler
@@ -119,7 +120,7 @@ def look(
         left = rows.drop(index=list(bad)).reset_index(drop=True) if turn else rows
         guard = None if turn else door
         loader = batch_loader(
-            Readable(left["path"].tolist(), *kind, gate=guard.gate if guard else None),
+            Readable(left["path"].tolist(), *kind, gate=guard.gate if guard else None, refuse_masks=not turn),
             EvalSampler(len(left)),
             batch_size=config["batch_size"],
             num_workers=min(config["num_workers"], -(-len(left) // config["batch_size"])),
@@ -146,11 +147,14 @@ class Readable(ImageDataset):
         size: side of the images in pixels.
         fit: ``crop`` or ``stretch``.
         gate: whose look at each image the batches tell, as ``statistics`` ``(B, F)``; None for none.
+        refuse_masks: whether an image that is black and white only counts as one that can't be read.
     """
 
-    def __init__(self, paths: Sequence[str], size: int, fit: str, *, gate: Gate | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[str], size: int, fit: str, *, gate: Gate | None = None, refuse_masks: bool = False
+    ) -> None:
         super().__init__(paths, np.full(len(paths), -1), size=size, fit=fit)
-        self.gate = gate
+        self.gate, self.refuse_masks = gate, refuse_masks
 
     def batch(self, draws: Sequence[Draw | int]) -> dict[str, Any]:
         """Return a batch of uint8 images, with the reasons of those that can't be read."""
@@ -162,8 +166,10 @@ class Readable(ImageDataset):
     def _sample(self, visit: Draw) -> Any:
         try:
             image = super()._sample(visit)
+            path = os.fsdecode(self.paths[visit.row])
+            if self.refuse_masks and is_mask(image):
+                raise BadImage.at(path, IS_MASK)
             if self.gate:
-                path = os.fsdecode(self.paths[visit.row])
                 self.statistics.append(self.gate.look(read_image(path, GATE_SIZE, GATE_FIT)))
         except BadImage as error:
             self.bad[visit.row] = error.reason
@@ -205,7 +211,7 @@ def _tell_bad(rows: pd.DataFrame, bad: dict[int, str], on_bad_image: str) -> Non
     told = some((f"{printable(rows['path'][row])} {reason}" for row, reason in sorted(bad.items())), NAMED)
     message = f"{len(bad)} of {len(rows)} images can't be read: {told}"
     if on_bad_image == "error":
-        raise UserError(f"{message}; mend or remove them, or leave them out: on_bad_image=drop")
+        raise UserError(f"{message}; fix or remove them, or leave them out: on_bad_image=drop")
     if len(bad) == len(rows):
         raise UserError(f"{message}; no image is left")
     log.warning("%s; left out", message)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import OPTIONAL_TEXT, SPLITS, build_manifest, some, standard_split
-from skinlab.data.readers.listing import POOL, absolute, check_class_folder, is_pool, list_files, locate_table
+from skinlab.data.readers.listing import POOL, absolute, check_class_folder, list_files, locate_table
 from skinlab.errors import UserError
 from skinlab.label_tables import join_ids, read_image_table
+from skinlab.text import is_unlabeled
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     folders = [relative.partition("/")[0] for relative in images]
     _check_folders(base, set(folders))
     frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
-    pool = [is_pool(folder) for folder in folders]
+    pool = [is_unlabeled(folder) for folder in folders]
     frame["label"] = ["" if unlabeled else folder for folder, unlabeled in zip(folders, pool, strict=True)]
     frame["split"] = ["pool" if unlabeled else "" for unlabeled in pool]
     if groups is not None:
@@ -52,7 +53,7 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
 
 def _check_folders(base: str, folders: set[str]) -> None:
     """Refuse folders that are parts of a split, and those that may be a class or the pool."""
-    classes = {folder for folder in folders if not is_pool(folder)}
+    classes = {folder for folder in folders if not is_unlabeled(folder)}
     sides = sorted(folder for folder in classes if standard_split(folder) in PARTS)
     if sides and len(sides) == len(classes):
         raise UserError(

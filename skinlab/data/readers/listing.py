@@ -17,7 +17,6 @@ from skinlab.errors import UserError
 from skinlab.text import is_missing, name_key
 
 POOL = "unlabeled"
-_POOL = re.compile(r"(?:un|not?|non|without|w/?o) ?(?:label|annotat)(?:s|l?ed|ions?)?(?: (?:data|images?|pool|set))?")
 _UNCLEAR = frozenset(
     {"unk", "pool", "unclassified", "uncategorized", "unsorted", "unspecified", "unsure", "tbd", "todo"}
 )
@@ -27,6 +26,7 @@ _ISIC_MASK = re.compile(r"[_-](?:segmentation|superpixels|attribute_[a-z_]+)\Z",
 # Other data sets' endings and folders: a mask only where the photograph of that name is there, too.
 _MASK = re.compile(r"[ _-]?(?:masks?|seg|segmentations?|gt|ground[ _-]?truth)\Z", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"(?:\A|[/ _-])(?:masks?|segmentations?|ground[ _-]?truths?)(?:[/ _-]|\Z)", re.IGNORECASE)
+_MASK_WORDS = ("mask", "seg", "gt", "truth", "superpixels", "attribute_")  # every mask's path has one
 
 
 class Listing(NamedTuple):
@@ -147,6 +147,9 @@ def find_masks(paths: Iterable[str]) -> dict[str, str]:
     {'a_mask.png': 'a', 'masks/a.png': 'a', 'c_segmentation.png': 'c'}
     """
     paths = list(paths)
+    text = "\n".join(paths).lower()
+    if not any(word in text for word in _MASK_WORDS):  # a million regular expressions take seconds
+        return {}
     folders = [path.rpartition("/")[0] for path in paths]
     of_masks = {folder for folder in set(folders) if _MASK_FOLDER.search(folder)}
     photographs = {stem(path) for path, folder in zip(paths, folders, strict=True) if folder not in of_masks}
@@ -159,15 +162,6 @@ def find_masks(paths: Iterable[str]) -> dict[str, str]:
         if beside or (ending and ending.re is _ISIC_MASK):
             found[path] = photograph
     return found
-
-
-def is_pool(folder: str) -> bool:
-    """Return whether a folder's name says that its images have no labels, however it is spelled.
-
-    >>> is_pool("Unlabelled "), is_pool("no_label"), is_pool("nv")
-    (True, True, False)
-    """
-    return _POOL.fullmatch(name_key(folder)) is not None
 
 
 def check_class_folder(path: str) -> None:
