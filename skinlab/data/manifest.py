@@ -54,7 +54,8 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = clean_text(frame, ("label", "group", "source", "sex", "site"))
     readings = {"split": standard_split, "age": _years}
-    known = {name: map_distinct(clean_column(frame[name]), read) for name, read in readings.items() if name in frame}
+    # Read before missing words are: `unlabeled` is a word for the pool.
+    known = {name: clean_column(map_distinct(frame[name], read)) for name, read in readings.items() if name in frame}
     frame = replace_columns(frame, known)
     columns = {name: _text(frame, name) for name in ("image_id", "path", "label", "group", "source", "split")}
     manifest = pd.DataFrame(columns)
@@ -106,7 +107,7 @@ def _text(frame: pd.DataFrame, name: str) -> pd.Series[str]:
 
 def _years(text: str) -> str:
     """Return the number of an age such as ``45 years`` or ``45,0``; other text stays as it is."""
-    found = YEARS.fullmatch(text)
+    found = YEARS.fullmatch(clean(text))
     return found[1].replace(",", ".") if found else text
 
 
