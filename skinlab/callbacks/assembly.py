@@ -22,22 +22,28 @@ from skinlab.callbacks.freeze import FreezeBackbone
 from skinlab.callbacks.probe import FIGURES, Probe
 from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation.metrics import direction
 from skinlab.models.epoch_metrics import figure_names
 
 
-def build_callbacks(config: dict[str, Any], run_dir: Path, classes: list[str]) -> list[pl.Callback]:
+def build_callbacks(
+    config: dict[str, Any], run_dir: Path, classes: list[str], counts: list[int] | None = None
+) -> list[pl.Callback]:
     """Build the callbacks; the checkpoints come last, after whatever else an epoch's end does.
 
+    Args:
+        config: of the run.
+        run_dir: of the run.
+        classes: class names in the order of the logits.
+        counts: validation images of each class, if they are known.
+
     Raises:
-        UserError: the monitor is no figure of an epoch, or its mode is unknown.
+        UserError: the monitor is no metric of an epoch or has no value on these images, or its mode is wrong.
     """
     settings, model = config["callbacks"], config["model"]
-    monitor, mode = settings["monitor"], settings["mode"]
-    names = [f"val/{name}" for name in figure_names(classes)]
-    if monitor not in names:
-        raise UserError(f"callbacks.monitor={monitor}: no such figure{nearest(monitor, names)}; e.g. val/loss")
-    if mode not in ("min", "max"):
-        raise UserError(f"callbacks.mode={mode}: choose min or max")
+    monitor = settings["monitor"]
+    check_monitor(monitor, classes, counts)
+    mode = monitor_mode(monitor, settings["mode"])
     callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
     if config["logger"]:
         callbacks.append(LearningRateMonitor())
@@ -73,6 +79,11 @@ def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Pr
     """
     settings = config["callbacks"]
     monitor, mode = choose_monitor(settings["monitor"], probe is not None)
+    if settings["patience"] > 0 and monitor == "epoch":
+        raise UserError(
+            f"callbacks.patience={settings['patience']}: the last epoch is always the best without a probe, so nothing "
+            "stops early; set it to 0, or callbacks.monitor=train/loss"
+        )
     callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
     callbacks += [StopAtCollapse(), EpochFigures()]
     if config["logger"]:
@@ -86,6 +97,54 @@ def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Pr
         callbacks.append(RichProgressBar(leave=True))
     every = math.gcd(max(config["probe"]["every_n_epochs"], 1), config["trainer"]["max_epochs"])
     return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
+
+
+def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) -> None:
+    """Refuse a monitor that no epoch will have.
+
+    Args:
+        monitor: with its ``val/``.
+        classes: class names in the order of the logits.
+        counts: validation images of each class, if they are known.
+
+    Raises:
+        UserError: no such metric, or it is undefined on these validation images.
+    """
+    names = [f"val/{name}" for name in figure_names(classes)]
+    if monitor not in names:
+        raise UserError(f"callbacks.monitor={monitor}: no such metric{nearest(monitor, names)}; e.g. val/loss")
+    if counts and monitor.removeprefix("val/") not in figure_names(classes, counts):
+        found = ", ".join(f"{n} {name}" for name, n in zip(classes, counts, strict=True))
+        raise UserError(
+            f"callbacks.monitor={monitor} is undefined on these validation images ({found}); choose another, e.g. "
+            "val/loss, or another data.fold"
+        )
+
+
+def monitor_mode(monitor: str, mode: str = "auto") -> str:
+    """Return whether a monitor is better the smaller (``min``) or the larger (``max``): that belongs to the metric.
+
+    Args:
+        monitor: with its ``val/``.
+        mode: ``auto``, or the user's, which may only confirm it.
+
+    Raises:
+        UserError: the mode is unknown or contradicts the metric.
+
+    >>> monitor_mode("val/auroc_macro"), monitor_mode("val/loss")
+    ('max', 'min')
+    """
+    if mode not in ("auto", "min", "max"):
+        raise UserError(f"callbacks.mode={mode}: choose auto, min or max")
+    metric = monitor.removeprefix("val/")
+    right = "min" if metric == "loss" else direction(metric)
+    if mode not in ("auto", right):
+        better = "smaller" if right == "min" else "larger"
+        raise UserError(
+            f"callbacks.mode={mode} would keep the worst epoch: {monitor} is better the {better}; "
+            "leave callbacks.mode=auto"
+        )
+    return str(right)
 
 
 def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, stacked
 from skinlab.evaluation.folds import group_folds
-from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
+from skinlab.evaluation.metrics import classification_metrics, direction
 
 Subset = tuple[int, ...]
 
@@ -112,7 +112,9 @@ class _Judge:
     ) -> None:
         self.members, self.target, self.classes = members, target, classes
         self.figure, self.method, self.thresholds = figure, method, thresholds
-        self.sign = -1 if figure in LOWER_IS_BETTER else 1
+        if direction(figure) is None:
+            raise ValueError(f"search={figure}: no value of it is better than another; choose such as pr_auc_macro")
+        self.sign = -1 if direction(figure) == "min" else 1
         self.combined: dict[Subset, Floats] = {}
 
     def probabilities(self, subset: Subset) -> Floats:

@@ -14,8 +14,20 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LOWER_IS_BETTER = ("log_loss", "brier", "ece", "adaptive_ece")
+WITHOUT_DIRECTION = ("calibration_slope", "calibration_intercept", "support")  # no value is better for being larger
 N_BINS = 15
 LEAST = float(np.finfo(np.float32).tiny)  # a probability of zero counts as this in a logarithm
+
+
+def direction(metric: str) -> str | None:
+    """Return whether a metric is better the smaller (``min``) or the larger (``max``); None where neither is true.
+
+    >>> direction("brier"), direction("pr_auc/mel"), direction("calibration_slope/mel")
+    ('min', 'max', None)
+    """
+    if metric.partition("/")[0] in WITHOUT_DIRECTION:
+        return None
+    return "min" if metric in LOWER_IS_BETTER else "max"
 
 
 def bounds(figure: str) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The figures of one epoch, by torchmetrics; the final ones come from the predictions table, defined alike."""
+"""The metrics of one epoch, by torchmetrics; the final ones come from the predictions table, defined alike."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from torchmetrics.classification import (
 )
 
 
-def figure_names(classes: Sequence[str]) -> list[str]:
-    """Return the names of an epoch's figures, known before the first epoch.
+def figure_names(classes: Sequence[str], counts: Sequence[int] | None = None) -> list[str]:
+    """Return the names of an epoch's metrics, known before the first epoch.
+
+    Args:
+        classes: class names in the order of the logits.
+        counts: images of each class; a metric that is undefined on them is left out.
 
     >>> figure_names(["nv", "mel"])[:3]
     ['loss', 'balanced_accuracy', 'accuracy']
+    >>> set(figure_names(["nv", "mel"])) - set(figure_names(["nv", "mel"], [9, 0])) >= {"auroc_macro", "f1/mel"}
+    True
     """
     metrics = EpochMetrics(classes)
-    target = torch.arange(len(classes))
-    metrics.update(torch.eye(len(classes)), target, torch.zeros(()))
-    return list(metrics.compute())
+    target = torch.arange(len(classes)).repeat_interleave(torch.tensor(counts or [1] * len(classes)))
+    metrics.update(torch.eye(len(classes))[target], target, torch.zeros(()))
+    return [name for name, value in metrics.compute().items() if not torch.isnan(value)]
 
 
 class EpochMetrics(nn.Module):

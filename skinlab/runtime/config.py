@@ -35,6 +35,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("data_home", _data_home, replace=True)
     OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
+    OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
+
+
+def _probe_epochs(epochs: Any) -> Any:
+    """Return how many of the epochs of a linear probe and fine-tuning are the probe's: three, at most half of them."""
+    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # check_config refuses the rest
 
 
 def _data_home(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from skinlab.cores import set_up_threads
 from skinlab.errors import UserError
 from skinlab.runtime.name_lists import name_lists
+from skinlab.runtime.recorded import continued
 from skinlab.runtime.secrets import masked
 from skinlab.runtime.stopping import SignalAnswer, answering_signals
 from skinlab.runtime.system_errors import explain_os_error
@@ -66,6 +67,8 @@ def _run(name: str, load: Callable[[], Command], lists: Sequence[str], answer: S
     def work(cfg: DictConfig) -> float | None:
         config: dict[str, Any] = {}
         try:
+            if HydraConfig.get().mode == RunMode.RUN:
+                cfg = continued(cfg, HydraConfig.get().overrides.task)
             config = masked(check_config(cfg))
             _log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -16,7 +16,7 @@ from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.data.preparation import Prepared
 from skinlab.files import claim
 from skinlab.runtime.loggers import close_loggers, open_loggers
-from skinlab.runtime.resuming import check_split, is_main_process
+from skinlab.runtime.resuming import check_other_run, check_split, is_main_process
 from skinlab.runtime.run_directory import write_json, write_text
 
 
@@ -38,14 +38,20 @@ def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> No
     knows what they have seen.
 
     Raises:
-        UserError: the run goes on from a checkpoint of another split.
+        UserError: the run goes on from a checkpoint of other settings or another split.
     """
+    check_other_run(config, run_dir)
     check_split(config["resume"], run_dir, prepared.split_hash)
     if is_main_process():
         write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
         split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
         write_text(run_dir / "split.csv", split.to_csv(index=False))
-        write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_config(run_dir, config)
+
+
+def write_config(run_dir: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml``, by which the run is continued and its results are known."""
+    write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
 
 
 class KeepSignals(pl.Callback):

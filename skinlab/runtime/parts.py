@@ -9,7 +9,6 @@ from torch import nn
 
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.preparation import PREPARATION
-from skinlab.errors import UserError
 from skinlab.models.backbone import build_network, initialise, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
@@ -128,8 +127,6 @@ def trainer_arguments(config: dict[str, Any], network: nn.Module, *, leaves_unus
         UserError: a setting out of range.
     """
     settings = dict(config["trainer"])
-    if settings["max_epochs"] < 1:
-        raise UserError(f"trainer.max_epochs={settings['max_epochs']}: must be at least 1")
     settings["precision"] = choose_precision(str(settings["precision"]), settings["accelerator"], network)
     if leaves_unused and settings["strategy"] == "ddp":
         settings["strategy"] = "ddp_find_unused_parameters_true"

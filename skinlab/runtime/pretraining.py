@@ -15,6 +15,7 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import group_folds, stratified
+from skinlab.runtime.consistency import cautions, check_consistency
 from skinlab.runtime.enduring_loggers import EnduringWandbLogger
 from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_setup
 from skinlab.runtime.loggers import check_loggers
@@ -39,7 +40,7 @@ def pretrain(config: dict[str, Any]) -> float:
         config: the resolved config of ``conf/pretrain.yaml``.
 
     Returns:
-        The best value of the monitored figure, for sweepers.
+        The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
 
     Raises:
         UserError: whatever a person must mend; all that can be known is known before anything is written.
@@ -48,6 +49,7 @@ def pretrain(config: dict[str, Any]) -> float:
     with claimed(run_dir):
         check_loggers(config["logger"])
         check_settings(config)
+        check_consistency(config)
         config = recorded_config(config, run_dir)
         metrics = finished_metrics(config, run_dir) or _pretrain(config, run_dir)
         if is_main_process():
@@ -118,6 +120,11 @@ class PretrainingData(pl.LightningDataModule):
             raise UserError(
                 f"augment.views.n_small={asked}: ssl={config['ssl']['name']} takes {n_small} small views; leave it out"
             )
+        if augment["lesion_pairs"] > 0 and n_large < 2:
+            raise UserError(
+                f"augment.lesion_pairs={augment['lesion_pairs']}: ssl={config['ssl']['name']} takes one view, "
+                "which has no pair; set it to 0"
+            )
         self.datamodule, self.pool = datamodule, config["pool"]
         self.views = {
             **augment["views"],
@@ -163,10 +170,13 @@ def build_probe(config: dict[str, Any], datamodule: SkinDataModule) -> Probe | N
 
 def _announce(config: dict[str, Any], datamodule: SkinDataModule, probe: Probe | None) -> None:
     """Say what a person should know before the first epoch."""
+    n_images = len(datamodule.pool_rows(config["pool"]))
+    for line in cautions(config, n_images // datamodule.batch_size):
+        log.warning(line)
     log.info(
         "%s: %d images (pool=%s), batches of %d; %s; split %s",
         config["data"]["name"],
-        len(datamodule.pool_rows(config["pool"])),
+        n_images,
         config["pool"],
         datamodule.batch_size,
         f"probed on {len(probe.dataset)} labelled ones" if probe else "no probe",

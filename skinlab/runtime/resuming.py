@@ -6,30 +6,36 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from skinlab.errors import UserError
 from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.auditing import prepare_data
+from skinlab.runtime.recorded import holds_run, leaves, read_recorded
 
 log = logging.getLogger(__name__)
 
-# What decides the weights; the rest (loggers, workers, caches, more epochs) may change between two legs of a run.
-FIXED = ("data", "model", "loss", "sampler", "semi", "ssl", "pool", "augment", "optimizer", "scheduler", "seed")
-FREE = {
-    "data.num_workers",
-    "data.cache",
-    "data.cache_dir",
-    "data.root",
-    "data.reader.root",
-    "model.compile",
-    "model.allow_seen",
-}
+# What may differ between two legs of a run. Everything else decides its weights or its record, and is refused; the
+# number of epochs may be raised.
+FREE = (
+    *("run_dir", "run_id", "resume", "logger", "evidence", "callbacks.progress", "trainer.log_every_n_steps"),
+    *("data.num_workers", "data.cache", "data.cache_dir", "data.root", "data.reader.root"),
+    *("model.compile", "model.allow_seen"),
+)
+
+EPOCHS = "trainer.max_epochs"
+
+
+def is_free(name: str) -> bool:
+    """Tell whether a setting may differ between two legs of a run.
+
+    >>> is_free("logger.wandb.project"), is_free("data.num_workers"), is_free("trainer.precision")
+    (True, True, False)
+    """
+    return any(name == each or name.startswith(f"{each}.") for each in FREE)
 
 
 def is_main_process() -> bool:
@@ -43,29 +49,40 @@ def recorded_config(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: the directory holds a run with other settings, or one that ``resume=never`` would overwrite.
     """
-    path = run_dir / "config.yaml"
-    if not path.is_file():
+    if not holds_run(run_dir):
         return config | {"run_id": secrets.token_hex(4)}
     if config["resume"] == "never":
         raise UserError(f"resume=never: {run_dir} already holds a run; choose another hydra.run.dir")
-    recorded: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
-    for key in FIXED:
-        now, then = dict(_leaves(config.get(key), key)), dict(_leaves(recorded.get(key), key))
-        for name in sorted((now.keys() | then.keys()) - FREE):
-            if now.get(name) != then.get(name):
-                raise UserError(
-                    f"{run_dir} holds a run with {name}={then.get(name)}, now it is {now.get(name)}; "
-                    "choose another hydra.run.dir or the former setting"
-                )
+    recorded = read_recorded(run_dir)
+    check_same(config, recorded, run_dir)
+    log.info("%s holds a run, which goes on with the settings of its config.yaml", run_dir)
     return config | {"run_id": recorded["run_id"]}
 
 
-def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{place}.{key}")
-    else:
-        yield place, node
+def check_same(config: Mapping[str, Any], recorded: Mapping[str, Any], run: Path) -> None:
+    """Refuse to go on with a run under other settings, see ``FREE``.
+
+    Args:
+        config: as it is now.
+        recorded: of the run.
+        run: its directory.
+
+    Raises:
+        UserError: a setting differs that decides the weights or the record.
+    """
+    now: dict[str, Any] = dict(leaves(config))
+    then: dict[str, Any] = dict(leaves(recorded))
+    if all(each["model.freeze_epochs"] >= each[EPOCHS] for each in (now, then)):  # frozen throughout, however long
+        then["model.freeze_epochs"] = now["model.freeze_epochs"]
+    for name in sorted(now.keys() | then.keys()):
+        value, former = now.get(name), then.get(name)
+        if is_free(name) or (name == EPOCHS and now[name] > then[name]):
+            continue
+        if type(value) is not type(former) or value != former:  # limit_train_batches: 1 is one batch, 1.0 all of them
+            raise UserError(
+                f"{run} holds a run with {name}={former}, now it is {value}; choose another hydra.run.dir or the former "
+                "setting"
+            )
 
 
 def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | None:
@@ -111,6 +128,26 @@ def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
             f"{run} holds a run on the split {then[:12]}, the data now gives {split_hash[:12]}: its images or labels, "
             "data.labels or data.exclude have changed; restore them, or choose another hydra.run.dir"
         )
+
+
+def check_other_run(config: Mapping[str, Any], run_dir: Path) -> None:
+    """Refuse to go on with the checkpoint of another run under settings that aren't its own, or with nothing to train.
+
+    Args:
+        config: of this run.
+        run_dir: of this run.
+
+    Raises:
+        UserError: a setting of the run that ``resume=FILE`` belongs to is another, or it has had its epochs.
+    """
+    path = _resume_file(config["resume"], run_dir)
+    if path is None or (run := path.absolute().parent.parent) == run_dir.absolute():
+        return
+    if holds_run(run):
+        check_same(config, read_recorded(run), run)
+    epochs = int(str(read_checkpoint(path)["epoch"])) + 1
+    if epochs >= config["trainer"]["max_epochs"]:
+        raise UserError(f"resume={path} has had {epochs} epochs: raise trainer.max_epochs above that")
 
 
 def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:

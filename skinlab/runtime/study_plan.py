@@ -112,8 +112,10 @@ def check_study(config: Mapping[str, Any], given: Given) -> None:
             raise UserError(f"{name}={config[name]}: must be at least 1")
     if config["semi"]["name"] == "none":
         raise UserError("semi=none: name the semi-supervision of the arms E and F, such as semi=fixmatch")
-    if not 0 <= config["probe_share"] <= 1:
-        raise UserError(f"probe_share={config['probe_share']}: a share from 0 to 1 is expected")
+    if not 0 <= config["probe_share"] < 1:
+        raise UserError(
+            f"probe_share={config['probe_share']}: a share from 0 to below 1 is expected, or nothing is tuned"
+        )
     for word in [*given.words, *config["base"], *config["base_pretrain"], *config["base_train"]]:
         if _key(word) in OWN:
             raise UserError(f"{word}: the study sets {_key(word)} itself; say {OWN[_key(word)]}=… instead")
@@ -211,7 +213,7 @@ class _Planner:
         epochs = max(1, round(images / an_epoch))
         every = max(1, epochs // config["validations"])
         epochs = max(1, round(epochs / every)) * every
-        probe = max(1, round(config["probe_share"] * epochs)) if config["probe_share"] else 0
+        probe = min(max(1, round(config["probe_share"] * epochs)), epochs - 1) if config["probe_share"] else 0
         words = _filled(words, {"epochs": epochs, "every": every, "probe": probe})
         name = f"{arm}_b{budget:g}_f{fold}_s{seed}"
         self.jobs[name] = Job(name, "train", words, epochs * an_epoch, labelled, after)

@@ -15,11 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.comparison import in_a_sentence
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics import classification_metrics, direction
 from skinlab.evaluation.power import Design, detectable
 from skinlab.files import claim
 from skinlab.runtime.config import compose_config, explain
 from skinlab.runtime.evaluating import check_asked, made
+from skinlab.runtime.resuming import is_free
 from skinlab.runtime.run_directory import write_json
 from skinlab.runtime.study_jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
 from skinlab.runtime.study_outcome import cautions, judge, show, told
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 POWER_TABLES = 200
-# What may differ between two legs of a run; see skinlab.runtime.resuming.
-FREE = ("data.num_workers", "data.cache", "data.cache_dir", "data.root", "trainer", "callbacks.progress", "logger")
 
 
 def study(config: dict[str, Any], given: Given | None = None) -> None:
@@ -162,8 +161,8 @@ def _check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path
         then = [word for word in known.get(name, {}).get("words", job.words) if not _free(word)]
         now = [word for word in job.words if not _free(word)]
         if sorted(then) != sorted(now):
-            was = ", ".join(word for word in then if word not in now) or "less said"
-            words = ", ".join(word for word in now if word not in then) or "less said"
+            was = next((word for word in then if word not in now), "less said")
+            words = next((word for word in now if word not in then), "less said")
             raise UserError(
                 f"{output} holds a study whose run {name} has {was}, now {words}; choose another output= or the former "
                 "settings (more arms, seeds, folds and larger budgets may join)"
@@ -171,8 +170,7 @@ def _check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path
 
 
 def _free(word: str) -> bool:
-    key = word.partition("=")[0].lstrip("+")
-    return any(key == each or (key.startswith(f"{each}.") and key != "trainer.max_epochs") for each in FREE)
+    return is_free(word.partition("=")[0].lstrip("+~"))
 
 
 def _given() -> Given:
@@ -210,6 +208,9 @@ def _test_counts(rows: Rows, config: Mapping[str, Any]) -> list[int]:
     unknown = next((name for name in figures if name not in known), None)
     if unknown:
         raise UserError(f"compare_by, judge_by: {unknown} is no figure{nearest(unknown, known)}; e.g. auroc_macro")
+    undirected = next((name for name in figures if direction(name) is None), None)
+    if undirected:
+        raise UserError(f"compare_by, judge_by: no value of {undirected} is better than another; e.g. auroc_macro")
     return [each for each in counts if each > 1]
 
 

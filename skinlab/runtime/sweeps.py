@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra.conf import HydraConf
 
+from skinlab.errors import UserError
 from skinlab.runtime.job_processes import end_jobs, start_job
 from skinlab.runtime.stopping import Stopped, stop_code
 
@@ -37,12 +38,18 @@ def run_isolated(name: str, hydra: HydraConf) -> float:
         hydra: Hydra's own config of the job.
 
     Returns:
-        The monitored figure, larger being worse, as read back from the job's ``metrics.json``.
+        The monitored metric, larger being worse, as read back from the job's ``metrics.json``.
 
     Raises:
+        UserError: the sweeper would look for the largest value, which is the worst.
         JobFailedError: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
+    if "maximize" in str(hydra.sweeper.get("direction")).lower():
+        raise UserError(
+            "hydra.sweeper.direction=maximize would look for the worst job: a job returns its monitored metric with "
+            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
+        )
     directory = Path(hydra.runtime.output_dir)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("job %s in %s: %s", hydra.job.num, directory, " ".join(hydra.overrides.task))

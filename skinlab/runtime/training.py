@@ -8,15 +8,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from skinlab.callbacks.assembly import build_callbacks
+from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
-from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_setup
+from skinlab.runtime.consistency import cautions, check_consistency
+from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_config, write_setup
 from skinlab.runtime.loggers import check_loggers, log_outcome
 from skinlab.runtime.outcome import write_outcome
 from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
+from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.resuming import find_resume, finished_metrics, is_main_process, recorded_config
 from skinlab.runtime.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
 
@@ -30,7 +32,7 @@ def train(config: dict[str, Any]) -> float:
         config: the resolved config of ``conf/train.yaml``.
 
     Returns:
-        The best value of the monitored figure, for sweepers.
+        The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
 
     Raises:
         UserError: whatever a person must mend; all that can be known is known before anything is written.
@@ -39,15 +41,30 @@ def train(config: dict[str, Any]) -> float:
     with claimed(run_dir):
         check_loggers(config["logger"])
         check_wanted(config)
+        check_consistency(config)
+        config = _with_mode(config)
         config = recorded_config(config, run_dir)
         metrics = finished_metrics(config, run_dir)
         if metrics is None:
             metrics = _train(config, run_dir)
         elif is_main_process() and not (run_dir / "evidence.json").is_file():
+            write_config(run_dir, config)
             write_run_evidence(run_dir, config)
+        elif config["evidence"] not in ({}, read_recorded(run_dir)["evidence"]):
+            log.warning(
+                "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
+                "predictions=%s output=DIR",
+                run_dir,
+            )
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
+
+
+def _with_mode(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with the direction of its monitor instead of ``auto``, as it is recorded."""
+    settings = config["callbacks"]
+    return config | {"callbacks": settings | {"mode": monitor_mode(settings["monitor"], settings["mode"])}}
 
 
 def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
@@ -59,8 +76,12 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     classifier, start = build_classifier(config, datamodule)
     checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
     settings = trainer_arguments(config, classifier.network, leaves_unused=config["model"]["freeze_epochs"] > 0)
-    callbacks = build_callbacks(config, run_dir, prepared.classes)
+    callbacks = build_callbacks(config, run_dir, prepared.classes, datamodule.class_counts("val"))
     _announce(config, datamodule, classifier)
+    if start["init_used"] == "random" and config["model"]["freeze_epochs"] > 0:
+        log.warning(
+            "model.freeze_epochs=%d keeps random weights frozen; set model.init", config["model"]["freeze_epochs"]
+        )
     write_setup(run_dir, config, prepared)
     with trainer_of(config, run_dir, callbacks, settings, checkpoint) as trainer:
         if config["model"]["compile"]:
@@ -111,6 +132,8 @@ def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Cl
             type(classifier.loss).__name__,
             config["sampler"]["power"],
         )
+    for line in cautions(config, len(datamodule.rows("train")) // datamodule.batch_size or 1):
+        log.warning(line)
     if config["data"]["name"] == "phantom":
         log.info(
             "data=phantom: procedural images, for trying things out. For real ones: "

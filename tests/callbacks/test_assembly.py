@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from skinlab.callbacks.assembly import build_callbacks, build_pretraining_callbacks
+from skinlab.callbacks.assembly import build_callbacks, build_pretraining_callbacks, monitor_mode
 from skinlab.errors import UserError
+from skinlab.models.epoch_metrics import figure_names
 
 
-def settings(monitor: str, epochs: int, every: int) -> dict:
+def settings(monitor: str, epochs: int, every: int, *, mode: str = "auto", patience: int = 0) -> dict:
     return {
-        "callbacks": {"monitor": monitor, "mode": "min", "patience": 0, "progress": False},
+        "callbacks": {"monitor": monitor, "mode": mode, "patience": patience, "progress": False},
         "trainer": {"log_every_n_steps": 1, "max_epochs": epochs, "check_val_every_n_epoch": every},
         "probe": {"every_n_epochs": every},
         "model": {"freeze_epochs": 0, "ema_decay": 0.0},
@@ -31,3 +32,30 @@ def test_a_training_is_validated_at_least_once():
     for every in (7, 0):
         with pytest.raises(UserError, match=rf"check_val_every_n_epoch={every}: choose from 1 to trainer.max_epochs=6"):
             build_callbacks(settings("val/loss", 6, every), Path("r"), ["a", "b"])
+
+
+@pytest.mark.parametrize("metric", figure_names(["nv", "mel"]))
+def test_the_direction_belongs_to_the_metric(metric):
+    right, wrong = ("min", "max") if metric in ("loss", "ece") else ("max", "min")
+    for mode in ("auto", right):
+        callbacks = build_callbacks(settings(f"val/{metric}", 4, 1, mode=mode, patience=2), Path("r"), ["nv", "mel"])
+        stop, best = callbacks[-3], callbacks[-2]
+        assert (best.monitor, best.mode, stop.monitor, stop.mode) == (f"val/{metric}", right, f"val/{metric}", right)
+    with pytest.raises(
+        UserError, match=f"callbacks.mode={wrong} would keep the worst epoch: val/{metric} is better the"
+    ):
+        monitor_mode(f"val/{metric}", wrong)
+
+
+def test_a_class_named_loss_is_still_better_the_larger_its_f1():
+    assert (monitor_mode("val/f1/loss"), monitor_mode("val/pr_auc/ece")) == ("max", "max")
+    with pytest.raises(UserError, match=r"callbacks\.mode=up: choose auto, min or max"):
+        monitor_mode("val/loss", "up")
+
+
+@pytest.mark.parametrize("metric", ["f1/mel", "pr_auc/mel", "auroc_macro", "sensitivity", "pr_auc_positive"])
+def test_a_monitor_without_a_value_on_the_validation_images_is_refused(metric):
+    given = settings(f"val/{metric}", 4, 1), Path("r"), ["nv", "mel"]
+    with pytest.raises(UserError, match=rf"val/{metric} is undefined on these validation images \(9 nv, 0 mel\)"):
+        build_callbacks(*given, [9, 0])
+    build_callbacks(*given, [9, 1])

@@ -53,14 +53,16 @@ def test_its_report_shows_where_the_network_looked(finished):
     assert (finished / "thresholds.json").is_file()
 
 
-def test_what_is_missing_is_made_up_for_and_what_is_there_stays(finished, compose_train, words, capsys):
+def test_what_is_missing_is_made_up_for_and_what_is_there_stays(finished, compose_train, words, capsys, caplog):
     before = (finished / "evidence.json").read_bytes()
     (finished / "evidence.json").unlink()
     train(compose_train(*words, run_dir=finished))
     assert (finished / "evidence.json").read_bytes() == before
     assert re.search(r"balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    assert "other settings" not in caplog.text
     train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
     assert (finished / "evidence.json").read_bytes() == before
+    assert "evidence.json was made with other settings and stays" in caplog.text
 
 
 def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, run):

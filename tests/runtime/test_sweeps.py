@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from skinlab.errors import UserError
 from skinlab.runtime import job_processes, sweeps
 from skinlab.runtime.stopping import Stopped
 
@@ -40,6 +41,15 @@ def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, m
     ended(0)
     (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
     assert sweeps.run_isolated("train", hydra_of(tmp_path)) == told
+
+
+@pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
+def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(ended, tmp_path, direction):
+    hydra, started = hydra_of(tmp_path), ended(0)
+    hydra.sweeper["direction"] = direction
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would look for the worst"):
+        sweeps.run_isolated("train", hydra)
+    assert not started
 
 
 def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkeypatch):

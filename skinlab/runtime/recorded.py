@@ -1,0 +1,125 @@
+"""The recorded config of a run, and what a command line changes beside it; read before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from skinlab.errors import UserError
+from skinlab.runtime.config import config_directory
+
+WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
+
+
+def holds_run(run_dir: Path) -> bool:
+    """Tell whether a directory holds a run: its config, and a checkpoint or metrics; a start without a step is none."""
+    trained = (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
+    return trained and (run_dir / "config.yaml").is_file()
+
+
+def read_recorded(run_dir: Path) -> dict[str, Any]:
+    """Return the config that a run was started with.
+
+    Raises:
+        UserError: its file can't be read.
+    """
+    path = run_dir / "config.yaml"
+    try:
+        recorded = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, UnicodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise UserError(f"{path} can't be read ({reason}); restore it, or choose another hydra.run.dir") from None
+    if not isinstance(recorded, dict) or not {"run_id", "trainer", "model"} <= recorded.keys():
+        raise UserError(f"{path} is no config of a run; restore it, or choose another hydra.run.dir")
+    return {str(key): value for key, value in recorded.items()}
+
+
+def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of every setting below a node.
+
+    >>> list(leaves({"a": {"b": 1, "c": [2]}, "d": {}}))
+    [('a.b', 1), ('a.c', [2])]
+    """
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, node
+
+
+def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the config that a command goes on with: a run's own where its directory holds one, else what was composed.
+
+    Only what the overrides name differs from the recorded config; whether it may is not decided here.
+
+    Args:
+        cfg: as composed by Hydra.
+        overrides: of the command line, without Hydra's own.
+
+    Raises:
+        UserError: the recorded config can't be read, or it is another command's.
+    """
+    if cfg.get("resume") != "auto" or not holds_run(run_dir := Path(cfg.run_dir)):
+        return cfg
+    recorded = read_recorded(run_dir)
+    if ("ssl" in recorded) != ("ssl" in cfg):
+        theirs = "pretrain" if "ssl" in recorded else "train"
+        raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
+    composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
+    for key in named:
+        if key != "trainer.max_epochs":  # what the config derives from the number of epochs stays as it was
+            _copy(composed, recorded, key)
+    kept = {key: recorded[key] for key in recorded if key != "run_id"} | {"run_dir": str(run_dir)}
+    own: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(kept), resolve=True)  # type: ignore[assignment]
+    if "trainer.max_epochs" in named:
+        own["trainer"]["max_epochs"] = cfg.trainer.max_epochs
+        explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)
+        if own["model"]["freeze_epochs"] >= epochs and not explicit:  # finetune=linear_probe
+            own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
+    return OmegaConf.create(own)
+
+
+def _named(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the dotted names of the settings that overrides speak of, whether they change them or not."""
+    for each in OverridesParser.create().parse_overrides(list(overrides)):
+        key, choice = each.key_or_group, each.value()
+        if key in WHOLE or not (config_directory() / key).is_dir() or isinstance(choice, dict):
+            yield key
+        elif choice is not None:
+            yield from _settings_of(key, str(choice))
+        if key == "data.root":
+            yield "data.reader.root"  # follows it in every choice of data
+
+
+def _settings_of(group: str, choice: str) -> Iterator[str]:
+    """Yield what the file of a choice sets itself, without the defaults that it shares with the other choices."""
+    path = config_directory() / group / f"{choice}.yaml"
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for entry in content.pop("defaults", []):
+        for name, inner in entry.items() if isinstance(entry, Mapping) else ():
+            yield from _settings_of(name.rpartition("/")[2], str(inner))
+    content.pop("hydra", None)
+    place = "" if path.read_text(encoding="utf-8").startswith("# @package _global_") else group
+    yield from (name for name, _ in leaves(content, place))
+
+
+def _copy(source: dict[str, Any], target: dict[str, Any], key: str) -> None:
+    """Give a setting of one config to another, which loses it where the first has none."""
+    *groups, name = key.split(".")
+    for group in groups:
+        source = source.get(group) or {}
+        if not isinstance(target.get(group), dict) or (group in WHOLE and not target[group]):
+            target[group] = source
+            return
+        target = target[group]
+    if name in source:
+        target[name] = source[name]
+    else:
+        target.pop(name, None)
