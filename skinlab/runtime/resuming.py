@@ -80,8 +80,8 @@ def check_same(config: Mapping[str, Any], recorded: Mapping[str, Any], run: Path
             continue
         if type(value) is not type(former) or value != former:  # limit_train_batches: 1 is one batch, 1.0 all of them
             raise UserError(
-                f"{run} holds a run with {name}={former}, now it is {value}; choose another hydra.run.dir or the former "
-                "setting"
+                f"{run} holds a run with {name}={former}, now it is {value}; choose another hydra.run.dir or the "
+                "former setting"
             )
 
 
