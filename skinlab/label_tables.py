@@ -40,6 +40,7 @@ def read_image_table(path: str | Path, required: Sequence[str] = ()) -> pd.DataF
     Raises:
         UserError: as :func:`skinlab.tables.read_csv`, or no column names the images.
     """
+    path = Path(str(path)).expanduser()
     table = read_csv(path)
     if "label" in required and "label" not in table and (labels := one_hot_labels(table, str(path))) is not None:
         table = table.assign(label=labels)

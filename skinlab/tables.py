@@ -36,7 +36,8 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} is not there: give the path of an existing table")
+        fault = "is a folder" if path.is_dir() else "is not there"
+        raise UserError(f"{path} {fault}: give the path of an existing table")
     try:
         encoding = _encoding(path)
         header, separator = _header(path, encoding)

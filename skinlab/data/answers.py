@@ -105,7 +105,7 @@ def _read_answers(
     manifest: pd.DataFrame, path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None
 ) -> pd.Series[str]:
     """Return the answers by image id, with the changes of their text as `attrs`; refuse doubled images and classes."""
-    table, place = clean_text(read_image_table(Path(path).expanduser(), ("label",)), ["label"]), f"data.labels={path}"
+    table, place = clean_text(read_image_table(path, ("label",)), ["label"]), f"data.labels={path}"
     table = table[table["label"] != ""]
     if table.empty:
         raise UserError(f"{place} has no label filled in: give a class for one image at least")
@@ -174,5 +174,5 @@ def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
 
 
 def _read_excluded(manifest: pd.DataFrame, path: str | Path) -> pd.Series[str]:
-    table = read_image_table(Path(path).expanduser())
+    table = read_image_table(path)
     return _known_images(manifest, table["image_id"], f"data.exclude={path}")

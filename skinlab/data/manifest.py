@@ -201,8 +201,12 @@ def clean_label_map(label_map: Mapping[str, str] | None) -> dict[str, str]:
     >>> clean_label_map({"mel ": "malignant", 0: "benign"})
     {'mel': 'malignant', '0': 'benign'}
     """
+    if label_map is not None and not isinstance(label_map, Mapping):
+        raise UserError(f"data.label_map={label_map} is no map: write {{OLD: NEW}}, such as {{mel: malignant}}")
     renames: dict[str, str] = {}
     for key, value in (label_map or {}).items():
+        if not isinstance(value, str | int | float | None):
+            raise UserError(f"label_map: {key} has the new class {value}: give one name")
         old, new = clean(str(key)), "" if value is None else clean(str(value))
         if is_missing(old):
             raise UserError(f"label_map: {key!r} counts as no label: give these images another label in the data")

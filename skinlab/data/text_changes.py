@@ -11,7 +11,7 @@ from skinlab.errors import UserError
 from skinlab.text import clean_column, two_spellings
 
 ATTRIBUTE = "text_changes"  # of a frame: column → {"changed": values, "missing": of these, "examples": {old: new}}
-METADATA = ("age", "sex", "site")  # no split, training or metric depends on them
+METADATA = ("age", "sex", "site")  # often unknown, and no split, training or metric depends on them
 EXAMPLES = 3
 
 
@@ -62,7 +62,7 @@ def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
 
 
 def describe_changes(changes: Mapping[str, Any]) -> str:
-    """Say in one line what was changed in the columns that a split, a training or a metric depends on.
+    """Return one line on what was changed; a missing age, sex or site is no news.
 
     >>> describe_changes({"label": {"changed": 2, "missing": 1, "examples": {"NA": "", "mel ": "mel"}}})
     "text was cleaned: label in 2 rows ('NA' → missing, 'mel ' → 'mel')"
@@ -71,7 +71,7 @@ def describe_changes(changes: Mapping[str, Any]) -> str:
     """
     columns = []
     for name, found in changes.items():
-        if name not in METADATA:
+        if name not in METADATA or found["changed"] > found["missing"]:
             shown = ", ".join(f"{old!r} → {repr(new) if new else 'missing'}" for old, new in found["examples"].items())
             columns.append(f"{name} in {found['changed']} rows ({shown})")
     return f"text was cleaned: {'; '.join(columns)}" if columns else ""

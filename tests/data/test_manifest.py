@@ -83,6 +83,12 @@ def test_a_group_that_outweighs_all_others_is_questioned(caplog):
     assert "group 'unbekannt' holds 20 of 40 images, the next largest 2: if it means unknown" in caplog.text
 
 
+def test_a_label_that_says_unlabeled_is_none():
+    manifest = build_manifest(rows(label=["Unlabelled", "unlabeled ", "nv"]))
+    assert class_names(manifest) == ["nv"]
+    assert manifest.attrs["text_changes"]["label"]["missing"] == 2
+
+
 @pytest.mark.parametrize("variant", ["P7 ", "\tP7", "P7\u00a0", "\u200bP7", "\ufeffP7\u202f"])
 def test_one_lesion_is_one_group_however_it_is_blanked(variant):
     assert build_manifest(rows().assign(group=["P7", variant, "P8"]))["group"].tolist() == ["P7", "P7", "P8"]
@@ -110,7 +116,7 @@ def test_usual_words_for_a_split_are_understood(word, split):
     assert manifest.attrs["text_changes"]["split"]["examples"] == {word: split}
 
 
-@pytest.mark.parametrize("age", ["45.0", "45,0", "45 years", "45y", "45 yrs.", "45 Years old", 45, 45.0])
+@pytest.mark.parametrize("age", ["45.0", "45,0", "45 years", "45y", " 45 yrs.\u00a0", "45 Years old", 45, 45.0])
 def test_an_age_may_have_a_unit_or_a_decimal_comma(age):
     assert build_manifest(rows(age=[age, "", "N/A"]))["age"].tolist()[1] == 45.0
 
@@ -133,6 +139,9 @@ def test_relabel_merges_classes_and_leaves_the_rest():
         ({"mel": "N/A"}, None, "mel has no new class"),
         ({"mel": "x", "mel ": "y"}, None, "mel has two new classes, x and y: keep one"),
         ({"mel": "x", "MEL": "y"}, None, "mel has two new classes, x and y: keep one"),
+        ({"mel": ["a", "b"]}, None, r"mel has the new class \['a', 'b'\]: give one name"),
+        ("mel", None, "label_map=mel is no map: write"),
+        (["mel", "nv"], None, "is no map: write"),
         ({"unknown": "x"}, None, "'unknown' counts as no label"),
         ({"mel": "NV"}, None, r"classes 'NV' \(1 images\) and 'nv' \(1\) look like one"),
         (None, ["nv", "MEL"], r"unknown class mel \(1 images\) \(did you mean MEL\?\)"),

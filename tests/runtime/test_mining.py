@@ -278,20 +278,6 @@ def test_mistakes_are_told_before_anything_is_predicted(run_dir: Path, tmp_path:
     assert not (tmp_path / "o").exists()
 
 
-def test_truth_names_an_image_in_one_way_and_label(run_dir: Path, split: pd.DataFrame, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(mining, "see", lambda *_: pytest.fail("predicted"))
-    pool = split["image_id"][split["split"] == "pool"]
-    for rows, told in (
-        (["{}.jpg;MEL ", "{};nv"], "two labels of ISIC_"),
-        (["{}.jpg;mell"], r"mell is no class of the model \(did you mean mel\?\)"),
-        (["{};N/A"], "has no label of an image of the pool"),
-    ):
-        lines = [row.format(image) for image in pool for row in rows]
-        (tmp_path / "truth.csv").write_text("\n".join(["image;label", *lines]))
-        with pytest.raises(UserError, match=told):
-            mine(settings(run_dir, tmp_path / "o", truth=str(tmp_path / "truth.csv")))
-
-
 def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(mining, "see", lambda *_: pytest.fail("predicted"))
     (tmp_path / "checkpoints").mkdir()

@@ -188,4 +188,5 @@ def stem(relative: str) -> str:
 
 def locate_table(root: str | Path, table: str | Path) -> Path:
     """Return a table's path, which may be given as it stands or relative to the data's root."""
-    return Path(table) if Path(table).is_file() else Path(root) / table
+    place = Path(str(table)).expanduser()
+    return place if place.is_file() else Path(root) / place

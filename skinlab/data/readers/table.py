@@ -42,7 +42,7 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     base = absolute(root)
     if not Path(base).is_dir():
         raise UserError(f"data.root={root} is not a folder: give the folder below which the table's paths lie")
-    mapping = {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
+    mapping = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs not in (None, "")}
     for ours in mapping:
         if ours not in READABLE:
             raise UserError(

@@ -59,6 +59,7 @@ def test_an_empty_path_is_kept_for_the_audit(tmp_path):
         ({"labl": "dx"}, r"data.columns: labl is unknown \(did you mean label\?\)"),
         ({"label": "diagnosis"}, "no column diagnosis"),
         ({"label": "dx", "group": "patient"}, "no column patient"),
+        ({"label": 1}, "no column 1"),
         ({}, r"no column label: its columns are path, dx; name the one .*: data\.columns\.label=dx"),
         ({"label": "dx", "path": "file"}, "no column file"),
     ],
