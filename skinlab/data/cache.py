@@ -4,8 +4,8 @@ A cache is named after what it holds, so that a changed file or size makes anoth
 processes apart: its builder holds it alone, its users share it for as long as they live. The operating system releases
 a lock however its process ends.
 
-A cache that another user can have written, or that is cut or foreign, is built again. Its last bytes tell: they are a
-digest of its name, its shape and a few of its images, so that opening a cache takes the same time whatever its size.
+A cache that another user can have written, or that is cut or foreign, is built again. It ends in a digest of its name,
+its shape and a few of its images, so that checking it takes the same time whatever its size.
 """
 
 from __future__ import annotations
