@@ -55,6 +55,8 @@ def match_ids(ids: Sequence[str], known: Iterable[str]) -> Matches:
 def _closest(name: str, candidates: Sequence[str]) -> list[str]:
     """Keep the candidates in no other folder than the name's; of those the ones that also share its file name."""
     same_place = [each for each in candidates if _one_ends_in_other(_parts(name)[:-1], _parts(each)[:-1])]
+    if len(same_place) < 2:
+        return same_place
     for share in (_parts, _file_name, _stem):
         if chosen := [each for each in same_place if share(each) == share(name)]:
             return chosen

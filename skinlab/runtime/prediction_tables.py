@@ -166,7 +166,8 @@ class TableReader:
             others = to_predictions(selection, str(path)) if known else None
         except ValueError as error:
             raise UserError(str(error)) from None
-        return PredictionsTable(rows, others, chosen.split, chosen.facts | facts, [*chosen.cautions, *cautions])
+        facts |= chosen.facts | ({} if ours or not self.columns else {"columns": self.columns})
+        return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
 
     def _with_classes(
         self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
@@ -198,7 +199,7 @@ class TableReader:
             facts["labels"] = {"path": self.labels, "rows": len(table), **taken, "overruled": overruled}
             counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
             overruling = f"; {overruled} labels of the table differ and do not count" if overruled else ""
-            cautions.append(f"{counts} (of {len(table)}) come from {self.labels}{overruling}.")
+            cautions.append(f"{self.labels} gives {counts} (of {len(table)}){overruling}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
         return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
@@ -235,12 +236,8 @@ class TableReader:
 
 def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
     """Return a table with trimmed texts, and with empty ones where a word says that a group or a source is unknown."""
-    names = [name for name in ("image_id", *FROM_LABELS) if name in table]
-    repeated = next((name for name in names if list(table.columns).count(name) > 1), None)
-    if repeated:
-        raise UserError(f"{place} has more than one column {repeated}; keep one of them")
-    table = table.assign(**{name: clean_column(table[name]) for name in names if name in ("group", "source")})
-    table["image_id"] = [clean(text) for text in table["image_id"]]
+    table = table.assign(**{name: clean_column(table[name]) for name in ("group", "source") if name in table})
+    table["image_id"] = [clean(text) for text in table["image_id"].tolist()]
     if (table["image_id"] == "").any():
         row = int((table["image_id"] == "").to_numpy().argmax()) + 2
         raise UserError(f"{place}: row {row} has no image_id; give it one or drop the row")

@@ -40,8 +40,11 @@ def with_standard_names(
         place: the table's name in a message.
 
     Raises:
-        UserError: it has no column of image ids, or two of labels.
+        UserError: it has no column of image ids, two of labels, or two of one name.
     """
+    repeated = [name for name in table.columns[table.columns.duplicated()] if name]
+    if repeated:
+        raise UserError(f"{place} has more than one column {repeated[0]}; keep one of them")
     table = rename_columns(table, columns)
     labels = [name for name in table.columns if find_column([name], label_names)]
     if "label" not in table and len(labels) > 1:
@@ -57,10 +60,9 @@ def with_standard_names(
 
 def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
     """Return a table with our names for the columns that a setting ``columns`` names, as far as it has them."""
-    for ours, theirs in columns.items():
-        if theirs and theirs != ours and theirs in table:
-            table = table.drop(columns=ours, errors="ignore").rename(columns={theirs: ours})
-    return table
+    mapped = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours and theirs in table}
+    kept = table.drop(columns=[*mapped, *mapped.values()], errors="ignore")
+    return kept.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
 
 
 def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequence[str]]) -> None:
@@ -122,9 +124,6 @@ def with_probabilities(
         )
     if pairs := two_spellings(found.values()):
         raise UserError(f"{place} has two columns of one class: {' and '.join(pairs[0])}; keep one of them")
-    doubled = [name for name in found if list(table.columns).count(name) > 1]
-    if doubled:
-        raise UserError(f"{place} has more than one column {doubled[0]}; keep one of them")
     values = {name: numbers(table[column]) for column, name in found.items()}
     notes = []
     if len(values) == 1:
@@ -191,9 +190,9 @@ def as_classes(
     return labels.map({old: known.get(new, "") for old, new in names.items()})
 
 
-def renamed(labels: Iterable[str], label_map: Mapping[str, str]) -> dict[str, str]:
+def renamed(labels: pd.Series, label_map: Mapping[str, str]) -> dict[str, str]:
     """Return each distinct label with the name that the map gives it, its own where the map has no spelling of it."""
-    distinct = list(dict.fromkeys(labels))
+    distinct = [str(name) for name in labels.unique()]
     known = match_names(distinct, label_map)
     return {name: label_map[known[name]] if name in known else clean(name) for name in distinct}
 

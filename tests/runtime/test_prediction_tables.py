@@ -95,6 +95,7 @@ def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
         (frame(labels=["NA", *LABELS[1:]]), "1 of 6 rows have no label"),
         (frame(shares=SHARES * 4 - 2), "don't sum to one; write a softmax"),
         (frame(shares=SHARES.round(1) * 0.9), "don't sum to one"),
+        (frame(names=("prob_mel", "prob_mel", "prob_nv")), "more than one column prob_mel"),
         (frame(names=("prob_mel", "prob_MEL", "prob_nv")), "two columns of one class: MEL and mel"),
         (frame()[["image_id", "label"]], "no columns prob_<class>"),
         (frame()[["image_id", "label"]].assign(target=0.5), r"probability of one class, 1, .*label_map={bkl: 0}"),
@@ -158,7 +159,7 @@ def test_labels_are_joined_by_the_name_of_the_image(tmp_path, ids, one_hot):
     assert found.rows.target.tolist() == [0, 1, 2] * 2
     assert found.rows.image_id.tolist() == ids
     assert found.facts["labels"] == {"path": str(labels), "rows": 6, "label": 6, "overruled": 0}
-    assert "the label of 6 rows (of 6) come from" in " ".join(found.cautions)
+    assert "gives the label of 6 rows (of 6)" in " ".join(found.cautions)
 
 
 def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
