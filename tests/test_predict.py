@@ -415,6 +415,12 @@ def test_what_exists_stays_unless_overwriting_is_asked_for(predicted: Predict, o
         existing.unlink()
 
 
+def test_the_half_that_a_killed_prediction_left_is_no_hindrance(predicted: Predict, output: Path):
+    whole = predicted()
+    output.unlink()
+    assert predicted().equals(whole)
+
+
 def test_a_full_disk_leaves_neither_of_the_two_files(predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*words: object) -> None:
         raise OSError(28, "No space left on device")

@@ -178,7 +178,8 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "thresholds": facts[1],
         "gate": bundle.gate.to_dict() if bundle.gate else None,
     }
-    torch.save(content, path)
+    with path.open("wb") as file:  # given a path, torch would write its name into the archive
+        torch.save(content, file)
 
 
 def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:

@@ -32,7 +32,7 @@ def write_timm(bundle: Bundle, path: Path) -> None:
     Raises:
         UserError: several networks, or a head that timm doesn't have.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if len(bundle.members) > 1:
         raise UserError(f"format=safetensors holds one network, not {len(bundle.members)}; export each run by itself")
@@ -40,7 +40,17 @@ def write_timm(bundle: Bundle, path: Path) -> None:
     if any(isinstance(module, CosineHead) for module in network.modules()):
         raise UserError("format=safetensors: timm has no cosine head (model.head=cosine); use format=onnx or bundle")
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": "pt"} | _facts(bundle))
+    path.write_bytes(_in_order(save(tensors, metadata={"format": "pt"} | _facts(bundle))))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted; the package writes them in another order each time."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 class Deployed(nn.Module):

@@ -67,13 +67,16 @@ def combine_systems(config: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     bundle = _bundle(members, learned, config, thresholds.get(combined.name, []))
-    write_evidence(evidence, thresholds, output)  # first: it is all that can still fail but the disk
-    _write_predictions(combined, evidence["ensemble"], output)
-    if bundle is not None:
-        from skinlab.models.bundle import save_bundle
 
-        with replacing(output / "model.bundle") as temporary:
-            save_bundle(bundle, temporary)
+    def write_others() -> None:
+        _write_predictions(combined, evidence["ensemble"], output)
+        if bundle is not None:
+            from skinlab.models.bundle import save_bundle
+
+            with replacing(output / "model.bundle") as temporary:
+                save_bundle(bundle, temporary)
+
+    write_evidence(evidence, thresholds, output, write_others)
 
 
 def _write_predictions(combined: System, facts: dict[str, Any], output: Path) -> None:

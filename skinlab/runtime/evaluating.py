@@ -7,7 +7,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,7 @@ from skinlab.evaluation.evidence import FORMAT, Asked, system_evidence
 from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
+from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import write_json, write_text
@@ -32,6 +33,7 @@ from skinlab.runtime.systems import System, align, find_systems
 
 log = logging.getLogger(__name__)
 
+PAGES = ("report.html", "model_card.md")
 SPLITS = ("auto", "val", "test")
 VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
 THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
@@ -119,25 +121,49 @@ def _known(figures: Sequence[str], draws: Sequence[tuple[str, Draws]]) -> Sequen
     return figures
 
 
-def write_evidence(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path) -> None:
-    """Write the evidence of a command, show the headline, and send it to W&B if asked to."""
+def write_evidence(
+    evidence: dict[str, Any], thresholds: dict[str, Any], output: Path, before: Callable[[], None] = lambda: None
+) -> None:
+    """Write the evidence of a command, send it to W&B if asked to, and show the headline.
+
+    Args:
+        evidence: of the command.
+        thresholds: of the systems; may be none.
+        output: folder to write.
+        before: writes what else the command leaves, once only the disk can still fail.
+    """
     config = evidence["made"]["config"]
-    write_files(evidence, thresholds, output, config["saliency"])
+
+    def write_others() -> None:
+        before()
+        if config["wandb"]:
+            from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
+
+            log_evidence(evidence, output)
+
+    with claim(output, "output"):
+        write_files(evidence, thresholds, output, config["saliency"], write_others)
     print_evidence(evidence)
     log.info("written: %s", output)
-    if config["wandb"]:
-        from skinlab.runtime.wandb_evidence import log_evidence  # W&B takes its time to import
-
-        log_evidence(evidence, output)
 
 
-def write_files(evidence: dict[str, Any], thresholds: dict[str, Any], output: Path, saliency: Any) -> None:
-    """Write the evidence, the thresholds if there are any, and the pages, which take the longest."""
-    pictured = add_saliency(evidence, saliency)
-    write_json(output / "evidence.json", evidence)
+def write_files(
+    evidence: dict[str, Any],
+    thresholds: dict[str, Any],
+    output: Path,
+    saliency: Any,
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the pages, the thresholds if there are any, and last the evidence, by which a folder counts as complete."""
+    pages = _render_pages(add_saliency(evidence, saliency))
+    for name, text in pages.items():
+        write_text(output / name, text)
     if thresholds:
         write_json(output / "thresholds.json", thresholds)
-    _write_pages(pictured, output)
+    else:
+        (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
+    before()
+    write_json(output / "evidence.json", evidence)
 
 
 def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +198,7 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")
-    if (output / "evidence.json").exists() and not config["overwrite"] and not _made_by_training(output):
+    if (output / "evidence.json").exists() and not config["overwrite"] and not _may_be_replaced(output):
         raise UserError(f"{output}/evidence.json exists; choose another output= or say overwrite=true")
     return output, asked
 
@@ -207,10 +233,13 @@ def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> As
     return Asked(rules=settings["thresholds"], **{name: settings[name] for name in names}, **more)
 
 
-def _made_by_training(output: Path) -> bool:
-    """Tell whether a folder's evidence is what its training wrote, which a look with other settings may replace."""
+def _may_be_replaced(output: Path) -> bool:
+    """Tell whether a folder's evidence is its training's, or was left without its pages by this very command."""
     content = json.loads((output / "evidence.json").read_text(encoding="utf-8"))
-    return str(content["made"]["command"]).startswith("python -m skinlab.train")
+    command = str(content["made"]["command"])
+    unfinished = not all((output / name).is_file() for name in PAGES)
+    same = command.endswith(f" {masked(shlex.join(sys.argv[1:]))}")
+    return command.startswith("python -m skinlab.train") or (unfinished and same)
 
 
 def _thaw(place: str | None) -> list[FrozenThreshold]:
@@ -258,12 +287,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _write_pages(evidence: dict[str, Any], output: Path) -> None:
+def _render_pages(evidence: dict[str, Any]) -> dict[str, str]:
     from skinlab.report.card import render_card
     from skinlab.report.page import render_report
 
-    write_text(output / "report.html", render_report(evidence, worst_images(evidence)))
-    write_text(output / "model_card.md", render_card(evidence))
+    report, card = PAGES
+    return {report: render_report(evidence, worst_images(evidence)), card: render_card(evidence)}
 
 
 def worst_images(evidence: dict[str, Any]) -> dict[str, bytes]:

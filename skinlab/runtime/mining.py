@@ -20,6 +20,7 @@ from skinlab.evaluation import mining
 from skinlab.evaluation.distances import unit
 from skinlab.evaluation.predictions import DECIMALS, PREFIX
 from skinlab.evaluation.thresholds import positive_score
+from skinlab.files import claim
 from skinlab.models.bundle import best_device, load_bundle
 from skinlab.report.mining_page import render_mining
 from skinlab.runtime.annotation_pool import open_pool, run_of, with_truth
@@ -31,7 +32,7 @@ from skinlab.runtime.seen_pool import Seen, find_novelty, see
 log = logging.getLogger(__name__)
 
 WAYS = ("probability", "uncertainty", "diversity", "mixed")
-FILES = ("mine.csv", "mine.json", "contact_sheet.html", "flagged.csv")
+LIST = "mine.csv"  # written last: a folder without it is not complete
 CHOICES = {
     "by": WAYS,
     "uncertainty": mining.UNCERTAINTIES,
@@ -84,7 +85,9 @@ def mine(config: dict[str, Any]) -> None:
         "yield": find_yield(seen, orders, positive, config),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    write_all(output, table, facts, seen.pool[~(novelty <= 1)] if measured else seen.pool[:0], config["picture"])
+    flagged = seen.pool[~(novelty <= 1)] if measured else seen.pool[:0]
+    with claim(output, "output"):
+        write_all(output, table, facts, flagged, config["picture"])
     tell(facts, output)
 
 
@@ -110,9 +113,8 @@ def check_settings(config: dict[str, Any]) -> Path:
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")
-    there = [name for name in FILES if (output / name).exists()]
-    if there and not config["overwrite"]:
-        raise UserError(f"{output / there[0]} exists; choose another output= or say overwrite=true")
+    if (output / LIST).exists() and not config["overwrite"]:
+        raise UserError(f"{output / LIST} exists; choose another output= or say overwrite=true")
     return output
 
 
@@ -221,19 +223,19 @@ def find_yield(
 
 
 def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged: pd.DataFrame, side: int) -> None:
-    """Write the list, the flagged images for ``data.exclude=``, the page and the facts."""
+    """Write the flagged images for ``data.exclude=``, the page, the facts and last the list, which experts fill in."""
     with ThreadPoolExecutor(available_cores()) as threads:
         pictures = list(threads.map(lambda path: read_jpeg(path, side), table["path"]))
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     page = render_mining(facts, rows, pictures)
-    with replacing(output / "mine.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format=DECIMALS)
     if len(flagged):
         write_text(output / "flagged.csv", flagged[["image_id", "path"]].to_csv(index=False))
     else:
         (output / "flagged.csv").unlink(missing_ok=True)
     write_text(output / "contact_sheet.html", page)
     write_json(output / "mine.json", facts)
+    with replacing(output / LIST) as temporary:
+        table.to_csv(temporary, index=False, float_format=DECIMALS)
 
 
 def tell(facts: Mapping[str, Any], output: Path) -> None:

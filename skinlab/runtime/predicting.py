@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -261,9 +262,17 @@ def check_output(place: str, *, overwrite: bool) -> Path:
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"output={place}: {output.parent} can't be written; choose another folder")
     for path in (output, meta_path(output)):
-        if path.exists() and not overwrite:
+        if path.exists() and not overwrite and not _is_half(path):
             raise UserError(f"{path} exists; choose another output= or say overwrite=true")
     return output
+
+
+def _is_half(path: Path) -> bool:
+    """Tell whether a file is the ``.meta.json`` of a prediction that was ended before it had its table."""
+    try:
+        return path.suffix == ".json" and "checkpoint_sha256" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def meta_path(output: Path) -> Path:

@@ -22,6 +22,7 @@ from skinlab.runtime.loggers import check_loggers
 from skinlab.runtime.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runtime.pretraining_outcome import print_outcome, write_outcome
 from skinlab.runtime.resuming import find_pretraining, finished_metrics, is_main_process, recorded_config
+from skinlab.runtime.run_directory import writing_results
 from skinlab.selfsup.methods import check_batch, needed_views
 
 log = logging.getLogger(__name__)
@@ -97,10 +98,11 @@ def _pretrain(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
         facts = start | {"precision": str(trainer.precision)} | training_limits(trainer)
-        metrics = write_outcome(run_dir, config, datamodule, pretrainer, facts)
-        for logger in trainer.loggers:
-            if isinstance(logger, EnduringWandbLogger):
-                logger.log_summary(metrics)
+        with writing_results(run_dir):
+            metrics = write_outcome(run_dir, config, datamodule, pretrainer, facts)
+            for logger in trainer.loggers:
+                if isinstance(logger, EnduringWandbLogger):
+                    logger.log_summary(metrics)
         return metrics
 
 

@@ -15,6 +15,7 @@ from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.auditing import prepare_data
 from skinlab.runtime.recorded import holds_run, leaves, read_recorded
+from skinlab.runtime.run_directory import is_finished
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | 
         UserError: its images or labels have changed since.
     """
     path = run_dir / "metrics.json"
-    if not path.is_file():
+    if not is_finished(run_dir):
         return None
     metrics: dict[str, Any] = json.loads(path.read_text())
     if metrics["max_epochs"] < config["trainer"]["max_epochs"]:

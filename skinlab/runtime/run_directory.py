@@ -12,6 +12,25 @@ from typing import Any
 
 from skinlab.errors import UserError
 
+UNFINISHED = ".unfinished"
+
+
+@contextlib.contextmanager
+def writing_results(run_dir: Path) -> Iterator[None]:
+    """Mark a run as unfinished for as long as its results are written, drawn and logged.
+
+    Whatever ends the process meanwhile leaves the mark, and the same command makes all results again.
+    """
+    mark = run_dir / UNFINISHED
+    mark.touch()
+    yield
+    mark.unlink()
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Tell whether a run has left all its results."""
+    return (run_dir / "metrics.json").is_file() and not (run_dir / UNFINISHED).exists()
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from skinlab.runtime.job_processes import end_jobs, start_job
+from skinlab.runtime.run_directory import is_finished
 from skinlab.runtime.stopping import stop_code
 from skinlab.runtime.study_plan import Job, quoted
 
@@ -59,7 +60,7 @@ def command_line(job: Job, runs: Path, launcher: str | None = None) -> list[str]
 
 def finished(job: Job, runs: Path) -> bool:
     """Tell whether a run has left its results."""
-    return all((runs / job.name / name).is_file() for name in ("metrics.json", RESULTS[job.command]))
+    return is_finished(runs / job.name) and (runs / job.name / RESULTS[job.command]).is_file()
 
 
 def run_jobs(

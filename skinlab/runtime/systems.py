@@ -20,6 +20,7 @@ from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.runtime.prediction_tables import TableReader
 from skinlab.runtime.same_names import with_names_of
+from skinlab.tables import read_csv
 
 # What may differ between two runs of one recipe.
 INCIDENTAL = (
@@ -162,6 +163,8 @@ def open_run(path: Path) -> Run:
         raise UserError(
             f"{path} is no finished run ({reason}); finish it, or give its predictions/val.csv or test.csv"
         ) from None
+    if config.get("run_id") != metrics.get("run_id"):  # its last line
+        raise UserError(f"{path}/config.yaml is cut off, or not that of {path}/metrics.json; copy the run again")
     return Run(path, config, metrics)
 
 
@@ -185,6 +188,14 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
     """Return a split's predictions of a run."""
     path = run.path / "predictions" / f"{split}.csv"
     table = reader.read(path, ours=True)
+    if (run.path / "split.csv").is_file():
+        split_rows = read_csv(run.path / "split.csv", ["split", "label"])
+        labels = split_rows["label"][split_rows["split"] == split]
+        if not (labels != "").sum() <= len(table.rows) <= len(labels):
+            raise UserError(
+                f"{path} holds {len(table.rows)} labelled images and {run.path}/split.csv {len(labels)} of {split}: one "
+                "of the two is cut off; copy the run again, or give the table itself"
+            )
     facts = source(path, table.rows) | table.facts
     return System(run.path.name, [table.rows], [facts], runs=[run], cautions=table.cautions)
 

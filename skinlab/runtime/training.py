@@ -14,12 +14,14 @@ from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
 from skinlab.runtime.consistency import cautions, check_consistency
+from skinlab.runtime.evaluating import PAGES
 from skinlab.runtime.fitting import claimed, trainer_of, training_limits, write_config, write_setup
 from skinlab.runtime.loggers import check_loggers, log_outcome
 from skinlab.runtime.outcome import write_outcome
 from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.resuming import find_resume, finished_metrics, is_main_process, recorded_config
+from skinlab.runtime.run_directory import writing_results
 from skinlab.runtime.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
 
 log = logging.getLogger(__name__)
@@ -47,15 +49,8 @@ def train(config: dict[str, Any]) -> float:
         metrics = finished_metrics(config, run_dir)
         if metrics is None:
             metrics = _train(config, run_dir)
-        elif is_main_process() and not (run_dir / "evidence.json").is_file():
-            write_config(run_dir, config)
-            write_run_evidence(run_dir, config)
-        elif config["evidence"] not in ({}, read_recorded(run_dir)["evidence"]):
-            log.warning(
-                "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
-                "predictions=%s output=DIR",
-                run_dir,
-            )
+        elif is_main_process():
+            _complete(config, run_dir)
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
@@ -96,11 +91,28 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
             )
         facts = start | {"precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
         facts |= training_limits(trainer)
-        metrics = write_outcome(run_dir, datamodule, config, facts)
-        log_outcome(trainer.loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
-        _draw(run_dir)
-        log_run_evidence(trainer.loggers, run_dir, write_run_evidence(run_dir, config), step=trainer.global_step)
+        loggers, step = trainer.loggers, trainer.global_step
+        with writing_results(run_dir):
+            metrics = write_outcome(run_dir, datamodule, config, facts)
+            log_outcome(loggers, run_dir, prepared.manifest, metrics, step=step, fit=datamodule.fit)
+            _draw(run_dir)
+            log_run_evidence(loggers, run_dir, write_run_evidence(run_dir, config), step=step)
         return metrics
+
+
+def _complete(config: dict[str, Any], run_dir: Path) -> None:
+    """Make the pictures and the evidence that a finished run lacks."""
+    if not (run_dir / "figures.png").is_file():
+        _draw(run_dir)
+    if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
+        write_config(run_dir, config)
+        write_run_evidence(run_dir, config)
+    elif config["evidence"] not in ({}, read_recorded(run_dir)["evidence"]):
+        log.warning(
+            "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
+            "predictions=%s output=DIR",
+            run_dir,
+        )
 
 
 def _draw(run_dir: Path) -> None:

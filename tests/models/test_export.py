@@ -18,7 +18,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.ensembles import combine
 from skinlab.models import export
 from skinlab.models.backbone import CosineHead
-from skinlab.models.bundle import Bundle, load_bundle
+from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import Deployed, parity, write_onnx, write_timm
 
@@ -51,6 +51,13 @@ def test_timm_loads_the_safetensors_file_with_its_head(singles: list[Bundle], im
             expected = bundle.classifier(images)
             torch.testing.assert_close(theirs((images / 255 - mean) / std), expected, rtol=1e-4, atol=1e-5)
         assert (facts["model"], facts["classes"], facts["image_size"]) == ([bundle.members[0].name], CLASSES, 32)
+
+
+@pytest.mark.parametrize("write", [save_bundle, write_timm, write_onnx])
+def test_the_same_bundle_is_the_same_bytes(singles: list[Bundle], tmp_path: Path, write: Callable[..., object]):
+    for name in ("a", "b"):
+        write(singles[0], tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_what_timm_can_not_hold_is_refused(singles: list[Bundle], tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 import shutil
 
 import pandas as pd
@@ -13,7 +14,10 @@ from skinlab.evaluation.metrics import Scorer
 from skinlab.report.terminal import print_results
 from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_evidence import write_run_evidence
+from skinlab.runtime.evaluating import evaluate
+from skinlab.runtime.stopping import Stopped
 from skinlab.runtime.training import train
+from tests.conftest import composer
 
 QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
 
@@ -63,6 +67,36 @@ def test_what_is_missing_is_made_up_for_and_what_is_there_stays(finished, compos
     train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
     assert (finished / "evidence.json").read_bytes() == before
     assert "evidence.json was made with other settings and stays" in caplog.text
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_what_a_kill_at_the_end_left_out_is_made_by_the_same_command(finished, compose_train, words, mark):
+    for name in ("figures.png", "report.html"):
+        (finished / name).unlink()
+    if mark:  # it was killed in the midst of its results, whichever are there
+        (finished / ".unfinished").touch()
+    train(compose_train(*words, run_dir=finished))
+    assert {"figures.png", "report.html", "evidence.json"} <= {path.name for path in finished.iterdir()}
+    assert not (finished / ".unfinished").exists()
+
+
+def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypatch):
+    words = [f"predictions={finished}", f"output={tmp_path / 'o'}", "n_draws=100", "calibration=false"]
+    whole, replace = ["evidence.json", "model_card.md", "report.html", "thresholds.json"], Path.replace
+
+    def killed(self, target):
+        if target.name == "evidence.json":
+            raise Stopped(143)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Path, "replace", killed)
+        evaluate(composer("evaluate")(*words, "saliency=false"))
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole[1:]
+    evaluate(composer("evaluate")(*words, "saliency=false"))
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole
+    with pytest.raises(UserError, match=r"evidence\.json exists"):
+        evaluate(composer("evaluate")(*words))
 
 
 def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, run):

@@ -98,6 +98,19 @@ def test_what_can_not_be_judged_is_told(tmp_path):
         find(tmp_path / "sweep" / "0", tmp_path / "sweep" / "0")
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "split.csv", "predictions/test.csv"])
+def test_a_file_of_a_run_that_is_cut_in_half_is_named(tmp_path, name):
+    run = write_run(tmp_path / "run")
+    (run / "metrics.json").write_text(json.dumps({"init_used": "imagenet", "run_id": "1234abcd"}))
+    with (run / "config.yaml").open("a") as file:
+        file.write("run_id: 1234abcd\n")
+    find(run)
+    lines = (run / name).read_text().splitlines(keepends=True)
+    (run / name).write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(UserError, match=name if name != "metrics.json" else "run"):
+        find(run)
+
+
 def test_systems_of_other_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="b has no row for image i6"):
         align(find(write_run(tmp_path / "a"), write_run(tmp_path / "b", fold=1), split="val"))
