@@ -193,8 +193,8 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
         labels = split_rows["label"][split_rows["split"] == split]
         if not (labels != "").sum() <= len(table.rows) <= len(labels):
             raise UserError(
-                f"{path} holds {len(table.rows)} labelled images and {run.path}/split.csv {len(labels)} of {split}: one "
-                "of the two is cut off; copy the run again, or give the table itself"
+                f"{path} holds {len(table.rows)} labelled images, {run.path}/split.csv {len(labels)} of {split}: "
+                "one is cut off; copy the run again, or give the table itself"
             )
     facts = source(path, table.rows) | table.facts
     return System(run.path.name, [table.rows], [facts], runs=[run], cautions=table.cautions)

@@ -2,22 +2,23 @@
 
 import json
 import re
-from pathlib import Path
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from skinlab.errors import UserError
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.metrics import Scorer
 from skinlab.report.terminal import print_results
+from skinlab.runtime.config import compose_config
+from skinlab.runtime.evaluating import evaluate
 from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_evidence import write_run_evidence
-from skinlab.runtime.evaluating import evaluate
 from skinlab.runtime.stopping import Stopped
 from skinlab.runtime.training import train
-from tests.conftest import composer
 
 QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
 
@@ -81,7 +82,11 @@ def test_what_a_kill_at_the_end_left_out_is_made_by_the_same_command(finished, c
 
 
 def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypatch):
-    words = [f"predictions={finished}", f"output={tmp_path / 'o'}", "n_draws=100", "calibration=false"]
+    def config():
+        words = [f"predictions={finished}", f"output={tmp_path / 'o'}"]
+        words += ["n_draws=100", "calibration=false", "saliency=false"]
+        return OmegaConf.to_container(compose_config("evaluate", words), resolve=True)
+
     whole, replace = ["evidence.json", "model_card.md", "report.html", "thresholds.json"], Path.replace
 
     def killed(self, target):
@@ -89,14 +94,15 @@ def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypat
             raise Stopped(143)
         return replace(self, target)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
-        evaluate(composer("evaluate")(*words, "saliency=false"))
+        with pytest.raises(Stopped):
+            evaluate(config())
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole[1:]
-    evaluate(composer("evaluate")(*words, "saliency=false"))
+    evaluate(config())
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole
     with pytest.raises(UserError, match=r"evidence\.json exists"):
-        evaluate(composer("evaluate")(*words))
+        evaluate(config())
 
 
 def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, run):
@@ -122,6 +128,8 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     test, meta = run / "predictions" / "test.csv", run / "predictions" / "meta.json"
     table = pd.read_csv(test)
     table[table["label"] == "benign"].to_csv(test, index=False)
+    split = pd.read_csv(run / "split.csv")
+    split[(split["split"] != "test") | (split["label"] == "benign")].to_csv(run / "split.csv", index=False)
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
     evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run))
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
