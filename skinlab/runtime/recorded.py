@@ -18,9 +18,8 @@ WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, s
 
 
 def holds_run(run_dir: Path) -> bool:
-    """Tell whether a directory holds a run: its config, and a checkpoint or metrics; a start without a step is none."""
-    trained = (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
-    return trained and (run_dir / "config.yaml").is_file()
+    """Tell whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
+    return (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 
 def read_recorded(run_dir: Path) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def check_other_run(config: Mapping[str, Any], run_dir: Path) -> None:
     path = _resume_file(config["resume"], run_dir)
     if path is None or (run := path.absolute().parent.parent) == run_dir.absolute():
         return
-    if holds_run(run):
+    if (run / "config.yaml").is_file():
         check_same(config, read_recorded(run), run)
     epochs = int(str(read_checkpoint(path)["epoch"])) + 1
     if epochs >= config["trainer"]["max_epochs"]:

@@ -112,6 +112,9 @@ def test_a_damaged_record_is_told(run, content):
     (run_dir / "config.yaml").write_text(content)
     with pytest.raises(UserError, match=r"config\.yaml (can't be read|is no config)") as error:
         gone_on(run_dir)
+    (run_dir / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"config\.yaml can't be read"):
+        gone_on(run_dir)
     assert len(str(error.value).splitlines()) == 1
 
 
