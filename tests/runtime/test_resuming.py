@@ -7,7 +7,8 @@ import pytest
 
 from skinlab.errors import UserError
 from skinlab.runtime.parts import build_datamodule
-from skinlab.runtime.resuming import check_split
+from skinlab.runtime.recorded import read_recorded
+from skinlab.runtime.resuming import check_other_run, check_split
 from skinlab.runtime.training import train
 from tests.run_directory import metrics_of
 
@@ -83,3 +84,15 @@ def test_a_checkpoint_of_another_run_is_held_to_its_split(finished, tmp_path):
     check_split("never", finished, "0" * 64)
     shutil.copy(file, tmp_path / "last.ckpt")
     check_split(str(tmp_path / "last.ckpt"), tmp_path, "0" * 64)
+
+
+def test_a_checkpoint_of_another_run_is_held_to_its_settings_and_leaves_epochs_to_train(finished, tmp_path):
+    recorded = read_recorded(finished) | {"resume": str(finished / "checkpoints" / "last.ckpt")}
+    more = recorded | {"trainer": recorded["trainer"] | {"max_epochs": 2}}
+    check_other_run(more, tmp_path)
+    check_other_run(recorded | {"resume": "auto"}, tmp_path)
+    with pytest.raises(UserError, match=r"last\.ckpt has had 1 epochs: raise trainer\.max_epochs"):
+        check_other_run(recorded, tmp_path)
+    clipped = more | {"trainer": more["trainer"] | {"gradient_clip_val": 0.1}}
+    with pytest.raises(UserError, match=r"holds a run with trainer\.gradient_clip_val=1\.0, now it is 0\.1"):
+        check_other_run(clipped, tmp_path)
