@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skinlab.errors import UserError
+from skinlab.runtime.prediction_tables import TableReader
 from skinlab.runtime.systems import align, find_systems
 
 IMAGES = [f"i{k}" for k in range(24)]
@@ -152,3 +153,15 @@ def test_systems_may_spell_images_and_classes_in_other_ways(tmp_path):
     for key in ("image_id", "group", "target"):
         assert getattr(first, key).tolist() == getattr(second, key).tolist()
     assert np.allclose(first.probabilities, second.probabilities)
+
+
+def test_labels_for_a_run_are_held_against_its_own(tmp_path):
+    run = write_run(tmp_path / "run")
+    truth = pd.DataFrame({"image_id": IMAGES, "label": ["nv", "mel"] * 12})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    (system,) = find_systems([str(run)], split="auto", reader=TableReader(labels=str(tmp_path / "truth.csv")))
+    assert system.sources[0]["labels"]["label"] == 6
+    assert len(system.cautions) == 1
+    truth.assign(label="nv").to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(UserError, match="contradicts 3 of 6 labels"):
+        find_systems([str(run)], split="auto", reader=TableReader(labels=str(tmp_path / "truth.csv")))
