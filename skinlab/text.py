@@ -68,11 +68,6 @@ def clean_column(column: pd.Series) -> pd.Series[str]:
     return map_distinct(column, _known_text)
 
 
-def count_changes(before: pd.Series, after: pd.Series) -> int:
-    """Return how many values of a column cleaning has changed; no value and an empty text are the same."""
-    return int((before.fillna("").astype(str) != after).sum())
-
-
 def two_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return pairs of distinct names that look like one, each with the first spelling in the alphabet.
 
