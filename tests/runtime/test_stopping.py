@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 START = """
@@ -58,3 +59,18 @@ def test_a_job_ends_with_whoever_started_it_even_if_that_one_is_killed():
         except ProcessLookupError:
             return
     pytest.fail("the job goes on")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_ends_in_order_at_random_moments(tiny, tmp_path, number):
+    words = [*tiny, "data.num_workers=2", "trainer.max_epochs=100", f"hydra.run.dir={tmp_path / 'run'}"]
+    for delay in np.random.default_rng(int(number)).uniform(0.3, 20, 8):
+        line = [sys.executable, "-m", "skinlab.train", *words]
+        process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        time.sleep(delay)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, delay
+        assert errors.endswith(": the same command goes on\n")
+        assert "Traceback" not in errors
