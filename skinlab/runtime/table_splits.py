@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from skinlab.data.manifest import standard_split
 from skinlab.errors import UserError
-from skinlab.text import clean_column, name_key
+from skinlab.text import clean_column, map_distinct
 
-OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 NAMES = ("train", "val", "test")
 _FOLD = re.compile(r"(?:fold[ _-]?)?(-?\d+)(?:[.,]0+)?", re.IGNORECASE)
 
@@ -79,9 +79,7 @@ def _with_splits(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[str]]:
 
 
 def _standard(column: pd.Series) -> pd.Series[str]:
-    names = clean_column(column)
-    keys = {name: name_key(name) for name in names.unique()}
-    return names.map({name: OTHER_NAMES.get(key, key if key in NAMES else name) for name, key in keys.items()})
+    return map_distinct(clean_column(column), standard_split)
 
 
 def _choice(counts: dict[str, int], wanted: str, place: str) -> str:
