@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -32,25 +33,36 @@ class CosineHead(nn.Linear):
         return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
 
 
-def build_network(name: str, num_classes: int, *, dropout: float = 0.0, head: str = "linear") -> nn.Module:
+def build_network(
+    name: str, num_classes: int, *, dropout: float = 0.0, head: str = "linear", image_size: int | None = None
+) -> nn.Module:
     """Build a timm network with random weights.
 
     Args:
-        name: timm's name of a CNN, such as ``resnet18`` or ``tf_efficientnet_lite0``.
+        name: timm's name of a network, such as ``resnet18`` or ``tf_efficientnet_lite0``.
         num_classes: number of logits.
         dropout: probability of dropping a feature before the head.
         head: ``linear``, or ``cosine`` (:class:`CosineHead`).
+        image_size: pixels a side of the images, for a network that is built for one size, such as a ViT; None for its
+            own size, or for a network that takes any.
 
     Raises:
-        UserError: timm has no such model, or the head is unknown.
+        UserError: timm has no such model or can't build it so, or the head is unknown.
     """
-    if not timm.is_model(name):
+    if not isinstance(name, str) or not timm.is_model(name):
+        name = str(name)
         raise UserError(f"model.name={name}: timm has no such model{nearest(name, timm.list_models())}")
     if head not in ("linear", "cosine"):
         raise UserError(f"model.head={head}: choose linear or cosine{nearest(head, ['linear', 'cosine'])}")
-    network: nn.Module = timm.create_model(name, num_classes=num_classes, drop_rate=dropout)
-    where = head_name(network)
-    old = network.get_submodule(where)
+    if not 0 <= dropout < 1:
+        raise UserError(f"model.dropout={dropout}: a probability from 0 to below 1 is expected")
+    sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
+    try:
+        network: nn.Module = timm.create_model(name, num_classes=num_classes, drop_rate=dropout, **sized)
+        where = head_name(network)
+        old = network.get_submodule(where)
+    except Exception as error:  # timm's models refuse settings in many ways
+        raise UserError(_why_not_built(name, image_size, error)) from None
     if isinstance(old, nn.Linear):
         # timm's EfficientNets draw the head for 1,000 classes: with 7, the first logits would be far out.
         nn.init.normal_(old.weight, std=0.01)
@@ -63,9 +75,88 @@ def build_network(name: str, num_classes: int, *, dropout: float = 0.0, head: st
     return network
 
 
+def _why_not_built(name: str, image_size: int | None, error: Exception) -> str:
+    """Return what to say where timm can't build a network."""
+    architecture, _, tag = name.partition(".")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        return f"model.name={name}: timm has no such tag{nearest(tag, tags)}; choose {', '.join(tags)}, or none"
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if image_size is not None:
+        with torch.device("meta"):
+            own = _own_size(build_network(name, 0))
+        return f"model.name={name} takes no images of {image_size} px ({reason}); set data.image_size={own}"
+    return f"model.name={name}: timm can't build it ({reason}); choose another"
+
+
+def check_network(
+    settings: Mapping[str, Any], num_classes: int, *, image_size: int, batch_size: int, frozen: bool = False
+) -> tuple[dict[str, Any], nn.Module]:
+    """Try a network on a training batch before anything is written; this needs no memory for its weights.
+
+    Args:
+        settings: arguments of :func:`build_network`.
+        num_classes: number of logits.
+        image_size: pixels a side.
+        batch_size: images in the smallest training batch.
+        frozen: whether the backbone stays in evaluation mode.
+
+    Returns:
+        The settings, with ``image_size`` where the network is built for images of one, other size, and the network on
+        torch's meta device.
+
+    Raises:
+        UserError: it takes no such images, or no batch of one image.
+    """
+    settings = dict(settings)
+    with torch.device("meta"):
+        network = build_network(num_classes=num_classes, **settings)
+        if is_fixed_size(network) and _own_size(network) != image_size:
+            settings["image_size"] = image_size
+            network = build_network(num_classes=num_classes, **settings)
+    images = torch.zeros(min(batch_size, 2), 3, image_size, image_size)
+    try:
+        network.train(not frozen)(images.to("meta"))
+    except Exception:  # some networks can't run there at all
+        try:
+            build_network(num_classes=num_classes, **settings).train(not frozen)(images)
+        except Exception as error:
+            raise UserError(
+                _why_no_batch(settings["name"], image_size, _own_size(network), batch_size, error)
+            ) from None
+    return settings, network
+
+
+def _why_no_batch(name: str, image_size: int, own_size: int, batch_size: int, error: Exception) -> str:
+    """Return what to say where a network fails on a batch."""
+    if batch_size == 1 and "more than 1 value per channel" in str(error):
+        return (
+            f"data.batch_size: a training batch has one image, and at {image_size} px the batch normalisation of "
+            f"{name} needs two; set data.batch_size=2 or more, add training images, or use larger ones"
+        )
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"model.name={name} takes no images of {image_size} px ({reason}); set data.image_size={own_size}"
+
+
+def is_fixed_size(network: nn.Module) -> bool:
+    """Return whether a network is built for images of one size."""
+    return bool(_facts(network).get("fixed_input_size"))
+
+
+def _own_size(network: nn.Module) -> int:
+    """Return the pixels a side of the images that the ImageNet weights were trained with."""
+    return int(_facts(network)["input_size"][-1])
+
+
+def _facts(network: nn.Module) -> Mapping[str, Any]:
+    """Return what timm knows of a network."""
+    facts: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
+    return facts
+
+
 def head_name(network: nn.Module) -> str:
     """Return the dotted name of the classification layer, as timm records it (``fc``, ``head.fc``, ...)."""
-    name = network.pretrained_cfg["classifier"]  # type: ignore[index]
+    name = _facts(network)["classifier"]
     return str(name[0] if isinstance(name, (tuple, list)) else name)
 
 
@@ -77,8 +168,8 @@ def head_parameters(network: nn.Module) -> set[str]:
 
 def normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and std of the pixels, in [0, 1], that the backbone's ImageNet weights were trained with."""
-    cfg: Mapping[str, tuple[float, ...]] = network.pretrained_cfg  # type: ignore[assignment]
-    return tuple(cfg["mean"]), tuple(cfg["std"])
+    facts = _facts(network)
+    return tuple(facts["mean"]), tuple(facts["std"])
 
 
 def has_depthwise(network: nn.Module) -> bool:
@@ -86,7 +177,9 @@ def has_depthwise(network: nn.Module) -> bool:
     return any(isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels for m in network.modules())
 
 
-def initialise(network: nn.Module, name: str, init: str, *, made_for: str | None = None) -> str:
+def initialise(
+    network: nn.Module, name: str, init: str, *, made_for: str | None = None, image_size: int | None = None
+) -> str:
     """Load the first weights of the backbone; the head stays random.
 
     Args:
@@ -95,6 +188,7 @@ def initialise(network: nn.Module, name: str, init: str, *, made_for: str | None
         init: ``imagenet`` (stops where the weights can't be had), ``auto`` (tries, and otherwise says loudly that the
             weights are random), ``random``, or a file (``backbone.safetensors`` or a checkpoint).
         made_for: network that the file is of, where that is known.
+        image_size: as for :func:`build_network`.
 
     Returns:
         What was used: ``imagenet``, ``random`` or the file's absolute path.
@@ -119,7 +213,7 @@ def initialise(network: nn.Module, name: str, init: str, *, made_for: str | None
         _load_backbone(network, state, f"model.init={init}", theirs)
         return str(path)
     try:
-        _load_backbone(network, imagenet_state(name), f"model.init={init}")
+        _load_backbone(network, imagenet_state(name, image_size), f"model.init={init}")
     except WeightsUnavailable as reason:
         if init == "imagenet":
             raise UserError(
@@ -152,6 +246,7 @@ def _load_backbone(
     if wrong:
         raise UserError(
             f"{place}: {wrong[0]} has shape {tuple(state[wrong[0]].shape)}, the model wants "
-            f"{tuple(ours[wrong[0]].shape)}; it is of {theirs}: choose the model= it was trained with"
+            f"{tuple(ours[wrong[0]].shape)}; it is of {theirs} or image size: choose the model= and data.image_size it "
+            "was trained with"
         )
     network.load_state_dict({key: state[key] for key in ours}, strict=False)

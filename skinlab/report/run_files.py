@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX
+from skinlab.json_files import read_json
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
 
 def read_metrics(run_dir: Path) -> dict[str, Any]:
     """Read ``metrics.json``, name → figure."""
-    metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = read_json(run_dir / "metrics.json", "metrics of a run", {})
     return metrics
 
 

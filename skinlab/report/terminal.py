@@ -45,7 +45,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
 
     def cell(split: str, name: str) -> str:
         found = figures.get(name) if split == judged else None
-        return _interval(found) if found else _number(metrics[f"{split}/{name}"])
+        return _interval(found) if found else _number(metrics.get(f"{split}/{name}"))
 
     for name, words in HEADLINE.items():
         if f"{last}/{name}" in metrics:
@@ -54,7 +54,10 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
     for key in metrics:
         if key.startswith(f"{last}/support/"):
             name = key.removeprefix(f"{last}/support/")
-            cells = (f"{_number(metrics[f'{s}/f1/{name}'])} / {_number(metrics[f'{s}/pr_auc/{name}'])}" for s in splits)
+            cells = (
+                f"{_number(metrics.get(f'{s}/f1/{name}'))} / {_number(metrics.get(f'{s}/pr_auc/{name}'))}"
+                for s in splits
+            )
             table.add_row(f"F1 / PR-AUC of {name} ({metrics[key]:.0f} in {last})", *cells)
     console.print(table)
     for caution in (evidence or {}).get("cautions", []):

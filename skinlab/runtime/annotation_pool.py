@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from skinlab.data.manifest import some
 from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS
+from skinlab.json_files import read_json
 from skinlab.label_tables import join_ids
 from skinlab.models.bundle import find_checkpoint
 from skinlab.runtime.inputs import find_images
@@ -122,11 +122,13 @@ def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict
     if not len(pool):
         raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; say input=FOLDER_OR_CSV")
     split = dict(zip(map(printable, table["image_id"]), table["split"], strict=True))
-    try:
-        found = json.loads((run / "audit.json").read_text(encoding="utf-8"))["duplicates"]
-        pairs = [(str(pair["a"]), str(pair["b"])) for pair in found]
-    except (OSError, ValueError, KeyError, TypeError):
+    if not (run / "audit.json").is_file():
         return pool, _unknown()
+    found = read_json(run / "audit.json", "audit of a run", {"duplicates": list})["duplicates"]
+    try:
+        pairs = [(str(pair["a"]), str(pair["b"])) for pair in found]
+    except (KeyError, TypeError):
+        raise UserError(f"{run}/audit.json is damaged: its duplicates are no pairs; restore it") from None
     return pool, _copies(pairs, split)
 
 

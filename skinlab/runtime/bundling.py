@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import Choice, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import parse_rule, positive_score
+from skinlab.json_files import read_json
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
 from skinlab.models.export import write_onnx, write_timm
@@ -134,9 +134,7 @@ def with_calibrator(bundle: Bundle, places: Sequence[str], wanted: str) -> Bundl
     if wanted == "none":
         return bundle
     if wanted not in CALIBRATIONS:
-        content = _read_json(wanted, f"calibrator={wanted}", f"choose {', '.join(CALIBRATIONS)} or give a JSON file")
-        if not isinstance(content, dict):
-            raise UserError(f"calibrator={wanted}: the file holds a {type(content).__name__}, no calibrator")
+        content = read_json(wanted, "calibrator", {}, remedy=f"choose {', '.join(CALIBRATIONS)} or give a JSON file")
         return replace(bundle, calibrator=content if check_calibrator(content, bundle) else None)
     if bundle.calibrator is not None:
         raise UserError(f"calibrator={wanted}: {places[0]} has a calibrator already; give the runs it was made of")
@@ -243,7 +241,7 @@ def read_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
         UserError: the file holds none, those of several systems, or those for other classes than the bundle's.
     """
     setting = f"thresholds={place}"
-    content = _read_json(place, setting, "give thresholds.json of an evaluation, or rules: thresholds=[f1]")
+    content = read_json(place, "thresholds.json of an evaluation", remedy="give such a file, or rules: thresholds=[f1]")
     if isinstance(content, dict):
         if len(content) != 1:
             raise UserError(f"{setting} holds thresholds of {len(content)} systems; keep those of one")
@@ -286,11 +284,3 @@ def with_gate(bundle: Bundle, places: Sequence[str], config: dict[str, Any]) -> 
         log.warning("no input gate: %s", error)
         return bundle
     return replace(bundle, gate=gate)
-
-
-def _read_json(place: str, setting: str, remedy: str) -> Any:
-    try:
-        return json.loads(Path(place).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no JSON"
-        raise UserError(f"{setting}: can't be read ({reason}); {remedy}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import shlex
 import sys
@@ -13,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.bootstrap import Draws
 from skinlab.evaluation.comparison import compare
@@ -23,6 +20,7 @@ from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
 from skinlab.files import claim
+from skinlab.json_files import read_json
 from skinlab.report.terminal import print_evidence
 from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import write_json, write_text
@@ -30,6 +28,7 @@ from skinlab.runtime.saliency import add_saliency, check_saliency
 from skinlab.runtime.secrets import masked
 from skinlab.runtime.system_cautions import system_cautions
 from skinlab.runtime.systems import System, align, find_systems
+from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +234,8 @@ def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> As
 
 def _may_be_replaced(output: Path) -> bool:
     """Tell whether a folder's evidence is its training's, or was left without its pages by this very command."""
-    content = json.loads((output / "evidence.json").read_text(encoding="utf-8"))
+    path, remedy = output / "evidence.json", "choose another output= or set overwrite=true"
+    content = read_json(path, "evidence of an evaluation", {"made.command": str}, remedy=remedy)
     command = str(content["made"]["command"])
     unfinished = not all((output / name).is_file() for name in PAGES)
     same = command.endswith(f" {masked(shlex.join(sys.argv[1:]))}")
@@ -247,9 +247,9 @@ def _thaw(place: str | None) -> list[FrozenThreshold]:
     if place is None:
         return []
     try:
-        content = json.loads(Path(place).expanduser().read_text(encoding="utf-8"))
+        content = read_json(place, "thresholds of an evaluation", {}, remedy="give a thresholds.json")
         systems = [[FrozenThreshold.from_dict(row) for row in rows] for rows in content.values()]
-    except (OSError, AttributeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"apply_thresholds={place} is no thresholds.json of an evaluation ({str(error).splitlines()[0]})"
         ) from None
@@ -262,7 +262,7 @@ def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
     """Tell where the images of the worst mistakes lie, as the run's split.csv knows it."""
     if system.run is None or not (system.run.path / "split.csv").is_file():
         return
-    rows = pd.read_csv(system.run.path / "split.csv", dtype=str, usecols=["image_id", "path"])
+    rows = read_csv(system.run.path / "split.csv", ["image_id", "path"])
     paths = dict(zip(rows["image_id"], rows["path"], strict=True))
     for each in worst:
         each["path"] = paths.get(each["image_id"])

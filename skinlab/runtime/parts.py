@@ -9,7 +9,8 @@ from torch import nn
 
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.preparation import PREPARATION
-from skinlab.models.backbone import build_network, initialise, normalisation
+from skinlab.errors import UserError
+from skinlab.models.backbone import check_network, initialise, is_fixed_size, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.runtime.backbone_record import find_init
@@ -17,6 +18,7 @@ from skinlab.runtime.config import build
 from skinlab.runtime.hardware import choose_precision, keep_freed_memory, uses_gpu
 from skinlab.runtime.seen_images import check_seen, past_of
 from skinlab.runtime.semisupervision import build_strategy, pool_settings
+from skinlab.selfsup.methods import check_batch, needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
 
 # What of the config's ``data`` group the data module takes; the rest are settings of its reader.
@@ -49,14 +51,20 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         The module, and the facts of its first weights, see :func:`start_from`.
     """
     model, classes = config["model"], datamodule.prepared.classes
-    network = {key: model[key] for key in ("name", "dropout", "head")}
+    network, tried = check_network(
+        {key: model[key] for key in ("name", "dropout", "head")},
+        len(classes),
+        image_size=datamodule.image_size,
+        batch_size=smallest_batch(datamodule),
+        frozen=model["freeze_epochs"] >= config["trainer"]["max_epochs"],
+    )
     loss: nn.Module = build(
         config["loss"], class_counts=config["loss"].get("class_counts") or datamodule.class_counts()
     )
     classifier = Classifier(
         network=network,
         classes=classes,
-        inputs=model_inputs(build_network(num_classes=len(classes), **network), datamodule),
+        inputs=model_inputs(tried, datamodule),
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
         training_prior=datamodule.training_prior(),
@@ -67,7 +75,7 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         semi=build_strategy(config, datamodule),
     )
     build_optimizer(classifier.network, config["optimizer"])  # refuses now what it would refuse after the first audit
-    return classifier, start_from(model, classifier.network, datamodule)
+    return classifier, start_from(model, classifier.network, datamodule, network.get("image_size"))
 
 
 def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:
@@ -76,16 +84,29 @@ def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
     Returns:
         The module, and the facts of its first weights, see :func:`start_from`.
     """
-    name = config["model"]["name"]
+    network, tried = check_network(
+        {"name": config["model"]["name"]},
+        0,
+        image_size=datamodule.image_size,
+        batch_size=datamodule.batch_size,
+    )
+    check_batch(config["ssl"]["name"], datamodule.batch_size)
+    if is_fixed_size(tried) and needed_views(config["ssl"]["name"], config["ssl"])[1]:
+        raise UserError(f"model.name={network['name']} takes images of one size; set ssl.local_views=0, or take a CNN")
     pretrainer = Pretrainer(
-        network={"name": name},
+        network=network,
         method=config["ssl"],
-        inputs=model_inputs(build_network(name, num_classes=0), datamodule),
+        inputs=model_inputs(tried, datamodule),
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
         seed=config["seed"],
     )
-    return pretrainer, start_from(config["model"], pretrainer.backbone, datamodule)
+    return pretrainer, start_from(config["model"], pretrainer.backbone, datamodule, network.get("image_size"))
+
+
+def smallest_batch(datamodule: SkinDataModule) -> int:
+    """Return the number of images in the smallest training batch: an incomplete one is only used if it is the only."""
+    return max(1, min(datamodule.batch_size, len(datamodule.rows("train"))))
 
 
 def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
@@ -94,13 +115,16 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, An
     return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
 
 
-def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
+def start_from(
+    model: dict[str, Any], network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
+) -> dict[str, Any]:
     """Load the first weights of a network, unless they have seen what the run is to be judged by.
 
     Args:
         model: the config's ``model`` group.
         network: takes the weights.
         datamodule: of the run.
+        image_size: that the network is built for, if it is not its own.
 
     Returns:
         ``init_used``, and where it is known what they have seen ``init_saw_val`` and ``init_saw_test``.
@@ -110,7 +134,7 @@ def start_from(model: dict[str, Any], network: nn.Module, datamodule: SkinDataMo
     """
     init = find_init(str(model["init"]))
     past = past_of(init, datamodule.cache_dir)
-    used = initialise(network, model["name"], init, made_for=past.get("network"))
+    used = initialise(network, model["name"], init, made_for=past.get("network"), image_size=image_size)
     seen = check_seen(str(model["init"]), past, datamodule.prepared, allow_seen=model["allow_seen"])
     return {"init_used": f"{used} ({past['method']})" if "network" in past else used} | seen
 

@@ -17,25 +17,34 @@ from skinlab.runtime.config import config_directory
 WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
 
 
+# What every command that trains records.
+KEYS = {"run_id": str, "trainer": dict, "model": dict}
+
+
 def holds_run(run_dir: Path) -> bool:
     """Tell whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
     return (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 
-def read_recorded(run_dir: Path) -> dict[str, Any]:
+def read_recorded(run_dir: Path, keys: Mapping[str, type] = KEYS) -> dict[str, Any]:
     """Return the config that a run was started with.
 
+    Args:
+        run_dir: of the run.
+        keys: what it must have, with the type of each value.
+
     Raises:
-        UserError: its file can't be read.
+        UserError: its file is missing, can't be read, is damaged, or is no config of a run.
     """
-    path = run_dir / "config.yaml"
+    path, remedy = run_dir / "config.yaml", "restore it, or choose another run directory"
     try:
-        recorded = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        recorded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OSError, UnicodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        reason = (str(error).splitlines() or ["empty"])[0]
-        raise UserError(f"{path} can't be read ({reason}); restore it, or choose another hydra.run.dir") from None
-    if not isinstance(recorded, dict) or not {"run_id", "trainer", "model"} <= recorded.keys():
-        raise UserError(f"{path} is no config of a run; restore it, or choose another hydra.run.dir")
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
+        raise UserError(f"{path} can't be read ({reason}); {remedy}") from None
+    for key, kind in keys.items():
+        if not isinstance(recorded, dict) or not isinstance(recorded.get(key), kind):
+            raise UserError(f"{path} is damaged (it has no {key} as a run has); {remedy}")
     return {str(key): value for key, value in recorded.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
+from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.auditing import prepare_data
@@ -37,6 +37,10 @@ def is_free(name: str) -> bool:
     (True, True, False)
     """
     return any(name == each or name.startswith(f"{each}.") for each in FREE)
+
+
+# What is read of the metrics of a finished run.
+FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
 
 
 def is_main_process() -> bool:
@@ -95,7 +99,11 @@ def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | 
     path = run_dir / "metrics.json"
     if not is_finished(run_dir):
         return None
-    metrics: dict[str, Any] = json.loads(path.read_text())
+    remedy = "delete it to score the run again"
+    metrics: dict[str, Any] = read_json(path, "metrics of a run", FINISHED, remedy=remedy)
+    for name, value in metrics.items():
+        if name.startswith(("val/", "test/")) and not isinstance(value, (*NUMBER, type(None))):
+            raise UserError(f"{path} is damaged (its {name} is a {type(value).__name__}); {remedy}")
     if metrics["max_epochs"] < config["trainer"]["max_epochs"]:
         return None
     try:
@@ -123,7 +131,7 @@ def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
     run = None if path is None else path.absolute().parent.parent
     if run is None or not (run / "audit.json").is_file():
         return
-    then = json.loads((run / "audit.json").read_text()).get("split_sha256", split_hash)
+    then = read_json(run / "audit.json", "audit of a run", {}).get("split_sha256", split_hash)
     if then != split_hash:
         raise UserError(
             f"{run} holds a run on the split {then[:12]}, the data now gives {split_hash[:12]}: its images or labels, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from skinlab.errors import UserError
+from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.runtime.enduring_loggers import EnduringWandbLogger
 from skinlab.runtime.evaluating import build_evidence, check_asked, write_files
 from skinlab.runtime.systems import find_systems
@@ -89,6 +89,14 @@ def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping
 
 
 def read_evidence(run_dir: Path) -> dict[str, Any] | None:
-    """Return the evidence of a run directory, None where there is none."""
+    """Return the evidence of a run directory, None where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = run_dir / "evidence.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    keys: Keys = {"systems": list, "asked.level": NUMBER, "cautions": list}
+    evidence: dict[str, Any] = read_json(path, "evidence of a run", keys, remedy="delete it to have it made again")
+    return evidence

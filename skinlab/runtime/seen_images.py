@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from skinlab.cores import available_cores
 from skinlab.data.fingerprint import ImageHashes
@@ -18,6 +17,7 @@ from skinlab.data.preparation import Prepared
 from skinlab.data.remembered import fingerprints
 from skinlab.errors import UserError
 from skinlab.runtime.backbone_record import NAME, read_record
+from skinlab.runtime.recorded import read_recorded
 from skinlab.tables import read_csv
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
 
 def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
     """Return what the checkpoints of a training run have seen, by its ``split.csv`` and ``config.yaml``."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    config = read_recorded(run, {"model": dict})
     table = read_csv(run / "split.csv", ("image_id", "path", "group", "split"))
     if "image_hash" not in table:  # of a run before there was such a column
         table["image_hash"] = _read_hashes(table, audit_cache)

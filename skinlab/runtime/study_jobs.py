@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import signal
@@ -17,6 +16,8 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from skinlab.errors import UserError
+from skinlab.json_files import read_json
 from skinlab.runtime.job_processes import end_jobs, start_job
 from skinlab.runtime.run_directory import is_finished
 from skinlab.runtime.stopping import stop_code
@@ -230,8 +231,16 @@ class _Display:
 
 
 def read_states(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what a study's file says of its runs; nothing where there is none."""
+    """Return what a study's file says of its runs; nothing where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     if not path.is_file():
         return {}
-    runs: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    remedy = "delete it to count the finished runs anew, or choose another output"
+    runs: dict[str, Any] = read_json(path, "record of a study", {"runs": dict}, remedy=remedy)["runs"]
+    for name, run in runs.items():
+        if not isinstance(run, dict) or not isinstance(run.get("words"), list):
+            raise UserError(f"{path} is damaged (its run {name} has no list of words); {remedy}")
     return runs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.study import Trainings, study_evidence, training_draws
+from skinlab.json_files import read_json
 from skinlab.runtime.evaluating import build_evidence, check_asked, write_files
 from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import write_text
@@ -118,7 +118,7 @@ def show(path: Path) -> None:
     """Write the page of a study's file and print its verdicts."""
     from skinlab.report.study_page import render_study  # matplotlib takes its time to import
 
-    study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    study: dict[str, Any] = read_json(path, "record of a study", {"verdicts": list, "cautions": list})
     write_text(path.with_name("report.html"), render_study(study))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for each in study["verdicts"]:

@@ -7,7 +7,6 @@ the rest of the sweep down.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from hydra.conf import HydraConf
 
 from skinlab.errors import UserError
+from skinlab.json_files import read_json
 from skinlab.runtime.job_processes import end_jobs, start_job
 from skinlab.runtime.stopping import Stopped, stop_code
 
@@ -76,7 +76,7 @@ def _quoted(directory: Path) -> str:
 
 def _monitored(directory: Path) -> float:
     path = directory / "metrics.json"
-    metrics: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.is_file() else {}
     value = metrics.get("best/monitor")
     if value is None:
         return WORST

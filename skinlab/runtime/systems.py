@@ -9,16 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from skinlab.errors import UserError
 from skinlab.evaluation.alignment import agree, one_order
 from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
+from skinlab.json_files import NUMBER, read_json
 from skinlab.runtime.prediction_tables import TableReader
+from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.same_names import with_names_of
 from skinlab.tables import read_csv
 
@@ -155,14 +153,13 @@ def open_run(path: Path) -> Run:
     Raises:
         UserError: they are not there or can't be read.
     """
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-        metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, OmegaConfBaseException) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    missing = [name for name in ("config.yaml", "metrics.json") if not (path / name).is_file()]
+    if missing:
         raise UserError(
-            f"{path} is no finished run ({reason}); finish it, or give its predictions/val.csv or test.csv"
-        ) from None
+            f"{path} is no finished run (no {missing[0]}); finish it, or give its predictions/val.csv or test.csv"
+        )
+    config = read_recorded(path, {"data": dict, "seed": int})
+    metrics = read_json(path / "metrics.json", "metrics of a run", {}, remedy="finish the run, or evaluate its tables")
     if config.get("run_id") != metrics.get("run_id"):  # its last line
         raise UserError(f"{path}/config.yaml is cut off, or not that of {path}/metrics.json; copy the run again")
     return Run(path, config, metrics)
@@ -171,9 +168,18 @@ def open_run(path: Path) -> Run:
 def source(path: Path, table: Predictions) -> dict[str, Any]:
     """Return what the evidence says of a file: hash, split, rows, and the meta data beside it."""
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
-    meta: dict[str, Any] = next((json.loads(each.read_text(encoding="utf-8")) for each in beside if each.is_file()), {})
+    meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.is_file()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    remedy = "restore it, or delete it and do without the training prior and the checkpoint's hash"
+    meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {}, remedy=remedy)
+    prior = meta.get("training_prior") or []
+    if not isinstance(prior, list) or not all(isinstance(share, NUMBER) for share in prior):
+        raise UserError(f"{path} is damaged: its training_prior is no list of shares; {remedy}")
+    return meta
 
 
 def _table_system(path: Path, split: str, reader: TableReader) -> System:
@@ -239,7 +245,7 @@ def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
     tables, parts = [], []
     for members in by_seed.values():
         read = [_run_table(run, "val", reader) for run in members]
-        rows = pd.read_csv(members[0].path / "split.csv", dtype=str, keep_default_na=False)
+        rows = read_csv(members[0].path / "split.csv", ["image_id", "fold", "split"])
         tables.append(
             pool_folds(
                 [part.tables[0] for part in read],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
+from skinlab.errors import UserError
 from skinlab.selfsup.encoder import Encoder, output_shape
 from skinlab.selfsup.method import Method, full_precision
 
@@ -38,7 +39,10 @@ class Denoise(Method):
     ) -> None:
         super().__init__()
         self.noise, self.cutout = noise, cutout
-        channels, side, _ = output_shape(backbone, PROBE, maps=True)
+        try:
+            channels, side, _ = output_shape(backbone, PROBE, maps=True)
+        except (AssertionError, RuntimeError, ValueError) as error:  # tokens instead of maps, or images of one size
+            raise UserError(f"ssl=denoise: the network yields no feature maps ({error}); take a CNN") from None
         self.decoder = decoder(channels, width, doublings=round(math.log2(PROBE / side)))
 
     def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:

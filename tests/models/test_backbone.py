@@ -12,6 +12,7 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import (
     CosineHead,
     build_network,
+    check_network,
     has_depthwise,
     head_name,
     head_parameters,
@@ -47,6 +48,59 @@ def test_every_family_gets_its_head(name: str, head: str):
     assert isinstance(layer, CosineHead) == (head == "cosine")
     assert layer.weight.shape[0] == 5
     assert head_parameters(network) == {f"{head_name(network)}.{name}" for name, _ in layer.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet18.nosuch", r"model.name=resnet18.nosuch: timm has no such tag; choose .*a1_in1k"),
+        ("resnet18.a1_in1", "did you mean a1_in1k"),
+        ("resnt18", "did you mean resnet18"),
+        ("hf-hub:a/b", "timm has no such model"),
+        (18, "model.name=18: timm has no such model"),
+        ("", "timm has no such model"),
+    ],
+)
+def test_a_network_that_timm_does_not_have_is_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        build_network(name, 2)
+
+
+def test_a_dropout_that_can_not_be_is_refused():
+    with pytest.raises(UserError, match=r"^model\.dropout=7.0: "):
+        build_network("test_resnet", 2, dropout=7.0)
+
+
+def test_a_network_of_one_image_size_is_built_for_the_size_of_the_images():
+    settings, network = check_network({"name": "test_vit"}, 3, image_size=64, batch_size=4)
+    assert settings == {"name": "test_vit", "image_size": 64}
+    assert network(torch.zeros(1, 3, 64, 64, device="meta")).shape == (1, 3)
+    assert check_network({"name": "test_vit"}, 3, image_size=160, batch_size=4)[0] == {"name": "test_vit"}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "remedy"),
+    [("test_vit", 100, 160), ("test_convnext", 2, 160)],
+)
+def test_images_of_a_size_that_a_network_can_not_take_are_refused(name, size, remedy):
+    message = rf"^model.name={name} takes no images of {size} px \(.*\); set data.image_size={remedy}$"
+    with pytest.raises(UserError, match=message):
+        check_network({"name": name}, 2, image_size=size, batch_size=8)
+
+
+def test_a_batch_of_one_image_is_refused_where_batch_normalisation_needs_two():
+    with pytest.raises(UserError, match=r"data\.batch_size: .* at 32 px .* needs two; set data\.batch_size=2"):
+        check_network({"name": "resnet18"}, 2, image_size=32, batch_size=1)
+    check_network({"name": "resnet18"}, 2, image_size=32, batch_size=1, frozen=True)
+    check_network({"name": "resnet18"}, 2, image_size=64, batch_size=1)  # 2 x 2 values a channel
+    check_network({"name": "test_vit"}, 2, image_size=32, batch_size=1)
+
+
+def test_imagenet_weights_of_a_vit_are_resampled_to_the_size_of_the_images(tmp_path, monkeypatch):
+    save_file(build_network("test_vit", 1000).state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr("skinlab.models.weights.try_to_load_from_cache", lambda *_: str(tmp_path / "model.safetensors"))
+    network = build_network("test_vit", 2, image_size=64)
+    assert initialise(network, "test_vit", "imagenet", image_size=64) == "imagenet"
 
 
 def test_facts_of_a_backbone():

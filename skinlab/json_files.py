@@ -1,0 +1,56 @@
+"""JSON files that commands read again: complete and of the expected form, or refused with their place and a remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skinlab.errors import UserError
+
+NUMBER = (int, float)
+Types = type | tuple[type, ...]
+Keys = Mapping[str, Types]
+
+
+def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: str = "") -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        kind: what it is, for messages: ``metrics of a run``.
+        keys: what the file's mapping must have, with the type of each value, nested as ``made.command``; None takes any
+            content, an empty mapping any mapping.
+        remedy: what to do about a missing or damaged file.
+
+    Raises:
+        UserError: it is missing, can't be read, is damaged, or of another form.
+    """
+    path = Path(path).expanduser()
+    remedy = remedy or "restore it, or make it again"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{path}, {kind}, can't be read ({error.strerror}); {remedy}") from None
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
+        reason = "it is empty" if path.stat().st_size == 0 else str(error).splitlines()[0]
+        raise UserError(f"{path}, {kind}, is damaged ({reason}); {remedy}") from None
+    if keys is not None and (fault := _fault(content, keys)):
+        raise UserError(f"{path} is not the {kind} ({fault}); {remedy}")
+    return content
+
+
+def _fault(content: Any, keys: Keys) -> str:
+    """Return what is wrong with the form of a file's content, an empty string if nothing is."""
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__} instead of a mapping"
+    for key, types in keys.items():
+        value: Any = content
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return f"it has no {key}"
+            value = value[part]
+        if not isinstance(value, types) or (isinstance(value, bool) and types == NUMBER):
+            return f"its {key} is a {type(value).__name__}"
+    return ""
