@@ -14,7 +14,7 @@ Types = type | tuple[type, ...]
 Keys = Mapping[str, Types]
 
 
-def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: str = "") -> Any:
+def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: str = "", setting: str = "") -> Any:
     """Read a JSON file.
 
     Args:
@@ -23,21 +23,23 @@ def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: 
         keys: what the file's mapping must have, with the type of each value, nested as ``made.command``; None takes any
             content, an empty mapping any mapping.
         remedy: what to do about a missing or damaged file.
+        setting: that names the file, for messages.
 
     Raises:
         UserError: it is missing, can't be read, is damaged, or of another form.
     """
+    place = f"{setting}={path}" if setting else f"{path}"
     path = Path(path).expanduser()
     remedy = remedy or "restore it, or make it again"
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{path}, {kind}, can't be read ({error.strerror}); {remedy}") from None
+        raise UserError(f"{place}: the {kind} can't be read ({error.strerror}); {remedy}") from None
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
         reason = "it is empty" if path.stat().st_size == 0 else str(error).splitlines()[0]
-        raise UserError(f"{path}, {kind}, is damaged ({reason}); {remedy}") from None
+        raise UserError(f"{place}: the {kind} is damaged ({reason}); {remedy}") from None
     if keys is not None and (fault := _fault(content, keys)):
-        raise UserError(f"{path} is not the {kind} ({fault}); {remedy}")
+        raise UserError(f"{place} is not the {kind} ({fault}); {remedy}")
     return content
 
 

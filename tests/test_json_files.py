@@ -41,5 +41,5 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, reason):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"a\.json, metrics of a run, can't be read \(No such file"):
+    with pytest.raises(UserError, match=r"a\.json: the metrics of a run can't be read \(No such file"):
         read_json(tmp_path / "a.json", "metrics of a run", {})

@@ -134,7 +134,13 @@ def with_calibrator(bundle: Bundle, places: Sequence[str], wanted: str) -> Bundl
     if wanted == "none":
         return bundle
     if wanted not in CALIBRATIONS:
-        content = read_json(wanted, "calibrator", {}, remedy=f"choose {', '.join(CALIBRATIONS)} or give a JSON file")
+        content = read_json(
+            wanted,
+            "calibrator",
+            {},
+            setting="calibrator",
+            remedy=f"choose {', '.join(CALIBRATIONS)} or give a JSON file",
+        )
         return replace(bundle, calibrator=content if check_calibrator(content, bundle) else None)
     if bundle.calibrator is not None:
         raise UserError(f"calibrator={wanted}: {places[0]} has a calibrator already; give the runs it was made of")
@@ -241,7 +247,12 @@ def read_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
         UserError: the file holds none, those of several systems, or those for other classes than the bundle's.
     """
     setting = f"thresholds={place}"
-    content = read_json(place, "thresholds.json of an evaluation", remedy="give such a file, or rules: thresholds=[f1]")
+    content = read_json(
+        place,
+        "thresholds.json of an evaluation",
+        setting="thresholds",
+        remedy="give such a file, or rules: thresholds=[f1]",
+    )
     if isinstance(content, dict):
         if len(content) != 1:
             raise UserError(f"{setting} holds thresholds of {len(content)} systems; keep those of one")

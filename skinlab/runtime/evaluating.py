@@ -247,7 +247,9 @@ def _thaw(place: str | None) -> list[FrozenThreshold]:
     if place is None:
         return []
     try:
-        content = read_json(place, "thresholds of an evaluation", {}, remedy="give a thresholds.json")
+        content = read_json(
+            place, "thresholds of an evaluation", {}, setting="apply_thresholds", remedy="give a thresholds.json"
+        )
         systems = [[FrozenThreshold.from_dict(row) for row in rows] for rows in content.values()]
     except (TypeError, ValueError) as error:
         raise UserError(
