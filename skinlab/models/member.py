@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
+
+MAX_SIDE = 8192  # pixels; more is no size that a network was trained at
 
 
 @dataclass(frozen=True)
@@ -50,22 +53,47 @@ def read_member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Me
     if not isinstance(hparams, dict) or not isinstance(state, dict):
         raise UserError(f"checkpoint {path} is not one of a skinlab classifier; use checkpoints/best.ckpt of a run")
     try:
+        _check_hyper_parameters(hparams)
         classifier = Classifier(**hparams)
-        size, fit = int(hparams["inputs"]["image_size"]), str(hparams["inputs"]["fit"])
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except UserError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"checkpoint {path} is not one of a skinlab classifier ({str(error).splitlines()[0]}); use "
             "checkpoints/best.ckpt of a run"
         ) from None
     _load_network(classifier, state, path)
-    prior = [float(share) for share in hparams["training_prior"]]
-    member = Member(classifier.eval().requires_grad_(False), size, fit, prior, sha256)
+    prior, inputs = [float(share) for share in hparams["training_prior"]], hparams["inputs"]
+    member = Member(classifier.eval().requires_grad_(False), inputs["image_size"], inputs["fit"], prior, sha256)
     return member, [str(name) for name in hparams["classes"]]
+
+
+def _check_hyper_parameters(hparams: Mapping[str, Any]) -> None:
+    """Raise ValueError where a value is of another type or range than a training records."""
+    classes, prior, inputs = hparams["classes"], hparams["training_prior"], hparams["inputs"]
+    if not isinstance(classes, list) or len({*map(str, classes)}) < max(len(classes), 2):
+        raise ValueError("its classes are not two or more different names")
+    if not isinstance(prior, list) or len(prior) != len(classes) or not all(map(_is_number, prior)):
+        raise ValueError("its training_prior is no number a class")
+    if not isinstance(inputs["image_size"], int) or not 1 <= inputs["image_size"] <= MAX_SIDE:
+        raise ValueError(f"its image_size is not from 1 to {MAX_SIDE}")
+    if inputs["fit"] not in ("crop", "stretch"):
+        raise ValueError("its fit is neither crop nor stretch")
+    for name in ("mean", "std"):
+        values = inputs[name]
+        if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_number, values)):
+            raise ValueError(f"its {name} is not three numbers")
+    if min(inputs["std"]) <= 0:
+        raise ValueError("its std is not above 0")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _load_network(classifier: Classifier, state: Mapping[str, Any], path: Path) -> None:
     """Load the network's weights, all of them, and only finite ones."""
-    weights = {name: value for name, value in state.items() if name.startswith("network.")}
+    weights = {name: value for name, value in state.items() if str(name).startswith("network.")}
     lacking = [name for name in classifier.state_dict() if name.startswith("network.") and name not in weights]
     if lacking:
         raise UserError(

@@ -21,6 +21,10 @@ from skinlab.runtime.run_directory import replacing, write_json
 
 NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
+# Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
+# with, of which nobody knows what they have seen.
+SEEN = ("images", "groups", "val_images", "val_groups", "unknown")
+REMEDY = "write the file again by skinlab.pretrain"
 
 
 def write_backbone(run_dir: Path, state: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
@@ -38,7 +42,11 @@ def write_backbone(run_dir: Path, state: Mapping[str, torch.Tensor], record: Map
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record of a weights file; None where it has none, or is of another kind."""
+    """Return the record of a weights file; None where it has none, or is of another kind.
+
+    Raises:
+        UserError: it has one that is damaged.
+    """
     if path.suffix != ".safetensors":
         return None
     try:
@@ -46,7 +54,18 @@ def read_record(path: Path) -> dict[str, Any] | None:
             found = (file.metadata() or {}).get(KEY)
     except (SafetensorError, OSError):
         return None  # whoever reads the weights tells what is wrong with it
-    return None if found is None else dict(json.loads(found))
+    if found is None:
+        return None
+    try:
+        record = json.loads(found)
+    except ValueError as error:
+        raise UserError(f"{path} has a damaged record ({error}); {REMEDY}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} has a damaged record (a {type(record).__name__} instead of a mapping); {REMEDY}")
+    for name in SEEN:
+        if not isinstance(record.get(name, []), list):
+            raise UserError(f"{path} has a damaged record (its {name} is no list); {REMEDY}")
+    return record
 
 
 def find_init(init: str) -> str:

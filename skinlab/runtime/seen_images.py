@@ -16,7 +16,7 @@ from skinlab.data.pool import held_out
 from skinlab.data.preparation import Prepared
 from skinlab.data.remembered import fingerprints
 from skinlab.errors import UserError
-from skinlab.runtime.backbone_record import NAME, read_record
+from skinlab.runtime.backbone_record import NAME, SEEN, read_record
 from skinlab.runtime.recorded import read_recorded
 from skinlab.tables import read_csv
 
@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 Past = Mapping[str, Any]
 NAMES = ("auto", "imagenet", "random")  # weights that saw no image of ours
-# Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
-# with, of which nobody knows what they have seen.
-SEEN = ("images", "groups", "val_images", "val_groups", "unknown")
 
 
 def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _without_a_tensor(content: dict) -> None:
 
 
 def _of_other_classes(content: dict) -> None:
-    content["hyper_parameters"]["classes"] = ["a", "b"]
+    content["hyper_parameters"] |= {"classes": ["a", "b"], "training_prior": [0.5, 0.5]}
 
 
 def _with_nan(content: dict) -> None:
@@ -78,6 +78,31 @@ def _of_a_stranger(content: dict) -> None:
 
 def _with_broken_inputs(content: dict) -> None:
     content["hyper_parameters"]["inputs"] = {"image_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("classes", ["a", "a", "b"], "classes"),
+        ("training_prior", None, "training_prior"),
+        ("training_prior", [1.0], "training_prior"),
+        ("training_prior", [math.nan] * 3, "training_prior"),
+        ("inputs.image_size", 0, "image_size"),
+        ("inputs.image_size", 10**9, "image_size"),
+        ("inputs.fit", "x", "fit"),
+        ("inputs.mean", 5, "mean"),
+        ("inputs.std", [0.0] * 3, "std"),
+        ("network", {"name": "nosuch", "dropout": 0.0, "head": "linear"}, "nosuch"),
+    ],
+)
+def test_a_checkpoint_with_impossible_settings_is_refused(checkpoint, tmp_path, name, value, reason):
+    content = torch.load(checkpoint, weights_only=True)
+    place = content["hyper_parameters"]
+    place = place["inputs"] if name.startswith("inputs.") else place
+    place[name.removeprefix("inputs.")] = value
+    torch.save(content, tmp_path / "spoilt.ckpt")
+    with pytest.raises(UserError, match=reason):
+        load_bundle(tmp_path / "spoilt.ckpt")
 
 
 @pytest.mark.parametrize(

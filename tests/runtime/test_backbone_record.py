@@ -37,3 +37,11 @@ def test_a_run_directory_stands_for_its_backbone(tmp_path):
         find_init("model.bundle")
     (tmp_path / "backbone.safetensors").touch()
     assert find_init(str(tmp_path)) == str(tmp_path / "backbone.safetensors")
+
+
+@pytest.mark.parametrize("record", ["not json", "[1]", '{"images": 5}'])
+def test_a_damaged_record_is_refused(tmp_path, record):
+    path = tmp_path / "backbone.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"skinlab": record})
+    with pytest.raises(UserError, match=r"backbone\.safetensors has a damaged record"):
+        read_record(path)
