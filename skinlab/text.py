@@ -17,7 +17,7 @@ _UNLABELED = re.compile(
     r"(?:un|not?|non|without|w/?o) ?(?:label|annotat)(?:s|l?ed|ions?)?(?: (?:data|images?|pool|set))?"
 )
 _SEPARATORS = re.compile(r"[\s_-]+")
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)[.,]0+")
+_WHOLE_NUMBER = re.compile(r"\+?(-?\d+)(?:[.,]0+)?")
 
 
 def clean(text: str) -> str:
@@ -58,9 +58,9 @@ def name_key(text: str) -> str:
     """
     if text.isascii() and text.isalnum():
         return text.casefold()
-    words = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", clean(text)).casefold()).strip() or clean(text)
-    number = _WHOLE_NUMBER.fullmatch(words)
-    return number[1] if number else words
+    cleaned = unicodedata.normalize("NFKC", clean(text)).casefold()
+    number = _WHOLE_NUMBER.fullmatch(cleaned)
+    return number[1] if number else _SEPARATORS.sub(" ", cleaned).strip() or clean(text)
 
 
 def clean_column(column: pd.Series) -> pd.Series[str]:

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "skinlab"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FOUNDATION = {"errors", "files", "cores", "json_files", "tables", "text", "image_ids", "label_tables"}
+FOUNDATION = {"errors", "files", "cores", "json_files", "tables", "text", "image_ids", "label_tables", "positive"}
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - FOUNDATION - {"__init__"}
 ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
 

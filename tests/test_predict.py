@@ -174,6 +174,16 @@ def test_a_kaggle_file_has_the_hard_labels_of_the_table(predicted: Predict, two:
     assert set(output.read_text().splitlines()[1].rpartition(",")[2]) <= {"0", "1"}
 
 
+def test_a_kaggle_file_has_1_for_the_positive_class_of_an_older_checkpoint(
+    predicted: Predict, save_classifier: Callable[..., Path], tmp_path: Path, output: Path
+):
+    older = save_classifier(tmp_path / "older.ckpt", ["melanoma", "nevus"])
+    positive = predicted(ckpt=older)["prob_melanoma"].to_numpy()
+    file = predicted(ckpt=older, format="kaggle", threshold=float(np.median(positive)), overwrite=True)
+    assert file["label"].tolist() == (positive >= np.median(positive)).astype(int).tolist()
+    assert json.loads(output.with_suffix(".meta.json").read_text())["positive"] == ["melanoma"]
+
+
 def test_an_isic_file_has_the_table_s_probabilities_under_its_own_names(predicted: Predict):
     table = predicted()
     file = predicted(format="isic", overwrite=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from skinlab.data.pool import pool_report
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
 from skinlab.data.text_changes import ATTRIBUTE
 from skinlab.errors import UserError
+from skinlab.positive import known_positive, positive_class
 from skinlab.text import clean
 
 # The settings of `prepare` that a config's ``data`` group holds.
 PREPARATION = (
-    *("label_map", "classes", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image"),
+    *("label_map", "classes", "positive", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image"),
     *("label_budget", "budget_seed", "labels", "exclude"),
 )
 
@@ -39,6 +40,7 @@ class Prepared:
         split_hash: what two runs on the same split share.
         image_hashes: image id → content hash, by which runs on different data know each other's images.
         copies: PAIR records of the manifest's rows that show the same picture.
+        positive: the positive one of two classes; None of more, and where a pretraining doesn't ask.
     """
 
     manifest: pd.DataFrame
@@ -47,6 +49,7 @@ class Prepared:
     split_hash: str
     image_hashes: Mapping[str, str]
     copies: np.ndarray
+    positive: str | None = None
 
 
 def prepare(
@@ -54,6 +57,7 @@ def prepare(
     *,
     label_map: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
+    positive: Sequence[str] | None = None,
     fold: int | None = 0,
     n_folds: int = 5,
     test_fraction: float = 0.2,
@@ -72,7 +76,8 @@ def prepare(
     Args:
         reader: returns the manifest.
         label_map: old class name → new one, to merge classes.
-        classes: the expected classes in the order wanted; the last of two is the positive one. Sorted if left out.
+        classes: the expected classes in the order wanted, the positive one of two last; sorted like that if left out.
+        positive: the positive one of two classes, where neither their names nor `classes` tell.
         fold: which fold is for validation.
         n_folds: folds of the part that isn't locked away for the test.
         test_fraction: share of the rows locked away.
@@ -89,16 +94,14 @@ def prepare(
     Raises:
         UserError: whatever has to be corrected before training.
     """
-    manifest = relabel(reader(), label_map, classes)
-    if not manifest["image_id"].is_monotonic_increasing:  # so that the split keeps the rows where the audit saw them
-        manifest = manifest.sort_values("image_id", ignore_index=True)
-    names = _names(manifest, classes, unlabeled_ok)
+    manifest = _by_id(relabel(reader(), label_map, classes))
+    names, _ = _names(manifest, classes, positive, unlabeled_ok)
     _check_early(manifest, names, label_map, label_budget, labels, exclude)
     cache_dir = None if audit_cache is None else Path(audit_cache)
     audited = examine(
         manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers
     )
-    names = _names(audited.manifest, classes, unlabeled_ok)
+    names, found = _names(audited.manifest, classes, positive, unlabeled_ok)
     manifest = assign_folds(audited.manifest, n_folds=n_folds, test_fraction=test_fraction, seed=split_seed)
     if not unlabeled_ok or (manifest["split"] == "train").any():
         manifest = select_fold(manifest, fold)
@@ -108,7 +111,13 @@ def prepare(
     if labels is not None:
         manifest = add_labels(manifest, labels, names, label_map)
     check_groups(manifest)
-    return _prepared(manifest, names, audited)
+    return replace(_prepared(manifest, names, audited), positive=found)
+
+
+def _by_id(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in the order of their ids, so that the split keeps them where the audit saw them."""
+    in_order = manifest["image_id"].is_monotonic_increasing
+    return manifest if in_order else manifest.sort_values("image_id", ignore_index=True)
 
 
 def _check_early(
@@ -140,12 +149,28 @@ def _prepared(manifest: pd.DataFrame, names: list[str], audited: Audited) -> Pre
     return Prepared(manifest, names, report, split_hash(manifest), hashes, audited.copies)
 
 
-def _names(manifest: pd.DataFrame, classes: Sequence[str] | None, unlabeled_ok: bool) -> list[str]:
-    """Return the names of the classes; refuse fewer than two where they are needed."""
+def _names(
+    manifest: pd.DataFrame, classes: Sequence[str] | None, positive: Sequence[str] | None, unlabeled_ok: bool
+) -> tuple[list[str], str | None]:
+    """Return the names of the classes and the positive one of two.
+
+    Raises:
+        UserError: they are fewer than two, or which is positive is not known, where a classifier is trained.
+    """
     names = [clean(str(name)) for name in classes or class_names(manifest)]
     if len(names) < 2 and not unlabeled_ok:
         hint = "" if names else "; without labels it serves skinlab.pretrain only"
         raise UserError(
             f"the data has {len(names)} class(es) with labels {names}; a classifier needs two or more{hint}"
         )
-    return names
+    if len(names) != 2 or (unlabeled_ok and not positive and known_positive(names) is None):
+        return names, None
+    if classes and not positive:
+        if known_positive(names) == names[0] and not unlabeled_ok:
+            raise UserError(
+                f"data.classes=[{','.join(names)}]: the last of two classes is the positive one, and by its name "
+                f"{names[0]} is: write data.classes=[{names[1]},{names[0]}], or name it: data.positive={names[0]}"
+            )
+        return names, names[-1]
+    found = positive_class(names, positive, "data.positive")
+    return names if classes else [*(name for name in names if name != found), found], found

@@ -41,7 +41,9 @@ def bounds(figure: str) -> tuple[float, float]:
     return (-np.inf, np.inf) if name.startswith("calibration_") else special.get(name, (0.0, 1.0))
 
 
-def classification_metrics(probabilities: Floats, target: Ints, classes: Sequence[str]) -> dict[str, float]:
+def classification_metrics(
+    probabilities: Floats, target: Ints, classes: Sequence[str], positive: str | None = None
+) -> dict[str, float]:
     """Return name → figure for one table of predictions, see :class:`Scorer`.
 
     Raises:
@@ -51,7 +53,7 @@ def classification_metrics(probabilities: Floats, target: Ints, classes: Sequenc
     >>> round(classification_metrics(p, np.array([0, 1, 0]), ["nv", "mel"])["balanced_accuracy"], 2)
     0.75
     """
-    figures = Scorer(probabilities, target, classes)(np.ones((len(target), 1)))
+    figures = Scorer(probabilities, target, classes, positive)(np.ones((len(target), 1)))
     return {name: float(value[0]) for name, value in figures.items()}
 
 
@@ -61,7 +63,7 @@ class Scorer:
     What is a mean over rows becomes one matrix product, what needs an order is sorted once, so that two thousand
     bootstrap draws cost seconds. With integer weights a figure is that of the table with each row so often in it.
 
-    - Calls are the most probable class (the first of equals). With two classes the last one is the positive.
+    - Calls are the most probable class (the first of equals).
     - Macro figures average over the classes that have rows (support), so that a table without a rare class is not
       punished for it. A figure without meaning is NaN: of an absent class, a precision where nothing was called.
     - ``pr_auc`` is the average precision (a step function, not the trapezoid), ``auroc`` is one-vs-rest,
@@ -78,18 +80,22 @@ class Scorer:
         probabilities: ``(N, C)``, rows sum to one.
         target: ``(N,)`` true class numbers.
         classes: C class names.
+        positive: the positive one of two classes; the last if left out.
 
     Raises:
         ValueError: no rows, or the shapes don't agree.
     """
 
-    def __init__(self, probabilities: Floats, target: Ints, classes: Sequence[str]) -> None:
+    def __init__(
+        self, probabilities: Floats, target: Ints, classes: Sequence[str], positive: str | None = None
+    ) -> None:
         n, c = probabilities.shape
         if n == 0 or target.shape != (n,) or c != len(classes):
             raise ValueError(
                 f"{n} rows x {c} classes of probabilities, {len(target)} targets, {len(classes)} class names"
             )
         self.classes = list(classes)
+        self.positive = self.classes.index(positive) if positive else c - 1
         one_hot = (target[:, None] == np.arange(c)).astype(np.float64)
         self.rankings = [Ranking(probabilities[:, i], one_hot[:, i] > 0) for i in range(c)]
         called, confidence = probabilities.argmax(1), probabilities.max(1)
@@ -117,7 +123,7 @@ class Scorer:
         sums = dict(zip(self.rows, np.split(self.stacked @ weights, ends[:-1]), strict=True))
         total, c = weights.sum(0), len(self.classes)
         with np.errstate(invalid="ignore", divide="ignore"):
-            figures = _from_confusion(sums["confusion"].reshape(c, c, -1), self.classes)
+            figures = _from_confusion(sums["confusion"].reshape(c, c, -1), self.classes, self.positive)
             curves = [ranking.curve(weights) for ranking in self.rankings]
             ranked = {
                 "pr_auc": np.array([curve.average_precision() for curve in curves]),
@@ -131,7 +137,7 @@ class Scorer:
                 parts = np.split(sums[name], c)
                 ranked[name] = np.array([fit.step(part) for fit, part in zip(each, parts, strict=True)])
         if c == 2:
-            figures["pr_auc_positive"] = ranked["pr_auc"][1]
+            figures["pr_auc_positive"] = ranked["pr_auc"][self.positive]
         return figures | {
             f"{name}/{cls}": values[i] for name, values in ranked.items() for i, cls in enumerate(self.classes)
         }
@@ -154,7 +160,7 @@ def _mean(values: Floats) -> Floats:
     return np.asarray(np.where(known, values, 0).sum(0) / known.sum(0))
 
 
-def _from_confusion(confusion: Floats, classes: Sequence[str]) -> dict[str, Floats]:
+def _from_confusion(confusion: Floats, classes: Sequence[str], positive: int) -> dict[str, Floats]:
     """Return the figures of calls from ``(C, C, B)`` counts, truth by called."""
     support, predicted = confusion.sum(1), confusion.sum(0)
     hits = np.einsum("iib->ib", confusion)
@@ -177,10 +183,10 @@ def _from_confusion(confusion: Floats, classes: Sequence[str]) -> dict[str, Floa
     }
     if len(classes) == 2:
         figures |= {
-            "f1_positive": per_class["f1"][1],
-            "sensitivity": per_class["recall"][1],
-            "specificity": per_class["recall"][0],
-            "ppv": per_class["precision"][1],
-            "npv": per_class["npv"][1],
+            "f1_positive": per_class["f1"][positive],
+            "sensitivity": per_class["recall"][positive],
+            "specificity": per_class["recall"][1 - positive],
+            "ppv": per_class["precision"][positive],
+            "npv": per_class["npv"][positive],
         }
     return figures | {f"{name}/{cls}": v[i] for name, v in per_class.items() for i, cls in enumerate(classes)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,17 @@ class Predictions:
         """Return the same rows with other probabilities."""
         others = {each.name: getattr(self, each.name) for each in fields(self)}
         return Predictions(**others | {"probabilities": probabilities})
+
+    def positive_last(self, positive: str) -> Predictions:
+        """Return the same rows of two classes with the positive one last, where evaluation expects it."""
+        if self.classes[-1] == positive:
+            return self
+        return replace(
+            self,
+            classes=self.classes[::-1],
+            probabilities=self.probabilities[:, ::-1].copy(),
+            target=np.where(self.target < 0, self.target, 1 - self.target),
+        )
 
     def binary(self, positive: Sequence[str]) -> Predictions:
         """Return the view of some classes against the others, as the classes ``other`` and ``positive``.

@@ -17,6 +17,7 @@ from skinlab.models.classifier import Classifier
 from skinlab.models.gate import Gate, gate_from_dict
 from skinlab.models.member import Member, read_member
 from skinlab.models.weights import read_checkpoint
+from skinlab.positive import known_positive
 
 FORMAT = 1  # of bundle files
 NAME = "model.bundle"  # in a directory that stands for its bundle
@@ -37,7 +38,7 @@ class Bundle:
             the ``reference`` ``(T, Q, C)`` that ranks are taken among, or ``thresholds`` ``(T,)``.
         teams: number of each member's team from 0 on; members of a team are averaged before the teams are combined.
             Empty: each member is a team.
-        positive: the classes that an ``overlap`` calls positive; None where they are two, the last one positive.
+        positive: the classes that an ``overlap`` calls positive; None where they are two and the last one is.
         calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
         thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
         gate: tells images of another kind than the training's; None for none.
@@ -82,6 +83,15 @@ class Bundle:
         return ["other", "positive"] if self.positive else self.classes
 
     @property
+    def positive_output(self) -> str | None:
+        """Return the positive one of two outputs: as the first member has it, else by their names, else the last."""
+        names = self.outputs
+        if len(names) != 2:
+            return None
+        recorded = self.members[0].classifier.hparams.get("positive")
+        return recorded if recorded in names else known_positive(names) or names[-1]
+
+    @property
     def weights(self) -> list[float] | None:
         """Return the teams' weights for ``weighted``."""
         return self.learned.get("weights")
@@ -106,8 +116,8 @@ class Bundle:
             facts["members"] = [{key: getattr(member, key) for key in named} for member in self.members]
             facts |= {"method": self.method, "teams": self.lineup}
             facts["learned"] = {name: list(values) for name, values in self.learned.items() if name != "reference"}
-        if self.positive:
-            facts["positive"] = self.positive
+        if self.positive or self.positive_output:
+            facts["positive"] = self.positive or [self.positive_output]
         if self.calibrator is not None:
             facts["calibrator"] = self.calibrator
         if self.thresholds:

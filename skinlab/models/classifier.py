@@ -37,6 +37,7 @@ class Classifier(pl.LightningModule):
         optimizer: see :func:`skinlab.models.optim.build_optimizer`.
         scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
         training_prior: share of each class among the training batches (after the sampler).
+        positive: the positive one of two classes; None of more, and in checkpoints that don't say.
         mixup: alpha of mixup, 0 for none.
         cutmix: alpha of CutMix, 0 for none.
         seed: with the epoch and the rank it fixes dropout and mixing.
@@ -56,6 +57,7 @@ class Classifier(pl.LightningModule):
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any],
         training_prior: Sequence[float],
+        positive: str | None = None,
         mixup: float = 0.0,
         cutmix: float = 0.0,
         seed: int = 0,
@@ -74,7 +76,7 @@ class Classifier(pl.LightningModule):
                     "both to 0 (semi=mixmatch mixes by itself)"
                 )
             semi.attach(self.network)
-        self.metrics = EpochMetrics(classes)
+        self.metrics = EpochMetrics(classes, positive)
         self.mixing = {"mixup": mixup, "cutmix": cutmix}
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
         self.last_validation: dict[str, float] = {}

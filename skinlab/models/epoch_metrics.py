@@ -36,15 +36,17 @@ def figure_names(classes: Sequence[str], counts: Sequence[int] | None = None) ->
 class EpochMetrics(nn.Module):
     """Collect ``(probabilities, target)`` over an epoch and summarise them once, at its end.
 
-    Macro figures average over the classes that have rows (support). With two classes the last one is the positive.
+    Macro figures average over the classes that have rows (support).
 
     Args:
         classes: class names in the order of the logits.
+        positive: the positive one of two classes; the last if left out.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], positive: str | None = None) -> None:
         super().__init__()
         n = len(classes)
+        self.positive = list(classes).index(positive) if positive else n - 1
         self.classes = list(classes)
         self.loss = MeanMetric()
         self.confusion = MulticlassConfusionMatrix(n)
@@ -81,11 +83,12 @@ class EpochMetrics(nn.Module):
             figures[f"pr_auc/{name}"] = torch.where(present[i], pr_auc[i], torch.nan)
             figures[f"f1/{name}"] = torch.where(present[i], f1[i], torch.nan)
         if len(self.classes) == 2:
+            yes, no = self.positive, 1 - self.positive
             figures |= {
-                "f1_positive": f1[1],
-                "pr_auc_positive": figures[f"pr_auc/{self.classes[1]}"],
-                "sensitivity": torch.where(present[1], recall[1], torch.nan),
-                "specificity": torch.where(present[0], recall[0], torch.nan),
+                "f1_positive": f1[yes],
+                "pr_auc_positive": figures[f"pr_auc/{self.classes[yes]}"],
+                "sensitivity": torch.where(present[yes], recall[yes], torch.nan),
+                "specificity": torch.where(present[no], recall[no], torch.nan),
             }
         return figures
 

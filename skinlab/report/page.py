@@ -102,7 +102,9 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
     given = evidence["systems"][place]
     classes = _classes(evidence, given)
-    binary = given.get("binary") or _two_classes(given["figures"], classes)
+    positive = (evidence.get("asked") or {}).get("positive") or classes[-1:]
+    figures = given["figures"] if "sensitivity" in given["figures"] else {}
+    binary = given.get("binary") or {"positive": positive, "figures": figures}
     return dict(given) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
@@ -126,11 +128,6 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
 def _classes(evidence: Evidence, system: Evidence) -> list[str]:
     asked = (evidence.get("asked") or {}).get("classes")
     return list(asked or system.get("support") or {})
-
-
-def _two_classes(figures: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """Return the binary view that a table of two classes is by itself."""
-    return {"positive": list(classes[-1:]), "figures": figures if "sensitivity" in figures else {}}
 
 
 def _headline(figures: Mapping[str, Any], wanted: Mapping[str, str]) -> list[dict[str, Any]]:

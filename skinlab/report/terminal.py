@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from skinlab.report.wording import ensemble_words
 
+OF_POSITIVE = ("f1_positive", "pr_auc_positive", "sensitivity", "specificity")
 HEADLINE = {
     "balanced_accuracy": "balanced accuracy",
     "f1_macro": "F1, macro",
@@ -47,9 +48,10 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
         found = figures.get(name) if split == judged else None
         return _interval(found) if found else _number(metrics.get(f"{split}/{name}"))
 
-    for name, words in HEADLINE.items():
+    positive = [metrics["positive"]] if "positive" in metrics else []
+    for name in HEADLINE:
         if f"{last}/{name}" in metrics:
-            table.add_row(words, *(cell(split, name) for split in splits))
+            table.add_row(_words(name, positive), *(cell(split, name) for split in splits))
     table.add_section()
     for key in metrics:
         if key.startswith(f"{last}/support/"):
@@ -87,13 +89,15 @@ def _headline(evidence: Mapping[str, Any]) -> Table:
     table.add_column("figure")
     for system in systems:
         table.add_column(system["name"], justify="right")
-    for name, words in HEADLINE.items():
+    positive = (systems[0]["binary"] or {}).get("positive", [])
+    for name in HEADLINE:
         found = [(_binary(system) | system["figures"]).get(name) for system in systems]
         if all(found):
-            table.add_row(words, *(_interval(each) for each in found if each))
+            table.add_row(_words(name, positive), *(_interval(each) for each in found if each))
     for rows in zip(*(system.get("thresholds") or [] for system in systems), strict=False):  # some may have none
         rule = rows[0]["rule"]
-        table.add_row(f"F1 at {rule} ({rows[0]['applied_to']})", *(_interval(row["f1_positive"]) for row in rows))
+        words = f"F1 of {', '.join(positive)} at {rule} ({rows[0]['applied_to']})"
+        table.add_row(words, *(_interval(row["f1_positive"]) for row in rows))
     return table
 
 
@@ -101,14 +105,25 @@ def _leaderboard(evidence: Mapping[str, Any]) -> Table:
     """Return a row a system, the best first, and a column a figure."""
     names = [name for name in ("f1_positive", "pr_auc_positive") if name in evidence["systems"][0]["figures"]]
     names = [*names, "balanced_accuracy", "pr_auc_macro", "auroc_macro"][:3]
+    positive = (evidence["systems"][0]["binary"] or {}).get("positive", [])
     table = Table(title=_title(evidence))
     table.add_column("system")
     for name in names:
-        table.add_column(HEADLINE[name], justify="right")
+        table.add_column(_words(name, positive), justify="right")
     ordered = sorted(evidence["systems"], key=lambda system: -(system["figures"][names[-1]]["value"] or 0))
     for system in ordered:
         table.add_row(system["name"], *(_interval(system["figures"][name]) for name in names))
     return table
+
+
+def _words(name: str, positive: Sequence[str]) -> str:
+    """Name a metric, and the positive classes if it is of them.
+
+    >>> _words("sensitivity", ["mel"]), _words("ece", ["mel"])
+    ('sensitivity (mel)', 'ECE')
+    """
+    of = f" ({', '.join(positive)})" if positive and name in OF_POSITIVE else ""
+    return HEADLINE[name] + of
 
 
 def _title(evidence: Mapping[str, Any]) -> str:

@@ -227,7 +227,7 @@ def with_thresholds(bundle: Bundle, places: Sequence[str], config: dict[str, Any
             )
         return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
     rows = validation_rows(bundle, places, f"thresholds=[{','.join(wanted)}]")
-    positive = config["positive"] or (bundle.classes[1:] if len(bundle.classes) == 2 else [])
+    positive = config["positive"] or ([bundle.positive_output] if bundle.positive_output else [])
     choice = Choice(wanted, config["cost_ratio"], seed=config["seed"], positive=positive)
     try:
         thresholds = freeze_thresholds(rows.binary(positive), choice, "val")
@@ -235,7 +235,8 @@ def with_thresholds(bundle: Bundle, places: Sequence[str], config: dict[str, Any
         raise UserError(str(error)) from None
     for each in thresholds:
         log.info(
-            "threshold %s: %.4f (%.4f to %.4f), %s", each.rule, each.threshold, each.low, each.high, each.chosen_on
+            "threshold %s of %s: %.4f (%.4f to %.4f), %s",
+            *(each.rule, ",".join(each.positive), each.threshold, each.low, each.high, each.chosen_on),
         )
     return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
 

@@ -48,11 +48,10 @@ def combine_systems(config: dict[str, Any]) -> None:
         raise UserError("apply_thresholds= and method=overlap: an overlap makes calls already; leave one out")
     found = find_systems(config["runs"], split=config["split"], reader=table_reader(config))
     try:
-        systems = align(found)
+        systems = align(found, config["positive"])
         members, learned = single_members(systems), {}
         if method == "overlap":
-            classes = members[0].tables[0].classes
-            if len(classes) == 2 and config["positive"] == classes[1:]:
+            if len(members[0].tables[0].classes) == 2:
                 config = config | {"positive": None}  # they are the view already
             asked = replace(asked, positive=None, rules=())
             learned = {"thresholds": [_f1_threshold(member, config["positive"]) for member in members]}
@@ -87,7 +86,8 @@ def _write_predictions(combined: System, facts: dict[str, Any], output: Path) ->
     text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=DECIMALS)
     write_text(output / "predictions" / f"{split}.csv", text)
     kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}
-    write_json(output / "predictions" / "meta.json", {"classes": table.classes} | kept)
+    positive = table.classes[1:] if len(table.classes) == 2 else None
+    write_json(output / "predictions" / "meta.json", {"classes": table.classes, "positive": positive} | kept)
 
 
 def single_members(systems: Sequence[System]) -> list[System]:
@@ -285,5 +285,10 @@ def _bundle(
         return None
     teams = tuple(i for i, member in enumerate(members) for _ in member.runs)
     positive = config["positive"] if config["method"] == "overlap" else None
+    last = members[0].tables[0].classes[-1]  # the positive one of two classes
+    if len(whole.classes) == 2 and not last == whole.classes[-1] == whole.positive_output:
+        positive = [last] if config["method"] == "overlap" else None
+        if "reference" in learned and last != whole.classes[-1]:
+            learned = {"reference": learned["reference"][..., ::-1]}
     facts = {"method": config["method"], "learned": learned, "positive": positive, "thresholds": thresholds}
     return replace(whole, teams=teams, **facts)

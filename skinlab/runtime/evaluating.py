@@ -64,8 +64,8 @@ def build_evidence(
     Raises:
         ValueError: rows unfit to be judged, or systems whose rows differ.
     """
-    systems = align(systems)
-    names = [system.name for system in systems]
+    systems = align(systems, asked.positive)
+    names, classes = [system.name for system in systems], systems[0].tables[0].classes
     if config["reference"] not in (None, *names):
         hint = nearest(str(config["reference"]), names)
         raise ValueError(f"reference={config['reference']} is none of the systems {', '.join(names)}{hint}")
@@ -97,8 +97,9 @@ def build_evidence(
     evidence = {
         "format": FORMAT,
         "asked": {
-            "classes": systems[0].tables[0].classes,
-            **{key: config[key] for key in ("positive", "prevalence", "cost_ratio", "n_draws", "level", "seed")},
+            "classes": classes,
+            "positive": config["positive"] or (classes[1:] if len(classes) == 2 else None),
+            **{key: config[key] for key in ("prevalence", "cost_ratio", "n_draws", "level", "seed")},
         },
         "made": made(command, config),
         "systems": blocks,

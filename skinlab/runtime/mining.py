@@ -55,7 +55,7 @@ def mine(config: dict[str, Any]) -> None:
     device = best_device(config["device"])
     run = run_of(config["ckpt"])
     bundle = load_bundle(config["ckpt"])
-    positive = check_positive(config["positive"], bundle.outputs)
+    positive = check_positive(config["positive"], bundle.outputs, bundle.positive_output)
     pool = open_pool(
         run,
         config["input"],
@@ -118,15 +118,13 @@ def check_settings(config: dict[str, Any]) -> Path:
     return output
 
 
-def check_positive(asked: Any, classes: Sequence[str]) -> list[str]:
-    """Return the positive classes: those asked for, or the second of two.
+def check_positive(asked: Sequence[str] | None, classes: Sequence[str], default: str | None) -> list[str]:
+    """Return the positive classes: those of the settings, or the positive one of two.
 
     Raises:
         UserError: none are named, one is unknown, or all are positive.
     """
-    names = [str(each) for each in ([asked] if isinstance(asked, str | int) else asked or [])]
-    if not names and len(classes) == 2:
-        return list(classes[1:])
+    names = asked or ([] if default is None else [default])
     if not names:
         raise UserError(f"positive= is missing: say which of {', '.join(classes)} are looked for, as in positive=[A,B]")
     if unknown := [name for name in names if name not in classes]:

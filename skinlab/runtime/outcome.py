@@ -41,6 +41,8 @@ def write_outcome(
     )
     best: dict[str, Any] = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     validation = best["validation"]
+    if bundle.positive_output:
+        metrics["positive"] = bundle.positive_output
     metrics |= {
         "val/loss": validation["val/loss"],
         "best/epoch": best["epoch"],
@@ -62,4 +64,4 @@ def predict_split(bundle: Bundle, datamodule: SkinDataModule, split: str, run_di
     )
     table = predictions_table(datamodule.rows(split), np.round(probabilities, 6), bundle.classes)
     write_text(run_dir / "predictions" / f"{split}.csv", table.to_csv(index=False, float_format=DECIMALS))
-    return classification_metrics(*table_arrays(table))
+    return classification_metrics(*table_arrays(table), bundle.positive_output)

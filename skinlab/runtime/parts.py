@@ -36,6 +36,7 @@ def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
         **more: further arguments of the data module.
     """
     data = {key: config["data"][key] for key in DATA_SETTINGS}
+    data["positive"] = data["positive"] or (config.get("evidence") or {}).get("positive")
     if "sampler" in config:
         more["power"] = config["sampler"]["power"]
     if "semi" in config:
@@ -51,6 +52,7 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         The module, and the facts of its first weights, see :func:`start_from`.
     """
     model, classes = config["model"], datamodule.prepared.classes
+    _refuse_unordered_lists(config, classes)
     network, tried = check_network(
         {key: model[key] for key in ("name", "dropout", "head")},
         len(classes),
@@ -68,6 +70,7 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         optimizer=config["optimizer"],
         scheduler=config["scheduler"],
         training_prior=datamodule.training_prior(),
+        positive=datamodule.prepared.positive,
         mixup=config["augment"]["mixup"],
         cutmix=config["augment"]["cutmix"],
         seed=config["seed"],
@@ -76,6 +79,17 @@ def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
     )
     build_optimizer(classifier.network, config["optimizer"])  # refuses now what it would refuse after the first audit
     return classifier, start_from(model, classifier.network, datamodule, network.get("image_size"))
+
+
+def _refuse_unordered_lists(config: dict[str, Any], classes: list[str]) -> None:
+    """Refuse a loss with a number a class where the classes stand in an order that the user may not expect."""
+    lists = [name for name, value in config["loss"].items() if isinstance(value, list)]
+    if lists and config["data"]["classes"] is None and classes != sorted(classes):
+        order = ",".join(classes)
+        raise UserError(
+            f"loss.{lists[0]}={config['loss'][lists[0]]}: the classes stand in the order {order}, the positive one "
+            f"last; say that the list does, too: data.classes=[{order}]"
+        )
 
 
 def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:

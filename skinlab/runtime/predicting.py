@@ -64,6 +64,9 @@ def predict(config: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     threshold = find_threshold(config, bundle)
+    if threshold is not None:
+        column = "label" if config["format"] == "kaggle" else "called"
+        log.info("%s=1: %s, from %.4g on", column, " or ".join(threshold["positive"]), threshold["value"])
     started = time.perf_counter()
     members, excess, bad = look(bundle, rows, config, device)
     rows = rows.drop(index=list(bad)).reset_index(drop=True)
@@ -81,20 +84,20 @@ def find_threshold(config: dict[str, Any], bundle: Bundle) -> dict[str, Any] | N
     Raises:
         UserError: the bundle has no such rule, or a number or a format doesn't say or mean the positive classes.
     """
-    asked, names = config["threshold"], bundle.outputs
+    asked, names, positive = config["threshold"], bundle.outputs, bundle.positive_output
     if asked is None and config["format"] != "kaggle":
         return None
     if not isinstance(asked, str):
         if len(names) != 2:
             raise UserError(f"threshold={asked}: a number calls one of two classes, the model has {', '.join(names)}")
-        return {"value": 0.5 if asked is None else asked, "positive": names[1:]}
+        return {"value": 0.5 if asked is None else asked, "positive": [positive]}
     known = {row["rule"]: row for row in bundle.thresholds}
     if asked not in known:
         there = f"choose {', '.join(known)}{nearest(asked, known)}" if known else "choose some by skinlab.bundle"
         raise UserError(f"threshold={asked} is no rule of {config['ckpt']}, which has {len(known)}: {there}")
     row = known[asked]
-    if config["format"] == "kaggle" and row["positive"] != names[1:]:
-        raise UserError(f"threshold={asked} is of {', '.join(row['positive'])}; format=kaggle calls {names[1]}")
+    if config["format"] == "kaggle" and row["positive"] != [positive]:
+        raise UserError(f"threshold={asked} is of {', '.join(row['positive'])}; format=kaggle calls {positive}")
     kept = {key: row.get(key) for key in ("rule", "low", "high", "positive", "chosen_on")}
     return kept | {"value": row["threshold"]}
 

@@ -28,13 +28,24 @@ def check_wanted(config: Mapping[str, Any], classes: Sequence[str] | None = None
     Raises:
         UserError: a setting is out of range, or a positive class is none.
     """
-    if not (settings := config["evidence"]):
+    chosen, settings = config["data"]["positive"], config["evidence"]
+    if chosen and classes is not None and len(classes) != 2:
+        raise UserError(
+            f"data.positive={','.join(chosen)} is for data of two classes, this has {len(classes)}: leave it out, or "
+            "name the positive classes of the report: evidence.positive=[A,B]"
+        )
+    if not settings:
         return
     check_asked(settings, "evidence.")
-    positive = set(settings["positive"] or [])
-    if classes is not None and not positive < set(classes):
-        named = ",".join(settings["positive"])
-        raise UserError(f"evidence.positive={named}: name some, not all, of the classes {', '.join(classes)}")
+    positive = settings["positive"] or []
+    if chosen and positive and chosen != positive:
+        raise UserError(
+            f"data.positive={','.join(chosen)} and evidence.positive={','.join(positive)} differ; leave one out"
+        )
+    if classes is not None and not set(positive) < set(classes):
+        raise UserError(
+            f"evidence.positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}"
+        )
 
 
 def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.study import Trainings, study_evidence, training_draws
 from skinlab.json_files import read_json
+from skinlab.positive import positive_class
 from skinlab.runtime.evaluating import build_evidence, check_asked, write_files
 from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import write_text
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def judge(config: dict[str, Any], cells: list[Cell], rows: Rows, output: Path) -> dict[str, Any]:
     """Return what the trainings say, and write the full evidence of every budget if wanted."""
-    tables = _tables(cells, output / "runs")
+    tables = _tables(cells, output / "runs", config["positive"], rows.positive)
     by_place: dict[float, dict[str, dict[Hashable, Predictions]]] = {}
     labelled: dict[float, list[int]] = {}
     for cell, table in zip(cells, tables, strict=True):
@@ -59,10 +60,13 @@ def judge(config: dict[str, Any], cells: list[Cell], rows: Rows, output: Path) -
     return evidence
 
 
-def _tables(cells: list[Cell], runs: Path) -> list[Predictions]:
-    """Read the predictions of the test, rows in one order."""
+def _tables(cells: list[Cell], runs: Path, chosen: Sequence[str] | None, positive: str | None) -> list[Predictions]:
+    """Read the predictions of the test, rows in one order, the positive one of two classes last."""
     try:
         read = [read_predictions(runs / cell.job / "predictions" / "test.csv") for cell in cells]
+        if positive is not None:
+            name = positive_class(read[0].classes, chosen or [positive])
+            read = [table.positive_last(name) for table in read]
         return agree(read, [cell.job for cell in cells])
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -55,6 +55,11 @@ class Rows:
         return bool((self.manifest(budget, fold, seed)["split"] == "pool").any())
 
     @property
+    def positive(self) -> str | None:
+        """The positive one of two classes."""
+        return next(iter(self.prepared.values())).positive
+
+    @property
     def test(self) -> pd.DataFrame:
         """The rows of the locked test, which all folds share."""
         manifest = next(iter(self.prepared.values())).manifest

@@ -15,6 +15,7 @@ from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.json_files import NUMBER, read_json
+from skinlab.positive import positive_class
 from skinlab.runtime.prediction_tables import TableReader
 from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.same_names import with_names_of
@@ -81,11 +82,14 @@ class System:
 
         So does a view of other classes than the runs', such as an overlap's.
         """
-        metas = [each["meta"] for each in self.sources]
-        priors = [meta.get("training_prior") or [] for meta in metas if meta.get("loss") == "CrossEntropy"]
-        if len(priors) < len(metas) or any(len(prior) != len(self.tables[0].classes) for prior in priors):
+        classes = self.tables[0].classes
+        metas = [each["meta"] for each in self.sources if each["meta"].get("loss") == "CrossEntropy"]
+        priors = [
+            dict(zip(meta.get("classes") or [], meta.get("training_prior") or [], strict=False)) for meta in metas
+        ]
+        if len(metas) < len(self.sources) or any(prior.keys() != set(classes) for prior in priors):
             return None
-        return [sum(shares) / len(priors) for shares in zip(*priors, strict=True)]
+        return [sum(prior[name] for prior in priors) / len(priors) for name in classes]
 
 
 def find_systems(places: Sequence[str], *, split: str, reader: TableReader | None = None) -> list[System]:
@@ -118,13 +122,19 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
     return systems
 
 
-def align(systems: Sequence[System]) -> list[System]:
-    """Bring the rows of all systems into the order of the first, and all their rows into one grouping.
+def align(systems: Sequence[System], positive: Sequence[str] | None = None) -> list[System]:
+    """Bring the rows of all systems into the order of the first and one grouping; of two classes the positive is last.
+
+    Args:
+        systems: as :func:`find_systems` gave them.
+        positive: the positive classes that the user names; of two classes the runs or the names tell, if left out.
 
     Raises:
-        ValueError: they are predictions of other rows, other classes or other labels, or their groups contradict.
+        ValueError: they are predictions of other rows, other classes or other labels, their groups contradict, or which
+            of two classes is positive is not known.
     """
     systems = [systems[0], *(_with_names_of(systems[0], system) for system in systems[1:])]
+    systems = _positive_last(systems, positive)
     names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
     ordered = iter(one_order(tables, names))
     systems = [replace(system, tables=[next(ordered) for _ in system.tables]) for system in systems]
@@ -138,6 +148,28 @@ def _with_names_of(first: System, system: System) -> System:
     renamed = with_names_of(*parts)
     n = len(system.tables)
     return replace(system, tables=renamed[:n], selection=(*renamed[n:], None)[0])
+
+
+def _positive_last(systems: Sequence[System], chosen: Sequence[str] | None) -> list[System]:
+    """Put the positive one of two classes last in every table."""
+    classes = systems[0].tables[0].classes
+    if len(classes) != 2:
+        return list(systems)
+    metas = [source["meta"] for system in systems for source in system.sources]
+    recorded = {name for meta in metas for name in meta.get("positive") or () if name in classes}
+    name = positive_class(classes, chosen or (list(recorded) if len(recorded) == 1 else None))
+
+    def ordered(table: Predictions) -> Predictions:
+        return table.positive_last(name) if name in table.classes else table  # other classes are refused later
+
+    return [
+        replace(
+            system,
+            tables=[ordered(table) for table in system.tables],
+            selection=system.selection and ordered(system.selection),
+        )
+        for system in systems
+    ]
 
 
 def _regrouped(system: System, part: Sequence[Predictions], origin: str) -> System:

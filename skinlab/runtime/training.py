@@ -151,6 +151,8 @@ def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Cl
             "data=phantom: procedural images, for trying things out. For real ones: "
             "data=ham10000 data.root=DIR (see the README for where to get them)"
         )
+    if datamodule.prepared.positive:
+        log.info("positive class: %s, of %s", datamodule.prepared.positive, " and ".join(datamodule.prepared.classes))
     rows = {split: len(datamodule.rows(split)) for split in ("train", "val", "test", "pool")}
     log.info(
         "%s: %s; %d classes, training counts %s; split %s",

@@ -92,11 +92,12 @@ def test_adaptive_bins_hold_equally_many():
     assert expected < 0.05  # these probabilities are right by construction
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_module_s_figures_are_the_same(name):
+@pytest.mark.parametrize(("name", "positive"), [*((name, None) for name in TABLES), ("two", 0)])
+def test_the_module_s_figures_are_the_same(name, positive):
     p, target, classes = TABLES[name]
-    final = classification_metrics(p, target, classes)
-    epoch = EpochMetrics(classes)
+    positive = None if positive is None else classes[positive]
+    final = classification_metrics(p, target, classes, positive)
+    epoch = EpochMetrics(classes, positive)
     for rows in np.array_split(np.arange(len(p)), 3):
         epoch.update(torch.tensor(p[rows], dtype=torch.float64), torch.tensor(target[rows]), torch.zeros(()))
     figures = epoch.compute()

@@ -153,7 +153,7 @@ def test_rows_that_allow_no_interval_cost_a_warning(compose_train, words, tmp_pa
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("evidence.positive=[mle]", "evidence.positive=mle: name some, not all, of the classes benign, malignant"),
+        ("evidence.positive=[mle]", "positive=mle: name one of the two classes benign, malignant"),
         ("evidence.level=95.0", "evidence.level=95.0"),
         ("evidence.thresholds=[best]", "threshold rule 'best' is unknown"),
     ],

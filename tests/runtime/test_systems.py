@@ -149,7 +149,7 @@ def test_systems_may_spell_images_and_classes_in_other_ways(tmp_path):
     theirs = pd.DataFrame({"image": ["2", "1"], "label": ["MEL", "NV"], "NV": [0.3, 0.8], "MEL": [0.7, 0.2]})
     theirs.to_csv(tmp_path / "theirs.csv", index=False)
     first, second = (each.tables[0] for each in align(find(tmp_path / "ours.csv", tmp_path / "theirs.csv")))
-    assert second.classes == ["mel", "nv"]
+    assert second.classes == ["nv", "mel"]
     for key in ("image_id", "group", "target"):
         assert getattr(first, key).tolist() == getattr(second, key).tolist()
     assert np.allclose(first.probabilities, second.probabilities)
@@ -165,3 +165,30 @@ def test_labels_for_a_run_are_held_against_its_own(tmp_path):
     truth.assign(label="nv").to_csv(tmp_path / "truth.csv", index=False)
     with pytest.raises(UserError, match="contradicts 3 of 6 labels"):
         find_systems([str(run)], split="auto", reader=TableReader(labels=str(tmp_path / "truth.csv")))
+
+
+def test_the_positive_class_comes_last_in_whatever_order_the_columns_stand(tmp_path):
+    meta = {"classes": ["nv", "mel"], "loss": "CrossEntropy", "training_prior": [0.75, 0.25]}
+    write_run(tmp_path / "old").joinpath("predictions", "meta.json").write_text(json.dumps(meta))
+    for split in ("val", "test"):
+        place = tmp_path / "old" / "predictions" / f"{split}.csv"
+        table = pd.read_csv(place)
+        table[[*table.columns[:-2], "prob_mel", "prob_nv"]].to_csv(place, index=False)
+    old, new = align(find(tmp_path / "old", write_run(tmp_path / "new")))
+    for system in (old, new):
+        assert system.tables[0].classes == system.selection.classes == ["nv", "mel"]
+        assert system.tables[0].target.tolist() == [0, 1] * 3
+    assert (old.tables[0].probabilities == new.tables[0].probabilities).all()
+    assert old.training_prior == [0.75, 0.25]
+    chosen, _ = align(find(tmp_path / "old", tmp_path / "new"), ["nv"])
+    assert (chosen.tables[0].classes, chosen.training_prior) == (["mel", "nv"], [0.25, 0.75])
+
+
+def test_a_run_remembers_what_its_classes_names_do_not_tell(tmp_path):
+    run = write_run(tmp_path / "run")
+    for place in (run / "predictions").glob("*.csv"):
+        place.write_text(place.read_text().replace("mel", "A").replace("nv", "B"))
+    with pytest.raises(ValueError, match=r"set positive=\[B\] or positive=\[A\]"):
+        align(find(run))
+    (run / "predictions" / "meta.json").write_text(json.dumps({"classes": ["B", "A"], "positive": ["B"]}))
+    assert align(find(run))[0].tables[0].classes == ["A", "B"]
