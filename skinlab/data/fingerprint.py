@@ -65,6 +65,14 @@ class ImageHashes(Mapping[str, str]):
         return len(self._ids)
 
 
+def content_digest(pixels: np.ndarray) -> bytes:
+    """Return the content hash of upright RGB pixels at full size: 16 bytes of the SHA-256 of them and their shape."""
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(f"{width}x{height}".encode())
+    digest.update(pixels.data)
+    return digest.digest()[:16]
+
+
 def fingerprint(path: str) -> np.ndarray:
     """Read one image in full and return its FINGERPRINT record, shape ().
 
@@ -81,10 +89,8 @@ def fingerprint(path: str) -> np.ndarray:
         raise BadImage.at(path, "is blank: one colour all over")
     if _extreme_share(thumbnail) >= 0.5 and (fault := _no_photograph(grey)):  # hardly a photograph reaches this check
         raise BadImage.at(path, fault)
-    digest = hashlib.sha256(f"{width}x{height}".encode())
-    digest.update(pixels.data)
     record = np.zeros((), FINGERPRINT)
-    record["digest"] = np.frombuffer(digest.digest()[:16], "<u8")
+    record["digest"] = np.frombuffer(content_digest(pixels), "<u8")
     record["width"], record["height"], record["kind"] = width, height, kind.encode()
     record["views"] = perceptual_hash(thumbnail), perceptual_hash(thumbnail[_CENTRE, _CENTRE])
     return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -48,7 +49,12 @@ def printable(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str = "crop") -> np.ndarray:
+def read_image(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    fit: str = "crop",
+    on_whole: Callable[[np.ndarray], None] | None = None,
+) -> np.ndarray:
     """Read an image as upright RGB.
 
     A JPEG is decoded at the smallest of its own scales (1, 1/2, 1/4, 1/8: fewer DCT coefficients, so free of aliasing)
@@ -59,6 +65,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
         path: a JPEG, PNG, BMP, GIF, TIFF or WebP file.
         size: side of the square result in pixels; None keeps the image's own size.
         fit: "crop" scales the shorter side to `size` and cuts the centre; "stretch" scales both sides.
+        on_whole: takes the upright pixels at full size, where the decoder made them on its way to `size`.
 
     Returns:
         uint8 array (H, W, 3); (size, size, 3) with a size.
@@ -67,10 +74,15 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, fit: str =
         BadImage: missing, empty, truncated, too large, not an image, or its pixels have no known scale; the message
             names file, reason and remedy.
     """
-    return read_with_kind(path, size, fit)[0]
+    return read_with_kind(path, size, fit, on_whole)[0]
 
 
-def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: str = "crop") -> tuple[np.ndarray, str]:
+def read_with_kind(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    fit: str = "crop",
+    on_whole: Callable[[np.ndarray], None] | None = None,
+) -> tuple[np.ndarray, str]:
     """Read an image as `read_image` does, and tell how it was stored: "JPEG RGB turned", "TIFF L frames"."""
     if fit not in FITS:
         raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
@@ -84,9 +96,12 @@ def read_with_kind(path: str | os.PathLike[str], size: int | None = None, fit: s
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError  # told from the header, before anything is decoded
-            kind = f"{image.format} {image.mode}"
-            pixels = _framed(image, path, size, fit)
+            kind, stored = f"{image.format} {image.mode}", image.size
+            rgb, extent = _decoded(image, path, size)
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            if on_whole is not None and rgb.size == stored:
+                on_whole(_upright(np.array(rgb), orientation))
+            pixels = _framed(rgb, extent, size, fit) if size else np.array(rgb)
             # The second picture of an MPO is a camera's preview.
             frames = " frames" if image.format != "MPO" and getattr(image, "is_animated", False) else ""
             return _upright(pixels, orientation), kind + frames + (" turned" if orientation in range(2, 9) else "")
@@ -128,8 +143,13 @@ def _failure(error: Exception) -> str:
     return f"can't be decoded ({printable(str(error)) or type(error).__name__})"
 
 
-def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, fit: str) -> np.ndarray:
-    """Decode an opened image and bring it to (size, size), not yet turned upright."""
+def _decoded(
+    image: Image.Image, path: str | os.PathLike[str], size: int | None
+) -> tuple[Image.Image, tuple[float, float]]:
+    """Decode an opened image at the smallest scale that covers `size`; return it with the picture's extent in pixels.
+
+    A JPEG of odd width ends within the last of its reduced pixels.
+    """
     draft = image.draft("RGB", (size, size)) if size else None
     # The decoder's name for the stored pixels: "RGB;16B", say.
     deep = image.mode.startswith("I;16") or ";16" in str(getattr(image, "tile", ())[:1])
@@ -140,11 +160,12 @@ def _framed(image: Image.Image, path: str | os.PathLike[str], size: int | None, 
     corner = rgb.getpixel((rgb.width - 1, rgb.height - 1))
     if corner == (128, 128, 128) and image.format == "JPEG" and _ends_in_grey(path):
         raise BadImage.at(path, _TRUNCATED)
-    if size is None:
-        return np.array(rgb)
+    return rgb, draft[1][2:] if draft else rgb.size
 
-    # The picture's extent in decoded pixels: a JPEG of odd width ends within the last of its reduced pixels.
-    width, height = draft[1][2:] if draft else rgb.size
+
+def _framed(rgb: Image.Image, extent: tuple[float, float], size: int, fit: str) -> np.ndarray:
+    """Bring a decoded image to (size, size), not yet turned upright."""
+    width, height = extent
     side = min(width, height)
     ratio_x, ratio_y = (side / size, side / size) if fit == "crop" else (width / size, height / size)
     blocks = max(1, int(ratio_x)), max(1, int(ratio_y))

@@ -42,6 +42,7 @@ class Bundle:
         calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
         thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
         gate: tells images of another kind than the training's; None for none.
+        training_images: what its members have seen, as its ``to_dict`` gave it; None where nothing says.
     """
 
     members: tuple[Member, ...]
@@ -54,6 +55,7 @@ class Bundle:
     calibrator: dict[str, Any] | None = None
     thresholds: list[dict[str, Any]] = field(default_factory=list)
     gate: Gate | None = None
+    training_images: dict[str, Any] | None = None
 
     @property
     def classifier(self) -> Classifier:
@@ -188,8 +190,14 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "thresholds": facts[1],
         "gate": bundle.gate.to_dict() if bundle.gate else None,
     }
+    if bundle.training_images is not None:
+        content["training_images"] = {name: _tensor(value) for name, value in bundle.training_images.items()}
     with path.open("wb") as file:  # given a path, torch would write its name into the archive
         torch.save(content, file)
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value.view(np.int64)) if isinstance(value, np.ndarray) else value
 
 
 def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
@@ -213,6 +221,7 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
             calibrator=None if calibrator is None else dict(calibrator),
             thresholds=[dict(each) for each in content["thresholds"]],
             gate=None if gate is None else gate_from_dict(gate),
+            training_images=content.get("training_images"),
         )
         return replace(bundle, learned=_learned(content["learned"], bundle))
     except UserError:

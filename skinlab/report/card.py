@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from skinlab.report.wording import count, figure_words, interval, number, percent, rule_words
+from skinlab.report.wording import count, figure_words, interval, number, percent, rule_words, seen_words
 
 HEADLINE = ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro", "mcc", "brier", "log_loss", "adaptive_ece")
 BINARY = ("pr_auc_positive", "auroc/positive", "sensitivity", "specificity", "ppv", "npv", "f1_positive")
@@ -34,7 +34,7 @@ def render_card(evidence: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("skinlab.report"), trim_blocks=True, lstrip_blocks=True, finalize=markdown_text
     )
-    words = (number, interval, percent, figure_words, rule_words)
+    words = (number, interval, percent, figure_words, rule_words, seen_words)
     environment.filters |= {each.__name__: each for each in words} | {"thousands": count}
     card = environment.get_template("model_card.md.j2")
     return card.render(

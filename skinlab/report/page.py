@@ -28,6 +28,7 @@ from skinlab.report.wording import (
     p_value,
     percent,
     rule_words,
+    seen_words,
     shorten,
 )
 
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         "figure_words": figure_words,
         "thousands": count,
         "rule_words": rule_words,
+        "seen_words": seen_words,
         "shorten": shorten,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from skinlab.report.wording import ensemble_words
+from skinlab.report.wording import ensemble_words, seen_words
 
 OF_POSITIVE = ("f1_positive", "pr_auc_positive", "sensitivity", "specificity")
 HEADLINE = {
@@ -61,9 +61,9 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
                 for s in splits
             )
             table.add_row(f"F1 / PR-AUC of {name} ({metrics[key]:.0f} in {last})", *cells)
+    said = _print_seen(console, evidence) if evidence else []
     console.print(table)
-    for caution in (evidence or {}).get("cautions", []):
-        console.print(f"! {caution}", highlight=False, markup=False)
+    _print_cautions(console, evidence or {}, said)
     if evidence:
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
@@ -73,13 +73,27 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
     """Print the headline of every system with its intervals, the comparisons and the cautions."""
     console = Console()
     systems = evidence["systems"]
+    said = _print_seen(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
     for line in [each["sentence"] for each in evidence["comparisons"]]:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
-    for caution in evidence["cautions"]:
-        console.print(f"! {caution}", highlight=False, markup=False)
+    _print_cautions(console, evidence, said)
+
+
+def _print_seen(console: Console, evidence: Mapping[str, Any]) -> list[str]:
+    """Print above the metrics which images are none of new ones, and return the sentences."""
+    said = [f"{each['name']}: {words}" for each in evidence["systems"] if (words := seen_words(each.get("seen")))]
+    for sentence in said:
+        console.print(f"! {sentence}", style="bold", highlight=False, markup=False)
+    return said
+
+
+def _print_cautions(console: Console, evidence: Mapping[str, Any], said: Sequence[str]) -> None:
+    for caution in evidence.get("cautions", []):
+        if caution not in said:
+            console.print(f"! {caution}", highlight=False, markup=False)
 
 
 def _headline(evidence: Mapping[str, Any]) -> Table:

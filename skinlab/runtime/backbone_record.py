@@ -23,7 +23,7 @@ NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
 # Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
 # with, of which nobody knows what they have seen.
-SEEN = ("images", "groups", "val_images", "val_groups", "unknown")
+SEEN = ("images", "groups", "val_images", "val_groups", "files", "unknown")
 REMEDY = "write the file again by skinlab.pretrain"
 
 

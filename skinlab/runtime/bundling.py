@@ -29,6 +29,7 @@ from skinlab.runtime.gating import find_split, fit_run_gate
 from skinlab.runtime.name_lists import read_names
 from skinlab.runtime.prediction_tables import read_predictions
 from skinlab.runtime.run_directory import replacing
+from skinlab.runtime.seen_images import members_images
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,8 @@ def make_bundle(config: dict[str, Any]) -> None:
         UserError: whatever a person must mend; nothing has been written then.
     """
     places, output = check_settings(config)
-    bundle = ensemble(
-        [load_bundle(place) for place in places], places, method=config["combine"], weights=config["weights"]
-    )
+    models = [load_bundle(place) for place in places]
+    bundle = ensemble(models, places, method=config["combine"], weights=config["weights"])
     if config["format"] == "onnx" and bundle.method in ("rank", "overlap"):
         raise UserError(f"format=onnx: a graph can't hold method={bundle.method}; use format=bundle")
     if bundle.method == "overlap" and (config["calibrator"] != "none" or config["thresholds"] is not None):
@@ -56,7 +56,7 @@ def make_bundle(config: dict[str, Any]) -> None:
     bundle = with_calibrator(bundle, places, config["calibrator"])
     bundle = with_thresholds(bundle, places, config)
     if config["format"] == "bundle":
-        bundle = with_gate(bundle, places, config)
+        bundle = with_gate(replace(bundle, training_images=members_images(places, models)), places, config)
     left_out = [name for name in ("calibrator", "thresholds", "gate") if getattr(bundle, name)]
     with replacing(output) as temporary:
         if config["format"] == "bundle":

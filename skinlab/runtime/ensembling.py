@@ -66,9 +66,10 @@ def combine_systems(config: dict[str, Any]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     bundle = _bundle(members, learned, config, thresholds.get(combined.name, []))
+    (block,) = [each for each in evidence["systems"] if each["name"] == combined.name]
 
     def write_others() -> None:
-        _write_predictions(combined, evidence["ensemble"], output)
+        _write_predictions(combined, evidence["ensemble"] | {"seen": block["seen"]}, output)
         if bundle is not None:
             from skinlab.models.bundle import save_bundle
 
@@ -85,7 +86,7 @@ def _write_predictions(combined: System, facts: dict[str, Any], output: Path) ->
     rows = rows.assign(split=split, label=np.asarray(table.classes, object)[table.target])
     text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=DECIMALS)
     write_text(output / "predictions" / f"{split}.csv", text)
-    kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}
+    kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds", "seen")}
     positive = table.classes[1:] if len(table.classes) == 2 else None
     write_json(output / "predictions" / "meta.json", {"classes": table.classes, "positive": positive} | kept)
 
@@ -269,6 +270,7 @@ def _bundle(
     """
     from skinlab.models.bundle import load_bundle  # torch, only where it is needed
     from skinlab.models.ensembling import ensemble
+    from skinlab.runtime.seen_images import members_images
 
     if config["bundle"] is False:
         return None
@@ -277,7 +279,9 @@ def _bundle(
         for member in members:
             if not member.runs:
                 raise UserError(f"{member.name} is a table, without a run's checkpoint")
-        whole = ensemble([load_bundle(place) for place in places], places)
+        models = [load_bundle(place) for place in places]
+        whole = ensemble(models, places)
+        seen = members_images(places, models)
     except UserError as error:
         if config["bundle"] is True:
             raise UserError(f"bundle=true: {error}") from None
@@ -291,4 +295,4 @@ def _bundle(
         if "reference" in learned and last != whole.classes[-1]:
             learned = {"reference": learned["reference"][..., ::-1]}
     facts = {"method": config["method"], "learned": learned, "positive": positive, "thresholds": thresholds}
-    return replace(whole, teams=teams, **facts)
+    return replace(whole, teams=teams, training_images=seen, **facts)

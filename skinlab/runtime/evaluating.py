@@ -26,7 +26,7 @@ from skinlab.runtime.prediction_tables import table_reader
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.saliency import add_saliency, check_saliency
 from skinlab.runtime.secrets import masked
-from skinlab.runtime.system_cautions import system_cautions
+from skinlab.runtime.system_cautions import seen_here, system_cautions
 from skinlab.runtime.systems import System, align, find_systems
 from skinlab.tables import read_csv
 
@@ -88,7 +88,12 @@ def build_evidence(
         )
         _add_paths(found.block["worst"], system)
         init = system.run.metrics.get("init_used") if system.run else None
-        facts = {"init_used": init, "groups_from": system.groups_from, "sources": system.sources}
+        facts = {
+            "init_used": init,
+            "groups_from": system.groups_from,
+            "sources": system.sources,
+            "seen": seen_here(system),
+        }
         blocks.append(facts | found.block)
         draws.append((system.name, found.draws))
         cautions += found.cautions + system_cautions(system)

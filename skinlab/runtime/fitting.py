@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.data.preparation import Prepared
+from skinlab.data.training_images import file_tail
 from skinlab.files import claim
 from skinlab.runtime.loggers import close_loggers, open_loggers
 from skinlab.runtime.resuming import check_other_run, check_split, is_main_process
@@ -34,8 +35,8 @@ def claimed(run_dir: Path) -> Iterator[None]:
 def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
     """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``.
 
-    Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights
-    knows what they have seen.
+    Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights and
+    a prediction by them know what they have seen, and a hash of its file's end, which finds those files quickly.
 
     Raises:
         UserError: the run goes on from a checkpoint of other settings or another split.
@@ -45,6 +46,7 @@ def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> No
     if is_main_process():
         write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
         split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
+        split["file_tail"] = [file_tail(path) for path in split["path"]]
         write_text(run_dir / "split.csv", split.to_csv(index=False))
         write_config(run_dir, config)
 

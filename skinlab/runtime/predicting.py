@@ -22,6 +22,7 @@ from skinlab.data.fingerprint import IS_MASK, is_mask
 from skinlab.data.images import BadImage, printable, read_image
 from skinlab.data.manifest import some
 from skinlab.data.samplers import Draw, EvalSampler
+from skinlab.data.training_images import TrainingImages, read_and_hash
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import FORMATS, check_format, isic_submission, kaggle_submission
@@ -31,10 +32,12 @@ from skinlab.models.gate import FIT as GATE_FIT
 from skinlab.models.gate import SIZE as GATE_SIZE
 from skinlab.models.gate import Gate
 from skinlab.models.inference import predict_members, tta_views
+from skinlab.report.wording import seen_words
 from skinlab.runtime.bundling import check_calibrator, combine_as
 from skinlab.runtime.gating import Door
 from skinlab.runtime.inputs import find_images
 from skinlab.runtime.run_directory import replacing, write_json
+from skinlab.runtime.seen_images import seen_counts, training_images
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ def predict(config: dict[str, Any]) -> None:
     tables = {name: config[name] for name in ("columns", "label_map")}
     rows = find_images(config["input"], missing_ok=config["on_bad_image"] == "drop", **tables)
     bundle = load_bundle(config["ckpt"])
+    known = training_images(config["ckpt"], bundle.training_images)
     calibrator = None if bundle.calibrator is None else check_calibrator(bundle.calibrator, bundle)
     if config["gate"] == "error" and bundle.gate is None:
         raise UserError(f"gate=error: {config['ckpt']} has no input gate; make one: python -m skinlab.bundle gate=fit")
@@ -68,13 +72,18 @@ def predict(config: dict[str, Any]) -> None:
         column = "label" if config["format"] == "kaggle" else "called"
         log.info("%s=1: %s, from %.4g on", column, " or ".join(threshold["positive"]), threshold["value"])
     started = time.perf_counter()
-    members, excess, bad = look(bundle, rows, config, device)
+    hashes = np.zeros(len(rows), np.uint64)
+    members, excess, bad = look(bundle, rows, config, device, known, hashes)
+    how = known.how(np.delete(hashes, list(bad)), rows["group"].drop(index=list(bad)) if "group" in rows else None)
     rows = rows.drop(index=list(bad)).reset_index(drop=True)
     probabilities = combine_as(bundle, members)
     if calibrator is not None:
         probabilities = calibrator(probabilities)
     seconds = time.perf_counter() - started
-    write_predictions(config, output, bundle, rows, probabilities, excess=excess, threshold=threshold)
+    seen = seen_counts(how, known.unknown)
+    write_predictions(config, output, bundle, rows, probabilities, excess=excess, threshold=threshold, seen=(how, seen))
+    if sentence := seen_words(seen):
+        log.warning("%s", sentence)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
 
 
@@ -103,9 +112,22 @@ def find_threshold(config: dict[str, Any], bundle: Bundle) -> dict[str, Any] | N
 
 
 def look(
-    bundle: Bundle, rows: pd.DataFrame, config: dict[str, Any], device: torch.device
+    bundle: Bundle,
+    rows: pd.DataFrame,
+    config: dict[str, Any],
+    device: torch.device,
+    known: TrainingImages | None = None,
+    hashes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
     """Show the images to every member; members that want the same images see them in one pass.
+
+    Args:
+        bundle: the members.
+        rows: with ``path``.
+        config: of the prediction.
+        device: to predict on.
+        known: the model's training images, among which the rows' are looked up; None to leave that out.
+        hashes: takes the content hash of each row's image that may be one of them, 0 for the others, ``(N,)``.
 
     Returns:
         The members' probabilities ``(M, N, C)``, each image's excess at the gate ``(N,)`` (None without one), and the
@@ -124,7 +146,13 @@ def look(
         left = rows.drop(index=list(bad)).reset_index(drop=True) if turn else rows
         guard = None if turn else door
         loader = batch_loader(
-            Readable(left["path"].tolist(), *kind, gate=guard.gate if guard else None, refuse_masks=not turn),
+            Readable(
+                left["path"].tolist(),
+                *kind,
+                gate=guard.gate if guard else None,
+                known=None if turn else known,
+                refuse_masks=not turn,
+            ),
             EvalSampler(len(left)),
             batch_size=config["batch_size"],
             num_workers=min(config["num_workers"], -(-len(left) // config["batch_size"])),
@@ -135,7 +163,7 @@ def look(
         on_bad_image = "error" if turn else config["on_bad_image"]
         probabilities = predict_members(
             [bundle.members[i].classifier.to(device) for i in chosen],
-            usable(batches, left, {} if turn else bad, on_bad_image=on_bad_image, door=guard),
+            usable(batches, left, {} if turn else bad, on_bad_image=on_bad_image, door=guard, hashes=hashes),
             device=device,
             tta=config["tta"],
         )
@@ -151,21 +179,39 @@ class Readable(ImageDataset):
         size: side of the images in pixels.
         fit: ``crop`` or ``stretch``.
         gate: whose look at each image the batches tell, as ``statistics`` ``(B, F)``; None for none.
+        known: images whose contents the batches' are looked up among, as ``hash`` ``(B,)`` uint64; None for none.
         refuse_masks: whether an image that is black and white only counts as one that can't be read.
     """
 
     def __init__(
-        self, paths: Sequence[str], size: int, fit: str, *, gate: Gate | None = None, refuse_masks: bool = False
+        self,
+        paths: Sequence[str],
+        size: int,
+        fit: str,
+        *,
+        gate: Gate | None = None,
+        known: TrainingImages | None = None,
+        refuse_masks: bool = False,
     ) -> None:
         super().__init__(paths, np.full(len(paths), -1), size=size, fit=fit)
-        self.gate, self.refuse_masks = gate, refuse_masks
+        self.gate, self.known, self.refuse_masks = gate, known, refuse_masks
 
     def batch(self, draws: Sequence[Draw | int]) -> dict[str, Any]:
         """Return a batch of uint8 images, with the reasons of those that can't be read."""
         self.bad: dict[int, str] = {}
         self.statistics: list[np.ndarray] = []
+        self.hashes: dict[int, int] = {}
         batch = super().batch(draws) | {"bad": self.bad}
+        if self.known is not None:
+            batch["hash"] = np.array([self.hashes.get(row, 0) for row in batch["row"].tolist()], np.uint64)
         return batch | {"statistics": np.array(self.statistics)} if self.gate else batch
+
+    def pixels(self, row: int) -> Any:
+        """Return an image as read, (S, S, 3), and keep its content hash where it may be a known one."""
+        if self.known is None:
+            return super().pixels(row)
+        image, self.hashes[row] = read_and_hash(os.fsdecode(self.paths[row]), self.size, self.fit, self.known)
+        return image
 
     def _sample(self, visit: Draw) -> Any:
         try:
@@ -184,7 +230,13 @@ class Readable(ImageDataset):
 
 
 def usable(
-    batches: Any, rows: pd.DataFrame, bad: dict[int, str], *, on_bad_image: str, door: Door | None = None
+    batches: Any,
+    rows: pd.DataFrame,
+    bad: dict[int, str],
+    *,
+    on_bad_image: str,
+    door: Door | None = None,
+    hashes: np.ndarray | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield batches less their bad images; from the first one that is an error on, only look for more of them.
 
@@ -194,6 +246,7 @@ def usable(
         bad: filled with row → reason.
         on_bad_image: ``error`` or ``drop``.
         door: of the gate, if there is one; then batches have ``statistics``.
+        hashes: filled with each row's content hash, where batches have them.
 
     Raises:
         UserError: at the end, if there were bad or foreign images and they are an error, or all images were bad.
@@ -201,6 +254,8 @@ def usable(
     for batch in batches:
         bad |= batch["bad"]
         rows_seen = batch["row"].numpy()
+        if hashes is not None and "hash" in batch:
+            hashes[rows_seen] = batch["hash"]
         good = ~np.isin(rows_seen, list(batch["bad"]))
         admitted = door is None or door.admits(rows_seen[good], batch["statistics"][good])
         if good.any() and admitted and (not bad or on_bad_image == "drop"):
@@ -292,6 +347,7 @@ def write_predictions(
     *,
     excess: np.ndarray | None = None,
     threshold: dict[str, Any] | None = None,
+    seen: tuple[np.ndarray, dict[str, Any]],
 ) -> None:
     """Write predictions and their ``.meta.json``, both or none."""
     columns = [name for name in COLUMNS if name in rows]
@@ -305,6 +361,9 @@ def write_predictions(
         score = positive_score(probabilities, bundle.outputs, threshold["positive"])
         table["called"] = (score >= threshold["value"]).astype(np.int64)
         facts["threshold"] = threshold
+    how, facts["seen"] = seen
+    if how.any():
+        table["seen"] = how
     files = rows["path"].tolist()
     if config["format"] == "kaggle":
         table = kaggle_submission(files, table["called"].to_numpy())

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from skinlab.callbacks.assembly import choose_monitor
 from skinlab.data.datamodule import SkinDataModule
+from skinlab.data.training_images import file_tail
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.backbone_record import NAME, config_hash, find_init, write_backbone
 from skinlab.runtime.run_directory import write_json
@@ -83,6 +84,7 @@ def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrain
     rows = datamodule.pool_rows(config["pool"])
     hashes = datamodule.prepared.image_hashes
     own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
+    own["files"] = [file_tail(path) for path in rows["path"]]
     return {
         "method": config["ssl"]["name"],
         "network": config["model"]["name"],

@@ -1,9 +1,10 @@
-"""What the first weights of a run have seen, and whether the run is judged by any of it."""
+"""What a model and its initial weights have seen, and whether a run is judged by any of it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from skinlab.data.manifest import some
 from skinlab.data.pool import held_out
 from skinlab.data.preparation import Prepared
 from skinlab.data.remembered import fingerprints
+from skinlab.data.training_images import NO_LIST, TrainingImages, contents
 from skinlab.errors import UserError
+from skinlab.models.bundle import Bundle, find_checkpoint
 from skinlab.runtime.backbone_record import NAME, SEEN, read_record
 from skinlab.runtime.recorded import read_recorded
 from skinlab.tables import read_csv
@@ -40,11 +43,47 @@ def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
     if init in NAMES:
         return {}
     if record := read_record(path / NAME if path.is_dir() else path):
-        return record
+        return {"files": [NO_LIST]} | record
     run = path.parent.parent
     if path.parent.name == "checkpoints" and (run / "split.csv").is_file() and (run / "config.yaml").is_file():
         return _past_of_run(run, audit_cache)
     return {"unknown": [init]}
+
+
+def training_images(place: str | Path, carried: Mapping[str, Any] | None = None) -> TrainingImages:
+    """Return the images that a model was trained on and chosen by, those of its initial weights among them.
+
+    Args:
+        place: as ``ckpt``: a run directory, a checkpoint in one, or a bundle.
+        carried: what a bundle says of it; None for other files and for bundles of before.
+
+    Raises:
+        UserError: there is no such model, or what the bundle carries is damaged.
+    """
+    path = find_checkpoint(place)
+    try:
+        return TrainingImages.of(past_of(str(path), None)) if carried is None else TrainingImages.from_dict(carried)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: what it says of its training images is damaged ({error}); make it again") from None
+
+
+def members_images(places: Sequence[str], bundles: Sequence[Bundle]) -> dict[str, Any]:
+    """Return what the models of some places have seen together, as a bundle carries it."""
+    parts = [training_images(place, bundle.training_images) for place, bundle in zip(places, bundles, strict=True)]
+    return TrainingImages.merged(parts).to_dict()
+
+
+def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
+    """Count the images that a model knows, as :meth:`TrainingImages.how` says of each.
+
+    Returns:
+        ``images`` in all, ``train``, ``val`` and ``group``, and the ``unknown``.
+    """
+    found = Counter(how)
+    counts = {kind: found[kind] for kind in ("train", "val", "group")}
+    return {"images": found.total()} | counts | {"unknown": list(unknown)}
 
 
 def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
@@ -58,6 +97,7 @@ def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
     learned, chosen = table[(table["split"] == "train") | pool], table[table["split"] == "val"]
     own = {"images": learned["image_hash"], "groups": learned["group"]}
     own |= {"val_images": chosen["image_hash"], "val_groups": chosen["group"]}
+    own["files"] = pd.concat([learned, chosen])["file_tail"] if "file_tail" in table else pd.Series([NO_LIST])
     if (gone := (table["image_hash"] == "")).any():
         own["unknown"] = pd.Series([f"{gone.sum()} images of {run}/split.csv that are no longer there"])
     return {"method": "supervised"} | merged(own, past_of(str(config["model"]["init"]), audit_cache))
@@ -108,13 +148,13 @@ def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -
         return {}
     rows = prepared.manifest
     rows = rows.assign(image_hash=[prepared.image_hashes[each] for each in rows["image_id"]])
-    learned = _seen(rows, past["images"], past["groups"])
-    tested = _seen(rows, *([*past[key], *past.get(f"val_{key}", [])] for key in ("images", "groups")))
+    learned = _seen(rows, {key: past[key] for key in ("images", "groups")})
+    tested = _seen(rows, past)
     seen = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
     counts = {split: int((how != "").sum()) for split, how in seen.items()}
     if any(counts.values()):
         _tell(init, past, rows["image_id"], seen, allow_seen)
-    elif rows["group"][rows["split"].isin(seen)].isin(past["groups"]).any() and not tested.any():
+    elif rows["group"][rows["split"].isin(seen)].isin(past["groups"]).any() and not tested.astype(bool).any():
         log.warning(
             "model.init=%s: no image of this data was seen in training (%s), yet groups of val or test are named as "
             "there; if the data is the same in another form, they are no test of new ones",
@@ -124,16 +164,9 @@ def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -
     return {f"init_saw_{split}": count for split, count in counts.items()}
 
 
-def _seen(rows: pd.DataFrame, images: Iterable[str], groups: Iterable[str]) -> pd.Series[str]:
-    """Tell how each row was seen: as ``image``, by its ``group``, or "".
-
-    Names of groups are compared only if most of the images in common are of such groups: other data may have a lesion_1
-    of its own.
-    """
-    same, named = rows["image_hash"].isin(set(images)), rows["group"].isin(set(groups))
-    comparable = bool(same.any() and named[same].mean() > 0.5)
-    how = pd.Series("", index=rows.index, dtype=str)
-    return how.mask(named & comparable, "group").mask(same, "image")
+def _seen(rows: pd.DataFrame, past: Past) -> pd.Series[str]:
+    known = TrainingImages.of(past)
+    return pd.Series(known.how(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
 
 
 def _tell(init: str, past: Past, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool) -> None:

@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from skinlab.report.wording import seen_words
 from skinlab.runtime.systems import Run, System
+
+
+def seen_here(system: System) -> dict[str, Any] | None:
+    """Count the images of a system that its models know already; None where nothing says.
+
+    Of a run its validation images have chosen the best epoch, and its initial weights may have seen others.
+    """
+    split, n = system.sources[0]["split"], len(system.tables[0])
+    found = [each["seen"] for each in system.sources if each.get("seen")]
+    for run in system.runs:
+        trained = int(run.metrics.get(f"init_saw_{split}") or 0)
+        found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
+    if not found:
+        return None
+    counts = {kind: max(each.get(kind, 0) for each in found) for kind in ("train", "val", "group")}
+    unknown = sorted({name for each in found for name in each.get("unknown") or []})
+    return {"images": n} | counts | {"unknown": unknown}
 
 
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
-    found = [text for run in system.runs for text in _run_cautions(run)]
+    seen = seen_here(system)
+    found = [seen_words(seen)] if seen_words(seen) else []
+    found += [text for run in system.runs for text in _run_cautions(run)]
     found += [*_unseen_classes(system), *system.cautions]
     if system.groups_from is not None:
         found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
-    if not system.runs:
+    if not system.runs and seen is None:
         found.append("a table of predictions; how its rows were kept apart from training is not known here.")
     return [f"{system.name}: {text}" for text in dict.fromkeys(found)]
 

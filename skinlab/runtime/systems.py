@@ -202,7 +202,18 @@ def source(path: Path, table: Predictions) -> dict[str, Any]:
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
     meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.is_file()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
+    facts = {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
+    return facts | {"seen": _seen_rows(path, table) or meta.get("seen")}
+
+
+def _seen_rows(path: Path, table: Predictions) -> dict[str, Any] | None:
+    """Count the rows that a table of ``skinlab.predict`` marks as seen by its model; None where it marks none."""
+    try:
+        rows = read_csv(path, ("image_id", "seen"))
+    except ValueError:  # no such columns
+        return None
+    how = rows["seen"][rows["image_id"].isin(table.image_id)]
+    return {"images": len(table)} | {kind: int((how == kind).sum()) for kind in ("train", "val", "group")}
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

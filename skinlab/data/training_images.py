@@ -1,0 +1,167 @@
+"""The images that a model was trained on and chosen by, compact enough to travel with it, and who of others is one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skinlab.data.fingerprint import content_digest
+from skinlab.data.images import read_image
+
+Hashes = npt.NDArray[np.uint64]
+
+FORMAT = 1
+NO_LIST = "?"  # in place of the ends of files where an older run didn't keep them
+_TAIL = 1024  # bytes; the last of a JPEG are its own, whatever its metadata
+
+
+def file_tail(path: str | os.PathLike[str]) -> str:
+    """Return a hash of a file's last bytes, 16 hexadecimal digits; "" for a file that can't be read.
+
+    It costs next to nothing and tells most files apart, so that few have to be decoded in full for their content hash.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
+            return hashlib.sha256(file.read(_TAIL)).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """64-bit hashes of what a model has seen, each array sorted and distinct.
+
+    Attributes:
+        images: contents of those it was trained on, ``(N,)``.
+        groups: names of their groups (lesions, patients).
+        val_images: contents of those that chose its best epoch, thresholds or calibrator.
+        val_groups: names of their groups.
+        files: ends of the files of both; None where an older run didn't keep them.
+        unknown: initial weights or members of which nobody knows what they have seen.
+    """
+
+    images: Hashes
+    groups: Hashes
+    val_images: Hashes
+    val_groups: Hashes
+    files: Hashes | None
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Iterable[str]]) -> Self:
+        """Return what the lists of hexadecimal content hashes and of group names say, see ``SEEN`` of seen_images."""
+        ends = list(provenance.get("files", ()))
+        return cls(
+            **{name: _distinct(provenance.get(name, ())) for name in ("images", "val_images")},
+            **{name: np.unique(_names(provenance.get(name, ()))) for name in ("groups", "val_groups")},
+            files=None if NO_LIST in ends else _distinct(ends),
+            unknown=tuple(provenance.get("unknown", ())),
+        )
+
+    @classmethod
+    def merged(cls, parts: Iterable[Self]) -> Self:
+        """Return what several models have seen together."""
+        each = list(parts)
+        arrays = {
+            name: np.unique(np.concatenate([getattr(part, name) for part in each]))
+            for name in ("images", "groups", "val_images", "val_groups")
+        }
+        files = [part.files for part in each if part.files is not None]
+        ends = np.unique(np.concatenate(files)) if len(files) == len(each) else None
+        return cls(**arrays, files=ends, unknown=tuple(sorted({name for part in each for name in part.unknown})))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values and arrays, with the format's version; ``from_dict`` reads them."""
+        return {"format": FORMAT} | {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` gave; what a later version wrote is unknown.
+
+        Raises:
+            ValueError: it holds no such arrays.
+        """
+        if content.get("format") != FORMAT:
+            later = f"training images in format {content.get('format')}, which a later skinlab reads"
+            return cls.of({"unknown": [later], "files": [NO_LIST]})
+        arrays = {name: _array(content[name]) for name in ("images", "groups", "val_images", "val_groups")}
+        files = None if content["files"] is None else _array(content["files"])
+        return cls(**arrays, files=files, unknown=tuple(str(name) for name in content["unknown"]))
+
+    def may_hold(self, path: str) -> bool:
+        """Tell by a file's end whether its content has to be hashed.
+
+        Of a JPEG the end tells. Other formats hold the same pixels in other bytes when they are saved again.
+        """
+        if not len(self.images) and not len(self.val_images):
+            return False
+        if self.files is None or not path.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")):
+            return True
+        return bool(np.isin(contents([file_tail(path)]), self.files)[0])
+
+    def how(self, contents: Hashes, groups: pd.Series[str] | None = None) -> npt.NDArray[np.object_]:
+        """Return how the model knows each image: ``train``, ``val``, ``group`` (others of its group) or "".
+
+        Names of groups are compared only if most of the images in common are of such groups: other data may have a
+        lesion_1 of its own.
+
+        Args:
+            contents: of the images, see :func:`content_hash`, ``(N,)``; 0 for none of them.
+            groups: their groups, where they are known.
+        """
+        train, val = np.isin(contents, self.images), np.isin(contents, self.val_images)
+        found = np.where(train, "train", np.where(val, "val", "")).astype(object)
+        if groups is not None and (same := found != "").any():
+            named = np.isin(_names(groups), np.concatenate([self.groups, self.val_groups])) & (groups != "").to_numpy()
+            if named[same].mean() > 0.5:
+                found[named & ~same] = "group"
+        return found
+
+
+def read_and_hash(path: str, size: int, fit: str, known: TrainingImages) -> tuple[npt.NDArray[np.uint8], int]:
+    """Read an image as ``read_image`` does, with its content hash, 0 where its file is none of the known ones.
+
+    The pixels are hashed as they come from the decoder; only a JPEG that was decoded at a reduced scale is read again.
+
+    Raises:
+        BadImage: it can't be read.
+    """
+    if not known.may_hold(path):
+        return read_image(path, size, fit), 0
+    whole: list[npt.NDArray[np.uint8]] = []
+    pixels = read_image(path, size, fit, on_whole=whole.append)
+    return pixels, content_hash(whole[0] if whole else read_image(path))
+
+
+def content_hash(pixels: npt.NDArray[np.uint8]) -> int:
+    """Return the first 64 bits of the content hash of upright pixels ``(H, W, 3)``."""
+    return int.from_bytes(content_digest(pixels)[:8])
+
+
+def contents(hexadecimal: Iterable[str]) -> Hashes:
+    """Return the first 64 bits of content hashes, in their order."""
+    return np.array([int(each[:16] or "0", 16) for each in hexadecimal], np.uint64)
+
+
+def _distinct(hexadecimal: Iterable[str]) -> Hashes:
+    return np.unique(contents(each for each in hexadecimal if each))
+
+
+def _array(values: Any) -> Hashes:
+    found = np.asarray(values)
+    if found.ndim != 1 or found.dtype.itemsize != 8:
+        raise ValueError(f"hashes of shape {found.shape} and type {found.dtype}")
+    return found.view(np.uint64)
+
+
+def _names(names: Iterable[str]) -> Hashes:
+    found: Hashes = pd.util.hash_array(np.array(list(names), object))
+    return found
