@@ -103,9 +103,11 @@ class TrainingImages:
         """
         if not len(self.images) and not len(self.val_images):
             return False
-        if self.files is None or not path.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")):
+        if self.files is None or not len(self.files) or not path.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")):
             return True
-        return bool(np.isin(contents([file_tail(path)]), self.files)[0])
+        end = contents([file_tail(path)])
+        place = np.searchsorted(self.files, end)  # np.isin would look through all of them, image by image
+        return bool((self.files[place % len(self.files)] == end).all())
 
     def how(self, contents: Hashes, groups: pd.Series[str] | None = None) -> npt.NDArray[np.object_]:
         """Return how the model knows each image: ``train``, ``val``, ``group`` (others of its group) or "".

@@ -4,13 +4,21 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import cv2
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from skinlab.errors import UserError
+from skinlab.runtime.bundling import make_bundle
+from skinlab.runtime.config import config_directory
+from skinlab.runtime.predicting import predict
 from skinlab.runtime.pretraining import pretrain
 from skinlab.runtime.seen_images import check_seen, merged, past_of
+from skinlab.runtime.system_cautions import system_cautions
+from skinlab.runtime.systems import find_systems
 from skinlab.runtime.training import train
 from tests.run_directory import metrics_of, refused
 
@@ -128,6 +136,60 @@ def test_a_checkpoint_of_another_fold_is_refused_or_counted(
     # What a run began with is not forgotten by the next.
     with refused(r"saw \d+ val images", tmp_path / "third"):
         train(compose_train(*starting(tiny, tmp_path / "second"), run_dir=tmp_path / "third"))
+
+
+@pytest.fixture
+def renamed(first, tmp_path) -> Path:
+    """Training, validation and test images of a run under other names, every third one saved in another format."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    split = pd.read_csv(first / "split.csv", dtype=str)
+    for part, n in (("train", 9), ("val", 4), ("test", 5)):
+        for i, path in enumerate(split["path"][split["split"] == part].head(n)):
+            if i % 3:
+                shutil.copy(path, folder / f"{part}{i}{Path(path).suffix}")
+            else:
+                cv2.imwrite(str(folder / f"{part}{i}.bmp"), cv2.imread(path))
+    return folder
+
+
+def settings_of(command: str, **settings: object) -> dict[str, Any]:
+    config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / f"{command}.yaml"))
+    return config | {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+@pytest.mark.parametrize("place", ["run", "bundle", "ensemble", "older run", "checkpoint"])
+def test_a_prediction_counts_the_images_that_its_model_has_seen(first, renamed, tmp_path, caplog, monkeypatch, place):
+    ckpt, unknown = first, []
+    if place in ("bundle", "ensemble"):
+        ckpt = tmp_path / "model.bundle"
+        last = shutil.copy(first / "checkpoints" / "last.ckpt", tmp_path / "last.ckpt")
+        unknown = [str(last)] if place == "ensemble" else []
+        models = [str(first), str(last)][: 2 if unknown else 1]
+        make_bundle(settings_of("bundle", ckpt=models, output=ckpt, gate="none"))
+        monkeypatch.setattr("skinlab.runtime.seen_images.past_of", lambda *_: pytest.fail("a bundle says it itself"))
+    elif place == "older run":
+        ckpt = shutil.copytree(first, tmp_path / "older")
+        pd.read_csv(first / "split.csv", dtype=str).drop(columns="file_tail").to_csv(ckpt / "split.csv", index=False)
+    elif place == "checkpoint":
+        ckpt = Path(shutil.copy(first / "checkpoints" / "best.ckpt", tmp_path / "best.ckpt"))
+        unknown = [str(ckpt)]
+    predict(settings_of("predict", ckpt=ckpt, input=renamed, output=tmp_path / "p.csv", num_workers=0, device="cpu"))
+    seen = json.loads((tmp_path / "p.meta.json").read_text())["seen"]
+    known = place != "checkpoint"
+    assert seen == {"images": 18, "train": 9 * known, "val": 4 * known, "group": 0, "unknown": unknown}
+    table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    if not known:
+        assert "is not known" in caplog.text
+        assert "seen" not in table
+        return
+    sentence = "9 of 18 images were trained on by this model and 4 chose its best epoch"
+    assert sentence in caplog.text
+    assert (table["seen"] == table["image_id"].str.extract("(train|val)")[0].fillna("")).all()
+    if place == "run":
+        table.assign(label=["benign", "malignant"] * 9).to_csv(tmp_path / "p.csv", index=False)
+        (system,) = find_systems([str(tmp_path / "p.csv")], split="auto")
+        assert sentence in system_cautions(system)[0]
 
 
 def test_another_test_part_is_refused(first, compose_train, tiny, tmp_path):
