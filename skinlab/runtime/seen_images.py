@@ -63,9 +63,9 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
     path = find_checkpoint(place)
     try:
         return TrainingImages.of(past_of(str(path), None)) if carried is None else TrainingImages.from_dict(carried)
+    except UserError as error:  # a run's files may be damaged; its weights predict all the same
+        return TrainingImages.of({"unknown": [str(error)]})
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{path}: what it says of its training images is damaged ({error}); make it again") from None
 
 

@@ -25,8 +25,8 @@ from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table,
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import Network, predict_probabilities, tta_views
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
-from skinlab.runtime.predicting import Readable
 from skinlab.runtime.prediction_tables import read_predictions
+from skinlab.runtime.readable_images import Readable
 from skinlab.runtime.run_directory import write_json, write_text
 from skinlab.runtime.systems import Run, System, open_run, source
 from skinlab.tables import read_csv
