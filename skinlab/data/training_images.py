@@ -14,6 +14,7 @@ import pandas as pd
 
 from skinlab.data.fingerprint import content_digest
 from skinlab.data.images import read_image
+from skinlab.errors import UserError
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -149,8 +150,15 @@ def content_hash(pixels: npt.NDArray[np.uint8]) -> int:
 
 
 def contents(hexadecimal: Iterable[str]) -> Hashes:
-    """Return the first 64 bits of content hashes, in their order."""
-    return np.array([int(each[:16] or "0", 16) for each in hexadecimal], np.uint64)
+    """Return the first 64 bits of content hashes, in their order.
+
+    Raises:
+        UserError: one of them is no such hash.
+    """
+    try:
+        return np.array([int(each[:16] or "0", 16) for each in hexadecimal], np.uint64)
+    except ValueError as error:
+        raise UserError(f"a split.csv or a record holds no hashes of images ({error}); restore it") from None
 
 
 def _distinct(hexadecimal: Iterable[str]) -> Hashes:

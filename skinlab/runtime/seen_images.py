@@ -61,11 +61,14 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
         UserError: there is no such model, or what the bundle carries is damaged.
     """
     path = find_checkpoint(place)
+    if carried is None:
+        try:
+            return TrainingImages.of(past_of(str(path), None))
+        except UserError as error:  # a run's files may be damaged; its weights predict all the same
+            return TrainingImages.of({"unknown": [str(error)]})
     try:
-        return TrainingImages.of(past_of(str(path), None)) if carried is None else TrainingImages.from_dict(carried)
-    except UserError as error:  # a run's files may be damaged; its weights predict all the same
-        return TrainingImages.of({"unknown": [str(error)]})
-    except (KeyError, TypeError, ValueError) as error:
+        return TrainingImages.from_dict(carried)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: what it says of its training images is damaged ({error}); make it again") from None
 
 
