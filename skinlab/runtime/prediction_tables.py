@@ -272,3 +272,13 @@ def _group_cautions(table: pd.DataFrame) -> list[str]:
             f"groups {a!r} and {b!r} count as two ({len(pairs)} such pairs); if they are one, write them alike."
         )
     return found
+
+
+def seen_rows(path: Path, table: Predictions) -> dict[str, Any] | None:
+    """Count the rows that a table of ``skinlab.predict`` marks as seen by its model; None where it marks none."""
+    try:
+        rows = read_csv(path, ("image_id", "seen"))
+    except ValueError:  # no such columns
+        return None
+    how = rows["seen"][rows["image_id"].isin(table.image_id)]
+    return {"images": len(table)} | {kind: int((how == kind).sum()) for kind in ("train", "val", "group")}

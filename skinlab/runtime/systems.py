@@ -16,7 +16,7 @@ from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.json_files import NUMBER, read_json
 from skinlab.positive import positive_class
-from skinlab.runtime.prediction_tables import TableReader
+from skinlab.runtime.prediction_tables import TableReader, seen_rows
 from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.same_names import with_names_of
 from skinlab.tables import read_csv
@@ -203,17 +203,7 @@ def source(path: Path, table: Predictions) -> dict[str, Any]:
     meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.is_file()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     facts = {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
-    return facts | {"seen": _seen_rows(path, table) or meta.get("seen")}
-
-
-def _seen_rows(path: Path, table: Predictions) -> dict[str, Any] | None:
-    """Count the rows that a table of ``skinlab.predict`` marks as seen by its model; None where it marks none."""
-    try:
-        rows = read_csv(path, ("image_id", "seen"))
-    except ValueError:  # no such columns
-        return None
-    how = rows["seen"][rows["image_id"].isin(table.image_id)]
-    return {"images": len(table)} | {kind: int((how == kind).sum()) for kind in ("train", "val", "group")}
+    return facts | {"seen": seen_rows(path, table) or meta.get("seen")}
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
