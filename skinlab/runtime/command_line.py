@@ -20,7 +20,10 @@ from skinlab.runtime.secrets import MASK, is_secret_name, masked
 RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
 BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 # What may be set of Hydra itself. Its callbacks, logging, environment and search path run or load what they name.
-HYDRA_SETTINGS = re.compile(r"hydra/\w+|hydra\.(run\.dir|sweep\.(dir|subdir)|mode|verbose|(launcher|sweeper)\..+)")
+# Lightning sets job.name and output_subdir where it starts a process for each device.
+HYDRA_SETTINGS = re.compile(
+    r"hydra/\w+|hydra\.(run\.dir|sweep\.(dir|subdir)|mode|verbose|job\.name|output_subdir|(launcher|sweeper)\..+)"
+)
 FOREIGN_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun")
 
 
