@@ -93,8 +93,8 @@ def _refuse_secret(override: Override) -> None:
     inside = re.findall(r"[\w.]+(?=\s*:)", word.partition("=")[2])
     if any(map(is_secret_name, [key, *inside])) and override.value() not in (None, ""):
         raise UserError(
-            f"{key}: secrets are not taken as settings, because settings are recorded; "
-            "set the environment variable, such as WANDB_API_KEY, or run wandb login"
+            f"{key} would hold a secret, and settings are recorded; set the environment variable instead, such as "
+            "WANDB_API_KEY, or run wandb login"
         )
 
 

@@ -98,6 +98,7 @@ def test_secrets_are_no_settings(word):
     with pytest.raises(UserError, match="WANDB_API_KEY") as refused:
         prepare_command_line([word])
     assert "abc" not in str(refused.value)
+    assert masked(str(refused.value)) == str(refused.value), "the message itself is no secret"
 
 
 @pytest.mark.parametrize("secret", SECRETS)
