@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import logging
 import os
+import pickle
 import random
 import struct
 import sys
@@ -21,15 +24,19 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from skinlab.data.images import read_image
 from skinlab.data.samplers import Draw
 from skinlab.data.workers import (
-    SHARED_MEMORY,
+    LARGER,
+    SPARE,
     Watch,
     check_shared_memory,
     count_progress,
     enter_worker,
+    has_room,
     lost_worker,
     new_counter,
 )
 from skinlab.errors import UserError
+
+log = logging.getLogger(__name__)
 
 Image = npt.NDArray[np.uint8]
 Batch = dict[str, Any]  # tensors, or lists of them
@@ -154,29 +161,48 @@ class Loader(DataLoader[Any]):
                 while (batch := watch.wait_for(partial(next, batches, None))) is not None:
                     if isinstance(batch, UserError):
                         raise batch
+                    if isinstance(batch, bytes):
+                        _report_pipes()
+                        batch = pickle.loads(batch)
                     yield batch
-            except RuntimeError as error:
+            except (RuntimeError, UserError) as error:
+                self._end_workers()
                 if plain := lost_worker(error, stalled=watch.stalled):
                     raise plain from error
                 raise
+
+    def _end_workers(self) -> None:
+        """End the workers of a failed pass now: when the iterator is collected, torch waits 5 s for each of them."""
+        if self._iterator is not None:
+            self._iterator._shutdown_workers()
+            self._iterator = None
+
+
+@functools.cache
+def _report_pipes() -> None:
+    """Report once that shared memory is too small for all batches."""
+    log.warning("shared memory (/dev/shm) is too small for all batches; some take a slower way: %s", LARGER)
 
 
 def collate(batch: Any) -> Any:
     """Pass a batch on, which `__getitems__` has made already; a worker puts it into shared memory.
 
-    The queue would do that in a thread whose errors nobody hears of, and the parent would wait for ever.
+    The queue would do that in a thread whose errors nobody hears of, and the parent would wait for ever. A batch that
+    shared memory has no room for becomes bytes, which take the queue's pipe.
     """
     if get_worker_info() is None or isinstance(batch, UserError):
         return batch
     values = [each for value in batch.values() for each in (value if isinstance(value, list) else [value])]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    if not has_room(sum(tensor.nbytes for tensor in tensors) + SPARE):
+        return pickle.dumps(batch)
     try:
-        for value in values:
-            if hasattr(value, "share_memory_"):
-                value.share_memory_()
+        for tensor in tensors:
+            tensor.share_memory_()
     except RuntimeError as error:
         if "shared memory" not in str(error):
             raise
-        return UserError(SHARED_MEMORY)
+        return pickle.dumps(batch)
     return batch
 
 

@@ -19,12 +19,12 @@ import cv2
 
 from skinlab.errors import UserError
 
-SHM, LEAST_SHARED = Path("/dev/shm"), 2**20  # bytes
+SHM, MIN_SHARED, SPARE = Path("/dev/shm"), 2**20, 2**23  # bytes: what queues need, and what batches leave for them
 POLL, PATIENCE = 5.0, 8  # seconds, and how often in a row nothing may have been done; a pause of all counts once
 REMEDY = "set num_workers=0 (data.num_workers=0 in training) to do without such processes"
+LARGER = "make it larger (docker run --shm-size=8g)"
 SHARED_MEMORY = (
-    "shared memory is full (/dev/shm), through which worker processes pass images on: make it larger (docker run "
-    f"--shm-size=8g), or {REMEDY}"
+    f"shared memory is full (/dev/shm), through which worker processes pass images on: {LARGER}, or {REMEDY}"
 )
 
 Job = TypeVar("Job")
@@ -118,13 +118,18 @@ def lost_worker(error: BaseException, *, stalled: bool = False) -> UserError | N
     return UserError(f"a worker process was killed (out of memory?): use fewer, such as num_workers=1, or {REMEDY}")
 
 
+def has_room(size: int) -> bool:
+    """Tell whether shared memory has room for so many bytes."""
+    return not SHM.is_dir() or shutil.disk_usage(SHM).free >= size
+
+
 def check_shared_memory() -> None:
     """Refuse to start workers where not even the locks of their queues find room.
 
     Raises:
         UserError: shared memory is full.
     """
-    if SHM.is_dir() and shutil.disk_usage(SHM).free < LEAST_SHARED:
+    if not has_room(MIN_SHARED):
         raise UserError(SHARED_MEMORY)
 
 

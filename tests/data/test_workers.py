@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from skinlab.data import workers
+from skinlab.data import dataset, workers
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
@@ -29,8 +29,8 @@ class Images(ImageDataset):
         return np.zeros((8, 8, 3), np.uint8)
 
 
-def load(dataset: ImageDataset) -> int:
-    return sum(len(batch["row"]) for batch in batch_loader(dataset, EvalSampler(40), batch_size=4, num_workers=2))
+def load(images: ImageDataset) -> int:
+    return sum(len(batch["row"]) for batch in batch_loader(images, EvalSampler(40), batch_size=4, num_workers=2))
 
 
 @pytest.fixture
@@ -55,17 +55,29 @@ def suicide(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_full_shared_memory(monkeypatch):
+@pytest.mark.parametrize("noticed", ["before", "while it is written"])
+def test_batches_that_shared_memory_has_no_room_for_take_another_way(monkeypatch, caplog, noticed):
     def full(self):
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
 
-    assert load(Images()) == 40
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.Tensor, "share_memory_", full)
-        with pytest.raises(UserError, match=r"--shm-size=8g.*num_workers=0"):
-            load(Images())
+    def batches(num_workers):
+        return list(batch_loader(Images(), EvalSampler(40), batch_size=8, num_workers=num_workers))
+
+    expected = batches(0)
+    dataset._report_pipes.cache_clear()
+    if noticed == "before":
+        monkeypatch.setattr(workers.shutil, "disk_usage", lambda _: SimpleNamespace(free=workers.SPARE))
+    else:
+        monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    for got, wanted in zip(batches(2), expected, strict=True):
+        assert got["image"].stride() == wanted["image"].stride()
+        assert all(torch.equal(got[name], wanted[name]) for name in ("image", "target", "row"))
+    assert caplog.text.count("--shm-size=8g") == 1
+
+
+def test_full_shared_memory_is_refused(monkeypatch):
     monkeypatch.setattr(workers.shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
-    with pytest.raises(UserError, match="shared memory is full"):
+    with pytest.raises(UserError, match=r"shared memory is full.*--shm-size=8g.*num_workers=0"):
         load(Images())
 
 
