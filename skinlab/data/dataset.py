@@ -190,11 +190,13 @@ def collate(batch: Any) -> Any:
     The queue would do that in a thread whose errors nobody hears of, and the parent would wait for ever. A batch that
     shared memory has no room for becomes bytes, which take the queue's pipe.
     """
-    if get_worker_info() is None or isinstance(batch, UserError):
+    worker = get_worker_info()
+    if worker is None or isinstance(batch, UserError):
         return batch
     values = [each for value in batch.values() for each in (value if isinstance(value, list) else [value])]
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
-    if not has_room(sum(tensor.nbytes for tensor in tensors) + SPARE):
+    size = sum(tensor.nbytes for tensor in tensors)
+    if not has_room(size * worker.num_workers + SPARE):  # the others may be about to take as much
         return pickle.dumps(batch)
     try:
         for tensor in tensors:

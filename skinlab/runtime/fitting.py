@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from omegaconf import OmegaConf
 
 from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.callbacks.stopped import StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
 from skinlab.files import claim
@@ -93,7 +94,7 @@ def trainer_of(
     try:
         yield pl.Trainer(
             logger=loggers,
-            callbacks=[*callbacks, KeepSignals()],
+            callbacks=[*callbacks, KeepSignals(), StayStopped()],
             plugins=[WholeCheckpointIO()],
             use_distributed_sampler=False,
             default_root_dir=run_dir,

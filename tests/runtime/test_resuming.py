@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from skinlab.errors import UserError
+from skinlab.runtime import training
 from skinlab.runtime.parts import build_datamodule
 from skinlab.runtime.recorded import read_recorded
 from skinlab.runtime.resuming import check_other_run, check_split
+from skinlab.runtime.stopping import Stopped
 from skinlab.runtime.training import train
-from tests.run_directory import metrics_of
+from tests.run_directory import assert_same_weights, metrics_of
 
 SMALL = ["model=timm", "model.name=test_resnet", "trainer.max_epochs=1", "data.label_budget=0.4"]
 
@@ -96,3 +98,23 @@ def test_a_checkpoint_of_another_run_is_held_to_its_settings_and_leaves_epochs_t
     clipped = more | {"trainer": more["trainer"] | {"gradient_clip_val": 0.1}}
     with pytest.raises(UserError, match=r"holds a run with trainer\.gradient_clip_val=1\.0, now it is 0\.1"):
         check_other_run(clipped, tmp_path)
+
+
+def test_a_run_whose_patience_has_run_out_trains_no_further_epoch(compose_train, tiny, tmp_path, monkeypatch, caplog):
+    def killed(*_):
+        raise Stopped(143)
+
+    patient = ["callbacks.patience=1", "optimizer.lr=1e-12", "logger=[]", "trainer.max_epochs=5"]
+    config = compose_train(*tiny, *SMALL[:2], *patient, run_dir=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_outcome", killed)
+        with pytest.raises(Stopped):
+            train(config)
+    shutil.copytree(tmp_path / "run", tmp_path / "before")
+    with caplog.at_level("INFO"):
+        train(config)
+    assert "callbacks.patience=1 ran out in epoch 1" in caplog.text
+    assert_same_weights(tmp_path / "before", tmp_path / "run")
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["best/epoch"] == 0
+    assert not {"steps_trained", "train_batches"} & metrics.keys()
