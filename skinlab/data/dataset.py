@@ -173,8 +173,9 @@ class Loader(DataLoader[Any]):
 
     def _end_workers(self) -> None:
         """End the workers of a failed pass now: when the iterator is collected, torch waits 5 s for each of them."""
-        if self._iterator is not None:
-            self._iterator._shutdown_workers()
+        iterator: Any = self._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()
             self._iterator = None
 
 
@@ -194,7 +195,7 @@ def collate(batch: Any) -> Any:
     if worker is None or isinstance(batch, UserError):
         return batch
     values = [each for value in batch.values() for each in (value if isinstance(value, list) else [value])]
-    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    tensors: list[Any] = [value for value in values if isinstance(value, torch.Tensor)]
     size = sum(tensor.nbytes for tensor in tensors)
     if not has_room(size * worker.num_workers + SPARE):  # the others may be about to take as much
         return pickle.dumps(batch)
