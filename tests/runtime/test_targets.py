@@ -24,7 +24,7 @@ def test_what_is_allowed_is_built():
     "target",
     [
         "skinlab.runtime.run_directory.os.mkdir",
-        "skinlab.data.manifest.Path.mkdir",
+        "skinlab.data.cache.Path.mkdir",
         "skinlab.data.readers.listing.os.mkdir",
         "torch.os.mkdir",
         "torch.serialization.os.mkdir",
