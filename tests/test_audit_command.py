@@ -35,6 +35,7 @@ def config(phantom: Path, shared_tmp: Path, tmp_path: Path) -> dict[str, Any]:
         "num_workers": 0,
         "label_map": None,
         "classes": ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"],
+        "positive": None,
         "fold": 0,
         "n_folds": 2,
         "test_fraction": 0.2,

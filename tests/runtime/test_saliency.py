@@ -127,7 +127,7 @@ def test_tables_are_evaluated_without_torch(tmp_path):
     p = rng.dirichlet([1, 1], 40)
     rows = {"image_id": [f"i{i}" for i in range(40)], "label": rng.choice(CLASSES, 40)}
     pd.DataFrame(rows | {"prob_a": p[:, 0], "prob_b": p[:, 1]}).to_csv(tmp_path / "t.csv", index=False)
-    words = [f"predictions={tmp_path}/t.csv", f"output={tmp_path}/o", "n_draws=100", "calibration=false"]
+    words = [f"predictions={tmp_path}/t.csv", f"output={tmp_path}/o", "positive=b", "n_draws=100", "calibration=false"]
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['evaluate', *{words!r}]\n"

@@ -33,7 +33,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run() -> Path:
         config = OmegaConf.to_container(compose_config("evaluate", []))
         config |= {"predictions": [str(tmp_path / f"{name}.csv") for name in "xy"], "output": str(tmp_path / "out")}
-        evaluate(config | {"n_draws": 100, "calibration": False, "wandb": True})
+        evaluate(config | {"positive": ["b"], "n_draws": 100, "calibration": False, "wandb": True})
         return tmp_path / "out"
 
     return run
