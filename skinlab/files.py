@@ -1,4 +1,4 @@
-"""Folders that one process at a time works in."""
+"""Folders and files that one process at a time writes."""
 
 from __future__ import annotations
 
@@ -17,25 +17,35 @@ LOCK = ".lock"
 
 log = logging.getLogger(__name__)
 
+_held: set[Path] = set()
+
 
 @contextlib.contextmanager
-def claim(directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False) -> Iterator[None]:
+def claim(
+    directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False, place: Path | None = None
+) -> Iterator[None]:
     """Hold a folder for this process; its holder alone removes the lock, and the folder if nothing else is in it.
 
     The operating system releases the lock however the process ends.
 
     Args:
-        directory: made if it is not there.
+        directory: made if it is not there; one that this process holds already stays held.
         setting: that names the folder, for messages.
         wait: for another process that holds it, instead of refusing.
+        place: what the setting names, if it is not the folder.
 
     Raises:
         UserError: another process is at work in it, or it can't be written.
     """
-    lock = _lock(directory, setting, wait=wait)
+    if directory in _held:
+        yield
+        return
+    lock = _lock(directory, f"{setting}={place or directory}", setting, wait=wait)
+    _held.add(directory)
     try:
         yield
     finally:
+        _held.remove(directory)
         with contextlib.suppress(OSError):
             if _is_at(lock, directory / LOCK):
                 (directory / LOCK).unlink()
@@ -44,7 +54,14 @@ def claim(directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False
             directory.rmdir()
 
 
-def _lock(directory: Path, setting: str, *, wait: bool) -> IO[str]:
+@contextlib.contextmanager
+def claim_file(path: Path, setting: str = "output") -> Iterator[None]:
+    """Hold a file that is to be written, and what belongs to it: by a folder beside it, see :func:`claim`."""
+    with claim(path.with_name(f".{path.name}.lock"), setting, place=path):
+        yield
+
+
+def _lock(directory: Path, given: str, setting: str, *, wait: bool) -> IO[str]:
     path = directory / LOCK
     while True:
         try:
@@ -53,16 +70,16 @@ def _lock(directory: Path, setting: str, *, wait: bool) -> IO[str]:
         except FileNotFoundError:  # its last holder has removed the folder just now
             continue
         except OSError as error:
-            raise UserError(f"{setting}={directory} can't be written ({error.strerror}); choose another") from None
+            raise UserError(f"{given} can't be written ({error.strerror}); choose another") from None
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by workers
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise UserError(
-                    f"{setting}={directory} can't be locked ({error.strerror}); choose one on another file system"
+                    f"{given} can't be locked ({error.strerror}); choose one on another file system"
                 ) from None
             lock.seek(0)
-            busy = f"{setting}={directory} is in use by process {lock.read().strip() or 'unknown'}"
+            busy = f"{given} is in use by process {lock.read().strip() or 'unknown'}"
             if not wait:
                 lock.close()
                 raise UserError(f"{busy}; wait for it or choose another {setting}") from None

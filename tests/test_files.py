@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from skinlab.errors import UserError
-from skinlab.files import claim
+from skinlab.files import claim, claim_file
 
 HOLD = "import sys; from pathlib import Path; from skinlab.files import claim\nwith claim(Path(sys.argv[1])): "
 HOLD += "print(flush=True); sys.stdin.read()"
@@ -39,3 +39,22 @@ def test_whoever_waits_comes_after_and_a_killed_holder_holds_no_more(holder, tmp
         assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
         (tmp_path / "run" / "result").touch()
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["result"]
+
+
+def test_a_folder_that_this_process_holds_stays_held(tmp_path):
+    with claim(tmp_path / "run"):
+        with claim(tmp_path / "run"):
+            pass
+        assert (tmp_path / "run" / ".lock").is_file()
+
+
+def test_a_file_is_held_by_its_name(tmp_path, monkeypatch):
+    def locked(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with claim_file(tmp_path / "p.csv"), claim_file(tmp_path / "q.csv"):
+        (tmp_path / "p.csv").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+    monkeypatch.setattr("fcntl.lockf", locked)
+    with pytest.raises(UserError, match=rf"^output={tmp_path}/p\.csv is in use by"), claim_file(tmp_path / "p.csv"):
+        pass

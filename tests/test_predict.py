@@ -474,3 +474,15 @@ def test_files_that_are_no_photographs_are_named(folder: Path, tmp_path: Path, c
     find_images(str(table_of(images / "t.csv", path=["2.png", "10_segmentation.png"])))
     assert "1 rows of" in caplog.text
     assert "are masks by their names: 10_segmentation.png" in caplog.text
+
+
+def test_an_output_that_another_command_writes_is_refused(
+    predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def locked(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fcntl.lockf", locked)
+    with pytest.raises(UserError, match=rf"output={output} is in use by process"):
+        predicted()
+    assert not output.exists()

@@ -21,6 +21,7 @@ from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import Choice, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import parse_rule, positive_score
+from skinlab.files import claim_file
 from skinlab.json_files import read_json
 from skinlab.models.bundle import Bundle, load_bundle, save_bundle
 from skinlab.models.ensembling import ensemble
@@ -47,6 +48,11 @@ def make_bundle(config: dict[str, Any]) -> None:
         UserError: whatever a person must mend; nothing has been written then.
     """
     places, output = check_settings(config)
+    with claim_file(output):
+        _make_bundle(config, places, output)
+
+
+def _make_bundle(config: dict[str, Any], places: list[str], output: Path) -> None:
     models = [load_bundle(place) for place in places]
     bundle = ensemble(models, places, method=config["combine"], weights=config["weights"])
     if config["format"] == "onnx" and bundle.method in ("rank", "overlap"):

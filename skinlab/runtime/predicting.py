@@ -26,6 +26,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import FORMATS, check_format, isic_submission, kaggle_submission
 from skinlab.evaluation.thresholds import positive_score
+from skinlab.files import claim_file
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import predict_members, tta_views
 from skinlab.report.wording import seen_words
@@ -52,6 +53,11 @@ def predict(config: dict[str, Any]) -> None:
         UserError: whatever a person must mend; nothing has been written then.
     """
     output = check_settings(config)
+    with claim_file(output):
+        _predict(config, output)
+
+
+def _predict(config: dict[str, Any], output: Path) -> None:
     device = best_device(config["device"])
     tables = {name: config[name] for name in ("columns", "label_map")}
     rows = find_images(config["input"], missing_ok=config["on_bad_image"] == "drop", **tables)

@@ -22,6 +22,7 @@ from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, table_arrays
+from skinlab.files import claim
 from skinlab.models.bundle import Bundle, best_device, load_bundle
 from skinlab.models.inference import Network, predict_probabilities, tta_views
 from skinlab.runtime.evaluating import build_evidence, check_settings, write_evidence
@@ -70,13 +71,14 @@ def compare_views(config: dict[str, Any]) -> None:
         for name in names
     ]
     facts = {"run": str(run.path.absolute()), "split": split, "device": device.type, "threads": torch.get_num_threads()}
-    systems = _write_systems(run, bundle, rows, probabilities, costs, facts, output)
-    try:
-        evidence, thresholds = build_evidence(systems, asked, config, "tta")
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    evidence["tta"] = costs
-    write_evidence(evidence, thresholds, output)
+    with claim(output, "output"):
+        systems = _write_systems(run, bundle, rows, probabilities, costs, facts, output)
+        try:
+            evidence, thresholds = build_evidence(systems, asked, config, "tta")
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        evidence["tta"] = costs
+        write_evidence(evidence, thresholds, output)
     for cost in costs:
         log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
 

@@ -244,3 +244,13 @@ def test_the_command_tells_a_mistake_in_one_line(run):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ckpt=none.ckpt: no such file")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_output_that_another_command_writes_is_refused(make, output: Path, monkeypatch: pytest.MonkeyPatch):
+    def locked(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fcntl.lockf", locked)
+    with pytest.raises(UserError, match=rf"output={output} is in use by process"):
+        make()
+    assert not output.exists()
