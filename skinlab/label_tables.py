@@ -110,3 +110,28 @@ def join_ids(ids: pd.Series[str], known: Sequence[str], place: str) -> pd.Series
             f"{' or '.join(candidates[:2])}; give them with their folder and suffix"
         )
     return pd.Series(matches.known, index=ids.index, dtype=str)
+
+
+def check_one_label_each(table: pd.DataFrame, images: Sequence[str], place: str) -> None:
+    """Refuse labels of one image that contradict each other, whose rows write its id in different ways.
+
+    Args:
+        table: with ``image_id`` and ``label``.
+        images: ids that the rows may mean.
+        place: what a message calls the table.
+
+    Raises:
+        UserError: such labels.
+
+    >>> check_one_label_each(pd.DataFrame({"image_id": ["a", "a.jpg"], "label": ["mel", "mel"]}), ["p/a.jpg"], "t.csv")
+    """
+    rows = table[table["label"] != ""].assign(image=lambda rows: match_ids(rows["image_id"].tolist(), images).known)
+    rows = rows[rows["image"] != ""].drop_duplicates(["image", "label"])
+    doubled = rows[rows["image"].duplicated(keep=False)]
+    if len(doubled):
+        image = doubled["image"].iloc[0]
+        both = [f"{row.image_id}: {row.label}" for row in doubled[doubled["image"] == image].itertuples()]
+        raise UserError(
+            f"{place}: {doubled['image'].nunique()} images have rows that contradict each other, such as {image} "
+            f"({', '.join(both)}); keep one row an image"
+        )

@@ -17,7 +17,7 @@ from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.json_files import read_json
-from skinlab.label_tables import join_ids
+from skinlab.label_tables import check_one_label_each, join_ids
 from skinlab.models.bundle import find_checkpoint
 from skinlab.runtime.inputs import find_images
 from skinlab.runtime.prediction_tables import read_labels
@@ -201,6 +201,7 @@ def with_truth(
     if truth is None:
         return pool
     table = read_labels(truth, place, columns)
+    check_one_label_each(table, ids.tolist(), place)
     known = join_ids(ids, table["image_id"].tolist(), place)
     found = table.set_index("image_id")["label"].reindex(known).fillna("").set_axis(ids)
     found = as_classes(found, classes, {}, place)

@@ -12,7 +12,7 @@ import pandas as pd
 from skinlab.data.manifest import some
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
-from skinlab.label_tables import LABEL_COLUMNS, join_ids, one_hot_labels
+from skinlab.label_tables import LABEL_COLUMNS, check_one_label_each, join_ids, one_hot_labels
 from skinlab.runtime.table_formats import (
     LABEL_NAMES,
     as_classes,
@@ -219,6 +219,7 @@ class TableReader:
             raise UserError(
                 f"{place}: {doubled.iloc[0]} may be any of {some(both)} of {path}; give ids with folder and suffix"
             )
+        check_one_label_each(truth, ids.tolist(), place)
         return truth.set_index("image_id").reindex(known).fillna("").reset_index(drop=True)
 
     def _overruled(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:

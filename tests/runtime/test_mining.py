@@ -321,6 +321,10 @@ def test_the_command_tells_a_mistake_in_one_line(run):
         ),
         ({"image_id": ["a", "a"], "label": ["nv", "mel"]}, "image a has several rows"),
         (
+            {"image_id": ["a", "a.jpg"], "label": ["nv", "mel"]},
+            r"1 images have rows that contradict each other, such as p/a.jpg .a: nv, a.jpg: mel.; keep one row",
+        ),
+        (
             {"image_id": ["a", "b"], "label": ["cat", "nv"]},
             "label .cat. of image p/a.jpg is none of its classes",
         ),

@@ -190,6 +190,11 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
             "column waht .did you mean what.*columns.label=NAME",
         ),
         ({"image_id": IDS, "label": LABELS}, {"on_label_conflict": "eror"}, "choose error or labels"),
+        (
+            {"image_id": [*IDS, f"{IDS[0]}.jpg"], "label": [*LABELS, "nv"]},
+            {},
+            f"1 images have rows that contradict each other, such as {IDS[0]} .{IDS[0]}: mel, {IDS[0]}.jpg: nv.",
+        ),
     ],
 )
 def test_a_table_of_labels_that_does_not_fit_is_refused(tmp_path, rows, settings, message):

@@ -72,11 +72,6 @@ def absolute(root: str | Path) -> str:
     return str(Path(root).expanduser().absolute())
 
 
-def list_images(root: str | Path) -> list[str]:
-    """Return the relative posix path of every photograph below a folder, sorted; see `list_files`."""
-    return list_files(root).images
-
-
 def list_files(root: str | Path) -> Listing:
     """List the image files below a folder.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
-from skinlab.data.readers.listing import absolute, list_images, locate_table
+from skinlab.data.readers.listing import Listing, absolute, list_files, locate_table
 from skinlab.data.text_changes import clean_text, replace_columns
 from skinlab.errors import UserError, nearest
+from skinlab.image_ids import match_ids
 from skinlab.label_tables import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
 from skinlab.tables import read_csv
 from skinlab.text import clean_column
@@ -90,7 +91,7 @@ def _with_files(frame: pd.DataFrame, base: str, place: Path) -> pd.DataFrame:
         tidy = _below_root(frame["path"], base)
         frame = replace_columns(frame.assign(path=tidy), {"path": _existing(tidy, base, place)})
     else:
-        frame = frame.assign(path=_images_of(frame["image_id"], list_images(base), base, place))
+        frame = frame.assign(path=_images_of(frame["image_id"], list_files(base), base, place))
         if (twice := frame["image_id"][frame["path"].duplicated(keep=False) & (frame["path"] != "")]).size:
             raise UserError(f"{place}: several ids mean one image: {some(twice)}; keep one row an image")
     if "image_id" not in frame:
@@ -106,13 +107,13 @@ def _existing(paths: pd.Series[str], base: str, place: Path) -> pd.Series[str]:
     if not missing.any():
         return paths
     try:
-        images = list_images(base)
+        files = list_files(base)
     except UserError:  # there is no image at all: the audit names the missing files
         _refuse_outside(paths, base)
         return paths
     _refuse_outside(paths[[_leaves(path) and os.path.exists(f"{base}/{path}") for path in paths]], base)  # noqa: PTH110
     named = clean_column(paths[missing])
-    found = _images_of(named, images, base, place, all_missing=bool(missing.all()))
+    found = _images_of(named, files, base, place, all_missing=bool(missing.all()))
     paths = paths.mask(missing, found.where((found != "") | (named == ""), paths[missing]))
     _refuse_outside(paths, base)
     if (twice := paths[paths.duplicated() & paths.isin(found[found != ""])]).size:
@@ -127,15 +128,20 @@ def _files(base: str, folder: str) -> list[str]:
         return []
 
 
-def _images_of(
-    ids: pd.Series[str], images: list[str], base: str, place: Path, all_missing: bool = True
-) -> pd.Series[str]:
-    """Return the relative path of the image that each id means, empty where there is none."""
-    found = join_ids(ids, images, str(place))
+def _images_of(ids: pd.Series[str], files: Listing, base: str, place: Path, all_missing: bool = True) -> pd.Series[str]:
+    """Return the relative path of the image that each id means, empty where there is none.
+
+    A file of a format that can't be read stands where there is no image: the audit names it with its format.
+    """
+    found = join_ids(ids, files.images, str(place))
+    missing = ids[found == ""]
+    others = pd.Series(match_ids(missing.tolist(), files.other_formats).known, index=missing.index, dtype=str)
+    found = found.mask(found == "", others)
     if all_missing and not (found != "").any():
         raise UserError(
-            f"{place} names none of the {len(images)} images below data.root={base}: its first is {ids.iloc[0]}, an "
-            f"image there {images[0]}; give the folder of its images as data.root, or the right column as data.columns"
+            f"{place} names none of the {len(files.images)} images below data.root={base}: its first is "
+            f"{ids.iloc[0]}, an image there {files.images[0]}; give the folder of its images as data.root, or the "
+            "right column as data.columns"
         )
     return found
 

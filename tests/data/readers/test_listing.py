@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from skinlab.data.readers.listing import absolute, list_files, list_images
+from skinlab.data.readers.listing import absolute, list_files
 from skinlab.errors import UserError
 
 
@@ -10,7 +10,7 @@ def test_images_are_found_anywhere_and_nothing_else(tmp_path):
     for name in ("b/c/1.JPG", "a.png", "b/2.jpeg", "notes.txt", ".hidden.jpg", "__MACOSX/1.jpg", ".cache/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert list_images(tmp_path) == ["a.png", "b/2.jpeg", "b/c/1.JPG"]
+    assert list_files(tmp_path).images == ["a.png", "b/2.jpeg", "b/c/1.JPG"]
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -20,14 +20,14 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (elsewhere / "1.jpg").touch()
     (root / "link").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(root)
-    assert list_images(root) == ["link/1.jpg"]
+    assert list_files(root).images == ["link/1.jpg"]
 
 
 def test_a_root_that_is_missing_or_bare_is_refused(tmp_path):
     with pytest.raises(UserError, match="is not a folder"):
-        list_images(tmp_path / "none")
+        list_files(tmp_path / "none")
     with pytest.raises(UserError, match="holds no image"):
-        list_images(tmp_path)
+        list_files(tmp_path)
 
 
 def test_home_is_expanded(monkeypatch, tmp_path):
@@ -38,7 +38,7 @@ def test_home_is_expanded(monkeypatch, tmp_path):
 def test_a_name_that_no_table_could_hold_is_refused(tmp_path):
     (tmp_path / os.fsdecode(b"n\xe4vus.jpg")).touch()
     with pytest.raises(UserError, match=r"not UTF-8, 'n\\udce4vus\.jpg': rename it"):
-        list_images(tmp_path)
+        list_files(tmp_path)
 
 
 def lay_out(root, *names, content=b""):

@@ -3,6 +3,7 @@ import logging
 import pandas as pd
 import pytest
 
+from skinlab.data.images import BadImage, read_image
 from skinlab.data.readers.table import read_table
 from skinlab.errors import UserError
 
@@ -144,6 +145,17 @@ def test_images_that_are_missing_are_left_to_the_audit(tmp_path):
     assert manifest["path"].tolist() == [f"{tmp_path}/b.jpg", f"{tmp_path}/c.jpg"]
     by_id = read_table(tmp_path, write(tmp_path, image_id=["b", "c"], label="nv", group="1"))
     assert by_id["path"].tolist() == [f"{tmp_path}/b.jpg", ""]
+
+
+@pytest.mark.parametrize("column", ["image_id", "path"])
+def test_an_image_of_a_format_that_can_t_be_read_is_named_with_it(tmp_path, column):
+    place(tmp_path, "b.jpg")
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    manifest = read_table(tmp_path, write(tmp_path, **{column: ["b", "a"], "label": "nv", "group": "1"}))
+    (path,) = set(manifest["path"]) - {f"{tmp_path}/b.jpg"}
+    assert path == f"{tmp_path}/a.heic"
+    with pytest.raises(BadImage, match=r"but HEIC: convert it to JPEG or PNG"):
+        read_image(path, 32)
 
 
 def test_a_table_without_a_column_of_images_is_refused(tmp_path):
