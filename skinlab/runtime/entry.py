@@ -79,21 +79,18 @@ def _run(name: str, load: Callable[[], Command], lists: Sequence[str], answer: S
                 set_up_threads(_sharers(config))
             return load()(config)
         except (UserError, OSError, RuntimeError) as error:
+            answer.outlast_rank_0()
             line = _one_line(error, config)
             if line is None:
                 raise
-            if verbose:
-                traceback.print_exc()
-            raise SystemExit(_tell(line)) from None
+            raise SystemExit(_tell(line, verbose=verbose)) from None
 
     try:
         names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
         sys.argv[1:] = prepare_command_line(sys.argv[1:], [*lists, *names])
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        if verbose:
-            traceback.print_exc()
-        raise SystemExit(_tell(explain(error, name, sys.argv[1:]))) from None
+        raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -101,9 +98,7 @@ def _run(name: str, load: Callable[[], Command], lists: Sequence[str], answer: S
         line = _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word))
         if line is None:
             raise
-        if verbose:
-            traceback.print_exc()
-        raise SystemExit(_tell(line)) from None
+        raise SystemExit(_tell(line, verbose=verbose)) from None
 
 
 def _sharers(config: dict[str, Any]) -> int:
@@ -121,7 +116,9 @@ def _verbose() -> bool:
     return wanted
 
 
-def _tell(message: str) -> int:
+def _tell(message: str, *, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
     print(f"error: {masked(message)}", file=sys.stderr)
     return 2
 

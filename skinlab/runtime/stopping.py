@@ -15,6 +15,7 @@ from typing import NoReturn
 
 WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
 GRACE = 20.0  # seconds that the unwinding may take
+RANK_GRACE = 10.0  # seconds between the closing of rank 0's connections and its end
 PARENT = "SKINLAB_PARENT"  # process id that a job of a sweep or study ends with
 
 
@@ -69,7 +70,8 @@ class SignalAnswer:
         self.remedy = "the same command goes on"
         self.signum, self.unwound, self.lost = 0, False, False
         self.quiet = PARENT in os.environ  # whoever started this job reports its end
-        rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ  # started by rank 0
+        # Whether rank 0 has started this process.
+        self.rank = rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ
         for each in WORDS:
             if signal.getsignal(each) is not signal.SIG_IGN:  # nohup and & mean it
                 signal.signal(each, signal.SIG_IGN if rank else self._stop)
@@ -118,6 +120,14 @@ class SignalAnswer:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
+
+    def outlast_rank_0(self) -> None:
+        """Give rank 0, which started this process, the time to end: its end breaks what its ranks exchange.
+
+        `_follow` then ends this process, without a word about that.
+        """
+        if self.rank:
+            time.sleep(RANK_GRACE)
 
     def _say(self, signum: int, message: str = "") -> None:
         if not self.quiet:
