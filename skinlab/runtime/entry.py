@@ -32,7 +32,7 @@ Command = Callable[[dict[str, Any]], "float | None"]
 def command(name: str, load: Callable[[], Command], lists: Sequence[str] = ()) -> None:
     """Run a command: compose its config, check it, then load and call what does the work.
 
-    Exit code 0 only when the thing was done; 2 for a user's mistake, told in one line; 130 and 143 after SIGINT and
+    Exit code 0 only when the thing was done; 2 for a user's mistake, reported in one line; 130 and 143 after SIGINT and
     SIGTERM; 1 for anything else.
 
     Args:
@@ -80,6 +80,8 @@ def _run(name: str, load: Callable[[], Command], lists: Sequence[str], answer: S
             return load()(config)
         except (UserError, OSError, RuntimeError) as error:
             answer.outlast_rank_0()
+            if isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError):  # a worker was lost
+                answer.settle()
             line = _one_line(error, config)
             if line is None:
                 raise

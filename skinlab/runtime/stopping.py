@@ -100,6 +100,16 @@ class SignalAnswer:
             self.signum, self.lost = self.signum or signum, False
             raise Stopped(128 + self.signum)
 
+    def settle(self) -> None:
+        """Let a signal to the whole process group arrive here, before the end of a worker is reported as an error.
+
+        Raises:
+            Stopped: it has.
+        """
+        time.sleep(0.2)
+        if self.signum:
+            raise Stopped(128 + self.signum)
+
     def _watch(self, receiver: int) -> None:
         """Wait for a signal, then give the main thread its time to unwind."""
         while (signum := os.read(receiver, 1)[0]) not in WORDS:

@@ -18,13 +18,14 @@ class Swallowing:
         ready(); time.sleep(30)
 def ready():
     print(os.getpid(), flush=True)
-with stopping.answering_signals():
+with stopping.answering_signals() as answer:
 """
 MOMENTS = {
     "anywhere": "    ready(); time.sleep(30)",
     "in cleaning up after another error": "    try: 1 / 0\n    finally: ready(); time.sleep(30)",
     "where Python drops exceptions": "    x = Swallowing(); del x; time.sleep(30)",
     "where Python does not look": "    import hashlib; ready(); hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
+    "before a lost worker is reported": "    ready()\n    while True: answer.settle()",
     "after the work": "    pass\nready(); time.sleep(30)",
 }
 
