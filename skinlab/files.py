@@ -66,11 +66,14 @@ def _lock(directory: Path, given: str, setting: str, *, wait: bool) -> IO[str]:
     while True:
         try:
             directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_place(given, error) from None
+        try:
             lock = path.open("a+")
         except FileNotFoundError:  # its last holder has removed the folder just now
             continue
         except OSError as error:
-            raise UserError(f"{given} can't be written ({error.strerror}); choose another") from None
+            raise _no_place(given, error) from None
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by workers
         except OSError as error:
@@ -91,6 +94,10 @@ def _lock(directory: Path, given: str, setting: str, *, wait: bool) -> IO[str]:
             lock.flush()
             return lock
         lock.close()  # removed by its last holder
+
+
+def _no_place(given: str, error: OSError) -> UserError:
+    return UserError(f"{given} can't be written ({error.strerror}); choose another")
 
 
 def _is_at(lock: IO[str], path: Path) -> bool:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,4 +58,10 @@ def test_a_file_is_held_by_its_name(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
     monkeypatch.setattr("fcntl.lockf", locked)
     with pytest.raises(UserError, match=rf"^output={tmp_path}/p\.csv is in use by"), claim_file(tmp_path / "p.csv"):
+        pass
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/version/x", "/" + 300 * "x"])
+def test_a_place_that_cannot_be_made_is_refused_at_once(place):
+    with pytest.raises(UserError, match=f"output={place} can't be written"), claim(Path(place), "output"):
         pass
