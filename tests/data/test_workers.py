@@ -35,7 +35,7 @@ def load(images: ImageDataset) -> int:
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(workers, "POLL", 0.05)
+    monkeypatch.setattr(workers, "POLL", 0.02)
 
 
 @pytest.mark.parametrize(("number", "told"), [(signal.SIGKILL, "was killed"), (signal.SIGSTOP, "has done nothing")])
@@ -84,7 +84,7 @@ def test_full_shared_memory_is_refused(monkeypatch):
 def test_slow_work_is_no_hang(impatient):
     counter = workers.new_counter()
     with workers.Watch(counter) as watch:
-        for _ in range(12):
+        for _ in range(2 * workers.PATIENCE):
             counter.value += 1
-            watch.wait_for(lambda: time.sleep(0.05))
+            watch.wait_for(lambda: time.sleep(workers.POLL))
     assert not watch.stalled

@@ -14,6 +14,7 @@ from skinlab.runtime.config import compose_config, register_resolvers
 from skinlab.runtime.recorded import continued, holds_run, leaves, read_recorded
 from skinlab.runtime.resuming import check_same, is_free, recorded_config
 
+SLOW = pytest.mark.slow  # of a kind that a fast one stands for: composing a config takes its time
 GIVEN = ["data=ham10000", "data.root=/d", "data.n_folds=2", "model=resnet18", "loss=focal", "trainer=cpu"]
 
 
@@ -54,7 +55,7 @@ def gone_on(run_dir, *overrides, command="train"):
     return config
 
 
-@pytest.mark.parametrize("again", [[], GIVEN, ["loss=focal", "data.n_folds=2"]])
+@pytest.mark.parametrize("again", [[], GIVEN, pytest.param(["loss=focal", "data.n_folds=2"], marks=SLOW)])
 def test_a_directory_alone_goes_on_with_its_own_settings(run, again):
     run_dir = run(*GIVEN)
     assert gone_on(run_dir, *again) | {"run_id": "ab12"} == read_recorded(run_dir)
@@ -78,11 +79,11 @@ def test_what_is_free_is_changed_beside_it(run):
         ("trainer.limit_train_batches=1", "trainer.limit_train_batches=1.0, now it is 1"),
         ("trainer.max_epochs=3", "trainer.max_epochs=12, now it is 3; choose another"),
         ("loss=ce", "loss._target_=skinlab.losses.focal.Focal, now it is skinlab.losses.cross_entropy.CrossEntropy"),
-        ("model=resnet34", "model.name=resnet18, now it is resnet34"),
-        ("finetune=full", "model.freeze_epochs=3, now it is 0"),
-        ("trainer=auto", "trainer.accelerator=cpu, now it is auto"),
+        pytest.param("model=resnet34", "model.name=resnet18, now it is resnet34", marks=SLOW),
+        pytest.param("finetune=full", "model.freeze_epochs=3, now it is 0", marks=SLOW),
+        pytest.param("trainer=auto", "trainer.accelerator=cpu, now it is auto", marks=SLOW),
         ("experiment=demo", "data."),
-        ("debug=fast", "trainer.limit_train_batches=1.0, now it is 2"),
+        pytest.param("debug=fast", "trainer.limit_train_batches=1.0, now it is 2", marks=SLOW),
         ("+optimizer.lr_reference_batch=256", "optimizer.lr_reference_batch=None, now it is 256"),
     ],
 )
@@ -93,12 +94,13 @@ def test_what_is_not_free_is_refused_by_its_name(run, word, told):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(("recipe", "frozen"), [("linear_probe", 8), ("lp_ft", 1), ("full", 0)])
-def test_more_epochs_keep_the_recipe(run, recipe, frozen):
-    run_dir = run(*GIVEN, f"finetune={recipe}", "trainer.max_epochs=2")
-    for again in ([], [*GIVEN, f"finetune={recipe}"]):
-        config = gone_on(run_dir, *again, "trainer.max_epochs=8")
-        assert (config["trainer"]["max_epochs"], config["model"]["freeze_epochs"]) == (8, frozen)
+@pytest.mark.parametrize("same_command", [False, pytest.param(True, marks=SLOW)])
+@pytest.mark.parametrize(("recipe", "frozen"), [("linear_probe", 8), ("lp_ft", 1), pytest.param("full", 0, marks=SLOW)])
+def test_more_epochs_keep_the_recipe(run, recipe, frozen, same_command):
+    words = [*GIVEN, f"finetune={recipe}"]
+    run_dir = run(*words, "trainer.max_epochs=2")
+    config = gone_on(run_dir, *(words if same_command else []), "trainer.max_epochs=8")
+    assert (config["trainer"]["max_epochs"], config["model"]["freeze_epochs"]) == (8, frozen)
 
 
 def test_a_run_of_another_command_is_named(run):

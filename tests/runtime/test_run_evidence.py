@@ -28,6 +28,11 @@ def words(tiny) -> list[str]:
     return [word for word in tiny if word != "evidence=off"] + QUICK
 
 
+def evaluated(*given: str) -> None:
+    words = [*given, "n_draws=100", "calibration=false", "saliency=false"]
+    evaluate(OmegaConf.to_container(compose_config("evaluate", words), resolve=True))
+
+
 @pytest.fixture(scope="module")
 def finished(compose_train, words, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("reported") / "run"
@@ -58,35 +63,38 @@ def test_its_report_shows_where_the_network_looked(finished):
     assert (finished / "thresholds.json").is_file()
 
 
-def test_what_is_missing_is_made_up_for_and_what_is_there_stays(finished, compose_train, words, capsys, caplog):
-    before = (finished / "evidence.json").read_bytes()
-    (finished / "evidence.json").unlink()
+@pytest.mark.parametrize(
+    ("gone", "killed"),
+    [
+        (["figures.png", "report.html"], False),
+        pytest.param(["evidence.json"], False, marks=pytest.mark.slow),
+        pytest.param([], True, marks=pytest.mark.slow),  # in the midst of its results, whichever are there
+    ],
+)
+def test_what_a_kill_left_out_is_made_by_the_same_command(finished, compose_train, words, capsys, caplog, gone, killed):
+    before, mark = {path.name for path in finished.iterdir()}, finished / ".unfinished"
+    evidence = (finished / "evidence.json").read_bytes()
+    for name in gone:
+        (finished / name).unlink()
+    if killed:
+        mark.touch()
     train(compose_train(*words, run_dir=finished))
-    assert (finished / "evidence.json").read_bytes() == before
+    assert {path.name for path in finished.iterdir()} == before
+    if not killed:
+        assert (finished / "evidence.json").read_bytes() == evidence
     assert re.search(r"balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
     assert "other settings" not in caplog.text
+
+
+def test_evidence_of_other_settings_stays(finished, compose_train, words, caplog):
+    before = (finished / "evidence.json").read_bytes()
     train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
     assert (finished / "evidence.json").read_bytes() == before
     assert "evidence.json was made with other settings and stays" in caplog.text
 
 
-@pytest.mark.parametrize("mark", [True, False])
-def test_what_a_kill_at_the_end_left_out_is_made_by_the_same_command(finished, compose_train, words, mark):
-    for name in ("figures.png", "report.html"):
-        (finished / name).unlink()
-    if mark:  # it was killed in the midst of its results, whichever are there
-        (finished / ".unfinished").touch()
-    train(compose_train(*words, run_dir=finished))
-    assert {"figures.png", "report.html", "evidence.json"} <= {path.name for path in finished.iterdir()}
-    assert not (finished / ".unfinished").exists()
-
-
 def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypatch):
-    def config():
-        words = [f"predictions={finished}", f"output={tmp_path / 'o'}"]
-        words += ["n_draws=100", "calibration=false", "saliency=false"]
-        return OmegaConf.to_container(compose_config("evaluate", words), resolve=True)
-
+    words = f"predictions={finished}", f"output={tmp_path / 'o'}"
     whole, replace = ["evidence.json", "model_card.md", "report.html", "thresholds.json"], Path.replace
 
     def killed(self, target):
@@ -97,18 +105,19 @@ def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(Stopped):
-            evaluate(config())
+            evaluated(*words)
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole[1:]
-    evaluate(config())
+    evaluated(*words)
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole
     with pytest.raises(UserError, match=r"evidence\.json exists"):
-        evaluate(config())
+        evaluated(*words)
 
 
-def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, run):
-    words = ["evaluate", f"predictions={finished}", f"output={finished}", "n_draws=100", "saliency=false"]
-    assert run(*words).returncode == 0
-    assert "overwrite=true" in run(*words).stderr
+def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    evaluated(f"predictions={run}", f"output={run}")
+    with pytest.raises(UserError, match="overwrite=true"):
+        evaluated(f"predictions={run}", f"output={run}")
 
 
 def test_batches_that_were_left_out_are_said(finished):
@@ -138,16 +147,15 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     print_results(json.loads((run / "metrics.json").read_text()), run, evidence)
 
 
-def test_rows_that_allow_no_interval_cost_a_warning(compose_train, words, tmp_path, monkeypatch, caplog):
+def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, words, monkeypatch, caplog):
     from skinlab.runtime import run_evidence
 
     def one_group(*_, **__):
         raise ValueError("all 3 rows are one group")
 
     monkeypatch.setattr(run_evidence, "build_evidence", one_group)
-    train(compose_train(*words, run_dir=tmp_path / "run"))
+    assert write_run_evidence(finished, compose_train(*words, run_dir=finished)) is None
     assert "no evidence.json: all 3 rows are one group" in caplog.text
-    assert (tmp_path / "run" / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize(
