@@ -15,6 +15,7 @@ from typing import NoReturn
 
 WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
 GRACE = 20.0  # seconds that the unwinding may take
+POLL = 0.5  # seconds between two looks at whether the parent is there
 RANK_GRACE = 10.0  # seconds between the closing of rank 0's connections and its end
 PARENT = "SKINLAB_PARENT"  # process id that a job of a sweep or study ends with
 
@@ -125,7 +126,7 @@ class SignalAnswer:
     def _follow(self, parent: int, rank: bool) -> None:
         """End with the process that started this one, however that one ended."""
         while os.getppid() == parent:
-            time.sleep(0.5)
+            time.sleep(POLL)
         if not rank:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(GRACE)

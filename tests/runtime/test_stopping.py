@@ -1,6 +1,6 @@
 """A signal ends a command in order, at whatever moment: one line, 128 + its number, no traceback, no children."""
 
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 START = """
 import os, sys, time
 from skinlab.runtime import stopping
-stopping.GRACE = 1.0
+stopping.GRACE, stopping.POLL = 0.5, 0.05
 class Swallowing:
     def __del__(self):
         ready(); time.sleep(30)
@@ -30,36 +30,44 @@ MOMENTS = {
 }
 
 
-def started(code: str) -> tuple[subprocess.Popen, int]:
-    process = subprocess.Popen(
+def started(code: str) -> subprocess.Popen:
+    return subprocess.Popen(
         [sys.executable, "-c", START + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    return process, int(process.stdout.readline())
 
 
 def test_every_moment_ends_in_one_line():
-    signals = {signal.SIGTERM: "terminated: ", signal.SIGINT: "interrupted: "}
-    processes = {(moment, number): started(code)[0] for moment, code in MOMENTS.items() for number in signals}
-    for (_, number), process in processes.items():
+    trials = [(moment, signal.SIGTERM, "terminated") for moment in MOMENTS] + [
+        ("anywhere", signal.SIGINT, "interrupted")
+    ]
+    processes = [started(MOMENTS[moment]) for moment, *_ in trials]
+    for process, (_, number, _) in zip(processes, trials, strict=True):
+        process.stdout.readline()
         process.send_signal(number)
-    for (moment, number), process in processes.items():
+    for process, (moment, number, word) in zip(processes, trials, strict=True):
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 128 + number, moment
-        assert errors == f"{signals[number]}the same command goes on\n", moment
+        assert errors == f"{word}: the same command goes on\n", moment
 
 
-def test_a_job_ends_with_whoever_started_it_even_if_that_one_is_killed():
-    job = "print(os.getpid(), flush=True); time.sleep(30)"
-    start = f"    from skinlab.runtime.job_processes import start_job; code = {START + '    ' + job!r}\n"
-    parent, child = started(start + "    start_job([sys.executable, '-c', code]); time.sleep(30)")
+JOB = "print(os.getpid(), flush=True); time.sleep(30)"
+RANK = "print(os.getpid(), flush=True); answer.outlast_rank_0(); 1 / 0"  # of a run on several devices
+
+
+@pytest.mark.parametrize(
+    ("work", "start"),
+    [
+        (JOB, "from skinlab.runtime.job_processes import start_job as start"),
+        (RANK, "from subprocess import Popen as start; os.environ['LOCAL_RANK'] = '1'"),
+    ],
+    ids=["job", "rank"],
+)
+def test_a_process_ends_without_a_word_with_whoever_started_it_even_if_that_one_is_killed(work, start):
+    code = f"    {start}; code = {START + '    ' + work!r}\n"
+    parent = started(code + "    start([sys.executable, '-c', code]); time.sleep(30)")
+    parent.stdout.readline()
     parent.kill()
-    for _ in range(100):
-        time.sleep(0.1)
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-    pytest.fail("the job goes on")
+    assert parent.communicate(timeout=20)[1] == ""  # which takes until the child has closed the pipe, too
 
 
 @pytest.mark.slow
@@ -75,3 +83,25 @@ def test_a_training_ends_in_order_at_random_moments(tiny, tmp_path, number):
         assert process.returncode == 128 + number, delay
         assert errors.endswith(": the same command goes on\n")
         assert "Traceback" not in errors
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_of_two_processes_ends_in_order_and_goes_on(tiny, tmp_path, number):
+    words = [word for word in tiny if word != "trainer=cpu"] + ["trainer=ddp", "trainer.accelerator=cpu"]
+    words += ["model=timm", "model.name=test_resnet", "trainer.devices=2", "trainer.max_epochs=20"]
+    words.append(f"hydra.run.dir={tmp_path / 'run'}")
+    line = [sys.executable, "-m", "skinlab.train", *words]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)  # until both processes have closed it
+    assert process.returncode == 128 + number
+    assert errors.endswith("ed: the same command goes on\n")
+    assert not re.search("Traceback|Error", errors)
+    done = subprocess.run(line, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").is_file()
