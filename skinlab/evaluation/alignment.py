@@ -57,7 +57,7 @@ def _aligned(first: Predictions, member: Predictions, first_name: str, name: str
     if len(differing):
         row = differing[0]
         ours, theirs = (_label(each, row) for each in (first, member))
-        raise ValueError(f"image {first.image_id[row]} is {ours} in {first_name} and {theirs} in {name}; mend one")
+        raise ValueError(f"image {first.image_id[row]} is {ours} in {first_name} and {theirs} in {name}; correct one")
     return member
 
 

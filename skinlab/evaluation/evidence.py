@@ -195,8 +195,8 @@ def _binary_blocks(
             blocks |= found
     elif asked.rules:
         cautions.append(
-            "No threshold was chosen: there are no other rows to choose it on, and choosing and reporting on the same "
-            "rows flatters; say cross_fit=true, or give a run with validation rows."
+            "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it "
+            "is reported on is optimistic; set cross_fit=true, or give a run with validation images."
         )
     return blocks | {"cautions": cautions}, thresholds
 
@@ -211,12 +211,12 @@ def _threshold_blocks(
     """
     choice = Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed, asked.positive or ())
     table, thresholds = threshold_table(view, chosen_on, choice, names=names, n_draws=asked.n_draws, level=asked.level)
-    loose = [each for each in table if each["positives"] < FEW_POSITIVES]
-    if loose:
-        spans = [f"{each['rule']} {each['threshold']:.3f} ({each['low']:.3f} to {each['high']:.3f})" for each in loose]
+    uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
+    if uncertain:
+        spans = [f"{row['rule']} {row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in uncertain]
         cautions.append(
-            f"Thresholds chosen on {loose[0]['positives']} positives are loose; in brackets where others might "
-            f"have put them: {', '.join(spans)}."
+            f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain (95% intervals): "
+            f"{', '.join(spans)}."
         )
     if "f1" not in asked.rules or asked.frozen:
         return {"thresholds": table}, thresholds

@@ -98,7 +98,7 @@ def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, c
     """
     kind, level = parse_rule(rule)
     if not np.isfinite(score).all():
-        raise ValueError(f"{int((~np.isfinite(score)).sum())} scores are not finite: mend the table's probabilities")
+        raise ValueError(f"{int((~np.isfinite(score)).sum())} scores are not finite: correct the table's probabilities")
     if cost_ratio <= 0:
         raise ValueError(f"cost_ratio={cost_ratio:g} must be above zero: give what a missed positive costs")
     order = np.argsort(-score, kind="stable")

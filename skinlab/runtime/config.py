@@ -92,7 +92,7 @@ def build(node: Mapping[str, Any], **more: Any) -> Any:
         try:
             found = get_object(target)
         except Exception as error:  # importing may fail in any way
-            raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); mend its name") from None
+            raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); correct its name") from None
         home = f"{getattr(found, '__module__', '')}."
         if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
             raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")

@@ -114,7 +114,7 @@ def cautions(config: Mapping[str, Any], lost: Mapping[str, str]) -> list[str]:
         found.append("Folds share most of their training images, so that their trainings are no independent ones.")
     found.append("Every arm chooses its best epoch by the validation labels, which no budget counts.")
     if config["data"]["name"] == "phantom":
-        found.append("Procedural images; no figure here says anything of patients.")
+        found.append("Trained on procedural images; no metric here applies to patients.")
     return found
 
 

@@ -44,7 +44,7 @@ def _run_cautions(run: Run) -> list[str]:
     if str(run.metrics.get("init_used", "")).startswith("random"):
         found.append("trained from random weights.")
     if run.config["data"].get("name") == "phantom":
-        found.append("procedural images; no figure here says anything of patients.")
+        found.append("trained on procedural images; no metric here applies to patients.")
     return found
 
 

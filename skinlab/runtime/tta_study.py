@@ -168,7 +168,7 @@ def timed(
 def _readable(batches: Iterable[dict[str, Any]], rows: pd.DataFrame) -> Iterable[dict[str, Any]]:
     for batch in batches:
         for row, reason in batch["bad"].items():
-            raise UserError(f"{printable(rows['path'][row])} {reason}; mend it: every row of the split is predicted")
+            raise UserError(f"{printable(rows['path'][row])} {reason}; fix it: every image of the split is predicted")
         yield batch
 
 
