@@ -10,7 +10,7 @@ class UserError(ValueError):
     """A user's mistake, told in one line that names the mistake, the place and the remedy."""
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
+def nearest(name: object, options: Iterable[str]) -> str:
     """Return a hint with the option closest to a mistyped name, or an empty string.
 
     >>> nearest("fokal", ["ce", "focal"])
@@ -18,5 +18,5 @@ def nearest(name: str, options: Iterable[str]) -> str:
     >>> nearest("zzz", ["ce", "focal"])
     ''
     """
-    match = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(str(name), list(options), n=1, cutoff=0.5)
     return f" (did you mean {match[0]}?)" if match else ""

@@ -86,11 +86,11 @@ class ImageDataset(Dataset[Batch]):
         """Return one image (3, S, S) uint8, its target and its row."""
         return {name: value[0] for name, value in self.batch([draw]).items()}
 
-    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch | UserError:
-        """Return a batch to the loader, or from a worker the user's mistake, which `Loader` raises."""
+    def __getitems__(self, draws: Sequence[Draw | int]) -> Batch | UserError | OSError:
+        """Return a batch to the loader, or from a worker what `Loader` raises; torch would drop an error's place."""
         try:
             return self.batch(draws)
-        except UserError as error:
+        except (UserError, OSError) as error:
             if get_worker_info() is None:
                 raise
             return error
@@ -159,13 +159,13 @@ class Loader(DataLoader[Any]):
             try:
                 batches = watch.wait_for(super().__iter__)
                 while (batch := watch.wait_for(partial(next, batches, None))) is not None:
-                    if isinstance(batch, UserError):
+                    if isinstance(batch, UserError | OSError):
                         raise batch
                     if isinstance(batch, bytes):
                         _report_pipes()
                         batch = pickle.loads(batch)
                     yield batch
-            except (RuntimeError, UserError) as error:
+            except (RuntimeError, UserError, OSError) as error:
                 self._end_workers()
                 if plain := lost_worker(error, stalled=watch.stalled):
                     raise plain from error
@@ -192,7 +192,7 @@ def collate(batch: Any) -> Any:
     shared memory has no room for becomes bytes, which take the queue's pipe.
     """
     worker = get_worker_info()
-    if worker is None or isinstance(batch, UserError):
+    if worker is None or isinstance(batch, UserError | OSError):
         return batch
     values = [each for value in batch.values() for each in (value if isinstance(value, list) else [value])]
     tensors: list[Any] = [value for value in values if isinstance(value, torch.Tensor)]

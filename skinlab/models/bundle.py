@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -192,8 +193,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     }
     if bundle.training_images is not None:
         content["training_images"] = {name: _tensor(value) for name, value in bundle.training_images.items()}
-    with path.open("wb") as file:  # given a path, torch would write its name into the archive
-        torch.save(content, file)
+    whole = io.BytesIO()  # given a path, torch would write its name into the archive, and report a full disk as a bug
+    torch.save(content, whole)
+    path.write_bytes(whole.getbuffer())
 
 
 def _tensor(value: Any) -> Any:

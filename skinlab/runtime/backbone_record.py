@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from skinlab.errors import UserError
 from skinlab.runtime.run_directory import replacing, write_json
@@ -37,7 +37,7 @@ def write_backbone(run_dir: Path, state: Mapping[str, torch.Tensor], record: Map
     """
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     with replacing(run_dir / NAME) as temporary:
-        save_file(tensors, temporary, metadata={KEY: json.dumps(record)})
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(record)}))  # an OSError where the disk is full
     write_json(run_dir / "backbone.json", dict(record))
 
 

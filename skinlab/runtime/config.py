@@ -134,13 +134,14 @@ def _check_types(cfg: DictConfig, name: str, overrides: Sequence[str]) -> None:
     base = compose_config(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])
     for key in keys:
         default, value = OmegaConf.select(base, key), OmegaConf.select(cfg, key)
-        if not _same_kind(default, value):
+        if not same_kind(default, value):
             raise UserError(f"{key}={value}: {_kind(default)} is expected, as in {key}={default}")
 
 
-def _same_kind(default: Any, value: Any) -> bool:
+def same_kind(default: Any, value: Any) -> bool:
+    """Tell whether a value is of the type of a setting's default, plain or OmegaConf's."""
     if default is None or value is None or isinstance(default, str):
-        return not (isinstance(default, str) and OmegaConf.is_config(value))
+        return not (isinstance(default, str) and (OmegaConf.is_config(value) or isinstance(value, (dict, list))))
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if isinstance(default, (int, float)):

@@ -12,13 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.errors import UserError
-from skinlab.runtime.config import config_directory
+from skinlab.json_files import Keys, form_fault
+from skinlab.runtime.config import config_directory, same_kind
 
 WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
 
 
 # What every command that trains records.
-KEYS = {"run_id": str, "trainer": dict, "model": dict}
+KEYS: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
+REMEDY = "restore it, or choose another run directory"
 
 
 def holds_run(run_dir: Path) -> bool:
@@ -26,7 +28,7 @@ def holds_run(run_dir: Path) -> bool:
     return (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 
-def read_recorded(run_dir: Path, keys: Mapping[str, type] = KEYS) -> dict[str, Any]:
+def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
     """Return the config that a run was started with.
 
     Args:
@@ -36,15 +38,14 @@ def read_recorded(run_dir: Path, keys: Mapping[str, type] = KEYS) -> dict[str, A
     Raises:
         UserError: its file is missing, can't be read, is damaged, or is no config of a run.
     """
-    path, remedy = run_dir / "config.yaml", "restore it, or choose another run directory"
+    path = run_dir / "config.yaml"
     try:
         recorded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OSError, UnicodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
-        raise UserError(f"{path} can't be read ({reason}); {remedy}") from None
-    for key, kind in keys.items():
-        if not isinstance(recorded, dict) or not isinstance(recorded.get(key), kind):
-            raise UserError(f"{path} is damaged (it has no {key} as a run has); {remedy}")
+        raise UserError(f"{path} can't be read ({reason}); {REMEDY}") from None
+    if fault := form_fault(recorded, keys):
+        raise UserError(f"{path} is damaged ({fault}); {REMEDY}")
     return {str(key): value for key, value in recorded.items()}
 
 
@@ -91,7 +92,36 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)
         if own["model"]["freeze_epochs"] >= epochs and not explicit:  # finetune=linear_probe
             own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
+    if fault := _fault(own, composed):
+        raise UserError(f"{run_dir}/config.yaml is damaged ({fault}); {REMEDY}")
     return OmegaConf.create(own)
+
+
+def _fault(own: Mapping[str, Any], composed: Mapping[str, Any]) -> str:
+    """Return which setting, of those that all choices of a group have, a config lacks or has of another kind."""
+    for group, settings in composed.items():
+        if not isinstance(settings, Mapping) or (group in WHOLE and not own.get(group)):
+            continue
+        theirs = own.get(group)
+        if not isinstance(theirs, Mapping):
+            return f"its {group} is no mapping"
+        for key in _common_settings(group) & settings.keys():
+            if key not in theirs:
+                return f"it has no {group}.{key}"
+            if not same_kind(settings[key], theirs[key]):
+                return f"its {group}.{key} is {theirs[key]}"
+    return ""
+
+
+def _common_settings(group: str) -> set[str]:
+    """Return the names that all choices of a group set, except one that sets nothing; it may take them from default."""
+    found = {path.stem: _top_level(path) for path in (config_directory() / group).glob("*.yaml")}
+    default, others = found.pop("default", set()), [names for names in found.values() if names]
+    return default | (set.intersection(*others) if others else set())
+
+
+def _top_level(path: Path) -> set[str]:
+    return set(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def _named(overrides: Sequence[str]) -> Iterator[str]:

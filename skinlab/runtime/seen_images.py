@@ -91,11 +91,11 @@ def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, An
 
 def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
     """Return what the checkpoints of a training run have seen, by its ``split.csv`` and ``config.yaml``."""
-    config = read_recorded(run, {"model": dict})
+    config = read_recorded(run, {"model.init": str})
     table = read_csv(run / "split.csv", ("image_id", "path", "group", "split"))
     if "image_hash" not in table:  # of a run before there was such a column
         table["image_hash"] = _read_hashes(table, audit_cache)
-    semi = "semi" in config and config["semi"]["name"] != "none"
+    semi = (config.get("semi") or {}).get("name", "none") != "none"
     pool = (table["split"] == "pool") & ~held_out(table) & semi
     learned, chosen = table[(table["split"] == "train") | pool], table[table["split"] == "val"]
     own = {"images": learned["image_hash"], "groups": learned["group"]}

@@ -190,7 +190,7 @@ def open_run(path: Path) -> Run:
         raise UserError(
             f"{path} is no finished run (no {missing[0]}); finish it, or give its predictions/val.csv or test.csv"
         )
-    config = read_recorded(path, {"data": dict, "seed": int})
+    config = read_recorded(path, {"data.fold": int, "data.n_folds": int, "seed": int})
     metrics = read_json(path / "metrics.json", "metrics of a run", {}, remedy="finish the run, or evaluate its tables")
     if config.get("run_id") != metrics.get("run_id"):  # its last line
         raise UserError(f"{path}/config.yaml is cut off, or not that of {path}/metrics.json; copy the run again")

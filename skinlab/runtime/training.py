@@ -107,7 +107,7 @@ def _complete(config: dict[str, Any], run_dir: Path) -> None:
     if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
         write_config(run_dir, config)
         write_run_evidence(run_dir, config)
-    elif config["evidence"] not in ({}, read_recorded(run_dir)["evidence"]):
+    elif config["evidence"] not in ({}, read_recorded(run_dir, {"evidence": dict})["evidence"]):
         log.warning(
             "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
             "predictions=%s output=DIR",

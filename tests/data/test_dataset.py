@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -123,3 +125,15 @@ def test_a_broken_image_ends_in_its_one_line(paths, num_workers):
     with pytest.raises(BadImage, match=r"7\.png") as raised:
         list(loader)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_error_of_the_system_keeps_its_place(paths, num_workers, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(paths[7]))
+
+    monkeypatch.setattr(ImageDataset, "pixels", fail)
+    loader = batch_loader(ImageDataset(paths, LABELS, size=SIZE), EvalSampler(N), batch_size=4, num_workers=num_workers)
+    with pytest.raises(OSError, match="Stale") as raised:
+        list(loader)
+    assert (raised.value.errno, raised.value.filename) == (errno.ESTALE, str(paths[7]))
