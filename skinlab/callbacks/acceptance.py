@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from skinlab.models.strategy import Judgement, Strategy
+
+log = logging.getLogger(__name__)
 
 
 def count_accepted(judgement: Judgement, hidden: Tensor, n_classes: int) -> Tensor:
@@ -93,8 +96,11 @@ class AcceptanceLog(pl.Callback):
 
     def _write(self, table: pd.DataFrame) -> None:
         if self.path.is_file():
-            before = pd.read_csv(self.path, keep_default_na=False, na_values={"precision": [""]})
-            table = pd.concat([before[before["epoch"] < table["epoch"].iloc[0]], table])
+            try:
+                before = pd.read_csv(self.path, keep_default_na=False, na_values={"precision": [""]})[table.columns]
+                table = pd.concat([before[before["epoch"] < table["epoch"].iloc[0]], table])
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("%s is damaged (%s) and starts again with this epoch", self.path, error)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         table.to_csv(temporary, index=False)
         temporary.replace(self.path)

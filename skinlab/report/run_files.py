@@ -9,13 +9,13 @@ import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX
 from skinlab.json_files import read_json
+from skinlab.tables import numbers, read_csv
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """Read a predictions table; names stay text, whatever they look like."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    numbers = [name for name in table.columns if name.startswith(PREFIX)]
-    return table.astype(dict.fromkeys(numbers, float))
+    table = read_csv(path, ["image_id", "label"])
+    return table.assign(**{name: numbers(table[name]) for name in table.columns if name.startswith(PREFIX)})
 
 
 def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
@@ -42,6 +42,6 @@ def learning_curves(run_dir: Path) -> pd.DataFrame:
     path = run_dir / "csv" / "metrics.csv"
     if not path.is_file():
         return pd.DataFrame()
-    rows = pd.read_csv(path)
+    rows = read_csv(path, ["epoch"]).apply(numbers)
     ends = rows.dropna(subset="epoch").groupby("epoch").last()
     return ends.set_axis(ends.index.astype(int))

@@ -274,7 +274,7 @@ def _is_half(path: Path) -> bool:
     """Tell whether a file is the ``.meta.json`` of a prediction that was ended before it had its table."""
     try:
         return path.suffix == ".json" and "checkpoint_sha256" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return False
 
 

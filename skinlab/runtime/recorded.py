@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def _fault(own: Mapping[str, Any], composed: Mapping[str, Any]) -> str:
     return ""
 
 
+@functools.cache
 def _common_settings(group: str) -> set[str]:
     """Return the names that all choices of a group set, except one that sets nothing; it may take them from default."""
     found = {path.stem: _top_level(path) for path in (config_directory() / group).glob("*.yaml")}

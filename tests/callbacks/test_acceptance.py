@@ -53,3 +53,6 @@ def test_an_epoch_is_written_and_logged_and_replaced_when_it_is_repeated(tmp_pat
     assert again["judged"].tolist() == [2, 2, 2, 0]
     assert again["precision"].tolist() == ["0.5", "", "0.5", ""]
     assert not list(tmp_path.glob(".*"))
+    for damaged in ("", "\0\0", "a,b\n1,2\n", "epoch,class,judged,accepted,known,right,precision\nx,a,1,1,1,1,1\n"):
+        (tmp_path / "semi.csv").write_text(damaged)
+        assert epoch(2, steps)["epoch"].tolist() == [2, 2]

@@ -103,6 +103,32 @@ def test_more_epochs_keep_the_recipe(run, recipe, frozen, same_command):
     assert (config["trainer"]["max_epochs"], config["model"]["freeze_epochs"]) == (8, frozen)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data.test_fraction", None),
+        ("model.compile", None),
+        ("optimizer", None),
+        ("optimizer.lr", None),
+        ("scheduler.name", None),
+        ("evidence.positive", None),
+        ("semi", "x"),
+        ("trainer.num_nodes", "x"),
+        ("callbacks.monitor", []),
+    ],
+)
+def test_a_record_without_a_setting_or_with_one_of_another_kind_is_damaged(run, name, value):
+    recorded = read_recorded(run_dir := run(*GIVEN))
+    *groups, key = name.split(".")
+    group = functools.reduce(lambda node, each: node[each], groups, recorded)
+    group.pop(key)
+    if value is not None:
+        group[key] = value
+    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(recorded))
+    with pytest.raises(UserError, match=rf"config\.yaml is damaged \(.*{name}.*; restore it"):
+        gone_on(run_dir)
+
+
 def test_a_run_of_another_command_is_named(run):
     with pytest.raises(UserError, match=r"holds a run of skinlab\.train; choose another hydra\.run\.dir"):
         gone_on(run(*GIVEN), command="pretrain")

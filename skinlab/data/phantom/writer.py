@@ -79,8 +79,8 @@ def _is_there(root: Path, settings: Settings) -> bool:
         return False
     remedy = "choose another data.root, or delete that folder"
     try:
-        found = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = dict(json.loads((root / MARKER).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         raise UserError(f"{root} is not a phantom (no readable {MARKER}), nothing was written: {remedy}") from None
     wanted = _marker(settings)
     if found != wanted:
