@@ -54,6 +54,8 @@ class Probe(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Probe, if it is time to."""
+        for name in self.figures:  # Lightning keeps them: patience would count one probe once an epoch
+            trainer.callback_metrics.pop(name, None)
         self.figures, epoch = {}, trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             self.figures = self._shared(trainer, pl_module)

@@ -47,12 +47,14 @@ def at(epoch: int, max_epochs: int = 5, **more) -> SimpleNamespace:
 
 def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
     probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=2), Colours()
-    logged = []
+    logged, kept = [], dict.fromkeys(FIGURES, 1.0)  # as Lightning keeps them
     module.log_dict = logged.append
     asked = []
     for epoch in range(5):
-        probe.on_train_epoch_end(at(epoch), module)
+        probe.on_train_epoch_end(at(epoch, callback_metrics=kept), module)
         asked.append(bool(probe.state_dict()["figures"]))
+        if epoch == 2:
+            assert not kept, "early stopping would count the former probe again"
     assert asked == [False, True, False, True, True]
     assert [sorted(figures) for figures in logged] == [sorted(FIGURES)] * 3
     assert all(value == 1.0 for value in logged[0].values())
