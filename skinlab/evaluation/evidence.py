@@ -195,8 +195,8 @@ def _binary_blocks(
             blocks |= found
     elif asked.rules:
         cautions.append(
-            "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it "
-            "is reported on is optimistic; set cross_fit=true, or give a run with validation images."
+            "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images "
+            "it is reported on is optimistic; set cross_fit=true, or give a run with validation images."
         )
     return blocks | {"cautions": cautions}, thresholds
 
