@@ -64,7 +64,7 @@ def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
     run = runs / job.name
     (run / "predictions").mkdir(parents=True)
     (run / "metrics.json").write_text('{"init_used": "random"}')
-    (run / "config.yaml").write_text("data: {name: ham10000, fold: 0}\nseed: 0\n")
+    (run / "config.yaml").write_text("data: {name: ham10000, fold: 0, n_folds: 5}\nseed: 0\n")
     (run / "backbone.safetensors").touch()
     classes = rows.prepared[0].classes
     truth = rows.test["label"].to_numpy()[:, None] == np.array(classes)

@@ -33,7 +33,7 @@ def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     rows = read_ham10000(phantom).assign(fold=0)
     rows["split"] = ["test" if i % 2 else "val" for i in range(len(rows))]
     rows.to_csv(run / "split.csv", index=False)
-    (run / "config.yaml").write_text("data: {name: phantom, fold: 0}\nseed: 0\n")
+    (run / "config.yaml").write_text("data: {name: phantom, fold: 0, n_folds: 5}\nseed: 0\n")
     (run / "metrics.json").write_text('{"init_used": "random"}')
     return run
 
