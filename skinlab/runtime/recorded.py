@@ -81,13 +81,13 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if ("ssl" in recorded) != ("ssl" in cfg):
         theirs = "pretrain" if "ssl" in recorded else "train"
         raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
-    composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    composed: Any = OmegaConf.to_container(cfg, resolve=False)
     named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
     for key in named:
         if key != "trainer.max_epochs":  # what the config derives from the number of epochs stays as it was
             _copy(composed, recorded, key)
     kept = {key: recorded[key] for key in recorded if key != "run_id"} | {"run_dir": str(run_dir)}
-    own: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(kept), resolve=True)  # type: ignore[assignment]
+    own: Any = OmegaConf.to_container(OmegaConf.create(kept), resolve=True)
     if "trainer.max_epochs" in named:
         own["trainer"]["max_epochs"] = cfg.trainer.max_epochs
         explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)
@@ -95,7 +95,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
     if fault := _fault(own, composed):
         raise UserError(f"{run_dir}/config.yaml is damaged ({fault}); {REMEDY}")
-    return OmegaConf.create(own)
+    return DictConfig(own)
 
 
 def _fault(own: Mapping[str, Any], composed: Mapping[str, Any]) -> str:
