@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.command_server import CommandServer
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -88,20 +90,20 @@ def compose_pretrain() -> Config:
     return composer("pretrain")
 
 
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer]:
+    """A process that has imported everything and runs commands in forks."""
+    server = CommandServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Command:
+def run(tmp_path: Path, command_server: CommandServer) -> Command:
     """Run ``python -m skinlab.<command>`` in an empty folder."""
 
     def start(command: str, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", f"skinlab.{command}", *words],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return command_server.run(command, words, tmp_path, os.environ | environment, timeout)
 
     return start
 

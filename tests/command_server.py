@@ -1,0 +1,108 @@
+"""Runs commands for the tests, each in a fork of a process that has imported torch and the package already.
+
+A command started anew imports for seconds before it works or refuses. Requests come as lines of JSON on standard input,
+and exit codes go back as lines on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class CommandServer:
+    """Starts commands in forks of one process, one at a time."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(
+        self, command: str, words: Sequence[str], folder: Path, environment: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m skinlab.<command>`` in a folder, as :func:`subprocess.run` would."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        outputs = [folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr")]
+        request = {
+            **{"command": command, "words": list(words), "folder": str(folder), "environment": environment},
+            **{"outputs": list(map(str, outputs)), "timeout": timeout},
+        }
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        code = int(self.process.stdout.readline())
+        printed = [path.read_text() for path in outputs]
+        for path in outputs:
+            path.unlink()
+        return subprocess.CompletedProcess([command, *words], code, *printed)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+
+def serve() -> None:
+    """Answer requests until standard input ends."""
+    import albumentations  # noqa: F401
+    import cv2
+    import matplotlib.pyplot  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+    import torch
+
+    import skinlab.runtime.bundling
+    import skinlab.runtime.ensembling
+    import skinlab.runtime.mining
+    import skinlab.runtime.predicting
+    import skinlab.runtime.pretraining
+    import skinlab.runtime.studying
+    import skinlab.runtime.training
+    import skinlab.runtime.tta_study  # noqa: F401
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _work(request)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _work(request: dict[str, Any]) -> NoReturn:
+    code: Any = 1
+    try:
+        for number, path in zip((1, 2), request["outputs"], strict=True):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        signal.alarm(int(request["timeout"]) + 1)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv[1:] = request["words"]
+        runpy.run_module(f"skinlab.{request['command']}", run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as error:
+        code = error.code or 0
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve()
