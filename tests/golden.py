@@ -1,0 +1,264 @@
+"""Golden outcomes: what short runs of every command leave, to show that a change of structure changes no number.
+
+Hashes of weights hold for one machine and one set of package versions, so record and compare on the same machine:
+
+    python -m tests.golden record /tmp/before.json     # on the commit before
+    python -m tests.golden record /tmp/after.json      # on the commit after
+    python -m tests.golden compare /tmp/before.json /tmp/after.json
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from tests.command_server import CommandServer
+
+MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
+# What names a time, a place, a duration or a wording instead of a result.
+VOLATILE = {"made", "seconds", "seconds_per_1000", "ratio", "run_id", "run", "path", "paths", "cautions", "command"}
+VOLATILE |= {"sha256", "checkpoint_sha256", "images_per_second", "peak_memory_mb", "threads", "reader", "root", "lines"}
+VOLATILE |= {"warnings", "problems", "sentence", "verdict", "words", "started", "cpu_seconds", "versions", "summary"}
+
+TINY = [
+    *("data=phantom", "data.n_images=160", "data.phantom_size=48", "data.image_size=32", "data.n_folds=2"),
+    *("data.num_workers=0", "data.batch_size=16", "model=resnet18", "model.init=random", "trainer=cpu"),
+    *("trainer.precision=32-true", "trainer.max_epochs=2", "callbacks.progress=false"),
+]
+TWO = f"data.label_map={MALIGNANT}"
+QUICK = ["n_draws=200"]
+SSL = [*TINY, "data.batch_size=16", "augment.views.small_size=32"]
+
+# name → command and its words; {out} is the folder of all runs.
+RUNS: dict[str, tuple[str, list[str]]] = {
+    "train": ("train", [*TINY, TWO, "evidence.n_draws=200"]),
+    "seed_1": ("train", [*TINY, TWO, "evidence.n_draws=200", "seed=1"]),
+    "seven": ("train", [*TINY, "evidence.n_draws=200", "evidence.positive=[mel,bcc,akiec]", "loss=focal"]),
+    "recipe": (
+        "train",
+        [
+            *(
+                *TINY,
+                TWO,
+                "loss=logit_adjusted",
+                "sampler=weighted",
+                "augment=heavy",
+                "augment.mixup=0.4",
+                "evidence=off",
+            ),
+            *("model.ema_decay=0.5", "finetune=lp_ft", "optimizer=sgd", "data.cache=disk", "trainer.max_epochs=3"),
+            *("callbacks.monitor=val/auroc_macro", "trainer.accumulate_grad_batches=2", "data.label_budget=0.5"),
+        ],
+    ),
+    "layer_decay": ("train", [*TINY, "loss=ldam", "model.head=cosine", "finetune=layer_decay", "evidence=off"]),
+    "fixmatch": ("train", [*TINY, TWO, "semi=fixmatch", "data.label_budget=0.3", "data.batch_size=8", "evidence=off"]),
+    "mixmatch": ("train", [*TINY, TWO, "semi=mixmatch", "data.label_budget=0.3", "data.batch_size=8", "evidence=off"]),
+    "mean_teacher": (
+        "train",
+        [*TINY, TWO, "semi=mean_teacher", "data.label_budget=0.3", "data.batch_size=8", "evidence=off"],
+    ),
+    "dsm": (
+        "train",
+        [
+            *(each for each in TINY if not each.startswith("data.n_images")),
+            *("data.layout=dsm2025", "data.n_positive=20", "data.n_negative=60", "data.n_unlabeled=40"),
+            *("data.n_test=12", "evidence=off"),
+        ],
+    ),
+    **{
+        method: ("pretrain", [*SSL, f"ssl={method}", *(["ssl.local_views=2"] if method == "dino" else [])])
+        for method in ("simclr", "byol", "moco", "simsiam", "barlow_twins", "vicreg", "dino", "denoise")
+    },
+    "tuned": ("train", [*TINY, TWO, "model.init={out}/simclr", "finetune=linear_probe", "evidence=off"]),
+    "folds": ("train", ["-m", *TINY, TWO, "data.fold=0,1", "evidence=off", "hydra.sweep.dir={out}/folds"]),
+    "audit": ("audit", TINY[:5]),
+    "predict": ("predict", ["ckpt={out}/train", "input={data}", "output={out}/predict/p.csv", "num_workers=0"]),
+    "predict_tta": (
+        "predict",
+        ["ckpt={out}/seven", "input={data}", "output={out}/predict_tta/p.csv", "tta=flips", "num_workers=0"],
+    ),
+    "kaggle": (
+        "predict",
+        ["ckpt={out}/train", "input={data}", "output={out}/kaggle/p.csv", "format=kaggle", "num_workers=0"],
+    ),
+    "bundle": (
+        "bundle",
+        [
+            *("ckpt=[{out}/train,{out}/seed_1]", "output={out}/bundle/b.bundle", "calibrator=temperature"),
+            *("thresholds=[f1,cost]", "gate=none"),
+        ],
+    ),
+    "gated": ("bundle", ["ckpt={out}/train", "output={out}/gated/b.bundle", "gate_images=100", "num_workers=0"]),
+    "predict_bundle": (
+        "predict",
+        [
+            *("ckpt={out}/bundle/b.bundle", "input={data}", "output={out}/predict_bundle/p.csv", "threshold=f1"),
+            "num_workers=0",
+        ],
+    ),
+    "predict_gated": (
+        "predict",
+        ["ckpt={out}/gated/b.bundle", "input={data}", "output={out}/predict_gated/p.csv", "num_workers=0"],
+    ),
+    "evaluate": ("evaluate", ["predictions=[{out}/train,{out}/seed_1]", "output={out}/evaluate", *QUICK]),
+    "evaluate_folds": (
+        "evaluate",
+        ["predictions={out}/folds", "output={out}/evaluate_folds", "cross_fit=true", *QUICK],
+    ),
+    "evaluate_seven": (
+        "evaluate",
+        ["predictions={out}/seven/predictions/test.csv", "positive=[mel,bcc]", "output={out}/evaluate_seven", *QUICK],
+    ),
+    **{
+        f"ensemble_{method}": (
+            "ensemble",
+            ["runs=[{out}/train,{out}/seed_1]", f"method={method}", f"output={{out}}/ensemble_{method}", *QUICK],
+        )
+        for method in ("mean", "geometric", "rank", "weighted", "overlap")
+    },
+    "tta": ("tta", ["ckpt={out}/train", "output={out}/tta", "views=[none,flips]", "num_workers=0", *QUICK]),
+    "mine": (
+        "mine",
+        ["ckpt={out}/recipe", "output={out}/mine", "n=20", "n_draws=20", "num_workers=0", "picture=48"],
+    ),
+    "study": (
+        "study",
+        [
+            *(word for word in TINY[:8]),
+            *("data.num_workers=0", "model=resnet18", "trainer=cpu", "trainer.precision=32-true"),
+            *("base=[data.batch_size=16,model.init=random]", "base_pretrain=[data.batch_size=16]", "arms=[A,D]"),
+            *("budgets=[0.5]", "seeds=[0,1]", "epochs=2", "pretrain_epochs=1", "output={out}/study", *QUICK),
+        ],
+    ),
+}
+READ = ("ckpt", "predictions", "runs", "model.init")  # settings that name outcomes of other runs
+# Names of runs, each stage after those whose outcomes it reads.
+SECOND = [
+    name
+    for name, (_, words) in RUNS.items()
+    if any(word.partition("=")[0] in READ and "{out}" in word for word in words)
+]
+THIRD = [name for name in SECOND if ".bundle" in RUNS[name][1][0]]
+STAGES = [[n for n in RUNS if n not in (*SECOND, "audit")], [n for n in SECOND if n not in THIRD], THIRD]
+
+
+def main(words: list[str]) -> int:
+    """Record golden outcomes, or compare two records."""
+    if words[:1] == ["record"] and len(words) == 2:
+        Path(words[1]).write_text(json.dumps(record(), indent=1, sort_keys=True), encoding="utf-8")
+        return 0
+    if words[:1] == ["compare"] and len(words) == 3:
+        before, after = (json.loads(Path(each).read_text(encoding="utf-8")) for each in words[1:])
+        lines = list(differences(before, after))
+        print("\n".join(lines[:200]) or f"equal: {sum(1 for _ in leaves(before))} values")
+        return int(bool(lines))
+    print(__doc__)
+    return 2
+
+
+def record() -> dict[str, Any]:
+    """Run everything in a temporary folder and return what it leaves: file → content or hash, command → exit code."""
+    servers: SimpleQueue[CommandServer] = SimpleQueue()
+    for _ in range(2):
+        servers.put(CommandServer())
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        out = Path(folder)
+        found: dict[str, Any] = {}
+        for stage in [["audit"], *STAGES]:  # the audit draws the phantom, which the other runs share
+            codes = list(pool.map(lambda name: run(name, out, servers), stage))
+            found |= {f"exit/{name}": code for name, code in zip(stage, codes, strict=True)}
+        for path in sorted(out.rglob("*")):
+            relative = str(path.relative_to(out))
+            content = None if relative.startswith(("data/", "cache/", "cwd/", "study/logs/")) else outcome(path)
+            if content is not None:
+                found[relative] = content
+    while not servers.empty():
+        servers.get().close()
+    return found
+
+
+def run(name: str, out: Path, servers: SimpleQueue[CommandServer]) -> int:
+    """Run a command as a person would and return its exit code."""
+    command, words = RUNS[name]
+    words = [
+        word.replace("{out}", str(out)).replace("{data}", f"{out}/data/phantom_ham10000_160_48_0") for word in words
+    ]
+    if command in ("train", "pretrain", "audit") and "-m" not in words:
+        words.append(f"hydra.run.dir={out / name}")
+    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline"}
+    environment |= {"SKINLAB_DATA_ROOT": f"{out}/data", "SKINLAB_CACHE": f"{out}/cache", "HF_HUB_OFFLINE": "1"}
+    folder = out / "cwd" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    server = servers.get()
+    done = server.run(command, words, folder, os.environ | environment, timeout=600)
+    servers.put(server)
+    if done.returncode:
+        print(f"{name}: exit code {done.returncode}\n{done.stderr[-1500:]}", file=sys.stderr)
+    return done.returncode
+
+
+def outcome(path: Path) -> Any:
+    """Return what a file says, without times and places; None for folders, pages, pictures and logs."""
+    if path.suffix in (".ckpt", ".bundle", ".safetensors"):
+        return hash_tensors(path)
+    if path.suffix == ".json":
+        return stable(json.loads(path.read_text(encoding="utf-8")))
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [{k: v for k, v in row.items() if k not in ("path", "mask_path")} for row in csv.DictReader(file)]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return None
+
+
+def hash_tensors(path: Path) -> str:
+    """Return a hash of all tensors of a file and of their names."""
+    import torch
+    from safetensors.torch import load_file
+
+    content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+    digest = hashlib.sha256()
+    for name, value in sorted((name, value) for name, value in leaves(content) if isinstance(value, torch.Tensor)):
+        digest.update(name.encode() + value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def stable(content: Any) -> Any:
+    """Return a JSON content without what differs between two equal runs."""
+    if isinstance(content, dict):
+        return {key: stable(value) for key, value in content.items() if key not in VOLATILE and "seconds" not in key}
+    return [stable(value) for value in content] if isinstance(content, list) else content
+
+
+def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of everything in nested containers."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from leaves(value, f"{place}/{key}")
+    elif isinstance(content, (list, tuple)):
+        for i, value in enumerate(content):
+            yield from leaves(value, f"{place}/{i}")
+    else:
+        yield place, content
+
+
+def differences(before: Any, after: Any) -> Iterator[str]:
+    """Yield a line for every value that differs, by more than a billionth if it is a number."""
+    then, now = dict(leaves(before)), dict(leaves(after))
+    for place in sorted(then.keys() | now.keys()):
+        a, b = then.get(place, "nothing"), now.get(place, "nothing")
+        near = isinstance(a, float) and isinstance(b, float) and abs(a - b) <= 1e-9 * max(1.0, abs(a))
+        if a != b and not near:
+            yield f"{place}: {a!r} → {b!r}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
