@@ -78,7 +78,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         method: ("pretrain", [*SSL, f"ssl={method}", *(["ssl.local_views=2"] if method == "dino" else [])])
         for method in ("simclr", "byol", "moco", "simsiam", "barlow_twins", "vicreg", "dino", "denoise")
     },
-    "tuned": ("train", [*TINY, TWO, "model.init={out}/simclr", "finetune=linear_probe", "evidence=off"]),
+    "tuned": ("train", [*TINY, "model.init={out}/simclr", "finetune=linear_probe", "evidence=off"]),
     "folds": ("train", ["-m", *TINY, TWO, "data.fold=0,1", "evidence=off", "hydra.sweep.dir={out}/folds"]),
     "audit": ("audit", TINY[:5]),
     "predict": ("predict", ["ckpt={out}/train", "input={data}", "output={out}/predict/p.csv", "num_workers=0"]),
@@ -197,7 +197,8 @@ def run(name: str, out: Path, servers: SimpleQueue[CommandServer]) -> int:
     environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline"}
     environment |= {"SKINLAB_DATA_ROOT": f"{out}/data", "SKINLAB_CACHE": f"{out}/cache", "HF_HUB_OFFLINE": "1"}
     folder = out / "cwd" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    for each in (folder, out / name):
+        each.mkdir(parents=True, exist_ok=True)
     server = servers.get()
     done = server.run(command, words, folder, os.environ | environment, timeout=600)
     servers.put(server)
