@@ -17,7 +17,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.image_ids import match_ids
 from skinlab.label_tables import find_column, join_ids
-from skinlab.runtime.table_formats import IMAGE_ID_NAMES, check_columns, rename_columns, renamed
+from skinlab.runtime.table_formats import IMAGE_ID_NAMES, check_columns, rename_columns, renamed, unmatched
 from skinlab.tables import read_csv
 from skinlab.text import clean, clean_column
 
@@ -70,7 +70,13 @@ def find_images(
                 raise UserError(
                     f"label_map=: {place} has no column label; name it, columns.label=NAME, or leave the map out"
                 )
-            rows["label"] = rows["label"].map(renamed(rows["label"], {str(a): str(b) for a, b in label_map.items()}))
+            names = {str(old): str(new) for old, new in label_map.items()}
+            if unused := unmatched(names, labels := [name for name in rows["label"].unique() if name]):
+                raise UserError(
+                    f"label_map: no image of {place} is labelled {unused[0]}{nearest(unused[0], labels)}: it has "
+                    f"{some(labels, 20)}"
+                )
+            rows["label"] = rows["label"].map(renamed(rows["label"], names))
         return rows
     if suffix in IMAGE_SUFFIXES:
         return pd.DataFrame({"image_id": [given.name], "path": [str(given)]})

@@ -19,6 +19,7 @@ from skinlab.runtime.table_formats import (
     check_columns,
     probability_columns,
     renamed,
+    unmatched,
     with_probabilities,
     with_standard_names,
 )
@@ -189,10 +190,13 @@ class TableReader:
         own = table.get("label", nothing).set_axis(ids)
         theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
         names = [*renamed(own, label_map).values(), *renamed(theirs, self.label_map).values()]
+        unused = unmatched(label_map if joined is None else self.label_map, [*own.unique(), *theirs.unique()])
         table, cautions = with_probabilities(table, probability_columns(table), str(path), names)
         own = as_classes(own, table_classes(table), label_map, str(path))
         theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
         facts: dict[str, Any] = {}
+        if unused:
+            cautions.append(f"label_map renames {some(unused)}, which is the label of no image here.")
         if joined is not None:
             own, overruled = self._overruled(own, theirs, path)
             taken = {name: int((joined[name] != "").sum()) for name in FROM_LABELS if name in joined}

@@ -197,6 +197,16 @@ def renamed(labels: pd.Series, label_map: Mapping[str, str]) -> dict[str, str]:
     return {name: label_map[known[name]] if name in known else clean(name) for name in distinct}
 
 
+def unmatched(label_map: Mapping[str, str], labels: Iterable[str]) -> list[str]:
+    """Return the old labels of a map that no label is a spelling of.
+
+    >>> unmatched({"Mel": "malignant", "nevus": "benign"}, ["mel", "nv"])
+    ['nevus']
+    """
+    matched = set(match_names(labels, label_map).values())
+    return [old for old in label_map if old not in matched]
+
+
 def _free_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns that may be those of classes."""
     taken = set(map(name_key, OTHER_NAMES))

@@ -54,6 +54,15 @@ def test_other_ways_to_write_a_table_give_the_same_predictions(tmp_path, table, 
     assert np.allclose(found.probabilities, SHARES, atol=1e-9)
 
 
+def test_a_label_map_that_renames_nothing_is_a_caution(tmp_path):
+    truth = write(tmp_path / "truth.csv", frame(labels=["melanoma", "nv", "bkl"] * 2)[["image_id", "label"]])
+    settings = {"labels": str(truth), "label_map": {"melanoma": "mel", "nevus": "nv"}}
+    found = read(write(tmp_path / "p.csv", frame(labels=None)), **settings)
+    assert [each for each in found.cautions if each.startswith("label_map")] == [
+        "label_map renames nevus, which is the label of no image here."
+    ]
+
+
 def test_a_table_of_this_project_keeps_its_numbers(tmp_path):
     shares = np.random.default_rng(0).dirichlet(np.ones(3), 500).round(6)
     table = frame([f"a/{k}.jpg" for k in range(500)], ["mel", "nv"] * 250, shares=shares)
