@@ -87,7 +87,7 @@ def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
             width, depth = (2.4, 3) if name == by else (1.1, 2)
             line = [0, *curve["looked"]], [0, *curve["found"]]
             axes.plot(*line, color=series(place), linewidth=width, zorder=depth)
-        axes.set(xlabel="images looked at", ylabel="positives found")
+        axes.set(xlabel="images labelled", ylabel="positives found")
         axes.set_xlim(0, looked[-1])
         axes.set_ylim(0)
         for axis in (axes.xaxis, axes.yaxis):

@@ -249,4 +249,4 @@ def tell(facts: Mapping[str, Any], output: Path) -> None:
         log.info("share of positives in the pool, if labels alone have shifted: %.1f %% (%.1f to %.1f %%)", *ends)
     if found and facts["by"] in found["at"]:
         last = found["at"][facts["by"]][-1]
-        log.info("of %(looked)d images looked at %(found)d are positive; random: %(random).1f", last)
+        log.info("of the first %(looked)d images %(found)d are positive; expected at random: %(random).1f", last)
