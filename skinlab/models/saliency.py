@@ -77,6 +77,6 @@ def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
         for handle in handles:
             handle.remove()
     if not seen:
-        raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM; say saliency=false")
+        raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM; set saliency=false")
     wanted = min(CELLS, max(side for side, _ in seen))
     return [module for side, module in seen if side >= wanted][-1]

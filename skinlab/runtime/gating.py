@@ -91,7 +91,7 @@ def find_split(given: str | None, places: Sequence[str]) -> Path:
     place = Path(places[0]).expanduser()
     run = place if place.is_dir() else place.parent.parent
     if not (run / "split.csv").is_file():
-        raise UserError(f"{places[0]} is no run with a split.csv that names its training images; say gate_split=CSV")
+        raise UserError(f"{places[0]} is no run with a split.csv that names its training images; set gate_split=CSV")
     return run / "split.csv"
 
 
@@ -126,7 +126,7 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
             network=network,
         )
     except ValueError as error:
-        raise UserError(f"{split}: {error}; say gate=none") from None
+        raise UserError(f"{split}: {error}; set gate=none") from None
     genuine = read_small(held_out["path"], num_workers)
     measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
@@ -180,7 +180,7 @@ def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFra
         parts.append(rows.iloc[np.sort(rng.permutation(len(rows))[:limit])])
     gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]
     if gone:
-        raise UserError(f"{len(gone)} images of {split} are missing: {some(gone)}; put them there or say gate=none")
+        raise UserError(f"{len(gone)} images of {split} are missing: {some(gone)}; put them there or set gate=none")
     return parts[0], parts[1]
 
 

@@ -99,7 +99,7 @@ def check_settings(config: dict[str, Any]) -> Path:
     """
     for name, words in (("ckpt", "RUN_OR_FILE"), ("output", "DIR")):
         if not isinstance(config[name], str) or not config[name]:
-            raise UserError(f"{name}= is missing or no name: say {name}={words}")
+            raise UserError(f"{name}= is missing or no name: set {name}={words}")
     for name, options in CHOICES.items():
         if config[name] not in options:
             hint = nearest(str(config[name]), options)
@@ -114,7 +114,7 @@ def check_settings(config: dict[str, Any]) -> Path:
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")
     if (output / LIST).exists() and not config["overwrite"]:
-        raise UserError(f"{output / LIST} exists; choose another output= or say overwrite=true")
+        raise UserError(f"{output / LIST} exists; choose another output= or set overwrite=true")
     return output
 
 

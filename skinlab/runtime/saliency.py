@@ -67,7 +67,7 @@ def add_saliency(evidence: dict[str, Any], setting: Any) -> dict[str, Any]:
         if setting == "true" and system["worst"] and not found:
             raise UserError(
                 f"saliency=true: {system['name']} has no run with the checkpoint and the images of its worst mistakes; "
-                "say saliency=auto"
+                "set saliency=auto"
             )
         worst = [dict(row) | _address(found.get(row["image_id"])) for row in system["worst"]]
         systems.append(system | {"worst": worst})

@@ -118,7 +118,7 @@ def check_study(config: Mapping[str, Any], given: Given) -> None:
         )
     for word in [*given.words, *config["base"], *config["base_pretrain"], *config["base_train"]]:
         if _key(word) in OWN:
-            raise UserError(f"{word}: the study sets {_key(word)} itself; say {OWN[_key(word)]}=… instead")
+            raise UserError(f"{word}: the study sets {_key(word)} itself; set {OWN[_key(word)]}=… instead")
 
 
 def make_plan(config: Mapping[str, Any], given: Given, rows: Rows, runs: Path) -> Plan:

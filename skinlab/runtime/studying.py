@@ -182,7 +182,7 @@ def _given() -> Given:
 
 def _output(config: Mapping[str, Any]) -> Path:
     if not isinstance(config["output"], str) or not config["output"]:
-        raise UserError("output= is missing: say output=DIR")
+        raise UserError("output= is missing: set output=DIR")
     output = Path(config["output"]).expanduser().absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")

@@ -50,7 +50,7 @@ def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatc
 
 
 def test_too_few_or_missing_images_are_told(split: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"split\.csv: an input gate wants 40 images .*; say gate=none"):
+    with pytest.raises(UserError, match=r"split\.csv: an input gate wants 40 images .*; set gate=none"):
         fit(split, limit=30)
     table = pd.read_csv(split)
     table.loc[:1, "path"] = ["/gone/a.jpg", "/gone/b.jpg"]

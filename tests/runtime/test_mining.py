@@ -299,7 +299,7 @@ def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_p
 
 
 def test_what_is_there_stays(run_dir: Path, mined: Path):
-    with pytest.raises(UserError, match=r"mine\.csv exists; choose another output= or say overwrite=true"):
+    with pytest.raises(UserError, match=r"mine\.csv exists; choose another output= or set overwrite=true"):
         mine(settings(run_dir, mined))
 
 

@@ -374,7 +374,7 @@ MISTAKES = [
     ({"folds": [2]}, r"folds=\[2\]: there are 2, from 0 to 1"),
     ({"epochs": 0}, "epochs=0: must be at least 1"),
     ({"jobs": 0}, "jobs=0: must be at least 1"),
-    ({"base": ["data.fold=1"]}, r"data\.fold=1: the study sets data\.fold itself; say folds="),
+    ({"base": ["data.fold=1"]}, r"data\.fold=1: the study sets data\.fold itself; set folds="),
     ({"base": ["data.batch_size=0"]}, r"data\.batch_size=0: a whole number of at least 1"),
     ({"base_pretrain": ["data.batch_size=many"]}, r"data\.batch_size=many: a whole number of at least 1"),
     ({"level": 2}, "level=2"),
