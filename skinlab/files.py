@@ -17,7 +17,7 @@ LOCK = ".lock"
 
 log = logging.getLogger(__name__)
 
-_held: set[Path] = set()
+_held: dict[Path, IO[str]] = {}  # folder → its lock
 
 
 @contextlib.contextmanager
@@ -41,11 +41,11 @@ def claim(
         yield
         return
     lock = _lock(directory, f"{setting}={place or directory}", setting, wait=wait)
-    _held.add(directory)
+    _held[directory] = lock
     try:
         yield
     finally:
-        _held.remove(directory)
+        del _held[directory]
         with contextlib.suppress(OSError):
             if _is_at(lock, directory / LOCK):
                 (directory / LOCK).unlink()
@@ -59,6 +59,20 @@ def claim_file(path: Path, setting: str = "output") -> Iterator[None]:
     """Hold a file that is to be written, and what belongs to it: by a folder beside it, see :func:`claim`."""
     with claim(path.with_name(f".{path.name}.lock"), setting, place=path):
         yield
+
+
+def check_held(path: Path) -> None:
+    """Refuse to write below a folder that this process holds, once it is gone: it would come back without its files.
+
+    Raises:
+        UserError: the folder was removed, renamed or taken by another process.
+    """
+    for directory, lock in _held.items():
+        if path.is_relative_to(directory) and not _is_at(lock, directory / LOCK):
+            raise UserError(
+                f"{directory} was removed or renamed while this process wrote to it, and {path.name} is not written; "
+                "put it back to go on with it, then give the same command again"
+            )
 
 
 def _lock(directory: Path, given: str, setting: str, *, wait: bool) -> IO[str]:

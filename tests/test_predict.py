@@ -233,7 +233,7 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
     ("settings", "words"),
     [
         ({"ckpt": None}, "ckpt= is missing"),
-        ({"input": 3}, "say input=FOLDER_OR_CSV_OR_IMAGE"),
+        ({"input": 3}, "set input=FOLDER_OR_CSV_OR_IMAGE"),
         ({"input": "/no/where"}, "no such file or folder"),
         ({"input": __file__}, "neither a folder, nor a CSV, nor an image"),
         ({"ckpt": "/no/where"}, "ckpt=/no/where: no such file or directory"),
@@ -421,7 +421,7 @@ def test_names_that_a_format_would_confuse_are_refused(predicted: Predict, two: 
 def test_what_exists_stays_unless_overwriting_is_asked_for(predicted: Predict, output: Path):
     for existing in (output, output.with_suffix(".meta.json")):
         existing.write_text("precious")
-        with pytest.raises(UserError, match=r"exists; choose another output= or say overwrite=true"):
+        with pytest.raises(UserError, match=r"exists; choose another output= or set overwrite=true"):
             predicted()
         assert [(path, path.read_text()) for path in output.parent.iterdir()] == [(existing, "precious")]
         existing.unlink()
@@ -488,3 +488,15 @@ def test_an_output_that_another_command_writes_is_refused(
     with pytest.raises(UserError, match=rf"output={output} is in use by process"):
         predicted()
     assert not output.exists()
+
+
+@pytest.mark.parametrize("on_bad_image", ["error", "drop"])
+def test_images_that_vanish_while_they_are_predicted_are_not_left_out(tmp_path, on_bad_image):
+    def batches():
+        path.unlink()
+        yield {"row": torch.tensor([0]), "image": torch.zeros(1, 3, 4, 4), "bad": {0: "does not exist"}}
+
+    (path := tmp_path / "a.jpg").touch()
+    rows = pd.DataFrame({"path": [str(path)]})
+    with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.jpg\); put"):
+        list(predicting.usable(batches(), rows, {}, on_bad_image=on_bad_image))

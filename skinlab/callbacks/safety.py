@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from skinlab.errors import UserError
+from skinlab.files import check_held
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -23,6 +24,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             UserError: it can't be written; what was there before is untouched.
         """
         target = Path(path)
+        check_held(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         torch.save(checkpoint, content)

@@ -23,6 +23,7 @@ FITS = ("crop", "stretch")
 Image.init()
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 0x0112
+MISSING = "does not exist"
 _TRUNCATED = "is truncated: its last part is missing"
 
 
@@ -32,9 +33,9 @@ class BadImage(UserError):  # noqa: N818
     reason: str = ""
 
     @classmethod
-    def at(cls, path: str | os.PathLike[str], reason: str) -> BadImage:
+    def at(cls, path: str | os.PathLike[str], reason: str, remedy: str = "fix or remove the file") -> BadImage:
         """Name the file, the reason and the remedy in one printable line."""
-        error = cls(f"{printable(path)}: {reason}; fix or remove the file, or leave it out: data.on_bad_image=drop")
+        error = cls(f"{printable(path)}: {reason}; {remedy}, or leave it out: data.on_bad_image=drop")
         error.reason = reason
         return error
 
@@ -108,7 +109,7 @@ def read_with_kind(
     except BadImage:
         raise
     except FileNotFoundError as error:
-        raise BadImage.at(path, "does not exist") from error
+        raise BadImage.at(path, MISSING, "put it back") from error
     except UnidentifiedImageError as error:
         kind = image_format(path)
         instead = f", but {kind}: convert it to JPEG or PNG" if kind and kind.upper() not in _FORMATS else ""

@@ -16,6 +16,7 @@ from skinlab.data.duplicates import PAIR, find_duplicates
 from skinlab.data.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.images import printable
 from skinlab.data.private_files import UnusableFile, open_private, replacing_private
+from skinlab.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ def fingerprints(
 
     Returns:
         FINGERPRINT records (N,); position → reason of the bad ones; how many were remembered.
+
+    Raises:
+        UserError: images have vanished meanwhile, which are none to be left out.
     """
     entries = np.zeros(len(paths), ENTRY)
     entries["path"] = pd.util.hash_array(np.array([os.fsencode(path) for path in paths], dtype=object))
@@ -55,6 +59,11 @@ def fingerprints(
         return entries["fingerprint"], {}, len(paths)
     log.info("reading %d images (%d are known from an earlier audit)", len(new), len(paths) - len(new))
     entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
+    if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not Path(paths[row]).exists()]:
+        raise UserError(
+            f"{len(gone)} of {len(paths)} images were removed while they were read (first: "
+            f"{printable(paths[gone[0]])}); put them back (is their drive connected?) and start again"
+        )
     good = np.delete(new, list(bad))
     if len(good):
         latest = _recall(store, ENTRY)  # another run may have added to it meanwhile

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX
-from skinlab.json_files import read_json
+from skinlab.json_files import NUMBER, read_json
 from skinlab.tables import numbers, read_csv
 
 
@@ -33,14 +33,14 @@ def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
 
 def read_metrics(run_dir: Path) -> dict[str, Any]:
     """Read ``metrics.json``, name → figure."""
-    metrics: dict[str, Any] = read_json(run_dir / "metrics.json", "metrics of a run", {})
+    metrics: dict[str, Any] = read_json(run_dir / "metrics.json", "metrics of a run", {"best/epoch": NUMBER})
     return metrics
 
 
 def learning_curves(run_dir: Path) -> pd.DataFrame:
     """Return one row an epoch with the figures logged at its end; no rows where no CSV was kept."""
     path = run_dir / "csv" / "metrics.csv"
-    if not path.is_file():
+    if not path.exists():
         return pd.DataFrame()
     rows = read_csv(path, ["epoch"]).apply(numbers)
     ends = rows.dropna(subset="epoch").groupby("epoch").last()

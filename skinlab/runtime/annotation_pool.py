@@ -49,7 +49,7 @@ def run_of(place: str) -> Path | None:
         UserError: there is no such checkpoint.
     """
     folder = find_checkpoint(place).absolute().parent
-    return folder.parent if folder.name == "checkpoints" and (folder.parent / "split.csv").is_file() else None
+    return folder.parent if folder.name == "checkpoints" and (folder.parent / "split.csv").exists() else None
 
 
 def open_pool(
@@ -117,12 +117,12 @@ def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
 def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the run's pool rows, and the copies that its audit found."""
     if run is None:
-        raise UserError("input= is missing: a bundle or a checkpoint outside a run knows no pool; say input=FOLDER")
+        raise UserError("input= is missing: a bundle or a checkpoint outside a run knows no pool; set input=FOLDER")
     pool = table[table["split"] == "pool"].reset_index(drop=True)
     if not len(pool):
-        raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; say input=FOLDER_OR_CSV")
+        raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; set input=FOLDER_OR_CSV")
     split = dict(zip(map(printable, table["image_id"]), table["split"], strict=True))
-    if not (run / "audit.json").is_file():
+    if not (run / "audit.json").exists():
         return pool, _unknown()
     found = read_json(run / "audit.json", "audit of a run", {"duplicates": list})["duplicates"]
     try:

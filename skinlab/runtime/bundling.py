@@ -84,7 +84,7 @@ def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
     """
     places = [config["ckpt"]] if isinstance(config["ckpt"], str) else config["ckpt"]
     if not isinstance(places, list) or not places or not all(isinstance(each, str) and each for each in places):
-        raise UserError("ckpt= is missing or no name: say ckpt=RUN_OR_FILE, or ckpt=[A,B] for an ensemble")
+        raise UserError("ckpt= is missing or no name: set ckpt=RUN_OR_FILE, or ckpt=[A,B] for an ensemble")
     for name, options in (("format", list(FORMATS)), ("gate", list(GATES))):
         if config[name] not in options:
             raise UserError(f"{name}={config[name]}: choose {', '.join(options)}{nearest(str(config[name]), options)}")
@@ -118,16 +118,16 @@ def _is_file(place: str) -> bool:
 
 def _output(place: Any, format_: str, *, overwrite: bool) -> Path:
     if not isinstance(place, str) or not place:
-        raise UserError(f"output= is missing or no name: say output=FILE{FORMATS[format_]}")
+        raise UserError(f"output= is missing or no name: set output=FILE{FORMATS[format_]}")
     output = Path(place).expanduser().absolute()
     if output.suffix != FORMATS[format_] or output.is_dir():
         known = {suffix: name for name, suffix in FORMATS.items()}
-        hint = f", or say format={known[output.suffix]}" if output.suffix in known else ""
+        hint = f", or set format={known[output.suffix]}" if output.suffix in known else ""
         raise UserError(f"output={place}: format={format_} is written to a file FILE{FORMATS[format_]}{hint}")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UserError(f"output={place}: there is no folder {output.parent} that can be written; choose another")
     if output.exists() and not overwrite:
-        raise UserError(f"{output} exists; choose another output= or say overwrite=true")
+        raise UserError(f"{output} exists; choose another output= or set overwrite=true")
     return output
 
 
@@ -154,7 +154,7 @@ def with_calibrator(bundle: Bundle, places: Sequence[str], wanted: str) -> Bundl
     try:
         fitted = fit_calibrator(wanted, rows.probabilities, rows.target)
     except ValueError as error:
-        raise UserError(f"calibrator={wanted}: {error}") from None
+        raise UserError(f"calibrator={wanted} on {_tables_of(places)}: {error}") from None
     log.info("calibrator: %s, fitted on %d validation rows", wanted, len(rows))
     return replace(bundle, calibrator=fitted.to_dict())
 
@@ -165,7 +165,7 @@ def validation_rows(bundle: Bundle, places: Sequence[str], setting: str) -> Pred
     Raises:
         UserError: the runs have none, or not the same ones.
     """
-    tables = [Path(place).expanduser() / "predictions" / "val.csv" for place in places]
+    tables = [_table_of(place) for place in places]
     lacking = [str(table) for table in tables if not table.is_file()]
     if lacking or len(places) != len(bundle.members):
         there = f"there is no {lacking[0]}" if lacking else f"{places[0]} is an ensemble without those of its members"
@@ -182,6 +182,14 @@ def validation_rows(bundle: Bundle, places: Sequence[str], setting: str) -> Pred
     if bundle.calibrator is not None:
         probabilities = check_calibrator(bundle.calibrator, bundle)(probabilities)
     return read[0].with_probabilities(probabilities)
+
+
+def _table_of(place: str) -> Path:
+    return Path(place).expanduser() / "predictions" / "val.csv"
+
+
+def _tables_of(places: Sequence[str]) -> str:
+    return ", ".join(str(_table_of(place)) for place in places)
 
 
 def combine_as(bundle: Bundle, members: np.ndarray) -> np.ndarray:
@@ -238,7 +246,7 @@ def with_thresholds(bundle: Bundle, places: Sequence[str], config: dict[str, Any
     try:
         thresholds = freeze_thresholds(rows.binary(positive), choice, "val")
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"thresholds=[{','.join(wanted)}] on {_tables_of(places)}: {error}") from None
     for each in thresholds:
         log.info(
             "threshold %s of %s: %.4f (%.4f to %.4f), %s",

@@ -13,6 +13,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from skinlab.errors import UserError
+from skinlab.files import check_held
 from skinlab.runtime.run_directory import write_text
 
 log = logging.getLogger(__name__)
@@ -25,14 +26,21 @@ class CsvLogger(Logger):
 
     Args:
         path: the file.
-        step: rows from this optimiser step on are dropped.
+        step: rows from this optimiser step on are dropped; from 0 on, whatever the file holds.
+
+    Raises:
+        UserError: the file is damaged, or can't be written.
     """
 
     def __init__(self, path: Path, step: int = 0) -> None:
         super().__init__()
         self.path = path
         self.columns = ["epoch", "step"]
-        kept = [row for row in self._rows() if _step(row) < step]
+        kept = [row for row in self._rows() if _step(row) < step] if step else []
+        if step and path.exists() and (last := max(map(_step, kept), default=-1)) < step - 1:
+            log.warning(
+                "%s ends at step %d, the run goes on at step %d: its learning curves lack a part", path, last, step
+            )
         self.columns += [name for name in (kept[0] if kept else ()) if name not in self.columns]
         write_text(self.path, self._lines(kept, header=True))
 
@@ -65,6 +73,7 @@ class CsvLogger(Logger):
             rows = self._rows()
             self.columns += new
             write_text(self.path, self._lines(rows, header=True))
+        check_held(self.path)
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(self._lines([row]))
@@ -75,10 +84,24 @@ class CsvLogger(Logger):
             ) from error
 
     def _rows(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
+        """Return the rows of the file, none where there is no file."""
+        if not self.path.exists():
             return []
-        with self.path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file, strict=True)
+                rows = list(reader)
+            if lacking := {"epoch", "step"} - set(reader.fieldnames or ()):
+                raise ValueError(f"it has no column {min(lacking)}")
+            for row in rows:
+                _step(row)
+        except (OSError, ValueError, csv.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"{self.path} can't be continued ({reason}); restore it, or delete it to go on without the learning "
+                "curves up to here"
+            ) from None
+        return rows
 
     def _lines(self, rows: Iterable[Mapping[str, Any]], header: bool = False) -> str:
         text = io.StringIO()
@@ -92,8 +115,7 @@ class CsvLogger(Logger):
 
 def _step(row: Mapping[str, str | None]) -> float:
     """Return the step of a row, infinity for one that a killed process left unfinished."""
-    step = row.get("step")
-    return int(step) if step and None not in row.values() else float("inf")
+    return float("inf") if None in row.values() else int(row["step"] or "")
 
 
 class EnduringWandbLogger(WandbLogger):

@@ -191,9 +191,9 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
     if isinstance(config[places], str):
         config[places] = [config[places]]
     if not config[places]:
-        raise UserError(f"{places}= is missing: say {places}=RUN_OR_FILE, or several: {places}=A,B")
+        raise UserError(f"{places}= is missing: set {places}=RUN_OR_FILE, or several: {places}=A,B")
     if not isinstance(config["output"], str) or not config["output"]:
-        raise UserError("output= is missing: say output=DIR")
+        raise UserError("output= is missing: set output=DIR")
     if config["split"] not in SPLITS:
         raise UserError(f"split={config['split']}: choose auto, val or test{nearest(str(config['split']), SPLITS)}")
     frozen = _thaw(config["apply_thresholds"])
@@ -204,7 +204,7 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
     if output.exists() and not output.is_dir():
         raise UserError(f"output={config['output']} is a file; name a folder")
     if (output / "evidence.json").exists() and not config["overwrite"] and not _may_be_replaced(output):
-        raise UserError(f"{output}/evidence.json exists; choose another output= or say overwrite=true")
+        raise UserError(f"{output}/evidence.json exists; choose another output= or set overwrite=true")
     return output, asked
 
 
@@ -268,7 +268,7 @@ def _thaw(place: str | None) -> list[FrozenThreshold]:
 
 def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
     """Tell where the images of the worst mistakes lie, as the run's split.csv knows it."""
-    if system.run is None or not (system.run.path / "split.csv").is_file():
+    if system.run is None or not (system.run.path / "split.csv").exists():
         return
     rows = read_csv(system.run.path / "split.csv", ["image_id", "path"])
     paths = dict(zip(rows["image_id"], rows["path"], strict=True))

@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import OmegaConf
 
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.callbacks.stopped import StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
+from skinlab.errors import UserError
 from skinlab.files import claim
 from skinlab.runtime.loggers import close_loggers, open_loggers
 from skinlab.runtime.resuming import check_other_run, check_split, is_main_process
 from skinlab.runtime.run_directory import write_json, write_text
+
+# What torch and Lightning raise where a part of a checkpoint is missing or of another form.
+MISFITS = (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @contextmanager
@@ -65,10 +70,11 @@ class KeepSignals(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.handler = signal.getsignal(signal.SIGTERM)
+        self.handler, self.started = signal.getsignal(signal.SIGTERM), False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put it back: this is the first hook after Lightning's own handler is in place."""
+        self.started = True  # a checkpoint has been read by now
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.handler)
 
@@ -89,12 +95,16 @@ def trainer_of(
         callbacks: of the run.
         settings: see :func:`skinlab.runtime.parts.trainer_arguments`.
         checkpoint: from which the run goes on, if it does.
+
+    Raises:
+        UserError: the content of the checkpoint does not fit the run.
     """
     loggers, ok = open_loggers(config["logger"], run_dir, config, resumed=checkpoint), False
+    signals = KeepSignals()
     try:
         yield pl.Trainer(
             logger=loggers,
-            callbacks=[*callbacks, KeepSignals(), StayStopped()],
+            callbacks=[*callbacks, signals, StayStopped()],
             plugins=[WholeCheckpointIO()],
             use_distributed_sampler=False,
             default_root_dir=run_dir,
@@ -104,6 +114,14 @@ def trainer_of(
             **settings,
         )
         ok = True
+    except MISFITS as error:
+        if checkpoint is None or signals.started or isinstance(error, (UserError, torch.OutOfMemoryError)):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise UserError(
+            f"checkpoint {checkpoint} is damaged or not of this run ({reason}); restore it, or choose another "
+            "hydra.run.dir"
+        ) from None
     finally:
         close_loggers(loggers, ok)
 

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.dataset import batch_loader
-from skinlab.data.images import printable
+from skinlab.data.images import MISSING, printable
 from skinlab.data.manifest import some
 from skinlab.data.samplers import EvalSampler
 from skinlab.data.training_images import TrainingImages
@@ -194,8 +194,10 @@ def usable(
         hashes: filled with each row's content hash, where batches have them.
 
     Raises:
-        UserError: at the end, if there were bad or foreign images and they are an error, or all images were bad.
+        UserError: at the end, if there were bad or foreign images and they are an error, or all images were bad; or if
+            images have vanished meanwhile, which are none to be left out.
     """
+    there = [Path(path).exists() for path in rows["path"]]
     for batch in batches:
         bad |= batch["bad"]
         rows_seen = batch["row"].numpy()
@@ -205,6 +207,11 @@ def usable(
         admitted = door is None or door.admits(rows_seen[good], batch["statistics"][good])
         if good.any() and admitted and (not bad or on_bad_image == "drop"):
             yield {"image": batch["image"][good]}
+    if gone := [row for row, reason in sorted(bad.items()) if reason == MISSING and there[row]]:
+        raise UserError(
+            f"{len(gone)} of {len(rows)} images were removed while they were read (first: "
+            f"{printable(rows['path'][gone[0]])}); put them back (is their drive connected?) and start again"
+        )
     if bad:
         _tell_bad(rows, bad, on_bad_image)
     if door is not None:
@@ -229,7 +236,7 @@ def check_settings(config: dict[str, Any]) -> Path:
     """
     for name, words in (("ckpt", "RUN_OR_FILE"), ("input", "FOLDER_OR_CSV_OR_IMAGE"), ("output", "FILE.csv")):
         if not isinstance(config[name], str) or not config[name]:
-            raise UserError(f"{name}= is missing or no name: say {name}={words}")
+            raise UserError(f"{name}= is missing or no name: set {name}={words}")
     if config["gate"] is False:  # what YAML makes of off
         config["gate"] = "off"
     for name, options in (("format", FORMATS), ("on_bad_image", ("error", "drop")), ("gate", GATES)):
@@ -266,7 +273,7 @@ def check_output(place: str, *, overwrite: bool) -> Path:
         raise UserError(f"output={place}: {output.parent} can't be written; choose another folder")
     for path in (output, meta_path(output)):
         if path.exists() and not overwrite and not _is_half(path):
-            raise UserError(f"{path} exists; choose another output= or say overwrite=true")
+            raise UserError(f"{path} exists; choose another output= or set overwrite=true")
     return output
 
 

@@ -17,8 +17,6 @@ from skinlab.json_files import Keys, form_fault
 from skinlab.runtime.config import config_directory, same_kind
 
 WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
-
-
 # What every command that trains records.
 KEYS: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
 REMEDY = "restore it, or choose another run directory"
@@ -26,7 +24,7 @@ REMEDY = "restore it, or choose another run directory"
 
 def holds_run(run_dir: Path) -> bool:
     """Tell whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
-    return (run_dir / "metrics.json").is_file() or any((run_dir / "checkpoints").glob("*.ckpt"))
+    return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 
 def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:

@@ -26,8 +26,9 @@ FREE = (
     *("data.num_workers", "data.cache", "data.cache_dir", "data.root", "data.reader.root"),
     *("model.compile", "model.allow_seen"),
 )
-
 EPOCHS = "trainer.max_epochs"
+# What is read of the metrics of a finished run.
+FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
 
 
 def is_free(name: str) -> bool:
@@ -37,10 +38,6 @@ def is_free(name: str) -> bool:
     (True, True, False)
     """
     return any(name == each or name.startswith(f"{each}.") for each in FREE)
-
-
-# What is read of the metrics of a finished run.
-FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
 
 
 def is_main_process() -> bool:
@@ -129,9 +126,10 @@ def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
     """
     path = _resume_file(resume, run_dir)
     run = None if path is None else path.absolute().parent.parent
-    if run is None or not (run / "audit.json").is_file():
+    if run is None or not (run / "audit.json").exists():
         return
-    then = read_json(run / "audit.json", "audit of a run", {}).get("split_sha256", split_hash)
+    remedy = "restore it, or choose another hydra.run.dir"
+    then = read_json(run / "audit.json", "audit of a run", {"split_sha256": str}, remedy=remedy)["split_sha256"]
     if then != split_hash:
         raise UserError(
             f"{run} holds a run on the split {then[:12]}, the data now gives {split_hash[:12]}: its images or labels, "
@@ -154,7 +152,7 @@ def check_other_run(config: Mapping[str, Any], run_dir: Path) -> None:
         return
     if (run / "config.yaml").is_file():
         check_same(config, read_recorded(run), run)
-    epochs = int(str(read_checkpoint(path)["epoch"])) + 1
+    epochs = read_progress(path, "epoch") + 1
     if epochs >= config["trainer"]["max_epochs"]:
         raise UserError(f"resume={path} has had {epochs} epochs: raise trainer.max_epochs above that")
 
@@ -203,13 +201,30 @@ def find_pretraining(resume: str, run_dir: Path, method: Mapping[str, Any]) -> P
     return path
 
 
+def read_progress(path: Path, name: str) -> int:
+    """Return how far a checkpoint has come: its ``epoch`` or its ``global_step``.
+
+    Raises:
+        UserError: it doesn't say.
+    """
+    count = read_checkpoint(path).get(name)
+    if not isinstance(count, int):
+        raise UserError(f"checkpoint {path} is damaged (its {name} is no number); use another")
+    return count
+
+
 def _resume_file(resume: str, run_dir: Path) -> Path | None:
     if resume == "never":
         return None
-    path = run_dir / "checkpoints" / "last.ckpt" if resume == "auto" else find_checkpoint(resume)
-    return None if resume == "auto" and not path.is_file() else path
+    if resume != "auto":
+        return find_checkpoint(resume)
+    path = run_dir / "checkpoints" / "last.ckpt"
+    return path if path.exists() else None
 
 
 def _hyper_parameters(path: Path) -> dict[str, Any]:
+    """Return what a module was built with; a damaged best checkpoint is noticed here, not after the last epoch."""
+    if (best := path.with_name("best.ckpt")).exists():
+        read_checkpoint(best)
     found: Any = read_checkpoint(path).get("hyper_parameters")
     return dict(found) if isinstance(found, dict) else {}

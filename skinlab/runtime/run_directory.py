@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
+from skinlab.files import check_held
 
 UNFINISHED = ".unfinished"
 
@@ -22,6 +23,7 @@ def writing_results(run_dir: Path) -> Iterator[None]:
     Whatever ends the process meanwhile leaves the mark, and the same command makes all results again.
     """
     mark = run_dir / UNFINISHED
+    check_held(mark)
     mark.touch()
     yield
     mark.unlink()
@@ -29,7 +31,7 @@ def writing_results(run_dir: Path) -> Iterator[None]:
 
 def is_finished(run_dir: Path) -> bool:
     """Tell whether a run has left all its results."""
-    return (run_dir / "metrics.json").is_file() and not (run_dir / UNFINISHED).exists()
+    return (run_dir / "metrics.json").exists() and not (run_dir / UNFINISHED).exists()
 
 
 @contextlib.contextmanager
@@ -37,8 +39,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success; on failure nothing is left behind.
 
     Raises:
-        UserError: the disk is full or not writable; the former file stays as it was.
+        UserError: the disk is full or not writable, and the former file stays as it was; or the folder is gone.
     """
+    check_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)

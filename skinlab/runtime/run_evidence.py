@@ -106,7 +106,7 @@ def read_evidence(run_dir: Path) -> dict[str, Any] | None:
         UserError: the file is damaged.
     """
     path = run_dir / "evidence.json"
-    if not path.is_file():
+    if not path.exists():
         return None
     keys: Keys = {"systems": list, "asked.level": NUMBER, "cautions": list}
     evidence: dict[str, Any] = read_json(path, "evidence of a run", keys, remedy="delete it to have it made again")

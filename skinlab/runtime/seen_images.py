@@ -45,7 +45,7 @@ def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
     if record := read_record(path / NAME if path.is_dir() else path):
         return {"files": [NO_LIST]} | record
     run = path.parent.parent
-    if path.parent.name == "checkpoints" and (run / "split.csv").is_file() and (run / "config.yaml").is_file():
+    if path.parent.name == "checkpoints" and (run / "split.csv").exists() and (run / "config.yaml").exists():
         return _past_of_run(run, audit_cache)
     return {"unknown": [init]}
 

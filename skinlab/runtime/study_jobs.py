@@ -236,7 +236,7 @@ def read_states(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: the file is damaged.
     """
-    if not path.is_file():
+    if not path.exists():
         return {}
     remedy = "delete it to count the finished runs anew, or choose another output"
     runs: dict[str, Any] = read_json(path, "record of a study", {"runs": dict}, remedy=remedy)["runs"]

@@ -76,7 +76,7 @@ def _quoted(directory: Path) -> str:
 
 def _monitored(directory: Path) -> float:
     path = directory / "metrics.json"
-    metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.is_file() else {}
+    metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.exists() else {}
     value = metrics.get("best/monitor")
     if value is None:
         return WORST

@@ -185,7 +185,7 @@ def open_run(path: Path) -> Run:
     Raises:
         UserError: they are not there or can't be read.
     """
-    missing = [name for name in ("config.yaml", "metrics.json") if not (path / name).is_file()]
+    missing = [name for name in ("config.yaml", "metrics.json") if not (path / name).exists()]
     if missing:
         raise UserError(
             f"{path} is no finished run (no {missing[0]}); finish it, or give its predictions/val.csv or test.csv"
@@ -200,18 +200,19 @@ def open_run(path: Path) -> Run:
 def source(path: Path, table: Predictions) -> dict[str, Any]:
     """Return what the evidence says of a file: hash, split, rows, and the meta data beside it."""
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
-    meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.is_file()), {})
+    meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.exists()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     facts = {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
     return facts | {"seen": seen_rows(path, table) or meta.get("seen")}
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    remedy = "restore it, or delete it and do without the training prior and the checkpoint's hash"
-    meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {}, remedy=remedy)
-    prior = meta.get("training_prior") or []
-    if not isinstance(prior, list) or not all(isinstance(share, NUMBER) for share in prior):
-        raise UserError(f"{path} is damaged: its training_prior is no list of shares; {remedy}")
+    remedy = "restore it, or move it away and do without the training prior and the checkpoint's hash"
+    meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {"classes": list}, remedy=remedy)
+    for key, types, kind in (("training_prior", NUMBER, "shares"), ("positive", str, "classes")):
+        values = meta.get(key) or []
+        if not isinstance(values, list) or not all(isinstance(value, types) for value in values):
+            raise UserError(f"{path} is damaged: its {key} is no list of {kind}; {remedy}")
     return meta
 
 
@@ -227,7 +228,7 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
     """Return a split's predictions of a run."""
     path = run.path / "predictions" / f"{split}.csv"
     table = reader.read(path, ours=True)
-    if (run.path / "split.csv").is_file():
+    if (run.path / "split.csv").exists():
         split_rows = read_csv(run.path / "split.csv", ["split", "label"])
         labels = split_rows["label"][split_rows["split"] == split]
         if not (labels != "").sum() <= len(table.rows) <= len(labels):

@@ -342,3 +342,16 @@ def test_ham10000_holds_one_picture_under_two_lesions(tmp_path):
     assert ("ISIC_0024366", "ISIC_0029861") in exact
     assert len(report["duplicates"]) >= 20
     assert not report["label_conflicts"]
+
+
+def test_images_that_vanish_while_they_are_read_are_no_bad_images(tmp_path, monkeypatch):
+    Image.new("RGB", (48, 48), "pink").save(path := tmp_path / "a.png")
+
+    def read(paths, num_workers):
+        path.unlink(missing_ok=True)
+        return fingerprint.fingerprint_all(paths, num_workers)
+
+    monkeypatch.setattr(remembered, "fingerprint_all", read)
+    with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.png\); put"):
+        remembered.fingerprints([str(path)], None, 0)
+    assert remembered.fingerprints([str(path)], None, 0)[1] == {0: "does not exist"}

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -196,9 +198,9 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
         ({"ckpt": None}, "ckpt= is missing"),
         ({"ckpt": []}, "ckpt= is missing"),
         ({"ckpt": "/no/where"}, "no such file or directory"),
-        ({"output": None}, r"say output=FILE\.bundle"),
+        ({"output": None}, r"set output=FILE\.bundle"),
         ({"output": "/no/where/m.bundle"}, "there is no folder /no/where"),
-        ({"output": "m.onnx"}, "is written to a file FILE.bundle, or say format=onnx"),
+        ({"output": "m.onnx"}, "is written to a file FILE.bundle, or set format=onnx"),
         ({"format": "onx"}, "did you mean onnx"),
         ({"combine": "median"}, "choose mean, geometric, weighted"),
         ({"combine": "overlap"}, r"skinlab\.ensemble runs=A,B method=overlap"),
@@ -234,7 +236,7 @@ def test_what_is_no_calibrator_is_refused(make, output: Path, content: str):
 
 def test_what_exists_stays(make, output: Path):
     output.write_text("precious")
-    with pytest.raises(UserError, match="say overwrite=true"):
+    with pytest.raises(UserError, match="set overwrite=true"):
         make()
     assert output.read_text() == "precious"
 
@@ -253,4 +255,13 @@ def test_an_output_that_another_command_writes_is_refused(make, output: Path, mo
     monkeypatch.setattr("fcntl.lockf", locked)
     with pytest.raises(UserError, match=rf"output={output} is in use by process"):
         make()
+    assert not output.exists()
+
+
+def test_validation_predictions_that_allow_no_threshold_are_named(make, runs, output, tmp_path):
+    shutil.copytree(runs[0], run := tmp_path / "run")
+    table = run / "predictions" / "val.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(UserError, match=re.escape(f" on {table}: ")):
+        make(ckpt=str(run), thresholds=["f1"], positive=["mel"])
     assert not output.exists()
