@@ -12,8 +12,9 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from skinlab.errors import UserError, nearest
+from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.enduring_loggers import CsvLogger, EnduringWandbLogger
-from skinlab.runtime.resuming import is_main_process, read_progress
+from skinlab.runtime.resuming import is_main_process
 
 # The settings of each logger; an unknown one would be recorded with the rest of the config, whatever it is.
 SETTINGS = {"csv": (), "tensorboard": (), "wandb": ("project", "entity", "name", "group", "tags", "offline")}
@@ -58,7 +59,7 @@ def open_loggers(
     """
     if not is_main_process():
         return [DummyLogger()]
-    step = read_progress(resumed, "global_step") if resumed else 0
+    step = int(str(read_checkpoint(resumed)["global_step"])) if resumed else 0
     loggers: list[Logger] = []
     if "csv" in settings:
         loggers.append(CsvLogger(run_dir / "csv" / "metrics.csv", step))

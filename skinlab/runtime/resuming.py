@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
-from skinlab.json_files import NUMBER, Keys, read_json
+from skinlab.json_files import NUMBER, Keys, form_fault, read_json
 from skinlab.models.bundle import find_checkpoint
 from skinlab.models.weights import read_checkpoint
 from skinlab.runtime.auditing import prepare_data
@@ -29,6 +29,9 @@ FREE = (
 EPOCHS = "trainer.max_epochs"
 # What is read of the metrics of a finished run.
 FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
+# What a checkpoint must have for a training to go on from it.
+FILLED: Keys = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer_states": list}
+RESTORED: Keys = {"epoch": int, "global_step": int, "lr_schedulers": list, **FILLED}
 
 
 def is_free(name: str) -> bool:
@@ -152,7 +155,7 @@ def check_other_run(config: Mapping[str, Any], run_dir: Path) -> None:
         return
     if (run / "config.yaml").is_file():
         check_same(config, read_recorded(run), run)
-    epochs = read_progress(path, "epoch") + 1
+    epochs = int(read_resumable(path)["epoch"]) + 1
     if epochs >= config["trainer"]["max_epochs"]:
         raise UserError(f"resume={path} has had {epochs} epochs: raise trainer.max_epochs above that")
 
@@ -171,7 +174,7 @@ def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:
     if (path := _resume_file(resume, run_dir)) is None:
         return None
     theirs = _hyper_parameters(path).get("classes")
-    if theirs is None or list(theirs) != classes:
+    if theirs != classes:
         raise UserError(
             f"checkpoint {path} was trained on the classes {theirs}, the data has {classes}; set data.classes and "
             "data.label_map to match, or give it as model.init=FILE to take over its backbone only"
@@ -201,16 +204,17 @@ def find_pretraining(resume: str, run_dir: Path, method: Mapping[str, Any]) -> P
     return path
 
 
-def read_progress(path: Path, name: str) -> int:
-    """Return how far a checkpoint has come: its ``epoch`` or its ``global_step``.
+def read_resumable(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint that a training can go on from.
 
     Raises:
-        UserError: it doesn't say.
+        UserError: it is missing, damaged, or lacks what Lightning restores: the training would begin anew, unnoticed.
     """
-    count = read_checkpoint(path).get(name)
-    if not isinstance(count, int):
-        raise UserError(f"checkpoint {path} is damaged (its {name} is no number); use another")
-    return count
+    content: dict[str, Any] = read_checkpoint(path)
+    fault = form_fault(content, RESTORED) or next((f"its {key} is empty" for key in FILLED if not content[key]), "")
+    if fault:
+        raise UserError(f"checkpoint {path} is damaged or only weights ({fault}); restore it, or use another")
+    return content
 
 
 def _resume_file(resume: str, run_dir: Path) -> Path | None:
@@ -226,5 +230,5 @@ def _hyper_parameters(path: Path) -> dict[str, Any]:
     """Return what a module was built with; a damaged best checkpoint is noticed here, not after the last epoch."""
     if (best := path.with_name("best.ckpt")).exists():
         read_checkpoint(best)
-    found: Any = read_checkpoint(path).get("hyper_parameters")
+    found: Any = read_resumable(path).get("hyper_parameters")
     return dict(found) if isinstance(found, dict) else {}

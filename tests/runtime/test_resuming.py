@@ -121,13 +121,13 @@ def test_a_run_whose_patience_has_run_out_trains_no_further_epoch(compose_train,
     assert not {"steps_trained", "train_batches"} & metrics.keys()
 
 
-@pytest.mark.parametrize("damage", [{"state_dict": {}}, {"callbacks": 5}, {"global_step": "x"}])
+@pytest.mark.parametrize("damage", [{"state_dict": {"a": 5}}, {"loops": {}}, {"global_step": "x"}])
 def test_a_checkpoint_that_does_not_fit_its_run_is_refused_in_one_line(
     finished, compose_train, words, tmp_path, damage
 ):
     shutil.copytree(finished, run_dir := tmp_path / "run")
     path = run_dir / "checkpoints" / "last.ckpt"
     torch.save(torch.load(path, weights_only=True) | damage, path)
-    with pytest.raises(UserError, match=r"^checkpoint .*last\.ckpt is damaged .*; (restore it|use another)") as refused:
+    with pytest.raises(UserError, match=r"^checkpoint .*last\.ckpt is damaged .*; restore it, or") as refused:
         train(compose_train(*words, "trainer.max_epochs=2", run_dir=run_dir))
     assert len(str(refused.value).splitlines()) == 1
