@@ -112,6 +112,14 @@ def test_a_null_block_is_left_out(evidence, block):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_training_images_are_reported_before_the_comparison_and_the_metrics(evidence):
+    evidence["systems"][0]["seen"] = {"images": 9, "train": 4, "val": 0}
+    text = render_report(evidence)
+    places = [found.start() for found in re.finditer("4 of 9 images were trained on by this model", text)]
+    comparison, first, side = (text.index(f'id="{name}"') for name in ("comparison", "s1", "comparison-title"))
+    assert comparison < side < places[0] < text.index("Side by side") < first < places[1]
+
+
 def test_sections_of_several_blocks_go_with_the_last(evidence):
     (first,) = alone(evidence)
     first["reliability"] = first["risk_coverage"] = None
