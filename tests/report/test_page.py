@@ -120,6 +120,7 @@ def test_training_images_are_reported_before_the_comparison_and_the_metrics(evid
     assert comparison < side < places[0] < text.index("Side by side") < first < places[1]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_sections_of_several_blocks_go_with_the_last(evidence):
     (first,) = alone(evidence)
     first["reliability"] = first["risk_coverage"] = None
