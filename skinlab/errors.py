@@ -20,3 +20,14 @@ def nearest(name: object, options: Iterable[str]) -> str:
     """
     match = difflib.get_close_matches(str(name), list(options), n=1, cutoff=0.5)
     return f" (did you mean {match[0]}?)" if match else ""
+
+
+def some(names: Iterable[object], limit: int = 3) -> str:
+    """Name the first few of many things.
+
+    >>> some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    listed = [str(name) for name in names]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")

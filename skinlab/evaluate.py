@@ -1,14 +1,6 @@
 """Evaluate predictions: ``python -m skinlab.evaluate predictions=RUN output=DIR``."""
 
-from skinlab.runtime.entry import Command, command
-
-
-def load() -> Command:
-    """Import what evaluates; it waits until the config is known to be good."""
-    from skinlab.runtime.evaluating import evaluate
-
-    return evaluate
-
+from skinlab.cli.entry import run_command
 
 if __name__ == "__main__":
-    command("evaluate", load)
+    run_command("evaluate")

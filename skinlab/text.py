@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
-
-import pandas as pd
+from collections.abc import Iterable
 
 # What spreadsheets, R, pandas and people write where nothing is known.
 MISSING_WORDS = frozenset(
@@ -37,7 +35,7 @@ def is_missing(text: str) -> bool:
     >>> is_missing("N/A"), is_missing("Unknown "), is_missing("un-labelled"), is_missing("nv")
     (True, True, True, False)
     """
-    return _says_missing(clean(text))
+    return says_missing(clean(text))
 
 
 def is_unlabeled(text: str) -> bool:
@@ -61,11 +59,6 @@ def name_key(text: str) -> str:
     cleaned = unicodedata.normalize("NFKC", clean(text)).casefold()
     number = _WHOLE_NUMBER.fullmatch(cleaned)
     return number[1] if number else _SEPARATORS.sub(" ", cleaned).strip() or clean(text)
-
-
-def clean_column(column: pd.Series) -> pd.Series[str]:
-    """Return a column of text with every value cleaned; empty where there is no value or a word for a missing one."""
-    return map_distinct(column, _known_text)
 
 
 def two_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -100,17 +93,6 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _known_text(text: str) -> str:
-    cleaned = clean(text)
-    return "" if _says_missing(cleaned) else cleaned
-
-
-def _says_missing(cleaned: str) -> bool:
+def says_missing(cleaned: str) -> bool:
+    """Return whether a clean text says that nothing is known."""
     return cleaned.casefold() in MISSING_WORDS or is_unlabeled(cleaned)
-
-
-def map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
-    """Apply a function of text to every distinct value of a column once; no value becomes an empty text."""
-    codes, distinct = pd.factorize(column)
-    changed = [*(change(str(value)) for value in distinct.tolist()), ""]  # factorize gives -1 where there is no value
-    return pd.Series(pd.Index(changed, dtype=str).take(codes), index=column.index, name=column.name, dtype=str)

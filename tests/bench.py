@@ -101,9 +101,9 @@ def bench_audit(folder: Path) -> None:
 
 def bench_neighbour(folder: Path, root: Path, rounds: int = 3) -> None:
     """Predict 200 images with flips, alone and beside a busy process, with threads that wait passively or spin."""
-    from skinlab.models.bundle import Bundle, save_bundle
+    from skinlab.inference.bundle import Bundle, save_bundle
+    from skinlab.inference.member import Member
     from skinlab.models.classifier import Classifier
-    from skinlab.models.member import Member
 
     settings = {"image_size": 128, "fit": "crop", "mean": [0.5] * 3, "std": [0.5] * 3}
     network = {"name": "tf_efficientnet_lite0", "dropout": 0.0, "head": "linear"}
@@ -302,7 +302,8 @@ def composed(command: str, overrides: list[str], folder: Path) -> Any:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from skinlab.runtime.config import config_directory, register_resolvers
+    from skinlab.cli.conf import config_directory
+    from skinlab.cli.config import register_resolvers
 
     register_resolvers()
     words = [*overrides, f"run_dir={folder}", f"data.cache_dir={folder}", f"data.batch_size={BATCH}"]
@@ -314,7 +315,7 @@ def composed(command: str, overrides: list[str], folder: Path) -> Any:
 def bench_training(overrides: list[str], folder: Path, peers: Peers) -> None:
     """Train as ``skinlab.train`` does, in turn with other loops."""
     from skinlab.callbacks.assembly import build_callbacks
-    from skinlab.runtime.parts import build_classifier, build_datamodule, trainer_arguments
+    from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 
     config = composed("train", overrides, folder)
     datamodule = build_datamodule(config)
@@ -329,7 +330,7 @@ def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
     import torch
 
     from skinlab.callbacks.assembly import build_pretraining_callbacks
-    from skinlab.runtime.parts import build_datamodule, build_pretrainer, trainer_arguments
+    from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 
     config = composed("pretrain", overrides, folder)
     pretrainer, _ = build_pretrainer(config, build_datamodule(config, unlabeled_ok=True))
@@ -364,7 +365,7 @@ def compare(
     """
     import pytorch_lightning as pl
 
-    from skinlab.runtime.loggers import open_loggers
+    from skinlab.tracking.loggers import open_loggers
 
     folder = Path(config["run_dir"])
     rivals = {key: Peer(*arguments) for key, arguments in peers(str(settings["precision"])).items()}

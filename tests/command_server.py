@@ -58,14 +58,14 @@ def serve() -> None:
     import sklearn.metrics  # noqa: F401
     import torch
 
-    import skinlab.runtime.bundling
-    import skinlab.runtime.ensembling
-    import skinlab.runtime.mining
-    import skinlab.runtime.predicting
-    import skinlab.runtime.pretraining
-    import skinlab.runtime.studying
-    import skinlab.runtime.training
-    import skinlab.runtime.tta_study  # noqa: F401
+    import skinlab.commands.bundle
+    import skinlab.commands.ensemble
+    import skinlab.commands.mine
+    import skinlab.commands.predict
+    import skinlab.commands.pretrain
+    import skinlab.commands.study
+    import skinlab.commands.train
+    import skinlab.commands.tta  # noqa: F401
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -105,4 +105,5 @@ def _work(request: dict[str, Any]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])
     serve()

@@ -70,7 +70,7 @@ def composer(command: str) -> Config:
     """Compose a command's config in this process: overrides and a run directory in, plain containers out."""
     from omegaconf import OmegaConf
 
-    from skinlab.runtime.config import compose_config, register_resolvers
+    from skinlab.cli.config import compose_config, register_resolvers
 
     def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> dict[str, object]:
         register_resolvers()

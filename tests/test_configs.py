@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.utils import get_class, get_method
 
-from skinlab.runtime.config import config_directory
+from skinlab.cli.conf import config_directory
 
 GROUPS = ["augment", "callbacks", "data", "debug", "evidence", "experiment", "finetune", "logger", "loss", "model"]
 GROUPS += ["optimizer", "sampler", "scheduler", "semi", "sweep", "trainer"]

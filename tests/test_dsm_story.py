@@ -3,10 +3,10 @@
 import pandas as pd
 from omegaconf import OmegaConf
 
+from skinlab.cli.conf import config_directory
+from skinlab.commands.predict import predict
+from skinlab.commands.train import train
 from skinlab.data.readers.phantom import read_phantom
-from skinlab.runtime.config import config_directory
-from skinlab.runtime.predicting import predict
-from skinlab.runtime.training import train
 
 
 def test_from_a_directory_to_a_submission(compose_train, tiny, tmp_path):

@@ -15,7 +15,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from skinlab.runtime.config import config_directory
+from skinlab.cli.conf import config_directory
 
 NOTEBOOKS = sorted((config_directory().parent / "notebooks").glob("*.ipynb"))
 POOL, ENSEMBLE = "01_representation_learning.ipynb", "02_cnn_augmentation_ensemble.ipynb"

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from skinlab.text import clean_column, match_names, name_key, two_spellings
+from skinlab.tables.text_columns import clean_column
+from skinlab.text import match_names, name_key, two_spellings
 
 
 @pytest.mark.parametrize("text", ["P7", "P7 ", "\tP7", "P7\u00a0", "\u200bP7", "\ufeffP7", "P7\u2003", "P\u00ad7"])

@@ -25,7 +25,7 @@ def test_a_wheel_runs_from_any_folder(tmp_path):
         check=False,
     )
     assert "name: efficientnet_b3" in done.stdout, done.stderr
-    where = "import skinlab.runtime.config as c; print(c.config_directory())"
+    where = "import skinlab.cli.config as c; print(c.config_directory())"
     found = subprocess.run(
         [sys.executable, "-c", where], cwd=elsewhere, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
         capture_output=True, text=True, check=True,

@@ -12,7 +12,7 @@ from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import probe_figures
-from skinlab.models.inference import embed
+from skinlab.models.prediction import embed
 
 FIGURES = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name in ("balanced_accuracy", "pr_auc_macro")]
 

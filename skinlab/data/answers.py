@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from skinlab.data.manifest import clean_label_map, some
+from skinlab.data.manifest import clean_label_map
 from skinlab.data.text_changes import ATTRIBUTE, clean_text, replace_columns
-from skinlab.errors import UserError, nearest
-from skinlab.label_tables import join_ids, read_image_table
-from skinlab.text import map_distinct, match_names
+from skinlab.errors import UserError, nearest, some
+from skinlab.tables.labels import join_ids, read_image_table
+from skinlab.tables.text_columns import map_distinct
+from skinlab.text import match_names
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def add_labels(
 
     Args:
         manifest: with the fold and the label budget chosen. A hidden label gives way to the answer.
-        path: CSV with an id (see :func:`skinlab.label_tables.join_ids`) and `label`, or one column a class; rows
+        path: CSV with an id (see :func:`skinlab.tables.labels.join_ids`) and `label`, or one column a class; rows
             whose label is empty are not answered yet.
         classes: all that a label may be.
         label_map: old class → new one, as for the data's own labels.
@@ -149,7 +150,7 @@ def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
 
     Args:
         manifest: with the fold chosen.
-        path: CSV with an id, see :func:`skinlab.label_tables.join_ids`.
+        path: CSV with an id, see :func:`skinlab.tables.labels.join_ids`.
     """
     named = _read_excluded(manifest, path)
     return manifest.assign(split=manifest["split"].mask(manifest["image_id"].isin(named), ""))

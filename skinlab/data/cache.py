@@ -26,7 +26,6 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from skinlab.cores import available_cores
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
 from skinlab.data.private_files import (
@@ -38,6 +37,7 @@ from skinlab.data.private_files import (
 )
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError, nearest
+from skinlab.processes.cores import available_cores
 
 FORMAT = 2  # raise it whenever `read_image` gives other pixels for the same file, or the file is laid out anew
 KINDS = ("none", "ram", "disk")

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from skinlab.cores import available_cores
 from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.pairing import PairedLoader
@@ -24,6 +23,7 @@ from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
 from skinlab.data.transforms import heavy, light
 from skinlab.data.view_dataset import ViewDataset
 from skinlab.errors import UserError, nearest
+from skinlab.processes.cores import available_cores
 
 Transform = Callable[..., Any]
 

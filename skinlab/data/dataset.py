@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from skinlab.data.images import read_image
 from skinlab.data.samplers import Draw
-from skinlab.data.workers import (
+from skinlab.errors import UserError
+from skinlab.processes.workers import (
     LARGER,
     SPARE,
     Watch,
@@ -34,7 +35,6 @@ from skinlab.data.workers import (
     lost_worker,
     new_counter,
 )
-from skinlab.errors import UserError
 
 log = logging.getLogger(__name__)
 

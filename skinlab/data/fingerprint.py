@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.data.images import BadImage, read_with_kind
-from skinlab.data.workers import count_progress, map_in_processes
+from skinlab.processes.workers import count_progress, map_in_processes
 
 MIN_SIDE = 16  # pixels; below that no structure of a lesion is left
 FREQUENCIES = 12  # DCT coefficients a side and view

@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from skinlab.data.text_changes import check_spellings, clean_text, replace_columns
-from skinlab.errors import UserError, nearest
-from skinlab.text import clean, clean_column, is_missing, map_distinct, match_names, name_key, two_spellings
+from skinlab.errors import UserError, nearest, some
+from skinlab.tables.splits import SPLITS, standard_split
+from skinlab.tables.text_columns import clean_column, map_distinct
+from skinlab.text import clean, is_missing, match_names, two_spellings
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("image_id", "path", "label", "group", "source", "split", "fold")
 OPTIONAL_TEXT = ("sex", "site", "mask_path")
-SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test, whose labels nobody here knows
-SPLIT_WORDS = {name_key(name): name for name in SPLITS} | {
-    **dict.fromkeys(("training", "trn"), "train"),
-    **dict.fromkeys(("valid", "validation", "validate", "dev", "development"), "val"),
-    **dict.fromkeys(("testing", "tst"), "test"),
-    **dict.fromkeys(("unlabeled", "unlabelled"), "pool"),
-}
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:y|yr|yrs|years?|yo|y/o)?(?: old)?\.?", re.IGNORECASE)
 OLDEST = 120  # years
 GIANT_SHARE, GIANT_RATIO = 0.05, 10  # a group with this share of all images, so many times as large as the next
 
 
-def some(names: Iterable[object], limit: int = 3) -> str:
-    """Name the first few of many things.
-
-    >>> some(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    listed = [str(name) for name in names]
-    more = len(listed) - limit
-    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
-
-
 def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     """Give a reader's rows the columns, types and order of a manifest; `frame.attrs` stay.
 
-    Text is cleaned (:func:`skinlab.text.clean_column`), except `image_id` and the paths, which may be files' names on
-    disk; what that changed is counted in `attrs["text_changes"]`.
+    Text is cleaned (:func:`skinlab.tables.text_columns.clean_column`), except `image_id` and the paths, which may be
+    files' names on disk; what that changed is counted in `attrs["text_changes"]`.
 
     Args:
         frame: at least `image_id` and `path`; any other manifest column; everything else is dropped.
@@ -87,15 +71,6 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     manifest = manifest.reset_index(drop=True)
     manifest.attrs = dict(frame.attrs)
     return manifest
-
-
-def standard_split(word: str) -> str:
-    """Return our word for a part of the split; one that isn't known stays as it is.
-
-    >>> standard_split("Training"), standard_split("held-out"), standard_split("fold 3")
-    ('train', 'held_out', 'fold 3')
-    """
-    return SPLIT_WORDS.get(name_key(word), word)
 
 
 def _text(frame: pd.DataFrame, name: str) -> pd.Series[str]:

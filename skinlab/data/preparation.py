@@ -19,7 +19,7 @@ from skinlab.data.pool import pool_report
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
 from skinlab.data.text_changes import ATTRIBUTE
 from skinlab.errors import UserError
-from skinlab.positive import known_positive, positive_class
+from skinlab.tables.positive import known_positive, positive_class
 from skinlab.text import clean
 
 # The settings of `prepare` that a config's ``data`` group holds.

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skinlab.data.manifest import some
-from skinlab.errors import UserError
+from skinlab.errors import UserError, some
 
 log = logging.getLogger(__name__)
 

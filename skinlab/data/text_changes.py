@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from skinlab.errors import UserError
-from skinlab.text import clean_column, two_spellings
+from skinlab.tables.text_columns import clean_column
+from skinlab.text import two_spellings
 
 ATTRIBUTE = "text_changes"  # of a frame: column → {"changed": values, "missing": of these, "examples": {old: new}}
 METADATA = ("age", "sex", "site")  # often unknown, and no split, training or metric depends on them

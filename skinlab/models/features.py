@@ -19,7 +19,7 @@ class Penultimate:
     """Keeps the features of all images that some classifiers see while it is open.
 
     Nothing is computed twice: a hook keeps what enters the classification layer. Under
-    :func:`skinlab.models.inference.predict_members` a network sees its images in equal steps, so that, like the
+    :func:`skinlab.models.prediction.predict_members` a network sees its images in equal steps, so that, like the
     probabilities, no bit of the features depends on how many images the batches hold.
 
     Args:

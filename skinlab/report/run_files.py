@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX
 from skinlab.json_files import NUMBER, read_json
-from skinlab.tables import numbers, read_csv
+from skinlab.tables.csv_files import numbers, read_csv
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -219,3 +219,16 @@ def seen_words(seen: Mapping[str, Any] | None) -> str:
 
 def _plain(value: Any) -> float:
     return float(value["value"] if isinstance(value, Mapping) else value)
+
+
+def limit_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Say which part of the data an epoch was limited to, and what ended the training early."""
+    found = []
+    for part, verb in (("train", "trained"), ("val", "the best epoch was chosen")):
+        used, there = metrics.get(f"{part}_batches"), metrics.get(f"{part}_batches_available")
+        if used is not None and there is not None and used < there:
+            found.append(f"{verb} on {used} of {there} batches an epoch (trainer.limit_{part}_batches).")
+    if "steps_trained" in metrics:
+        steps = f"{metrics['steps_trained']} of {metrics['steps_planned']} steps"
+        found.append(f"training ended after {steps} (trainer.max_steps or trainer.max_time).")
+    return found

@@ -13,7 +13,7 @@ from skinlab.callbacks.probe import FIGURES, Probe
 from skinlab.data.dataset import ImageDataset
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
-from skinlab.models.inference import embed
+from skinlab.models.prediction import embed
 
 
 class Colours(pl.LightningModule):

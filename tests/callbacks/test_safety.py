@@ -6,7 +6,7 @@ import torch
 
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.errors import UserError
-from skinlab.runtime.run_directory import replacing, write_json
+from skinlab.files import replacing, write_json
 
 
 def full_disk(*args: object, **kwargs: object) -> None:

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
 from skinlab.errors import UserError
-from skinlab.models.bundle import load_bundle
+from skinlab.inference.bundle import load_bundle
 from skinlab.models.classifier import Classifier
 from skinlab.models.strategy import Strategy
 from skinlab.semisup.fixmatch import FixMatch

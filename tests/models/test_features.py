@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from skinlab.inference.bundle import load_bundle
 from skinlab.models.backbone import head_name
-from skinlab.models.bundle import load_bundle
 from skinlab.models.features import Penultimate
-from skinlab.models.inference import predict_members, predict_probabilities
+from skinlab.models.prediction import predict_members, predict_probabilities
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 import yaml
 from torch import nn
 
+from skinlab.cli.conf import config_directory
 from skinlab.errors import UserError
-from skinlab.runtime.config import config_directory
 from skinlab.selfsup.denoise import cut_out
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.methods import METHODS, build_method, check_batch, default_settings

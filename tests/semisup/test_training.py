@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from skinlab.commands.train import train
 from skinlab.models.strategy import Strategy
-from skinlab.runtime.config import build
-from skinlab.runtime.semisupervision import BATCHES, pool_settings
-from skinlab.runtime.training import train
+from skinlab.runs.semisupervision import BATCHES, pool_settings
+from skinlab.settings.part import build
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 NAMES = ["fixmatch", "mixmatch", "mean_teacher"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import build_manifest, some
+from skinlab.data.manifest import build_manifest
 from skinlab.data.readers.listing import absolute, list_files
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, some
 
 log = logging.getLogger(__name__)
 

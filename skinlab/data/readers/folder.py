@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import OPTIONAL_TEXT, SPLITS, build_manifest, some, standard_split
+from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import POOL, absolute, check_class_folder, list_files, locate_table
-from skinlab.errors import UserError
-from skinlab.label_tables import join_ids, read_image_table
+from skinlab.errors import UserError, some
+from skinlab.tables.labels import join_ids, read_image_table
+from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.text import is_unlabeled
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     Args:
         root: the folder that holds the class folders.
         groups: a CSV with `image_id,group` (and `source`, `age`, `sex`, `site` where known), as it stands or relative
-            to `root`; see :func:`skinlab.label_tables.join_ids` for what its ids may be.
+            to `root`; see :func:`skinlab.tables.labels.join_ids` for what its ids may be.
 
     Raises:
         UserError: no class folders, an image or a part of a split beside them, a folder that may be a class or the

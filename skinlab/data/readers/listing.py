@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES, image_format
 from skinlab.data.images import IMAGE_SUFFIXES
-from skinlab.data.manifest import some
-from skinlab.errors import UserError
+from skinlab.errors import UserError, some
 from skinlab.text import is_missing, name_key
 
 POOL = "unlabeled"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.phantom import Settings, ensure_phantom
 from skinlab.data.readers.dsm2025 import read_dsm2025
 from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.phantom import Settings, ensure_phantom
 
 _READERS = {"ham10000": read_ham10000, "dsm2025": read_dsm2025}
 

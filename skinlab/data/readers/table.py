@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest, some
+from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import Listing, absolute, list_files, locate_table
 from skinlab.data.text_changes import clean_text, replace_columns
-from skinlab.errors import UserError, nearest
-from skinlab.image_ids import match_ids
-from skinlab.label_tables import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
-from skinlab.tables import read_csv
-from skinlab.text import clean_column
+from skinlab.errors import UserError, nearest, some
+from skinlab.tables.csv_files import read_csv
+from skinlab.tables.image_ids import match_ids
+from skinlab.tables.labels import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
+from skinlab.tables.text_columns import clean_column
 
 log = logging.getLogger(__name__)
 

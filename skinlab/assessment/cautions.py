@@ -1,0 +1,63 @@
+"""What a reader must know of the systems behind an evaluation: how their images were kept apart, what training had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skinlab.assessment.systems import Run, System
+from skinlab.report.wording import limit_sentences, seen_words
+
+
+def seen_here(system: System) -> dict[str, Any] | None:
+    """Count the images of a system that its models know already; None where nothing says.
+
+    Of a run its validation images have chosen the best epoch, and its initial weights may have seen others.
+    """
+    split, n = system.sources[0]["split"], len(system.tables[0])
+    found = [each["seen"] for each in system.sources if each.get("seen")]
+    for run in system.runs:
+        trained = int(run.metrics.get(f"init_saw_{split}") or 0)
+        found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
+    if not found:
+        return None
+    counts = {kind: max(each.get(kind, 0) for each in found) for kind in ("train", "val", "group")}
+    unknown = sorted({name for each in found for name in each.get("unknown") or []})
+    return {"images": n} | counts | {"unknown": unknown}
+
+
+def system_cautions(system: System) -> list[str]:
+    """Return the sentences about one system, those that weigh most first."""
+    seen = seen_here(system)
+    found = [seen_words(seen)] if seen_words(seen) else []
+    found += [text for run in system.runs for text in _run_cautions(run)]
+    found += [*_unseen_classes(system), *system.cautions]
+    if system.groups_from is not None:
+        found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
+    if not system.runs and seen is None:
+        found.append("a table of predictions; how its rows were kept apart from training is not known here.")
+    return [f"{system.name}: {text}" for text in dict.fromkeys(found)]
+
+
+def _run_cautions(run: Run) -> list[str]:
+    found = limit_sentences(run.metrics)
+    if str(run.metrics.get("init_used", "")).startswith("random"):
+        found.append("trained from random weights.")
+    if run.config["data"].get("name") == "phantom":
+        found.append("trained on procedural images; no metric here applies to patients.")
+    return found
+
+
+def _unseen_classes(system: System) -> list[str]:
+    """Name the classes without training images, by the training prior beside the predictions."""
+    names: dict[str, int] = {}
+    table = system.tables[0]
+    for source in system.sources:
+        meta = source["meta"]
+        shares = zip(meta.get("classes") or [], meta.get("training_prior") or [], strict=False)
+        for name in (name for name, share in shares if share == 0 and name in table.classes):
+            names[name] = int((table.target == table.classes.index(name)).sum())
+    return [
+        f"the model had no training images of {name}: {n or 'no'} images here are of it, which it hardly can predict; "
+        "the correction to the shares of these images is left out."
+        for name, n in names.items()
+    ]

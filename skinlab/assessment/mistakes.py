@@ -1,0 +1,185 @@
+"""Where the systems of an evaluation looked in their worst mistakes, as pictures for the report."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from skinlab.errors import UserError, nearest
+from skinlab.tables.predictions import read_image_ids
+
+log = logging.getLogger(__name__)
+
+SETTINGS = ("auto", "true", "false")
+SIDE = 240  # of the pictures, in pixels
+STRENGTH = 0.7  # share of colour where the network looked most; the image shows through everywhere
+Pixels = npt.NDArray[np.uint8]
+
+
+def check_saliency(setting: Any) -> str:
+    """Return the setting as a word.
+
+    Raises:
+        UserError: it is none of ``auto``, ``true`` and ``false``.
+
+    >>> check_saliency(True)
+    'true'
+    """
+    word = str(setting).lower()
+    if word not in SETTINGS:
+        raise UserError(f"saliency={setting}: choose auto, true or false{nearest(word, SETTINGS)}")
+    return word
+
+
+def add_saliency(evidence: dict[str, Any], setting: Any) -> dict[str, Any]:
+    """Return the evidence for a page: each worst mistake with its ``saliency``, a picture as an address that holds it.
+
+    Systems that look elsewhere in one image get pictures of their own, so these stand at the mistakes.
+
+    Args:
+        evidence: stays as it is.
+        setting: ``auto`` (what can be drawn), ``true`` (or fail), ``false``.
+
+    Raises:
+        UserError: ``true``, and a system has mistakes but no checkpoint or no images to draw them from.
+    """
+    setting = check_saliency(setting)
+    if setting == "false":
+        return evidence
+    systems = []
+    for system in evidence["systems"]:
+        try:
+            found = overlays(system)
+        except UserError as error:
+            if setting == "true":
+                raise
+            log.warning("%s: its worst mistakes are shown without Grad-CAM: %s", system["name"], error)
+            found = {}
+        if setting == "true" and system["worst"] and not found:
+            raise UserError(
+                f"saliency=true: {system['name']} has no run with the checkpoint and the images of its worst mistakes; "
+                "set saliency=auto"
+            )
+        worst = [dict(row) | _address(found.get(row["image_id"])) for row in system["worst"]]
+        systems.append(system | {"worst": worst})
+    return evidence | {"systems": systems}
+
+
+def overlays(system: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return JPEGs of the worst mistakes, coloured where the networks looked for the class they called.
+
+    The networks are those of the runs that the predictions came from, each asked for rows of its own; several that saw
+    one image, as an ensemble's members do, are averaged.
+
+    Args:
+        system: of an ``evidence.json``.
+
+    Returns:
+        image_id → JPEG; only of images that are there, and of networks that are still the ones that predicted.
+
+    Raises:
+        UserError: a checkpoint or an image is damaged.
+    """
+    rows = [row for row in system["worst"] if row["path"] and Path(row["path"]).is_file()]
+    runs = _runs(system) if rows else []
+    maps: dict[str, list[npt.NDArray[np.float32]]] = {}
+    fits: dict[str, str] = {}
+    for run, sha256, images in runs:
+        mine = [row for row in rows if row["image_id"] in images]
+        if mine:
+            found, fit = _maps(run, sha256, mine)
+            for image_id, each in found.items():
+                maps.setdefault(image_id, []).append(_scaled(each))
+                fits.setdefault(image_id, fit)
+    from skinlab.data.images import read_image
+
+    paths = {row["image_id"]: row["path"] for row in rows}
+    return {
+        image_id: _jpeg(overlay(read_image(paths[image_id], SIDE, fits[image_id]), np.mean(each, axis=0)))
+        for image_id, each in maps.items()
+    }
+
+
+def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
+    """Colour an image ``(S, S, 3)`` by the strength ``(S, S)`` in [0, 1]; where it is 0 the image stays as it is.
+
+    >>> bool((overlay(np.full((2, 2, 3), 9, np.uint8), np.zeros((2, 2))) == 9).all())
+    True
+    """
+    colour = cv2.applyColorMap(np.uint8(255 * strength), cv2.COLORMAP_TURBO)[..., ::-1]  # type: ignore[call-overload]
+    share = STRENGTH * strength[..., None]
+    return np.asarray(np.round(image * (1 - share) + colour * share), np.uint8)
+
+
+def _runs(system: Mapping[str, Any]) -> list[tuple[Path, str, set[str]]]:
+    """Return the runs behind a system's mistakes: directory, hash of the checkpoint, and images predicted by it."""
+    sources = [source for source in system["sources"] if _checkpoint(source)]
+    spread = system.get("spread") or {}
+    if spread and not (system.get("pooled_folds") and spread["over"] == "fold"):
+        # Of seeds side by side the mistakes are the first one's.
+        first: set[str] = set()
+        kept = []
+        for source in sources:
+            images = _images(source)
+            if not images & first:
+                kept.append((_run(source), str(source["meta"].get("checkpoint_sha256")), images))
+                first |= images
+        return kept
+    return [(_run(each), str(each["meta"].get("checkpoint_sha256")), _images(each)) for each in sources]
+
+
+def _run(source: Mapping[str, Any]) -> Path:
+    """Return the run of a predictions file: the one its meta data name, else the folder it lies in."""
+    return Path(source["meta"].get("run") or Path(source["path"]).parent.parent)
+
+
+def _checkpoint(source: Mapping[str, Any]) -> bool:
+    return (_run(source) / "checkpoints" / "best.ckpt").is_file()
+
+
+def _images(source: Mapping[str, Any]) -> set[str]:
+    return set(read_image_ids(Path(source["path"]), source.get("columns", {})))
+
+
+def _maps(run: Path, sha256: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
+    """Return image_id → map ``(S, S)`` of the run's network, and how it cuts images."""
+    import torch  # only here: figures from tables need none
+
+    from skinlab.data.images import read_image
+    from skinlab.inference.bundle import best_device, load_bundle
+    from skinlab.inference.saliency import gradcam
+
+    bundle = load_bundle(run)
+    if bundle.sha256 != sha256:
+        raise UserError(f"{run}: its checkpoint is no longer the one of its predictions; predict again")
+    known = [row for row in rows if row["called"] in bundle.classes]
+    if not known:  # such as the calls of a binary view
+        return {}, bundle.fit
+    images = np.stack([read_image(row["path"], bundle.image_size, bundle.fit) for row in known])
+    shown = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    called = [bundle.classes.index(row["called"]) for row in known]
+    maps = gradcam(bundle.classifier.to(best_device()), shown, called)
+    return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
+
+
+def _scaled(strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.resize(strength, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=80)
+    return content.getvalue()
+
+
+def _address(picture: bytes | None) -> dict[str, str]:
+    return {"saliency": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"} if picture else {}

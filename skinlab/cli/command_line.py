@@ -1,0 +1,114 @@
+"""The command line before Hydra reads it: flags in front, threshold rules quoted, nothing foreign, no secrets."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from skinlab.cli.conf import config_directory
+from skinlab.errors import UserError
+from skinlab.settings.secrets import MASK, is_secret_name, masked
+
+# Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
+RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
+BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
+# What may be set of Hydra itself. Its callbacks, logging, environment and search path run or load what they name.
+# Lightning sets job.name and output_subdir where it starts a process for each device.
+HYDRA_SETTINGS = re.compile(
+    r"hydra/\w+|hydra\.(run\.dir|sweep\.(dir|subdir)|mode|verbose|job\.name|output_subdir|(launcher|sweeper)\..+)"
+)
+FOREIGN_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun")
+
+
+def prepare_command_line(words: Sequence[str], lists: Sequence[str] = ()) -> list[str]:
+    """Return the command line as Hydra takes it.
+
+    Args:
+        words: as typed, without the program's name.
+        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
+
+    Raises:
+        UserError: an unknown flag, or an override that brings in foreign configs or code, or a secret.
+    """
+    flags, overrides = _split(words)
+    overrides = [RULE.sub(r'"\1"', _as_list(word, lists)) for word in overrides]
+    for word in overrides:
+        try:
+            (override,) = OverridesParser.create().parse_overrides([word])
+        except HydraException:  # named by `explain`, with the other mistakes of the command line
+            continue
+        _refuse_foreign(override)
+        _refuse_secret(override)
+    hidden = [masked(word) for word in overrides]
+    for word in (word for word, shown in zip(overrides, hidden, strict=True) if word != shown and "://" not in word):
+        print(f"WARNING: {masked(word)}: it looks like a secret, so {MASK} is used in its place", file=sys.stderr)
+    return [*flags, *(word if "://" in word else shown for word, shown in zip(overrides, hidden, strict=True))]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return flags and overrides; argparse itself wants the overrides in one block."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        known, unknown = parser.parse_known_intermixed_args(list(words))
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; --hydra-help lists the flags, settings are given as key=value") from None
+    for name in FOREIGN_FLAGS:
+        if getattr(known, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}={getattr(known, name)}: a command takes settings from its own conf/ only; "
+                "give them as key=value, or add a file to conf/experiment"
+            )
+    if unknown:
+        raise UserError(f"{unknown[0]}: unknown flag; --hydra-help lists them, settings are given as key=value")
+    flags = list(words)
+    for word in known.overrides or ():
+        flags.remove(word)
+    return flags, list(known.overrides or ())
+
+
+def _refuse_foreign(override: Override) -> None:
+    """Refuse what makes Hydra load files from elsewhere, or run code, before the config can be checked."""
+    key, word = override.key_or_group, str(override.input_line)
+    if key.startswith("hydra") and (not HYDRA_SETTINGS.fullmatch(key) or "_target_" in word):
+        raise UserError(
+            f"{masked(word)}: of Hydra's settings only hydra.run.dir, hydra.sweep, hydra/launcher and hydra/sweeper "
+            "with their settings, hydra.mode and hydra.verbose may be changed; leave this out"
+        )
+    if (override.package or "").startswith("hydra"):
+        raise UserError(f"{masked(word)}: nothing may be added to Hydra's own settings; leave this out")
+    if ("/" in key or (config_directory() / key).is_dir()) and ".." in str(override.value()):
+        raise UserError(f"{masked(word)}: a command takes settings from its own conf/ only; name a file in it")
+
+
+def _refuse_secret(override: Override) -> None:
+    key, word = override.key_or_group, str(override.input_line)
+    inside = re.findall(r"[\w.]+(?=\s*:)", word.partition("=")[2])
+    if any(map(is_secret_name, [key, *inside])) and override.value() not in (None, ""):
+        raise UserError(
+            f"{key} would hold a secret, and settings are recorded; set the environment variable instead, such as "
+            "WANDB_API_KEY, or run wandb login"
+        )
+
+
+def _as_list(word: str, lists: Sequence[str]) -> str:
+    """Put a list of words, with or without brackets, into Hydra's form, which wants words with ``=`` quoted.
+
+    >>> print(_as_list("base=[data.fold=1,data.classes=[a,b]]", ["base"]), _as_list("arms=A,D", ["arms"]))
+    base=['data.fold=1','data.classes=[a,b]'] arms=['A','D']
+    """
+    name, sign, value = word.partition("=")
+    if not sign or name not in lists or value.startswith(("'", '"')) or value in ("", "null"):
+        return word
+    if value.startswith("["):
+        if "=" not in value or "'" in value or '"' in value:
+            return word
+        value = value.removeprefix("[").removesuffix("]")
+    return f"{name}=[{','.join(repr(part) for part in BETWEEN.split(value))}]"

@@ -1,0 +1,91 @@
+"""Shell completion: commands, choices of config groups and names of settings, from the files in ``conf`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skinlab.cli.conf import config_directory
+from skinlab.cli.registry import COMMANDS
+
+SCRIPTS = {
+    "bash": """_skinlab() {
+    local IFS=$'\\n' word="${COMP_LINE:0:COMP_POINT}"
+    word="${word##* }"
+    COMPREPLY=($(skinlab --candidates "${COMP_WORDS[1]}" "$word" 2>/dev/null))
+    [[ "$word" == *=* ]] && COMPREPLY=("${COMPREPLY[@]#*=}")
+    compopt -o nospace
+}
+complete -o default -F _skinlab skinlab""",
+    "zsh": """_skinlab() {
+    local -a found
+    found=("${(@f)$(skinlab --candidates "${words[2]}" "${words[CURRENT]}" 2>/dev/null)}")
+    compadd -S "" -- $found
+}
+compdef _skinlab skinlab""",
+}
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """Return what the word at the cursor may become.
+
+    Args:
+        words: the command, as far as it is typed, and the word at the cursor.
+
+    >>> candidates(["tr", "tr"])
+    ['train']
+    >>> candidates(["train", "loss=fo"])
+    ['loss=focal']
+    """
+    name, word = [*words, "", ""][:2]
+    if name not in COMMANDS:
+        return [command for command in COMMANDS if command.startswith(name)]
+    group, sign, _ = word.partition("=")
+    if sign:
+        choices = sorted(path.stem for path in (config_directory() / group).glob("*.yaml") if path.stem != "default")
+        found: Iterator[str] = (f"{group}={choice}" for choice in choices)
+    else:
+        found = (f"{setting}=" for setting in sorted(set(_settings(name))))
+    return [each for each in found if each.startswith(word)]
+
+
+def _settings(command: str) -> Iterator[str]:
+    """Yield the groups and the dotted names of the settings of a command, as its default choices have them."""
+    content = _read(config_directory() / f"{command}.yaml")
+    for entry in content.pop("defaults", []):
+        for group, choice in entry.items() if isinstance(entry, Mapping) else ():
+            plain = str(group).removeprefix("override ").partition("@")[0]
+            if plain.startswith("hydra"):
+                continue
+            if plain not in ("command", "evidence"):
+                yield plain
+            for each in choice if isinstance(choice, list) else [choice]:
+                below = plain if plain != "command" and "@" not in str(group) else ""
+                yield from _names(_with_defaults(plain, str(each)), below)
+    yield from _names(content, "")
+
+
+def _with_defaults(group: str, choice: str) -> dict[str, Any]:
+    content = _read(config_directory() / group / f"{choice}.yaml")
+    inherited = [each for each in content.pop("defaults", []) if isinstance(each, str) and each != "_self_"]
+    for each in inherited:
+        content = _with_defaults(group, each) | content
+    return content
+
+
+def _names(content: Mapping[str, Any], place: str) -> Iterator[str]:
+    for key, value in content.items():
+        name = f"{place}.{key}" if place else str(key)
+        if key == "_target_" or name.startswith("hydra"):
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, name)
+        else:
+            yield name
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}

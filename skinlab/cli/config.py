@@ -1,0 +1,194 @@
+"""What a config may say: resolvers, the schema that the defaults themselves are, and plain words for mistakes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from skinlab.cli.conf import config_directory
+from skinlab.errors import UserError, nearest
+from skinlab.settings.invocation import Invocation
+from skinlab.settings.name_lists import name_lists, read_name_lists
+from skinlab.settings.part import ALLOWED_TARGETS, _allowed, _targets
+
+
+def register_resolvers() -> None:
+    """Register the resolvers that the configs use; doing it twice is harmless."""
+    OmegaConf.register_new_resolver("data_home", _data_home, replace=True)
+    OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
+    OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
+    OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
+
+
+def _probe_epochs(epochs: Any) -> Any:
+    """Return how many of the epochs of a linear probe and fine-tuning are the probe's: three, at most half of them."""
+    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # check_config refuses the rest
+
+
+def _data_home(name: str) -> str:
+    """Return where a data set is looked for: below SKINLAB_DATA_ROOT, else below ``data`` in the current folder."""
+    home = os.environ.get("SKINLAB_DATA_ROOT") or "data"
+    return str((Path(home).expanduser() / name).absolute())
+
+
+def _cache_home(name: str) -> str:
+    """Return a cache directory: below SKINLAB_CACHE, else the user's cache folder."""
+    home = os.environ.get("SKINLAB_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "skinlab"
+    return str((Path(home).expanduser() / name).absolute())
+
+
+def check_config(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a config into plain containers and refuse what no command should get.
+
+    Raises:
+        UserError: a value of another type than the default's, no list of names where one is expected, or a
+            ``_target_`` outside the allowed packages.
+    """
+    overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith("~")]
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    for place, target in _targets(config):
+        if not str(target).startswith(ALLOWED_TARGETS):
+            raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
+    command = HydraConfig.get().job.config_name or ""
+    read_name_lists(config, command)
+    _check_types(cfg, command, overrides)
+    return config
+
+
+def _check_types(cfg: DictConfig, name: str, overrides: Sequence[str]) -> None:
+    """Hold every overridden value against the type of its default."""
+    values = [o for o in OverridesParser.create().parse_overrides(list(overrides)) if not o.is_add()]
+    keys = [o.key_or_group for o in values if not (config_directory() / o.key_or_group).is_dir()]
+    keys = [key for key in keys if key not in name_lists(name)]
+    if not keys:
+        return
+    base = compose_config(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])
+    for key in keys:
+        default, value = OmegaConf.select(base, key), OmegaConf.select(cfg, key)
+        if not same_kind(default, value):
+            raise UserError(f"{key}={value}: {_kind(default)} is expected, as in {key}={default}")
+
+
+def same_kind(default: Any, value: Any) -> bool:
+    """Tell whether a value is of the type of a setting's default, plain or OmegaConf's."""
+    if default is None or value is None or isinstance(default, str):
+        return not (isinstance(default, str) and (OmegaConf.is_config(value) or isinstance(value, (dict, list))))
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, (int, float)):
+        whole = isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
+        return whole
+    return type(default) is type(value)
+
+
+def _kind(default: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(type(default), "a list or mapping")
+
+
+def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a config beside the one that Hydra is at work on."""
+    state = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            return compose(name, list(overrides))
+    finally:
+        GlobalHydra.instance().clear()
+        if state is not None:
+            GlobalHydra.instance().hydra = state
+
+
+def invocation() -> Invocation:
+    """Return the command line of the command that Hydra is at work on."""
+    hydra = HydraConfig.get()
+    choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
+    return Invocation(list(hydra.overrides.task), choices, compose_plain)
+
+
+def compose_plain(name: str, overrides: Sequence[str]) -> Mapping[str, Any]:
+    """Return the config of a command as plain containers.
+
+    Raises:
+        UserError: it can't be composed, and why.
+    """
+    try:
+        config = compose_config(name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, name, overrides)) from None
+    content: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    return content
+
+
+def explain(error: Exception, name: str, words: Sequence[str]) -> str:
+    """Turn an error of Hydra's into one line with the nearest right name.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        name: the command's config.
+        words: the command line.
+    """
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = sorted(set(error.options or []) - {"default"})
+        if options:
+            hint = nearest(choice, options)
+            timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
+            return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
+    told = _unreadable(words) or _unknown_keys(name, words)
+    if told:
+        return "; ".join(told)
+    lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
+    return re.sub(r"\s+", " ", " ".join(lines[:2]))
+
+
+def _unreadable(words: Sequence[str]) -> list[str]:
+    """Name every word that Hydra's grammar can't read."""
+    told = []
+    for word in (word for word in words if not word.startswith("-")):
+        try:
+            OverridesParser.create().parse_overrides([word])
+        except HydraException:
+            told.append(
+                f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
+            )
+    return told
+
+
+def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
+    """Name every overridden key that the config doesn't have, with the nearest one that it has."""
+    try:
+        parsed = OverridesParser.create().parse_overrides([w for w in words if "=" in w and not w.startswith("-")])
+        groups = {path.name for path in config_directory().iterdir() if path.is_dir()}
+        choices = [o.input_line or "" for o in parsed if o.key_or_group in groups and not o.is_sweep_override()]
+        base = compose_config(name, choices)
+    except (HydraException, OmegaConfBaseException):
+        return []
+    known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + sorted(groups)
+    told = []
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_add() or key in known or key.startswith("hydra"):
+            continue
+        hint = nearest(key, known) or nearest(key.rpartition(".")[2], [k.rpartition(".")[2] for k in known])
+        told.append(f"{key}: the config has no such key{hint}; --cfg job shows them all")
+    return told
+
+
+def _keys(value: Any, place: str = "") -> Iterator[str]:
+    """Yield the dotted name of everything below a node."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield f"{place}{key}"
+            yield from _keys(child, f"{place}{key}.")

@@ -1,0 +1,121 @@
+"""The config that a command goes on with where its directory holds a run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from skinlab.cli.conf import config_directory
+from skinlab.cli.config import same_kind
+from skinlab.errors import UserError
+from skinlab.settings.recorded import REMEDY, holds_run, leaves, read_recorded
+
+WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
+
+
+def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the config that a command goes on with: a run's own where its directory holds one, else what was composed.
+
+    Only what the overrides name differs from the recorded config; whether it may is not decided here.
+
+    Args:
+        cfg: as composed by Hydra.
+        overrides: of the command line, without Hydra's own.
+
+    Raises:
+        UserError: the recorded config can't be read, or it is another command's.
+    """
+    if cfg.get("resume") != "auto" or not holds_run(run_dir := Path(cfg.run_dir)):
+        return cfg
+    recorded = read_recorded(run_dir)
+    if ("ssl" in recorded) != ("ssl" in cfg):
+        theirs = "pretrain" if "ssl" in recorded else "train"
+        raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
+    composed: Any = OmegaConf.to_container(cfg, resolve=False)
+    named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
+    for key in named:
+        if key != "trainer.max_epochs":  # what the config derives from the number of epochs stays as it was
+            _copy(composed, recorded, key)
+    kept = {key: recorded[key] for key in recorded if key != "run_id"} | {"run_dir": str(run_dir)}
+    own: Any = OmegaConf.to_container(OmegaConf.create(kept), resolve=True)
+    if "trainer.max_epochs" in named:
+        own["trainer"]["max_epochs"] = cfg.trainer.max_epochs
+        explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)
+        if own["model"]["freeze_epochs"] >= epochs and not explicit:  # finetune=linear_probe
+            own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
+    if fault := _fault(own, composed):
+        raise UserError(f"{run_dir}/config.yaml is damaged ({fault}); {REMEDY}")
+    return DictConfig(own)
+
+
+def _fault(own: Mapping[str, Any], composed: Mapping[str, Any]) -> str:
+    """Return which setting, of those that all choices of a group have, a config lacks or has of another kind."""
+    for group, settings in composed.items():
+        if not isinstance(settings, Mapping) or (group in WHOLE and not own.get(group)):
+            continue
+        theirs = own.get(group)
+        if not isinstance(theirs, Mapping):
+            return f"its {group} is no mapping"
+        for key in _common_settings(group) & settings.keys():
+            if key not in theirs:
+                return f"it has no {group}.{key}"
+            if not same_kind(settings[key], theirs[key]):
+                return f"its {group}.{key} is {theirs[key]}"
+    return ""
+
+
+@functools.cache
+def _common_settings(group: str) -> set[str]:
+    """Return the names that all choices of a group set, except one that sets nothing; it may take them from default."""
+    found = {path.stem: _top_level(path) for path in (config_directory() / group).glob("*.yaml")}
+    default, others = found.pop("default", set()), [names for names in found.values() if names]
+    return default | (set.intersection(*others) if others else set())
+
+
+def _top_level(path: Path) -> set[str]:
+    return set(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+
+
+def _named(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the dotted names of the settings that overrides speak of, whether they change them or not."""
+    for each in OverridesParser.create().parse_overrides(list(overrides)):
+        key, choice = each.key_or_group, each.value()
+        if key in WHOLE or not (config_directory() / key).is_dir() or isinstance(choice, dict):
+            yield key
+        elif choice is not None:
+            yield from _settings_of(key, str(choice))
+        if key == "data.root":
+            yield "data.reader.root"  # follows it in every choice of data
+
+
+def _settings_of(group: str, choice: str) -> Iterator[str]:
+    """Yield what the file of a choice sets itself, without the defaults that it shares with the other choices."""
+    path = config_directory() / group / f"{choice}.yaml"
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for entry in content.pop("defaults", []):
+        for name, inner in entry.items() if isinstance(entry, Mapping) else ():
+            yield from _settings_of(name.rpartition("/")[2], str(inner))
+    content.pop("hydra", None)
+    place = "" if path.read_text(encoding="utf-8").startswith("# @package _global_") else group
+    yield from (name for name, _ in leaves(content, place))
+
+
+def _copy(source: dict[str, Any], target: dict[str, Any], key: str) -> None:
+    """Give a setting of one config to another, which loses it where the first has none."""
+    *groups, name = key.split(".")
+    for group in groups:
+        source = source.get(group) or {}
+        if not isinstance(target.get(group), dict) or (group in WHOLE and not target[group]):
+            target[group] = source
+            return
+        target = target[group]
+    if name in source:
+        target[name] = source[name]
+    else:
+        target.pop(name, None)

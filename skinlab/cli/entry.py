@@ -1,0 +1,174 @@
+"""The door of every command: Hydra in, exit code out; nothing heavy is imported before the config is good."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skinlab.cli.continuing import continued
+from skinlab.cli.registry import COMMANDS, load
+from skinlab.cli.system_errors import explain_os_error
+from skinlab.errors import UserError
+from skinlab.processes.cores import set_up_threads
+from skinlab.processes.signals import SignalAnswer, answering_signals
+from skinlab.settings.name_lists import name_lists
+from skinlab.settings.secrets import masked
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+def run_command(name: str) -> None:
+    """Run a command: compose its config, check it, then load and call the function that does the work.
+
+    Exit code 0 only when the work was done; 2 for a user's mistake, reported in one line; 130 and 143 after SIGINT and
+    SIGTERM; 1 for anything else.
+
+    Args:
+        name: of the command and its config, ``conf/<name>.yaml``.
+    """
+    with answering_signals() as answer:
+        _run(name, answer)
+
+
+def _run(name: str, answer: SignalAnswer) -> None:
+    # Here, once signals are answered: these imports take half a second.
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    from skinlab.cli.command_line import prepare_command_line
+    from skinlab.cli.conf import config_directory
+    from skinlab.cli.config import check_config, explain, invocation, register_resolvers
+
+    verbose = _verbose()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
+    register_resolvers()
+
+    def job(cfg: DictConfig) -> float | None:
+        answer.remedy = _how_to_go_on(HydraConfig.get())
+        with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
+            return work(cfg)
+
+    def work(cfg: DictConfig) -> float | None:
+        config: dict[str, Any] = {}
+        try:
+            if HydraConfig.get().mode == RunMode.RUN:
+                cfg = continued(cfg, HydraConfig.get().overrides.task)
+            config = masked(check_config(cfg))
+            _log_to_terminal()
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                from skinlab.cli.sweeps import run_isolated
+
+                return run_isolated(name, HydraConfig.get())
+            if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
+                set_up_threads(_sharers(config))
+            arguments = [invocation()] if COMMANDS[name].with_invocation else []
+            best: float | None = load(name)(config, *arguments)
+            return best
+        except (UserError, OSError, RuntimeError) as error:
+            answer.outlast_rank_0()
+            if isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError):  # a worker was lost
+                answer.settle()
+            line = _one_line(error, config)
+            if line is None:
+                raise
+            raise SystemExit(_tell(line, verbose=verbose)) from None
+
+    try:
+        names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
+        sys.argv[1:] = prepare_command_line(sys.argv[1:], [*COMMANDS[name].lists, *names])
+        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
+    except BrokenPipeError:  # `... --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except (UserError, OSError) as error:
+        line = _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word))
+        if line is None:
+            raise
+        raise SystemExit(_tell(line, verbose=verbose)) from None
+
+
+def _sharers(config: dict[str, Any]) -> int:
+    """Return the number of processes that a command starts side by side: runs of a study, and the ranks of each."""
+    devices = config.get("trainer", {}).get("devices", 1)
+    ranks = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
+    jobs = config.get("jobs", 1)
+    return max(ranks, 1) * max(jobs, 1) if isinstance(jobs, int) else 1
+
+
+def _verbose() -> bool:
+    """Tell whether tracebacks are wanted; takes ``-v`` from the command line, which Hydra doesn't know."""
+    wanted = "-v" in sys.argv[1:] or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    sys.argv[:] = [word for i, word in enumerate(sys.argv) if i == 0 or word != "-v"]
+    return wanted
+
+
+def _tell(message: str, *, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    print(f"error: {masked(message)}", file=sys.stderr)
+    return 2
+
+
+def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any]) -> str | None:
+    """Return what to say of an error, also of one that a loading process wrapped in its traceback; None for a bug."""
+    if isinstance(error, OSError):
+        return explain_os_error(error, settings)
+    if isinstance(error, RuntimeError):  # torch's signal handler tells of a killed worker wherever this process is
+        from skinlab.processes.workers import lost_worker
+
+        plain = lost_worker(error)
+        return None if plain is None else str(plain)
+    lines = str(error).strip().splitlines()
+    line = lines[-1] if "Traceback (most recent call last):" in lines else " ".join(lines)
+    return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+
+
+def _log_to_terminal() -> None:
+    """Send log lines to standard error, plainly."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.ERROR if int(os.environ.get("LOCAL_RANK") or 0) else logging.INFO)  # one voice of many ranks
+    logging.captureWarnings(True)
+    # What Lightning and torch warn of concerns their authors, or is said better before the first epoch.
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics|timm)\.")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def _leaving_no_empty_folder(directory: Path) -> Iterator[None]:
+    """Remove the run directory that Hydra made if nothing got into it; the lock of another process keeps it."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+        raise
+
+
+def _how_to_go_on(hydra: HydraConf) -> str:
+    """Say how to continue after a signal; a run or sweep in a folder named after the time has to be named for it."""
+    key, place = "hydra.run.dir", hydra.runtime.output_dir
+    if str(hydra.mode).endswith("MULTIRUN"):
+        key, place = "hydra.sweep.dir", hydra.sweep.dir
+    if place == "/" or any(word.startswith(f"{key}=") for word in hydra.overrides.hydra):
+        return "the same command goes on"
+    return f"the same command with {key}={place} goes on"

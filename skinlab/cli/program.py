@@ -1,0 +1,42 @@
+"""The program ``skinlab``: it lists the commands, runs one, and completes a command line."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from skinlab.cli.completion import SCRIPTS, candidates
+from skinlab.cli.registry import COMMANDS
+from skinlab.errors import nearest
+
+USAGE = """usage: skinlab COMMAND [key=value ...]      the same as python -m skinlab.COMMAND [key=value ...]
+       skinlab COMMAND --help               the settings of a command
+       skinlab --completion bash|zsh        a script for the shell: eval "$(skinlab --completion bash)"
+"""
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    first, *rest = sys.argv[1:] or ["--help"]
+    if first in COMMANDS:
+        # As a module of its own, so that Lightning can start further processes of the same command.
+        sys.argv[1:] = rest
+        runpy.run_module(f"skinlab.{first}", run_name="__main__", alter_sys=True)
+    elif first in ("--help", "-h"):
+        print(f"{USAGE}\n{list_commands()}")
+    elif first == "--completion" and rest and rest[0] in SCRIPTS:
+        print(SCRIPTS[rest[0]])
+    elif first == "--candidates":
+        print("\n".join(candidates(rest)))
+    else:
+        hint = nearest(first, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        print(f"error: skinlab {first}: no such command{hint}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def list_commands() -> str:
+    """Return the commands with what each does and an example."""
+    return "\n".join(
+        f"  {name:9} {command.summary}\n            skinlab {name} {command.example}"
+        for name, command in COMMANDS.items()
+    )

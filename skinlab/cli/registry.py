@@ -1,0 +1,65 @@
+"""The commands: what each does, an example, and the function that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, run as ``skinlab NAME`` or ``python -m skinlab.NAME``.
+
+    Attributes:
+        summary: what it does, in one line.
+        example: its overrides in a typical call.
+        function: of ``skinlab.commands.NAME``; it takes the whole resolved config.
+        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
+        with_invocation: whether the function takes an :class:`skinlab.settings.invocation.Invocation`, too.
+    """
+
+    summary: str
+    example: str
+    function: str
+    lists: tuple[str, ...] = ()
+    with_invocation: bool = False
+
+
+COMMANDS = {
+    "train": Command(
+        "Train a classifier and score its best checkpoint", "data=ham10000 model=effnet_b3 loss=focal", "train"
+    ),
+    "pretrain": Command("Pretrain a backbone on images without labels", "data=ham10000 ssl=simclr", "pretrain"),
+    "predict": Command(
+        "Predict the classes of images with a trained classifier", "ckpt=RUN input=FOLDER output=FILE.csv", "predict"
+    ),
+    "evaluate": Command(
+        "Compute every metric with its interval from predictions", "predictions=RUN output=DIR", "evaluate"
+    ),
+    "ensemble": Command(
+        "Combine systems and compare the ensemble with its members", "runs=A,B output=DIR", "combine_systems"
+    ),
+    "bundle": Command(
+        "Pack a classifier with its calibrator, thresholds and input gate into one file",
+        "ckpt=RUN output=FILE.bundle",
+        "make_bundle",
+    ),
+    "tta": Command("Compare test-time augmentations of a run and their cost", "ckpt=RUN output=DIR", "compare_views"),
+    "mine": Command("Rank unlabeled images for annotation", "ckpt=RUN output=DIR", "mine"),
+    "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR", "run_audit"),
+    "study": Command(
+        "Compare ways to use unlabeled images over label budgets and seeds",
+        "data=ham10000 output=DIR",
+        "study",
+        lists=("base", "base_pretrain", "base_train"),
+        with_invocation=True,
+    ),
+}
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Import the function of a command; torch may come with it, so it waits until the config has been checked."""
+    function: Callable[..., Any] = getattr(import_module(f"skinlab.commands.{name}"), COMMANDS[name].function)
+    return function

@@ -1,0 +1,83 @@
+"""Jobs of a multirun, each a process of its own.
+
+Run inside the sweep, a distributed job would start its other ranks with the whole sweep's command line, and leave its
+rank variables behind for the next job (Lightning issues 11300 and 15737). On its own it can neither do that nor take
+the rest of the sweep down.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.conf import HydraConf
+
+from skinlab.errors import UserError
+from skinlab.json_files import read_json
+from skinlab.processes.jobs import end_jobs, start_job
+from skinlab.processes.signals import Stopped, stop_code
+
+log = logging.getLogger(__name__)
+
+# What an optimising sweeper is told of a job that failed: NaN stops Optuna (Hydra issue 2237).
+WORST = 1e12
+AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
+
+
+class JobFailedError(RuntimeError):
+    """A job of a sweep that ended with another exit code than 0."""
+
+
+def run_isolated(name: str, hydra: HydraConf) -> float:
+    """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in the directory the sweep gave it.
+
+    Args:
+        name: the command.
+        hydra: Hydra's own config of the job.
+
+    Returns:
+        The monitored metric, larger being worse, as read back from the job's ``metrics.json``.
+
+    Raises:
+        UserError: the sweeper would look for the largest value, which is the worst.
+        JobFailedError: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
+        Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
+    """
+    if "maximize" in str(hydra.sweeper.get("direction")).lower():
+        raise UserError(
+            "hydra.sweeper.direction=maximize would look for the worst job: a job returns its monitored metric with "
+            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
+        )
+    directory = Path(hydra.runtime.output_dir)
+    command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
+    log.info("job %s in %s: %s", hydra.job.num, directory, " ".join(hydra.overrides.task))
+    job = start_job(command)
+    try:
+        returncode = job.wait()
+    finally:
+        end_jobs([job] if job.returncode is None else [])
+    if returncode == 0:
+        return _monitored(directory)
+    message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {returncode}"
+    if (code := stop_code(returncode)) is not None:
+        raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
+    if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
+        raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
+    log.warning("%s", message)
+    return WORST
+
+
+def _quoted(directory: Path) -> str:
+    """Quote a path for Hydra's grammar, which knows commas and equal signs."""
+    return "'" + str(directory).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _monitored(directory: Path) -> float:
+    path = directory / "metrics.json"
+    metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.exists() else {}
+    value = metrics.get("best/monitor")
+    if value is None:
+        return WORST
+    return -float(value) if metrics.get("best/mode") == "max" else float(value)

@@ -1,0 +1,1 @@
+"""One module per command, each readable from top to bottom."""

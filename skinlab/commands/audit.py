@@ -1,0 +1,100 @@
+"""What is wrong with a data set and how it is split, without training on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from skinlab.data.audit import AuditFailed, summary
+from skinlab.data.contact_sheet import contact_sheet
+from skinlab.data.preparation import Prepared
+from skinlab.errors import UserError
+from skinlab.files import claim, replacing, write_json, write_text
+from skinlab.runs.preparation import prepare_data
+from skinlab.tables.splits import SPLITS
+
+
+def run_audit(config: dict[str, Any]) -> None:
+    """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and say in a few lines what was found.
+
+    Args:
+        config: the resolved config of ``conf/audit.yaml``.
+
+    Raises:
+        UserError: whatever stands against a training. What the audit found is in ``audit.json`` all the same.
+    """
+    run_dir, sheet = Path(config["run_dir"]), check_sheet(config["contact_sheet"])
+    if (run_dir / "config.yaml").exists():
+        raise UserError(f"{run_dir} holds a training run with its own audit; choose another hydra.run.dir")
+    with claim(run_dir):
+        try:
+            prepared = prepare_data(config["data"])
+        except AuditFailed as failure:
+            write_json(run_dir / "audit.json", failure.report)
+            tell(failure.report, run_dir)
+            raise
+        report = prepared.audit | {"split_sha256": prepared.split_hash}
+        write_json(run_dir / "audit.json", report)
+        write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
+        if sheet is not None:
+            write_sheet(prepared.manifest, sheet)
+    tell(report, run_dir, prepared)
+
+
+def check_sheet(place: str | None) -> Path | None:
+    """Return where the contact sheet goes, if anywhere.
+
+    Raises:
+        UserError: it is no PNG or JPEG file, or its folder is missing.
+    """
+    if place is None:
+        return None
+    path = Path(str(place)).expanduser().absolute()
+    if path.suffix.lower() not in (".png", ".jpg"):
+        raise UserError(f"contact_sheet={place}: a PNG or JPEG file is expected, such as contact_sheet=sheet.png")
+    if not path.parent.is_dir():
+        raise UserError(f"contact_sheet={place}: there is no folder {path.parent}; make it or choose another")
+    return path
+
+
+def write_sheet(manifest: pd.DataFrame, path: Path) -> None:
+    """Draw some images of every class into a picture file."""
+    picture = cv2.cvtColor(contact_sheet(manifest), cv2.COLOR_RGB2BGR)
+    with replacing(path) as temporary:
+        temporary.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+
+
+def tell(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None) -> None:
+    """Print what was found, the images of each class and source in each part of the split, and where it is written."""
+    console = Console()
+    for line in summary(report):
+        if line.startswith("warning: "):
+            continue  # logged by the audit when it was found
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if prepared is not None:
+        for name in ("label", "source"):
+            if prepared.manifest[name].any():
+                console.print(counts_table(prepared.manifest, name))
+    console.print(f"audit: {run_dir}", highlight=False, markup=False, soft_wrap=True)
+
+
+def counts_table(manifest: pd.DataFrame, column: str) -> Table:
+    """Return a table of images by a column and split, each part with its groups."""
+    splits = [split for split in SPLITS if (manifest["split"] == split).any()]
+    table = Table(column, *splits, "images", "groups", title=f"images by {column}")
+    for cell in table.columns[1:]:
+        cell.justify = "right"
+    counts = pd.crosstab(manifest[column], manifest["split"])[splits]
+    groups = manifest.groupby(column)["group"].nunique()
+    for (name, row), n_groups in zip(counts.iterrows(), groups, strict=True):
+        cells = [*row, row.sum(), n_groups]
+        table.add_row(str(name) or ("unlabeled" if column == "label" else "unknown"), *(f"{n:,}" for n in cells))
+    table.add_section()
+    cells = [*counts.sum(), len(manifest), manifest["group"].nunique()]
+    table.add_row("all", *(f"{n:,}" for n in cells))
+    return table

@@ -1,0 +1,181 @@
+"""One training run, from a resolved config to predictions and figures in the run directory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from skinlab.assessment.evidence_files import PAGES
+from skinlab.assessment.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
+from skinlab.callbacks.assembly import build_callbacks, monitor_mode
+from skinlab.data.datamodule import SkinDataModule
+from skinlab.errors import UserError
+from skinlab.files import is_main_process, write_json
+from skinlab.inference.bundle import load_bundle
+from skinlab.inference.predict_splits import predict_splits
+from skinlab.models.classifier import Classifier
+from skinlab.report.terminal import print_results
+from skinlab.runs.consistency import cautions, check_consistency
+from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_config, write_setup
+from skinlab.runs.outcome import run_metrics, write_predictions
+from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
+from skinlab.runs.resuming import find_resume, finished_metrics, recorded_config
+from skinlab.runs.run_directory import writing_results
+from skinlab.settings.recorded import read_recorded
+from skinlab.tracking.loggers import check_loggers, log_outcome, run_loggers
+
+log = logging.getLogger(__name__)
+
+
+def train(config: dict[str, Any]) -> float:
+    """Train, then score the best checkpoint on val and test.
+
+    Args:
+        config: the resolved config of ``conf/train.yaml``.
+
+    Returns:
+        The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
+
+    Raises:
+        UserError: whatever has to be corrected; all that can be known is known before anything is written.
+    """
+    run_dir = Path(config["run_dir"])
+    with claimed(run_dir):
+        check_loggers(config["logger"])
+        check_wanted(config)
+        check_consistency(config)
+        config = recorded_config(_with_mode(config), run_dir)
+        metrics = finished_metrics(config, run_dir)
+        if metrics is None:
+            metrics = _train(config, run_dir)
+        elif is_main_process():
+            _complete(config, run_dir)
+        if is_main_process():
+            print_results(metrics, run_dir, read_evidence(run_dir))
+        return float(metrics["best/monitor"])
+
+
+def _with_mode(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with the direction of its monitor instead of ``auto``, as it is recorded."""
+    settings = config["callbacks"]
+    return config | {"callbacks": settings | {"mode": monitor_mode(settings["monitor"], settings["mode"])}}
+
+
+def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule = build_datamodule(config)
+    prepared = datamodule.prepared
+    check_wanted(config, prepared.classes)
+    name_absent_classes(datamodule)
+
+    classifier, start = build_classifier(config, datamodule)
+    checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
+    settings = trainer_arguments(config, classifier.network, leaves_unused=config["model"]["freeze_epochs"] > 0)
+    callbacks = build_callbacks(config, run_dir, prepared.classes, datamodule.class_counts("val"))
+    _announce(config, datamodule, classifier, start["init_used"])
+    write_setup(run_dir, config, prepared)
+
+    with run_loggers(config, run_dir, resumed=checkpoint) as loggers:
+        progress = config["callbacks"]["progress"]
+        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, settings=settings)
+        if config["model"]["compile"]:
+            classifier.network.compile()
+        fit(trainer, classifier, datamodule, checkpoint)
+        if not trainer.is_global_zero:
+            return {"best/monitor": 0.0}
+        _check_validated(trainer, run_dir)
+        facts = start | {"precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
+        facts |= training_limits(trainer) | {"split_sha256": prepared.split_hash}
+
+        with writing_results(run_dir):
+            bundle = load_bundle(run_dir)
+            tables = predict_splits(bundle, datamodule)
+            meta = bundle.meta(run_id=config["run_id"], tta="none", loss=facts["loss"])
+            write_predictions(run_dir, tables, meta)
+            metrics = run_metrics(run_dir, config, tables, bundle.positive_output) | facts
+            write_json(run_dir / "metrics.json", metrics)
+            log_outcome(loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
+            _draw(run_dir)
+            evidence = write_run_evidence(run_dir, config)
+            log_run_evidence(loggers, run_dir, evidence, step=trainer.global_step)
+        return metrics
+
+
+def _check_validated(trainer: pl.Trainer, run_dir: Path) -> None:
+    if not (run_dir / "checkpoints" / "best.ckpt").is_file():
+        raise UserError(
+            f"training ended after {trainer.global_step} steps, before its first validation, so that {run_dir} has "
+            "no best epoch; raise trainer.max_steps or trainer.max_time, or take debug=fast for a trial"
+        )
+
+
+def _complete(config: dict[str, Any], run_dir: Path) -> None:
+    """Make the pictures and the evidence that a finished run lacks."""
+    if not (run_dir / "figures.png").is_file():
+        _draw(run_dir)
+    if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
+        write_config(run_dir, config)
+        write_run_evidence(run_dir, config)
+    elif config["evidence"] not in ({}, read_recorded(run_dir, {"evidence": dict})["evidence"]):
+        log.warning(
+            "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
+            "predictions=%s output=DIR",
+            run_dir,
+        )
+
+
+def _draw(run_dir: Path) -> None:
+    from skinlab.report.figures import run_figure  # matplotlib takes its time to import
+
+    run_figure(run_dir)
+
+
+def name_absent_classes(datamodule: SkinDataModule) -> None:
+    """Warn of classes without images in a part of the split, before the first epoch."""
+    remedies = {
+        "train": "the model can't learn them; leave them out of data.classes and the table, merge them by "
+        "data.label_map, or move images of them there",
+        "val": "the best epoch and the thresholds are chosen without them; another data.fold or data.split_seed may "
+        "have some",
+        "test": "the test says nothing of them; another data.split_seed may have some",
+    }
+    for split, remedy in remedies.items():
+        counts = dict(zip(datamodule.prepared.classes, datamodule.class_counts(split), strict=True))
+        if len(datamodule.rows(split)) and (absent := [name for name, n in counts.items() if n == 0]):
+            log.warning("the %s part has no images of %s: %s", split, ", ".join(absent), remedy)
+
+
+def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Classifier, init_used: str) -> None:
+    """Log what a person should know before the first epoch."""
+    if init_used == "random" and config["model"]["freeze_epochs"] > 0:
+        log.warning(
+            "model.freeze_epochs=%d keeps random weights frozen; set model.init", config["model"]["freeze_epochs"]
+        )
+    if config["sampler"]["power"] > 0 and getattr(classifier.loss, "corrects_imbalance", False):
+        log.warning(
+            "%s on top of sampler.power=%g corrects the class skew twice and spoils calibration; choose one",
+            type(classifier.loss).__name__,
+            config["sampler"]["power"],
+        )
+    for line in cautions(config, len(datamodule.rows("train")) // datamodule.batch_size or 1):
+        log.warning(line)
+    if config["data"]["name"] == "phantom":
+        log.info(
+            "data=phantom: procedural images, for trying things out. For real ones: "
+            "data=ham10000 data.root=DIR (see the README for where to get them)"
+        )
+    if datamodule.prepared.positive:
+        log.info("positive class: %s, of %s", datamodule.prepared.positive, " and ".join(datamodule.prepared.classes))
+    rows = {split: len(datamodule.rows(split)) for split in ("train", "val", "test", "pool")}
+    log.info(
+        "%s: %s; %d classes, training counts %s; split %s",
+        config["data"]["name"],
+        ", ".join(f"{n} {split}" for split, n in rows.items() if n),
+        len(datamodule.prepared.classes),
+        dict(zip(datamodule.prepared.classes, datamodule.class_counts(), strict=True)),
+        datamodule.prepared.split_hash[:12],
+    )

@@ -1,0 +1,266 @@
+"""What inference needs, in one file: networks, class order, preprocessing, calibrator, prior, thresholds, gate."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skinlab.errors import UserError, nearest
+from skinlab.inference.gate import Gate, gate_from_dict
+from skinlab.inference.member import Member, read_member
+from skinlab.models.classifier import Classifier
+from skinlab.models.weights import find_checkpoint, read_checkpoint
+from skinlab.tables.positive import known_positive
+
+FORMAT = 1  # of bundle files
+METHODS = ("mean", "geometric", "weighted", "rank", "overlap")
+LEARNED = {"weighted": "weights", "rank": "reference", "overlap": "thresholds"}  # what a method learns from rows
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One classifier, or several combined, ready to predict.
+
+    Attributes:
+        members: one or more, of the same classes in the same order.
+        classes: class names in the order of the logits.
+        sha256: hash of the file.
+        method: how the teams' probabilities are combined, one of ``METHODS``.
+        learned: what the method has learned from rows, by the name in ``LEARNED``: ``weights`` ``(T,)`` summing to one,
+            the ``reference`` ``(T, Q, C)`` that ranks are taken among, or ``thresholds`` ``(T,)``.
+        teams: number of each member's team from 0 on; members of a team are averaged before the teams are combined.
+            Empty: each member is a team.
+        positive: the classes that an ``overlap`` calls positive; None where they are two and the last one is.
+        calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
+        thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
+        gate: tells images of another kind than the training's; None for none.
+        training_images: what its members have seen, as its ``to_dict`` gave it; None where nothing says.
+    """
+
+    members: tuple[Member, ...]
+    classes: list[str]
+    sha256: str = ""
+    method: str = "mean"
+    learned: dict[str, Any] = field(default_factory=dict)
+    teams: tuple[int, ...] = ()
+    positive: list[str] | None = None
+    calibrator: dict[str, Any] | None = None
+    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    gate: Gate | None = None
+    training_images: dict[str, Any] | None = None
+
+    @property
+    def classifier(self) -> Classifier:
+        """Return the only member's network."""
+        (member,) = self.members
+        return member.classifier
+
+    @property
+    def image_size(self) -> int:
+        """Return the side in pixels of the first member's images."""
+        return self.members[0].image_size
+
+    @property
+    def fit(self) -> str:
+        """Return how the first member's images are brought to their size."""
+        return self.members[0].fit
+
+    @property
+    def lineup(self) -> list[list[int]]:
+        """Return the members of each team, by their numbers."""
+        teams = self.teams or range(len(self.members))
+        return [[i for i, own in enumerate(teams) if own == team] for team in range(max(teams) + 1)]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Return the class names of the combined probabilities."""
+        return ["other", "positive"] if self.positive else self.classes
+
+    @property
+    def positive_output(self) -> str | None:
+        """Return the positive one of two outputs: as the first member has it, else by their names, else the last."""
+        names = self.outputs
+        if len(names) != 2:
+            return None
+        recorded = self.members[0].classifier.hparams.get("positive")
+        return recorded if recorded in names else known_positive(names) or names[-1]
+
+    @property
+    def weights(self) -> list[float] | None:
+        """Return the teams' weights for ``weighted``."""
+        return self.learned.get("weights")
+
+    @property
+    def training_prior(self) -> list[float]:
+        """Return the share of each class among the training batches, averaged over members as these are combined."""
+        priors = [np.mean([self.members[i].training_prior for i in team], axis=0) for team in self.lineup]
+        return [float(share) for share in np.average(priors, axis=0, weights=self.weights)]
+
+    def meta(self, **more: Any) -> dict[str, Any]:
+        """Return what belongs beside a predictions table."""
+        facts: dict[str, Any] = {
+            "classes": self.outputs,
+            "checkpoint_sha256": self.sha256,
+            "image_size": self.image_size,
+            "fit": self.fit,
+            "training_prior": self.training_prior,
+        }
+        if len(self.members) > 1:
+            named = ("name", "image_size", "fit", "sha256")
+            facts["members"] = [{key: getattr(member, key) for key in named} for member in self.members]
+            facts |= {"method": self.method, "teams": self.lineup}
+            facts["learned"] = {name: list(values) for name, values in self.learned.items() if name != "reference"}
+        if self.positive or self.positive_output:
+            facts["positive"] = self.positive or [self.positive_output]
+        if self.calibrator is not None:
+            facts["calibrator"] = self.calibrator
+        if self.thresholds:
+            facts["thresholds"] = self.thresholds
+        return facts | more
+
+
+def load_bundle(place: str | Path) -> Bundle:
+    """Load a bundle, a run's best checkpoint, or a checkpoint file, for inference.
+
+    Raises:
+        UserError: the file is missing, damaged, carries code, or is neither a checkpoint of a classifier nor a bundle.
+    """
+    path = find_checkpoint(place)
+    content, sha256 = read_checkpoint(path), _sha256(path)
+    if "bundle_format" in content:
+        return _read_bundle(content, path, sha256)
+    member, classes = read_member(content, path, sha256)
+    return Bundle((member,), classes, sha256)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle to one file of tensors and plain containers; the calibrator and thresholds must be plain, too.
+
+    Raises:
+        UserError: calibrator or thresholds hold something that is no number, text, list or mapping.
+    """
+    try:
+        facts = json.loads(json.dumps([bundle.calibrator, bundle.thresholds]))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"calibrator or thresholds are not plain ({error}); give what a JSON file can hold") from None
+    members = [
+        {
+            "hyper_parameters": dict(member.classifier.hparams),
+            "state_dict": {f"network.{k}": v.cpu() for k, v in member.classifier.network.state_dict().items()},
+            "sha256": member.sha256,
+        }
+        for member in bundle.members
+    ]
+    content = {
+        "bundle_format": FORMAT,
+        "classes": bundle.classes,
+        "members": members,
+        "method": bundle.method,
+        "learned": {name: torch.tensor(np.asarray(values)) for name, values in bundle.learned.items()},
+        "teams": list(bundle.teams),
+        "positive": bundle.positive,
+        "calibrator": facts[0],
+        "thresholds": facts[1],
+        "gate": bundle.gate.to_dict() if bundle.gate else None,
+    }
+    if bundle.training_images is not None:
+        content["training_images"] = {name: _tensor(value) for name, value in bundle.training_images.items()}
+    whole = io.BytesIO()  # given a path, torch would write its name into the archive, and report a full disk as a bug
+    torch.save(content, whole)
+    path.write_bytes(whole.getbuffer())
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value.view(np.int64)) if isinstance(value, np.ndarray) else value
+
+
+def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
+    """Rebuild a bundle from the content of its file."""
+    version = content["bundle_format"]
+    if version != FORMAT:
+        raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
+    try:
+        loaded = [read_member(each, path, str(each["sha256"])) for each in content["members"]]
+        classes = [str(name) for name in content["classes"]]
+        if not loaded or any(each[1] != classes for each in loaded):
+            raise ValueError("its members are of other classes")
+        gate, calibrator, positive = content["gate"], content["calibrator"], content["positive"]
+        bundle = Bundle(
+            tuple(each[0] for each in loaded),
+            classes,
+            sha256,
+            content["method"],
+            teams=tuple(int(team) for team in content["teams"]),
+            positive=None if positive is None else [str(name) for name in positive],
+            calibrator=None if calibrator is None else dict(calibrator),
+            thresholds=[dict(each) for each in content["thresholds"]],
+            gate=None if gate is None else gate_from_dict(gate),
+            training_images=content.get("training_images"),
+        )
+        return replace(bundle, learned=_learned(content["learned"], bundle))
+    except UserError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+def _learned(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """Return what the bundle's method has learned, once it fits the teams and classes."""
+    lineup, name = bundle.lineup, LEARNED.get(bundle.method)
+    if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
+        raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
+    if bundle.method not in METHODS or set(content) != {name} - {None}:
+        raise ValueError(f"method {bundle.method} with {', '.join(content) or 'nothing'} learned")
+    if not set(bundle.positive or []) < set(bundle.classes) or (name == "thresholds" and len(bundle.outputs) != 2):
+        raise ValueError(f"method {bundle.method} with positive classes {bundle.positive}")
+    if name is None:
+        return {}
+    if name == "weights":
+        return {name: shares(content[name], len(lineup))}
+    values = np.asarray(content[name], np.float64)
+    wanted = (len(lineup), *values.shape[1:2], len(bundle.classes)) if name == "reference" else (len(lineup),)
+    if values.shape != wanted or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"its {name} are of shape {values.shape} or no numbers")
+    return {name: values}
+
+
+def shares(weights: Sequence[float], n: int) -> list[float]:
+    """Return the weights of ``n`` members scaled to sum to one.
+
+    Raises:
+        UserError: not as many, negative, no numbers, or all of them 0.
+
+    >>> shares([3, 1], 2)
+    [0.75, 0.25]
+    """
+    values = np.asarray(weights, np.float64)
+    if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
+        raise UserError(f"weights={list(weights)}: {n} numbers from 0 on are expected, one a model, not all of them 0")
+    return [float(share) for share in values / values.sum()]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def best_device(requested: str = "auto") -> torch.device:
+    """Return the device to predict on: the GPU if there is one, or the one asked for.
+
+    Raises:
+        UserError: unknown name, or a GPU was asked for and there is none.
+    """
+    names = ("auto", "cpu", "cuda")
+    if requested not in names:
+        raise UserError(f"device={requested}: choose auto, cpu or cuda{nearest(requested, names)}")
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: this machine has no CUDA device; use device=cpu")
+    return torch.device("cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,85 @@
+"""Predict images by several test-time augmentations and measure the time of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from skinlab.data.dataset import batch_loader
+from skinlab.data.images import printable
+from skinlab.data.samplers import EvalSampler
+from skinlab.errors import UserError
+from skinlab.inference.bundle import Bundle
+from skinlab.inference.readable_images import Readable
+from skinlab.models.prediction import Network, predict_probabilities
+
+BATCH = 64  # a whole number of the steps that the network takes
+WARM_UP = 8  # images shown before the clock runs
+
+
+def predict_each(
+    bundle: Bundle, rows: pd.DataFrame, names: Sequence[str], device: torch.device, num_workers: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Predict rows by every augmentation, each image read once.
+
+    The seconds are the network's, transfers to the device included; reading the images comes on top, and is the same
+    for all. They are kept batch by batch, whose median a machine's other business hardly moves; and who comes first
+    changes with every batch, so that loading processes disturb all alike.
+
+    Args:
+        bundle: of one network.
+        rows: with ``path``.
+        names: of the augmentations.
+        device: to predict on.
+        num_workers: loading processes.
+
+    Returns:
+        Name → probabilities ``(N, C)``, and name → seconds an image in each batch.
+
+    Raises:
+        UserError: an image can't be read.
+    """
+    loader = batch_loader(
+        Readable(rows["path"].tolist(), bundle.image_size, bundle.fit),
+        EvalSampler(len(rows)),
+        batch_size=BATCH,
+        num_workers=min(num_workers, -(-len(rows) // BATCH)),
+    )
+    screen = Console(stderr=True)
+    title = f"predicting {len(rows)} images {len(names)} times"
+    batches = track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)
+    return timed(bundle.classifier.to(device), _readable(batches, rows), names, device)
+
+
+def timed(
+    network: Network, batches: Iterable[Mapping[str, Any]], names: Sequence[str], device: torch.device
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Predict batches by every augmentation; return name → probabilities, and name → seconds an image in each batch."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn, batch in enumerate(batches):
+        first = turn % len(names)
+        for name in [*names[first:], *names[:first]]:
+            if turn == 0:
+                predict_probabilities(network, [{"image": batch["image"][:WARM_UP]}], device=device, tta=name)
+            started = time.perf_counter()
+            found = predict_probabilities(network, [{"image": batch["image"]}], device=device, tta=name)
+            seconds[name].append((time.perf_counter() - started) / len(found))
+            parts[name].append(found)
+    return {name: np.concatenate(each) for name, each in parts.items()}, {
+        name: np.array(each) for name, each in seconds.items()
+    }
+
+
+def _readable(batches: Iterable[dict[str, Any]], rows: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    for batch in batches:
+        for row, reason in batch["bad"].items():
+            raise UserError(f"{printable(rows['path'][row])} {reason}; fix it: every image of the split is predicted")
+        yield batch

@@ -1,0 +1,58 @@
+"""Several single classifiers as one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skinlab.errors import UserError, nearest
+from skinlab.inference.bundle import METHODS, Bundle, shares
+
+UNLEARNED = METHODS[:3]  # what needs no rows of predictions
+
+
+def ensemble(
+    bundles: Sequence[Bundle], names: Sequence[str], *, method: str = "mean", weights: Sequence[float] | None = None
+) -> Bundle:
+    """Put several single classifiers into one bundle; one bundle alone stays what it is.
+
+    Args:
+        bundles: of one member each; their image sizes, fits and normalisations may differ.
+        names: what to call each in a message.
+        method: ``mean``, ``geometric`` or ``weighted``.
+        weights: for ``weighted`` only, one a member, scaled to sum to one.
+
+    Raises:
+        UserError: method or weights make no sense, the classes differ, or one model is there twice.
+    """
+    if method in METHODS and method not in UNLEARNED:
+        raise UserError(
+            f"combine={method} is learned from predictions, which skinlab.ensemble does, and writes a bundle: "
+            f"python -m skinlab.ensemble runs=A,B method={method}"
+        )
+    if method not in METHODS:
+        raise UserError(f"combine={method}: choose {', '.join(UNLEARNED)}{nearest(method, METHODS)}")
+    if (weights is not None) != (method == "weighted"):
+        raise UserError(
+            f"combine={method} {'needs' if weights is None else 'takes no'} weights=; they go with weighted"
+        )
+    if len(bundles) == 1 and weights is None:
+        return bundles[0]
+    for bundle, name in zip(bundles, names, strict=True):
+        if len(bundle.members) > 1 or bundle.calibrator is not None:
+            raise UserError(f"ckpt: {name} is an ensemble or calibrated already; give the runs that it was made of")
+        if bundle.classes != bundles[0].classes:
+            what = "in another order" if sorted(bundle.classes) == sorted(bundles[0].classes) else "other ones"
+            raise UserError(
+                f"ckpt: the classes of {name} ({', '.join(bundle.classes)}) are {what} than those of {names[0]} "
+                f"({', '.join(bundles[0].classes)}); combine models of the same classes"
+            )
+    hashes = [bundle.members[0].sha256 for bundle in bundles]
+    for i, sha256 in enumerate(hashes):
+        if (first := hashes.index(sha256)) < i:
+            raise UserError(f"ckpt: {names[first]} and {names[i]} are the same model; give each once, or use weights=")
+    return Bundle(
+        tuple(bundle.members[0] for bundle in bundles),
+        bundles[0].classes,
+        method=method,
+        learned={} if weights is None else {"weights": shares(weights, len(bundles))},
+    )

@@ -1,0 +1,194 @@
+"""The input gate of a run: fitted on its training images, its errors measured on images it has not seen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skinlab.data.images import printable, read_image
+from skinlab.errors import UserError, some
+from skinlab.evaluation.reliability import wilson_interval
+from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, look, varied
+from skinlab.inference.gate_network import WIDTH, GateNetwork
+from skinlab.models.weights import WeightsUnavailable
+from skinlab.tables.csv_files import read_csv
+
+log = logging.getLogger(__name__)
+
+HELD_BACK = 0.3  # of the training groups: these set the threshold
+NAMED = 20  # foreign images that a message names; the rest are counted
+FOREIGN = 100  # genuine images that foreign ones of each kind are made of
+# Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
+LEAST_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
+
+
+class Door:
+    """Where the gate stands: lets images pass and remembers the foreign ones.
+
+    Args:
+        gate: the bundle's.
+        paths: file of each row.
+        setting: ``warn`` or ``error``.
+    """
+
+    def __init__(self, gate: Gate, paths: Sequence[str], setting: str) -> None:
+        self.gate, self.paths, self.setting = gate, paths, setting
+        self.excess: dict[int, float] = {}
+
+    def admits(self, row: np.ndarray, statistics: np.ndarray) -> bool:
+        """Look at some images; tell whether the network need see them: with ``error`` not, once one is foreign.
+
+        Args:
+            row: numbers of the images.
+            statistics: the gate's look at each, ``(B, F)``.
+        """
+        if len(row):
+            self.excess |= dict(zip(row.tolist(), self.gate.excess(statistics).tolist(), strict=True))
+        return self.setting == "warn" or not self.foreign()
+
+    def foreign(self) -> list[int]:
+        """Return the rows of the foreign images seen so far."""
+        return [row for row, excess in self.excess.items() if not excess <= 1]
+
+    def tell(self) -> None:
+        """Warn of the foreign images, or refuse them.
+
+        Raises:
+            UserError: there are foreign images, and they are an error.
+        """
+        if not (foreign := self.foreign()):
+            return
+        told = some((printable(self.paths[row]) for row in foreign), NAMED)
+        message = (
+            f"{len(foreign)} of {len(self.excess)} images do not look like the dermoscopic images that the model was "
+            f"trained on: {told}"
+        )
+        if self.setting == "error":
+            raise UserError(f"{message}; remove them, or predict them all the same: gate=warn")
+        log.warning("%s; do not rely on their probabilities", message)
+
+    def figures(self) -> np.ndarray:
+        """Return distance over threshold of all images, ``(N,)``, in the order they came."""
+        return np.array(list(self.excess.values()))
+
+
+def find_split(given: str | None, places: Sequence[str]) -> Path:
+    """Return the ``split.csv`` to fit on: the one given, else the first run's own.
+
+    Raises:
+        UserError: there is none.
+    """
+    if given is not None:
+        return Path(given).expanduser()
+    place = Path(places[0]).expanduser()
+    run = place if place.is_dir() else place.parent.parent
+    if not (run / "split.csv").is_file():
+        raise UserError(f"{places[0]} is no run with a split.csv that names its training images; set gate_split=CSV")
+    return run / "split.csv"
+
+
+def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, seed: int) -> Gate:
+    """Fit a gate on a split's training images and measure it on its validation and test images.
+
+    A part of the training groups sets the threshold; its share of false alarms is measured on other images, the
+    detection on foreign ones that are drawn or made of these. The gate sees through an ImageNet network, too, if there
+    are ``LEAST_FOR_NETWORK`` images to fit it on and the network's weights are at hand.
+
+    Args:
+        split: CSV with ``path``, ``group`` and ``split``.
+        alarms: share of genuine images that may be warned of.
+        limit: images of each split at most.
+        num_workers: threads that read.
+        seed: of the draws.
+
+    Raises:
+        UserError: images are missing, or too few.
+    """
+    rng = np.random.default_rng(seed)
+    train, held_out = _rows(split, limit, rng)
+    groups = rng.permutation(train["group"].unique())
+    held = train["group"].isin(set(groups[: max(round(HELD_BACK * len(groups)), 1)])).to_numpy()
+    fitting, waiting = read_small(train["path"][~held], num_workers), read_small(train["path"][held], num_workers)
+    network = gate_network(len(fitting))
+    try:
+        gate = fit_gate(
+            _look([varied(image, rng) for image in fitting], network, num_workers),
+            _look(waiting, network, num_workers),
+            alarms=alarms,
+            network=network,
+        )
+    except ValueError as error:
+        raise UserError(f"{split}: {error}; set gate=none") from None
+    genuine = read_small(held_out["path"], num_workers)
+    measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
+    if len(genuine):
+        measured["false_alarms"] = rate(gate.excess(_look(genuine, network, num_workers)) > 1)
+        strangers = foreign_images(genuine[rng.permutation(len(genuine))[:FOREIGN]], seed)
+        measured["detected"] = {
+            kind: rate(gate.excess(_look(images, network, num_workers)) > 1) for kind, images in strangers.items()
+        }
+    _tell(measured)
+    return replace(gate, measured=measured)
+
+
+def gate_network(n_images: int) -> GateNetwork | None:
+    """Return the network whose features a gate fitted on ``n_images`` looks at; None, and why in the log, for none."""
+    if n_images < LEAST_FOR_NETWORK:
+        log.info("gate: of simple statistics alone, for %d images; %d are wanted", n_images, LEAST_FOR_NETWORK)
+        return None
+    try:
+        return GateNetwork.pretrained()
+    except WeightsUnavailable as reason:
+        log.warning("gate: of simple statistics alone, which miss most faces and clinical photographs: %s", reason)
+        return None
+
+
+def rate(flagged: np.ndarray) -> dict[str, Any]:
+    """Return how many are flagged, of how many, and the share with its 95 % interval."""
+    share = float(np.mean(flagged))
+    low, high = (round(float(end), 4) for end in wilson_interval(share, len(flagged)))
+    return {"flagged": int(np.sum(flagged)), "images": len(flagged), "share": round(share, 4), "low": low, "high": high}
+
+
+def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.ndarray:
+    """Read images as a gate wants them, uint8 ``(N, SIZE, SIZE, 3)``; Pillow leaves other threads their turn."""
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        images = list(pool.map(lambda path: read_image(path, SIZE, FIT), paths))
+    return np.stack(images) if images else np.empty((0, SIZE, SIZE, 3), np.uint8)
+
+
+def _look(images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int) -> np.ndarray:
+    with ThreadPoolExecutor(max(num_workers, 1)) as pool:
+        return np.array(list(pool.map(lambda image: look(image, network), images)))
+
+
+def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return training and held-out rows whose images are there."""
+    table = read_csv(split, ["path", "split"])
+    table = table.assign(group=table["group"] if "group" in table else table["path"])
+    parts = []
+    for names in (("train",), ("val", "test")):
+        rows = table[table["split"].isin(names)]
+        parts.append(rows.iloc[np.sort(rng.permutation(len(rows))[:limit])])
+    gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]
+    if gone:
+        raise UserError(f"{len(gone)} images of {split} are missing: {some(gone)}; put them there or set gate=none")
+    return parts[0], parts[1]
+
+
+def _tell(measured: dict[str, Any]) -> None:
+    log.info("gate: fitted on %(fitted_on)d images, its threshold set on %(threshold_on)d others", measured)
+    if alarms := measured.get("false_alarms"):
+        log.info(
+            "gate: false alarms %.2f %% of %d genuine images (95 %% interval %.2f to %.2f %%)",
+            *(100 * alarms["share"], alarms["images"], 100 * alarms["low"], 100 * alarms["high"]),
+        )
+        seen = ", ".join(f"{kind} {each['share']:.0%}" for kind, each in measured["detected"].items())
+        log.info("gate: of foreign images it detects %s", seen)

@@ -1,0 +1,1 @@
+"""Ranking an unlabeled pool for annotation."""

@@ -1,0 +1,222 @@
+"""The images that an expert may be shown: a run's pool or a folder's, less what teaches nothing or spoils a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skinlab.data.audit import merge_groups
+from skinlab.data.images import printable
+from skinlab.data.remembered import duplicates, fingerprints
+from skinlab.errors import UserError, some
+from skinlab.evaluation.predictions import COLUMNS
+from skinlab.inference.inputs import find_images
+from skinlab.json_files import read_json
+from skinlab.models.weights import find_checkpoint
+from skinlab.tables.columns import as_classes
+from skinlab.tables.csv_files import read_csv
+from skinlab.tables.labels import check_one_label_each, join_ids
+from skinlab.tables.predictions import read_labels
+
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True)
+class AnnotationPool:
+    """Rows of ``image_id``, ``path``, ``group``, ``label`` and ``split``.
+
+    Attributes:
+        rows: that may be offered, with their ``truth``, "" where it is unknown; the label is "".
+        labelled: the run's training and validation rows; none without a run.
+        counts: what the pool was made of, and what was left out.
+    """
+
+    rows: pd.DataFrame
+    labelled: pd.DataFrame
+    counts: dict[str, Any]
+
+
+def run_of(place: str) -> Path | None:
+    """Return the run that a checkpoint lies in; None for a bundle or a file elsewhere.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    folder = find_checkpoint(place).absolute().parent
+    return folder.parent if folder.name == "checkpoints" and (folder.parent / "split.csv").exists() else None
+
+
+def open_pool(
+    run: Path | None,
+    given: str | None,
+    *,
+    classes: Sequence[str],
+    columns: Mapping[str, str | None] | None = None,
+    find_copies: bool = True,
+    missing_ok: bool = False,
+    num_workers: int = 1,
+) -> AnnotationPool:
+    """List the images that may be offered.
+
+    Left out are images of groups in the validation or test part, whose answers the next run would have to refuse, and
+    of groups with a labelled training image.
+
+    Args:
+        run: whose ``split.csv`` counts, if there is one.
+        given: folder or CSV; the run's pool if left out.
+        classes: of the model.
+        columns: our name → that of a given CSV.
+        find_copies: look for copies among given images and of labelled ones; the run's audit did so for its pool.
+        missing_ok: whether files may be missing.
+        num_workers: processes that look for copies.
+
+    Raises:
+        UserError: no image is left, or images are missing.
+    """
+    table = _split(run, classes) if run else _empty()
+    pool, copies = _run_pool(run, table) if given is None else _given_pool(given, table, missing_ok, columns)
+    if given is not None and find_copies:
+        pool, table, copies = _with_copies(pool, table, num_workers)
+    labelled = table[table["split"].isin(["train", *HELD_OUT])]
+    held = pool["group"].isin(labelled["group"][labelled["split"].isin(HELD_OUT)])
+    known = ~held & (pool["group"].isin(labelled["group"][labelled["split"] == "train"]) | (pool["label"] != ""))
+    rows = pool[~held & ~known].reset_index(drop=True)
+    counts = {"images": len(pool), **copies, "held_out": int(held.sum()), "labelled": int(known.sum())}
+    counts |= {"repeats": len(rows) - rows["group"].nunique(), "groups": rows["group"].nunique()}
+    if not len(rows):
+        why = f"{counts['held_out']} are of validation or test groups, {counts['labelled']} of labelled ones"
+        raise UserError(f"none of {len(pool)} images is left to be labelled: {why}; give others: input=FOLDER")
+    reference = labelled[labelled["split"] != "test"].reset_index(drop=True)
+    if not missing_ok:
+        _check_files([*rows["path"]], f"input={given}" if given else f"{run}/split.csv")
+    _check_files([*reference["path"]], f"{run}/split.csv")
+    return AnnotationPool(rows.assign(truth=rows.get("hidden_label", "")), reference, counts)
+
+
+def _empty() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype=str) for name in ("path", *COLUMNS)})
+
+
+def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
+    table = read_csv(run / "split.csv", ["path", *COLUMNS])
+    foreign = sorted(set(table["label"]) - {"", *classes})
+    if foreign:
+        raise UserError(
+            f"ckpt= is of other classes than {run}/split.csv: its class {foreign[0]} is none of {', '.join(classes)}; "
+            "give a run as it was written"
+        )
+    return table
+
+
+def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the run's pool rows, and the copies that its audit found."""
+    if run is None:
+        raise UserError("input= is missing: a bundle or a checkpoint outside a run knows no pool; set input=FOLDER")
+    pool = table[table["split"] == "pool"].reset_index(drop=True)
+    if not len(pool):
+        raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; set input=FOLDER_OR_CSV")
+    split = dict(zip(map(printable, table["image_id"]), table["split"], strict=True))
+    if not (run / "audit.json").exists():
+        return pool, _unknown()
+    found = read_json(run / "audit.json", "audit of a run", {"duplicates": list})["duplicates"]
+    try:
+        pairs = [(str(pair["a"]), str(pair["b"])) for pair in found]
+    except (KeyError, TypeError):
+        raise UserError(f"{run}/audit.json is damaged: its duplicates are no pairs; restore it") from None
+    return pool, _copies(pairs, split)
+
+
+def _unknown() -> dict[str, None]:
+    """Return the counts of copies where nobody has looked for them."""
+    return {"copies": None, "copies_of_held_out": None}
+
+
+def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> dict[str, int]:
+    """Count pairs of copies within the pool, and pool images that are copies of validation or test images."""
+    splits = [(split.get(a, ""), split.get(b, "")) for a, b in pairs]
+    held = {
+        name
+        for pair, parts in zip(pairs, splits, strict=True)
+        for name, own, other in zip(pair, parts, parts[::-1], strict=True)
+        if own == "pool" and other in HELD_OUT
+    }
+    return {"copies": sum(a == b == "pool" for a, b in splits), "copies_of_held_out": len(held)}
+
+
+def _given_pool(
+    given: str, table: pd.DataFrame, missing_ok: bool, columns: Mapping[str, str | None] | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the images of a folder or table; those that the run knows keep its ids, groups and labels."""
+    found = find_images(given, missing_ok=missing_ok, columns=columns)
+    known = table.drop_duplicates("path").set_index("path").reindex(found["path"]).reset_index()
+    rows = pd.DataFrame({"path": found["path"], "split": "pool"})
+    rows["image_id"] = known["image_id"].fillna(found["image_id"])
+    own = found.get("group", pd.Series("", index=found.index))
+    rows["group"] = known["group"].fillna(own.where(own != "", rows["image_id"]))
+    rows["label"] = known["label"].fillna("")
+    if "hidden_label" in known:
+        rows["hidden_label"] = known["hidden_label"].fillna("")
+    return rows.drop_duplicates("image_id").reset_index(drop=True), _unknown()
+
+
+def _with_copies(
+    pool: pd.DataFrame, table: pd.DataFrame, num_workers: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Put copies of one picture into one group, in the pool and in the run's table alike."""
+    strangers = pool[~pool["path"].isin(table["path"])]
+    every = pd.concat([table, strangers], ignore_index=True)
+    records, bad, _ = fingerprints(every["path"].tolist(), None, max(num_workers, 1))
+    seen = every.drop(index=list(bad)).reset_index(drop=True)
+    pairs = duplicates(np.delete(records, list(bad)), None)
+    merged, _ = merge_groups(seen, pairs)
+    group = dict(zip(merged["path"], merged["group"], strict=True))
+    split = {str(row): name for row, name in enumerate(merged["split"])}
+    counts = _copies([(str(a), str(b)) for a, b in zip(pairs["a"], pairs["b"], strict=True)], split)
+    named = [frame.assign(group=frame["path"].map(group).fillna(frame["group"])) for frame in (pool, table)]
+    return named[0], named[1], counts
+
+
+def with_truth(
+    pool: AnnotationPool, truth: str | None, columns: Mapping[str, str | None], classes: Sequence[str]
+) -> AnnotationPool:
+    """Return the pool with what is known of its labels: those of a table, else the hidden ones.
+
+    Args:
+        pool: to be offered.
+        truth: CSV with ids and labels, if there is one.
+        columns: our name → the table's.
+        classes: of the model.
+
+    Raises:
+        UserError: the table has no label of the pool, or a label is no class or contradicts a hidden one.
+    """
+    ids, place = pool.rows["image_id"], f"truth={truth}"
+    hidden = as_classes(pool.rows["truth"].set_axis(ids), classes, {}, "split.csv, hidden_label")
+    if truth is None:
+        return pool
+    table = read_labels(truth, place, columns)
+    check_one_label_each(table, ids.tolist(), place)
+    known = join_ids(ids, table["image_id"].tolist(), place)
+    found = table.set_index("image_id")["label"].reindex(known).fillna("").set_axis(ids)
+    found = as_classes(found, classes, {}, place)
+    if not (found != "").any():
+        raise UserError(f"{place} has no label of an image of the pool, whose ids are such as {ids.iloc[0]}")
+    differing = found.index[(found != "") & (hidden != "") & (found != hidden)]
+    if len(differing):
+        image = differing[0]
+        raise UserError(
+            f"{place} contradicts {len(differing)} hidden labels of the run (first: image {image} is {found[image]} "
+            f"there and {hidden[image]} in split.csv); correct one of them"
+        )
+    return replace(pool, rows=pool.rows.assign(truth=found.to_numpy()))
+
+
+def _check_files(paths: Sequence[str], place: str) -> None:
+    gone = [printable(path) for path in paths if not Path(path).is_file()]
+    if gone:
+        raise UserError(f"{len(gone)} of {len(paths)} images of {place} are missing: {some(gone)}; put them back there")

@@ -1,0 +1,119 @@
+"""Dermatoscopes: each source's own colour cast, vignette, sharpness, noise and habits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from skinlab.phantom.fields import Map, blur, smoothstep
+
+
+@dataclass(frozen=True)
+class Device:
+    """A source of images.
+
+    Attributes:
+        share: of the lesions.
+        gain: of red, green and blue.
+        saturation: of colour, 1 leaves it.
+        vignette: share of light lost at the corners.
+        round_field: chance that the tube's dark round edge shows.
+        resolution: pixels that it really resolves, relative to the picture's.
+        grain: sensor noise, from 0 to 1.
+        rates: chance of each artefact.
+    """
+
+    share: float
+    gain: tuple[float, float, float]
+    saturation: float
+    vignette: float
+    round_field: float
+    resolution: float
+    grain: float
+    rates: Mapping[str, float]
+
+
+DEVICES = {
+    "polarised": Device(
+        share=0.36,
+        gain=(0.9, 1.0, 1.08),
+        saturation=0.95,
+        vignette=0.22,
+        round_field=0.15,
+        resolution=1.0,
+        grain=0.008,
+        rates={"hair": 0.35, "ruler": 0.2, "bubbles": 0.05, "ink": 0.06},
+    ),
+    "videoscope": Device(
+        share=0.32,
+        gain=(1.04, 0.9, 0.92),
+        saturation=1.18,
+        vignette=0.06,
+        round_field=0.0,
+        resolution=0.62,
+        grain=0.006,
+        rates={"hair": 0.3, "ruler": 0.02, "bubbles": 0.15, "ink": 0.02},
+    ),
+    "contact": Device(
+        share=0.23,
+        gain=(0.97, 1.03, 1.04),
+        saturation=1.02,
+        vignette=0.14,
+        round_field=0.3,
+        resolution=0.9,
+        grain=0.01,
+        rates={"hair": 0.4, "ruler": 0.25, "bubbles": 0.4, "ink": 0.08},
+    ),
+    "slide": Device(
+        share=0.09,
+        gain=(1.03, 0.99, 0.9),
+        saturation=1.1,
+        vignette=0.3,
+        round_field=0.5,
+        resolution=0.75,
+        grain=0.014,
+        rates={"hair": 0.35, "ruler": 0.08, "bubbles": 0.3, "ink": 0.03},
+    ),
+}
+
+
+def light(rgb: Map, rng: np.random.Generator) -> Map:
+    """Light a view: exposure, colour temperature and a slope from one side, each as the day has it."""
+    size = len(rgb)
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    direction = rng.uniform(0, 2 * math.pi)
+    slope = rng.uniform(0, 0.08) * (math.cos(direction) * axis[None, :] + math.sin(direction) * axis[:, None])
+    warmth = rng.normal(0, 0.022)
+    tint = rng.uniform(0.88, 1.10) * np.array([1 + warmth, 1 - 0.3 * abs(warmth), 1 - warmth])
+    return np.asarray(rgb * (1 + slope[..., None]) * tint.astype(np.float32), np.float32)
+
+
+def expose(rgb: Map, device: Device, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Photograph a lit view (size, size, 3) with a device: optics, colour, vignette, noise, eight bits."""
+    size = len(rgb)
+    fineness = device.resolution * rng.uniform(0.85, 1.0)
+    if fineness < 0.97:
+        rgb = blur(rgb, 0.42 / fineness)
+    gray = rgb @ np.array([[0.3], [0.59], [0.11]], np.float32)
+    colour = gray + device.saturation * rng.uniform(0.92, 1.08) * (rgb - gray)
+    gain = np.array(device.gain) * np.exp(rng.normal(0, 0.02, 3))
+    axis = np.linspace(-1, 1, size, dtype=np.float32) + rng.normal(0, 0.04)
+    away = axis[None, :] ** 2 + axis[:, None] ** 2
+    falloff = 1 - device.vignette * rng.uniform(0.6, 1.1) / 2 * away
+    if rng.random() < device.round_field:
+        edge = rng.uniform(1.22, 1.40)
+        falloff *= 0.03 + 0.97 * smoothstep(edge + 0.035, edge - 0.035, np.sqrt(away))
+    colour = _shoulder(colour * gain.astype(np.float32) * falloff[..., None].astype(np.float32))
+    grain = cv2.blur(rng.standard_normal((size, size), dtype=np.float32), (2, 2))
+    colour += 1.6 * device.grain * np.asarray(grain, np.float32)[..., None]
+    return np.asarray(np.clip(colour * 255 + 0.5, 0, 255), np.uint8)
+
+
+def _shoulder(x: Map) -> Map:
+    """Bend highlights above 0.8 softly towards white instead of clipping them."""
+    excess = np.maximum(x - 0.8, 0)
+    return np.asarray(x - 0.9 * excess * excess, np.float32)

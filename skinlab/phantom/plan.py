@@ -1,0 +1,161 @@
+"""Which lesions, how many images of each, with which device and artefacts, under which file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinlab.errors import UserError, nearest
+from skinlab.phantom.artefacts import ARTEFACTS
+from skinlab.phantom.devices import DEVICES
+from skinlab.phantom.scene import stream
+from skinlab.phantom.traits import CLASSES, MALIGNANT
+
+# Images a class in HAM10000, of 7,470 lesions (Tschandl et al. 2018, doi:10.1038/sdata.2018.161).
+HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
+_IMAGES_A_LESION = 1.34
+_FEWEST_LESIONS = 12  # of a rare class: a locked test part and five folds each get some
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the pixels and the files of a phantom."""
+
+    layout: str
+    image_size: int
+    seed: int
+    artefact_bias: Mapping[str, Mapping[str, float]]
+    n_images: int
+    n_positive: int
+    n_negative: int
+    n_unlabeled: int
+    n_test: int
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise UserError(
+                f"layout={self.layout} is unknown{nearest(self.layout, LAYOUTS)}: use one of {', '.join(LAYOUTS)}"
+            )
+        if not 32 <= self.image_size <= 1024:
+            raise UserError(f"image_size={self.image_size} is out of range for the phantom: use 32 to 1024")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} is negative: use 0 or more")
+        if self.layout == "ham10000" and self.n_images < len(CLASSES):
+            raise UserError(
+                f"n_images={self.n_images} is too few: the phantom's seven classes need at least {len(CLASSES)}"
+            )
+        if self.layout == "dsm2025" and min(self.n_positive, self.n_negative, self.n_unlabeled, self.n_test) < 1:
+            raise UserError("layout=dsm2025 needs n_positive, n_negative, n_unlabeled and n_test of at least 1 each")
+        for artefact, rates in self.artefact_bias.items():
+            if artefact not in ARTEFACTS:
+                known = ", ".join(ARTEFACTS)
+                raise UserError(
+                    f"artefact_bias: {artefact} is unknown{nearest(artefact, ARTEFACTS)}: use one of {known}"
+                )
+            for name, rate in rates.items():
+                if name not in CLASSES:
+                    known = ", ".join(CLASSES)
+                    raise UserError(
+                        f"artefact_bias: class {name} is unknown{nearest(name, CLASSES)}: use one of {known}"
+                    )
+                if not 0 <= rate <= 1:
+                    raise UserError(f"artefact_bias: the rate {rate} of {artefact} for {name} must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image to be made: of which lesion and view (from 1), with which device and artefacts, to which file."""
+
+    lesion: int
+    view: int
+    dx: str
+    device: str
+    artefacts: tuple[str, ...]
+    path: str
+    mask_path: str = ""
+
+
+def plan(settings: Settings) -> list[Shot]:
+    """List the images of a phantom, those of a lesion together, lesions by number."""
+    return list(LAYOUTS[settings.layout](settings))
+
+
+def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Share out `total` by largest remainder.
+
+    >>> apportion(10, {"a": 2.0, "b": 1.0})
+    {'a': 7, 'b': 3}
+    """
+    whole = sum(weights.values())
+    exact = {name: total * weight / whole for name, weight in weights.items()}
+    counts = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def _ham10000(settings: Settings) -> Iterator[Shot]:
+    """HAM10000's layout: its skew of classes, several images of some lesions, numbers that tell nothing."""
+    rng = np.random.default_rng(settings.seed)
+    counts = apportion(settings.n_images, HAM10000_COUNTS)
+    floor = max(1, min(_FEWEST_LESIONS, settings.n_images // (2 * len(CLASSES))))
+    for dx in CLASSES:
+        missing = max(0, floor - counts[dx])
+        counts[dx] += missing
+        counts["nv"] -= missing
+    numbers = rng.permutation(settings.n_images)
+    lesion, image = 0, 0
+    for dx in CLASSES:
+        lesions = min(counts[dx], max(floor, round(counts[dx] / _IMAGES_A_LESION)))
+        views = 1 + np.bincount(rng.integers(lesions, size=counts[dx] - lesions), minlength=lesions)
+        for n_views in views.tolist():
+            for view in range(1, n_views + 1):
+                part = 1 if numbers[image] < settings.n_images / 2 else 2
+                name = f"ISIC_{numbers[image]:07d}"
+                mask = f"HAM10000_segmentations_lesion_tschandl/{name}_segmentation.png"
+                yield _shot(settings, lesion, view, dx, f"HAM10000_images_part_{part}/{name}.jpg", mask)
+                image += 1
+            lesion += 1
+
+
+def _dsm2025(settings: Settings) -> Iterator[Shot]:
+    """DSM-2025's layout: labels are folder names, file names repeat across folders, one lesion an image."""
+    rng = np.random.default_rng(settings.seed)
+    prevalence = settings.n_positive / (settings.n_positive + settings.n_negative)
+    sizes = {
+        "train/0": (0, settings.n_negative),
+        "train/1": (settings.n_positive, 0),
+        "train/Unlabeled": _split(settings.n_unlabeled, prevalence),
+        "test": _split(settings.n_test, prevalence),
+    }
+    lesion = 0
+    for folder, (positive, negative) in sizes.items():
+        counts = apportion(positive, {dx: n for dx, n in HAM10000_COUNTS.items() if dx in MALIGNANT})
+        counts |= apportion(negative, {dx: n for dx, n in HAM10000_COUNTS.items() if dx not in MALIGNANT})
+        for number, dx in enumerate(rng.permutation(np.repeat(list(counts), list(counts.values()))).tolist()):
+            yield _shot(settings, lesion, 1, dx, f"{folder}/{number:06d}.jpg")
+            lesion += 1
+
+
+def _split(total: int, prevalence: float) -> tuple[int, int]:
+    positive = round(total * prevalence)
+    return positive, total - positive
+
+
+def _shot(settings: Settings, lesion: int, view: int, dx: str, path: str, mask_path: str = "") -> Shot:
+    """Choose device and artefacts. Another bias meets the same draws, so that all else in the pictures stays."""
+    names, shares = list(DEVICES), [device.share for device in DEVICES.values()]
+    home = names[stream(settings.seed, lesion, 0, "choice").choice(len(names), p=shares)]
+    rng = stream(settings.seed, lesion, view, "choice")
+    elsewhere, other = rng.random() < 0.4, names[rng.choice(len(names), p=shares)]
+    device = other if view > 1 and elsewhere else home
+    chances = dict(zip(ARTEFACTS, rng.random(len(ARTEFACTS)).tolist(), strict=True))
+    rates = {name: settings.artefact_bias.get(name, {}).get(dx, DEVICES[device].rates[name]) for name in ARTEFACTS}
+    present = tuple(name for name in ARTEFACTS if chances[name] < rates[name])
+    return Shot(lesion, view, dx, device, present, path, mask_path)
+
+
+LAYOUTS = {"ham10000": _ham10000, "dsm2025": _dsm2025}

@@ -1,0 +1,1 @@
+"""Processor cores, worker processes, jobs and signals."""

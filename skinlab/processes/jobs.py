@@ -1,0 +1,37 @@
+"""Jobs of sweeps and studies as processes that never outlive the command which started them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from skinlab.processes.signals import GRACE, PARENT
+
+# Left by a launcher of ranks, or set by this command's entry: a job is none of those ranks.
+FOREIGN = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR"}
+
+
+def start_job(command: Sequence[str], **files: Any) -> subprocess.Popen[bytes]:
+    """Start a job, which ends with this process even if that one is killed.
+
+    Args:
+        command: of the job.
+        **files: ``stdout`` and ``stderr``, as for :class:`subprocess.Popen`.
+    """
+    kept = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    return subprocess.Popen(command, env=kept | {PARENT: str(os.getpid())}, **files)
+
+
+def end_jobs(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Terminate jobs and wait for their end; one that doesn't end within its time is killed."""
+    jobs = list(processes)
+    for job in jobs:
+        job.terminate()
+    for job in jobs:
+        try:
+            job.wait(GRACE + 2)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            job.wait()

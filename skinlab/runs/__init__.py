@@ -1,0 +1,1 @@
+"""A training or pretraining run: its parts, its directory, its provenance."""

@@ -1,0 +1,96 @@
+"""What a pretrained backbone tells of itself.
+
+The record lies within the safetensors file, as its metadata, so that it can't be lost on the way; ``backbone.json``
+beside it is the same for people to read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from skinlab.errors import UserError
+from skinlab.files import replacing, write_json
+
+NAME = "backbone.safetensors"
+KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
+# Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
+# with, of which nobody knows what they have seen.
+SEEN = ("images", "groups", "val_images", "val_groups", "files", "unknown")
+REMEDY = "write the file again by skinlab.pretrain"
+
+
+def write_backbone(run_dir: Path, state: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
+    """Write ``backbone.safetensors`` and ``backbone.json``, each whole or not at all.
+
+    Args:
+        run_dir: takes them.
+        state: the backbone's weights by timm's names.
+        record: JSON-able.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    with replacing(run_dir / NAME) as temporary:
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(record)}))  # an OSError where the disk is full
+    write_json(run_dir / "backbone.json", dict(record))
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return the record of a weights file; None where it has none, or is of another kind.
+
+    Raises:
+        UserError: it has one that is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError):
+        return None  # whoever reads the weights tells what is wrong with it
+    if found is None:
+        return None
+    try:
+        record = json.loads(found)
+    except ValueError as error:
+        raise UserError(f"{path} has a damaged record ({error}); {REMEDY}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} has a damaged record (a {type(record).__name__} instead of a mapping); {REMEDY}")
+    for name in SEEN:
+        if not isinstance(record.get(name, []), list):
+            raise UserError(f"{path} has a damaged record (its {name} is no list); {REMEDY}")
+    return record
+
+
+def find_init(init: str) -> str:
+    """Return ``model.init`` with a run directory replaced by the backbone in it.
+
+    Raises:
+        UserError: the directory has none, or it is a bundle.
+    """
+    path = Path(init).expanduser()
+    if path.suffix == ".bundle":
+        raise UserError(f"model.init={init}: a bundle is for predictions; give its run's checkpoints/best.ckpt")
+    if init in ("auto", "imagenet", "random") or not path.is_dir():
+        return init
+    if not (path / NAME).is_file():
+        raise UserError(
+            f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain, or a file such "
+            "as checkpoints/best.ckpt"
+        )
+    return str(path / NAME)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a resolved config, whatever the order of its keys.
+
+    >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

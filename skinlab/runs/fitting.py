@@ -1,0 +1,156 @@
+"""What every command that trains does around the fit: hold the directory, write the setup, build the Trainer."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.loggers import Logger
+
+from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.callbacks.stopped import StayStopped
+from skinlab.data.preparation import Prepared
+from skinlab.data.training_images import file_tail
+from skinlab.errors import UserError
+from skinlab.files import claim, is_main_process, write_json, write_text
+from skinlab.runs.resuming import check_other_run, check_split
+
+# What torch and Lightning raise where a part of a checkpoint is missing or of another form.
+MISFITS = (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeError)
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a run directory for this process and those that it starts.
+
+    Raises:
+        UserError: another process is at work in it, or it can't be written.
+    """
+    with claim(run_dir) if is_main_process() else nullcontext():
+        yield
+
+
+def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
+    """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``.
+
+    Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights and
+    a prediction by them know what they have seen, and a hash of its file's end, which finds those files quickly.
+
+    Raises:
+        UserError: the run goes on from a checkpoint of other settings or another split.
+    """
+    check_other_run(config, run_dir)
+    check_split(config["resume"], run_dir, prepared.split_hash)
+    if is_main_process():
+        write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
+        split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
+        split["file_tail"] = [file_tail(path) for path in split["path"]]
+        write_text(run_dir / "split.csv", split.to_csv(index=False))
+        write_config(run_dir, config)
+
+
+def write_config(run_dir: Path, config: dict[str, Any]) -> None:
+    """Write ``config.yaml``, by which the run is continued and its results are known."""
+    write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+class KeepSignals(pl.Callback):
+    """Keeps the SIGTERM handler of this process, which Lightning replaces by one that broadcasts to other ranks.
+
+    They may be in the midst of another exchange, so that all of them would wait for ever; and it makes the end of a
+    fit look like a success.
+    """
+
+    def __init__(self) -> None:
+        self.handler, self.started = signal.getsignal(signal.SIGTERM), False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put it back: this is the first hook after Lightning's own handler is in place."""
+        self.started = True  # a checkpoint has been read by now
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
+
+
+def build_trainer(
+    run_dir: Path,
+    callbacks: Sequence[pl.Callback],
+    loggers: Sequence[Logger],
+    *,
+    progress: bool,
+    settings: Mapping[str, Any],
+) -> pl.Trainer:
+    """Return the Trainer of a run.
+
+    Args:
+        run_dir: of the run.
+        callbacks: of the run.
+        loggers: of the run.
+        progress: whether to show a progress bar.
+        settings: see :func:`skinlab.runs.parts.trainer_arguments`.
+    """
+    return pl.Trainer(
+        logger=list(loggers),
+        callbacks=[*callbacks, KeepSignals(), StayStopped()],
+        plugins=[WholeCheckpointIO()],
+        use_distributed_sampler=False,
+        default_root_dir=run_dir,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        num_sanity_val_steps=0,
+        **settings,
+    )
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
+    """Train.
+
+    Args:
+        trainer: of :func:`build_trainer`.
+        module: to train.
+        data: to train on.
+        checkpoint: from which the run goes on, if it does.
+
+    Raises:
+        UserError: the content of the checkpoint does not fit the run.
+    """
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except MISFITS as error:
+        started = any(isinstance(each, KeepSignals) and each.started for each in trainer.callbacks)  # type: ignore[attr-defined]
+        if checkpoint is None or started or isinstance(error, (UserError, torch.OutOfMemoryError)):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise UserError(
+            f"checkpoint {checkpoint} is damaged or not of this run ({reason}); restore it, or choose another "
+            "hydra.run.dir"
+        ) from None
+
+
+def training_limits(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return where settings such as ``debug=fast`` kept a training from all batches or epochs, {} where none did.
+
+    Args:
+        trainer: after the fit.
+
+    Returns:
+        ``train_batches`` and ``val_batches`` of an epoch with those ``…_available``; ``steps_trained`` of
+        ``steps_planned`` where ``max_steps`` or ``max_time`` ended the training before ``max_epochs``.
+    """
+    found: dict[str, Any] = {}
+    loaders = {"train": trainer.train_dataloader, "val": trainer.val_dataloaders}
+    used = {"train": trainer.num_training_batches, "val": sum(trainer.num_val_batches)}
+    for part, loader in loaders.items():
+        if loader is not None and used[part] < len(loader):
+            found |= {f"{part}_batches": int(used[part]), f"{part}_batches_available": len(loader)}
+    patience_ran_out = any(each.stopped_epoch > 0 for each in trainer.early_stopping_callbacks)
+    planned = (trainer.max_epochs or 0) * -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
+    if trainer.global_step < planned and not patience_ran_out:
+        found |= {"steps_trained": trainer.global_step, "steps_planned": int(planned)}
+    return found

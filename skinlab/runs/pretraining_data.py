@@ -1,0 +1,79 @@
+"""The views and the probe of a pretraining."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from skinlab.callbacks.probe import Probe
+from skinlab.data.datamodule import SkinDataModule
+from skinlab.data.dataset import Batch, ImageDataset
+from skinlab.errors import UserError
+from skinlab.evaluation.probing import group_folds, stratified
+from skinlab.selfsup.methods import needed_views
+
+
+class PretrainingData(pl.LightningDataModule):
+    """Serves the views that a method wants of the images it may see.
+
+    Args:
+        datamodule: reads the images.
+        config: of the run.
+    """
+
+    def __init__(self, datamodule: SkinDataModule, config: dict[str, Any]) -> None:
+        super().__init__()
+        method, augment = dict(config["ssl"]), config["augment"]
+        n_large, n_small = needed_views(method.pop("name"), method)
+        if (asked := augment["views"]["n_small"]) not in (0, n_small):
+            raise UserError(
+                f"augment.views.n_small={asked}: ssl={config['ssl']['name']} takes {n_small} small views; leave it out"
+            )
+        if augment["lesion_pairs"] > 0 and n_large < 2:
+            raise UserError(
+                f"augment.lesion_pairs={augment['lesion_pairs']}: ssl={config['ssl']['name']} takes one view, "
+                "which has no pair; set it to 0"
+            )
+        self.datamodule, self.pool = datamodule, config["pool"]
+        self.views = {
+            **augment["views"],
+            "n_large": n_large,
+            "n_small": n_small,
+            "lesion_pairs": augment["lesion_pairs"],
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return batches of views, this process's share of them."""
+        self.datamodule.trainer = self.trainer
+        return self.datamodule.pretrain_loader(self.pool, **self.views)
+
+
+def build_probe(config: dict[str, Any], datamodule: SkinDataModule) -> Probe | None:
+    """Build the probe on labelled training images; None where there are none, or no probe is wanted.
+
+    Raises:
+        UserError: they are all of one class, or of one group.
+    """
+    rows, settings = datamodule.rows("train"), config["probe"]
+    if settings["every_n_epochs"] == 0 or rows.empty:
+        return None
+    target = datamodule.dataset("train", plain=True).targets.numpy()
+    chosen = stratified(target, settings["max_images"])
+    rows, target = rows.iloc[chosen], target[chosen]
+    try:
+        group_folds(target, rows["group"])
+    except ValueError as error:
+        raise UserError(
+            f"{error}, here are {len(rows)} images of {rows['label'].nunique()} class(es) and "
+            f"{rows['group'].nunique()} group(s); label others, or go without: probe.every_n_epochs=0"
+        ) from None
+    dataset = ImageDataset(rows["path"].tolist(), target, size=datamodule.image_size, fit=datamodule.fit)
+    return Probe(
+        dataset,
+        rows["group"].tolist(),
+        len(datamodule.prepared.classes),
+        every_n_epochs=settings["every_n_epochs"],
+        num_workers=datamodule.num_workers,
+    )

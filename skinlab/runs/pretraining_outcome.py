@@ -1,0 +1,127 @@
+"""The end of a pretraining: the backbone of its best epoch with its record, and the figures of the run."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from skinlab.callbacks.assembly import choose_monitor
+from skinlab.data.datamodule import SkinDataModule
+from skinlab.data.training_images import file_tail
+from skinlab.files import write_json
+from skinlab.models.weights import read_checkpoint
+from skinlab.report.wording import limit_sentences
+from skinlab.runs.backbone_record import NAME, config_hash, find_init, write_backbone
+from skinlab.runs.provenance import merged, past_of
+from skinlab.selfsup.pretrainer import Pretrainer
+
+
+def write_outcome(
+    run_dir: Path, config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write ``backbone.safetensors``, ``backbone.json`` and, as the last, ``metrics.json``.
+
+    Args:
+        run_dir: with ``checkpoints/``.
+        config: of the run.
+        datamodule: of the run.
+        pretrainer: of the run; its weights are not used, those of the best checkpoint are.
+        facts: what else belongs into the metrics, ``init_used`` among it.
+
+    Returns:
+        The metrics, flat name → value.
+    """
+    best, last = (read_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
+    start = last["callbacks"].get("Probe", {}).get("start", {})
+    figures = {"start": start, "best": _figures(best), "last": _figures(last)}
+    probed = any(name.startswith("probe/") for name in figures["best"])
+    monitor, mode = choose_monitor(config["callbacks"]["monitor"], probed)
+    counts = last["callbacks"]["EpochFigures"]
+    shared = facts | {
+        "best/epoch": best["epoch"],
+        "run_id": config["run_id"],
+        "split_sha256": datamodule.prepared.split_hash,
+    }
+    metrics: dict[str, Any] = {
+        f"{when}/{name}": value for when, found in figures.items() for name, value in found.items()
+    }
+    metrics |= {
+        "best/monitor": figures["best"][monitor],
+        "best/mode": mode,
+        "monitor": monitor,
+        "max_epochs": config["trainer"]["max_epochs"],
+        "images": len(datamodule.pool_rows(config["pool"])),
+        "images_seen": counts["images"],
+        "images_per_second": counts["images"] / counts["seconds"] if counts["seconds"] else float("nan"),
+        **peak_memory(),
+        **shared,
+    }
+    prefix = "backbone."
+    state = {name.removeprefix(prefix): t for name, t in best["state_dict"].items() if name.startswith(prefix)}
+    seen = backbone_record(config, datamodule, pretrainer) | shared | {"figures": figures["best"]}
+    write_backbone(run_dir, state, seen)
+    write_json(run_dir / "metrics.json", metrics)
+    return metrics
+
+
+def _figures(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """Return what the callbacks kept of the epoch that a checkpoint was made after."""
+    states = checkpoint["callbacks"]
+    return {
+        name: value
+        for kept in ("Probe", "EpochFigures")
+        for name, value in states.get(kept, {}).get("figures", {}).items()
+    }
+
+
+def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
+    """Return what a backbone is, and which images it has seen: those of this run and of the one it started from."""
+    rows = datamodule.pool_rows(config["pool"])
+    hashes = datamodule.prepared.image_hashes
+    own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
+    own["files"] = [file_tail(path) for path in rows["path"]]
+    return {
+        "method": config["ssl"]["name"],
+        "network": config["model"]["name"],
+        "inputs": dict(pretrainer.hparams["inputs"]),
+        "epochs": config["trainer"]["max_epochs"],
+        "data": config["data"]["name"],
+        "pool": config["pool"],
+        "config_sha256": config_hash(config),
+        **merged(own, past_of(find_init(str(config["model"]["init"])), datamodule.cache_dir)),
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """Return the most memory that this process, without its loaders, and its GPU had in use, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    memory = {"peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    if torch.cuda.is_available():
+        memory["peak_gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    return memory
+
+
+def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
+    """Print the probes' figures, the speed and where the backbone lies."""
+    console = Console()
+
+    def tell(line: str) -> None:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    tell(f"best epoch {metrics['best/epoch']} by {metrics['monitor']} (from {metrics['init_used']} weights)")
+    for name in [name.removeprefix("best/") for name in metrics if name.startswith("best/probe/")]:
+        others = {"before the first epoch": f"start/{name}", "last epoch": f"last/{name}"}
+        told = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)
+        tell(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({told})" if told else ""))
+    start = metrics.get(f"start/{metrics['monitor']}")
+    if start is not None and start >= metrics["best/monitor"]:
+        tell(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
+    for sentence in limit_sentences(metrics):
+        tell(f"! {sentence}")
+    tell(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
+    tell(f"backbone: {run_dir / NAME}")

@@ -1,0 +1,189 @@
+"""What a model and its initial weights have seen, and whether a run is judged by any of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.data.fingerprint import ImageHashes
+from skinlab.data.pool import held_out
+from skinlab.data.preparation import Prepared
+from skinlab.data.remembered import fingerprints
+from skinlab.data.training_images import NO_LIST, TrainingImages, contents
+from skinlab.errors import UserError, some
+from skinlab.models.weights import find_checkpoint
+from skinlab.processes.cores import available_cores
+from skinlab.runs.backbone_record import NAME, SEEN, read_record
+from skinlab.settings.recorded import read_recorded
+from skinlab.tables.csv_files import read_csv
+
+log = logging.getLogger(__name__)
+
+Past = Mapping[str, Any]
+NAMES = ("auto", "imagenet", "random")  # weights that saw no image of ours
+
+
+def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
+    """Return what weights have seen, and those that they began with.
+
+    Args:
+        init: as ``model.init``.
+        audit_cache: directory that remembers images' hashes, or None.
+
+    Returns:
+        ``method`` and the lists of ``SEEN``, which may lack; nothing for ImageNet's and random weights.
+    """
+    path = Path(init).expanduser().absolute()
+    if init in NAMES:
+        return {}
+    if record := read_record(path / NAME if path.is_dir() else path):
+        return {"files": [NO_LIST]} | record
+    run = path.parent.parent
+    if path.parent.name == "checkpoints" and (run / "split.csv").exists() and (run / "config.yaml").exists():
+        return _past_of_run(run, audit_cache)
+    return {"unknown": [init]}
+
+
+def training_images(place: str | Path, carried: Mapping[str, Any] | None = None) -> TrainingImages:
+    """Return the images that a model was trained on and chosen by, those of its initial weights among them.
+
+    Args:
+        place: as ``ckpt``: a run directory, a checkpoint in one, or a bundle.
+        carried: what a bundle says of it; None for other files and for bundles of before.
+
+    Raises:
+        UserError: there is no such model, or what the bundle carries is damaged.
+    """
+    path = find_checkpoint(place)
+    if carried is None:
+        try:
+            return TrainingImages.of(past_of(str(path), None))
+        except UserError as error:  # a run's files may be damaged; its weights predict all the same
+            return TrainingImages.of({"unknown": [str(error)]})
+    try:
+        return TrainingImages.from_dict(carried)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: what it says of its training images is damaged ({error}); make it again") from None
+
+
+def members_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return the training images of the models of some places together, as a bundle carries them."""
+    parts = [training_images(place, images) for place, images in zip(places, carried, strict=True)]
+    return TrainingImages.merged(parts).to_dict()
+
+
+def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
+    """Count the images that a model knows, as :meth:`TrainingImages.how` says of each.
+
+    Returns:
+        ``images`` in all, ``train``, ``val`` and ``group``, and the ``unknown``.
+    """
+    found = Counter(how)
+    counts = {kind: found[kind] for kind in ("train", "val", "group")}
+    return {"images": found.total()} | counts | {"unknown": list(unknown)}
+
+
+def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
+    """Return what the checkpoints of a training run have seen, by its ``split.csv`` and ``config.yaml``."""
+    config = read_recorded(run, {"model.init": str})
+    table = read_csv(run / "split.csv", ("image_id", "path", "group", "split"))
+    if "image_hash" not in table:  # of a run before there was such a column
+        table["image_hash"] = _read_hashes(table, audit_cache)
+    semi = (config.get("semi") or {}).get("name", "none") != "none"
+    pool = (table["split"] == "pool") & ~held_out(table) & semi
+    learned, chosen = table[(table["split"] == "train") | pool], table[table["split"] == "val"]
+    own = {"images": learned["image_hash"], "groups": learned["group"]}
+    own |= {"val_images": chosen["image_hash"], "val_groups": chosen["group"]}
+    own["files"] = pd.concat([learned, chosen])["file_tail"] if "file_tail" in table else pd.Series([NO_LIST])
+    if (gone := (table["image_hash"] == "")).any():
+        own["unknown"] = pd.Series([f"{gone.sum()} images of {run}/split.csv that are no longer there"])
+    return {"method": "supervised"} | merged(own, past_of(str(config["model"]["init"]), audit_cache))
+
+
+def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[str]:
+    """Return the content hashes of the files of a table, "" for those that can't be read."""
+    cache_dir = None if audit_cache is None else Path(audit_cache)
+    records, bad, _ = fingerprints(table["path"].tolist(), cache_dir, available_cores())
+    hashes = ImageHashes(table["image_id"], records["digest"]).values()
+    return ["" if row in bad else each for row, each in enumerate(hashes)]
+
+
+def merged(*pasts: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return all that some weights and those before them have seen.
+
+    >>> merged({"images": ["b"]}, {"images": ["a", "b"], "groups": ["g"]})["images"]
+    ['a', 'b']
+    """
+    return {key: sorted({each for past in pasts for each in past.get(key, ())} - {""}) for key in SEEN}
+
+
+def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
+    """Count the validation and test images of a split that weights have seen, themselves or others of their group.
+
+    What chose their best epoch is no test any more, but still good to choose by.
+
+    Args:
+        init: as given, for the error.
+        past: of the weights.
+        prepared: the data to be trained and tested on.
+        allow_seen: warn rather than refuse.
+
+    Returns:
+        ``init_saw_val`` and ``init_saw_test``; nothing where all that they saw is unknown.
+
+    Raises:
+        UserError: they have seen some.
+    """
+    if past.get("unknown"):
+        log.warning(
+            "model.init=%s: what these weights have seen is not known (%s); if images of val or test are among it, "
+            "the figures are no test of new ones",
+            init,
+            some(past["unknown"]),
+        )
+    if "images" not in past:
+        return {}
+    rows = prepared.manifest
+    rows = rows.assign(image_hash=[prepared.image_hashes[each] for each in rows["image_id"]])
+    learned = _seen(rows, {key: past[key] for key in ("images", "groups")})
+    tested = _seen(rows, past)
+    seen = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
+    counts = {split: int((how != "").sum()) for split, how in seen.items()}
+    if any(counts.values()):
+        _tell(init, past, rows["image_id"], seen, allow_seen)
+    elif rows["group"][rows["split"].isin(seen)].isin(past["groups"]).any() and not tested.astype(bool).any():
+        log.warning(
+            "model.init=%s: no image of this data was seen in training (%s), yet groups of val or test are named as "
+            "there; if the data is the same in another form, they are no test of new ones",
+            init,
+            past["method"],
+        )
+    return {f"init_saw_{split}": count for split, count in counts.items()}
+
+
+def _seen(rows: pd.DataFrame, past: Past) -> pd.Series[str]:
+    known = TrainingImages.of(past)
+    return pd.Series(known.how(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
+
+
+def _tell(init: str, past: Past, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool) -> None:
+    """Refuse or warn, in one line."""
+    parts = []
+    for split, how in seen.items():
+        if (how != "").any():
+            others = (how == "group").sum()
+            by_group = f", {others} of them by other images of their group" if others else ""
+            named = ids[how.index][how != ""]
+            parts.append(f"{len(named)} {split} images ({some(named, 2)}){by_group}")
+    message = f"model.init={init}: its training ({past['method']}) saw {' and '.join(parts)}"
+    if not allow_seen:
+        raise UserError(
+            f"{message}; take weights made with the same data.fold and data.split_seed, or let it count as a leak: "
+            "model.allow_seen=true"
+        )
+    log.warning("%s: the figures of those images are no test of new ones", message)

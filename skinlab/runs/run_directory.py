@@ -1,0 +1,29 @@
+"""The files of a run directory, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from skinlab.files import check_held
+
+UNFINISHED = ".unfinished"
+
+
+@contextlib.contextmanager
+def writing_results(run_dir: Path) -> Iterator[None]:
+    """Mark a run as unfinished for as long as its results are written, drawn and logged.
+
+    Whatever ends the process meanwhile leaves the mark, and the same command makes all results again.
+    """
+    mark = run_dir / UNFINISHED
+    check_held(mark)
+    mark.touch()
+    yield
+    mark.unlink()
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Tell whether a run has left all its results."""
+    return (run_dir / "metrics.json").exists() and not (run_dir / UNFINISHED).exists()

@@ -1,1 +1,0 @@
-"""The run directory, seeding, loggers and the door to Hydra."""

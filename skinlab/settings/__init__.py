@@ -1,0 +1,1 @@
+"""The settings of commands: what they may be, and those of a recorded run."""

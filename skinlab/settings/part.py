@@ -1,0 +1,63 @@
+"""Build what a ``_target_`` of a config names, from allowed packages only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+
+from skinlab.errors import UserError
+
+# Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
+ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
+
+
+def build(node: Mapping[str, Any], **more: Any) -> Any:
+    """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
+
+    A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
+    functions of large packages run code that they are given (``torch.load``): of those only classes are taken.
+
+    Args:
+        node: config of one part, with its ``_target_``.
+        **more: arguments beside those of the config.
+
+    Raises:
+        UserError: a ``_target_`` leads nowhere, or outside the allowed packages.
+    """
+    for place, target in _targets({**node, **more}):
+        try:
+            found = get_object(target)
+        except Exception as error:  # importing may fail in any way
+            raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); correct its name") from None
+        home = f"{getattr(found, '__module__', '')}."
+        if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
+            raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
+    try:
+        return instantiate(node, **more)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None  # a user's mistake comes out as it went in
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _allowed() -> str:
+    return ", ".join(name.rstrip(".") for name in ALLOWED_TARGETS)
+
+
+def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every ``_target_`` below a node, with where it stands."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield f"{place}.{key}".lstrip("."), value
+            yield from _targets(value, f"{place}.{key}")
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{place}.{i}")

@@ -1,0 +1,55 @@
+"""The recorded config of a run, and what a command line changes beside it; read before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skinlab.errors import UserError
+from skinlab.json_files import Keys, form_fault
+
+# What every command that trains records.
+KEYS: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
+REMEDY = "restore it, or choose another run directory"
+
+
+def holds_run(run_dir: Path) -> bool:
+    """Tell whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
+    return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
+
+
+def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
+    """Return the config that a run was started with.
+
+    Args:
+        run_dir: of the run.
+        keys: what it must have, with the type of each value.
+
+    Raises:
+        UserError: its file is missing, can't be read, is damaged, or is no config of a run.
+    """
+    path = run_dir / "config.yaml"
+    try:
+        recorded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
+        raise UserError(f"{path} can't be read ({reason}); {REMEDY}") from None
+    if fault := form_fault(recorded, keys):
+        raise UserError(f"{path} is damaged ({fault}); {REMEDY}")
+    return {str(key): value for key, value in recorded.items()}
+
+
+def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of every setting below a node.
+
+    >>> list(leaves({"a": {"b": 1, "c": [2]}, "d": {}}))
+    [('a.b', 1), ('a.c', [2])]
+    """
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, node

@@ -1,0 +1,1 @@
+"""A study: its plan, its jobs and what they show."""

@@ -1,0 +1,1 @@
+"""Tables as people have them: text, image ids, labels and predictions."""

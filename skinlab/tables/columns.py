@@ -1,0 +1,212 @@
+"""Recognise what the columns of a table of predictions or labels mean, whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skinlab.errors import UserError, nearest, some
+from skinlab.evaluation.predictions import COLUMNS, PREFIX
+from skinlab.tables.csv_files import numbers
+from skinlab.tables.labels import ID_COLUMNS, find_column
+from skinlab.text import clean, is_missing, match_names, name_key, two_spellings
+
+IMAGE_ID_NAMES = (*ID_COLUMNS, "filename", "file_name", "file", "path", "image_path", "id")
+LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
+# A single column of probabilities of the class 1; ISIC 2020 and 2024 call theirs target.
+SCORE_NAMES = ("target", "score", "prob", "probability", "prediction", "pred", "y_score", "y_prob", "p")
+# Columns that never are classes, in tables whose probabilities have the bare names of their classes.
+OTHER_NAMES = (*COLUMNS, *IMAGE_ID_NAMES, *LABEL_NAMES, "gate", "called", "age", "age_approx", "sex", "index")
+_WORD = "prob|probs|proba|probability|p|score|softmax|confidence"
+_FORMS = (
+    re.compile(rf"(?:{_WORD})[_ .:-]+(.+)", re.IGNORECASE),
+    re.compile(rf"(.+?)[_ .:-]+(?:{_WORD})", re.IGNORECASE),
+)
+
+
+def with_standard_names(
+    table: pd.DataFrame, columns: Mapping[str, str | None], label_names: Sequence[str], place: str
+) -> pd.DataFrame:
+    """Return a table with the columns of this project's names, as far as it has them.
+
+    Args:
+        table: as read.
+        columns: see :func:`rename_columns`; ``image_id`` and ``label`` also go by well-known names.
+        label_names: those of the label.
+        place: the table's name in a message.
+
+    Raises:
+        UserError: it has no column of image ids, two of labels, or two of one name.
+    """
+    repeated = [name for name in table.columns[table.columns.duplicated()] if name]
+    if repeated:
+        raise UserError(f"{place} has more than one column {repeated[0]}; keep one of them")
+    table = rename_columns(table, columns)
+    labels = [name for name in table.columns if find_column([name], label_names)]
+    if "label" not in table and len(labels) > 1:
+        raise UserError(f"{place} has several columns of labels, {some(labels)}; choose one: columns.label={labels[0]}")
+    names = {"image_id": find_column(table.columns, IMAGE_ID_NAMES), "label": (*labels, None)[0]}
+    table = table.rename(columns={theirs: ours for ours, theirs in names.items() if theirs and ours not in table})
+    if "image_id" not in table:
+        raise UserError(
+            f"{place} has no column image_id (found {some(table.columns, 9)}); name it: columns.image_id=NAME"
+        )
+    return table
+
+
+def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    """Return a table with our names for the columns that a setting ``columns`` names, as far as it has them."""
+    mapped = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours and theirs in table}
+    kept = table.drop(columns=[*mapped, *mapped.values()], errors="ignore")
+    return kept.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
+
+
+def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a setting ``columns`` that names a column of no table.
+
+    Args:
+        columns: our name → the table's.
+        places: name of each table in a message → its columns.
+    """
+    there = [name for names in places.values() for name in names]
+    for ours, theirs in columns.items():
+        if theirs and theirs not in there:
+            raise UserError(
+                f"columns.{ours}={theirs}: no such column in {' or '.join(places)}{nearest(theirs, there)}; "
+                f"{'there are' if len(there) > 1 else 'there is'} {some(there, 20)}"
+            )
+
+
+def probability_columns(table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns of probabilities and the class of each; of one alone ``1`` where its name says no class.
+
+    In this order: ``prob_mel``; ``p_mel``, ``mel_prob`` and the like; the bare names of the classes, as ISIC's
+    submissions have them; ``target`` or ``score`` alone.
+
+    >>> probability_columns(pd.DataFrame({"image": ["a"], "MEL": "0.25", "NV": "0.75"}))
+    {'MEL': 'MEL', 'NV': 'NV'}
+    """
+    ours = {name: clean(name.removeprefix(PREFIX)) for name in table.columns if name.startswith(PREFIX)}
+    if ours:
+        return ours
+    free = _free_columns(table)
+    forms = [{name: clean(found[1]) for name in free if (found := form.fullmatch(name))} for form in _FORMS]
+    written = max(forms, key=len)
+    if len(written) > 1:
+        return written
+    bare = {name: name for name in free if numbers(table[name]).notna().all()}
+    scores = {name: "1" for name in bare if name_key(name) in set(map(name_key, SCORE_NAMES))}
+    return bare if len(bare) > 1 and not scores else written or scores or bare
+
+
+def with_probabilities(
+    table: pd.DataFrame, found: Mapping[str, str], place: str, labels: Iterable[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table with a numeric column ``prob_<class>`` a class, and what was changed, in words.
+
+    Args:
+        table: as read.
+        found: of :func:`probability_columns`.
+        place: the table's name in a message.
+        labels: that its rows have; of one column of probabilities they name the other class.
+
+    Raises:
+        UserError: there is no such column, two name one class, or the classes of a single one are not known.
+    """
+    if not found:
+        raise UserError(
+            f"{place} has no columns {PREFIX}<class> (found {some(table.columns, 9)}); give a column of "
+            "probabilities for each class"
+        )
+    if pairs := two_spellings(found.values()):
+        raise UserError(f"{place} has two columns of one class: {' and '.join(pairs[0])}; keep one of them")
+    values = {name: numbers(table[column]) for column, name in found.items()}
+    notes = []
+    if len(values) == 1:
+        ((positive, share),) = values.items()
+        values = _two_classes(positive, share, labels, f"{place}, column {next(iter(found))}")
+    frame = pd.DataFrame({PREFIX + name: each for name, each in values.items()}, index=table.index)
+    if _are_percentages(frame.to_numpy()):
+        frame, notes = frame / 100, ["its percentages were divided by 100"]
+    kept = table.drop(columns=[*found, *(name for name in frame if name in table)], errors="ignore")
+    return kept.join(frame), notes
+
+
+def _two_classes(positive: str, share: pd.Series, labels: Iterable[str], place: str) -> dict[str, pd.Series]:
+    """Return the probabilities of both classes from those of one."""
+    known_labels = (name for name in sorted(set(labels)) if not is_missing(name))
+    others = {name_key(name): name for name in known_labels if name_key(name) != name_key(positive)}
+    if len(others) != 1:
+        found = f"the labels are {some([positive, *others.values()], 9)}" if others else "no label is of another one"
+        renames = f"{next(iter(others.values()), 'NAME')}: {'0' if positive == '1' else 'other'}"
+        raise UserError(
+            f"{place}, holds the probability of one class, {positive}, and {found}; rename the labels to "
+            f"{positive} and one other, as in label_map={{{renames}}}, or give a column of probabilities for each class"
+        )
+    known = share.dropna()
+    if len(known) and set(known) <= {0, 1}:
+        raise UserError(f"{place}, holds calls, all of them 0 or 1; give probabilities")
+    wrong = known[(known < 0) | (known > 1)]
+    if len(wrong):
+        raise UserError(f"{place}, holds {wrong.iloc[0]:g}, which is no probability; write a softmax, not scores")
+    return {("0" if "0" in others else next(iter(others.values()))): 1 - share, positive: share}
+
+
+def _are_percentages(values: np.ndarray) -> bool:
+    sums = values.sum(1)
+    return bool(np.isfinite(sums).all() and (values >= 0).all() and (np.abs(sums - 100) <= values.shape[1] / 2).all())
+
+
+def as_classes(
+    labels: pd.Series[str], classes: Iterable[str], label_map: Mapping[str, str], place: str
+) -> pd.Series[str]:
+    """Return labels as the classes that they are spellings of, after the map; "" for a word that means no label.
+
+    Args:
+        labels: by image id.
+        classes: all that a label may be.
+        label_map: old label → new one.
+        place: the table's name in a message.
+
+    Raises:
+        UserError: a label is no class.
+
+    >>> as_classes(pd.Series(["Mel ", "0.0", "NA"]), ["mel", "nv"], {"0": "nv"}, "p.csv").tolist()
+    ['mel', 'nv', '']
+    """
+    classes = list(classes)
+    names = renamed(labels, label_map)
+    known = match_names(names.values(), classes)
+    for old, new in names.items():
+        if new not in known and not is_missing(new):
+            raise UserError(
+                f"{place}: label {new!r} of image {labels.index[labels == old][0]} is none of its classes "
+                f"{', '.join(classes)}{nearest(new, classes)}; rename it: label_map={{{old}: CLASS}}"
+            )
+    return labels.map({old: known.get(new, "") for old, new in names.items()})
+
+
+def renamed(labels: pd.Series, label_map: Mapping[str, str]) -> dict[str, str]:
+    """Return each distinct label with the name that the map gives it, its own where the map has no spelling of it."""
+    distinct = [str(name) for name in labels.unique()]
+    known = match_names(distinct, label_map)
+    return {name: label_map[known[name]] if name in known else clean(name) for name in distinct}
+
+
+def unmatched(label_map: Mapping[str, str], labels: Iterable[str]) -> list[str]:
+    """Return the old labels of a map that no label is a spelling of.
+
+    >>> unmatched({"Mel": "malignant", "nevus": "benign"}, ["mel", "nv"])
+    ['nevus']
+    """
+    matched = set(match_names(labels, label_map).values())
+    return [old for old in label_map if old not in matched]
+
+
+def _free_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that may be those of classes."""
+    taken = set(map(name_key, OTHER_NAMES))
+    return [name for name in table.columns if name and name_key(name) not in taken]

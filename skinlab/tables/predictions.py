@@ -1,0 +1,289 @@
+"""Read tables of predictions, ours or anyone's, with the labels of a table of their own: which rows count, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.errors import UserError, nearest, some
+from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
+from skinlab.tables.columns import (
+    LABEL_NAMES,
+    as_classes,
+    check_columns,
+    probability_columns,
+    renamed,
+    unmatched,
+    with_probabilities,
+    with_standard_names,
+)
+from skinlab.tables.csv_files import read_csv
+from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids, one_hot_labels
+from skinlab.tables.splits import choose_rows
+from skinlab.tables.text_columns import clean_column
+from skinlab.text import clean, two_spellings
+
+READABLE = ("image_id", "label", "group", "source", "split", "fold")
+FROM_LABELS = ("label", "group", "source")
+CONFLICTS = ("error", "labels")
+
+
+@dataclass(frozen=True)
+class PredictionsTable:
+    """A table as it was read.
+
+    Attributes:
+        rows: that are evaluated.
+        selection: validation rows of the same table, to choose thresholds on; None where there are none.
+        split: of the rows, where the table has rows of others, too.
+        facts: for the evidence: counts of rows left out and of labels from elsewhere.
+        cautions: what a reader of the results must know, a sentence each.
+    """
+
+    rows: Predictions
+    selection: Predictions | None = None
+    split: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    cautions: list[str] = field(default_factory=list)
+
+
+def table_reader(config: Mapping[str, Any]) -> TableReader:
+    """Return a reader by the settings of ``conf/command/tables.yaml``.
+
+    Raises:
+        UserError: as :class:`TableReader`.
+    """
+    return TableReader(config["columns"], config["label_map"], config["labels"], config["on_label_conflict"])
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a predictions table whose columns have the names of this project.
+
+    Raises:
+        UserError: what is wrong with it, where, and what to do.
+    """
+    return TableReader().read(path).rows
+
+
+def read_image_ids(path: Path, columns: Mapping[str, str | None]) -> pd.Series[str]:
+    """Return the image ids of a predictions table, as :class:`TableReader` gives them."""
+    return with_standard_names(read_csv(path), columns, (), str(path))["image_id"].map(clean)
+
+
+def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    """Read a table of labels: ``image_id``, ``label`` and, if there are any, ``group`` and ``source``.
+
+    Args:
+        path: CSV with a column of labels, or one column of 0 and 1 a class.
+        place: its name in a message.
+        columns: our name → the table's.
+
+    Returns:
+        Cleaned text, a row an image; ``attrs["columns"]`` are the columns of the file.
+
+    Raises:
+        UserError: it can't be read, has no ids or labels, or several rows of an image.
+    """
+    raw = read_csv(Path(path).expanduser())
+    table = with_standard_names(raw, columns, LABEL_COLUMNS, place)
+    if "label" not in table:
+        labels = one_hot_labels(table, place)
+        if labels is None:
+            name = columns.get("label") or "label"
+            raise UserError(
+                f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a class "
+                f"(found {some(table.columns, 9)}); say which one has the labels: columns.label=NAME"
+            )
+        table = table.assign(label=labels)
+    table = table[[name for name in ("image_id", *FROM_LABELS) if name in table]]
+    table = _cleaned(table.drop_duplicates(), place)
+    table.attrs["columns"] = list(raw.columns)
+    return table
+
+
+class TableReader:
+    """Reads tables of predictions as the settings of ``conf/evaluate.yaml`` say.
+
+    Args:
+        columns: our name → the table's; None or a missing name: its own or a well-known one.
+        label_map: old label → class.
+        labels: a table of labels for tables without, or to check those with.
+        on_label_conflict: ``error``, or ``labels`` to let those of ``labels`` count.
+
+    Raises:
+        UserError: a setting makes no sense, or the table of labels can't be read.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, str | None] | None = None,
+        label_map: Mapping[str, str] | None = None,
+        labels: str | None = None,
+        on_label_conflict: str = "error",
+    ) -> None:
+        if on_label_conflict not in CONFLICTS:
+            hint = nearest(str(on_label_conflict), CONFLICTS)
+            raise UserError(f"on_label_conflict={on_label_conflict}: choose {' or '.join(CONFLICTS)}{hint}")
+        self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
+        self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
+        self.labels, self.on_label_conflict = labels, on_label_conflict
+        self.truth, self.labels_columns = None, {}
+        if labels is not None:
+            self.truth = read_labels(labels, f"labels={labels}", self.columns)
+            self.labels_columns = {labels: self.truth.attrs["columns"]}
+
+    def read(self, path: Path, split: str = "auto", *, ours: bool = False) -> PredictionsTable:
+        """Read and check a predictions table.
+
+        Args:
+            path: CSV file.
+            split: ``auto``, ``val`` or ``test``, where the table has a column of splits.
+            ours: whether a run wrote it, to which ``columns`` and ``label_map`` don't apply.
+
+        Raises:
+            UserError: what is wrong with it, where, and what to do.
+        """
+        table = read_csv(path)
+        if not ours:
+            check_columns(self.columns, {str(path): table.columns} | self.labels_columns)
+        table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path))
+        chosen = choose_rows(table, split, str(path))
+        both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
+        both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map)
+        table, selection = both[: len(chosen.rows)], both[len(chosen.rows) :]
+        lacking = table["image_id"][table["label"] == ""]
+        if len(lacking) and self.truth is not None:
+            raise UserError(
+                f"labels={self.labels} lacks {len(lacking)} of {len(table)} images of {path} (first: "
+                f"{lacking.iloc[0]}); add them, or drop those rows"
+            )
+        try:
+            rows = to_predictions(table, str(path))
+            known = len(selection) and (selection["label"] != "").all()
+            others = to_predictions(selection, str(path)) if known else None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        facts |= chosen.facts | ({} if ours or not self.columns else {"columns": self.columns})
+        return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
+
+    def _with_classes(
+        self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
+    ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+        """Return a table with labels that are classes and probabilities that are numbers; facts and cautions beside it.
+
+        Args:
+            table: of rows that count.
+            path: it was read from.
+            label_map: for its own labels.
+        """
+        ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
+        if self.truth is None and "label" not in table:
+            raise UserError(
+                f"{path} has no column label (found {some(table.columns, 9)}); name it, columns.label=NAME, or give "
+                "the labels in a table of their own: labels=FILE.csv"
+            )
+        joined = None if self.truth is None else self._joined(self.truth, ids, path)
+        own = table.get("label", nothing).set_axis(ids)
+        theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
+        names = [*renamed(own, label_map).values(), *renamed(theirs, self.label_map).values()]
+        unused = unmatched(label_map if joined is None else self.label_map, [*own.unique(), *theirs.unique()])
+        table, cautions = with_probabilities(table, probability_columns(table), str(path), names)
+        own = as_classes(own, table_classes(table), label_map, str(path))
+        theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
+        facts: dict[str, Any] = {}
+        if unused:
+            cautions.append(f"label_map renames {some(unused)}, which is the label of no image here.")
+        if joined is not None:
+            own, overruled = self._overruled(own, theirs, path)
+            taken = {name: int((joined[name] != "").sum()) for name in FROM_LABELS if name in joined}
+            facts["labels"] = {"path": self.labels, "rows": len(table), **taken, "overruled": overruled}
+            counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
+            overruling = f"; {overruled} labels of the table differ and do not count" if overruled else ""
+            cautions.append(f"{self.labels} gives {counts} (of {len(table)}){overruling}.")
+            for name in taken:
+                table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
+        return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
+
+    def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path) -> pd.DataFrame:
+        """Return the rows of the table of labels in the order of the ids, "" where there is none."""
+        place, names = f"labels={self.labels}", truth["image_id"].tolist()
+        known = join_ids(ids, names, f"{path} and {place}")
+        if (known == "").all():
+            raise UserError(
+                f"{place} names none of the {len(ids)} images of {path}: its ids are such as {names[0]}, those of "
+                f"the predictions such as {ids.iloc[0]}; give the labels of these images"
+            )
+        doubled = known[(known != "") & known.duplicated()]
+        if len(doubled):
+            both = ids[known == doubled.iloc[0]]
+            raise UserError(
+                f"{place}: {doubled.iloc[0]} may be any of {some(both)} of {path}; give ids with folder and suffix"
+            )
+        check_one_label_each(truth, ids.tolist(), place)
+        return truth.set_index("image_id").reindex(known).fillna("").reset_index(drop=True)
+
+    def _overruled(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:
+        """Return each row's label, that of the table of labels first, and how many of the table's own it overrules."""
+        differing = own.index[(own != "") & (theirs != "") & (own != theirs)]
+        if len(differing) and self.on_label_conflict == "error":
+            image = differing[0]
+            raise UserError(
+                f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
+                f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or let those of "
+                "labels= count: on_label_conflict=labels"
+            )
+        return theirs.where(theirs != "", own), len(differing)
+
+
+def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
+    """Return a table with trimmed texts, and with empty ones where a word says that a group or a source is unknown."""
+    table = table.assign(**{name: clean_column(table[name]) for name in ("group", "source") if name in table})
+    table["image_id"] = [clean(text) for text in table["image_id"].tolist()]
+    if (table["image_id"] == "").any():
+        row = int((table["image_id"] == "").to_numpy().argmax()) + 2
+        raise UserError(f"{place}: row {row} has no image_id; give it one or drop the row")
+    repeats = table["image_id"][table["image_id"].duplicated()]
+    if len(repeats):
+        raise UserError(
+            f"{place}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
+        )
+    return table
+
+
+def _precision(table: pd.DataFrame) -> list[str]:
+    """Say when probabilities are so coarse that images tie."""
+    values = table[[PREFIX + name for name in table_classes(table)]].to_numpy()
+    rounded = decimals(values)
+    if rounded is None:
+        return []
+    if rounded == 0:
+        return ["all probabilities are 0 or 1: they are calls, of which AUROC, PR-AUC and calibration say little."]
+    return [f"probabilities are rounded to {rounded} decimals; images tie, which makes ranking and thresholds coarser."]
+
+
+def _group_cautions(table: pd.DataFrame) -> list[str]:
+    if "group" not in table:
+        return []
+    found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
+    if 0 < missing < len(table):
+        found.append(f"{missing} of {len(table)} rows have no group: each counts as its own.")
+    if pairs:
+        a, b = pairs[0]
+        found.append(
+            f"groups {a!r} and {b!r} count as two ({len(pairs)} such pairs); if they are one, write them alike."
+        )
+    return found
+
+
+def seen_rows(path: Path, table: Predictions) -> dict[str, Any] | None:
+    """Count the rows that a table of ``skinlab.predict`` marks as seen by its model; None where it marks none."""
+    try:
+        rows = read_csv(path, ("image_id", "seen"))
+    except ValueError:  # no such columns
+        return None
+    how = rows["seen"][rows["image_id"].isin(table.image_id)]
+    return {"images": len(table)} | {kind: int((how == kind).sum()) for kind in ("train", "val", "group")}

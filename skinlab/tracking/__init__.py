@@ -1,0 +1,1 @@
+"""Loggers that never stop a training, and what they are sent."""

@@ -1,0 +1,73 @@
+"""An evaluation on Weights & Biases: its headline with intervals, its comparisons and its report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from skinlab.report.terminal import HEADLINE
+from skinlab.tracking.fault_tolerant_loggers import first_line
+from skinlab.tracking.wandb_run import open_wandb
+
+log = logging.getLogger(__name__)
+
+ENDS = ("difference", "low", "high", "p", "p_holm", "detectable")
+
+
+def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
+    """Log an evaluation as a W&B run of its own; whatever goes wrong there costs a warning.
+
+    Args:
+        evidence: as written.
+        output: its folder, with ``report.html``; takes W&B's own files, in ``wandb/``.
+    """
+    settings: dict[str, Any] = dict.fromkeys(("entity", "name", "group"))
+    settings |= {"project": os.environ.get("WANDB_PROJECT", "skinlab"), "tags": ["evaluation"], "offline": False}
+    config = {**evidence["made"]["config"], "run_id": secrets.token_hex(4)}
+    try:
+        logger = open_wandb(settings, output, config)
+        done = False
+        try:
+            for system in evidence["systems"]:
+                logger.log_summary(headline(system, system["name"]))
+            logger.log_metrics(tables(evidence) | page(output))
+            done = not logger.lost
+        finally:
+            logger.finish(done)
+    except Exception as error:  # W&B fails in many ways, none of them worth an evaluation
+        log.warning("W&B does not have this evaluation (%s); it is whole in %s", first_line(error), output)
+
+
+def page(output: Path) -> dict[str, Any]:
+    """Return the report of a folder as W&B shows it."""
+    return {"report": wandb.Html(str(output / "report.html"), inject=False)}
+
+
+def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Return the figures that the terminal shows, flat: ``name/figure``, and its ``_low`` and ``_high``."""
+    flat: dict[str, float] = {}
+    figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
+    for figure in (figure for figure in HEADLINE if figure in figures):
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        each = {f"{name}/{figure}{end}": figures[figure][key] for end, key in ends.items()}
+        flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}
+    return flat
+
+
+def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the comparisons as a W&B table, nothing where there are none."""
+    if not evidence["comparisons"]:
+        return {}
+    table = wandb.Table(columns=["a", "b", "figure", *ENDS, "sentence"])
+    for pair in evidence["comparisons"]:
+        difference = pair["difference"]
+        numbers = {"difference": difference["value"], "low": difference["low"], "high": difference["high"]}
+        ends = [(numbers | pair | numbers)[end] for end in ENDS]
+        table.add_data(pair["a"], pair["b"], pair["figure"], *ends, pair["sentence"])
+    return {"comparisons": table}

@@ -1,0 +1,178 @@
+"""What a training says of itself beside its metrics."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from skinlab.assessment.run_evidence import write_run_evidence
+from skinlab.cli.config import compose_config
+from skinlab.commands.evaluate import evaluate
+from skinlab.commands.train import train
+from skinlab.errors import UserError
+from skinlab.evaluation.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.metrics import Scorer
+from skinlab.processes.signals import Stopped
+from skinlab.report.terminal import print_results
+from skinlab.tables.predictions import read_predictions
+
+QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
+
+
+@pytest.fixture(scope="module")
+def words(tiny) -> list[str]:
+    return [word for word in tiny if word != "evidence=off"] + QUICK
+
+
+def evaluated(*given: str) -> None:
+    words = [*given, "n_draws=100", "calibration=false", "saliency=false"]
+    evaluate(OmegaConf.to_container(compose_config("evaluate", words), resolve=True))
+
+
+@pytest.fixture(scope="module")
+def finished(compose_train, words, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("reported") / "run"
+    train(compose_train(*words, run_dir=run_dir))
+    return run_dir
+
+
+def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
+    evidence = json.loads((finished / "evidence.json").read_text())
+    (system,) = evidence["systems"]
+    assert system["sources"][0]["split"] == "test"
+    assert evidence["made"]["config"]["trainer"]["max_epochs"] == 1
+    rows = read_predictions(finished / "predictions" / "test.csv")
+    scorer = Scorer(rows.probabilities, rows.target, rows.classes)
+    draws = bootstrap(scorer, Resampler(rows.group, rows.target), n_draws=200, seed=0)
+    expected = draws.interval("balanced_accuracy", 0.95)
+    written = system["figures"]["balanced_accuracy"]
+    assert (written["value"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
+    assert written["value"] == json.loads((finished / "metrics.json").read_text())["test/balanced_accuracy"]
+    assert system["thresholds"][0]["chosen_on"].startswith("val, ")
+    assert all(each["path"] for each in system["worst"])
+
+
+def test_its_report_shows_where_the_network_looked(finished):
+    page = (finished / "report.html").read_text()
+    assert page.count("Where the system looked in") == page.count("called <strong>") > 0
+    assert (finished / "model_card.md").is_file()
+    assert (finished / "thresholds.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("gone", "killed"),
+    [
+        (["figures.png", "report.html"], False),
+        pytest.param(["evidence.json"], False, marks=pytest.mark.slow),
+        pytest.param([], True, marks=pytest.mark.slow),  # in the midst of its results, whichever are there
+    ],
+)
+def test_what_a_kill_left_out_is_made_by_the_same_command(finished, compose_train, words, capsys, caplog, gone, killed):
+    before, mark = {path.name for path in finished.iterdir()}, finished / ".unfinished"
+    evidence = (finished / "evidence.json").read_bytes()
+    for name in gone:
+        (finished / name).unlink()
+    if killed:
+        mark.touch()
+    train(compose_train(*words, run_dir=finished))
+    assert {path.name for path in finished.iterdir()} == before
+    if not killed:
+        assert (finished / "evidence.json").read_bytes() == evidence
+    assert re.search(r"balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    assert "other settings" not in caplog.text
+
+
+def test_evidence_of_other_settings_stays(finished, compose_train, words, caplog):
+    before = (finished / "evidence.json").read_bytes()
+    train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
+    assert (finished / "evidence.json").read_bytes() == before
+    assert "evidence.json was made with other settings and stays" in caplog.text
+
+
+def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypatch):
+    words = f"predictions={finished}", f"output={tmp_path / 'o'}"
+    whole, replace = ["evidence.json", "model_card.md", "report.html", "thresholds.json"], Path.replace
+
+    def killed(self, target):
+        if target.name == "evidence.json":
+            raise Stopped(143)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(Stopped):
+            evaluated(*words)
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole[1:]
+    evaluated(*words)
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole
+    with pytest.raises(UserError, match=r"evidence\.json exists"):
+        evaluated(*words)
+
+
+def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    evaluated(f"predictions={run}", f"output={run}")
+    with pytest.raises(UserError, match="overwrite=true"):
+        evaluated(f"predictions={run}", f"output={run}")
+
+
+def test_batches_that_were_left_out_are_said(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["train_batches"] == 2 < metrics["train_batches_available"]
+    assert "val_batches" not in metrics
+    limited = (
+        f"run: trained on 2 of {metrics['train_batches_available']} batches an epoch (trainer.limit_train_batches)."
+    )
+    assert limited in json.loads((finished / "evidence.json").read_text())["cautions"]
+    assert limited in (finished / "report.html").read_text()
+
+
+def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(finished, compose_train, words, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    test, meta = run / "predictions" / "test.csv", run / "predictions" / "meta.json"
+    table = pd.read_csv(test)
+    table[table["label"] == "benign"].to_csv(test, index=False)
+    split = pd.read_csv(run / "split.csv")
+    split[(split["split"] != "test") | (split["label"] == "benign")].to_csv(run / "split.csv", index=False)
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
+    evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run))
+    assert evidence["systems"][0]["sources"][0]["split"] == "val"
+    assert "the test images can't be judged (run: all" in evidence["cautions"][0]
+    assert any("had no training images of malignant" in text for text in evidence["cautions"])
+    print_results(json.loads((run / "metrics.json").read_text()), run, evidence)
+
+
+def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, words, monkeypatch, caplog):
+    from skinlab.assessment import run_evidence
+
+    def one_group(*_, **__):
+        raise ValueError("all 3 rows are one group")
+
+    monkeypatch.setattr(run_evidence, "build_evidence", one_group)
+    assert write_run_evidence(finished, compose_train(*words, run_dir=finished)) is None
+    assert "no evidence.json: all 3 rows are one group" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("evidence.positive=[mle]", "positive=mle: name one of the two classes benign, malignant"),
+        ("evidence.level=95.0", "evidence.level=95.0"),
+        ("evidence.thresholds=[best]", "threshold rule 'best' is unknown"),
+    ],
+)
+def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, word, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        train(compose_train(*words, word, run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_runs_are_one_recipe_whatever_is_asked_of_their_evidence(finished):
+    from skinlab.assessment.systems import open_run
+
+    assert not [key for key in open_run(finished).recipe if key.startswith("evidence")]

@@ -1,0 +1,194 @@
+"""Systems from runs written by hand: a sweep is sorted into recipes, seeds and folds."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.assessment.systems import align, find_systems
+from skinlab.errors import UserError
+from skinlab.tables.predictions import TableReader
+
+IMAGES = [f"i{k}" for k in range(24)]
+
+
+def write_run(
+    folder, *, fold=0, seed=0, model="resnet18", loss="skinlab.losses.CrossEntropy", n_folds=3, finished=True
+):
+    """A run on 24 images: the first six are the test, the others are dealt into folds."""
+    (folder / "predictions").mkdir(parents=True)
+    frame = pd.DataFrame({"image_id": IMAGES, "path": "", "label": ["nv", "mel"] * 12, "group": IMAGES, "source": ""})
+    frame["fold"] = [-1] * 6 + [k % n_folds for k in range(18)]
+    frame["split"] = ["test"] * 6 + ["val" if k == fold else "train" for k in frame["fold"][6:]]
+    frame.to_csv(folder / "split.csv", index=False)
+    p = np.random.default_rng([seed, fold, len(model)]).uniform(0.1, 0.9, 24).round(6)
+    table = frame.drop(columns="path").assign(prob_nv=p, prob_mel=1 - p)
+    for split in ("val", "test"):
+        table[table["split"] == split].to_csv(folder / "predictions" / f"{split}.csv", index=False)
+    (folder / "predictions" / "meta.json").write_text(json.dumps({"classes": ["nv", "mel"]}))
+    if finished:
+        (folder / "metrics.json").write_text(json.dumps({"init_used": "imagenet"}))
+    config = f"seed: {seed}\nrun_dir: {folder}\nmodel: {{name: {model}}}\nloss: {{_target_: {loss}}}\n"
+    (folder / "config.yaml").write_text(config + f"data: {{fold: {fold}, n_folds: {n_folds}}}\n")
+    return folder
+
+
+def find(*places, split="auto"):
+    return find_systems([str(place) for place in places], split=split)
+
+
+def test_a_run_is_judged_on_its_test_and_chosen_on_its_validation(tmp_path):
+    (system,) = find(write_run(tmp_path / "run"))
+    assert system.name == "run"
+    assert len(system.tables[0]) == 6
+    assert len(system.selection) == 6
+    assert system.sources[0]["meta"] == {"classes": ["nv", "mel"]}
+    (on_val,) = find(tmp_path / "run", split="val")
+    assert on_val.selection is None
+    assert on_val.tables[0].image_id.tolist() == system.selection.image_id.tolist()
+
+
+def test_folds_are_pooled_and_seeds_stand_side_by_side(tmp_path):
+    for seed in (0, 1):
+        for fold in range(3):
+            write_run(tmp_path / f"{seed}{fold}", fold=fold, seed=seed)
+    (system,) = find(tmp_path)
+    assert system.pooled
+    assert (system.over, system.keys) == ("seed", [0, 1])
+    assert all(sorted(table.image_id) == sorted(IMAGES[6:]) for table in system.tables)
+    assert (system.tables[0].image_id == system.tables[1].image_id).all()
+    assert len(system.runs) == len(system.sources) == 6
+
+
+def test_the_test_of_a_sweep_has_the_folds_side_by_side(tmp_path):
+    for fold in range(3):
+        write_run(tmp_path / str(fold), fold=fold)
+    (system,) = find(tmp_path, split="test")
+    assert (system.over, system.keys, system.pooled) == ("fold", [0, 1, 2], False)
+    assert all(len(table) == 6 for table in system.tables)
+    assert system.selection is None
+
+
+def test_recipes_are_named_by_what_differs(tmp_path):
+    for model in ("resnet18", "densenet121"):
+        for loss in ("CrossEntropy", "FocalLoss"):
+            write_run(tmp_path / model / loss, model=model, loss=f"skinlab.losses.{loss}")
+    names = {system.name for system in find(tmp_path)}
+    assert names == {
+        f"{model} {loss}" for model in ("resnet18", "densenet121") for loss in ("CrossEntropy", "FocalLoss")
+    }
+
+
+def test_what_can_not_be_judged_is_told(tmp_path):
+    write_run(tmp_path / "sweep" / "0")
+    write_run(tmp_path / "sweep" / "1", fold=1)
+    with pytest.raises(UserError, match="sweep lacks fold 2 of 3"):
+        find(tmp_path / "sweep")
+    write_run(tmp_path / "sweep" / "again", fold=1)
+    with pytest.raises(UserError, match="fold 1 several times"):
+        find(tmp_path / "sweep")
+    write_run(tmp_path / "unfinished", finished=False)
+    with pytest.raises(UserError, match="is no finished run"):
+        find(tmp_path / "unfinished")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no run with predictions"):
+        find(tmp_path / "empty")
+    with pytest.raises(UserError, match="names 0 twice"):
+        find(tmp_path / "sweep" / "0", tmp_path / "sweep" / "0")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.json", "split.csv", "predictions/test.csv"])
+def test_a_file_of_a_run_that_is_cut_in_half_is_named(tmp_path, name):
+    run = write_run(tmp_path / "run")
+    (run / "metrics.json").write_text(json.dumps({"init_used": "imagenet", "run_id": "1234abcd"}))
+    with (run / "config.yaml").open("a") as file:
+        file.write("run_id: 1234abcd\n")
+    find(run)
+    lines = (run / name).read_text().splitlines(keepends=True)
+    (run / name).write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(UserError, match=name if name != "metrics.json" else "run"):
+        find(run)
+
+
+def test_systems_of_other_rows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="b has no row for image i6"):
+        align(find(write_run(tmp_path / "a"), write_run(tmp_path / "b", fold=1), split="val"))
+
+
+def test_the_training_prior_is_cross_entropy_s_and_of_the_classes_judged(tmp_path):
+    meta = {"classes": ["nv", "mel"], "loss": "CrossEntropy", "training_prior": [0.75, 0.25]}
+    (write_run(tmp_path / "run") / "predictions" / "meta.json").write_text(json.dumps(meta))
+    (system,) = find(tmp_path / "run")
+    assert system.training_prior == [0.75, 0.25]
+    calls = replace(system.tables[0], classes=["a", "b", "c"])
+    assert replace(system, tables=[calls]).training_prior is None
+    meta["loss"] = "FocalLoss"
+    (tmp_path / "run" / "predictions" / "meta.json").write_text(json.dumps(meta))
+    assert find(tmp_path / "run")[0].training_prior is None
+
+
+def test_a_system_without_groups_takes_those_of_another_on_all_its_rows(tmp_path):
+    run = write_run(tmp_path / "run")
+    table = pd.read_csv(run / "predictions" / "test.csv")
+    table.drop(columns=["group", "source"])[::-1].to_csv(tmp_path / "bare.csv", index=False)
+    for split in ("val", "test"):
+        place = run / "predictions" / f"{split}.csv"
+        pd.read_csv(place).assign(group=lambda rows: "L" + rows["image_id"].str[1:-1]).to_csv(place, index=False)
+    run, bare = align(find(tmp_path / "run", tmp_path / "bare.csv"))
+    assert (run.groups_from, bare.groups_from) == (None, "run")
+    assert bare.tables[0].group.tolist() == run.tables[0].group.tolist()
+    assert len(set(run.tables[0].group)) < len(run.tables[0])
+    assert len(set(run.selection.group)) < len(run.selection)
+
+
+def test_systems_may_spell_images_and_classes_in_other_ways(tmp_path):
+    ours = pd.DataFrame({"image_id": ["a/1.jpg", "a/2.jpg"], "label": ["nv", "mel"], "prob_mel": [0.2, 0.7]})
+    ours.assign(prob_nv=1 - ours["prob_mel"]).to_csv(tmp_path / "ours.csv", index=False)
+    theirs = pd.DataFrame({"image": ["2", "1"], "label": ["MEL", "NV"], "NV": [0.3, 0.8], "MEL": [0.7, 0.2]})
+    theirs.to_csv(tmp_path / "theirs.csv", index=False)
+    first, second = (each.tables[0] for each in align(find(tmp_path / "ours.csv", tmp_path / "theirs.csv")))
+    assert second.classes == ["nv", "mel"]
+    for key in ("image_id", "group", "target"):
+        assert getattr(first, key).tolist() == getattr(second, key).tolist()
+    assert np.allclose(first.probabilities, second.probabilities)
+
+
+def test_labels_for_a_run_are_held_against_its_own(tmp_path):
+    run = write_run(tmp_path / "run")
+    truth = pd.DataFrame({"image_id": IMAGES, "label": ["nv", "mel"] * 12})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    (system,) = find_systems([str(run)], split="auto", reader=TableReader(labels=str(tmp_path / "truth.csv")))
+    assert system.sources[0]["labels"]["label"] == 6
+    assert len(system.cautions) == 1
+    truth.assign(label="nv").to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(UserError, match="contradicts 3 of 6 labels"):
+        find_systems([str(run)], split="auto", reader=TableReader(labels=str(tmp_path / "truth.csv")))
+
+
+def test_the_positive_class_comes_last_in_whatever_order_the_columns_stand(tmp_path):
+    meta = {"classes": ["nv", "mel"], "loss": "CrossEntropy", "training_prior": [0.75, 0.25]}
+    write_run(tmp_path / "old").joinpath("predictions", "meta.json").write_text(json.dumps(meta))
+    for split in ("val", "test"):
+        place = tmp_path / "old" / "predictions" / f"{split}.csv"
+        table = pd.read_csv(place)
+        table[[*table.columns[:-2], "prob_mel", "prob_nv"]].to_csv(place, index=False)
+    old, new = align(find(tmp_path / "old", write_run(tmp_path / "new")))
+    for system in (old, new):
+        assert system.tables[0].classes == system.selection.classes == ["nv", "mel"]
+        assert system.tables[0].target.tolist() == [0, 1] * 3
+    assert (old.tables[0].probabilities == new.tables[0].probabilities).all()
+    assert old.training_prior == [0.75, 0.25]
+    chosen, _ = align(find(tmp_path / "old", tmp_path / "new"), ["nv"])
+    assert (chosen.tables[0].classes, chosen.training_prior) == (["mel", "nv"], [0.25, 0.75])
+
+
+def test_a_run_remembers_what_its_classes_names_do_not_tell(tmp_path):
+    run = write_run(tmp_path / "run")
+    for place in (run / "predictions").glob("*.csv"):
+        place.write_text(place.read_text().replace("mel", "A").replace("nv", "B"))
+    with pytest.raises(ValueError, match=r"set positive=\[B\] or positive=\[A\]"):
+        align(find(run))
+    (run / "predictions" / "meta.json").write_text(json.dumps({"classes": ["B", "A"], "positive": ["B"]}))
+    assert align(find(run))[0].tables[0].classes == ["A", "B"]

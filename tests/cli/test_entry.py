@@ -1,0 +1,79 @@
+"""The door: one plain line and exit code 2 for a mistake, and no torch before the config is good."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MISTAKES = [
+    (["loss=fokal"], "loss=fokal: no such choice (did you mean focal?)"),
+    (["model=efnet_b3"], "(did you mean effnet_b3?)"),
+    (["data=ham1000"], "(did you mean ham10000?)"),
+    (["trainer.max_epoch=3"], "(did you mean trainer.max_epochs?)"),
+    (["data.rot=x", "sed=1"], "data.rot: the config has no such key (did you mean data.root?)"),
+    (["data.rot=x", "sed=1"], "sed: the config has no such key (did you mean seed?)"),
+    (["trainer.max_epochs=ten"], "a whole number is expected"),
+    (["trainer.max_epochs=1.5"], "a whole number is expected"),
+    (["callbacks.progress=perhaps"], "true or false is expected"),
+    (["loss._target_=os.system"], "outside the allowed packages"),
+    (["data=folder"], "data.root"),
+    (["trainer.max_epochs="], "trainer.max_epochs"),
+    (["data.root=[1"], "data.root=[1: not an override"),
+    (["data=ham10000", "data.root=/nowhere/at/all"], "/nowhere/at/all"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES)
+def test_a_mistake_is_told_in_one_line(run, tmp_path, words, told):
+    done = run("train", *words)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert told in lines[0]
+    assert not list(tmp_path.rglob("*.*")), "nothing may be left behind"
+
+
+def test_verbose_shows_the_traceback(run):
+    done = run("train", "-v", "data=ham10000", "data.root=/nowhere/at/all")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        *(("train", words) for words in (["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"])),
+        *(("pretrain", words) for words in (["--help"], ["ssl=simclrr"])),
+    ],
+)
+def test_torch_waits(command, words):
+    """Torch must not be imported before the config is known to be good."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{command!r}, *{words!r}]\n"
+        f"try:\n    runpy.run_module('skinlab.{command}', run_name='__main__')\n"
+        "except SystemExit:\n    pass\n"
+        "print('torch' in sys.modules, 'cv2' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().splitlines()[-1] == "False False False"
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain", "predict", "audit"])
+def test_help_names_the_command(run, command):
+    assert run(command, "--help").stdout.startswith(f"python -m skinlab.{command}: ")
+
+
+def test_config_directory_is_the_checkout_s():
+    from skinlab.cli.conf import config_directory
+
+    assert (config_directory() / "train.yaml").is_file()
+    assert config_directory() == Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize("rule", ["sensitivity>=0.85", "'specificity>=0.85'"])
+def test_threshold_rules_need_no_quotes_of_hydra_s(run, rule):
+    done = run("evaluate", f"thresholds=[f1,{rule}]", "--cfg", "job")
+    assert f"- {rule.strip(chr(39))}\n" in done.stdout, done.stderr

@@ -1,0 +1,87 @@
+"""What a sweep learns from its jobs."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from skinlab.cli import sweeps
+from skinlab.errors import UserError
+from skinlab.processes import jobs as job_processes
+from skinlab.processes.signals import Stopped
+
+
+def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.BasicSweeper"):
+    return SimpleNamespace(
+        runtime=SimpleNamespace(output_dir=str(directory)),
+        overrides=SimpleNamespace(task=["loss=focal"]),
+        job=SimpleNamespace(num=3),
+        sweep=SimpleNamespace(dir=str(directory.parent)),
+        sweeper={"_target_": sweeper},
+    )
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Let jobs end with an exit code instead of running; returns what was started."""
+    started = []
+
+    def with_code(code):
+        def start(command, env):
+            started.append((command, env))
+            return SimpleNamespace(returncode=code, wait=lambda: code)
+
+        monkeypatch.setattr(job_processes.subprocess, "Popen", start)
+        return started
+
+    return with_code
+
+
+@pytest.mark.parametrize(("mode", "told"), [("min", 0.4), ("max", -0.4)])
+def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, told):
+    ended(0)
+    (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
+    assert sweeps.run_isolated("train", hydra_of(tmp_path)) == told
+
+
+@pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
+def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(ended, tmp_path, direction):
+    hydra, started = hydra_of(tmp_path), ended(0)
+    hydra.sweeper["direction"] = direction
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would look for the worst"):
+        sweeps.run_isolated("train", hydra)
+    assert not started
+
+
+def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    directory = tmp_path / "lr=0.1,it's"
+    started = ended(0)
+    assert sweeps.run_isolated("train", hydra_of(directory)) == sweeps.WORST
+    ((command, environment),) = started
+    assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
+    assert "LOCAL_RANK" not in environment
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    (override,) = OverridesParser.create().parse_overrides([command[4]])
+    assert override.key_or_group == "hydra.run.dir"
+    assert override.value() == str(directory)
+
+
+def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
+    ended(2)
+    with pytest.raises(sweeps.JobFailedError, match="exit code 2"):
+        sweeps.run_isolated("train", hydra_of(tmp_path))
+
+
+def test_an_optimiser_is_told_the_worst_instead(ended, tmp_path):
+    ended(1)
+    optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.WORST
+
+
+@pytest.mark.parametrize(("code", "of_sweep"), [(130, 130), (143, 143), (-15, 143)])
+def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, of_sweep):
+    ended(code)
+    with pytest.raises(Stopped, match=str(of_sweep)):
+        sweeps.run_isolated("train", hydra_of(tmp_path))

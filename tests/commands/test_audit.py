@@ -1,0 +1,137 @@
+"""The audit command: what it writes, what it says, and what it does without."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from skinlab.commands.audit import counts_table, run_audit
+from skinlab.data.audit import AuditFailed
+from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.errors import UserError
+
+WITHOUT_TORCH = """
+import runpy, sys
+from skinlab.commands import audit
+sys.argv = ["skinlab.audit", *sys.argv[1:]]
+runpy.run_module("skinlab.audit", run_name="__main__")
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture
+def config(phantom: Path, shared_tmp: Path, tmp_path: Path) -> dict[str, Any]:
+    data = {
+        "reader": {"_target_": "skinlab.data.readers.ham10000.read_ham10000", "_partial_": True, "root": str(phantom)},
+        "cache_dir": str(shared_tmp / "cache"),
+        "num_workers": 0,
+        "label_map": None,
+        "classes": ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"],
+        "positive": None,
+        "fold": 0,
+        "n_folds": 2,
+        "test_fraction": 0.2,
+        "split_seed": 0,
+        "on_bad_image": "error",
+        "label_budget": 1.0,
+        "budget_seed": 0,
+        "labels": None,
+        "exclude": None,
+    }
+    return {"data": data, "run_dir": str(tmp_path / "run"), "contact_sheet": None}
+
+
+def folder_reader(root: Path) -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    for name in [f"{label}/{i}.png" for label in ("mel", "nv") for i in range(6)]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), cv2.resize(generator.integers(0, 256, (5, 5, 3), np.uint8), (40, 40)))
+    return {"_target_": "skinlab.data.readers.folder.read_folder", "_partial_": True, "root": str(root)}
+
+
+def test_the_command_needs_no_torch(phantom: Path, shared_tmp: Path, tmp_path: Path):
+    words = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert run_dir.name.endswith("_audit_ham10000")
+    assert {path.name for path in run_dir.iterdir()} == {"audit.json", "split.csv"}
+    assert "160 of 160 images" in done.stdout
+    assert "images by label" in done.stdout
+    assert f"audit: {run_dir}" in done.stdout
+
+
+def test_the_split_and_its_hash_are_those_a_training_would_use(config: dict[str, Any]):
+    run_audit(config)
+    run_dir = Path(config["run_dir"])
+    report = json.loads((run_dir / "audit.json").read_text())
+    split = pd.read_csv(run_dir / "split.csv", keep_default_na=False)
+    assert len(split) == report["kept"] == 160
+    assert set(split["split"]) == {"train", "val", "test"}
+    assert split.groupby("group")["split"].nunique().max() == 1
+    assert len(report["split_sha256"]) == 64
+
+
+def test_a_contact_sheet_has_a_row_for_every_class(config: dict[str, Any], tmp_path: Path):
+    run_audit(config | {"contact_sheet": str(tmp_path / "sheet.png")})
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[0] > 7 * 128
+    assert sheet.shape[1] >= 8 * 128
+
+
+def test_what_fails_an_audit_is_written_down_and_told(
+    config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config["data"] |= {"reader": folder_reader(tmp_path / "images"), "classes": None}
+    (tmp_path / "images" / "nv" / "3.png").write_bytes(b"no image")
+    with pytest.raises(AuditFailed, match=r"3\.png"):
+        run_audit(config)
+    report = json.loads((tmp_path / "run" / "audit.json").read_text())
+    assert [bad["image_id"] for bad in report["bad_images"]] == ["nv/3.png"]
+    assert not (tmp_path / "run" / "split.csv").exists()
+    assert "problem: 1 of 12 images" in capsys.readouterr().out
+    config["data"]["on_bad_image"] = "drop"
+    run_audit(config)
+    assert len(pd.read_csv(tmp_path / "run" / "split.csv")) == 11
+
+
+def test_mistakes_are_told_before_anything_is_written(config: dict[str, Any], tmp_path: Path):
+    for settings, words in (
+        ({"contact_sheet": "sheet.gif"}, "a PNG or JPEG file is expected"),
+        ({"contact_sheet": "/no/where/sheet.png"}, "there is no folder /no/where"),
+        ({"data": config["data"] | {"num_workers": -2}}, r"data\.num_workers=-2: give auto or a number"),
+    ):
+        with pytest.raises(UserError, match=words):
+            run_audit(config | settings)
+    assert not (tmp_path / "run" / "audit.json").exists()
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(UserError, match="holds a training run"):
+        run_audit(config)
+
+
+def test_the_counts_add_up(phantom: Path):
+    manifest = read_ham10000(phantom).assign(split="train")
+    manifest.loc[:9, ["split", "label"]] = ["pool", ""]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(counts_table(manifest, "label"))
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in capture.get().splitlines() if "│" in line]
+    assert rows[0] == ["unlabeled", "0", "10", "10", str(manifest["group"][:10].nunique())]
+    assert rows[-1] == ["all", "150", "10", "160", str(manifest["group"].nunique())]
+    assert sum(int(row[3]) for row in rows[:-1]) == 160

@@ -1,0 +1,268 @@
+"""From runs to one file, and what is refused before anything is written."""
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from skinlab.cli.conf import config_directory
+from skinlab.commands.bundle import make_bundle
+from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.errors import UserError
+from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
+from skinlab.evaluation.ensembles import combine
+from skinlab.evaluation.thresholds import choose_threshold
+from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
+from skinlab.inference.combining import combine_as
+from skinlab.inference.ensembling import ensemble
+from skinlab.tables.predictions import read_predictions
+
+CLASSES = ["bkl", "mel", "nv"]
+FROZEN = {
+    "rule": "f1",
+    "threshold": 0.3,
+    "low": 0.2,
+    "high": 0.4,
+    "positives": 9,
+    "chosen_on": "val, 40 rows",
+    "rows_sha256": "0",
+    "positive": ["mel"],
+    "cost_ratio": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def runs(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two runs with checkpoints and validation predictions of the same rows, without split.csv."""
+    base = tmp_path_factory.mktemp("runs")
+    target = np.arange(40) % 3
+    for i, name in enumerate(("test_resnet", "test_efficientnet")):
+        run = base / name
+        (run / "predictions").mkdir(parents=True)
+        save_classifier(run / "checkpoints" / "best.ckpt", CLASSES, name, i)
+        p = np.random.default_rng(i).dirichlet(np.ones(3), 40) + 0.3 * np.eye(3)[target]
+        table = pd.DataFrame(p / p.sum(1, keepdims=True), columns=[f"prob_{c}" for c in CLASSES])
+        table.insert(0, "label", np.array(CLASSES)[target])
+        table.insert(0, "image_id", [f"i{k}" for k in range(40)])
+        table.to_csv(run / "predictions" / "val.csv", index=False)
+    return [str(base / "test_resnet"), str(base / "test_efficientnet")]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "m.bundle"
+
+
+@pytest.fixture
+def make(runs: list[str], output: Path) -> Callable[..., None]:
+    def run(**settings: Any) -> None:
+        config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "bundle.yaml"))
+        make_bundle(config | {"ckpt": runs[0], "output": str(output), "num_workers": 0} | settings)
+
+    return run
+
+
+def test_without_training_images_there_is_no_gate_and_that_is_told(
+    make, output: Path, caplog: pytest.LogCaptureFixture
+):
+    make()
+    assert "no input gate" in caplog.text
+    bundle = load_bundle(output)
+    assert (bundle.classes, bundle.gate, bundle.calibrator) == (CLASSES, None, None)
+    with pytest.raises(UserError, match=r"is no run with a split\.csv"):
+        make(gate="fit", overwrite=True)
+
+
+def test_a_gate_is_fitted_on_a_split_and_kept(make, output: Path, phantom: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("skinlab.inference.gate.LEAST_IMAGES", 20)
+    table = read_ham10000(phantom)[["path", "group"]].assign(split="train")
+    table.to_csv(output.parent / "s.csv", index=False)
+    make(gate_split=str(output.parent / "s.csv"))
+    first = load_bundle(output).gate
+    assert first is not None
+    assert "false_alarms" not in first.measured  # nothing was held out
+    make(ckpt=str(output), output=str(output.parent / "again.bundle"))
+    again = load_bundle(output.parent / "again.bundle").gate
+    assert again is not None
+    assert again.to_dict() == first.to_dict()
+    make(ckpt=str(output), output=str(output.parent / "none.bundle"), gate="none")
+    assert load_bundle(output.parent / "none.bundle").gate is None
+
+
+def test_the_calibrator_is_fitted_on_the_combined_validation_rows(make, runs: list[str], output: Path):
+    make(ckpt=runs, combine="weighted", weights=[3, 1], calibrator="temperature")
+    tables = [pd.read_csv(Path(run) / "predictions" / "val.csv") for run in runs]
+    one, two = (table[[f"prob_{c}" for c in CLASSES]].to_numpy() for table in tables)
+    expected = fit_calibrator("temperature", 0.75 * one + 0.25 * two, np.arange(40) % 3).to_dict()
+    assert load_bundle(output).calibrator == pytest.approx(expected)
+
+
+def test_a_calibrator_comes_from_a_file(make, output: Path):
+    file = output.parent / "c.json"
+    file.write_text(json.dumps(Temperature(2.0).to_dict()))
+    make(calibrator=str(file))
+    assert load_bundle(output).calibrator == Temperature(2.0).to_dict()
+    with pytest.raises(UserError, match="has a calibrator already"):
+        make(ckpt=str(output), output=str(output.parent / "x.bundle"), calibrator="temperature")
+
+
+def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: pytest.LogCaptureFixture):
+    file = output.parent / "thresholds.json"
+    file.write_text(json.dumps({"run": [FROZEN]}))
+    make(thresholds=str(file))
+    assert load_bundle(output).thresholds == [FROZEN]
+    with caplog.at_level(logging.WARNING):
+        make(ckpt=str(output), output=str(output.parent / "m.safetensors"), format="safetensors")
+    assert "does not apply the model's thresholds" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "words"),
+    [
+        ({"run": [FROZEN]}, {"positive": ["mel"]}, "positive= goes with rules"),
+        ({"run": [FROZEN | {"positive": ["melanoma"]}]}, {}, "are not some of the model's bkl, mel, nv"),
+        ({"run": [FROZEN | {"positive": None}]}, {}, "is no thresholds.json of an evaluation"),
+        ({"a": [FROZEN], "b": [FROZEN]}, {}, "holds thresholds of 2 systems"),
+        ({"run": [{"rule": "f1"}]}, {}, "a frozen threshold lacks threshold"),
+        ([1], {}, "is no thresholds.json of an evaluation"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: Any, settings: dict, words: str):
+    file = output.parent / "t.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=words) as told:
+        make(thresholds=str(file), **settings)
+    assert "\n" not in str(told.value)
+    assert not output.exists()
+
+
+def test_a_file_s_thresholds_beside_a_calibrator_get_a_warning_with_its_remedy(
+    make, output: Path, caplog: pytest.LogCaptureFixture
+):
+    (output.parent / "t.json").write_text(json.dumps({"run": [FROZEN]}))
+    make(thresholds=str(output.parent / "t.json"), calibrator="temperature")
+    assert "rules are chosen on those: thresholds=[f1]" in caplog.text
+
+
+def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs: list[str], output: Path):
+    make(ckpt=runs, calibrator="vector", thresholds=["f1", "cost"], positive=["mel", "bkl"], cost_ratio=4.0)
+    bundle = load_bundle(output)
+    tables = [read_predictions(Path(run) / "predictions" / "val.csv") for run in runs]
+    mean = np.mean([table.probabilities for table in tables], axis=0)
+    assert bundle.calibrator is not None
+    view = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean)).binary(["mel", "bkl"])
+    for row, rule in zip(bundle.thresholds, ("f1", "cost"), strict=True):
+        assert row["threshold"] == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
+        assert (row["rule"], row["positive"], row["chosen_on"]) == (rule, ["mel", "bkl"], "val, 40 rows")
+        assert row["low"] <= row["threshold"] <= row["high"]
+
+
+def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(make, runs: list[str], output: Path):
+    both = ensemble([load_bundle(run) for run in runs], runs)
+    overlap = replace(both, method="overlap", learned={"thresholds": [0.3, 0.4]}, positive=["mel"])
+    save_bundle(overlap, output)
+    there = {"ckpt": str(output), "output": str(output.parent / "again.bundle")}
+    for settings in ({"thresholds": ["f1"]}, {"calibrator": "vector"}):
+        with pytest.raises(UserError, match="is an overlap and makes calls already"):
+            make(**there | settings)
+    with pytest.raises(UserError, match="a graph can't hold method=overlap"):
+        make(**there | {"format": "onnx", "output": str(output.parent / "m.onnx")})
+    make(**there)
+    assert load_bundle(output.parent / "again.bundle").meta() | {"checkpoint_sha256": ""} == overlap.meta()
+
+
+def test_members_are_averaged_within_their_teams_first(runs: list[str]):
+    p = np.random.default_rng(0).dirichlet(np.ones(3), (3, 20))
+    one, two = (load_bundle(run).members[0] for run in runs)
+    three = Bundle((one, two, one), CLASSES, teams=(0, 0, 1))
+    teams = np.stack([p[:2].mean(0), p[2]])
+    for method in ("mean", "geometric"):
+        assert np.array_equal(combine_as(replace(three, method=method), p), combine(teams, method))
+    weighted = replace(three, method="weighted", learned={"weights": [0.2, 0.8]})
+    assert np.array_equal(combine_as(weighted, p), combine(teams, "weighted", np.array([0.2, 0.8])))
+    assert np.array_equal(combine_as(replace(three, members=(one,), teams=()), p[:1]), p[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ckpt": None}, "ckpt= is missing"),
+        ({"ckpt": []}, "ckpt= is missing"),
+        ({"ckpt": "/no/where"}, "no such file or directory"),
+        ({"output": None}, r"set output=FILE\.bundle"),
+        ({"output": "/no/where/m.bundle"}, "there is no folder /no/where"),
+        ({"output": "m.onnx"}, "is written to a file FILE.bundle, or set format=onnx"),
+        ({"format": "onx"}, "did you mean onnx"),
+        ({"combine": "median"}, "choose mean, geometric, weighted"),
+        ({"combine": "overlap"}, r"skinlab\.ensemble runs=A,B method=overlap"),
+        ({"thresholds": ["best"]}, "threshold rule 'best' is unknown"),
+        ({"thresholds": ["f1"]}, "name some, not all, of the classes bkl, mel, nv"),
+        ({"thresholds": ["f1"], "positive": ["x"]}, "positive=x: name some"),
+        ({"positive": ["mel"]}, "positive= goes with rules"),
+        ({"weights": [1]}, "takes no weights"),
+        ({"weights": ["x"], "combine": "weighted"}, "numbers are expected"),
+        ({"weights": 0.5}, "a list is expected"),
+        ({"calibrator": "temprature"}, "calibrator=temprature: the calibrator can't be read .No such file"),
+        ({"thresholds": "/no/where"}, "thresholds=/no/where: the thresholds.json of an evaluation can't be read"),
+        ({"gate": "yes"}, "gate=yes: choose auto, fit, none"),
+        ({"gate_alarms": 0.0}, "a share between 0 and 1"),
+        ({"gate_images": 0}, "must be at least 1"),
+        ({"num_workers": -1}, "give auto or a number"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(make, output: Path, settings: dict, words: str):
+    with pytest.raises(UserError, match=words) as told:
+        make(**settings)
+    assert "\n" not in str(told.value)
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"method": "isotonic", "knots": 3, "values": 1, "prior": 2}', "x"])
+def test_what_is_no_calibrator_is_refused(make, output: Path, content: str):
+    (output.parent / "c.json").write_text(content)
+    with pytest.raises(UserError, match="calibrator"):
+        make(calibrator=str(output.parent / "c.json"))
+    assert not output.exists()
+
+
+def test_what_exists_stays(make, output: Path):
+    output.write_text("precious")
+    with pytest.raises(UserError, match="set overwrite=true"):
+        make()
+    assert output.read_text() == "precious"
+
+
+def test_the_command_tells_a_mistake_in_one_line(run):
+    done = run("bundle", "ckpt=none.ckpt", "output=m.bundle")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ckpt=none.ckpt: no such file")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_output_that_another_command_writes_is_refused(make, output: Path, monkeypatch: pytest.MonkeyPatch):
+    def locked(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fcntl.lockf", locked)
+    with pytest.raises(UserError, match=rf"output={output} is in use by process"):
+        make()
+    assert not output.exists()
+
+
+def test_validation_predictions_that_allow_no_threshold_are_named(make, runs, output, tmp_path):
+    shutil.copytree(runs[0], run := tmp_path / "run")
+    table = run / "predictions" / "val.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(UserError, match=re.escape(f" on {table}: ")):
+        make(ckpt=str(run), thresholds=["f1"], positive=["mel"])
+    assert not output.exists()

@@ -1,0 +1,143 @@
+"""``skinlab.evaluate`` and ``skinlab.ensemble`` as typed, on runs written by hand."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+QUICK = ("n_draws=100", "calibration=false")
+
+
+def write_table(path, *, seed=0, n=120, signal=1.5, rows="i", classes=("nv", "mel", "bcc")):
+    """Predictions of n images, two a lesion."""
+    rng = np.random.default_rng(1)
+    target = rng.integers(len(classes), size=n)
+    logits = signal * np.eye(len(classes))[target] + np.random.default_rng(seed).normal(size=(n, len(classes)))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    frame = pd.DataFrame(p.round(6), columns=[f"prob_{name}" for name in classes])
+    frame.insert(0, "label", np.array(classes)[target])
+    frame.insert(0, "group", [f"{rows}{k // 2}" for k in range(n)])
+    frame.insert(0, "image_id", [f"{rows}{k}" for k in range(n)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
+    a, b = write_table(tmp_path / "good.csv", signal=2.5), write_table(tmp_path / "bad, old.csv", signal=0.2, seed=1)
+    b = b.rename(tmp_path / "bad.csv")
+    words = ["evaluate", f"predictions={a},{b}", f"output={tmp_path / 'out'}", "positive=[mel,bcc]", "cross_fit=true"]
+    words.append("compare_by=[auroc_macro]")
+    done = run(*words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "good has a higher macro" in " ".join(done.stdout.split())
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    assert [system["name"] for system in evidence["systems"]] == ["good", "bad"]
+    assert evidence["systems"][0]["thresholds"][0]["applied_to"] == "cross-fitted"
+    assert "skinlab.evaluate" in evidence["made"]["command"]
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    assert "good" in (tmp_path / "out" / "model_card.md").read_text()
+    thresholds = json.loads((tmp_path / "out" / "thresholds.json").read_text())
+    assert set(thresholds) == {"good", "bad"}
+    again = run(*words, *QUICK)
+    assert again.returncode == 2
+    assert "overwrite=true" in again.stderr
+
+
+def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
+    old, new = write_table(tmp_path / "old.csv"), write_table(tmp_path / "new.csv", rows="n", seed=3)
+    common = ["positive=[mel]", *QUICK]
+    first = run("evaluate", f"predictions={old}", f"output={tmp_path / 'a'}", "cross_fit=true", *common)
+    assert first.returncode == 0, first.stderr
+    frozen = f"apply_thresholds={tmp_path / 'a' / 'thresholds.json'}"
+    applied = run("evaluate", f"predictions={new}", f"output={tmp_path / 'b'}", frozen, *common)
+    assert applied.returncode == 0, applied.stderr
+    rows = json.loads((tmp_path / "b" / "evidence.json").read_text())["systems"][0]["thresholds"]
+    assert rows[0]["chosen_on"] == "old, 120 rows"
+    refused = run("evaluate", f"predictions={old}", f"output={tmp_path / 'c'}", frozen, *common)
+    assert refused.returncode == 2
+    assert "chosen on these same rows" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predictions=null"], "predictions= is missing"),
+        (["predictions=none.csv"], "none.csv: no such file"),
+        (["predictions={a}", "positive=[mle]"], "positive=mle: name some, not all"),
+        (["predictions={a}", "split=tset"], "split=tset: choose auto, val or test"),
+        (["predictions={a}", "n_draws=10"], "n_draws=10"),
+        (["predictions={a}", "level=95.0"], "level=95.0"),
+        (["predictions={a}", "thresholds=[best]"], "threshold rule 'best' is unknown"),
+        (["predictions={a},{b}", "compare_by=[pr_auc]", *QUICK], "pr_auc is no figure"),
+        (["predictions={a},{b}", "reference=c", *QUICK], "reference=c is none of the systems"),
+        (["predictions={a},{other}", *QUICK], "other has no row for image i0"),
+        (["predictions={a}", "apply_thresholds={a}"], "is no thresholds.json"),
+    ],
+)
+def test_mistakes_end_with_one_line(run, tmp_path, words, message):
+    places = {
+        name: write_table(tmp_path / f"{name}.csv", rows=name[0] if name == "other" else "i")
+        for name in ("a", "b", "other")
+    }
+    done = run("evaluate", *(word.format(**places) for word in words), f"output={tmp_path / 'out'}")
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["mean", "weighted", "overlap"])
+def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
+    tables = ",".join(str(write_table(tmp_path / f"m{k}.csv", seed=k)) for k in range(3))
+    out = tmp_path / "out"
+    words = [f"runs={tables}", f"output={out}", f"method={method}", "positive=[mel]", "max_size=2"]
+    done = run("ensemble", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    evidence = json.loads((out / "evidence.json").read_text())
+    assert [system["name"] for system in evidence["systems"]] == ["m0", "m1", "m2", f"{method} of 3"]
+    facts = evidence["ensemble"]
+    assert len(facts["diversity"]) == 3
+    assert (facts["search"] is not None) == (method == "mean")
+    assert "cost" in facts["rival"]
+    assert {each["b"] for each in evidence["comparisons"]} | {each["a"] for each in evidence["comparisons"]} >= {
+        "m0",
+        "m2",
+    }
+    (table,) = (out / "predictions").glob("*.csv")
+    again = run("evaluate", f"predictions={table}", f"output={tmp_path / 'again'}", *QUICK)
+    assert again.returncode == 0, again.stderr
+    if method == "mean":
+        members = [pd.read_csv(tmp_path / f"m{k}.csv")["prob_mel"] for k in range(3)]
+        assert np.allclose(pd.read_csv(table)["prob_mel"], np.mean(members, axis=0), atol=1e-5)
+
+
+def test_an_ensemble_of_one_is_refused(run, tmp_path):
+    table = write_table(tmp_path / "m.csv")
+    done = run("ensemble", f"runs={table}", f"output={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert "takes two or more" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["evaluate", "ensemble"])
+def test_tables_are_judged_without_torch(module):
+    script = f"import sys, skinlab.commands.{module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_what_is_no_image_is_left_out_of_the_report(tmp_path, caplog):
+    from skinlab.assessment.evidence_files import worst_images
+
+    cv2.imwrite(str(tmp_path / "good.png"), np.full((40, 60, 3), 90, np.uint8))
+    (tmp_path / "bad.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    )  # Pillow would run Ghostscript
+    names = {"good": "good.png", "bad": "bad.jpg", "gone": "gone.jpg"}
+    worst = [{"image_id": image_id, "path": str(tmp_path / name)} for image_id, name in names.items()]
+    assert list(worst_images({"systems": [{"worst": worst}]})) == ["good"]
+    assert "the report shows bad without its image" in caplog.text

@@ -1,0 +1,503 @@
+"""Predictions of folders, tables and single images, and everything that is refused before anything is written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from skinlab.cli.conf import config_directory
+from skinlab.commands import predict as predicting
+from skinlab.commands.predict import predict
+from skinlab.data.images import read_image
+from skinlab.errors import UserError
+from skinlab.inference.bundle import load_bundle, save_bundle
+from skinlab.inference.ensembling import ensemble
+from skinlab.inference.gate import Gate, fit_gate, image_statistics
+from skinlab.inference.inputs import find_images
+from skinlab.inference.predict_images import usable
+from skinlab.tables.predictions import TableReader
+
+SEVEN = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+NAMES = ["10.png", "2.png", "a/1.jpg", "a/b/3.bmp", "c.d.png", "é.png"]  # as they are sorted
+
+Predict = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for name in NAMES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = cv2.resize(generator.integers(0, 256, (4, 5, 3), np.uint8), (50, 40))
+        (root / name).write_bytes(cv2.imencode(Path(name).suffix, pixels)[1].tobytes())
+    (root / "notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def seven(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("seven") / "best.ckpt", SEVEN)
+
+
+@pytest.fixture(scope="module")
+def two(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("two") / "best.ckpt", ["benign", "malignant"])
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "p.csv"
+
+
+@pytest.fixture
+def predicted(folder: Path, seven: Path, output: Path) -> Predict:
+    """Predict with the config's defaults and what is given; return what was written."""
+
+    def run(**settings: Any) -> pd.DataFrame:
+        config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "predict.yaml"))
+        config |= {"ckpt": str(seven), "input": str(folder), "output": str(output), "num_workers": 0}
+        predict(config | {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()})
+        return pd.read_csv(settings.get("output", output), dtype={"image_id": str})
+
+    return run
+
+
+def table_of(place: Path, **columns: list[str]) -> Path:
+    pd.DataFrame(columns).to_csv(place, index=False)
+    return place
+
+
+def test_a_folder_gives_sorted_rows_with_the_network_s_own_probabilities(predicted: Predict, folder: Path, seven: Path):
+    table = predicted()
+    assert table.columns.tolist() == ["image_id"] + [f"prob_{name}" for name in SEVEN]
+    assert table["image_id"].tolist() == NAMES
+    images = torch.stack([torch.as_tensor(read_image(folder / name, 32)).permute(2, 0, 1) for name in NAMES])
+    with torch.inference_mode():
+        expected = load_bundle(seven).classifier(images).softmax(1)
+    np.testing.assert_allclose(table.iloc[:, 1:], expected, atol=2e-6)
+
+
+def test_batches_and_workers_change_nothing(predicted: Predict, output: Path):
+    predicted(tta="flips")
+    written = output.read_bytes()
+    for batch_size, num_workers in ((1, 2), (4, 0), (4, 1)):
+        predicted(tta="flips", batch_size=batch_size, num_workers=num_workers, overwrite=True)
+        assert output.read_bytes() == written
+
+
+def test_what_is_known_of_the_model_lies_beside_the_table(predicted: Predict, output: Path, seven: Path):
+    predicted(tta="d4")
+    meta = json.loads((output.parent / "p.meta.json").read_text())
+    assert meta["classes"] == SEVEN
+    assert (meta["tta"], meta["image_size"], meta["images"]) == ("d4", 32, len(NAMES))
+    assert meta["checkpoint_sha256"] == load_bundle(seven).sha256
+    assert meta["training_prior"] == pytest.approx([1 / 7] * 7)
+
+
+def test_a_table_keeps_its_order_and_what_it_knows(predicted: Predict, folder: Path, tmp_path: Path):
+    whole = predicted().set_index("image_id")
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    paths = ["a/1.jpg", str(folder / "10.png"), "./é.png"]
+    table = table_of(images / "t.csv", site=["x"] * 3, label=["mel", "", "nv"], image_id=["r", "q", "p"], path=paths)
+    got = predicted(input=table, overwrite=True)
+    assert got.columns[:2].tolist() == ["image_id", "label"]
+    assert got["image_id"].tolist() == ["r", "q", "p"]
+    np.testing.assert_array_equal(got.iloc[:, 2:], whole.loc[["a/1.jpg", "10.png", "é.png"]])
+    assert predicted(input=table_of(table, path=paths), overwrite=True)["image_id"].tolist() == [
+        "a/1.jpg",
+        str(folder / "10.png"),
+        "é.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"image": ["1", "3"]},
+        {"isic_id": ["A/1.JPG", "3.bmp"]},
+        {"path": [r"C:\photos\a\1.jpg", r"a\b\3.bmp"], "image_id": ["1", "3"]},
+        {"file": ["a/1.jpg", "a/b/3.bmp"], "no": ["1", "3 "]},
+    ],
+)
+def test_a_table_may_name_its_images_in_other_ways(folder: Path, tmp_path: Path, caplog, table: dict):
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    place = table_of(images / "t.csv", **table, dx=["MEL ", "unknown"], group=["NA", " g"])
+    names = {"path": "file", "image_id": "no"} if "file" in table else {}
+    rows = find_images(str(place), columns=names | {"label": "dx"}, label_map={"mel": "malignant"})
+    assert rows["path"].tolist() == [str(images / "a/1.jpg"), str(images / "a/b/3.bmp")]
+    assert rows["label"].tolist() == ["malignant", ""]
+    assert rows["group"].tolist() == ["", "g"]
+    assert ("lead to no file; taken are the files of those names" in caplog.text) == (r"C:" in str(table))
+    with pytest.raises(UserError, match=r"columns.label=dxx: no such column in .* .did you mean dx"):
+        find_images(str(place), columns={"label": "dxx"})
+    with pytest.raises(UserError, match="columns= is for a table"):
+        find_images(str(images), columns={"label": "dx"})
+    with pytest.raises(UserError, match=r"label_map: no image of .* is labelled mell: it has MEL"):
+        find_images(str(place), columns=names | {"label": "dx"}, label_map={"mell": "malignant"})
+
+
+def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "t"))
+    table = table_of(images / "t.csv", image_id=["3", "1.jpg", "c.d", "a/b/3.bmp"])
+    rows = find_images(str(table))
+    assert rows["path"].tolist() == [str(images / name) for name in ("a/b/3.bmp", "a/1.jpg", "c.d.png", "a/b/3.bmp")]
+    shutil.copy(images / "2.png", images / "a" / "2.png")
+    assert find_images(str(table_of(table, image_id=["2.png"])))["path"][0] == str(images / "2.png")
+    with pytest.raises(UserError, match=r"1 ids may mean several images, such as 2: 2\.png or a/2\.png"):
+        find_images(str(table_of(table, image_id=["2"])))
+    with pytest.raises(UserError, match=r"1 rows of .* name no image below its folder: 77"):
+        find_images(str(table_of(table, image_id=["77"])))
+
+
+def test_a_single_image_gets_the_row_it_has_in_its_folder(predicted: Predict, folder: Path):
+    whole = predicted()
+    alone = predicted(input=folder / "10.png", overwrite=True)
+    assert alone["image_id"].tolist() == ["10.png"]
+    np.testing.assert_allclose(alone.iloc[0, 1:].astype(float), whole.iloc[0, 1:].astype(float), atol=2e-6)
+
+
+def test_a_kaggle_file_has_the_hard_labels_of_the_table(predicted: Predict, two: Path, output: Path):
+    positive = predicted(ckpt=two)["prob_malignant"].to_numpy()
+    threshold = float(np.median(positive))
+    file = predicted(ckpt=two, format="kaggle", threshold=threshold, overwrite=True)
+    assert file.columns.tolist() == ["ID", "label"]
+    assert file["ID"].tolist() == [f"test/{Path(name).name}" for name in NAMES]
+    assert file["label"].tolist() == (positive >= threshold).astype(int).tolist()
+    assert set(output.read_text().splitlines()[1].rpartition(",")[2]) <= {"0", "1"}
+
+
+def test_a_kaggle_file_has_1_for_the_positive_class_of_an_older_checkpoint(
+    predicted: Predict, save_classifier: Callable[..., Path], tmp_path: Path, output: Path
+):
+    older = save_classifier(tmp_path / "older.ckpt", ["melanoma", "nevus"])
+    positive = predicted(ckpt=older)["prob_melanoma"].to_numpy()
+    file = predicted(ckpt=older, format="kaggle", threshold=float(np.median(positive)), overwrite=True)
+    assert file["label"].tolist() == (positive >= np.median(positive)).astype(int).tolist()
+    assert json.loads(output.with_suffix(".meta.json").read_text())["positive"] == ["melanoma"]
+
+
+def test_an_isic_file_has_the_table_s_probabilities_under_its_own_names(predicted: Predict):
+    table = predicted()
+    file = predicted(format="isic", overwrite=True)
+    assert file.columns.tolist() == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+    assert file["image"].astype(str).tolist() == [Path(name).stem for name in NAMES]
+    for name in SEVEN:
+        np.testing.assert_array_equal(file[name.upper()], table[f"prob_{name}"])
+
+
+def test_bad_images_are_all_named_or_left_out(
+    predicted: Predict, folder: Path, tmp_path: Path, output: Path, caplog: pytest.LogCaptureFixture
+):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "2.png").write_bytes((images / "2.png").read_bytes()[:60])
+    (images / "z.jpg").touch()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[9:40, 20:50] = 255
+    cv2.imwrite(str(images / "y.png"), mask)
+    for num_workers in (0, 2):
+        with pytest.raises(
+            UserError, match=r"3 of 8 images can't be read: .*2\.png .*y\.png is a mask.*z\.jpg is empty; .*=drop"
+        ) as told:
+            predicted(input=images, batch_size=1, num_workers=num_workers)
+        assert "\n" not in str(told.value)
+        assert not list(output.parent.iterdir())
+    kept = predicted(input=images, on_bad_image="drop", batch_size=1)
+    assert "left out" in caplog.text
+    whole = predicted(overwrite=True)
+    assert kept["image_id"].tolist() == [name for name in NAMES if name != "2.png"]
+    np.testing.assert_allclose(kept.iloc[:, 1:], whole[whole["image_id"] != "2.png"].iloc[:, 1:], atol=2e-6)
+    for name in NAMES:
+        (images / name).write_bytes(b"")
+    with pytest.raises(UserError, match="no image is left"):
+        predicted(input=images, on_bad_image="drop", overwrite=True)
+
+
+def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_path: Path):
+    table = table_of(tmp_path / "t.csv", path=[str(folder / "2.png"), "gone.jpg"])
+    with pytest.raises(UserError, match=r"1 of 2 images of .* are missing: .*gone\.jpg"):
+        predicted(input=table)
+    assert predicted(input=table, on_bad_image="drop")["image_id"].tolist() == [str(folder / "2.png")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ckpt": None}, "ckpt= is missing"),
+        ({"input": 3}, "set input=FOLDER_OR_CSV_OR_IMAGE"),
+        ({"input": "/no/where"}, "no such file or folder"),
+        ({"input": __file__}, "neither a folder, nor a CSV, nor an image"),
+        ({"ckpt": "/no/where"}, "ckpt=/no/where: no such file or directory"),
+        ({"output": "/no/where/p.csv"}, "there is no folder /no/where"),
+        ({"output": "p.txt"}, "the name of a CSV file is expected"),
+        ({"format": "kagle"}, "did you mean kaggle"),
+        ({"format": "kaggle"}, "format=kaggle wants two classes, the model has akiec"),
+        ({"threshold": 0.4}, "a number calls one of two classes, the model has akiec"),
+        ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
+        ({"threshold": "f1"}, r"is no rule of .*best\.ckpt, which has 0"),
+        ({"threshold": True}, "a probability from 0 to 1, or a rule"),
+        ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
+        ({"tta": "d8"}, "tta=d8: choose none, flips, d4"),
+        ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
+        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"num_workers": -1}, "num_workers=-1: give auto or a number"),
+        ({"gate": "wran"}, "gate=wran: choose warn, error, off .did you mean warn"),
+        ({"gate": "error"}, "has no input gate; make one"),
+        ({"on_bad_image": "skip"}, "on_bad_image=skip: choose error, drop"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(predicted: Predict, output: Path, settings: dict, words: str):
+    with pytest.raises(UserError, match=words) as told:
+        predicted(**settings)
+    assert "\n" not in str(told.value)
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            "photo,label\na.png,mel\n",
+            "neither a column path nor image_id; its columns are photo, label; .*columns.path=",
+        ),
+        ("path\n../x.png\n", r"1 paths of .* leave its folder: \.\./x\.png"),
+        ("path,label\n,mel\n", "1 rows of .* have no path"),
+        ("path,image_id\na,1\nb,1\n", "names 1 more than once"),
+        ("path,image_id\na,\n", "1 rows of .* have no image_id"),
+        ("path\n", "has no rows below its header"),
+    ],
+)
+def test_tables_that_name_no_images_are_refused(tmp_path: Path, content: str, words: str):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UserError, match=words):
+        find_images(str(tmp_path / "t.csv"))
+
+
+@pytest.fixture(scope="module")
+def gate(folder: Path) -> Gate:
+    """A gate to which the folder's images are as foreign as can be, but for one."""
+    known = image_statistics(read_image(folder / "2.png", 64))
+    seen = known + np.random.default_rng(0).normal(0, 1e-3, (50, len(known)))
+    return fit_gate(seen, seen, alarms=0.001)
+
+
+@pytest.fixture
+def gated(seven: Path, gate: Gate, tmp_path: Path) -> Path:
+    save_bundle(replace(load_bundle(seven), gate=gate), tmp_path / "gated.bundle")
+    return tmp_path / "gated.bundle"
+
+
+def test_a_bundle_predicts_as_its_checkpoint_does(predicted: Predict, seven: Path, tmp_path: Path, output: Path):
+    (tmp_path / "packed").mkdir()
+    save_bundle(load_bundle(seven), tmp_path / "packed" / "model.bundle")
+    predicted()
+    plain = output.read_bytes()
+    predicted(ckpt=tmp_path / "packed", overwrite=True)
+    assert output.read_bytes() == plain
+
+
+def test_a_gate_warns_and_adds_its_column(
+    predicted: Predict, gated: Path, output: Path, caplog: pytest.LogCaptureFixture
+):
+    plain = predicted()
+    table = predicted(ckpt=gated, overwrite=True, batch_size=4, num_workers=1)
+    assert table.columns.tolist() == [*plain.columns, "gate"]
+    pd.testing.assert_frame_equal(table.drop(columns="gate"), plain)
+    assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES]
+    assert "5 of 6 images do not look like the dermoscopic images" in caplog.text
+    assert "10.png" in caplog.text
+    assert json.loads((output.parent / "p.meta.json").read_text())["gate"]["warned"] == 5
+    for off in ("off", False):
+        pd.testing.assert_frame_equal(predicted(ckpt=gated, gate=off, overwrite=True), plain)
+    assert "gate" not in predicted(ckpt=gated, format="isic", overwrite=True)
+
+
+def test_a_strict_gate_predicts_nothing(predicted: Predict, gated: Path, folder: Path, output: Path):
+    with pytest.raises(UserError, match=r"5 of 6 images do not look like .*10\.png.*gate=warn"):
+        predicted(ckpt=gated, gate="error", batch_size=2)
+    assert not list(output.parent.iterdir())
+    assert len(predicted(ckpt=gated, gate="error", input=folder / "2.png")) == 1
+
+
+def test_a_gate_leaves_out_images_that_can_not_be_read(predicted: Predict, gated: Path, folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "10.png").write_bytes(b"")
+    table = predicted(ckpt=gated, input=images, on_bad_image="drop", batch_size=4)
+    assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES[1:]]
+
+
+def test_members_that_want_other_images_are_combined(
+    predicted: Predict, seven: Path, save_classifier: Callable[..., Path], folder: Path, tmp_path: Path
+):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    (images / "0.png").write_bytes(b"")
+    one = load_bundle(seven)
+    other = load_bundle(save_classifier(tmp_path / "o.ckpt", SEVEN, "test_efficientnet", 1))
+    other = replace(other, members=(replace(other.members[0], image_size=48, fit="stretch"),))
+    tables = []
+    for name, bundle in (("a", one), ("b", other)):
+        bundle.members[0].classifier.hparams["inputs"] |= {
+            "image_size": bundle.image_size,
+            "fit": bundle.fit,
+        }
+        save_bundle(bundle, tmp_path / f"{name}.bundle")
+        tables.append(predicted(ckpt=tmp_path / f"{name}.bundle", overwrite=True).iloc[:, 1:].to_numpy())
+    both = ensemble([one, other], ["a", "b"], method="weighted", weights=[1, 3])
+    save_bundle(replace(both, calibrator={"method": "temperature", "temperature": 2.0}), tmp_path / "ab.bundle")
+    got = predicted(ckpt=tmp_path / "ab.bundle", input=images, on_bad_image="drop", overwrite=True)
+    assert got["image_id"].tolist() == NAMES
+    mean = 0.25 * tables[0] + 0.75 * tables[1]
+    np.testing.assert_allclose(got.iloc[:, 1:], np.sqrt(mean) / np.sqrt(mean).sum(1, keepdims=True), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of seven and of two classes with thresholds."""
+    folder = tmp_path_factory.mktemp("ruled")
+    rule = {"rule": "f1", "low": 0.1, "high": 0.6, "chosen_on": "val, 9 rows"}
+    kinds = {"seven": (seven, ["mel", "bcc"], 0.3), "two": (two, ["malignant"], 0.5), "first": (two, ["benign"], 0.5)}
+    for name, (place, positive, threshold) in kinds.items():
+        thresholds = [rule | {"threshold": threshold, "positive": positive}]
+        save_bundle(replace(load_bundle(place), thresholds=thresholds), folder / f"{name}.bundle")
+    return {name: folder / f"{name}.bundle" for name in kinds}
+
+
+def test_a_rule_of_the_bundle_calls_the_images(predicted: Predict, ruled: dict[str, Path], output: Path):
+    plain = predicted(ckpt=ruled["seven"])
+    table = predicted(ckpt=ruled["seven"], threshold="f1", overwrite=True)
+    pd.testing.assert_frame_equal(table.iloc[:, :-1], plain)
+    assert table.columns[-1] == "called"
+    assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
+    meta = json.loads(output.with_suffix(".meta.json").read_text())
+    facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
+    assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows"}
+    labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
+    assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
+    with pytest.raises(UserError, match=r"threshold=f2 is no rule of .* which has 1: choose f1 .did you mean f1"):
+        predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
+
+
+def test_a_number_calls_the_second_of_two_classes(predicted: Predict, two: Path):
+    positive = predicted(ckpt=two)["prob_malignant"].to_numpy()
+    threshold = float(np.median(positive))
+    table = predicted(ckpt=two, threshold=threshold, overwrite=True)
+    assert table["called"].tolist() == (positive >= threshold).astype(int).tolist()
+    assert 0 < table["called"].sum() < len(NAMES)
+
+
+def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ruled: dict[str, Path]):
+    plain = predicted(ckpt=ruled["two"], format="kaggle")
+    assert predicted(ckpt=ruled["two"], format="kaggle", threshold="f1", overwrite=True).equals(plain)
+    with pytest.raises(UserError, match="threshold=f1 is of benign; format=kaggle calls malignant"):
+        predicted(ckpt=ruled["first"], format="kaggle", threshold="f1", overwrite=True)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"^input=.* holds no image"):
+        find_images(str(tmp_path))
+
+
+def test_a_model_of_other_classes_makes_no_isic_file(predicted: Predict, two: Path):
+    with pytest.raises(UserError, match=r"format=isic wants mel, .* the model has benign, malignant"):
+        predicted(ckpt=two, format="isic")
+
+
+def test_names_that_a_format_would_confuse_are_refused(predicted: Predict, two: Path, folder: Path, tmp_path: Path):
+    images = Path(shutil.copytree(folder, tmp_path / "images"))
+    shutil.copy(images / "2.png", images / "a" / "2.png")
+    with pytest.raises(UserError, match=r"both test/2\.png"):
+        predicted(ckpt=two, input=images, format="kaggle")
+
+
+def test_what_exists_stays_unless_overwriting_is_asked_for(predicted: Predict, output: Path):
+    for existing in (output, output.with_suffix(".meta.json")):
+        existing.write_text("precious")
+        with pytest.raises(UserError, match=r"exists; choose another output= or set overwrite=true"):
+            predicted()
+        assert [(path, path.read_text()) for path in output.parent.iterdir()] == [(existing, "precious")]
+        existing.unlink()
+
+
+def test_the_half_that_a_killed_prediction_left_is_no_hindrance(predicted: Predict, output: Path):
+    whole = predicted()
+    output.unlink()
+    assert predicted().equals(whole)
+
+
+def test_a_full_disk_leaves_neither_of_the_two_files(predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*words: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predicting, "write_json", full)
+    with pytest.raises(UserError, match=r"can't write .*No space left on device"):
+        predicted()
+    assert not list(output.parent.iterdir())
+
+
+def test_the_command_needs_a_checkpoint_and_nothing_else(run, seven: Path, folder: Path, tmp_path: Path):
+    shutil.copy(seven, tmp_path / "model.ckpt")
+    done = run("predict", "ckpt=model.ckpt", f"input={folder}", "output=p.csv", "num_workers=0")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt", "p.csv", "p.meta.json"]
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + len(NAMES)
+
+
+def test_the_command_tells_a_mistake_in_one_line(run, folder: Path, tmp_path: Path):
+    done = run("predict", "ckpt=model.ckpt", f"input={folder}", "output=p.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: ckpt=model.ckpt: no such file or directory; give a run directory or a .ckpt file\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_photographs_are_named(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    images = Path(shutil.copytree(folder, tmp_path / "in"))
+    for name in ("10_segmentation.png", "a/scan.dcm", "IMG_1.HEIC"):
+        (images / name).write_bytes(b"x" * 99)
+    assert find_images(str(images))["image_id"].tolist() == NAMES
+    assert [record.message for record in caplog.records] == [
+        "1 masks are left out: 10_segmentation.png; rename those that are photographs",
+        "2 files of formats that can't be read (1 .heic, 1 .dcm) are left out: IMG_1.HEIC, a/scan.dcm; "
+        "convert them to JPEG or PNG",
+    ]
+    with pytest.raises(UserError, match=r"IMG_1\.HEIC: HEIC images can't be read; convert it to JPEG or PNG"):
+        find_images(str(images / "IMG_1.HEIC"))
+    with pytest.raises(UserError, match=r"1 rows of .* name no image .*: IMG_1; .* convert them to JPEG or PNG"):
+        find_images(str(table_of(images / "t.csv", image_id=["2", "IMG_1"])))
+    caplog.clear()
+    find_images(str(table_of(images / "t.csv", path=["2.png", "10_segmentation.png"])))
+    assert "1 rows of" in caplog.text
+    assert "are masks by their names: 10_segmentation.png" in caplog.text
+
+
+def test_an_output_that_another_command_writes_is_refused(
+    predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def locked(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fcntl.lockf", locked)
+    with pytest.raises(UserError, match=rf"output={output} is in use by process"):
+        predicted()
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("on_bad_image", ["error", "drop"])
+def test_images_that_vanish_while_they_are_predicted_are_not_left_out(tmp_path, on_bad_image):
+    def batches():
+        path.unlink()
+        yield {"row": torch.tensor([0]), "image": torch.zeros(1, 3, 4, 4), "bad": {0: "does not exist"}}
+
+    (path := tmp_path / "a.jpg").touch()
+    rows = pd.DataFrame({"path": [str(path)]})
+    with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.jpg\); put"):
+        list(usable(batches(), rows, {}, on_bad_image=on_bad_image))

@@ -1,0 +1,428 @@
+"""A study: its plan, its runs (fakes that leave what a run leaves), its verdicts, and its mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from skinlab.cli.config import compose_config, compose_plain
+from skinlab.commands import study as studying
+from skinlab.commands.study import check_words, study
+from skinlab.errors import UserError
+from skinlab.settings.invocation import Invocation
+from skinlab.studies.jobs import BLOCKED, DONE, FAILED, STOPPED, State, command_line, run_jobs, time_left
+from skinlab.studies.plan import Job, Plan, check_study, make_plan
+from skinlab.studies.rows import Rows
+from tests.conftest import MALIGNANT
+
+CHOICES = {"data": "ham10000", "model": "resnet18", "trainer": "cpu", "ssl": "simclr", "semi": "fixmatch"}
+QUICK = {"n_draws": 100, "calibration": False, "reports": False, "saliency": "false", "epochs": 2, "pretrain_epochs": 3}
+
+
+@pytest.fixture(scope="module")
+def settings(phantom: Path, shared_tmp: Path):
+    """Compose the config of a study of the phantom."""
+    words = ["data=ham10000", f"data.root={phantom}", "data.n_folds=2", f"data.label_map={MALIGNANT}"]
+    words += [f"data.cache_dir={shared_tmp / 'cache'}"]
+    base: Any = OmegaConf.to_container(compose_config("study", words), resolve=True)
+
+    def config(output: Path, **more: Any) -> dict[str, Any]:
+        return base | QUICK | {"output": str(output), "budgets": [0.5, 1.0], "seeds": [0, 1]} | more
+
+    return config
+
+
+@pytest.fixture(scope="module")
+def rows(settings) -> Rows:
+    return Rows(settings(Path("o"))["data"], [0])
+
+
+@pytest.fixture
+def invocation(phantom: Path) -> Invocation:
+    return Invocation(
+        ["data=ham10000", f"data.root={phantom}", "ssl.temperature=0.2", "semi.weight=2", "seeds=[0]"],
+        CHOICES,
+        compose_plain,
+    )
+
+
+def value(job: Job, key: str) -> str:
+    return next(word.partition("=")[2] for word in job.words if word.partition("=")[0].lstrip("+") == key)
+
+
+def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
+    """Leave what a finished run leaves."""
+    run = runs / job.name
+    (run / "predictions").mkdir(parents=True)
+    (run / "metrics.json").write_text('{"init_used": "random"}')
+    (run / "config.yaml").write_text("data: {name: ham10000, fold: 0, n_folds: 5}\nseed: 0\n")
+    (run / "backbone.safetensors").touch()
+    classes = rows.prepared[0].classes
+    truth = rows.test["label"].to_numpy()[:, None] == np.array(classes)
+    shared = np.random.default_rng(0).standard_normal(truth.shape)
+    own = np.random.default_rng(zlib.crc32(job.name.encode())).standard_normal(truth.shape)
+    p = np.exp(shared + 0.05 * own + (0.5 + gain) * truth)
+    table = rows.test[["image_id", "group", "source", "label"]].assign(fold=0, split="test")
+    table[[f"prob_{name}" for name in classes]] = p / p.sum(1, keepdims=True)
+    table.to_csv(run / "predictions" / "test.csv", index=False)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, rows: Rows):
+    """Let every run leave its results at once; returns the names of what was started."""
+    started: list[str] = []
+    told = SimpleNamespace(started=started, broken=set(), gains={"D": 3.0})
+
+    def begin(job: Job, runs: Path, launcher: str | None) -> list[str]:
+        started.append(job.name)
+        if job.name in told.broken:
+            return [sys.executable, "-c", "import sys; sys.exit('error: out of memory')"]
+        write_run(job, runs, rows, told.gains.get(job.name.partition("_")[0], 0.0))
+        return ["true"]
+
+    monkeypatch.setattr(studying, "command_line", begin)
+    monkeypatch.setattr(studying, "check_words", lambda *_: None)  # has a test of its own, and takes its time
+    monkeypatch.setattr(studying, "Rows", lambda data, folds: rows)
+    monkeypatch.setattr("skinlab.studies.power.POWER_TABLES", 20)
+    return told
+
+
+def test_every_arm_has_its_runs_and_shares_what_it_can(settings, invocation, rows):
+    arms = ["A", "A+", "B", "C", "D", "E", "F", "G"]
+    plan = make_plan(settings(Path("o"), arms=arms), invocation, rows, Path("/o/runs"))
+    kinds = Counter(name.partition("_b")[0] for name in plan.jobs)
+    assert kinds["D-pretrain"] == 2, "a seed each: budgets and arms D and F share the pool's"
+    assert kinds["C-pretrain"] == 4
+    assert "F-pretrain" not in kinds
+    assert kinds["E"] == kinds["F"] == 2, "nothing is left for a pool at the budget 1"
+    assert plan.left_out == [f"{arm} has no pool at the budget 1, and is left out there." for arm in "EF"]
+    assert {kinds[arm] for arm in ("A", "A+", "B", "C", "D", "G")} == {4}
+    order = list(plan.jobs)
+    assert all(job.after is None or order.index(job.after) < order.index(job.name) for job in plan.jobs.values())
+    assert len(plan.cells) == sum(job.command == "train" for job in plan.jobs.values())
+
+
+def test_compute_is_matched_to_within_half_an_epoch(settings, invocation, rows):
+    config = settings(Path("o"), arms=["A", "A+", "B", "C", "D", "E", "G"], validations=100)
+    plan = make_plan(config, invocation, rows, Path("/o/runs"))
+    images = {}
+    for cell in plan.cells:
+        job = plan.jobs[cell.job]
+        before = plan.jobs[job.after].images if job.after else 0
+        images[cell.arm, cell.budget, cell.seed] = before + job.images
+    for budget in (0.5, 1.0):
+        assert images["A", budget, 0] == images["B", budget, 0] == pytest.approx(images["A", 1.0, 0], rel=0.2)
+        together = images["D", budget, 0]
+        for arm in ("A+", "C", "G"):
+            assert images[arm, budget, 0] == pytest.approx(together, rel=0.1)
+    one = plan.jobs["E_b0.5_f0_s0"]
+    batch, ratio = config["data"]["batch_size"], config["semi"]["pool_ratio"]
+    per_epoch = one.rows // batch * batch * (1 + 2 * ratio)
+    assert one.images == int(value(one, "trainer.max_epochs")) * per_epoch
+    assert abs(one.images - images["D", 0.5, 0]) <= per_epoch
+
+
+def test_words_are_the_study_s_then_the_user_s_then_the_arm_s(settings, invocation, rows):
+    user = Invocation([*invocation.overrides, "model.init=imagenet", "trainer.precision=16"], CHOICES, compose_plain)
+    config = settings(Path("o"), arms=["A", "D", "E"], base=["data.batch_size=8"], base_train=["loss=focal"])
+    plan = make_plan(config, user, rows, Path("/o/it's, here/runs"))
+    before, after, plain = (plan.jobs[f"{name}_b0.5_f0_s1"] for name in ("D-pretrain", "D", "A"))
+    before = plan.jobs["D-pretrain_b0.5_f0_s1"]
+    assert (value(before, "ssl"), value(before, "pool"), value(before, "ssl.temperature")) == ("simclr", "all", "0.2")
+    assert value(before, "data.label_budget") == "0.5", "its probe knows no more labels than the smallest budget"
+    assert "loss=focal" in after.words
+    assert "loss=focal" not in before.words
+    assert "ssl.temperature=0.2" not in after.words
+    assert "semi.weight=2" in plan.jobs["E_b0.5_f0_s1"].words
+    assert "semi.weight=2" not in plain.words
+    assert value(plain, "model.init") == "imagenet"
+    assert {value(job, "seed") for job in (before, after, plain)} == {"1"}
+    (parsed,) = OverridesParser.create().parse_overrides([f"model.init={value(after, 'model.init')}"])
+    assert parsed.value() == "/o/it's, here/runs/D-pretrain_b0.5_f0_s1/backbone.safetensors"
+    assert int(value(after, "model.freeze_epochs")) == max(1, round(0.25 * int(value(after, "trainer.max_epochs"))))
+    for job in plan.jobs.values():
+        keys = [word.partition("=")[0] for word in job.words]
+        assert len(keys) == len(set(keys))
+        OverridesParser.create().parse_overrides(list(job.words))
+        assert int(value(job, "trainer.max_epochs")) % int(job.command == "pretrain" or value(job, CHECK)) == 0
+
+
+def test_compute_counts_the_images_of_whole_batches_and_the_method_s_views(settings, invocation, rows):
+    config = settings(Path("o"), arms=["A", "C", "E"], base=["data.batch_size=25"], budgets=[0.5])
+    plan = make_plan(config, invocation, rows, Path("/o/runs"))
+    labelled = rows.labelled(0.5, 0, 0)
+    steps, ratio = labelled // 25, config["semi"]["pool_ratio"]
+    an_epoch = {"A": 25 * steps, "C-pretrain": 2 * 25 * steps, "E": 25 * steps * (1 + 2 * ratio)}
+    for arm, images in an_epoch.items():
+        one = plan.jobs[f"{arm}_b0.5_f0_s0"]
+        assert (one.rows, one.images) == (labelled, images * int(value(one, "trainer.max_epochs")))
+    few = make_plan(config | {"base": ["data.batch_size=100"]}, invocation, rows, Path("/o/runs")).jobs["E_b0.5_f0_s0"]
+    assert few.images == (labelled + 2 * ratio * 100) * int(value(few, "trainer.max_epochs")), (
+        "the pool's batch is whole"
+    )
+    alone = make_plan(config | {"ssl": {"name": "denoise"}}, invocation, rows, Path("/o/runs")).jobs[
+        "C-pretrain_b0.5_f0_s0"
+    ]
+    assert alone.images == an_epoch["C-pretrain"] // 2 * int(value(alone, "trainer.max_epochs"))
+
+
+def test_answers_join_after_the_budget_as_in_a_run(settings, rows, tmp_path):
+    hidden = rows.manifest(0.5, 0, 0).query("hidden_label != ''").iloc[0]
+    answers = tmp_path / "labels.csv"
+    answers.write_text(f"image_id,label\n{hidden['image_id']},{hidden['hidden_label']}\n")
+    told = Rows(settings(tmp_path)["data"] | {"labels": str(answers)}, [0])
+    assert told.labelled(0.5, 0, 0) == rows.labelled(0.5, 0, 0) + 1
+    assert told.labelled(1.0, 0, 0) == rows.labelled(1.0, 0, 0)
+
+
+CHECK = "trainer.check_val_every_n_epoch"
+
+
+def test_the_words_compose_and_name_what_they_lack(settings, invocation, rows):
+    config = settings(Path("o"), arms=list("BCE"), base_pretrain=["data.batch_size=4"])
+    plan = make_plan(config, invocation, rows, Path("/o/runs"))
+    check_words(plan, invocation)
+    wrong = Job("A_b1", "train", ("data=ham10000", "loss=fokal"), 1, 1)
+    with pytest.raises(UserError, match=r"A: loss=fokal: no such choice \(did you mean focal\?\)"):
+        check_words(Plan({"A_b1": wrong}), invocation)
+    small = settings(Path("o"), arms=["C"], base_pretrain=["data.batch_size=4096"])
+    with pytest.raises(UserError, match=r"C-pretrain_b0\.5_f0_s0: its \d+ images are less than a batch of 4096"):
+        check_words(make_plan(small, invocation, rows, Path("/o/runs")), invocation)
+
+
+def job(name: str, after: str | None = None, command: str = "train") -> Job:
+    return Job(name, command, (), 100, 10, after)
+
+
+def run_fakes(tmp_path: Path, jobs: list[Job], start, n_parallel: int = 1) -> dict[str, State]:
+    states = {each.name: State() for each in jobs}
+    by_name = {each.name: each for each in jobs}
+    run_jobs(by_name, states, tmp_path / "runs", start=start, n_parallel=n_parallel, changed=lambda: None)
+    return states
+
+
+def leave(tmp_path: Path, name: str) -> list[str]:
+    run = tmp_path / "runs" / name
+    return ["sh", "-c", f"mkdir -p {run}/predictions; touch {run}/metrics.json {run}/predictions/test.csv"]
+
+
+def test_finished_runs_are_passed_over_and_a_failure_stops_only_what_needs_it(tmp_path):
+    subprocess.run(leave(tmp_path, "done"), check=True)
+    started = []
+
+    def start(each: Job) -> list[str]:
+        started.append(each.name)
+        return ["sh", "-c", "echo 'error: no room'; exit 2"] if each.name == "bad" else leave(tmp_path, each.name)
+
+    jobs = [
+        job("done"),
+        job("bad", command="pretrain"),
+        job("needs", after="bad"),
+        job("last", after="needs"),
+        job("x"),
+    ]
+    states = run_fakes(tmp_path, jobs, start)
+    assert {name: each.state for name, each in states.items()} == {
+        "done": DONE,
+        "bad": FAILED,
+        "needs": BLOCKED,
+        "last": BLOCKED,
+        "x": DONE,
+    }
+    assert started == ["bad", "x"]
+    assert states["bad"].reason == "no room"
+    assert states["needs"].reason == "bad has failed"
+
+
+def test_a_run_that_leaves_nothing_has_failed(tmp_path):
+    assert run_fakes(tmp_path, [job("a")], lambda _: ["true"])["a"].state == FAILED
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT"])
+def test_a_terminated_run_is_stopped_and_not_failed(tmp_path, signal):
+    jobs = [job("a"), job("needs", after="a"), job("x")]
+    states = run_fakes(
+        tmp_path, jobs, lambda each: ["sh", "-c", f"kill -{signal} $$"] if each.name == "a" else leave(tmp_path, "x")
+    )
+    assert [each.state for each in states.values()] == [STOPPED, BLOCKED, DONE]
+    assert "stopped" in states["needs"].reason
+
+
+def test_runs_go_side_by_side_and_wait_for_what_they_need(tmp_path):
+    times: dict[str, float] = {}
+
+    def start(each: Job) -> list[str]:
+        times[each.name] = time.monotonic()
+        command = leave(tmp_path, each.name)
+        return [*command[:2], f"sleep 0.3; touch {tmp_path}/runs/{each.name}.pt; {command[2]}"]
+
+    run_fakes(tmp_path, [job("a"), job("b"), job("c", after="a")], start, n_parallel=3)
+    assert times["b"] - times["a"] < 0.25
+    assert times["c"] - times["a"] > 0.29
+
+
+def test_an_interrupt_ends_the_runs_which_then_resume(tmp_path):
+    def interrupted() -> None:
+        if states["a"].state == "running":
+            raise KeyboardInterrupt
+
+    states = {"a": State()}
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(
+            {"a": job("a")},
+            states,
+            tmp_path / "runs",
+            start=lambda _: ["sleep", "60"],
+            n_parallel=1,
+            changed=lambda: interrupted(),
+        )
+    assert states["a"].state == "waiting"
+    assert run_fakes(tmp_path, [job("a")], lambda each: leave(tmp_path, each.name))["a"].state == DONE
+
+
+def test_the_time_left_is_that_of_the_images_left():
+    jobs = {name: job(name) for name in "abc"}
+    states = {"a": State(DONE, 50.0), "b": State(), "c": State(DONE, 0.0)}
+    assert time_left(jobs, states, 1) == pytest.approx(50)
+    assert time_left(jobs, states, 2) == pytest.approx(25)
+    assert time_left(jobs, {name: State() for name in jobs}, 1) is None
+
+
+def test_a_launcher_gets_the_same_words_as_a_sweep_of_one(tmp_path):
+    one = Job("A_b1", "train", ("seed=0",), 1, 1)
+    alone, swept = command_line(one, tmp_path), command_line(one, tmp_path, "submitit_slurm")
+    assert alone[1:] == ["-m", "skinlab.train", "seed=0", f"hydra.run.dir='{tmp_path}/A_b1'"]
+    assert swept[1:6] == ["-m", "skinlab.train", "-m", "hydra/launcher=submitit_slurm", "seed=0"]
+    assert swept[6:] == [f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir='A_b1'"]
+
+
+def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invocation, fake, tmp_path, capsys):
+    output = tmp_path / "o"
+    config = settings(output, arms=["A", "A+", "D"], budgets=[0.5], base_pretrain=["data.batch_size=4"])
+    fake.broken = {"A+_b0.5_f0_s1"}
+    with pytest.raises(SystemExit) as ended:
+        study(config, invocation)
+    assert ended.value.code == 1
+    content = json.loads((output / "study.json").read_text())
+    assert content["runs"]["A+_b0.5_f0_s1"]["state"] == FAILED
+    assert "A+_b0.5_f0_s1 is missing: out of memory" in content["cautions"]
+    assert not content["finished"]
+    fake.broken, fake.started[:] = set(), []
+    study(config | {"seeds": [0, 1, 2]}, invocation)
+    again = {"A+_b0.5_f0_s1", *(f"{arm}_b0.5_f0_s2" for arm in ("A", "A+", "D", "D-pretrain"))}
+    assert set(fake.started) == again, "what is finished is passed over; seeds may join"
+    content = json.loads((output / "study.json").read_text())
+    assert content["finished"]
+    (verdict,) = content["verdicts"]
+    assert verdict["verdict"] == "helps"
+    assert verdict["sentence"] in capsys.readouterr().out
+    assert "The unlabeled pool helps</h1>" in (output / "report.html").read_text()
+    assert {arm["trainings"] for arm in content["budgets"][0]["arms"]} == {3}
+    with pytest.raises(
+        UserError, match=r"has trainer\.max_epochs=\d+, now trainer\.max_epochs=\d+; choose another output="
+    ):
+        study(config | {"epochs": 30}, invocation)
+
+
+def test_arms_that_are_alike_are_no_evidence_and_every_budget_has_its_full_report(settings, invocation, fake, tmp_path):
+    fake.gains = {}
+    config = settings(tmp_path / "o", arms=["A", "E"], reports=True, thresholds=["f1"])
+    study(config, invocation)
+    content = json.loads((tmp_path / "o" / "study.json").read_text())
+    assert [each["verdict"] for each in content["verdicts"]] == ["no evidence"], "E has no pool at the budget 1"
+    evidence = json.loads((tmp_path / "o" / "budgets" / "0.5" / "evidence.json").read_text())
+    assert [system["name"] for system in evidence["systems"]] == ["A", "E"]
+    assert evidence["systems"][0]["spread"]["over"] == "seed"
+    assert (tmp_path / "o" / "budgets" / "1" / "report.html").is_file()
+
+
+def test_a_plan_prints_commands_and_power_and_starts_nothing(settings, invocation, fake, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(studying, "command_line", command_line)
+    study(settings(tmp_path / "o", arms=["A", "D"], plan=True), invocation)
+    printed = capsys.readouterr().out
+    assert printed.count("python -m skinlab.train ") == 8
+    assert printed.count("python -m skinlab.pretrain ") == 2
+    assert "2 trainings an arm: 80 % power for a difference of 0." in printed
+    assert not fake.started
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_power_of_so_many_images_needs_no_data(settings, capsys, tmp_path):
+    power = {"positives": 59, "negatives": 1014, "auroc": 0.9, "correlation": 0.85, "seed_sd": 0.0}
+    study(settings(tmp_path, seeds=[0], power=power) | {"data": {}}, invocation)
+    assert capsys.readouterr().out.startswith("1,073 test images (1014 + 59) and 1 training an arm: 80 % power for")
+    with pytest.raises(UserError, match="give both"):
+        study(settings(tmp_path, power=power | {"negatives": None}), invocation)
+
+
+MISTAKES = [
+    ({"arms": ["A", "H"]}, "arms: H is none of A, A\\+, B"),
+    ({"arms": []}, r"arms=\[\]: give one or more"),
+    ({"seeds": []}, r"seeds=\[\]: give one or more, such as seeds=\[0,1,2\]"),
+    ({"seeds": [0, 0]}, "one is there twice"),
+    ({"seeds": [-1]}, "whole numbers"),
+    ({"budgets": [0]}, "0 is no budget"),
+    ({"budgets": [1.5]}, "1.5 is no budget"),
+    ({"budgets": [0.1, 300]}, "all as shares, or all as numbers"),
+    ({"folds": [2]}, r"folds=\[2\]: there are 2, from 0 to 1"),
+    ({"epochs": 0}, "epochs=0: must be at least 1"),
+    ({"jobs": 0}, "jobs=0: must be at least 1"),
+    ({"base": ["data.fold=1"]}, r"data\.fold=1: the study sets data\.fold itself; set folds="),
+    ({"base": ["data.batch_size=0"]}, r"data\.batch_size=0: a whole number of at least 1"),
+    ({"base_pretrain": ["data.batch_size=many"]}, r"data\.batch_size=many: a whole number of at least 1"),
+    ({"level": 2}, "level=2"),
+    ({"n_draws": 5}, "n_draws=5"),
+    ({"judge_by": "auroc_makro"}, r"auroc_makro is no figure \(did you mean auroc_macro\?\)"),
+    ({"arms": ["A", "E"], "budgets": [1.0]}, "arms: E .* needs a pool, and ham10000 has none"),
+    ({"arms": ["D"], "budgets": [1.0]}, "arms: D .* needs a pool"),
+    ({"output": None}, "output= is missing"),
+]
+
+
+@pytest.mark.parametrize(("more", "words"), MISTAKES)
+def test_mistakes_are_told_before_anything_is_started(settings, invocation, fake, tmp_path, more, words):
+    with pytest.raises(UserError, match=words) as told:
+        study(settings(tmp_path / "o") | more, invocation)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "o").exists()
+    assert not fake.started
+
+
+def test_an_output_that_is_a_file_is_told(settings, invocation, tmp_path):
+    (tmp_path / "o").touch()
+    with pytest.raises(UserError, match=r"o is a file; name a folder"):
+        study(settings(tmp_path / "o"), invocation)
+
+
+def test_one_more_arm_is_a_few_lines(settings, invocation, rows):
+    config = settings(Path("o"), arms=["A", "H"])
+    config["recipes"] = config["recipes"] | {"H": {"title": "layer decay", "train": ["finetune=layer_decay"]}}
+    check_study(config, invocation)
+    plan = make_plan(config, invocation, rows, Path("/o/runs"))
+    assert "finetune=layer_decay" in plan.jobs["H_b1_f0_s0"].words
+
+
+def test_the_command_tells_a_mistake_in_one_line(run, phantom):
+    done = run("study", "data=ham10000", f"data.root={phantom}", "output=o", "arms=A,Q")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert done.stderr.startswith("error: arms: Q is none of A, A+")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "frozen", "decay"), [("full", 0, 1), ("linear_probe", 7, 1), ("lp_ft", 3, 1), ("layer_decay", 0, 0.75)]
+)
+def test_recipes_of_fine_tuning(compose_train, recipe, frozen, decay):
+    config = compose_train(f"finetune={recipe}", "trainer.max_epochs=7")
+    assert (config["model"]["freeze_epochs"], config["optimizer"]["layer_decay"]) == (frozen, decay)

@@ -1,0 +1,47 @@
+"""What a pretrained backbone tells of itself."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from skinlab.errors import UserError
+from skinlab.runs.backbone_record import find_init, read_record, write_backbone
+
+RECORD = {"method": "simclr", "network": "test_resnet", "images": ["aa", "bb"], "groups": ["g"]}
+
+
+def test_the_record_travels_with_the_weights(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    write_backbone(tmp_path, state, RECORD)
+    moved = (tmp_path / "backbone.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    assert read_record(moved) == RECORD
+    loaded = load_file(moved)
+    assert all(torch.equal(value, loaded[name]) for name, value in state.items())
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_files_without_a_record_have_none(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    for name in ("plain.safetensors", "broken.safetensors", "missing.safetensors", "best.ckpt", "imagenet"):
+        assert read_record(tmp_path / name) is None
+
+
+def test_a_run_directory_stands_for_its_backbone(tmp_path):
+    for init in ("auto", "random", "imagenet", "some.ckpt"):
+        assert find_init(init) == init
+    with pytest.raises(UserError, match=r"has no backbone\.safetensors; give a finished run"):
+        find_init(str(tmp_path))
+    with pytest.raises(UserError, match=r"a bundle is for predictions; give its run's checkpoints/best\.ckpt"):
+        find_init("model.bundle")
+    (tmp_path / "backbone.safetensors").touch()
+    assert find_init(str(tmp_path)) == str(tmp_path / "backbone.safetensors")
+
+
+@pytest.mark.parametrize("record", ["not json", "[1]", '{"images": 5}'])
+def test_a_damaged_record_is_refused(tmp_path, record):
+    path = tmp_path / "backbone.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"skinlab": record})
+    with pytest.raises(UserError, match=r"backbone\.safetensors has a damaged record"):
+        read_record(path)

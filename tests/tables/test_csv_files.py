@@ -1,0 +1,68 @@
+"""Tables as people have them."""
+
+import pandas as pd
+import pytest
+
+from skinlab.errors import UserError
+from skinlab.tables.csv_files import numbers, read_csv
+
+PLAIN = [["007", "NA", ""], ["8, left", "nv", "50"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"image_id,dx\n", "no rows"),
+        (b"image_id,dy\na,nv\n", r"no column dx \(did you mean dy\?\): its columns are image_id, dy"),
+        (b"image_id,dx,dx\na,nv,mel\n", "more than one column dx"),
+        (b"image_id,DX,dX\na,nv,mel\n", "more than one column dx"),
+        (b"image_id,dx\na,nv\nb,nv,3\n", "line 3 has 3 of 2 fields"),
+        (b"image_id,dx\na,nv,1\nb,nv,2\n", "line 2 has 3 of 2 fields"),
+        (b"image_id,dx\na,nv\n\nb\n", "line 4 has 1 of 2 fields"),
+        (b'image_id,dx\n"a,nv\n', "not a well-formed table"),
+        (b"image_id,dx\na,n\xe4vus\n", r"not UTF-8 \(byte"),
+    ],
+)
+def test_a_malformed_table_is_refused_in_one_line(tmp_path, content, complaint):
+    table = tmp_path / "table.csv"
+    table.write_bytes(content)
+    with pytest.raises(UserError, match=complaint) as caught:
+        read_csv(table, ["image_id", "dx"])
+    assert str(table) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_table_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is not there"):
+        read_csv(tmp_path / "none.csv", [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'image_id,dx,age\r\n007,NA,\r\n"8, left",nv,50\r\n',
+        b'\xef\xbb\xbfimage_id,dx,age\n007,NA,\n"8, left",nv,50\n',
+        'image_id\tdx\tage\n007\tNA\t\n"8, left"\tnv\t50\n'.encode("utf-16"),
+        b"image_id;dx;age\n007;NA;\n8, left;nv;50\n",
+        b"image_id\tdx\tage\n007\tNA\t\n8, left\tnv\t50\n",
+        b"image_id|dx|age\n007|NA|\n8, left|nv|50\n",
+        b'image_id,dx,age,\n007,NA,,\n"8, left",nv,50,\n',
+        b'image_id,dx,age\n007,NA,,\n"8, left",nv,50,\n',
+        b'Image ID, DX ,AGE\n007,NA,\n"8, left",nv,50\n\n',
+    ],
+)
+def test_a_table_in_any_usual_form_gives_the_same_cells(tmp_path, content):
+    table = tmp_path / "table.csv"
+    table.write_bytes(content)
+    frame = read_csv(table, ["image_id", "dx"])
+    assert list(frame.columns) == ["image_id", "dx", "age"]
+    assert frame.to_numpy().tolist() == PLAIN
+
+
+def test_numbers_have_a_decimal_point_or_a_comma():
+    column = pd.Series(["0.1", "0,25", "1e-3", "", "x", None])
+    assert numbers(column).tolist()[:3] == [0.1, 0.25, 1e-3]
+    assert numbers(column).isna().tolist() == [False] * 3 + [True] * 3
+    assert numbers(pd.Series([1, 2])).tolist() == [1.0, 2.0]

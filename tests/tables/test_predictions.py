@@ -1,0 +1,230 @@
+"""Tables of predictions and labels as people have them: read alike, or refused with the remedy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.errors import UserError
+from skinlab.tables.predictions import TableReader, read_predictions
+
+IDS = [f"ISIC_{k:07d}" for k in range(6)]
+LABELS = ["mel", "nv", "bkl"] * 2
+SHARES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]] * 2)
+
+
+def frame(ids=IDS, labels=LABELS, names=("prob_mel", "prob_nv", "prob_bkl"), shares=SHARES, **columns) -> pd.DataFrame:
+    table = pd.DataFrame(shares, columns=list(names))
+    table.insert(0, "image_id", ids)
+    if labels is not None:
+        table.insert(1, "label", labels)
+    return table.assign(**columns)
+
+
+def write(path, table, **how):
+    table.to_csv(path, index=False, **how)
+    return path
+
+
+def read(path, **settings):
+    return TableReader(**settings).read(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "how"),
+    [
+        (frame(), {"sep": ";", "decimal": ","}),
+        (frame(), {"sep": "\t", "encoding": "utf-8-sig"}),
+        (frame().assign(**{"": ""}), {}),
+        (frame(names=("p_mel", "p_nv", "p_bkl")), {}),
+        (frame(names=("mel_prob", "nv_prob", "bkl_prob")), {}),
+        (frame(names=("score mel", "score nv", "score bkl")), {}),
+        (frame(names=("mel", "nv", "bkl")).rename(columns={"image_id": "image"}), {}),
+        (frame(shares=SHARES * 100).rename(columns={"image_id": "Image Name"}), {}),
+        (frame(labels=["MEL", " nv", "Bkl\u00a0"] * 2, ids=[f" {name} " for name in IDS]), {}),
+        (frame(labels=["melanoma", "nevus", "bkl"] * 2).rename(columns={"label": "diagnosis"}), {}),
+    ],
+    ids=["semicolons", "tabs", "trailing", "p_", "_prob", "score", "bare", "percent", "untrimmed", "columns"],
+)
+def test_other_ways_to_write_a_table_give_the_same_predictions(tmp_path, table, how):
+    settings = {"columns": {"label": "diagnosis"}, "label_map": {"Melanoma": "mel", "nevus": "nv"}}
+    found = read(write(tmp_path / "p.csv", table, **how), **(settings if "diagnosis" in table else {})).rows
+    assert found.classes == ["mel", "nv", "bkl"]
+    assert found.image_id.tolist() == IDS
+    assert found.target.tolist() == [0, 1, 2, 0, 1, 2]
+    assert np.allclose(found.probabilities, SHARES, atol=1e-9)
+
+
+def test_a_label_map_that_renames_nothing_is_a_caution(tmp_path):
+    truth = write(tmp_path / "truth.csv", frame(labels=["melanoma", "nv", "bkl"] * 2)[["image_id", "label"]])
+    settings = {"labels": str(truth), "label_map": {"melanoma": "mel", "nevus": "nv"}}
+    found = read(write(tmp_path / "p.csv", frame(labels=None)), **settings)
+    assert [each for each in found.cautions if each.startswith("label_map")] == [
+        "label_map renames nevus, which is the label of no image here."
+    ]
+
+
+def test_a_table_of_this_project_keeps_its_numbers(tmp_path):
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), 500).round(6)
+    table = frame([f"a/{k}.jpg" for k in range(500)], ["mel", "nv"] * 250, shares=shares)
+    path = write(tmp_path / "p.csv", table, float_format="%.6f")
+    before = pd.read_csv(path)[["prob_mel", "prob_nv", "prob_bkl"]].to_numpy()
+    assert (read_predictions(path).probabilities == before / before.sum(1, keepdims=True)).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "classes"),
+    [
+        (["0.0", "1.0"], ("prob_0", "prob_1"), ["0", "1"]),
+        ([0, 1], ("target",), ["0", "1"]),
+        (["0.0", "1.0"], ("score",), ["0", "1"]),
+        (["nv", "MEL"], ("prob_mel",), ["nv", "mel"]),
+        (["benign", "malignant"], ("malignant",), ["benign", "malignant"]),
+    ],
+)
+def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
+    shares = np.array([[0.75, 0.25], [0.4, 0.6], [0.9, 0.1]] * 2)[:, -len(names) :]
+    found = read(write(tmp_path / "p.csv", frame(labels=labels * 3, names=names, shares=shares))).rows
+    assert found.classes == classes
+    assert found.target.tolist() == [0, 1] * 3
+    assert found.probabilities[:, 1].tolist() == pytest.approx([0.25, 0.6, 0.1] * 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (frame(ids=["a", "a", *IDS[2:]]), "image a has several rows"),
+        (frame(ids=[IDS[0], "", *IDS[2:]]), "row 3 has no image_id"),
+        (frame().drop(columns="image_id"), "has no column image_id .*columns.image_id=NAME"),
+        (frame(labels=None), "has no column label .*labels=FILE.csv"),
+        (
+            frame(labels=None, dx="nv", truth="mel"),
+            "several columns of labels, dx, truth; choose one: columns.label=dx",
+        ),
+        (frame(labels=["df", *LABELS[1:]]), "label 'df' of image ISIC_0000000 is none of its .*label_map={df: CLASS}"),
+        (frame(labels=["NA", *LABELS[1:]]), "1 of 6 rows have no label"),
+        (frame(shares=SHARES * 4 - 2), "don't sum to one; write a softmax"),
+        (frame(shares=SHARES.round(1) * 0.9), "don't sum to one"),
+        (frame(names=("prob_mel", "prob_mel", "prob_nv")), "more than one column prob_mel"),
+        (frame(names=("prob_mel", "prob_MEL", "prob_nv")), "two columns of one class: MEL and mel"),
+        (frame()[["image_id", "label"]], "no columns prob_<class>"),
+        (frame()[["image_id", "label"]].assign(target=0.5), r"probability of one class, 1, .*label_map={bkl: 0}"),
+        (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(target=[0, 1] * 3), "calls, all of them 0 or 1"),
+        (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(score=3.5), "3.5, which is no probability"),
+        (frame(split="train"), "all 6 rows are of split train"),
+        (frame(split=["siteA", "siteB"] * 3), "which are not evaluated together"),
+        (frame(fold=[-1, 0] * 3), "3 rows have a fold and 3 have none"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_with_the_remedy(tmp_path, table, message):
+    with pytest.raises(UserError, match=rf"p\.csv.*{message}") as error:
+        read(write(tmp_path / "p.csv", table))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"split": ["train", "train", "val", "val", "test", "test"]},
+        {"split": ["Training", "TRAIN ", "validation", "valid", "Test", "testing"]},
+        {"fold": ["train", "train", "val", "val", "test", "test"]},
+    ],
+)
+def test_rows_of_one_split_are_evaluated(tmp_path, columns):
+    path = write(tmp_path / "p.csv", frame(group=["g", "a", "b", "c", "g", "d"], **columns))
+    found = read(path)
+    assert found.rows.image_id.tolist() == IDS[4:]
+    assert found.selection.image_id.tolist() == IDS[2:4]
+    assert (found.split, found.facts) == ("test", {"left_out": {"train": 2}, "selection": {"val": 2}})
+    assert "left out are 2 of train" in found.cautions[0]
+    assert "1 of the evaluated rows share a group" in found.cautions[1]
+    on_val = TableReader().read(path, "val")
+    assert on_val.rows.image_id.tolist() == IDS[2:4]
+    assert on_val.selection is None
+    with pytest.raises(UserError, match=r"split=val: .* has no rows of it"):
+        TableReader().read(write(tmp_path / "test.csv", frame(split="test")), "val")
+
+
+def test_folds_evaluated_together_are_mentioned(tmp_path):
+    found = read(write(tmp_path / "p.csv", frame(fold=[0, 1, 2] * 2)))
+    assert len(found.rows) == 6
+    assert "rows of 3 folds are evaluated together" in found.cautions[0]
+    assert not read(write(tmp_path / "oof.csv", frame(fold=[0, 1, 2] * 2, split="oof"))).cautions[1:]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"images/{name}.jpg" for name in IDS],
+        [rf"C:\isic\{name}.PNG" for name in IDS],
+        [f"{name}_downsampled" for name in IDS],
+    ],
+)
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_labels_are_joined_by_the_name_of_the_image(tmp_path, ids, one_hot):
+    truth = frame(names=("MEL", "NV", "BKL"), shares=np.eye(3)[[0, 1, 2] * 2]).rename(columns={"image_id": "isic_id"})
+    truth = (truth.drop(columns="label") if one_hot else truth[["isic_id", "label"]]).iloc[::-1]
+    labels = write(tmp_path / "truth.csv", truth)
+    found = read(write(tmp_path / "p.csv", frame(ids, labels=None)), labels=str(labels))
+    assert found.rows.target.tolist() == [0, 1, 2] * 2
+    assert found.rows.image_id.tolist() == ids
+    assert found.facts["labels"] == {"path": str(labels), "rows": 6, "label": 6, "overruled": 0}
+    assert "gives the label of 6 rows (of 6)" in " ".join(found.cautions)
+
+
+def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
+    path = write(tmp_path / "p.csv", frame(group="g"))
+    truth = str(
+        write(tmp_path / "truth.csv", pd.DataFrame({"image_id": IDS, "label": ["nv", *LABELS[1:]], "group": "h"}))
+    )
+    with pytest.raises(UserError, match=r"contradicts 1 of 6 labels .*ISIC_0000000 is nv there and mel in"):
+        read(path, labels=truth)
+    found = read(path, labels=truth, on_label_conflict="labels")
+    assert found.rows.target.tolist() == [1, 1, 2, 0, 1, 2]
+    assert set(found.rows.group) == {"h"}
+    assert found.facts["labels"] == {"path": truth, "rows": 6, "label": 6, "group": 6, "overruled": 1}
+    assert "1 labels of the table differ" in " ".join(found.cautions)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ({"image_id": ["x"], "label": ["nv"]}, {}, "names none of the 6 images"),
+        ({"image_id": IDS[1:], "label": LABELS[1:]}, {}, r"lacks 1 of 6 images .*\(first: ISIC_0000000\)"),
+        ({"image_id": ["a/" + IDS[0], "b/" + IDS[0]], "label": "nv"}, {}, "ids may mean several"),
+        ({"image_id": IDS, "diagnosis": LABELS, "dx": LABELS}, {}, "several columns of labels.*columns.label="),
+        ({"image_id": IDS, "what": LABELS}, {}, "columns.label=NAME"),
+        (
+            {"image_id": IDS, "what": LABELS},
+            {"columns": {"label": "waht"}},
+            "column waht .did you mean what.*columns.label=NAME",
+        ),
+        ({"image_id": IDS, "label": LABELS}, {"on_label_conflict": "eror"}, "choose error or labels"),
+        (
+            {"image_id": [*IDS, f"{IDS[0]}.jpg"], "label": [*LABELS, "nv"]},
+            {},
+            f"1 images have rows that contradict each other, such as {IDS[0]} .{IDS[0]}: mel, {IDS[0]}.jpg: nv.",
+        ),
+    ],
+)
+def test_a_table_of_labels_that_does_not_fit_is_refused(tmp_path, rows, settings, message):
+    labels = write(tmp_path / "truth.csv", pd.DataFrame(rows))
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path / "p.csv", frame(labels=None)), labels=str(labels), **settings)
+
+
+@pytest.mark.parametrize(
+    ("table", "caution"),
+    [
+        (frame(), "images tie"),
+        (frame(shares=np.eye(3)[[0, 1, 2] * 2]), "all probabilities are 0 or 1"),
+        (frame(group=["P7", "p7", *"abcd"]), "groups 'P7' and 'p7' count as two"),
+        (frame(shares=SHARES * 100), "percentages were divided by 100"),
+    ],
+)
+def test_what_makes_a_table_doubtful_is_mentioned(tmp_path, table, caution):
+    assert caution in " ".join(read(write(tmp_path / "p.csv", table)).cautions)
+
+
+def test_a_word_for_a_missing_group_is_no_group(tmp_path):
+    groups = ["NA", "N/A", "unknown", "", "P7", "P7 "]
+    assert read(write(tmp_path / "p.csv", frame(group=groups))).rows.group.tolist() == [*IDS[:4], "P7", "P7"]
