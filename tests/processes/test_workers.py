@@ -39,8 +39,11 @@ def impatient(monkeypatch):
     monkeypatch.setattr(workers, "POLL", 0.02)
 
 
-@pytest.mark.parametrize(("number", "told"), [(signal.SIGKILL, "was killed"), (signal.SIGSTOP, "has done nothing")])
-def test_a_loader_that_is_killed_or_stopped(impatient, number, told):
+@pytest.mark.parametrize(
+    ("number", "poll", "told"), [(signal.SIGKILL, 2.0, "was killed"), (signal.SIGSTOP, 0.02, "has done nothing")]
+)
+def test_a_loader_that_is_killed_or_stopped(monkeypatch, number, poll, told):
+    monkeypatch.setattr(workers, "POLL", poll)
     with pytest.raises(UserError, match=rf"{told}.*num_workers=0"):
         load(Images(number))
 
