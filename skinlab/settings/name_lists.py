@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.errors import UserError
+from skinlab.settings.mistakes import shown
 
 NAME_LISTS = (
     *("data.classes", "data.positive", "positive", "evidence.positive", "predictions", "runs", "views", "arms"),
@@ -35,32 +36,37 @@ def read_name_lists(config: dict[str, Any], command: str) -> None:
         for part in path:
             node = node.get(part) or {}
         if node.get(key) is not None:
-            node[key] = read_names(node[key], setting)
+            kind = {"places": setting in PLACES, "may_be_empty": setting in MAY_BE_EMPTY}
+            try:
+                node[key] = read_names(node[key], **kind)
+            except ValueError as error:
+                raise UserError(f"{setting}={shown(node[key])}: {error}") from None
 
 
-def read_names(value: Any, setting: str) -> list[str]:
+def read_names(value: Any, *, places: bool = False, may_be_empty: bool = False) -> list[str]:
     """Return the names of a setting.
 
     Args:
         value: a name, a number or a list of them.
-        setting: for the messages.
+        places: whether blanks belong to the names.
+        may_be_empty: whether the list may be.
 
     Raises:
-        UserError: something else, none, or one twice.
+        ValueError: something else, none, or one twice.
 
-    >>> read_names("mel", "positive"), read_names([1, "nv "], "positive")
+    >>> read_names("mel"), read_names([1, "nv "])
     (['mel'], ['1', 'nv'])
     """
     from skinlab.text import clean  # pandas comes with it, so it waits until there is something to read
 
     values = value if isinstance(value, list) else [value]
-    names = [_name(each) if setting in PLACES else clean(_name(each)) for each in values]
+    names = [_name(each) if places else clean(_name(each)) for each in values]
     if not all(names):
-        raise UserError(f"{setting}={value}: a list of names is expected, such as {setting}=[A,B]")
-    if not names and setting not in MAY_BE_EMPTY:
-        raise UserError(f"{setting}=[]: the list is empty; name one or more, or leave {setting}= out")
+        raise ValueError("a list of names is expected, such as [A,B]")
+    if not names and not may_be_empty:
+        raise ValueError("the list is empty; name one or more, or leave it out")
     if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{setting}=[{','.join(names)}]: {repeated} is named twice; name each once")
+        raise ValueError(f"{repeated} is named twice; name each once")
     return names
 
 

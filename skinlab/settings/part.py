@@ -7,26 +7,45 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from pydantic import ConfigDict, Field, field_validator
 
 from skinlab.errors import UserError
+from skinlab.settings.base import Settings
 
 # Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
 ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
 
 
-def build(node: Mapping[str, Any], **more: Any) -> Any:
+class Part(Settings):
+    """What a ``_target_`` names, with its arguments, which its own signature checks: a loss, a reader, a transform."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: str = Field(alias="_target_")
+
+    @field_validator("target")
+    @classmethod
+    def _check_target(cls, target: str) -> str:
+        if not target.startswith(ALLOWED_TARGETS):
+            raise ValueError(f"outside the allowed packages ({_allowed()}); use a class of those")
+        return target
+
+
+def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
     """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
 
     A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
     functions of large packages run code that they are given (``torch.load``): of those only classes are taken.
 
     Args:
-        node: config of one part, with its ``_target_``.
+        node: a part, or its config with a ``_target_``.
         **more: arguments beside those of the config.
 
     Raises:
         UserError: a ``_target_`` leads nowhere, or outside the allowed packages.
     """
+    if isinstance(node, Part):
+        node = node.dump()
     for place, target in _targets({**node, **more}):
         try:
             found = get_object(target)
