@@ -84,9 +84,9 @@ def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
     if not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in config["weights"] or []):
         raise UserError(f"weights={config['weights']}: numbers are expected, such as weights=[0.7,0.3]")
     wanted = config["thresholds"]
-    if wanted is not None and not (isinstance(wanted, str) and _is_file(wanted)):
-        wanted = config["thresholds"] = read_names(wanted, "thresholds")
     try:
+        if wanted is not None and not (isinstance(wanted, str) and _is_file(wanted)):
+            wanted = config["thresholds"] = read_names(wanted)
         for rule in wanted if isinstance(wanted, list) else []:
             parse_rule(rule)
     except ValueError as error:

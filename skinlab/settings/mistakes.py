@@ -60,7 +60,7 @@ def _place(error: ErrorDetails, config: Any) -> str:
     """Return the dotted name of the setting, without pydantic's names for the alternatives of a type."""
     path: list[str] = []
     for part in error["loc"]:
-        if (isinstance(config, Mapping) and part in config) or (isinstance(config, list) and isinstance(part, int)):
+        if (isinstance(part, str) and part in config) if isinstance(config, Mapping) else isinstance(part, int):
             config = config[part]
         elif error["type"] != "missing" or part != error["loc"][-1]:
             continue
