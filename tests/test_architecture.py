@@ -40,7 +40,7 @@ KNOW_HYDRA = ("cli", "settings/part.py")
 NO_TORCH = ["evaluation", "report", "tables", "settings", "phantom", "cli", "data/readers"]
 NO_TORCH += ["errors.py", "text.py", "files.py", "json_files.py", "processes/cores.py", "processes/signals.py"]
 NO_TORCH += [f"data/{name}.py" for name in ("manifest", "splits", "images", "audit", "preparation", "contact_sheet")]
-NO_TORCH += [f"data/{name}.py" for name in ("budget", "answers", "pool")]
+NO_TORCH += [f"data/{name}.py" for name in ("budget", "expert_labels", "pool")]
 
 
 def imports(path: Path) -> set[str]:

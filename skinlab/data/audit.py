@@ -12,9 +12,9 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
 from skinlab.data.readers.listing import find_masks, left_out_warnings
-from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.data.text_changes import ATTRIBUTE, describe_changes
 from skinlab.errors import UserError, nearest, some
 

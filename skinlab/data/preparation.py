@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinlab.data.answers import add_labels, check_answers, check_excluded, exclude_images
 from skinlab.data.audit import Audited, examine
 from skinlab.data.budget import apply_budget, check_budget
+from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.data.fingerprint import ImageHashes
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
@@ -85,7 +85,7 @@ def prepare(
         on_bad_image: ``error`` or ``drop``.
         label_budget: how much of the training part keeps its labels, see :func:`skinlab.data.budget.apply_budget`.
         budget_seed: decides which part; kept apart from the run's seed as `split_seed` is.
-        labels: CSV of labels for pool images, see :func:`skinlab.data.answers.add_labels`.
+        labels: CSV of labels for pool images, see :func:`skinlab.data.expert_labels.add_labels`.
         exclude: CSV of images to leave out.
         unlabeled_ok: whether data without classes is welcome, as for a pretraining.
         audit_cache: directory that remembers what the audit read, or None.
@@ -136,7 +136,7 @@ def _check_early(
     if exclude is not None:
         check_excluded(manifest, exclude)
     if labels is not None:
-        changes = check_answers(manifest, labels, names, label_map, hides=label_budget != 1)
+        changes = check_labels(manifest, labels, names, label_map, hides=label_budget != 1)
         manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from skinlab.data.audit import merge_groups
+from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
-from skinlab.data.remembered import duplicates, fingerprints
 from skinlab.errors import UserError, some
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.inference.inputs import find_images

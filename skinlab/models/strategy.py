@@ -1,4 +1,4 @@
-"""What a semi-supervised strategy is to the classifier, which it is handed to."""
+"""The interface of a semi-supervised strategy, which the classifier is given."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from skinlab.errors import UserError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
 
 class Judgement(NamedTuple):
-    """What a strategy made of a step's pool images.
+    """The pseudo-labels of a step's pool images.
 
     Attributes:
         label: the class guessed for each, (P,).
@@ -22,30 +26,33 @@ class Judgement(NamedTuple):
 
 
 class Strategy(nn.Module):
-    """Turns a batch of labelled images and images of the pool into a loss; what it must remember are its buffers.
+    """Turns a batch of labelled and pool images into two losses; its state between steps is in its buffers.
+
+    Args:
+        weight: of the pool's loss.
+        ramp_share: share of the run's optimiser steps over which the weight rises from 0.
 
     Attributes:
         judgement: of the last step, None before the first.
         teacher: a network that is validated and kept in place of the one that learns; None where they are the same.
+
+    Raises:
+        UserError: a setting out of range.
     """
 
     judgement: Judgement | None
     teacher: nn.Module | None
 
-    def __init__(self) -> None:
+    def __init__(self, weight: float = 1.0, ramp_share: float = 0.0) -> None:
         super().__init__()
+        self.weight = in_range("weight", weight, 0, 1e4)
+        self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
         self.judgement, self.teacher = None, None
 
     def forward(
-        self,
-        network: nn.Module,
-        batch: dict[str, Any],
-        *,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        progress: float,
-        rng: np.random.Generator,
+        self, network: nn.Module, batch: dict[str, Any], *, loss: Loss, progress: float, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of the labelled images, and that of the pool's with its weight; their sum is learned from.
+        """Return the loss of the labelled images and the weighted one of the pool; their sum is minimised.
 
         Args:
             network: maps normalised images (B, 3, H, W) to logits (B, C); it learns.
@@ -55,13 +62,39 @@ class Strategy(nn.Module):
             progress: share of the run's optimiser steps done, in [0, 1].
             rng: source of what is random.
         """
+        supervised, pool = self.losses(network, batch, loss, rng)
+        return supervised, self.weight * self.ramp(progress) * pool
+
+    def losses(
+        self, network: nn.Module, batch: dict[str, Any], loss: Loss, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of the labelled images and that of the pool before its weight; see :meth:`forward`."""
         raise NotImplementedError
 
+    def ramp(self, progress: float) -> float:
+        """Return the share of its weight that the pool's loss has: linear from 0 to 1 over `ramp_share` of the steps.
+
+        >>> [Strategy(ramp_share=0.5).ramp(p) for p in (0.0, 0.25, 0.5, 1.0)], Strategy().ramp(0.0)
+        ([0.0, 0.5, 1.0, 1.0], 1.0)
+        """
+        return min(progress / self.ramp_share, 1.0) if self.ramp_share else 1.0
+
     def attach(self, network: nn.Module) -> None:
-        """Make what depends on the network; its weights may still change."""
+        """Make the parts that depend on the network's layers; its weights may still change."""
 
     def start(self, network: nn.Module) -> None:
-        """Begin a run, the network having its first weights."""
+        """Begin a run with the network's initial weights."""
 
     def after_step(self, network: nn.Module) -> None:
-        """Follow an optimiser step, however many batches it accumulated."""
+        """Update the state after an optimiser step, however many batches that accumulated."""
+
+
+def in_range(name: str, value: float, low: float, high: float) -> float:
+    """Return a setting of a strategy; refuse one outside [low, high].
+
+    >>> in_range("momentum", 0.9, 0, 1)
+    0.9
+    """
+    if not low <= value <= high:
+        raise UserError(f"semi.{name}={value} is out of range: choose from {low:g} to {high:g}")
+    return value

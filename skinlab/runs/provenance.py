@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from skinlab.data.fingerprint import ImageHashes
+from skinlab.data.fingerprint_cache import fingerprints
 from skinlab.data.pool import held_out
 from skinlab.data.preparation import Prepared
-from skinlab.data.remembered import fingerprints
 from skinlab.data.training_images import NO_LIST, TrainingImages, contents
 from skinlab.errors import UserError, some
 from skinlab.models.weights import find_checkpoint

@@ -1,41 +1,57 @@
-"""Against a skewed pool's pull to the majority: aligned predictions, and a threshold for each class."""
+"""Distribution alignment and class-wise thresholds, against a bias of pseudo-labels towards frequent classes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from skinlab.errors import UserError
 
-def align(probabilities: Tensor, target: Tensor, seen: Tensor) -> Tensor:
-    """Scale predictions by ``target / seen`` and normalise (ReMixMatch, Berthelot et al., 2020, arXiv 1911.09785).
+
+def prior_tensor(prior: Sequence[float]) -> Tensor:
+    """Return class shares that sum to one, (C,), from shares or counts.
+
+    >>> prior_tensor([30, 10])
+    tensor([0.7500, 0.2500])
+    """
+    if len(prior) < 2 or not all(share > 0 for share in prior):
+        raise UserError(f"semi.prior={list(prior)}: give a share above 0 for each class")
+    shares = torch.tensor(prior, dtype=torch.float64)
+    return (shares / shares.sum()).float()
+
+
+def align(probabilities: Tensor, target: Tensor, mean: Tensor) -> Tensor:
+    """Scale predictions by ``target / mean`` and normalise (ReMixMatch, Berthelot et al., 2020, arXiv 1911.09785).
 
     Args:
         probabilities: `(B, C)`.
-        target: class shares that the predictions should have on the whole `(C,)`.
-        seen: class shares that they have had so far `(C,)`.
+        target: class shares that the mean prediction should have `(C,)`.
+        mean: class shares of the mean prediction so far `(C,)`.
 
     >>> align(torch.tensor([[0.8, 0.2]]), torch.tensor([0.5, 0.5]), torch.tensor([0.8, 0.2]))
     tensor([[0.5000, 0.5000]])
     """
-    scaled = probabilities * (target / seen.clamp(min=1e-6))
+    scaled = probabilities * (target / mean.clamp(min=1e-6))
     return scaled / scaled.sum(1, keepdim=True)
 
 
 def class_thresholds(taken: Tensor, prior: Tensor, base: float, least: float) -> Tensor:
-    """Return each class's threshold: the base one for the class learned best, lower ones for those that lag behind.
+    """Return each class's threshold: the base one for the class learned best, lower ones for the others.
 
-    FlexMatch's curriculum (Zhang et al., 2021, arXiv 2110.08263): ``beta / (2 - beta)`` of the base, beta being how
-    many images a class has been given with confidence, relative to the best class. Here they are first divided by how
-    many of the class the prior lets expect, which is the paper's rule where classes are even; else a rare class would
-    count as unlearned for being rare. The span is from `least`, not from 0, which would take in any image; before
-    anything was taken all classes have the base threshold.
+    FlexMatch's curriculum (Zhang et al., 2021, arXiv 2110.08263): ``beta / (2 - beta)`` of the base, beta being the
+    number of images assigned to a class with confidence, relative to the best class. Here these numbers are first
+    divided by the prior, which is the paper's rule for balanced classes; otherwise a rare class would count as not
+    learned because it is rare. Thresholds begin at `least`, not at 0, which would accept any image; while no image was
+    assigned, all classes have the base threshold.
 
     Args:
-        taken: share of the images that were given each class with at least the base confidence `(C,)`.
-        prior: share of images that each class should have `(C,)`.
+        taken: share of the images that were assigned to each class with at least the base confidence `(C,)`.
+        prior: expected share of each class `(C,)`.
         base: threshold of the class learned best.
-        least: threshold of a class that gets nothing.
+        least: threshold of a class without images.
 
     >>> class_thresholds(torch.tensor([0.4, 0.1, 0.0]), torch.tensor([0.5, 0.25, 0.25]), 0.9, 0.6)
     tensor([0.9000, 0.7000, 0.6000])
@@ -46,11 +62,11 @@ def class_thresholds(taken: Tensor, prior: Tensor, base: float, least: float) ->
 
 
 class RunningMean(nn.Module):
-    """A mean over steps and processes: plain over the first ones, then exponential; moves with every batch.
+    """A mean over steps and processes: arithmetic over the first steps, then exponential.
 
     Args:
-        size: length of what is averaged.
-        momentum: share of the old mean that a step leaves once ``1 / (1 - momentum)`` steps are done.
+        size: length of the averaged vectors.
+        momentum: share of the old mean in the new one after ``1 / (1 - momentum)`` steps.
 
     >>> mean = RunningMean(1, momentum=0.5)
     >>> [float(mean.update(torch.tensor([value]))) for value in (4.0, 2.0, 1.0)]
@@ -68,7 +84,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def update(self, new: Tensor) -> Tensor:
-        """Take in a step's values `(size,)`, the mean of this process, and return the mean so far."""
+        """Add a step's values `(size,)`, the mean of this process, and return the mean so far."""
         if dist.is_available() and dist.is_initialized():
             new = new.clone()
             dist.all_reduce(new)
@@ -79,7 +95,7 @@ class RunningMean(nn.Module):
 
 
 class DistributionAlignment(nn.Module):
-    """Predictions aligned with a prior by their own running mean.
+    """Aligns predictions with a prior by their running mean.
 
     Args:
         prior: class shares to align with `(C,)`.
@@ -94,17 +110,17 @@ class DistributionAlignment(nn.Module):
         self.seen = RunningMean(len(prior), momentum)
 
     def forward(self, probabilities: Tensor) -> Tensor:
-        """Map probabilities `(B, C)`, which the mean takes in, to aligned ones."""
+        """Add probabilities `(B, C)` to the running mean and return them aligned."""
         return align(probabilities, self.prior, self.seen.update(probabilities.mean(0)))
 
 
 class ClassThresholds(nn.Module):
-    """Thresholds that follow how much of each class is taken.
+    """Class-wise thresholds that follow the share of images assigned to each class.
 
     Args:
-        prior: share of images that each class should have `(C,)`.
+        prior: expected share of each class `(C,)`.
         base: threshold of the class learned best.
-        least: threshold of a class that gets nothing; as high as the base one, all classes share it.
+        least: threshold of a class without images; equal to `base` for one threshold of all classes.
         momentum: of the running shares.
     """
 
@@ -117,7 +133,7 @@ class ClassThresholds(nn.Module):
         self.taken = RunningMean(len(prior), momentum)
 
     def forward(self, confidence: Tensor, label: Tensor) -> Tensor:
-        """Map confidences and guessed classes `(B,)`, which the shares take in, to the images' thresholds `(B,)`."""
-        sure = nn.functional.one_hot(label, len(self.prior)) * (confidence >= self.base)[:, None]
-        taken = self.taken.update(sure.float().mean(0))
+        """Add confidences and guessed classes `(B,)` to the running shares; return the images' thresholds `(B,)`."""
+        confident = nn.functional.one_hot(label, len(self.prior)) * (confidence >= self.base)[:, None]
+        taken = self.taken.update(confident.float().mean(0))
         return class_thresholds(taken, self.prior, self.base, self.least)[label]

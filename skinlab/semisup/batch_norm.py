@@ -1,4 +1,4 @@
-"""BatchNorm, where a batch has images that its running statistics are not to see."""
+"""BatchNorm without an update of its running statistics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn.modules.batchnorm import _NormBase
 
 @contextmanager
 def unrecorded(network: nn.Module) -> Iterator[None]:
-    """Normalise each batch by itself, as in training, and leave the running statistics alone.
+    """Normalise by the statistics of the batch, as in training, without updating the running statistics.
 
-    They stay those of the labelled images, to whose augmentation validation comes closest; so a pool that teaches
-    nothing changes nothing (as ``Bn_Controller`` of TorchSSL, Zhang et al., 2021, arXiv 2110.08263). Norms in
-    evaluation mode, those of a frozen backbone, go on using theirs.
+    These stay those of the labelled images, whose augmentation is closest to validation, so that a pool of which no
+    image is accepted changes nothing (as ``Bn_Controller`` of TorchSSL, Zhang et al., 2021, arXiv 2110.08263). Norms in
+    evaluation mode, those of a frozen backbone, use their running statistics as before.
     """
     norms = [m for m in network.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     for norm in norms:

@@ -1,8 +1,8 @@
-"""FixMatch: the strong view of a pool image learns the class that its weak view is sure of."""
+"""FixMatch: a confident prediction for the weak view of a pool image is the pseudo-label of its strong view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,18 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.models.strategy import Judgement, Strategy
-from skinlab.semisup.alignment import ClassThresholds, DistributionAlignment
+from skinlab.models.strategy import Judgement, Loss, Strategy, in_range
+from skinlab.semisup.alignment import ClassThresholds, DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
-from skinlab.semisup.settings import in_range, prior_tensor, ramp
 
 
 def pseudo_label_loss(logits: Tensor, label: Tensor, accepted: Tensor) -> Tensor:
-    """Cross-entropy with the guessed classes where they are accepted, averaged over all images.
+    """Return the cross-entropy with the accepted pseudo-labels, averaged over all images.
 
     Args:
         logits: of the strong views `(P, C)`.
         label: guessed classes `(P,)`.
-        accepted: which of them count `(P,)`.
+        accepted: which of them are learned `(P,)`.
     """
     values = F.cross_entropy(logits.float(), label, reduction="none")
     return torch.where(accepted, values, 0.0).mean()
@@ -35,12 +34,12 @@ class FixMatch(Strategy):
     Args:
         prior: class shares of the pool, for alignment and thresholds.
         weight: of the pool's loss, the paper's lambda.
-        ramp_share: share of the run's steps over which the weight rises from 0; the paper has none, since the threshold
-            lets in more by itself.
-        threshold: confidence from which a guess is accepted, tau; above 1 nothing is.
-        least_threshold: how low it falls for a class that lags behind (:func:`class_thresholds`).
+        ramp_share: share of the run's steps over which the weight rises from 0; 0 in the paper, since the number of
+            accepted images rises by itself.
+        threshold: confidence from which a guess is accepted, tau; above 1 none is.
+        least_threshold: the lowest threshold of a class (:func:`class_thresholds`).
         alignment: whether guesses are aligned with the prior first.
-        momentum: of the running means behind alignment and thresholds; .99 remembers about ReMixMatch's 128 batches.
+        momentum: of the running means of alignment and thresholds; .99 is about ReMixMatch's mean over 128 batches.
 
     Raises:
         UserError: a setting out of range.
@@ -57,9 +56,7 @@ class FixMatch(Strategy):
         alignment: bool = True,
         momentum: float = 0.99,
     ) -> None:
-        super().__init__()
-        self.weight = in_range("weight", weight, 0, 1e4)
-        self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
+        super().__init__(weight, ramp_share)
         in_range("threshold", threshold, 0, 2)
         in_range("momentum", momentum, 0, 1)
         if not 0 <= least_threshold <= threshold:
@@ -71,17 +68,11 @@ class FixMatch(Strategy):
         self.align: nn.Module = DistributionAlignment(shares, momentum) if alignment else nn.Identity()
         self.thresholds = ClassThresholds(shares, threshold, least_threshold, momentum)
 
-    def forward(
-        self,
-        network: nn.Module,
-        batch: dict[str, Any],
-        *,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        progress: float,
-        rng: np.random.Generator,
+    def losses(
+        self, network: nn.Module, batch: dict[str, Any], loss: Loss, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the labelled images' loss and that of the accepted guesses."""
-        # First, with gradients: autocast would reuse weights that it has cast without any.
+        # First, with gradients: autocast would reuse weights that it has cast without gradients.
         supervised = loss(network(batch["image"]), batch["target"])
         with unrecorded(network):
             with torch.no_grad():
@@ -90,4 +81,4 @@ class FixMatch(Strategy):
         confidence, label = guess.max(1)
         accepted = confidence >= self.thresholds(confidence, label)
         self.judgement = Judgement(label, accepted)
-        return supervised, self.weight * ramp(progress, self.ramp_share) * pseudo_label_loss(logits, label, accepted)
+        return supervised, pseudo_label_loss(logits, label, accepted)

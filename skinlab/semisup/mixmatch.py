@@ -1,20 +1,17 @@
-"""MixMatch: sharpened guesses for the pool, and mixup across labelled and pool images."""
+"""MixMatch: sharpened pseudo-labels for the pool, and mixup across labelled and pool images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skinlab.models.strategy import Judgement, Strategy
-from skinlab.semisup.alignment import DistributionAlignment
+from skinlab.models.strategy import Judgement, Loss, Strategy, in_range
+from skinlab.semisup.alignment import DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
-from skinlab.semisup.settings import in_range, prior_tensor, ramp
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
@@ -28,7 +25,7 @@ def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
 
 
 def soft_target_loss(loss: Loss, logits: Tensor, target: Tensor) -> Tensor:
-    """Return the loss that is expected if the classes are drawn from the targets; for cross-entropy, its soft form.
+    """Return the expected loss for classes drawn from the targets; for cross-entropy, its form with soft targets.
 
     Args:
         loss: mean over images of logits `(B, C)` and class numbers `(B,)`.
@@ -42,7 +39,7 @@ def soft_target_loss(loss: Loss, logits: Tensor, target: Tensor) -> Tensor:
 
 
 def draw_shares(n: int, alpha: float, rng: np.random.Generator) -> Tensor:
-    """Draw for each of `n` images its own share in its mixture, ``max(lam, 1 - lam)`` of Beta(alpha, alpha); 1 for 0.
+    """Draw the share of each of `n` images in its mixture: ``max(lam, 1 - lam)`` of Beta(alpha, alpha), 1 for alpha 0.
 
     >>> draw_shares(2, 0.0, np.random.default_rng(0))
     tensor([1., 1.])
@@ -59,9 +56,9 @@ class MixMatch(Strategy):
         weight: of the pool's loss, the paper's lambda_U.
         ramp_share: share of the run's steps over which the weight rises from 0.
         temperature: of the sharpening, T.
-        alpha: of the Beta distribution that mixtures are drawn from; 0 mixes nothing.
+        alpha: of the Beta distribution of the mixtures; 0 mixes nothing.
         alignment: whether guesses are aligned with the prior before they are sharpened (ReMixMatch).
-        momentum: of the running mean behind the alignment.
+        momentum: of the alignment's running mean.
 
     Raises:
         UserError: a setting out of range.
@@ -78,17 +75,15 @@ class MixMatch(Strategy):
         alignment: bool = True,
         momentum: float = 0.99,
     ) -> None:
-        super().__init__()
-        self.weight = in_range("weight", weight, 0, 1e4)
-        self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
+        super().__init__(weight, ramp_share)
         self.temperature = in_range("temperature", temperature, 0.05, 1)
         self.alpha = in_range("alpha", alpha, 0, 100)
         in_range("momentum", momentum, 0, 1)
         shares = prior_tensor(prior)
         self.align: nn.Module = DistributionAlignment(shares, momentum) if alignment else nn.Identity()
 
-    def forward(
-        self, network: nn.Module, batch: dict[str, Any], *, loss: Loss, progress: float, rng: np.random.Generator
+    def losses(
+        self, network: nn.Module, batch: dict[str, Any], loss: Loss, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the mixed labelled images' loss and the mixed pool images' squared error."""
         n, views = len(batch["target"]), (batch["pool"]["weak"], batch["pool"]["strong"])
@@ -102,17 +97,17 @@ class MixMatch(Strategy):
         supervised = soft_target_loss(loss, network(images[:n]), targets[:n])
         with unrecorded(network):
             predicted = network(images[n:]).float().softmax(1)
-        pool = (predicted - targets[n:]).square().mean()
-        return supervised, self.weight * ramp(progress, self.ramp_share) * pool
+        return supervised, (predicted - targets[n:]).square().mean()
 
     @torch.no_grad()
     def guess(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        """Return the classes guessed for pool images `(P, C)` from their views, all of them accepted."""
+        """Return the sharpened class shares of pool images `(P, C)`, the mean over their views; all are accepted."""
         device = views[0].device.type
-        # Weights that autocast casts here, without gradients, must not be reused by the passes that learn.
+        # Weights that autocast casts here, without gradients, must not be reused by the passes with gradients.
         autocast = torch.autocast(device, enabled=torch.is_autocast_enabled(device), cache_enabled=False)
         with unrecorded(network), autocast:
             mean = torch.stack([network(view).float().softmax(1) for view in views]).mean(0)
         aligned = self.align(mean)
-        self.judgement = Judgement(aligned.argmax(1), torch.ones(len(aligned), dtype=torch.bool, device=mean.device))
+        label = aligned.argmax(1)
+        self.judgement = Judgement(label, torch.ones_like(label, dtype=torch.bool))
         return sharpen(aligned, self.temperature)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from skinlab.data.answers import add_labels
 from skinlab.data.budget import apply_budget
+from skinlab.data.expert_labels import add_labels
 from skinlab.data.pool import pretraining_rows
 from skinlab.data.preparation import PREPARATION, Prepared, prepare
 from skinlab.settings.part import build

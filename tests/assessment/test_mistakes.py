@@ -16,6 +16,7 @@ from PIL import Image
 from skinlab.assessment.mistakes import add_saliency, check_saliency, overlay, overlays
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle
+from tests.run_directory import write_run
 
 CLASSES = ["a", "b"]
 
@@ -30,9 +31,8 @@ def runs(save_classifier, tmp_path_factory) -> list[Path]:
         Image.fromarray(blurred).resize((60, 50)).save(root / f"{i}.jpg")
     for seed in (0, 1):
         run = root / f"run{seed}"
-        (run / "predictions").mkdir(parents=True)
         save_classifier(run / "checkpoints" / "best.ckpt", CLASSES, seed=seed)
-        pd.DataFrame({"image_id": list("0123")}).to_csv(run / "predictions" / "test.csv", index=False)
+        write_run(run, config=None, metrics=None, test=pd.DataFrame({"image_id": list("0123")}))
     return [root / "run0", root / "run1"]
 
 

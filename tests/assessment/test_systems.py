@@ -10,6 +10,7 @@ import pytest
 from skinlab.assessment.systems import align, find_systems
 from skinlab.errors import UserError
 from skinlab.tables.predictions import TableReader
+from tests import run_directory
 
 IMAGES = [f"i{k}" for k in range(24)]
 
@@ -18,21 +19,20 @@ def write_run(
     folder, *, fold=0, seed=0, model="resnet18", loss="skinlab.losses.CrossEntropy", n_folds=3, finished=True
 ):
     """A run on 24 images: the first six are the test, the others are dealt into folds."""
-    (folder / "predictions").mkdir(parents=True)
     frame = pd.DataFrame({"image_id": IMAGES, "path": "", "label": ["nv", "mel"] * 12, "group": IMAGES, "source": ""})
     frame["fold"] = [-1] * 6 + [k % n_folds for k in range(18)]
     frame["split"] = ["test"] * 6 + ["val" if k == fold else "train" for k in frame["fold"][6:]]
-    frame.to_csv(folder / "split.csv", index=False)
     p = np.random.default_rng([seed, fold, len(model)]).uniform(0.1, 0.9, 24).round(6)
     table = frame.drop(columns="path").assign(prob_nv=p, prob_mel=1 - p)
-    for split in ("val", "test"):
-        table[table["split"] == split].to_csv(folder / "predictions" / f"{split}.csv", index=False)
-    (folder / "predictions" / "meta.json").write_text(json.dumps({"classes": ["nv", "mel"]}))
-    if finished:
-        (folder / "metrics.json").write_text(json.dumps({"init_used": "imagenet"}))
-    config = f"seed: {seed}\nrun_dir: {folder}\nmodel: {{name: {model}}}\nloss: {{_target_: {loss}}}\n"
-    (folder / "config.yaml").write_text(config + f"data: {{fold: {fold}, n_folds: {n_folds}}}\n")
-    return folder
+    config = {"seed": seed, "run_dir": str(folder), "model": {"name": model}, "loss": {"_target_": loss}}
+    return run_directory.write_run(
+        folder,
+        config=config | {"data": {"fold": fold, "n_folds": n_folds}},
+        metrics={"init_used": "imagenet"} if finished else None,
+        meta={"classes": ["nv", "mel"]},
+        split=frame,
+        **{split: table[table["split"] == split] for split in ("val", "test")},
+    )
 
 
 def find(*places, split="auto"):

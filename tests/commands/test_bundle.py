@@ -25,6 +25,7 @@ from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.combining import combine_as
 from skinlab.inference.ensembling import ensemble
 from skinlab.tables.predictions import read_predictions
+from tests.run_directory import write_run
 
 CLASSES = ["bkl", "mel", "nv"]
 FROZEN = {
@@ -47,13 +48,12 @@ def runs(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPath
     target = np.arange(40) % 3
     for i, name in enumerate(("test_resnet", "test_efficientnet")):
         run = base / name
-        (run / "predictions").mkdir(parents=True)
         save_classifier(run / "checkpoints" / "best.ckpt", CLASSES, name, i)
         p = np.random.default_rng(i).dirichlet(np.ones(3), 40) + 0.3 * np.eye(3)[target]
         table = pd.DataFrame(p / p.sum(1, keepdims=True), columns=[f"prob_{c}" for c in CLASSES])
         table.insert(0, "label", np.array(CLASSES)[target])
         table.insert(0, "image_id", [f"i{k}" for k in range(40)])
-        table.to_csv(run / "predictions" / "val.csv", index=False)
+        write_run(run, config=None, metrics=None, val=table)
     return [str(base / "test_resnet"), str(base / "test_efficientnet")]
 
 

@@ -25,6 +25,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.models.prediction import predict_probabilities
 from skinlab.models.weights import read_checkpoint
 from skinlab.tables.predictions import read_predictions
+from tests.run_directory import write_run
 
 CLASSES = ["bkl", "mel", "nv"]
 NAMES = [f"{k:02}.png" for k in range(24)]
@@ -51,7 +52,6 @@ def sweeps(
     for name, n_folds in FOLDS.items():
         places = [base / name / f"fold{fold}" for fold in range(n_folds)]
         for fold, place in enumerate(places):
-            (place / "predictions").mkdir(parents=True)
             checkpoint = save_classifier(place / "checkpoints" / "best.ckpt", CLASSES, name, 10 * n_folds + fold)
             make_bold(checkpoint)
         found[base / name] = np.mean([probabilities(place, images) for place in places], axis=0)
@@ -63,12 +63,9 @@ def sweeps(
         table = rows.join(pd.DataFrame(p.round(6), columns=[f"prob_{name}" for name in CLASSES]))
         for fold in range(n_folds):
             place = sweep / f"fold{fold}"
-            split = np.where(rows["fold"] == fold, "val", "train")
-            rows.assign(split=split, path="gone.jpg").to_csv(place / "split.csv", index=False)
-            table[rows["fold"] == fold].to_csv(place / "predictions" / "val.csv", index=False)
+            split = rows.assign(split=np.where(rows["fold"] == fold, "val", "train"), path="gone.jpg")
             config = {"seed": 0, "model": {"name": sweep.name}, "data": {"name": "x", "fold": fold, "n_folds": n_folds}}
-            (place / "config.yaml").write_text(OmegaConf.to_yaml(config))
-            (place / "metrics.json").write_text("{}")
+            write_run(place, config=config, metrics={}, split=split, val=table[rows["fold"] == fold])
     return found
 
 

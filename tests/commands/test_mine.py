@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from skinlab.cli.config import compose_config
 from skinlab.commands import mine as mining
 from skinlab.commands.mine import mine
-from skinlab.data.answers import add_labels
+from skinlab.data.expert_labels import add_labels
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle, save_bundle
@@ -21,6 +21,7 @@ from skinlab.mining import prevalence as pool_prevalence
 from skinlab.mining.embeddings import Seen, find_novelty
 from skinlab.mining.pool import AnnotationPool, with_truth
 from skinlab.mining.prevalence import find_prevalence
+from tests.run_directory import write_run
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 POSITIVE = ["akiec", "bcc", "mel"]
@@ -40,7 +41,7 @@ def run_dir(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     # One lesion of the pool is a test image's, and one is labelled already.
     strays = pool[pool].index[:2]
     rows.loc[strays, "group"] = [rows["group"][rows["split"] == part].iloc[0] for part in ("test", "train")]
-    rows.to_csv(run / "split.csv", index=False)
+    write_run(run, config=None, metrics=None, split=rows)
     pairs = [(strays[0], rows.index[rows["split"] == "test"][0]), (strays[1], pool[pool].index[2])]
     copies = [{"a": rows["image_id"][a], "b": rows["image_id"][b]} for a, b in pairs]
     (run / "audit.json").write_text(json.dumps({"duplicates": copies}))

@@ -25,6 +25,7 @@ from skinlab.settings.invocation import Invocation
 from skinlab.studies.jobs import BLOCKED, DONE, FAILED, STOPPED, State, command_line, run_jobs, time_left
 from skinlab.studies.plan import Job, Plan, check_study, make_plan
 from skinlab.studies.rows import Rows
+from tests import run_directory
 from tests.conftest import MALIGNANT
 
 CHOICES = {"data": "ham10000", "model": "resnet18", "trainer": "cpu", "ssl": "simclr", "semi": "fixmatch"}
@@ -64,11 +65,6 @@ def value(job: Job, key: str) -> str:
 
 def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
     """Leave what a finished run leaves."""
-    run = runs / job.name
-    (run / "predictions").mkdir(parents=True)
-    (run / "metrics.json").write_text('{"init_used": "random"}')
-    (run / "config.yaml").write_text("data: {name: ham10000, fold: 0, n_folds: 5}\nseed: 0\n")
-    (run / "backbone.safetensors").touch()
     classes = rows.prepared[0].classes
     truth = rows.test["label"].to_numpy()[:, None] == np.array(classes)
     shared = np.random.default_rng(0).standard_normal(truth.shape)
@@ -76,7 +72,8 @@ def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
     p = np.exp(shared + 0.05 * own + (0.5 + gain) * truth)
     table = rows.test[["image_id", "group", "source", "label"]].assign(fold=0, split="test")
     table[[f"prob_{name}" for name in classes]] = p / p.sum(1, keepdims=True)
-    table.to_csv(run / "predictions" / "test.csv", index=False)
+    run = run_directory.write_run(runs / job.name, test=table)
+    (run / "backbone.safetensors").touch()
 
 
 @pytest.fixture

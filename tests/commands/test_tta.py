@@ -21,6 +21,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.compare_views import timed
 from skinlab.models.prediction import predict_probabilities
 from skinlab.tables.predictions import read_predictions
+from tests.run_directory import write_run
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 QUICK = {"n_draws": 100, "calibration": False, "num_workers": 0, "compare_by": ["auroc_macro"]}
@@ -33,10 +34,7 @@ def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     save_classifier(run / "checkpoints" / "best.ckpt", CLASSES)
     rows = read_ham10000(phantom).assign(fold=0)
     rows["split"] = ["test" if i % 2 else "val" for i in range(len(rows))]
-    rows.to_csv(run / "split.csv", index=False)
-    (run / "config.yaml").write_text("data: {name: phantom, fold: 0, n_folds: 5}\nseed: 0\n")
-    (run / "metrics.json").write_text('{"init_used": "random"}')
-    return run
+    return write_run(run, split=rows)
 
 
 def settings(run: Path, folder: Path, **more: Any) -> dict[str, Any]:

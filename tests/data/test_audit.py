@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.data import fingerprint, remembered
+from skinlab.data import fingerprint, fingerprint_cache
 from skinlab.data.audit import AuditFailed, audit, merge_groups, summary
 from skinlab.data.duplicates import PAIR
 from skinlab.data.manifest import build_manifest
@@ -232,7 +232,7 @@ class Counter:
 
     def __init__(self, monkeypatch):
         self.read: list[str] = []
-        monkeypatch.setattr(remembered, "fingerprint_all", self)
+        monkeypatch.setattr(fingerprint_cache, "fingerprint_all", self)
 
     def __call__(self, paths, num_workers):
         self.read += [Path(path).name for path in paths]
@@ -351,7 +351,7 @@ def test_images_that_vanish_while_they_are_read_are_no_bad_images(tmp_path, monk
         path.unlink(missing_ok=True)
         return fingerprint.fingerprint_all(paths, num_workers)
 
-    monkeypatch.setattr(remembered, "fingerprint_all", read)
+    monkeypatch.setattr(fingerprint_cache, "fingerprint_all", read)
     with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.png\); put"):
-        remembered.fingerprints([str(path)], None, 0)
-    assert remembered.fingerprints([str(path)], None, 0)[1] == {0: "does not exist"}
+        fingerprint_cache.fingerprints([str(path)], None, 0)
+    assert fingerprint_cache.fingerprints([str(path)], None, 0)[1] == {0: "does not exist"}

@@ -290,7 +290,7 @@ def test_a_broken_image_leaves_no_cache(paths, folder):
     assert files(folder) == [".lock"]
 
 
-def test_mistakes_are_told(paths, folder, tmp_path):
+def test_mistakes_are_refused(paths, folder, tmp_path):
     with pytest.raises(UserError, match="did you mean ram"):
         build(paths, folder, "rma")
     with pytest.raises(UserError, match="cache_dir"):

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from skinlab.data.dataset import batch_loader
-from skinlab.data.pairing import PairedLoader, Passes
+from skinlab.data.pairing import EpochlessSampler, PairedLoader
 from skinlab.data.samplers import Draw, TrainSampler
 
 
@@ -68,5 +68,5 @@ def test_an_epoch_does_not_depend_on_those_before_it_nor_on_workers():
 
 
 def test_two_processes_share_a_pass():
-    parts = [Passes(TrainSampler(np.zeros(10), seed=1, rank=rank, world_size=2), 5) for rank in range(2)]
+    parts = [EpochlessSampler(TrainSampler(np.zeros(10), seed=1, rank=rank, world_size=2), 5) for rank in range(2)]
     assert sorted(draw.row for part in parts for draw in part) == list(range(10))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.data import preparation, remembered
+from skinlab.data import fingerprint_cache, preparation
 from skinlab.data.images import read_image
 from skinlab.data.manifest import build_manifest
 from skinlab.data.preparation import prepare
@@ -96,7 +96,7 @@ def test_what_the_manifest_shows_is_refused_before_an_image_is_read(
 
 def test_hashes_are_of_the_pixels_and_cost_no_second_reading(prepared, monkeypatch):
     prepared()
-    monkeypatch.setattr(remembered, "fingerprint_all", None)
+    monkeypatch.setattr(fingerprint_cache, "fingerprint_all", None)
     known = prepared()
     assert isinstance(known.image_hashes, Mapping)
     assert list(known.image_hashes) == known.manifest["image_id"].tolist()

@@ -76,7 +76,7 @@ def test_unlabeled_rows_can_be_sampled_only_naturally():
         TrainSampler(unlabeled, power=1.0)
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_refused():
     with pytest.raises(UserError, match="out of range"):
         TrainSampler(LABELS, power=1.5)
     with pytest.raises(UserError, match="2 training images"):

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,22 +7,21 @@ from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import predictions_table, table_arrays
 from skinlab.report.figures import class_colours, run_figure
 from skinlab.report.run_files import learning_curves, scored_predictions
+from tests import run_directory
 
 
 def write_run(run_dir, classes, n=60, splits=("val", "test"), used=None):
     """Write the files of a run; only the first ``used`` classes have rows."""
     rng = np.random.default_rng(0)
-    (run_dir / "predictions").mkdir(parents=True)
-    metrics = {"loss": "ce", "init_used": "random", "best/epoch": 1}
+    metrics, tables = {"loss": "ce", "init_used": "random", "best/epoch": 1}, {}
     for split in splits:
         labels = np.array(classes)[rng.integers(used or len(classes), size=n)]
         rows = pd.DataFrame({"image_id": [f"{i}" for i in range(n)], "label": labels, "group": "", "source": ""})
         table = predictions_table(rows.assign(fold=-1, split=split), rng.dirichlet(np.ones(len(classes)), n), classes)
-        table.to_csv(run_dir / "predictions" / f"{split}.csv", index=False)
+        tables[split] = table
         metrics |= {f"{split}/{name}": v for name, v in classification_metrics(*table_arrays(table)).items()}
     metrics = {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in metrics.items()}
-    (run_dir / "metrics.json").write_text(json.dumps(metrics))
-    return run_dir
+    return run_directory.write_run(run_dir, config=None, metrics=metrics, **tables)
 
 
 def write_curves(run_dir, epochs):

@@ -90,7 +90,7 @@ def test_frozen_norms_keep_their_statistics(network):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"threshold": 95}, "semi.threshold=95"),
         ({"threshold": 0.6}, "semi.least_threshold=0.7"),
@@ -99,6 +99,6 @@ def test_frozen_norms_keep_their_statistics(network):
         ({"prior": [1.0, 0.0]}, "semi.prior"),
     ],
 )
-def test_mistakes_are_told(settings, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
         FixMatch(**{"prior": PRIOR} | settings)

@@ -100,6 +100,6 @@ def test_statistics_are_those_of_the_labelled_images(network, batch, step):
     assert int(network[1].num_batches_tracked) == 1
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_refused():
     with pytest.raises(UserError, match=r"semi\.temperature=0"):
         MixMatch(PRIOR, temperature=0.0)

@@ -1,4 +1,4 @@
-"""What an expert's tables say about single images: labels for some of the pool, and images to leave out."""
+"""Tables of an expert: labels for images of the pool, and images to leave out."""
 
 from __future__ import annotations
 
@@ -22,43 +22,42 @@ log = logging.getLogger(__name__)
 def add_labels(
     manifest: pd.DataFrame, path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Let the pool rows that an expert has labelled join `train`.
+    """Move the pool images that an expert has labelled into `train`.
 
-    It comes last, after the split: were the new labels dealt with the others, the locked test part and the folds would
-    move with every answer, and no two rounds of labelling could be compared. For the same reason answers about a lesion
-    that is in the validation or test part are left out.
+    This is done after the split: otherwise the test part and the folds would change with every label, and two rounds of
+    labelling could not be compared. For the same reason labels of groups in the validation or test part are left out.
 
     Args:
-        manifest: with the fold and the label budget chosen. A hidden label gives way to the answer.
+        manifest: with the fold and the label budget chosen. The expert's label replaces a hidden one.
         path: CSV with an id (see :func:`skinlab.tables.labels.join_ids`) and `label`, or one column a class; rows
-            whose label is empty are not answered yet.
+            without a label are not used.
         classes: all that a label may be.
         label_map: old class → new one, as for the data's own labels.
 
     Returns:
-        the manifest with the answered rows in `train`, and a column `answered` that is True for these.
+        the manifest with the labelled images in `train`, and a column `answered` that is True for these.
 
     Raises:
         UserError: a class is unknown, an image is named twice, or has another label in the data.
     """
-    answers, place = _read_answers(manifest, path, classes, label_map), f"data.labels={path}"
-    gone = ~answers.index.isin(manifest["image_id"])
+    labels, place = _read_labels(manifest, path, classes, label_map), f"data.labels={path}"
+    gone = ~labels.index.isin(manifest["image_id"])
     if gone.any():
-        log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(answers.index[gone]))
-        answers = answers[~gone]
-    known = manifest.set_index("image_id").loc[answers.index]
-    _check_labels(known["label"], answers, place)
+        log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(labels.index[gone]))
+        labels = labels[~gone]
+    known = manifest.set_index("image_id").loc[labels.index]
+    _check_agreement(known["label"], labels, place)
     free = known["label"] == ""
     held = free & known["group"].isin(manifest["group"][manifest["split"].isin(["val", "test"])])
-    for told, why in (
+    for marked, reason in (
         # No error: with another fold or a larger label budget the same image need not be in the pool.
         (~free, "not in the pool but labelled already"),
         (held, "of a group in val or test and left out"),
         (free & ~held & (known["split"] == ""), "excluded from the pool and left out"),
     ):
-        if told.any():
-            log.warning("%s: %d images are %s: %s", place, told.sum(), why, some(answers.index[told]))
-    joins = answers[free & ~held & (known["split"] == "pool")]
+        if marked.any():
+            log.warning("%s: %d images are %s: %s", place, marked.sum(), reason, some(labels.index[marked]))
+    joins = labels[free & ~held & (known["split"] == "pool")]
     chosen = manifest["image_id"].isin(joins.index)
     labelled = manifest.assign(
         split=manifest["split"].mask(chosen, "train"),
@@ -70,7 +69,7 @@ def add_labels(
     return labelled
 
 
-def check_answers(
+def check_labels(
     manifest: pd.DataFrame,
     path: str | Path,
     classes: Sequence[str],
@@ -85,27 +84,27 @@ def check_answers(
         path: see :func:`add_labels`, as are the next two.
         classes: all that a label may be.
         label_map: old class → new one.
-        hides: whether a label budget hides labels, which answers may then contradict.
+        hides: whether a label budget hides labels, which those of the table may then contradict.
 
     Returns:
-        what cleaning the labels changed, see :mod:`skinlab.data.text_changes`.
+        what cleaning the labels has changed, see :mod:`skinlab.data.text_changes`.
 
     Raises:
         UserError: an image or a class is unknown, an image is named twice, or has another label in the data.
     """
-    answers, place = _read_answers(manifest, path, classes, label_map), f"data.labels={path}"
-    known = manifest.set_index("image_id")["label"].reindex(answers.index)
-    if (unknown := answers.index[known.isna()]).size:
+    labels, place = _read_labels(manifest, path, classes, label_map), f"data.labels={path}"
+    known = manifest.set_index("image_id")["label"].reindex(labels.index)
+    if (unknown := labels.index[known.isna()]).size:
         raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; correct their ids")
     if not hides:
-        _check_labels(known, answers, place)
-    return {f"data.labels {name}": found for name, found in answers.attrs.get(ATTRIBUTE, {}).items()}
+        _check_agreement(known, labels, place)
+    return {f"data.labels {name}": found for name, found in labels.attrs.get(ATTRIBUTE, {}).items()}
 
 
-def _read_answers(
+def _read_labels(
     manifest: pd.DataFrame, path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None
 ) -> pd.Series[str]:
-    """Return the answers by image id, with the changes of their text as `attrs`; refuse doubled images and classes."""
+    """Return the labels by image id, with the changes of their text as `attrs`; refuse repeated images."""
     table, place = clean_text(read_image_table(path, ("label",)), ["label"]), f"data.labels={path}"
     table = table[table["label"] != ""]
     if table.empty:
@@ -122,13 +121,13 @@ def _read_answers(
             f"{place}: unknown class {strange[0]}{nearest(strange[0], classes)}: the data has {some(classes, 20)}"
         )
     table = replace_columns(table, {"label": map_distinct(table["label"], meant.__getitem__)})
-    answers = table.set_index(pd.Index(ids, dtype=str))["label"]
-    answers.attrs = dict(table.attrs)
-    return answers
+    labels = table.set_index(pd.Index(ids, dtype=str))["label"]
+    labels.attrs = dict(table.attrs)
+    return labels
 
 
 def _known_images(manifest: pd.DataFrame, ids: pd.Series[str], place: str) -> pd.Series[str]:
-    """Return the manifest's id of each image that a table names by id or, if none is an id, by file; others stay."""
+    """Return the manifest's id for each id of a table or, if none is known, for each path; others stay as they are."""
     found = join_ids(ids, manifest["image_id"].tolist(), place)
     if not (found != "").any() and "path" in manifest:
         by_path = dict(zip(manifest["path"], manifest["image_id"], strict=True))
@@ -136,17 +135,17 @@ def _known_images(manifest: pd.DataFrame, ids: pd.Series[str], place: str) -> pd
     return found.mask(found == "", ids)
 
 
-def _check_labels(known: pd.Series[str], answers: pd.Series[str], place: str) -> None:
-    """Refuse answers against a known label, both by image id."""
-    if (other := answers.index[(known != "") & (known != answers)]).size:
-        first = f"{other[0]} is {known[other[0]]} there and {answers[other[0]]} here"
+def _check_agreement(known: pd.Series[str], labels: pd.Series[str], place: str) -> None:
+    """Refuse labels that contradict the known ones, both by image id."""
+    if (other := labels.index[(known != "") & (known != labels)]).size:
+        first = f"{other[0]} is {known[other[0]]} there and {labels[other[0]]} here"
         raise UserError(f"{place}: {len(other)} labels contradict those of the data: {first}; correct one of them")
 
 
 def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Empty the split of the images that a table names, so that no part of the run uses them.
+    """Set the split of the images that a table names to "", so that no part of the run uses them.
 
-    It comes after the split, so that all others stay where they were.
+    This is done after the split, so that the other images keep theirs.
 
     Args:
         manifest: with the fold chosen.
@@ -157,11 +156,11 @@ def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
 
 
 def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Check the table of :func:`exclude_images` before the images are read.
+    """Refuse a table of :func:`exclude_images` that names none of the images, before these are read.
 
     Args:
         manifest: from a reader.
-        path: CSV with an id; rows that name none of the images are reported, for it may be of more images than these.
+        path: CSV with an id; other images than these are reported, but may be named.
 
     Raises:
         UserError: the table names none of the images.

@@ -3,8 +3,8 @@ import logging
 import pandas as pd
 import pytest
 
-from skinlab.data.answers import add_labels, check_answers, check_excluded, exclude_images
 from skinlab.data.budget import apply_budget
+from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.errors import UserError
 
 CLASSES = ["mel", "nv"]
@@ -83,12 +83,12 @@ def test_a_hidden_label_gives_way_to_the_answer(table):
 )
 def test_wrong_answers_are_refused_in_one_line(manifest, table, rows, complaint):
     with pytest.raises(UserError, match=complaint) as raised:
-        check_answers(manifest, table(*rows), CLASSES)
+        check_labels(manifest, table(*rows), CLASSES)
     assert "\n" not in str(raised.value)
 
 
 def test_an_answer_may_contradict_a_label_that_a_budget_hides(manifest, table):
-    check_answers(manifest, table("a,nv"), CLASSES, hides=True)
+    check_labels(manifest, table("a,nv"), CLASSES, hides=True)
     with pytest.raises(UserError, match="1 labels contradict"):
         add_labels(manifest, table("a,nv"), CLASSES)
 
@@ -121,7 +121,7 @@ def test_tables_name_images_as_people_do(manifest, table, header):
     rows = add_labels(manifest, labels, CLASSES)
     assert rows["image_id"][rows["answered"]].tolist() == ["ISIC_p"]
     assert rows["label"][rows["answered"]].tolist() == ["mel"]
-    assert check_answers(manifest, labels, CLASSES) == {
+    assert check_labels(manifest, labels, CLASSES) == {
         "data.labels label": {"changed": 3, "missing": 1, "examples": {"MEL ": "MEL", "N/A": "", "MEL": "mel"}}
     }
     assert exclude_images(manifest, labels)["split"].tolist()[4:] == ["", "", "pool", ""]
@@ -142,7 +142,7 @@ def test_an_id_that_may_mean_two_images_is_refused(manifest, table):
     manifest["image_id"] = ["x/a.jpg", "y/a.jpg", *manifest["image_id"][2:]]
     for read in (
         lambda: check_excluded(manifest, table("a,mel")),
-        lambda: check_answers(manifest, table("a,mel"), CLASSES),
+        lambda: check_labels(manifest, table("a,mel"), CLASSES),
     ):
         with pytest.raises(UserError, match=r"several images, such as a: x/a\.jpg or y/a\.jpg"):
             read()
