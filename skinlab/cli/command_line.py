@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,18 +28,21 @@ HYDRA_SETTINGS = re.compile(
 FOREIGN_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun")
 
 
-def prepare_command_line(words: Sequence[str], lists: Sequence[str] = ()) -> list[str]:
+def prepare_command_line(
+    words: Sequence[str], lists: Sequence[str] = (), aliases: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """Return the command line as Hydra takes it.
 
     Args:
         words: as typed, without the program's name.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
+        aliases: other names of settings, such as one that Hydra would take for a config group of another command.
 
     Raises:
         UserError: an unknown flag, or an override that brings in foreign configs or code, or a secret.
     """
     flags, overrides = _split(words)
-    overrides = [RULE.sub(r'"\1"', _as_list(word, lists)) for word in overrides]
+    overrides = [RULE.sub(r'"\1"', _as_list(_by_name(word, aliases), lists)) for word in overrides]
     for word in overrides:
         try:
             (override,) = OverridesParser.create().parse_overrides([word])
@@ -96,6 +100,11 @@ def _refuse_secret(override: Override) -> None:
             f"{key} would hold a secret, and settings are recorded; set the environment variable instead, such as "
             "WANDB_API_KEY, or run wandb login"
         )
+
+
+def _by_name(word: str, aliases: Mapping[str, str]) -> str:
+    name, sign, value = word.partition("=")
+    return f"{aliases.get(name, name)}{sign}{value}"
 
 
 def _as_list(word: str, lists: Sequence[str]) -> str:

@@ -17,10 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
+from skinlab.cli.registry import COMMANDS
 from skinlab.errors import UserError, nearest
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.name_lists import name_lists, read_name_lists
 from skinlab.settings.part import ALLOWED_TARGETS, _allowed, _targets
+
+OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
+# Settings of skinlab.pretrain that had another name before it had views= of its own.
+RENAMED = {"augment": "views", "augment.lesion_pairs": "views.lesion_pairs"}
+RENAMED |= {f"augment.views.{name}": f"views.{name}" for name in ("n_small", "small_size", "small_scale")}
+RENAMED |= {f"augment.transform.{name}": f"views.transform.{name}" for name in ("scale", "_target_")}
 
 
 def register_resolvers() -> None:
@@ -29,6 +36,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
     OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
+    OmegaConf.register_new_resolver("summary", lambda command: COMMANDS[command].summary, replace=True)
 
 
 def _probe_epochs(epochs: Any) -> Any:
@@ -146,11 +154,24 @@ def explain(error: Exception, name: str, words: Sequence[str]) -> str:
             hint = nearest(choice, options)
             timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
             return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
-    told = _unreadable(words) or _unknown_keys(name, words)
+    if found := OTHER_COMMAND.search(str(error)):
+        preset, group = found.groups()
+        return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
+    told = _renamed(name, words) or _unreadable(words) or _unknown_keys(name, words)
     if told:
         return "; ".join(told)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
+
+
+def _renamed(name: str, words: Sequence[str]) -> list[str]:
+    """Name every override of a setting that has another name now, with that name."""
+    told = []
+    for word in words if name == "pretrain" else ():
+        key, sign, value = word.lstrip("+").partition("=")
+        if key in RENAMED:
+            told.append(f"{word}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
+    return told
 
 
 def _unreadable(words: Sequence[str]) -> list[str]:

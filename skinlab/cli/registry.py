@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +17,7 @@ class Command:
         example: its overrides in a typical call.
         function: of ``skinlab.commands.NAME``; it takes the whole resolved config.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
+        aliases: other names of its settings.
         with_invocation: whether the function takes an :class:`skinlab.settings.invocation.Invocation`, too.
     """
 
@@ -24,6 +25,7 @@ class Command:
     example: str
     function: str
     lists: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     with_invocation: bool = False
 
 
@@ -46,7 +48,12 @@ COMMANDS = {
         "ckpt=RUN output=FILE.bundle",
         "make_bundle",
     ),
-    "tta": Command("Compare test-time augmentations of a run and their cost", "ckpt=RUN output=DIR", "compare_views"),
+    "tta": Command(
+        "Compare test-time augmentations of a run and their cost",
+        "ckpt=RUN output=DIR",
+        "compare_views",
+        aliases={"views": "tta"},  # conf/views is a config group of pretrain
+    ),
     "mine": Command("Rank unlabeled images for annotation", "ckpt=RUN output=DIR", "mine"),
     "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR", "run_audit"),
     "study": Command(

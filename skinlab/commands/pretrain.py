@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 # What the groups that skinlab.train shares hold for it alone, and the value at which it changes nothing.
 TRAINING_ONLY: dict[str, dict[str, Any]] = {
     "model": {"head": "linear", "ema_decay": 0.0, "freeze_epochs": 0},
-    "augment": {"mixup": 0.0, "cutmix": 0.0},
 }
 
 
@@ -66,8 +65,6 @@ def check_settings(config: dict[str, Any]) -> None:
         for name, value in neutral.items():
             if config[group][name] != value:
                 raise UserError(f"{group}.{name}={config[group][name]}: it is for skinlab.train; leave it at {value}")
-    if "views" not in config["augment"]:
-        raise UserError("this augment= makes no views for a pretraining; set augment=ssl_derm or augment=ssl_default")
     probe = config["probe"]
     if probe["every_n_epochs"] < 0 or probe["max_images"] < 2:
         raise UserError(

@@ -32,7 +32,7 @@ REFERENCE = "none"
 
 
 def compare_views(config: dict[str, Any]) -> None:
-    """Predict a split of the run ``ckpt`` by each of ``views``, and write predictions, costs and evidence.
+    """Predict a split of the run ``ckpt`` by each of ``tta``, and write predictions, costs and evidence.
 
     Args:
         config: the resolved config of ``conf/tta.yaml``.
@@ -42,7 +42,7 @@ def compare_views(config: dict[str, Any]) -> None:
     """
     config["reference"] = REFERENCE
     output, asked = check_settings(config, "ckpt")
-    names = list(dict.fromkeys([REFERENCE, *(config["views"] or [])]))
+    names = list(dict.fromkeys([REFERENCE, *(config["tta"] or [])]))
     n_views = {name: len(tta_views(name)) for name in names}
     device = best_device(config["device"])
     config["num_workers"] = loading_processes(config["num_workers"])

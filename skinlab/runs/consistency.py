@@ -34,6 +34,8 @@ def check_consistency(config: Mapping[str, Any]) -> None:
         UserError: one of them.
     """
     for name, (low, high, excluded) in RANGES.items():
+        if name.partition(".")[0] not in config:
+            continue
         value = _at(config, name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not low <= value <= high or value == excluded:

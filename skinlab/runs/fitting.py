@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import SimpleProfiler
 
 from skinlab.callbacks.safety import WholeCheckpointIO
 from skinlab.callbacks.stopped import StayStopped
@@ -95,6 +96,7 @@ def build_trainer(
         progress: whether to show a progress bar.
         settings: see :func:`skinlab.runs.parts.trainer_arguments`.
     """
+    profiler = SimpleProfiler(run_dir, filename="profile") if settings.get("profiler") == "simple" else None
     return pl.Trainer(
         logger=list(loggers),
         callbacks=[*callbacks, KeepSignals(), StayStopped()],
@@ -104,7 +106,7 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=progress,
         num_sanity_val_steps=0,
-        **settings,
+        **{**settings, "profiler": profiler},
     )
 
 

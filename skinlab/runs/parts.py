@@ -29,7 +29,7 @@ DATA_SETTINGS = [
 
 
 def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
-    """Build the data of a config: the chosen set, the augmentation and, where there is one, the sampler's power.
+    """Build the data of a config: the chosen set, the augmentation or views, and, where there is one, the sampler's power.
 
     Args:
         config: of the run.
@@ -41,7 +41,8 @@ def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
         more["power"] = config["sampler"]["power"]
     if "semi" in config:
         more |= pool_settings(config)
-    datamodule: SkinDataModule = build(data, transform=config["augment"]["transform"], seed=config["seed"], **more)
+    transform = config["views" if "views" in config else "augment"]["transform"]
+    datamodule: SkinDataModule = build(data, transform=transform, seed=config["seed"], **more)
     return datamodule
 
 

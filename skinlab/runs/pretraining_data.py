@@ -25,24 +25,20 @@ class PretrainingData(pl.LightningDataModule):
 
     def __init__(self, datamodule: SkinDataModule, config: dict[str, Any]) -> None:
         super().__init__()
-        method, augment = dict(config["ssl"]), config["augment"]
+        method, views = dict(config["ssl"]), config["views"]
         n_large, n_small = needed_views(method.pop("name"), method)
-        if (asked := augment["views"]["n_small"]) not in (0, n_small):
+        if views["n_small"] not in (0, n_small):
             raise UserError(
-                f"augment.views.n_small={asked}: ssl={config['ssl']['name']} takes {n_small} small views; leave it out"
+                f"views.n_small={views['n_small']}: ssl={config['ssl']['name']} takes {n_small} small views; leave it out"
             )
-        if augment["lesion_pairs"] > 0 and n_large < 2:
+        if views["lesion_pairs"] > 0 and n_large < 2:
             raise UserError(
-                f"augment.lesion_pairs={augment['lesion_pairs']}: ssl={config['ssl']['name']} takes one view, "
+                f"views.lesion_pairs={views['lesion_pairs']}: ssl={config['ssl']['name']} takes one view, "
                 "which has no pair; set it to 0"
             )
         self.datamodule, self.pool = datamodule, config["pool"]
-        self.views = {
-            **augment["views"],
-            "n_large": n_large,
-            "n_small": n_small,
-            "lesion_pairs": augment["lesion_pairs"],
-        }
+        settings = {key: value for key, value in views.items() if key != "transform"}
+        self.views = {**settings, "n_large": n_large, "n_small": n_small}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return batches of views, this process's share of them."""

@@ -8,16 +8,17 @@ from skinlab.errors import UserError
 from skinlab.settings.mistakes import shown
 
 NAME_LISTS = (
-    *("data.classes", "data.positive", "positive", "evidence.positive", "predictions", "runs", "views", "arms"),
+    *("data.classes", "data.positive", "positive", "evidence.positive", "predictions", "runs", "tta", "arms"),
     *("compare_by", "thresholds", "evidence.thresholds"),
 )
 PLACES = ("predictions", "runs")  # where blanks belong to the name
+OTHERWISE = (("bundle", "thresholds"), ("predict", "tta"))  # rules or a file; one name
 MAY_BE_EMPTY = ("compare_by", "thresholds", "evidence.thresholds")
 
 
 def name_lists(command: str) -> list[str]:
-    """Return the settings of a command that hold names; bundle's thresholds may also be a file."""
-    return [name for name in NAME_LISTS if (command, name) != ("bundle", "thresholds")]
+    """Return the settings of a command that hold names."""
+    return [name for name in NAME_LISTS if (command, name) not in OTHERWISE]
 
 
 def read_name_lists(config: dict[str, Any], command: str) -> None:

@@ -39,7 +39,16 @@ def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
         raise UserError(f"{path} can't be read ({reason}); {REMEDY}") from None
     if fault := form_fault(recorded, keys):
         raise UserError(f"{path} is damaged ({fault}); {REMEDY}")
-    return {str(key): value for key, value in recorded.items()}
+    return _upgraded({str(key): value for key, value in recorded.items()})
+
+
+def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of a pretraining that kept its views in ``augment`` as one that has ``views``."""
+    augment = config.get("augment")
+    if "ssl" not in config or not isinstance(augment, Mapping) or not isinstance(augment.get("views"), Mapping):
+        return config
+    shared = {name: augment[name] for name in ("transform", "lesion_pairs") if name in augment}
+    return {key: value for key, value in config.items() if key != "augment"} | {"views": shared | augment["views"]}
 
 
 def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -119,3 +119,10 @@ def test_a_password_in_an_address_works_but_is_not_recorded():
     word = "hydra.sweeper.storage='mysql://me:pass@host/db'"
     assert prepare_command_line([word]) == [word]
     assert masked(word) == "hydra.sweeper.storage='mysql://***@host/db'"
+
+
+def test_another_name_of_a_setting_becomes_its_own():
+    assert prepare_command_line(["views=none,flips", "ckpt=views"], ["tta"], {"views": "tta"}) == [
+        "tta=['none','flips']",
+        "ckpt=views",
+    ]

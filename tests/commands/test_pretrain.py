@@ -128,7 +128,7 @@ def test_without_labels_the_last_epoch_is_kept(compose_pretrain, words, phantom,
 
 @pytest.mark.parametrize("pool", ["pool", "train"])
 def test_small_views_and_budgets(compose_pretrain, words, tmp_path, pool):
-    dino = ["ssl=dino", "ssl.local_views=2", "ssl.bottleneck_dim=8", *SMALL, "augment.views.small_size=16"]
+    dino = ["ssl=dino", "ssl.local_views=2", "ssl.bottleneck_dim=8", *SMALL, "views.small_size=16"]
     given = [*words, *dino, "data.label_budget=0.5", f"pool={pool}", "trainer.max_epochs=1"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "run"))
     split = pd.read_csv(tmp_path / "run" / "split.csv", keep_default_na=False)
@@ -205,8 +205,7 @@ MISTAKES = [
     (["pool=pool"], "pool=pool: no such image is left"),
     (["pool=al"], "did you mean all"),
     (["ssl.temperature=0"], "ssl.temperature=0"),
-    (["augment=light"], "set augment=ssl_derm"),
-    (["augment.views.n_small=2"], "takes 0 small views"),
+    (["views.n_small=2"], "takes 0 small views"),
     (["model.ema_decay=0.9"], "model.ema_decay=0.9: it is for skinlab.train"),
     (["callbacks.monitor=val/loss"], "callbacks.monitor=val/loss"),
     (["callbacks.monitor=probe/knn_balanced_accuracy", "probe.every_n_epochs=0"], "needs a probe"),

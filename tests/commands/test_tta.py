@@ -99,7 +99,7 @@ def test_an_augmentation_of_an_invariant_network_is_none():
 
 
 def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path: Path):
-    compare_views(settings(untrained, tmp_path / "o", views=["flips"], split="val", saliency="false"))
+    compare_views(settings(untrained, tmp_path / "o", tta=["flips"], split="val", saliency="false"))
     evidence = json.loads((tmp_path / "o" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["none", "flips"]
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
@@ -107,7 +107,7 @@ def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path
 
 
 MISTAKES = [
-    ({"views": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
+    ({"tta": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
     ({"ckpt": "/nowhere"}, "no finished run"),
     ({"ckpt": None}, "ckpt= is missing"),
     ({"output": None}, "output= is missing"),

@@ -134,9 +134,9 @@ def test_a_folder_of_images_pretrains_without_its_copies(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "arguments", "complaint"),
     [
-        ({"transform": None}, {}, "set augment=ssl_default"),
-        ({}, {"n_small": -1}, "augment.views.n_small=-1"),
-        ({}, {"lesion_pairs": 1.5}, "augment.lesion_pairs=1.5"),
+        ({"transform": None}, {}, "set views=ssl_derm"),
+        ({}, {"n_small": -1}, "views.n_small=-1"),
+        ({}, {"lesion_pairs": 1.5}, "views.lesion_pairs=1.5"),
         ({"transform": heavy}, {"n_small": 2}, "no small views"),
         ({}, {"pool": "train"}, "no such image is left"),
         ({"batch_size": 6}, {}, "5 images a process are less than a batch of 6"),

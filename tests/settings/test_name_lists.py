@@ -6,7 +6,7 @@ from skinlab.errors import UserError
 from skinlab.settings.name_lists import name_lists, read_name_lists
 
 
-@pytest.mark.parametrize("setting", ["positive", "data.classes", "evidence.positive", "thresholds", "views"])
+@pytest.mark.parametrize("setting", ["positive", "data.classes", "evidence.positive", "thresholds", "tta"])
 @pytest.mark.parametrize(
     ("value", "names"),
     [

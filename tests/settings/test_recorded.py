@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from skinlab.cli import entry
@@ -54,6 +55,19 @@ def gone_on(run_dir, *overrides, command="train"):
     config = plain(continued(composed(run_dir, *overrides, command=command), overrides))
     assert recorded_config(config, run_dir)["run_id"] == "ab12"
     return config
+
+
+def test_a_pretraining_recorded_with_its_views_in_augment_goes_on(run):
+    run_dir = run("ssl=dino", "views.n_small=6", "views.lesion_pairs=0.5", command="pretrain")
+    recorded = read_recorded(run_dir)
+    views = recorded.pop("views")
+    augment = {name: views.pop(name) for name in ("transform", "lesion_pairs")} | {"mixup": 0.0, "cutmix": 0.0}
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(recorded | {"augment": augment | {"views": views}}))
+    config = gone_on(run_dir, command="pretrain")
+    assert config["views"]["lesion_pairs"] == 0.5
+    assert "augment" not in config
+    with pytest.raises(UserError, match=r"views\.lesion_pairs=0\.5, now it is 0\.0"):
+        gone_on(run_dir, "views.lesion_pairs=0.0", command="pretrain")
 
 
 @pytest.mark.parametrize("again", [[], GIVEN, pytest.param(["loss=focal", "data.n_folds=2"], marks=SLOW)])
