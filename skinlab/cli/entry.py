@@ -89,9 +89,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
 
     try:
         names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
-        sys.argv[1:] = prepare_command_line(
-            sys.argv[1:], [*COMMANDS[name].lists, *names], COMMANDS[name].aliases
-        )
+        sys.argv[1:] = prepare_command_line(sys.argv[1:], [*COMMANDS[name].lists, *names], COMMANDS[name].aliases)
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None

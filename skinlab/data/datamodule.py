@@ -187,7 +187,8 @@ class SkinDataModule(pl.LightningDataModule):
             raise UserError("pretraining needs views: set views=ssl_derm or views=ssl_default")
         if n_small < 0 or small_size < 1 or not 0 <= lesion_pairs <= 1:
             raise UserError(
-                f"views.n_small={n_small}, views.small_size={small_size}, views.lesion_pairs={lesion_pairs}: use 0 or more, 1 or more, and 0 to 1"
+                f"views.n_small={n_small}, views.small_size={small_size}, views.lesion_pairs={lesion_pairs}: "
+                "use 0 or more, 1 or more, and 0 to 1"
             )
         rows = self.pool_rows(pool)
         transforms = [self.transform(self.image_size)] * n_large
@@ -195,7 +196,9 @@ class SkinDataModule(pl.LightningDataModule):
             try:
                 transforms += [self.transform(small_size, scale=small_scale)] * n_small
             except TypeError:
-                raise UserError("views.transform makes no small views: set views=ssl_derm or views=ssl_default") from None
+                raise UserError(
+                    "views.transform makes no small views: set views=ssl_derm or views=ssl_default"
+                ) from None
         # Crops of a larger picture keep their detail; 8 to 7 is ImageNet's 256 to 224.
         size = round(self.image_size * 8 / 7)
         dataset = ViewDataset(

@@ -29,7 +29,7 @@ DATA_SETTINGS = [
 
 
 def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
-    """Build the data of a config: the chosen set, the augmentation or views, and, where there is one, the sampler's power.
+    """Build the data of a config, with its augmentation or views, and the sampler's power where there is one.
 
     Args:
         config: of the run.

@@ -29,7 +29,8 @@ class PretrainingData(pl.LightningDataModule):
         n_large, n_small = needed_views(method.pop("name"), method)
         if views["n_small"] not in (0, n_small):
             raise UserError(
-                f"views.n_small={views['n_small']}: ssl={config['ssl']['name']} takes {n_small} small views; leave it out"
+                f"views.n_small={views['n_small']}: ssl={config['ssl']['name']} takes {n_small} small views; "
+                "leave it out"
             )
         if views["lesion_pairs"] > 0 and n_large < 2:
             raise UserError(
