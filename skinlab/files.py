@@ -1,131 +1,129 @@
-"""Folders and files that one process at a time writes."""
+"""Folders and files that one process at a time writes, each completely or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from skinlab.errors import UserError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 LOCK = ".lock"
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # from a file system without locks, such as some of networks
 
 log = logging.getLogger(__name__)
 
-_held: dict[Path, IO[str]] = {}  # folder → its lock
+_held: dict[Path, os.stat_result] = {}  # folder → status of its lock
 
 
 @contextlib.contextmanager
 def claim(
-    directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False, place: Path | None = None
+    directory: Path, setting: str = "hydra.run.dir", *, wait: bool = False, place: str | Path | None = None
 ) -> Iterator[None]:
-    """Hold a folder for this process; its holder alone removes the lock, and the folder if nothing else is in it.
+    """Lock a folder for this process; at the end the lock is removed, and the folder if nothing else is in it.
 
-    The operating system releases the lock however the process ends.
+    The operating system releases the lock however the process ends, and worker processes do not inherit it.
 
     Args:
-        directory: made if it is not there; one that this process holds already stays held.
+        directory: made if it is not there; one that this process has locked already stays locked.
         setting: that names the folder, for messages.
-        wait: for another process that holds it, instead of refusing.
-        place: what the setting names, if it is not the folder.
+        wait: for another process that has locked it, instead of refusing.
+        place: value of the setting, if it is not the folder.
 
     Raises:
-        UserError: another process is at work in it, or it can't be written.
+        UserError: another process has locked it, or it can't be written or locked.
     """
     if directory in _held:
         yield
         return
-    lock = _lock(directory, f"{setting}={place or directory}", setting, wait=wait)
-    _held[directory] = lock
+    lock = _acquire(directory, f"{setting}={place or directory}", setting, wait=wait)
+    _held[directory] = (directory / LOCK).stat()
     try:
         yield
     finally:
-        del _held[directory]
         with contextlib.suppress(OSError):
-            if _is_at(lock, directory / LOCK):
+            if _is_held(directory):
                 (directory / LOCK).unlink()
-        lock.close()
+        del _held[directory]
+        lock.release()
         with contextlib.suppress(OSError):
             directory.rmdir()
 
 
 @contextlib.contextmanager
 def claim_file(path: Path, setting: str = "output") -> Iterator[None]:
-    """Hold a file that is to be written, and what belongs to it: by a folder beside it, see :func:`claim`."""
+    """Lock a file that is to be written, and the files that belong to it, by a folder beside it; see :func:`claim`."""
     with claim(path.with_name(f".{path.name}.lock"), setting, place=path):
         yield
 
 
 def check_held(path: Path) -> None:
-    """Refuse to write below a folder that this process holds, once it is gone: it would come back without its files.
+    """Refuse to write below a folder that this process has locked and that was removed: other files would be missing.
 
     Raises:
         UserError: the folder was removed, renamed or taken by another process.
     """
-    for directory, lock in _held.items():
-        if path.is_relative_to(directory) and not _is_at(lock, directory / LOCK):
+    for directory in _held:
+        if path.is_relative_to(directory) and not _is_held(directory):
             raise UserError(
                 f"{directory} was removed or renamed while this process wrote to it, and {path.name} is not written; "
                 "put it back to go on with it, then give the same command again"
             )
 
 
-def _lock(directory: Path, given: str, setting: str, *, wait: bool) -> IO[str]:
+def _acquire(directory: Path, given: str, setting: str, *, wait: bool) -> BaseFileLock:
+    """Lock a folder, made if it is not there, and leave this process's number in its lock."""
+    from filelock import FileLock, Timeout  # its import takes a tenth of a second, which --help does without
+
     path = directory / LOCK
-    while True:
+    lock = FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
+    while not lock.is_locked:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _no_place(given, error) from None
+            raise UserError(f"{given} can't be written ({error.strerror}); choose another") from None
         try:
-            lock = path.open("a+")
+            lock.acquire()
+            path.write_text(str(os.getpid()), encoding="utf-8")
         except FileNotFoundError:  # its last holder has removed the folder just now
             continue
+        except Timeout:
+            with contextlib.suppress(OSError):
+                busy = f"{given} is in use by process {path.read_text(encoding='utf-8') or 'unknown'}"
+                if not wait:
+                    raise UserError(f"{busy}; wait for it or choose another {setting}") from None
+                log.info("%s: waiting for it", busy)
+                lock.blocking = True
         except OSError as error:
-            raise _no_place(given, error) from None
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by workers
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise UserError(
-                    f"{given} can't be locked ({error.strerror}); choose one on another file system"
-                ) from None
-            lock.seek(0)
-            busy = f"{given} is in use by process {lock.read().strip() or 'unknown'}"
-            if not wait:
-                lock.close()
-                raise UserError(f"{busy}; wait for it or choose another {setting}") from None
-            log.info("%s: waiting for it", busy)
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-        if _is_at(lock, path):
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            return lock
-        lock.close()  # removed by its last holder
+            fault = "locked" if error.errno in NO_LOCKS else "written"
+            raise UserError(f"{given} can't be {fault} ({error.strerror}); choose another") from None
+    return lock
 
 
-def _no_place(given: str, error: OSError) -> UserError:
-    return UserError(f"{given} can't be written ({error.strerror}); choose another")
-
-
-def _is_at(lock: IO[str], path: Path) -> bool:
+def _is_held(directory: Path) -> bool:
+    """Return whether the lock of a folder that this process holds is still in its place."""
     try:
-        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        return os.path.samestat(_held[directory], (directory / LOCK).stat())
     except FileNotFoundError:
         return False
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success; on failure nothing is left behind.
+
+    Args:
+        path: of the file; whatever has that name, a link too, is replaced.
+        mode: permissions of the file.
 
     Raises:
         UserError: the disk is full or not writable, and the former file stays as it was; or the folder is gone.
@@ -139,7 +137,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise UserError(
@@ -151,13 +149,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all; NaN is written as null, which every reader understands."""
+    """Write a JSON file completely or not at all; NaN becomes null, which is valid JSON."""
     write_text(path, json.dumps(_without_nan(content), indent=2, sort_keys=False) + "\n")
 
 
@@ -170,5 +168,5 @@ def _without_nan(content: Any) -> Any:
 
 
 def is_main_process() -> bool:
-    """Tell whether this process is the one that writes: rank 0 by whatever launcher."""
+    """Return whether this process writes files: it has rank 0, whatever the launcher."""
     return all(int(os.environ.get(name) or 0) == 0 for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))

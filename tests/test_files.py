@@ -1,8 +1,12 @@
 """One process at a time works in a folder, and only that one cleans up."""
 
+import errno
+import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,33 @@ def test_the_refused_leaves_the_holder_its_lock(holder, tmp_path):
     assert not (tmp_path / "run").exists(), "nothing else was in it"
 
 
+def test_who_waits_begins_once_the_holder_ends(holder, tmp_path, caplog):
+    threading.Timer(0.1, holder.communicate).start()
+    with caplog.at_level(logging.INFO), claim(tmp_path / "run", wait=True):
+        assert f"in use by process {holder.pid}: waiting for it" in caplog.text
+        assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+
+
+def test_workers_do_not_inherit_a_lock(tmp_path):
+    fork = "import os, sys, time; from pathlib import Path; from skinlab.files import claim\n"
+    fork += "with claim(Path(sys.argv[1])):\n if worker := os.fork(): print(worker, flush=True)\n time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", fork, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    worker = int(holder.stdout.readline())
+    holder.kill()
+    holder.wait()
+    with claim(tmp_path / "run"):
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(UserError, match=r"/run can't be locked \(No locks available\)"), claim(tmp_path / "run"):
+        pass
+
+
 def test_whoever_waits_comes_after_and_a_killed_holder_holds_no_more(holder, tmp_path):
     holder.kill()
     with claim(tmp_path / "run", wait=True):
@@ -56,9 +87,16 @@ def test_a_file_is_held_by_its_name(tmp_path, monkeypatch):
     with claim_file(tmp_path / "p.csv"), claim_file(tmp_path / "q.csv"):
         (tmp_path / "p.csv").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
-    monkeypatch.setattr("fcntl.lockf", locked)
+    monkeypatch.setattr("fcntl.flock", locked)
     with pytest.raises(UserError, match=rf"^output={tmp_path}/p\.csv is in use by"), claim_file(tmp_path / "p.csv"):
         pass
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / ".lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(UserError, match="can't be written"), claim(tmp_path):
+        pass
+    assert not (tmp_path / "theirs").exists()
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "/proc/version/x", "/" + 300 * "x"])

@@ -1,4 +1,4 @@
-"""Fingerprints by path, size and time of change, so that an audit reads only what is new."""
+"""A cache of fingerprints by path, size and modification time, so that an audit reads only new images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import pandas as pd
 from skinlab.data.duplicates import PAIR, find_duplicates
 from skinlab.data.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.images import printable
-from skinlab.data.private_files import UnusableFile, open_private, replacing_private
+from skinlab.data.private_files import UnusableFile, open_private
 from skinlab.errors import UserError
+from skinlab.files import replacing
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when a fingerprint or the search for pairs changes its meaning
+VERSION = 2  # raise it when fingerprints or the search for pairs change
 SEAL = 32  # bytes of the digest before the records
 ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
 
@@ -28,26 +29,26 @@ ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("finge
 def fingerprints(
     paths: Sequence[str], cache_dir: Path | None, num_workers: int
 ) -> tuple[np.ndarray, dict[int, str], int]:
-    """Return the fingerprints of files, reading those that are new or changed.
+    """Return the fingerprints of files; only new and changed files are read.
 
-    Bad files are looked at again each time: they are few, and permissions change without leaving a trace.
+    Bad files are read each time: they are few, and a change of permissions does not change the modification time.
 
     Args:
         paths: absolute.
-        cache_dir: where fingerprints are kept, one file a data set; None keeps nothing.
+        cache_dir: folder of the cache, one file a data set; None for no cache.
         num_workers: processes.
 
     Returns:
-        FINGERPRINT records (N,); position → reason of the bad ones; how many were remembered.
+        FINGERPRINT records (N,); position → reason of the bad ones; how many came from the cache.
 
     Raises:
-        UserError: images have vanished meanwhile, which are none to be left out.
+        UserError: images were removed meanwhile; they are not left out as bad images are.
     """
     entries = np.zeros(len(paths), ENTRY)
     entries["path"] = pd.util.hash_array(np.array([os.fsencode(path) for path in paths], dtype=object))
     entries["size"], entries["mtime_ns"] = _sizes_and_times(paths)
     store = _store(paths, cache_dir)
-    known = _recall(store, ENTRY)
+    known = _load_entries(store)
     at = np.searchsorted(known["path"], entries["path"])
     at[at == len(known)] = 0
     fresh = np.ones(len(paths), bool)
@@ -66,7 +67,7 @@ def fingerprints(
         )
     good = np.delete(new, list(bad))
     if len(good):
-        latest = _recall(store, ENTRY)  # another run may have added to it meanwhile
+        latest = _load_entries(store)  # another run may have added to it meanwhile
         kept = latest[~np.isin(latest["path"], entries["path"][good])]
         _save(store, np.sort(np.concatenate([kept, entries[good]]), order="path"))
     return (
@@ -77,19 +78,18 @@ def fingerprints(
 
 
 def duplicates(records: np.ndarray, cache_dir: Path | None) -> np.ndarray:
-    """Return the PAIR records of some fingerprints, found once and then remembered."""
+    """Return the PAIR records of some fingerprints, from the cache where it has them."""
     name = hashlib.sha256(records.tobytes()).hexdigest()[:16]
     store = cache_dir / f"duplicates-{VERSION}-{name}.bin" if cache_dir else None
-    known = _load(store, PAIR)
-    if known is not None:
-        return known
-    pairs = find_duplicates(records)
-    _save(store, pairs)
+    pairs = _load(store, PAIR)
+    if pairs is None:
+        pairs = find_duplicates(records)
+        _save(store, pairs)
     return pairs
 
 
 def _sizes_and_times(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return bytes and nanoseconds; -1 where a file can't be looked at, which no remembered file has."""
+    """Return sizes in bytes and modification times in nanoseconds; -1 for a file without, which is never cached."""
     found = np.full((2, len(paths)), -1, np.int64)
     for row, path in enumerate(paths):
         try:
@@ -101,21 +101,20 @@ def _sizes_and_times(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _store(paths: Sequence[str], cache_dir: Path | None) -> Path | None:
-    """Name the file for images below a common folder."""
+    """Return the file of the cache for images below their common folder."""
     if cache_dir is None or not paths:
         return None
     root = os.path.commonpath([min(paths), max(paths)])
     return cache_dir / f"fingerprints-{VERSION}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.bin"
 
 
-def _recall(store: Path | None, dtype: np.dtype) -> np.ndarray:
-    """Return the records that are remembered, maybe none."""
-    records = _load(store, dtype)
-    return np.zeros(0, dtype) if records is None else records
+def _load_entries(store: Path | None) -> np.ndarray:
+    entries = _load(store, ENTRY)
+    return np.zeros(0, ENTRY) if entries is None else entries
 
 
 def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
-    """Return the records of a file; None where there is none, or none to be trusted."""
+    """Return the records of a file; None where there is no file, or others can have written it."""
     if store is None:
         return None
     try:
@@ -141,16 +140,13 @@ def _seal(store: Path, content: bytes) -> bytes:
 
 
 def _save(store: Path | None, records: np.ndarray) -> None:
-    """Write beside and rename, so that another run sees the old file or the new one, never half of one."""
+    """Write the records of a file, which another run reads as they were or as they are now."""
     if store is None:
         return
+    content = records.tobytes()
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_private(store, store.with_suffix(f".{os.getpid()}.tmp")) as file:
-            content = records.tobytes()
-            file.write(_seal(store, content))
-            file.write(content)
-    except OSError as error:
-        log.warning(
-            "the audit can't be remembered in %s (%s): the next run reads all again", store.parent, error.strerror
-        )
+        with replacing(store, mode=0o600) as temporary:
+            temporary.write_bytes(_seal(store, content) + content)
+    except (OSError, UserError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        log.warning("the audit can't be cached in %s (%s): the next run reads all images again", store.parent, reason)

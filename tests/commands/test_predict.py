@@ -485,7 +485,7 @@ def test_an_output_that_another_command_writes_is_refused(
     def locked(*_: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("fcntl.lockf", locked)
+    monkeypatch.setattr("fcntl.flock", locked)
     with pytest.raises(UserError, match=rf"output={output} is in use by process"):
         predicted()
     assert not output.exists()

@@ -312,7 +312,7 @@ def test_an_unwritable_memory_is_a_warning(manifest, tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     kept, _ = run(manifest, cache_dir=tmp_path / "file" / "cache")
     assert len(kept) == 12
-    assert "can't be remembered" in caplog.text
+    assert "can't be cached" in caplog.text
 
 
 def test_processes_and_none_agree(manifest, tmp_path, monkeypatch):

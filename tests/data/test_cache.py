@@ -1,6 +1,4 @@
-import fcntl
 import itertools
-import logging
 import multiprocessing
 import os
 import pickle
@@ -89,19 +87,10 @@ BY_ROOT = ["another user's"]
 def test_what_is_not_our_cache_is_built_again(paths, folder, tmp_path, kind, fault, caplog):
     first = build(paths, folder, kind)
     expected, path = first[3].copy(), first.path
-    if kind == "ram":  # one that a killed run left, and that another run uses
-        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    del first
     FAULTS[fault](path, tmp_path)
-    if kind == "ram":
-        os.close(descriptor)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cache, "_sweep", lambda folder: None)
-            again = build(paths, folder, kind)
-    else:
-        again = build(paths, folder, kind)
-        assert caplog.text.count("the image cache is built again") == 1
+    again = build(paths, folder, kind)
+    assert caplog.text.count("the image cache is built again") == 1
+    del first
     np.testing.assert_array_equal(again[3], expected)
     assert not path.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -123,16 +112,7 @@ def test_a_folder_in_shared_memory_has_to_be_ones_own(paths, folder, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_lock_that_is_a_link_is_refused(paths, folder, tmp_path):
-    path = build(paths, folder).path
-    (tmp_path / "theirs").touch()
-    path.with_suffix(".lock").unlink()
-    path.with_suffix(".lock").symlink_to(tmp_path / "theirs")
-    with pytest.raises(UserError, match=r"\.lock is a symbolic link: remove it"):
-        build(paths, folder)
-
-
-def test_a_place_that_keeps_no_modes_is_refused(paths, folder, monkeypatch):
+def test_a_cache_that_cannot_be_read_back_is_refused(paths, folder, monkeypatch):
     seals = itertools.count()
     monkeypatch.setattr(cache, "_seal", lambda path, pixels: bytes([next(seals)]) * cache.SEAL)
     with pytest.raises(UserError, match=r"though it was just written; set data\.cache_dir to a folder on a local disk"):
@@ -203,27 +183,30 @@ def test_the_last_user_deletes_a_ram_cache(paths, folder):
     first, second = build(paths, folder, "ram"), build(paths, folder, "ram")
     part = second.select([0])
     del first, second
-    assert files(folder) == [".lock", ".u8"]
+    assert files(folder) == [".u8"]
     del part
     assert files(folder) == []
 
 
-def test_a_disk_cache_stays(paths, folder):
+def test_a_disk_cache_stays_without_what_a_killed_run_left(paths, folder):
+    path = build(paths, folder).path
+    path.rename(path.with_name(f".{path.name}.a1b2.tmp"))
     build(paths, folder)
-    assert files(folder) == [".lock", ".u8"]
+    assert files(folder) == [".u8"]
 
 
 def test_a_forked_worker_deletes_nothing(paths, folder):
     cached = build(paths, folder, "ram")
 
-    def let_go() -> None:
-        cached._finalizer()
+    def end() -> None:
+        nonlocal cached
+        del cached
 
-    worker = multiprocessing.get_context("fork").Process(target=let_go)
+    worker = multiprocessing.get_context("fork").Process(target=end)
     worker.start()
     worker.join()
     assert worker.exitcode == 0
-    assert files(folder) == [".lock", ".u8"]
+    assert files(folder) == [".u8"]
 
 
 def test_what_a_killed_run_left_in_memory_is_swept(paths, folder):
@@ -259,23 +242,8 @@ def test_processes_that_meet_build_once(paths, folder, monkeypatch, tmp_path):
     assert (tmp_path / "builds").read_text() == "x"
 
 
-def test_waiting_is_announced(paths, folder, caplog, monkeypatch):
-    real, refused = fcntl.flock, []
-
-    def busy_at_first(descriptor: int, mode: int) -> None:
-        if mode & fcntl.LOCK_NB and not refused:
-            refused.append(mode)
-            raise BlockingIOError
-        real(descriptor, mode)
-
-    monkeypatch.setattr(fcntl, "flock", busy_at_first)
-    with caplog.at_level(logging.INFO, logger="skinlab.data.cache"):
-        build(paths, folder)
-    assert "waiting" in caplog.text
-
-
 @pytest.mark.parametrize("kind", ["ram", "disk"])
-def test_too_little_space_is_told_before_building(paths, folder, monkeypatch, kind):
+def test_too_little_space_is_refused_before_building(paths, folder, monkeypatch, kind):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(UserError, match=r"data\.cache=none"):
@@ -287,7 +255,7 @@ def test_a_broken_image_leaves_no_cache(paths, folder):
     paths[9].write_bytes(b"nothing")
     with pytest.raises(BadImage, match=r"9\.png"):
         build(paths, folder)
-    assert files(folder) == [".lock"]
+    assert files(folder) == []
 
 
 def test_mistakes_are_refused(paths, folder, tmp_path):
