@@ -30,7 +30,7 @@ ONLY = {
     "losses": {"errors"},
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
     "report": {"errors", "text", "files", "json_files", "evaluation", "tables"},
-    "models": {"errors", "text", "files", "processes", "losses", "tables"},
+    "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
     "cli": {"errors", "files", "json_files", "processes", "settings"},
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - LAYER.keys() - {"__init__"}

@@ -12,7 +12,8 @@ import numpy as np
 from skinlab.assessment.systems import System
 from skinlab.evaluation.alignment import agree
 from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
-from skinlab.evaluation.metrics import LOWER_IS_BETTER, classification_metrics
+from skinlab.evaluation.metric_registry import direction
+from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_calls
 
@@ -134,7 +135,7 @@ def seed_ensemble(
 
     def quality(system: System) -> float:
         each = [classification_metrics(t.probabilities, t.target, t.classes)[figure] for t in system.tables]
-        return float(np.mean(each)) * (-1 if figure in LOWER_IS_BETTER else 1)
+        return float(np.mean(each)) * (-1 if direction(figure) == "min" else 1)
 
     best = max(enough, key=quality)
     seeds = [_seed(best, i) for i in range(n)]

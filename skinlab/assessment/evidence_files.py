@@ -158,12 +158,13 @@ def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
-    """Tell where the images of the worst mistakes lie, as the run's split.csv knows it."""
-    if system.run is None or not (system.run.path / "split.csv").exists():
+    """Look up the paths of the worst mistakes in the run's split.csv, for predictions tables without paths."""
+    unknown = [each for each in worst if each["path"] is None]
+    if not unknown or system.run is None or not (system.run.path / "split.csv").exists():
         return
     rows = read_csv(system.run.path / "split.csv", ["image_id", "path"])
     paths = dict(zip(rows["image_id"], rows["path"], strict=True))
-    for each in worst:
+    for each in unknown:
         each["path"] = paths.get(each["image_id"])
 
 

@@ -22,8 +22,8 @@ from skinlab.callbacks.freeze import FreezeBackbone
 from skinlab.callbacks.probe import FIGURES, Probe
 from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.metrics import direction
-from skinlab.models.epoch_metrics import figure_names
+from skinlab.evaluation.metric_registry import direction
+from skinlab.models.epoch_metrics import epoch_metric_names
 
 
 def build_callbacks(
@@ -110,10 +110,10 @@ def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) ->
     Raises:
         UserError: no such metric, or it is undefined on these validation images.
     """
-    names = [f"val/{name}" for name in figure_names(classes)]
+    names = [f"val/{name}" for name in epoch_metric_names(classes)]
     if monitor not in names:
         raise UserError(f"callbacks.monitor={monitor}: no such metric{nearest(monitor, names)}; e.g. val/loss")
-    if counts and monitor.removeprefix("val/") not in figure_names(classes, counts):
+    if counts and monitor.removeprefix("val/") not in epoch_metric_names(classes, counts):
         found = ", ".join(f"{n} {name}" for name, n in zip(classes, counts, strict=True))
         raise UserError(
             f"callbacks.monitor={monitor} is undefined on these validation images ({found}); choose another, e.g. "

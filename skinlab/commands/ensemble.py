@@ -89,7 +89,7 @@ def combine_systems(config: dict[str, Any]) -> None:
 def _write_predictions(combined: System, facts: dict[str, Any], output: Path) -> None:
     table = combined.tables[0]
     split = "oof" if combined.pooled else combined.sources[0]["split"]
-    rows = pd.DataFrame({key: getattr(table, key) for key in ("image_id", "group", "source", "fold")})
+    rows = pd.DataFrame({key: getattr(table, key) for key in ("image_id", "group", "source", "fold", "path")})
     rows = rows.assign(split=split, label=np.asarray(table.classes, object)[table.target])
     text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=DECIMALS)
     write_text(output / "predictions" / f"{split}.csv", text)

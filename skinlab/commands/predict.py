@@ -190,7 +190,7 @@ def write_predictions(
     how, facts["seen"] = seen
     if how.any():
         table["seen"] = how
-    files = rows["path"].tolist()
+    table["path"] = files = rows["path"].tolist()
     if config["format"] == "kaggle":
         table = kaggle_submission(files, table["called"].to_numpy())
     elif config["format"] == "isic":

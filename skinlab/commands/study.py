@@ -13,7 +13,8 @@ import numpy as np
 from skinlab.assessment.evidence_files import made
 from skinlab.assessment.settings import check_asked
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.metrics import classification_metrics, direction
+from skinlab.evaluation.metric_registry import direction
+from skinlab.evaluation.metrics import classification_metrics
 from skinlab.files import claim, write_json
 from skinlab.runs.resuming import is_free
 from skinlab.settings.invocation import Invocation

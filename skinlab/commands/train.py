@@ -98,7 +98,7 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
             write_predictions(run_dir, tables, meta)
             metrics = run_metrics(run_dir, config, tables, bundle.positive_output) | facts
             write_json(run_dir / "metrics.json", metrics)
-            log_outcome(loggers, run_dir, prepared.manifest, metrics, step=trainer.global_step, fit=datamodule.fit)
+            log_outcome(loggers, run_dir, metrics, step=trainer.global_step, fit=datamodule.fit)
             _draw(run_dir)
             evidence = write_run_evidence(run_dir, config)
             log_run_evidence(loggers, run_dir, evidence, step=trainer.global_step)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from skinlab.evaluation.bootstrap import LEVEL, Draws, Interval
-from skinlab.evaluation.metrics import LOWER_IS_BETTER
+from skinlab.evaluation.metric_registry import direction, metric_in_sentence
 
 POWER = 0.8
 
@@ -37,7 +37,7 @@ class Comparison:
     def sentence(self, level: float = LEVEL) -> str:
         """Say what the comparison shows."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        words = in_a_sentence(self.figure)
+        words = metric_in_sentence(self.figure)
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
@@ -45,7 +45,7 @@ class Comparison:
             return f"{self.a} and {self.b} have the same {words}, whichever rows are drawn."
         if self.p_holm <= 1 - level:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
-            if self.figure in LOWER_IS_BETTER:
+            if direction(self.figure) == "min":
                 return f"{lower} has a lower, better {words} than {higher}: {self.a} minus {self.b} is {span}."
             return f"{higher} has a higher {words} than {lower}: {self.a} minus {self.b} is {span}."
         alone = " Its interval excludes zero, but counts this comparison alone." if low * high > 0 else ""
@@ -53,29 +53,6 @@ class Comparison:
             f"No evidence that {self.a} and {self.b} differ in {words}: {span}; a true difference under "
             f"{self.detectable:.3f} would mostly have stayed unseen.{alone}"
         )
-
-
-WORDS = {
-    "pr_auc_macro": "macro average precision",
-    "auroc_macro": "macro AUROC",
-    "f1_macro": "macro F1",
-    "pr_auc_positive": "average precision of the positive",
-    "f1_positive": "F1 of the positive",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "mcc": "Matthews correlation",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-
-
-def in_a_sentence(figure: str) -> str:
-    """Return what a figure is called within a sentence.
-
-    >>> in_a_sentence("auroc_macro"), in_a_sentence("balanced_accuracy")
-    ('macro AUROC', 'balanced accuracy')
-    """
-    return WORDS.get(figure, figure.replace("_", " "))
 
 
 def compare(

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, stacked
 from skinlab.evaluation.folds import group_folds
-from skinlab.evaluation.metrics import classification_metrics, direction
+from skinlab.evaluation.metric_registry import direction
+from skinlab.evaluation.metrics import classification_metrics
 
 Subset = tuple[int, ...]
 

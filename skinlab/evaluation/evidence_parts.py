@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.calibration import METHODS, correct_prior, cross_fit
+from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.metrics import Scorer, classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.utility import decision_curve
 
-CALIBRATION_FIGURES = ("log_loss", "brier", "ece", "adaptive_ece")
-SOURCE_FIGURES = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro")
 SOURCE_DRAWS = 500
 SOURCE_ROWS = 30  # fewer rows of a source are counted, not judged
 WORST = 12
@@ -55,9 +54,10 @@ def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str
         part = predictions.take(predictions.source.astype(str) == source)
         figures = None
         if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
-            scorer = Scorer(part.probabilities, part.target, part.classes)
+            names = [metric.name for metric in shown_metrics("sources", "all")]
+            scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
             draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
-            figures = {name: draws.interval(name, level).to_dict() for name in SOURCE_FIGURES}
+            figures = {name: draws.interval(name, level).to_dict() for name in names}
         found[source] = {"rows": len(part), "figures": figures}
     return found
 
@@ -74,11 +74,11 @@ def calibrations(
     if training_prior is not None:
         shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
         calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)
-    found = {}
-    for method, probabilities in calibrated.items():
-        figures = classification_metrics(probabilities, target, predictions.classes)
-        found[method] = {name: figures[name] for name in CALIBRATION_FIGURES}
-    return found
+    names = [metric.name for metric in shown_metrics("calibration", "all")]
+    return {
+        method: classification_metrics(probabilities, target, predictions.classes, names=names)
+        for method, probabilities in calibrated.items()
+    }
 
 
 def decision_curve_band(
@@ -114,7 +114,7 @@ def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, A
             "label": predictions.classes[predictions.target[i]],
             "called": predictions.classes[called[i]],
             "probability": round(float(confidence[i]), 4),
-            "path": None,
+            "path": str(predictions.path[i]) or None,
         }
         for i in chosen
     ]

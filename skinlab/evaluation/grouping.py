@@ -16,11 +16,11 @@ from scipy.sparse.csgraph import connected_components
 from skinlab.evaluation.predictions import Predictions
 
 Parts = Sequence[Sequence[Predictions]]
-UNKNOWN: dict[str, str | int] = {"source": "", "fold": -1}
+UNKNOWN: dict[str, str | int] = {"source": "", "fold": -1, "path": ""}
 
 
 def share_groups(parts: Parts, names: Sequence[str]) -> tuple[list[list[Predictions]], str]:
-    """Return the same tables with one grouping, and source and fold filled in where only another part knows them.
+    """Return the same tables with one grouping, and source, fold and path filled in where only another part knows them.
 
     Parts are joined by image id. Images share a group where they do in any part, which is the coarsest grouping as long
     as no two parts contradict each other. Groups keep their names where all parts know the same grouping.
@@ -99,7 +99,7 @@ def _looked_up(shared: pd.Series[str], table: Predictions) -> npt.NDArray[np.obj
 
 
 def _fill_in(parts: Parts) -> list[list[Predictions]]:
-    """Fill in the source and the fold of rows that only another table knows."""
+    """Fill in the source, the fold and the path of rows that only another table knows."""
     tables = [table for part in parts for table in part]
     known: dict[str, pd.Series[str]] = {}
     for key, unknown in UNKNOWN.items():
@@ -112,6 +112,8 @@ def _fill_in(parts: Parts) -> list[list[Predictions]]:
         others = known[key].reindex(table.image_id).fillna(UNKNOWN[key]).to_numpy(own.dtype)
         return np.where(own == UNKNOWN[key], others, own)
 
-    return [
-        [replace(table, source=filled(table, "source"), fold=filled(table, "fold")) for table in part] for part in parts
-    ]
+    def whole(table: Predictions) -> Predictions:
+        source, fold, path = (filled(table, key) for key in UNKNOWN)
+        return replace(table, source=source, fold=fold, path=path)
+
+    return [[whole(table) for table in part] for part in parts]

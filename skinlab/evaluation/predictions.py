@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Predictions:
         group: ``(N,)`` lesion, patient or whatever belongs together; the image itself where the table has none.
         source: ``(N,)`` acquisition site or device, empty where unknown.
         fold: ``(N,)``, -1 where unknown.
+        path: ``(N,)`` file of each image, empty where unknown (everywhere by default).
     """
 
     classes: list[str]
@@ -37,6 +38,11 @@ class Predictions:
     group: npt.NDArray[np.object_]
     source: npt.NDArray[np.object_]
     fold: npt.NDArray[np.int64]
+    path: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+
+    def __post_init__(self) -> None:
+        if len(self.path) != len(self):
+            object.__setattr__(self, "path", np.full(len(self), "", object))
 
     def __len__(self) -> int:
         return len(self.target)
@@ -89,7 +95,8 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
 
     Args:
         table: N rows with ``image_id``, ``label`` and a column ``prob_<class>`` a class, numbers or their text; without
-            ``group`` (or where it is empty) an image is a group of its own, and ``source`` and ``fold`` may be missing.
+            ``group`` (or where it is empty) an image is a group of its own; ``source``, ``fold``
+            and ``path`` may be missing.
         place: the table's name in a message.
 
     Raises:
@@ -123,7 +130,10 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
     probabilities = _probabilities(table, place)
     image_id = table["image_id"].to_numpy(object)
     group = table["group"].replace("", np.nan).fillna(table["image_id"]) if "group" in table else table["image_id"]
-    source = table["source"].fillna("").to_numpy(object) if "source" in table else np.full(len(table), "", object)
+    source, path = (
+        table[name].fillna("").to_numpy(object) if name in table else np.full(len(table), "", object)
+        for name in ("source", "path")
+    )
     fold = pd.to_numeric(table["fold"], errors="coerce").fillna(-1) if "fold" in table else np.full(len(table), -1)
     return Predictions(
         classes=classes,
@@ -133,6 +143,7 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
         group=group.to_numpy(object),
         source=source,
         fold=np.asarray(fold).astype(np.int64),
+        path=path,
     )
 
 
@@ -174,10 +185,10 @@ def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:
 def predictions_table(
     rows: pd.DataFrame, probabilities: npt.NDArray[np.floating], classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Join rows of a manifest with their probabilities.
+    """Join rows of a manifest with their probabilities, the images' paths last.
 
     Args:
-        rows: N rows with the manifest's columns.
+        rows: N rows with the manifest's columns; ``path`` may be missing.
         probabilities: ``(N, C)`` in the order of the rows.
         classes: C class names.
 
@@ -187,7 +198,8 @@ def predictions_table(
     if probabilities.shape != (len(rows), len(classes)):
         raise ValueError(f"probabilities {probabilities.shape} for {len(rows)} rows and {len(classes)} classes")
     table = rows[list(COLUMNS)].reset_index(drop=True)
-    return table.join(pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes]))
+    table = table.join(pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes]))
+    return table.assign(path=rows["path"].to_numpy()) if "path" in rows else table
 
 
 def table_classes(table: pd.DataFrame) -> list[str]:

@@ -22,8 +22,9 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, bootstrap
-from skinlab.evaluation.comparison import POWER, holm, in_a_sentence
-from skinlab.evaluation.metrics import LOWER_IS_BETTER, Scorer, bounds
+from skinlab.evaluation.comparison import POWER, holm
+from skinlab.evaluation.metric_registry import bounds, direction, metric_in_sentence
+from skinlab.evaluation.metrics import Scorer
 from skinlab.evaluation.predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
@@ -123,12 +124,8 @@ def training_draws(
     first = next(iter(tables.values()))
     resampler = Resampler(first.group, first.target)
     for key, table in tables.items():
-        scorer = Scorer(table.probabilities, table.target, table.classes)
-
-        def wanted(weights: Floats, scorer: Scorer = scorer) -> dict[str, Floats]:
-            return {name: values for name, values in scorer(weights).items() if name in figures}
-
-        found[key] = bootstrap(wanted, resampler, n_draws=n_draws, seed=seed)
+        scorer = Scorer(table.probabilities, table.target, table.classes, names=figures)
+        found[key] = bootstrap(scorer, resampler, n_draws=n_draws, seed=seed)
     return found
 
 
@@ -197,7 +194,7 @@ def differences(
 def _verdict(estimate: Estimate, p_holm: float, figure: str, level: float) -> str:
     if estimate.n < 2 or not p_holm <= 1 - level:
         return NONE
-    return HELPS if (estimate.value > 0) != (figure in LOWER_IS_BETTER) else HURTS
+    return HELPS if (estimate.value > 0) != (direction(figure) == "min") else HURTS
 
 
 def budget_verdict(
@@ -220,7 +217,7 @@ def budget_verdict(
     verdict = HELPS if HELPS in verdicts else HURTS if HURTS in verdicts else NONE
     told = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {NONE: f"no evidence that {subject} helps or hurts"}
     ordered = sorted(deciding, key=lambda each: (each.verdict != verdict, each.a))
-    figure = in_a_sentence(deciding[0].figure)
+    figure = metric_in_sentence(deciding[0].figure)
     parts = "; ".join(_told(each) for each in ordered)
     least = max(each.estimate.detectable(level) for each in deciding)
     seen = f" Differences under {least:.3f} would mostly have stayed unseen." if np.isfinite(least) else ""

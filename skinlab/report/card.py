@@ -7,11 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from skinlab.report.wording import count, figure_words, interval, number, percent, rule_words, seen_words
+from skinlab.evaluation.metric_registry import metric_label, shown_metrics
+from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.wording import count, interval, number, percent, rule_words, seen_words
 
-HEADLINE = ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro", "mcc", "brier", "log_loss", "adaptive_ece")
-BINARY = ("pr_auc_positive", "auroc/positive", "sensitivity", "specificity", "ppv", "npv", "f1_positive")
-PER_CLASS = ("recall", "specificity", "precision", "npv", "auroc", "pr_auc")
 # What of a predictions table's meta.json describes the model and how it was trained.
 MODEL_META = {
     "run_id": "Run",
@@ -34,7 +33,7 @@ def render_card(evidence: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("skinlab.report"), trim_blocks=True, lstrip_blocks=True, finalize=markdown_text
     )
-    words = (number, interval, percent, figure_words, rule_words, seen_words)
+    words = (number, interval, percent, metric_label, rule_words, seen_words)
     environment.filters |= {each.__name__: each for each in words} | {"thousands": count}
     card = environment.get_template("model_card.md.j2")
     return card.render(
@@ -62,10 +61,11 @@ def _system(evidence: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str,
     classes = list((evidence.get("asked") or {}).get("classes") or system.get("support") or {})
     metas = [source.get("meta") or {} for source in system.get("sources") or []]
     return dict(system) | {
-        "headline": {name: figures[name] for name in HEADLINE if figures.get(name) is not None},
-        "binary_headline": {name: binary[name] for name in BINARY if binary.get(name) is not None},
-        "spread_figures": {name: spread[name] for name in HEADLINE if name in spread},
-        "class_columns": [name for name in PER_CLASS if any(f"{name}/{each}" in figures for each in classes)],
+        "headline": headline(figures, "card"),
+        "binary_headline": positive_headline(binary, "card"),
+        "spread_metrics": headline(spread, "card"),
+        "class_columns": columns(figures, "card", classes),
+        "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
         "model": {words: _seen(metas, name) for name, words in MODEL_META.items() if _seen(metas, name)},
     }

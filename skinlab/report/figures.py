@@ -18,10 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix
 
 from skinlab.errors import UserError
+from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.curves import precision_recall_steps
 from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions
-from skinlab.report.terminal import HEADLINE
 
 # Okabe and Ito's palette, told apart with any common colour blindness; without its yellow, too faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
@@ -45,8 +45,6 @@ STYLE: dict[Any, Any] = {
     "xtick.major.pad": 7,
     "text.parse_math": False,  # a class may be named $
 }
-MANY = ("balanced_accuracy", "f1_macro", "pr_auc_macro", "auroc_macro", "ece")
-BINARY = ("balanced_accuracy", "sensitivity", "specificity", "f1_positive", "pr_auc_positive", "auroc_macro")
 LEGEND: dict[str, Any] = {"fontsize": 11, "handlelength": 1.4, "framealpha": 1, "edgecolor": "white", "fancybox": False}
 LEFT, RIGHT = 0.065, 0.975  # margins of the page
 MOST_CELLS = 12  # classes for which the cells of a confusion matrix have room for numbers
@@ -115,11 +113,11 @@ def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, r
         f"{split}: {rows} images, {n_classes} classes"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)
-    names = BINARY if f"{split}/sensitivity" in metrics else MANY
-    for i, key in enumerate(names):
-        x = LEFT + i * (RIGHT - LEFT) / len(names)
+    shown = shown_metrics("picture_of_two" if n_classes == 2 else "picture", "all", "positive")
+    for i, metric in enumerate(shown):
+        x, key = LEFT + i * (RIGHT - LEFT) / len(shown), metric.name
         figure.text(x, 0.876, _number(metrics[f"{split}/{key}"]), fontsize=27, fontweight="bold", color=COLOURS[0])
-        figure.text(x, 0.852, HEADLINE[key].removesuffix(" class"), color=INK)
+        figure.text(x, 0.852, metric.short or metric.label, color=INK)
         if split == "test" and f"val/{key}" in metrics:
             figure.text(x, 0.832, f"val {_number(metrics[f'val/{key}'])}", color=SOFT, fontsize=10.5)
 
@@ -211,7 +209,7 @@ def _class_table(
     """Write the figures of each class; its colours are the legend of the curves beside it."""
     axes.set_axis_off()
     _title(axes, "Classes", split)
-    columns = {"images": 0.375, "prevalence": 0.575, "PR-AUC": 0.735, "recall": 0.87, "F1": 1.0}
+    columns = {"images": 0.375, "prevalence": 0.575, "AP": 0.735, "recall": 0.87, "F1": 1.0}
     shown = list(colours)
     step = min(0.115, 0.98 / (len(shown) + 1))
     for words, x in columns.items():

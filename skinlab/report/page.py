@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
-from skinlab.evaluation.metrics import LOWER_IS_BETTER
+from skinlab.evaluation import metric_registry
+from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
+from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.svg import INK, N_SERIES
 from skinlab.report.wording import (
     DASH,
@@ -21,7 +23,6 @@ from skinlab.report.wording import (
     bounds,
     count,
     ensemble_words,
-    figure_words,
     in_words,
     interval,
     number,
@@ -34,23 +35,6 @@ from skinlab.report.wording import (
 
 Evidence = Mapping[str, Any]
 
-# Figures at the top of a system, with what they mean to a reader who doesn't compute them.
-MANY = {
-    "balanced_accuracy": "share of each class called right, averaged over the classes",
-    "auroc_macro": "how often an image of a class outranks an image of another, averaged over the classes",
-    "pr_auc_macro": "precision averaged over the recalls (in steps), then over the classes",
-    "f1_macro": "balance of sensitivity and PPV, averaged over the classes",
-}
-BINARY = {
-    "pr_auc_positive": "precision averaged over the recalls, in steps",
-    "auroc/positive": "how often a positive image outranks another",
-    "sensitivity": "share of the positive images called positive",
-    "specificity": "share of the other images called other",
-    "ppv": "share of the positive calls that are right",
-    "npv": "share of the other calls that are right",
-}
-PER_CLASS = ("recall", "specificity", "precision", "npv", "f1", "auroc", "pr_auc", "partial_auroc")
-CALIBRATION = ("calibration_slope", "calibration_intercept")
 MOST_SENTENCES = 6  # comparisons beyond which only the clear ones are told at once
 FEW = 100  # positives below which a threshold is called loose
 
@@ -90,7 +74,7 @@ def _environment() -> Environment:
         "in_words": in_words,
         "percent": percent,
         "p_value": p_value,
-        "figure_words": figure_words,
+        "metric_label": metric_label,
         "thousands": count,
         "rule_words": rule_words,
         "seen_words": seen_words,
@@ -111,12 +95,14 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
-        "headline": _headline(given["figures"], MANY),
+        "headline": _headline(headline(given["figures"], "page")),
         "positive": binary["positive"],
-        "binary_headline": _headline(binary["figures"], BINARY),
+        "binary_headline": _headline(positive_headline(binary["figures"], "page")),
         "spread_figures": _spread_figures(given.get("spread")),
-        "class_columns": _present(given["figures"], PER_CLASS, classes),
-        "calibration_columns": _present(given["figures"], CALIBRATION, classes),
+        "class_columns": columns(given["figures"], "page", classes),
+        "calibration_columns": columns(given["figures"], "calibration", classes),
+        "calibration_metrics": shown_metrics("calibration", "all"),
+        "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
         "source_columns": _source_columns(given.get("per_source")),
         "shares": _shares(given.get("confusion")),
         "charts": _charts(given, place),
@@ -132,17 +118,11 @@ def _classes(evidence: Evidence, system: Evidence) -> list[str]:
     return list(asked or system.get("support") or {})
 
 
-def _headline(figures: Mapping[str, Any], wanted: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Pick the figures that there are."""
-    return [
-        {"words": figure_words(name.removesuffix("/positive")), "figure": figures[name], "means": means}
-        for name, means in wanted.items()
-        if figures.get(name) is not None
-    ]
-
-
-def _present(figures: Mapping[str, Any], names: Sequence[str], classes: Sequence[str]) -> list[str]:
-    return [name for name in names if any(f"{name}/{each}" in figures for each in classes)]
+def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return label, value and meaning of each metric."""
+    found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
+    metrics = [(find_metric(name), metric_label(name), value) for name, value in found]
+    return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
 
 
 def _spread_figures(spread: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -152,10 +132,7 @@ def _spread_figures(spread: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _source_columns(sources: Mapping[str, Any] | None) -> list[str]:
     found = {name for source in (sources or {}).values() for name in source.get("figures") or {}}
-    ordered = [
-        name for name in (*MANY, "sensitivity", "specificity", "pr_auc_positive", "f1_positive") if name in found
-    ]
-    return ordered or sorted(found)[:4]
+    return [metric.name for metric in shown_metrics("sources", "all", "positive") if metric.name in found]
 
 
 def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
@@ -227,8 +204,14 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     many = [each["figures"] for each in systems]
     binary = [(each.get("binary") or {}).get("figures") or {} for each in systems]
     names = [each["name"] for each in systems]
-    beside = [_beside(names, many, name, "") for name in MANY if all(name in each for each in many)]
-    beside += [_beside(names, binary, name, ", positive") for name in BINARY if all(name in each for each in binary)]
+    beside = [
+        _beside(names, many, name, "") for name in headline(many[0], "page") if all(name in each for each in many)
+    ]
+    beside += [
+        _beside(names, binary, name, ", positive")
+        for name in positive_headline(binary[0], "page")
+        if all(name in each for each in binary)
+    ]
     figures = dict.fromkeys(pair["figure"] for pair in pairs)
     differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(figures)]
     clear = [each for each in pairs if _is_clear(each, evidence)]
@@ -250,7 +233,7 @@ def _is_clear(pair: Evidence, evidence: Evidence) -> bool:
 def _beside(names: Sequence[str], figures: Sequence[Evidence], figure: str, view: str) -> dict[str, Any]:
     """Draw one figure of all systems."""
     rows = [(name, each[figure]) for name, each in zip(names, figures, strict=True)]
-    words = figure_words(figure.removesuffix("/positive")) + view
+    words = metric_label(figure.removesuffix("/positive")) + view
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
     colours = [charts.series(i) for i in range(len(rows))]
     key = "beside-" + figure.replace("/", "-") + ("-binary" if view else "")
@@ -261,7 +244,7 @@ def _differences(pairs: Sequence[Evidence], figure: str, key: str) -> dict[str, 
     """Draw the differences of one figure, a pair of systems a row."""
     of = [pair for pair in pairs if pair["figure"] == figure]
     rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
-    words = figure_words(figure) + (" (lower is better)" if figure in LOWER_IS_BETTER else "")
+    words = metric_label(figure) + (" (lower is better)" if direction(figure) == "min" else "")
     label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
 

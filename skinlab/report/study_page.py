@@ -9,10 +9,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from skinlab.evaluation.metric_registry import metric_label
 from skinlab.report.charts import dots_chart
 from skinlab.report.study_charts import efficiency_chart
 from skinlab.report.svg import INK, N_SERIES
-from skinlab.report.wording import MINUS, count, figure_words, in_words, interval, number, p_value, percent
+from skinlab.report.wording import MINUS, count, in_words, interval, number, p_value, percent
 
 Study = Mapping[str, Any]
 HEADLINES = {
@@ -39,7 +40,7 @@ def render_study(study: Study) -> str:
         "interval": interval,
         "percent": percent,
         "p_value": p_value,
-        "figure_words": figure_words,
+        "metric_label": metric_label,
         "thousands": count,
         "in_words": in_words,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
@@ -59,7 +60,7 @@ def render_study(study: Study) -> str:
         ],
         budgets=study["budgets"],
         figures=figures,
-        curves=[{"words": figure_words(name), "chart": _curve(study, name)} for name in figures],
+        curves=[{"words": metric_label(name), "chart": _curve(study, name)} for name in figures],
         differences=[_differences(study, row) for row in study["budgets"]],
         pairs=study.get("differences") or [],
         words={row["budget"]: row["words"] for row in study["budgets"]},
@@ -81,7 +82,7 @@ def _curve(study: Study, figure: str) -> Markup:
         line = {key: [each[key] for _, each in found] for key in ("value", "low", "high")}
         lines.append((arm, line | {"labelled": [labelled for labelled, _ in found]}))
         told.append(f"{arm} " + ", ".join(f"{number(each)} at {count(labelled)}" for labelled, each in found))
-    words = figure_words(figure)
+    words = metric_label(figure)
     return efficiency_chart(lines, words, f"curve-{figure}", f"{words} against labelled images: {'; '.join(told)}")
 
 

@@ -9,20 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from skinlab.evaluation.metric_registry import Metric, shown_metrics
 from skinlab.report.wording import ensemble_words, seen_words
 
-OF_POSITIVE = ("f1_positive", "pr_auc_positive", "sensitivity", "specificity")
-HEADLINE = {
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "F1, macro",
-    "pr_auc_macro": "PR-AUC, macro",
-    "auroc_macro": "AUROC, macro",
-    "f1_positive": "F1, positive class",
-    "pr_auc_positive": "PR-AUC, positive class",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ece": "ECE",
-}
+LEADERBOARD_COLUMNS = 3
 
 
 def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[str, Any] | None = None) -> None:
@@ -40,7 +30,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {evidence['asked']['level']:.0%} intervals" if evidence else ""
     table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
-    table.add_column("figure")
+    table.add_column("metric")
     for split in splits:
         table.add_column(split, justify="right")
 
@@ -49,9 +39,10 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
         return _interval(found) if found else _number(metrics.get(f"{split}/{name}"))
 
     positive = [metrics["positive"]] if "positive" in metrics else []
-    for name in HEADLINE:
+    for metric in shown_metrics("terminal", "all", "positive"):
+        name = metric.name
         if f"{last}/{name}" in metrics:
-            table.add_row(_words(name, positive), *(cell(split, name) for split in splits))
+            table.add_row(_label(metric, positive), *(cell(split, name) for split in splits))
     table.add_section()
     for key in metrics:
         if key.startswith(f"{last}/support/"):
@@ -60,7 +51,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
                 f"{_number(metrics.get(f'{s}/f1/{name}'))} / {_number(metrics.get(f'{s}/pr_auc/{name}'))}"
                 for s in splits
             )
-            table.add_row(f"F1 / PR-AUC of {name} ({metrics[key]:.0f} in {last})", *cells)
+            table.add_row(f"F1 / average precision of {name} ({metrics[key]:.0f} in {last})", *cells)
     said = _print_seen(console, evidence) if evidence else []
     console.print(table)
     _print_cautions(console, evidence or {}, said)
@@ -100,14 +91,14 @@ def _headline(evidence: Mapping[str, Any]) -> Table:
     """Return a row a figure and a column a system."""
     systems = evidence["systems"]
     table = Table(title=_title(evidence))
-    table.add_column("figure")
+    table.add_column("metric")
     for system in systems:
         table.add_column(system["name"], justify="right")
     positive = (systems[0]["binary"] or {}).get("positive", [])
-    for name in HEADLINE:
-        found = [(_binary(system) | system["figures"]).get(name) for system in systems]
+    for metric in shown_metrics("terminal", "all", "positive"):
+        found = [(_binary(system) | system["figures"]).get(metric.name) for system in systems]
         if all(found):
-            table.add_row(_words(name, positive), *(_interval(each) for each in found if each))
+            table.add_row(_label(metric, positive), *(_interval(each) for each in found if each))
     for rows in zip(*(system.get("thresholds") or [] for system in systems), strict=False):  # some may have none
         rule = rows[0]["rule"]
         words = f"F1 of {', '.join(positive)} at {rule} ({rows[0]['applied_to']})"
@@ -116,28 +107,24 @@ def _headline(evidence: Mapping[str, Any]) -> Table:
 
 
 def _leaderboard(evidence: Mapping[str, Any]) -> Table:
-    """Return a row a system, the best first, and a column a figure."""
-    names = [name for name in ("f1_positive", "pr_auc_positive") if name in evidence["systems"][0]["figures"]]
-    names = [*names, "balanced_accuracy", "pr_auc_macro", "auroc_macro"][:3]
-    positive = (evidence["systems"][0]["binary"] or {}).get("positive", [])
+    """Return a row a system, the best first, and a column a metric."""
+    systems = evidence["systems"]
+    wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
+    metrics = [metric for metric in wanted if metric.name in systems[0]["figures"]][:LEADERBOARD_COLUMNS]
+    positive = (systems[0]["binary"] or {}).get("positive", [])
     table = Table(title=_title(evidence))
     table.add_column("system")
-    for name in names:
-        table.add_column(_words(name, positive), justify="right")
-    ordered = sorted(evidence["systems"], key=lambda system: -(system["figures"][names[-1]]["value"] or 0))
-    for system in ordered:
-        table.add_row(system["name"], *(_interval(system["figures"][name]) for name in names))
+    for metric in metrics:
+        table.add_column(_label(metric, positive), justify="right")
+    last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
+    for system in sorted(systems, key=lambda system: sign * (system["figures"][last]["value"] or 0)):
+        table.add_row(system["name"], *(_interval(system["figures"][metric.name]) for metric in metrics))
     return table
 
 
-def _words(name: str, positive: Sequence[str]) -> str:
-    """Name a metric, and the positive classes if it is of them.
-
-    >>> _words("sensitivity", ["mel"]), _words("ece", ["mel"])
-    ('sensitivity (mel)', 'ECE')
-    """
-    of = f" ({', '.join(positive)})" if positive and name in OF_POSITIVE else ""
-    return HEADLINE[name] + of
+def _label(metric: Metric, positive: Sequence[str]) -> str:
+    """Return a metric's label with the positive classes, if it is of them."""
+    return metric.label + (f" ({', '.join(positive)})" if positive and metric.scope == "positive" else "")
 
 
 def _title(evidence: Mapping[str, Any]) -> str:

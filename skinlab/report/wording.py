@@ -7,35 +7,10 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from skinlab.evaluation.metric_registry import metric_in_sentence
+
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 NAMES = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-FIGURES = {
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "auroc_macro": "AUROC, macro",
-    "pr_auc_macro": "Average precision, macro",
-    "f1_macro": "F1, macro",
-    "mcc": "Matthews correlation",
-    "brier": "Brier score",
-    "log_loss": "Log-loss",
-    "ece": "Calibration error, equal widths",
-    "adaptive_ece": "Calibration error, equal counts",
-    "pr_auc": "Average precision",
-    "pr_auc_positive": "Average precision",
-    "auroc": "AUROC",
-    "partial_auroc": "Partial AUROC",
-    "partial_auroc_macro": "Partial AUROC, macro",
-    "f1": "F1",
-    "f1_positive": "F1",
-    "recall": "Sensitivity",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "PPV",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "calibration_slope": "Calibration slope",
-    "calibration_intercept": "Calibration intercept",
-}
 
 
 def number(value: Any, digits: int = 3, signed: bool = False) -> str:
@@ -104,17 +79,6 @@ def p_value(value: Any) -> str:
     return "< 0.001" if words == "0.000" else words
 
 
-def figure_words(name: str) -> str:
-    """Name a figure for a reader.
-
-    >>> figure_words("pr_auc_macro"), figure_words("recall/mel"), figure_words("cost/a/b")
-    ('Average precision, macro', 'Sensitivity, mel', 'cost, a/b')
-    """
-    key, _, of = name.partition("/")
-    words = FIGURES.get(key, key.replace("_", " "))
-    return f"{words}, {of}" if of else words
-
-
 def rule_words(rule: str) -> str:
     """Name a threshold rule for a reader.
 
@@ -152,16 +116,6 @@ def shorten(name: str, length: int = 34) -> str:
     return name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}"
 
 
-def in_sentence(name: str) -> str:
-    """Name a figure within a sentence.
-
-    >>> in_sentence("pr_auc_macro"), in_sentence("auroc_macro")
-    ('average precision, macro', 'AUROC, macro')
-    """
-    words = figure_words(name)
-    return words if words[:2].isupper() or words[1].isdigit() else words[0].lower() + words[1:]
-
-
 def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
     """Say how the members differ, what choosing among them is worth, and what the fair rival is."""
     if not ensemble:
@@ -178,7 +132,7 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
         calls = zip(ensemble["members"], ensemble["thresholds"], strict=True)
         lines.append("A member calls at: " + ", ".join(f"{name} {number(at)}" for name, at in calls) + ".")
     if search := ensemble["search"]:
-        best, figure = search["subset"], in_sentence(search["figure"])
+        best, figure = search["subset"], metric_in_sentence(search["figure"])
         nested, flattered = number(best["nested"]), number(best["same_rows"])
         everyone, single = number(search["everyone"]), number(search["single"]["nested"])
         among = f"{'all' if search['exhaustive'] else 'the best of a stepwise search of'} {search['considered']}"

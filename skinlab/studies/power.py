@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from skinlab.errors import UserError
-from skinlab.evaluation.comparison import in_a_sentence
+from skinlab.evaluation.metric_registry import metric_in_sentence
 from skinlab.evaluation.power import Design, detectable
 
 POWER_TABLES = 200
@@ -38,7 +38,7 @@ def power_words(power: Mapping[str, Any], trainings: int) -> str:
     """
     counts = power["assumed"]["counts"]
     seen = ", ".join(
-        f"{each['difference']:.3f} {in_a_sentence(name)} (of {each['expected']:.2f})"
+        f"{each['difference']:.3f} {metric_in_sentence(name)} (of {each['expected']:.2f})"
         for name, each in power["figures"].items()
     )
     return (

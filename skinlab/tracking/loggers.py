@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
@@ -89,7 +88,6 @@ def run_loggers(config: Mapping[str, Any], run_dir: Path, *, resumed: Path | Non
 def log_outcome(
     loggers: Sequence[Logger],
     run_dir: Path,
-    manifest: pd.DataFrame,
     metrics: Mapping[str, Any],
     *,
     step: int,
@@ -100,7 +98,6 @@ def log_outcome(
     Args:
         loggers: of the run.
         run_dir: with ``predictions/``.
-        manifest: of the run, for the paths of its images.
         metrics: as in ``metrics.json``.
         step: optimiser steps done.
         fit: how the images were cut for the network.
@@ -111,7 +108,7 @@ def log_outcome(
         if isinstance(logger, EnduringWandbLogger):
             from skinlab.tracking.wandb_media import log_wandb_outcome
 
-            log_wandb_outcome(logger, run_dir, manifest, metrics, step=step, fit=fit)
+            log_wandb_outcome(logger, run_dir, metrics, step=step, fit=fit)
 
 
 def log_summary(loggers: Sequence[Logger], metrics: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import wandb
 
-from skinlab.report.terminal import HEADLINE
+from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.tracking.fault_tolerant_loggers import first_line
 from skinlab.tracking.wandb_run import open_wandb
 
@@ -53,7 +53,7 @@ def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
     """Return the figures that the terminal shows, flat: ``name/figure``, and its ``_low`` and ``_high``."""
     flat: dict[str, float] = {}
     figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
-    for figure in (figure for figure in HEADLINE if figure in figures):
+    for figure in (metric.name for metric in shown_metrics("terminal", "all", "positive") if metric.name in figures):
         ends = {"": "value", "_low": "low", "_high": "high"}
         each = {f"{name}/{figure}{end}": figures[figure][key] for end, key in ends.items()}
         flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}

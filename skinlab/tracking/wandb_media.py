@@ -25,7 +25,6 @@ RECALLS = np.linspace(0, 1, 101)
 def log_wandb_outcome(
     logger: EnduringWandbLogger,
     run_dir: Path,
-    manifest: pd.DataFrame,
     metrics: Mapping[str, Any],
     *,
     step: int,
@@ -36,24 +35,21 @@ def log_wandb_outcome(
     Args:
         logger: W&B's.
         run_dir: with ``predictions/``.
-        manifest: image_id and path of every image.
         metrics: as in ``metrics.json``.
         step: optimiser steps done.
         fit: how the images were cut for the network.
     """
     split, table = scored_predictions(run_dir)
-    paths = dict(zip(manifest["image_id"], manifest["path"], strict=True))
     logger.log_summary(metrics)  # first: the pictures ask the server, which may be gone by now
-    logger.log_metrics(media(split, table, paths, fit), step)
+    logger.log_metrics(media(split, table, fit), step)
 
 
-def media(split: str, table: pd.DataFrame, paths: Mapping[str, str], fit: str = "crop") -> dict[str, Any]:
+def media(split: str, table: pd.DataFrame, fit: str = "crop") -> dict[str, Any]:
     """Return what W&B shows of a predictions table: confusion matrix, PR curves and the worst mistakes.
 
     Args:
         split: name of the table's split, the prefix of the names.
-        table: predictions with labels.
-        paths: image_id → file.
+        table: predictions with labels and paths.
         fit: how the images were cut for the network.
     """
     probabilities, target, classes = table_arrays(table)
@@ -68,9 +64,10 @@ def media(split: str, table: pd.DataFrame, paths: Mapping[str, str], fit: str = 
         {"title": f"Precision and recall, {split}", "x-axis-title": "Recall", "y-axis-title": "Precision"},
     )
     mistakes = worst_mistakes(table)
+    paths = mistakes.pop("path")
     shown = wandb.Table(columns=["image", *mistakes.columns])
-    for name, row in zip(mistakes["image_id"], mistakes.to_numpy(object), strict=True):
-        shown.add_data(wandb.Image(read_image(paths[name], SIDE, fit), file_type="jpg"), *row)
+    for path, row in zip(paths, mistakes.to_numpy(object), strict=True):
+        shown.add_data(wandb.Image(read_image(path, SIDE, fit), file_type="jpg"), *row)
     return {f"{split}/confusion_matrix": confusion, f"{split}/pr_curves": curves, f"{split}/worst_mistakes": shown}
 
 
@@ -105,7 +102,7 @@ def worst_mistakes(table: pd.DataFrame, n: int = WORST) -> pd.DataFrame:
         n: at most so many.
 
     Returns:
-        Columns ``image_id``, ``label``, ``called``, their two probabilities, ``group`` and ``source``.
+        Columns ``image_id``, ``label``, ``called``, their two probabilities, ``group``, ``source`` and ``path``.
     """
     probabilities, target, classes = table_arrays(table)
     called, rows = probabilities.argmax(1), np.arange(len(table))
@@ -118,6 +115,7 @@ def worst_mistakes(table: pd.DataFrame, n: int = WORST) -> pd.DataFrame:
             "prob_label": probabilities[rows, target],
             "group": table["group"],
             "source": table["source"],
+            "path": table["path"],
         }
     )
     order = np.argsort(-mistakes["prob_called"].to_numpy(), kind="stable")

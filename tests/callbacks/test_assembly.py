@@ -6,7 +6,7 @@ import pytest
 
 from skinlab.callbacks.assembly import build_callbacks, build_pretraining_callbacks, monitor_mode
 from skinlab.errors import UserError
-from skinlab.models.epoch_metrics import figure_names
+from skinlab.models.epoch_metrics import epoch_metric_names
 
 
 def settings(monitor: str, epochs: int, every: int, *, mode: str = "auto", patience: int = 0) -> dict:
@@ -34,7 +34,7 @@ def test_a_training_is_validated_at_least_once():
             build_callbacks(settings("val/loss", 6, every), Path("r"), ["a", "b"])
 
 
-@pytest.mark.parametrize("metric", figure_names(["nv", "mel"]))
+@pytest.mark.parametrize("metric", epoch_metric_names(["nv", "mel"]))
 def test_the_direction_belongs_to_the_metric(metric):
     right, wrong = ("min", "max") if metric in ("loss", "ece") else ("max", "min")
     for mode in ("auto", right):

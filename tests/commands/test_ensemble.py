@@ -142,7 +142,7 @@ def test_the_bundle_predicts_what_the_members_predictions_combine_to(
 def test_an_overlap_makes_a_kaggle_file_and_tells_its_thresholds(combined: Combined, images: Path, tmp_path: Path):
     out = combined("method=overlap")
     table = predicted(out, images, tmp_path / "p.csv")
-    assert table.columns.tolist() == ["image_id", "prob_other", "prob_positive"]
+    assert table.columns.tolist() == ["image_id", "prob_other", "prob_positive", "path"]
     file = predicted(out, images, tmp_path / "k.csv", format="kaggle")
     assert file["label"].tolist() == table["prob_positive"].tolist()
     meta = json.loads((tmp_path / "k.meta.json").read_text())

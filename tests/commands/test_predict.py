@@ -80,12 +80,13 @@ def table_of(place: Path, **columns: list[str]) -> Path:
 
 def test_a_folder_gives_sorted_rows_with_the_network_s_own_probabilities(predicted: Predict, folder: Path, seven: Path):
     table = predicted()
-    assert table.columns.tolist() == ["image_id"] + [f"prob_{name}" for name in SEVEN]
+    assert table.columns.tolist() == ["image_id", *(f"prob_{name}" for name in SEVEN), "path"]
+    assert table["path"].tolist() == [str(folder / name) for name in NAMES]
     assert table["image_id"].tolist() == NAMES
     images = torch.stack([torch.as_tensor(read_image(folder / name, 32)).permute(2, 0, 1) for name in NAMES])
     with torch.inference_mode():
         expected = load_bundle(seven).classifier(images).softmax(1)
-    np.testing.assert_allclose(table.iloc[:, 1:], expected, atol=2e-6)
+    np.testing.assert_allclose(table.filter(like="prob_"), expected, atol=2e-6)
 
 
 def test_batches_and_workers_change_nothing(predicted: Predict, output: Path):
@@ -113,7 +114,9 @@ def test_a_table_keeps_its_order_and_what_it_knows(predicted: Predict, folder: P
     got = predicted(input=table, overwrite=True)
     assert got.columns[:2].tolist() == ["image_id", "label"]
     assert got["image_id"].tolist() == ["r", "q", "p"]
-    np.testing.assert_array_equal(got.iloc[:, 2:], whole.loc[["a/1.jpg", "10.png", "é.png"]])
+    np.testing.assert_array_equal(
+        got.filter(like="prob_"), whole.loc[["a/1.jpg", "10.png", "é.png"]].filter(like="prob_")
+    )
     assert predicted(input=table_of(table, path=paths), overwrite=True)["image_id"].tolist() == [
         "a/1.jpg",
         str(folder / "10.png"),
@@ -164,7 +167,7 @@ def test_a_single_image_gets_the_row_it_has_in_its_folder(predicted: Predict, fo
     whole = predicted()
     alone = predicted(input=folder / "10.png", overwrite=True)
     assert alone["image_id"].tolist() == ["10.png"]
-    np.testing.assert_allclose(alone.iloc[0, 1:].astype(float), whole.iloc[0, 1:].astype(float), atol=2e-6)
+    np.testing.assert_allclose(alone.filter(like="prob_"), whole.filter(like="prob_")[:1], atol=2e-6)
 
 
 def test_a_kaggle_file_has_the_hard_labels_of_the_table(predicted: Predict, two: Path, output: Path):
@@ -216,7 +219,8 @@ def test_bad_images_are_all_named_or_left_out(
     assert "left out" in caplog.text
     whole = predicted(overwrite=True)
     assert kept["image_id"].tolist() == [name for name in NAMES if name != "2.png"]
-    np.testing.assert_allclose(kept.iloc[:, 1:], whole[whole["image_id"] != "2.png"].iloc[:, 1:], atol=2e-6)
+    expected = whole[whole["image_id"] != "2.png"]
+    np.testing.assert_allclose(kept.filter(like="prob_"), expected.filter(like="prob_"), atol=2e-6)
     for name in NAMES:
         (images / name).write_bytes(b"")
     with pytest.raises(UserError, match="no image is left"):
@@ -311,7 +315,7 @@ def test_a_gate_warns_and_adds_its_column(
 ):
     plain = predicted()
     table = predicted(ckpt=gated, overwrite=True, batch_size=4, num_workers=1)
-    assert table.columns.tolist() == [*plain.columns, "gate"]
+    assert table.columns.tolist() == [*plain.columns[:-1], "gate", "path"]
     pd.testing.assert_frame_equal(table.drop(columns="gate"), plain)
     assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES]
     assert "5 of 6 images do not look like the dermoscopic images" in caplog.text
@@ -351,13 +355,13 @@ def test_members_that_want_other_images_are_combined(
             "fit": bundle.fit,
         }
         save_bundle(bundle, tmp_path / f"{name}.bundle")
-        tables.append(predicted(ckpt=tmp_path / f"{name}.bundle", overwrite=True).iloc[:, 1:].to_numpy())
+        tables.append(predicted(ckpt=tmp_path / f"{name}.bundle", overwrite=True).filter(like="prob_").to_numpy())
     both = ensemble([one, other], ["a", "b"], method="weighted", weights=[1, 3])
     save_bundle(replace(both, calibrator={"method": "temperature", "temperature": 2.0}), tmp_path / "ab.bundle")
     got = predicted(ckpt=tmp_path / "ab.bundle", input=images, on_bad_image="drop", overwrite=True)
     assert got["image_id"].tolist() == NAMES
     mean = 0.25 * tables[0] + 0.75 * tables[1]
-    np.testing.assert_allclose(got.iloc[:, 1:], np.sqrt(mean) / np.sqrt(mean).sum(1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(got.filter(like="prob_"), np.sqrt(mean) / np.sqrt(mean).sum(1, keepdims=True), atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -375,8 +379,8 @@ def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_a_rule_of_the_bundle_calls_the_images(predicted: Predict, ruled: dict[str, Path], output: Path):
     plain = predicted(ckpt=ruled["seven"])
     table = predicted(ckpt=ruled["seven"], threshold="f1", overwrite=True)
-    pd.testing.assert_frame_equal(table.iloc[:, :-1], plain)
-    assert table.columns[-1] == "called"
+    pd.testing.assert_frame_equal(table.drop(columns="called"), plain)
+    assert table.columns[-2] == "called"
     assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
     meta = json.loads(output.with_suffix(".meta.json").read_text())
     facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}

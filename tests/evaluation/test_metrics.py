@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as sk
 
 from skinlab.evaluation.metrics import Scorer, classification_metrics
-from skinlab.models.epoch_metrics import EpochMetrics, figure_names
+from skinlab.models.epoch_metrics import EpochMetrics, epoch_metric_names
 
 
 def table(n: int, c: int, seed: int, *, absent: int | None = None, tied: bool = False):
@@ -101,7 +101,7 @@ def test_the_module_s_figures_are_the_same(name, positive):
     for rows in np.array_split(np.arange(len(p)), 3):
         epoch.update(torch.tensor(p[rows], dtype=torch.float64), torch.tensor(target[rows]), torch.zeros(()))
     figures = epoch.compute()
-    assert list(figures) == figure_names(classes)
+    assert list(figures) == epoch_metric_names(classes)
     for key, value in figures.items():
         if key != "loss":
             assert float(value) == pytest.approx(final[key], abs=2e-6, nan_ok=True), key

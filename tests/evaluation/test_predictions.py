@@ -9,7 +9,7 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image_id": ["a", "b", "c"],
-            "path": ["", "", ""],
+            "path": ["/1.jpg", "/2.jpg", ""],
             "label": ["mel", "", "nv"],
             "group": ["g", "g", "h"],
             "source": "",
@@ -22,11 +22,19 @@ def rows() -> pd.DataFrame:
 def test_round_trip():
     p = np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])
     table = predictions_table(rows(), p, ["nv", "mel"])
-    assert list(table) == ["image_id", "group", "source", "fold", "split", "label", "prob_nv", "prob_mel"]
+    assert list(table) == ["image_id", "group", "source", "fold", "split", "label", "prob_nv", "prob_mel", "path"]
     back, target, classes = table_arrays(table)
     assert np.array_equal(back, p)
     assert target.tolist() == [1, -1, 0]
     assert classes == ["nv", "mel"]
+
+
+def test_paths_travel_with_the_predictions():
+    table = predictions_table(rows(), np.full((3, 2), 0.5), ["nv", "mel"])
+    known = to_predictions(table[table["label"] != ""], "p.csv")
+    assert known.path.tolist() == ["/1.jpg", ""]
+    assert known.take(np.array([1, 0])).binary(["mel"]).path.tolist() == ["", "/1.jpg"]
+    assert to_predictions(table[table["label"] != ""].drop(columns="path"), "p.csv").path.tolist() == ["", ""]
 
 
 def test_wrong_numbers_are_refused():

@@ -1,7 +1,6 @@
 import importlib.util
 import logging
 
-import pandas as pd
 import pytest
 import torch
 from pytorch_lightning.loggers.logger import DummyLogger
@@ -92,7 +91,7 @@ def test_tensorboard_and_csv_side_by_side(tmp_path):
     loggers = open_loggers({"csv": {}, "tensorboard": {}}, tmp_path, {})
     for logger in loggers:
         logger.log_metrics({"epoch": 0, "val/loss": 0.5}, 9)
-    log_outcome(loggers, tmp_path, pd.DataFrame(), {"test/f1_macro": 0.25, "best/epoch": 0}, step=10)
+    log_outcome(loggers, tmp_path, {"test/f1_macro": 0.25, "best/epoch": 0}, step=10)
     close_loggers(loggers)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert events.Scalars("val/loss")[0].value == 0.5

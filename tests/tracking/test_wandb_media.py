@@ -14,7 +14,7 @@ def table():
     rng = np.random.default_rng(0)
     labels = rng.choice(["mel", "nv"], 200)  # bcc has no rows
     frame = pd.DataFrame({"image_id": [f"{i:03}" for i in range(200)], "label": labels, "group": "", "source": ""})
-    frame["fold"], frame["split"] = -1, "test"
+    frame["fold"], frame["split"], frame["path"] = -1, "test", "/a.jpg"
     return predictions_table(frame, rng.dirichlet([1, 1, 1], 200), CLASSES)
 
 

@@ -153,7 +153,7 @@ def test_pictures_of_the_predictions_are_logged(server, tmp_path):
     (tmp_path / "predictions").mkdir()
     table = predictions_table(rows, np.array([[0.2, 0.8], [0.1, 0.9]]), ["mel", "nv"])
     table.to_csv(tmp_path / "predictions" / "test.csv", index=False)
-    log_outcome(loggers, tmp_path, rows, {"test/f1_macro": 0.75}, step=10)
+    log_outcome(loggers, tmp_path, {"test/f1_macro": 0.75}, step=10)
     assert loggers[0].experiment.summary["test/f1_macro"] == 0.75
     assert not loggers[0].lost
     close_loggers(loggers)
