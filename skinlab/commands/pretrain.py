@@ -71,7 +71,7 @@ def check_settings(config: dict[str, Any]) -> None:
             f"probe.every_n_epochs={probe['every_n_epochs']}, probe.max_images={probe['max_images']}: "
             "at least 0 (never) and at least 2 are expected"
         )
-    check_batch(config["ssl"]["name"], config["data"]["batch_size"])
+    check_batch(config["ssl"], config["data"]["batch_size"])
 
 
 def _pretrain(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:

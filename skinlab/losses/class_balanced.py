@@ -1,4 +1,4 @@
-"""Class weights by the effective number of images."""
+"""Class-balanced loss: class weights from the effective number of images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.basis import counts_tensor
 from skinlab.losses.focal import checked_gamma, focal_loss
+from skinlab.losses.inputs import counts_tensor
 
 
 def effective_number_weights(class_counts: Tensor, beta: float = 0.9999) -> Tensor:
@@ -18,7 +18,7 @@ def effective_number_weights(class_counts: Tensor, beta: float = 0.9999) -> Tens
 
     Args:
         class_counts: training images of each class `(C,)`.
-        beta: 0 weighs classes alike; towards 1 it becomes the inverse frequency.
+        beta: 0 weighs all classes equally; towards 1 the weights become the inverse frequency.
 
     >>> effective_number_weights(torch.tensor([1.0, 2.0]), beta=0.5)  # as 1 to 2/3
     tensor([1.2000, 0.8000])
@@ -28,7 +28,7 @@ def effective_number_weights(class_counts: Tensor, beta: float = 0.9999) -> Tens
 
 
 class ClassBalanced(nn.Module):
-    """Class-balanced cross-entropy, or with a `gamma` the class-balanced focal loss.
+    """Class-balanced cross-entropy, or with a `gamma` above 0 class-balanced focal loss, averaged over images.
 
     Args:
         class_counts: training images of each class.
@@ -49,12 +49,12 @@ class ClassBalanced(nn.Module):
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return focal_loss(logits, target, gamma=self.gamma, alpha=self.weight)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return focal_loss(logits, target, gamma=self.gamma, alpha=self.weight).mean()
 
 
 def checked_beta(beta: float) -> float:
-    """Return the beta of the effective number, or refuse one that is out of range."""
+    """Return the beta of the effective number, or raise UserError if it is not in [0, 1)."""
     if not 0 <= beta < 1:
         raise UserError(f"loss.beta={beta} is out of range: use 0 (no weighting) or more, below 1")
     return beta

@@ -1,4 +1,4 @@
-"""Cross-entropy, plain and weighted by class."""
+"""Cross-entropy, with or without class weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.basis import counts_tensor, full_precision, reduce
+from skinlab.losses.inputs import counts_tensor, full_precision
 
 
 def cross_entropy_loss(
@@ -18,23 +18,21 @@ def cross_entropy_loss(
     *,
     weight: Tensor | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
 ) -> Tensor:
-    """Cross-entropy, each image weighted by its class: ``-w[y] sum_c q_c log p_c``.
+    """Return the cross-entropy of each image `(B,)`, times the weight of its class: ``-w[y] sum_c q_c log p_c``.
 
     Args:
         logits: `(B, C)`.
         target: class numbers `(B,)`.
-        weight: of each class `(C,)`; none weighs them alike.
+        weight: of each class `(C,)`; None for equal weights.
         label_smoothing: share of the target spread evenly over all classes (Szegedy et al., 2016), 0 to 1.
-        reduction: `mean` over images, `sum` or `none`.
 
     >>> import torch
-    >>> round(cross_entropy_loss(torch.zeros(2, 4), torch.tensor([0, 3])).item(), 4)  # log 4
+    >>> round(cross_entropy_loss(torch.zeros(1, 4), torch.tensor([3])).item(), 4)  # log 4
     1.3863
     """
     values = F.cross_entropy(full_precision(logits), target, label_smoothing=label_smoothing, reduction="none")
-    return reduce(values if weight is None else weight.to(values.dtype)[target] * values, reduction)
+    return values if weight is None else weight.to(values.dtype)[target] * values
 
 
 def inverse_frequency_weights(class_counts: Tensor, power: float = 1.0) -> Tensor:
@@ -42,7 +40,7 @@ def inverse_frequency_weights(class_counts: Tensor, power: float = 1.0) -> Tenso
 
     Args:
         class_counts: training images of each class `(C,)`.
-        power: 0 weighs images alike, 1 gives every class the same total.
+        power: 0 weighs all images equally, 1 gives every class the same total weight.
 
     >>> import torch
     >>> inverse_frequency_weights(torch.tensor([30.0, 10.0]))
@@ -53,7 +51,7 @@ def inverse_frequency_weights(class_counts: Tensor, power: float = 1.0) -> Tenso
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy at natural prevalence, with label smoothing.
+    """Cross-entropy without class weights, averaged over images.
 
     Args:
         class_counts: not used; taken so that every loss is built alike.
@@ -67,12 +65,12 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = checked_smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return cross_entropy_loss(logits, target, label_smoothing=self.label_smoothing)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return cross_entropy_loss(logits, target, label_smoothing=self.label_smoothing).mean()
 
 
 class WeightedCrossEntropy(nn.Module):
-    """Cross-entropy weighted by inverse class frequency.
+    """Cross-entropy weighted by inverse class frequency, averaged over images.
 
     Args:
         class_counts: training images of each class.
@@ -95,12 +93,12 @@ class WeightedCrossEntropy(nn.Module):
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return cross_entropy_loss(logits, target, weight=self.weight, label_smoothing=self.label_smoothing)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return cross_entropy_loss(logits, target, weight=self.weight, label_smoothing=self.label_smoothing).mean()
 
 
 def checked_smoothing(label_smoothing: float) -> float:
-    """Return the label smoothing, or refuse one that is no share."""
+    """Return the label smoothing, or raise UserError if it is not in [0, 1)."""
     if not 0 <= label_smoothing < 1:
         raise UserError(f"loss.label_smoothing={label_smoothing} is out of range: use 0 (none) or more, below 1")
     return label_smoothing

@@ -1,4 +1,4 @@
-"""Focal loss: images that are already told apart count less."""
+"""Focal loss: images that are classified confidently and correctly count less."""
 
 from __future__ import annotations
 
@@ -10,42 +10,39 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.basis import full_precision, reduce
+from skinlab.losses.inputs import full_precision
 
 
-def focal_loss(
-    logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None, reduction: str = "mean"
-) -> Tensor:
-    """Focal loss of Lin et al. (2017) with a softmax: ``-alpha[y] (1 - p_y) ** gamma log p_y``.
+def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None) -> Tensor:
+    """Return the focal loss of each image `(B,)` (Lin et al., 2017): ``-alpha[y] (1 - p_y) ** gamma log p_y``.
 
     Args:
         logits: `(B, C)`.
         target: class numbers `(B,)`.
         gamma: 0 is cross-entropy; the paper's best is 2.
-        alpha: weight of each class `(C,)`; none weighs them alike.
-        reduction: `mean` over images, `sum` or `none`.
+        alpha: weight of each class `(C,)`; None for equal weights.
 
     >>> round(focal_loss(torch.zeros(1, 2), torch.tensor([0])).item(), 4)  # 0.5 ** 2 * log 2
     0.1733
     """
     log_p = -F.cross_entropy(full_precision(logits), target, reduction="none")
     values = -focus(log_p, gamma) * log_p
-    return reduce(values if alpha is None else alpha.to(values.dtype)[target] * values, reduction)
+    return values if alpha is None else alpha.to(values.dtype)[target] * values
 
 
 def focus(log_p: Tensor, gamma: float) -> Tensor:
     """Return ``(1 - p) ** gamma`` from log-probabilities of any shape.
 
-    Held above zero, where the slope is infinite for a gamma below one and would turn the gradient into NaN.
+    Clamped above zero, where the slope is infinite for a gamma below one and would turn the gradient into NaN.
     """
     return (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
 
 
 class Focal(nn.Module):
-    """Focal loss.
+    """Focal loss, averaged over images.
 
     Args:
-        class_counts: held against the length of `alpha`; not used otherwise.
+        class_counts: only their number is compared with the length of `alpha`.
         gamma: 0 is cross-entropy.
         alpha: a weight for each class, in the order of the classes.
 
@@ -66,12 +63,12 @@ class Focal(nn.Module):
         self.register_buffer("alpha", None if alpha is None else torch.tensor(list(alpha)), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return focal_loss(logits, target, gamma=self.gamma, alpha=self.alpha)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return focal_loss(logits, target, gamma=self.gamma, alpha=self.alpha).mean()
 
 
 def checked_gamma(gamma: float, name: str = "gamma") -> float:
-    """Return the exponent, or refuse a negative one."""
+    """Return the exponent, or raise UserError if it is negative."""
     if gamma < 0:
         raise UserError(f"loss.{name}={gamma} is negative: use 0 (no focus) or more")
     return gamma

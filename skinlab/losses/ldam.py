@@ -1,4 +1,4 @@
-"""Larger margins for rarer classes, and class weights late in training (LDAM-DRW)."""
+"""LDAM-DRW: larger margins for rarer classes, and class weights late in training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.basis import counts_tensor, full_precision
 from skinlab.losses.class_balanced import checked_beta, effective_number_weights
 from skinlab.losses.cross_entropy import cross_entropy_loss
+from skinlab.losses.inputs import counts_tensor, full_precision
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
@@ -35,31 +35,29 @@ def ldam_loss(
     *,
     scale: float = 1.0,
     weight: Tensor | None = None,
-    reduction: str = "mean",
 ) -> Tensor:
-    """Cross-entropy with the target's logit lowered by ``scale * margin`` (Cao et al., 2019).
+    """Return the cross-entropy of each image `(B,)`, the target's logit lowered by ``scale * margin``.
 
-    The paper's logits are cosines times a scale of 30, and so its margin is times 30 as well. Here the network's
-    logits are taken as they are, so that their softmax means the same in training and after it.
+    See Cao et al., 2019. The paper multiplies cosines by a scale of 30 and the margin with them. Here the network's
+    logits are used as they are, so that their softmax means the same in training and in prediction.
 
     Args:
         logits: `(B, C)`.
         target: class numbers `(B,)`.
         margins: of each class `(C,)`.
         scale: of the margins, in units of a logit.
-        weight: of each class `(C,)`; none weighs them alike.
-        reduction: `mean` over images, `sum` or `none`.
+        weight: of each class `(C,)`; None for equal weights.
     """
     logits = full_precision(logits)
     lowered = scale * margins.to(logits.dtype) * F.one_hot(target, logits.shape[1])
-    return cross_entropy_loss(logits - lowered, target, weight=weight, reduction=reduction)
+    return cross_entropy_loss(logits - lowered, target, weight=weight)
 
 
 class LDAM(nn.Module):
-    """LDAM with deferred re-weighting.
+    """LDAM with deferred re-weighting, averaged over images.
 
-    Late in training images are weighted by the effective number of their class; in validation they never are, so
-    that the loss of one epoch can be held against another's.
+    Late in training, images are weighted by the effective number of their class. In validation they never are, so that
+    the losses of two epochs can be compared.
 
     Args:
         class_counts: training images of each class.
@@ -99,6 +97,6 @@ class LDAM(nn.Module):
             self.reweights = epoch >= self.drw_start * max_epochs
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
         weight = self.weight if self.reweights and self.training else None
-        return ldam_loss(logits, target, self.margins, scale=self.scale, weight=weight)
+        return ldam_loss(logits, target, self.margins, scale=self.scale, weight=weight).mean()

@@ -1,4 +1,4 @@
-"""Losses that add the class prior to the logits in training, so that the bare logits are those of even classes."""
+"""Logit adjustment and balanced softmax: the log class prior is added to the logits in training only."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from skinlab.losses.basis import counts_tensor, full_precision
 from skinlab.losses.cross_entropy import cross_entropy_loss
+from skinlab.losses.inputs import counts_tensor, full_precision
 
 
-def logit_adjusted_loss(
-    logits: Tensor, target: Tensor, class_counts: Tensor, *, tau: float = 1.0, reduction: str = "mean"
-) -> Tensor:
-    """Cross-entropy of ``logits + tau log prior`` (Menon et al., 2021).
+def logit_adjusted_loss(logits: Tensor, target: Tensor, class_counts: Tensor, *, tau: float = 1.0) -> Tensor:
+    """Return the cross-entropy of each image `(B,)` for ``logits + tau log prior`` (Menon et al., 2021).
 
     Args:
         logits: `(B, C)`.
         target: class numbers `(B,)`.
         class_counts: training images of each class `(C,)`.
         tau: 0 is cross-entropy, 1 is consistent for the balanced error.
-        reduction: `mean` over images, `sum` or `none`.
 
     >>> import torch
     >>> counts = torch.tensor([30, 10])
@@ -30,23 +27,24 @@ def logit_adjusted_loss(
     """
     logits = full_precision(logits)
     counts = class_counts.to(logits.dtype)
-    return cross_entropy_loss(logits + tau * (counts / counts.sum()).log(), target, reduction=reduction)
+    return cross_entropy_loss(logits + tau * (counts / counts.sum()).log(), target)
 
 
-def balanced_softmax_loss(logits: Tensor, target: Tensor, class_counts: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of ``n_c exp(logit_c)``, normalised (Ren et al., 2020): logit adjustment with tau 1.
+def balanced_softmax_loss(logits: Tensor, target: Tensor, class_counts: Tensor) -> Tensor:
+    """Return the loss of each image `(B,)` by balanced softmax (Ren et al., 2020): logit adjustment with tau 1.
+
+    The probabilities are ``n_c exp(logit_c)``, normalised.
 
     Args:
         logits: `(B, C)`.
         target: class numbers `(B,)`.
         class_counts: training images of each class `(C,)`.
-        reduction: `mean` over images, `sum` or `none`.
     """
-    return logit_adjusted_loss(logits, target, class_counts, reduction=reduction)
+    return logit_adjusted_loss(logits, target, class_counts)
 
 
 class LogitAdjusted(nn.Module):
-    """Logit-adjusted cross-entropy.
+    """Logit-adjusted cross-entropy, averaged over images.
 
     Args:
         class_counts: training images of each class.
@@ -65,12 +63,12 @@ class LogitAdjusted(nn.Module):
         self.register_buffer("class_counts", counts_tensor(class_counts, "logit_adjusted").float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return logit_adjusted_loss(logits, target, self.class_counts, tau=self.tau)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return logit_adjusted_loss(logits, target, self.class_counts, tau=self.tau).mean()
 
 
 class BalancedSoftmax(nn.Module):
-    """Balanced softmax.
+    """Balanced softmax, averaged over images.
 
     Args:
         class_counts: training images of each class.
@@ -87,5 +85,5 @@ class BalancedSoftmax(nn.Module):
         self.register_buffer("class_counts", counts_tensor(class_counts, "balanced_softmax").float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of `(B, C)` logits and `(B,)` targets."""
-        return balanced_softmax_loss(logits, target, self.class_counts)
+        """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
+        return balanced_softmax_loss(logits, target, self.class_counts).mean()

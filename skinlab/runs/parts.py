@@ -105,8 +105,8 @@ def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tupl
         image_size=datamodule.image_size,
         batch_size=datamodule.batch_size,
     )
-    check_batch(config["ssl"]["name"], datamodule.batch_size)
-    if is_fixed_size(tried) and needed_views(config["ssl"]["name"], config["ssl"])[1]:
+    check_batch(config["ssl"], datamodule.batch_size)
+    if is_fixed_size(tried) and needed_views(config["ssl"])[1]:
         raise UserError(f"model.name={network['name']} takes images of one size; set ssl.local_views=0, or take a CNN")
     pretrainer = Pretrainer(
         network=network,

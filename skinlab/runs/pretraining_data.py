@@ -25,8 +25,8 @@ class PretrainingData(pl.LightningDataModule):
 
     def __init__(self, datamodule: SkinDataModule, config: dict[str, Any]) -> None:
         super().__init__()
-        method, views = dict(config["ssl"]), config["views"]
-        n_large, n_small = needed_views(method.pop("name"), method)
+        views = config["views"]
+        n_large, n_small = needed_views(config["ssl"])
         if views["n_small"] not in (0, n_small):
             raise UserError(
                 f"views.n_small={views['n_small']}: ssl={config['ssl']['name']} takes {n_small} small views; "

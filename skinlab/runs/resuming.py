@@ -189,6 +189,8 @@ def find_pretraining(resume: str, run_dir: Path, method: Mapping[str, Any]) -> P
     if (path := _resume_file(resume, run_dir)) is None:
         return None
     theirs = _hyper_parameters(path).get("method")
+    if isinstance(theirs, dict) and "_target_" not in theirs:  # of a version that knew methods by name
+        theirs = {"_target_": method["_target_"], **theirs}
     if theirs != dict(method):
         raise UserError(
             f"checkpoint {path} was made by the method {theirs}, this run has {dict(method)}; set ssl to match, or "

@@ -1,4 +1,4 @@
-"""Barlow Twins: projections that agree between views and repeat nothing between dimensions."""
+"""Barlow Twins: the cross-correlation of two views' projections becomes the identity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class BarlowTwins(Method):
         output_dim: size of the projection.
     """
 
-    least_batch = 8  # correlations over n images have rank n - 1
+    min_batch = 8  # correlations over n images have rank n - 1
+    may_be_zero = ("redundancy",)
 
     def __init__(
         self,

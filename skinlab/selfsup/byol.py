@@ -1,4 +1,4 @@
-"""BYOL: predict a slow teacher's projection of the other view."""
+"""BYOL: predict the projection of the other view by a teacher, the moving average of the student."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class BYOL(Method):
         output_dim: size of projection and prediction, as in the paper.
         momentum: of the teacher at the first step, the paper's for 100 to 300 epochs (.996 for 1,000).
     """
+
+    at_most_one = ("momentum",)
 
     def __init__(
         self,
@@ -49,9 +51,9 @@ class BYOL(Method):
         )
 
     def start(self, backbone: nn.Module) -> None:
-        """Begin with a teacher equal to the student."""
+        """Copy the student's weights to the teacher."""
         self.teacher.synchronise(backbone, self.head)
 
     def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Move the teacher."""
+        """Update the teacher."""
         self.teacher.follow(backbone, self.head, progress)

@@ -1,12 +1,12 @@
-"""Collapse: the network answers every image alike, which the loss of some methods even rewards."""
+"""Detect collapse: the features of all images become equal, which the losses of some methods even reward."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-# Share of the ideal spread below which a run is lost: two images then have a cosine above .997 on average. Untrained
-# networks have .3 and more on dermoscopy.
+# Share of the ideal spread below which a run has collapsed: two images then have a cosine above .997 on average.
+# Untrained networks have .3 and more on dermoscopy.
 COLLAPSED_BELOW = 0.05
 
 
@@ -27,21 +27,21 @@ def collapsed(feature_std: float, n_features: int) -> str | None:
     """
     ideal = 1 / math.sqrt(n_features)
     if not math.isfinite(feature_std):
-        return f"the features are no numbers any more (their spread is {feature_std}); try a lower optimizer.lr"
+        return f"the features are not finite (their spread is {feature_std}); try a lower optimizer.lr"
     if feature_std >= COLLAPSED_BELOW * ideal:
         return None
     return (
-        f"the features have collapsed: all images look alike to the network (spread {feature_std:.2g}, evenly spread "
+        f"the features have collapsed: all images have nearly the same (spread {feature_std:.2g}, evenly spread "
         f"features have {ideal:.2g}); try a lower optimizer.lr, a larger data.batch_size, longer warm-up, "
         "or ssl=vicreg or ssl=simclr, which resist it"
     )
 
 
-def diagnose(figures: Mapping[str, float], n_features: int, n_projected: int | None = None) -> str | None:
+def diagnose(metrics: Mapping[str, float], n_features: int, n_projected: int | None = None) -> str | None:
     """Return a diagnosis if an epoch's features or projections have collapsed.
 
     Args:
-        figures: ``train/feature_std`` and, with a head, ``train/projection_std``; what is missing is healthy.
+        metrics: ``train/feature_std`` and, with a head, ``train/projection_std``; what is missing is not checked.
         n_features: dimensions of the features.
         n_projected: dimensions of the projections, None without a head.
 
@@ -49,6 +49,6 @@ def diagnose(figures: Mapping[str, float], n_features: int, n_projected: int | N
     True
     """
     for name, n in (("train/feature_std", n_features), ("train/projection_std", n_projected)):
-        if n is not None and name in figures and (diagnosis := collapsed(float(figures[name]), n)):
+        if n is not None and name in metrics and (diagnosis := collapsed(float(metrics[name]), n)):
             return diagnosis
     return None

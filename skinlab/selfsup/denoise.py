@@ -1,4 +1,4 @@
-"""Denoising autoencoder: draw the image again from a noisy one with a hole in it. The baseline of the others."""
+"""Denoising autoencoder: reconstruct an image from a noisy copy with a square cut out; the baseline."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PROBE = 64  # pixels a side of the image that shows a backbone's feature map
 class Denoise(Method):
     """Denoising autoencoder (Vincent et al., 2008) with Cutout (DeVries and Taylor, 2017) and an L1 loss.
 
-    One view an image: the target is the view itself. Any backbone with a feature map will do; only its pooling is left
-    out of the loss.
+    One view per image: the target is the view itself. Any backbone with a feature map serves; only its pooling is not
+    part of the loss.
 
     Args:
         backbone: the student's.
@@ -31,8 +31,10 @@ class Denoise(Method):
     """
 
     global_views = 1
-    least_batch = 2  # a spread of features, to see a collapse
+    min_batch = 2  # a spread of features, to see a collapse
     leaves_unused = True
+    may_be_zero = ("noise", "cutout")
+    at_most_one = ("cutout",)
 
     def __init__(
         self, backbone: nn.Module, n_features: int, *, noise: float = 0.3, cutout: float = 0.5, width: int = 256
@@ -55,7 +57,7 @@ class Denoise(Method):
 
 
 def decoder(channels: int, width: int, doublings: int) -> nn.Sequential:
-    """Build convolutions with GroupNorm that double the side of a feature map (B, C, h, w) so often, to 3 channels."""
+    """Build convolutions that double the side of a feature map (B, C, h, w) `doublings` times, down to 3 channels."""
     layers: list[nn.Module] = []
     for i in range(doublings):
         out = max(width >> i, 16)

@@ -1,4 +1,4 @@
-"""DINO: small and large crops agree with a slow teacher's sharpened, centred view of the large ones."""
+"""DINO: self-distillation; the student's small and large crops predict the teacher's output for the large ones."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class DINO(Method):
         momentum: of the teacher at the first step, the paper's.
     """
 
-    least_batch = 2  # no BatchNorm in the head, but a centre of one image is its own target
+    min_batch = 2  # no BatchNorm in the head, but a centre of one image is its own target
     local_views = 6
+    may_be_zero = ("local_views", "warmup_epochs", "freeze_epochs")
+    at_most_one = ("momentum", "center_momentum")
 
     def __init__(
         self,
@@ -84,17 +86,17 @@ class DINO(Method):
         return full_precision(loss, teacher, torch.stack(student))
 
     def start(self, backbone: nn.Module) -> None:
-        """Begin with a teacher equal to the student."""
+        """Copy the student's weights to the teacher."""
         self.teacher.synchronise(backbone, self.head)
 
     def start_epoch(self, epoch: int) -> None:
-        """Choose the teacher's temperature."""
+        """Set the epoch, which the teacher's temperature depends on."""
         self.epoch = epoch
 
     def before_step(self, epoch: int) -> None:
-        """Take the last layer's gradients away while it is frozen."""
+        """Remove the gradients of the last layer while it is frozen."""
         self.head.cancel_last_layer_gradients(epoch)
 
     def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Move the teacher."""
+        """Update the teacher."""
         self.teacher.follow(backbone, self.head, progress)

@@ -1,4 +1,4 @@
-"""The backbone as a method sees it."""
+"""The backbone that a method calls, with a record of the features of a step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class Encoder:
-    """Turns images into features and remembers the features of a step, for its figures.
+    """Maps images to features and keeps the features of a step, for its metrics.
 
     Attributes:
-        features: of each batch of images in the order they were seen, (B, F), without gradients.
-        projections: what a head made of them, (B, D), likewise.
+        features: of each batch of images in the order of the calls, (B, F), without gradients.
+        projections: outputs of a head, (B, D), likewise.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -22,7 +22,7 @@ class Encoder:
     def __call__(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to pooled features (B, F)."""
         features: Tensor = self.backbone(images)
-        self.note(features)
+        self.record(features)
         return features
 
     def project(self, images: Tensor, head: nn.Module) -> Tensor:
@@ -35,17 +35,17 @@ class Encoder:
         """Map normalised images (B, 3, H, W) to the backbone's last feature map (B, C, h, w)."""
         maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
         with torch.no_grad():
-            self.note(self.backbone.forward_head(maps))  # type: ignore[operator]
+            self.record(self.backbone.forward_head(maps))  # type: ignore[operator]
         return maps
 
-    def note(self, features: Tensor) -> None:
-        """Remember features that were made elsewhere."""
+    def record(self, features: Tensor) -> None:
+        """Record features that were computed elsewhere."""
         self.features.append(features.detach())
 
 
 @torch.no_grad()
 def output_shape(backbone: nn.Module, image_size: int, *, maps: bool = False) -> tuple[int, ...]:
-    """Return the shape of one image's features (F,), or of its last feature map (C, h, w), by trying it.
+    """Return the shape of one image's features (F,), or of its last feature map (C, h, w), by a forward pass.
 
     >>> import timm
     >>> output_shape(timm.create_model("test_resnet", num_classes=0), 64, maps=True)

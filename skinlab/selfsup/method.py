@@ -1,4 +1,4 @@
-"""What every method offers to the shared pretraining module."""
+"""The base class of the pretraining methods."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ from skinlab.selfsup.encoder import Encoder
 
 
 class Method(nn.Module):
-    """A way to learn from images without labels: heads, criterion and, with some, a teacher.
+    """A self-supervised method: its heads, its loss and, for some, a teacher.
 
     Attributes:
         global_views: views of an image at full size.
         local_views: smaller views, which follow the global ones.
-        least_batch: fewest images a process and step that it can learn from.
-        leaves_unused: some of the backbone's parameters may get no gradient, of which DDP must be told.
+        min_batch: fewest images per process and step that it can learn from.
+        leaves_unused: some parameters of the backbone may get no gradient, which DDP has to know.
+        may_be_zero: settings that may be 0; all other numbers are above 0.
+        at_most_one: settings that are at most 1.
     """
 
     global_views = 2
     local_views = 0
     # BatchNorm of two values yields +1 and -1 whatever they are; with four there is something to learn from.
-    least_batch = 4
+    min_batch = 4
     leaves_unused = False
+    may_be_zero: tuple[str, ...] = ()
+    at_most_one: tuple[str, ...] = ()
 
     def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
         """Map normalised views, (B, 3, S, S) each, to the loss."""
         raise NotImplementedError
 
     def start(self, backbone: nn.Module) -> None:
-        """Begin a run, once the backbone has its first weights."""
+        """Prepare a run; called once the backbone has its initial weights."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Begin an epoch, counted from 0."""
+        """Prepare an epoch, counted from 0."""
 
     def before_step(self, epoch: int) -> None:
-        """See the gradients before the optimiser does."""
+        """Change gradients before the optimiser uses them."""
 
     def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Follow an optimiser step; `progress` in [0, 1] is the share of the run's steps before it."""
+        """Update what follows the weights; `progress` in [0, 1] is the share of the run's steps before this one."""
 
 
 def full_precision(criterion: Callable[..., Tensor], *outputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The methods by name."""
+"""Build the method of a pretraining from its settings, and check them."""
 
 from __future__ import annotations
 
@@ -9,103 +9,89 @@ from typing import Any
 from torch import nn
 
 from skinlab.errors import UserError, nearest
-from skinlab.selfsup.barlow_twins import BarlowTwins
-from skinlab.selfsup.byol import BYOL
-from skinlab.selfsup.denoise import Denoise
-from skinlab.selfsup.dino import DINO
 from skinlab.selfsup.method import Method
-from skinlab.selfsup.moco import MoCo
-from skinlab.selfsup.simclr import SimCLR
-from skinlab.selfsup.simsiam import SimSiam
-from skinlab.selfsup.vicreg import VICReg
+from skinlab.settings.part import find_target
 
-METHODS: dict[str, type[Method]] = {
-    "simclr": SimCLR,
-    "byol": BYOL,
-    "simsiam": SimSiam,
-    "barlow_twins": BarlowTwins,
-    "vicreg": VICReg,
-    "moco": MoCo,
-    "dino": DINO,
-    "denoise": Denoise,
-}
-# All settings are numbers above 0, but for these.
-MAY_BE_ZERO = {"local_views", "warmup_epochs", "freeze_epochs", "noise", "cutout", "covariance", "redundancy"}
-AT_MOST_ONE = {"momentum", "center_momentum", "cutout"}
+Settings = Mapping[str, Any]  # a file of conf/ssl: ``_target_``, ``name`` and the arguments of the method
 
 
-def build_method(name: str, backbone: nn.Module, n_features: int, settings: Mapping[str, Any]) -> Method:
+def method_class(settings: Settings) -> type[Method]:
+    """Return the class of a method.
+
+    Raises:
+        UserError: the ``_target_`` is no subclass of :class:`Method`.
+    """
+    found = find_target(settings["_target_"], "ssl._target_")
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(f"ssl._target_={settings['_target_']}: give a subclass of {Method.__module__}.Method")
+    return found
+
+
+def build_method(settings: Settings, backbone: nn.Module, n_features: int) -> Method:
     """Build a method with its heads, and its teacher where it has one.
 
     Args:
-        name: one of ``METHODS``.
+        settings: of the method; an argument that is left out keeps its default.
         backbone: maps normalised images (B, 3, H, W) to features (B, F).
         n_features: F.
-        settings: the method's own; what is left out keeps its default.
 
     Raises:
-        UserError: no such method, no such setting, or a setting out of range.
+        UserError: no such setting, or one out of range.
     """
-    method = _method(name)
-    known = default_settings(name)
-    for key, value in settings.items():
+    method, given = method_class(settings), arguments(settings)
+    known = default_arguments(method)
+    for key, value in given.items():
         if key not in known:
             hint = nearest(key, known)
-            raise UserError(f"ssl.{key}: ssl={name} has no such setting{hint}; it takes {', '.join(known)}")
-        _check_range(key, value, known[key])
-    built: Method = method(backbone, n_features, **settings)
-    return built
+            raise UserError(f"ssl.{key}: ssl={settings['name']} has no such setting{hint}; it takes {', '.join(known)}")
+        _check_range(method, key, value, known[key])
+    return method(backbone, n_features, **given)
 
 
-def default_settings(name: str) -> dict[str, Any]:
-    """Return a method's settings with their defaults.
+def arguments(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of a method, without what names it."""
+    return {key: value for key, value in settings.items() if key not in ("_target_", "name")}
 
-    >>> default_settings("simclr")["temperature"]
-    0.1
-    """
-    parameters = inspect.signature(_method(name)).parameters.values()
+
+def default_arguments(method: type[Method]) -> dict[str, Any]:
+    """Return the keyword arguments of a method with their defaults."""
+    parameters = inspect.signature(method).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def needed_views(name: str, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many global and how many smaller local views of an image a method wants.
+def needed_views(settings: Settings) -> tuple[int, int]:
+    """Return how many global views and how many smaller local views of an image a method takes.
 
-    >>> needed_views("byol", {}), needed_views("dino", {"local_views": 4}), needed_views("denoise", {})
-    ((2, 0), (2, 4), (1, 0))
+    >>> needed_views({"_target_": "skinlab.selfsup.dino.DINO", "name": "dino", "local_views": 4})
+    (2, 4)
     """
-    method = _method(name)
+    method = method_class(settings)
     return method.global_views, int(settings.get("local_views", method.local_views))
 
 
-def check_batch(name: str, batch_size: int) -> None:
-    """Refuse a batch that a method can't learn from.
+def check_batch(settings: Settings, batch_size: int) -> None:
+    """Refuse a batch that is too small for a method.
 
     Args:
-        name: the method's.
-        batch_size: images a process and step.
+        settings: of the method.
+        batch_size: images per process and step.
 
     Raises:
         UserError: too few.
     """
-    least = _method(name).least_batch
+    least = method_class(settings).min_batch
     if batch_size < least:
         raise UserError(
-            f"data.batch_size: ssl={name} can't learn from {batch_size} images a step and process, it compares them "
-            f"with each other; give at least {least}, better hundreds"
+            f"data.batch_size: ssl={settings['name']} can't learn from {batch_size} images a step and process, it "
+            f"compares them with each other; give at least {least}, better hundreds"
         )
 
 
-def _method(name: str) -> type[Method]:
-    if name not in METHODS:
-        raise UserError(f"ssl={name}: no such method{nearest(str(name), METHODS)}; choose from {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def _check_range(key: str, value: Any, default: Any) -> None:
+def _check_range(method: type[Method], key: str, value: Any, default: Any) -> None:
     if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
     else:
-        whole, zero, one = isinstance(default, int), key in MAY_BE_ZERO, key in AT_MOST_ONE
+        whole, zero, one = isinstance(default, int), key in method.may_be_zero, key in method.at_most_one
         number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         fits = number and (value >= 0 if zero else value > 0) and (value <= 1 if one else True)
         wanted = f"a {'whole ' * whole}number, {'0 or more' if zero else 'above 0'}{' and at most 1' * one}"

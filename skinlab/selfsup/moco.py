@@ -1,4 +1,4 @@
-"""MoCo: tell the other view of an image from a queue of other images' keys, made by a slow teacher."""
+"""MoCo: contrastive learning; the negatives are a queue of keys of earlier images, computed by a teacher."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class MoCo(Method):
         momentum: of the teacher at the first step, v3's.
     """
 
+    at_most_one = ("momentum",)
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -55,13 +57,13 @@ class MoCo(Method):
         with torch.no_grad():
             features = self.teacher.backbone(views[1])
             keys = self.teacher.head(features)
-        encode.note(features)
+        encode.record(features)
         return full_precision(self.criterion, queries, keys)
 
     def start(self, backbone: nn.Module) -> None:
-        """Begin with a teacher equal to the student."""
+        """Copy the student's weights to the teacher."""
         self.teacher.synchronise(backbone, self.head)
 
     def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Move the teacher."""
+        """Update the teacher."""
         self.teacher.follow(backbone, self.head, progress)

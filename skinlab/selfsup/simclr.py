@@ -1,4 +1,4 @@
-"""SimCLR: tell the two views of an image from all other images of the batch."""
+"""SimCLR: contrastive learning; the other images of the batch are the negatives."""
 
 from __future__ import annotations
 

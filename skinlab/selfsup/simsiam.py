@@ -1,4 +1,4 @@
-"""SimSiam: predict one's own projection of the other view, which gets no gradient."""
+"""SimSiam: predict the projection of the other view, which gets no gradient; no teacher."""
 
 from __future__ import annotations
 

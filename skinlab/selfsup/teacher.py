@@ -1,4 +1,4 @@
-"""A slow copy of the student: the exponential moving average of its weights."""
+"""The teacher of a method: the exponential moving average of the student's weights."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def cosine_momentum(progress: float, start: float) -> float:
 
 
 class Teacher(nn.Module):
-    """A copy of backbone and head that learns nothing itself and follows the student once an optimiser step.
+    """A copy of backbone and head that gets no gradients and is updated once per optimiser step.
 
     Args:
         backbone: the student's.
         head: the student's.
         momentum: at the first step; it rises to 1 along a cosine.
-        average_buffers: what BatchNorm does. False: the teacher normalises by the statistics of its own batches, as in
+        average_buffers: how BatchNorm works. False: the teacher normalises by the statistics of its own batches, as in
             BYOL's and DINO's reference code; its running statistics are those of its batches and play no part. True:
             the running statistics are averaged like the weights and normalise in their stead (EMAN, Cai et al., 2021,
             arXiv 2101.08482), so that no image's target depends on the others of its batch.
@@ -39,7 +39,7 @@ class Teacher(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in evaluation mode where averaged statistics normalise."""
+        """Set the mode; with averaged statistics it always is evaluation mode."""
         return super().train(mode and not self.average_buffers)
 
     @torch.no_grad()
@@ -49,13 +49,13 @@ class Teacher(nn.Module):
         return outputs
 
     def synchronise(self, backbone: nn.Module, head: nn.Module) -> None:
-        """Become the student, whose weights may have been loaded after the copy was made."""
+        """Copy the student's weights, which may have been loaded after this copy was made."""
         self.backbone.load_state_dict(backbone.state_dict())
         self.head.load_state_dict(head.state_dict())
 
     @torch.no_grad()
     def follow(self, backbone: nn.Module, head: nn.Module, progress: float) -> None:
-        """Move towards the student: ``teacher = m * teacher + (1 - m) * student``."""
+        """Update the weights: ``teacher = m * teacher + (1 - m) * student``."""
         share = 1 - cosine_momentum(progress, self.momentum)
         mine, theirs = nn.ModuleList([self.backbone, self.head]), nn.ModuleList([backbone, head])
         torch._foreach_lerp_(list(mine.parameters()), [p.detach() for p in theirs.parameters()], share)

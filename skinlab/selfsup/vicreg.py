@@ -1,4 +1,4 @@
-"""VICReg: views that agree, dimensions that vary and are uncorrelated."""
+"""VICReg: losses on variance, invariance and covariance of the projections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class VICReg(Method):
         output_dim: size of the projection.
     """
 
-    least_batch = 8  # covariances over n images have rank n - 1
+    min_batch = 8  # covariances over n images have rank n - 1
+    may_be_zero = ("covariance",)
 
     def __init__(
         self,

@@ -47,10 +47,7 @@ def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
     if isinstance(node, Part):
         node = node.dump()
     for place, target in _targets({**node, **more}):
-        try:
-            found = get_object(target)
-        except Exception as error:  # importing may fail in any way
-            raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); correct its name") from None
+        found = find_target(target, place)
         home = f"{getattr(found, '__module__', '')}."
         if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
             raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
@@ -60,6 +57,20 @@ def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None  # a user's mistake comes out as it went in
         raise
+
+
+def find_target(target: Any, place: str) -> Any:
+    """Return what a target names; a module of a package that isn't allowed is not imported.
+
+    Raises:
+        UserError: it names nothing, or is outside the allowed packages.
+    """
+    if isinstance(target, str) and not target.startswith(ALLOWED_TARGETS):
+        raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
+    try:
+        return get_object(target)
+    except Exception as error:  # importing may fail in any way
+        raise UserError(f"{place}={target} leads to nothing ({_first_line(error)}); correct its name") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,17 @@ from skinlab.json_files import Keys, form_fault
 
 # What every command that trains records.
 KEYS: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
+# The methods of pretrainings that were recorded before config.yaml named their classes.
+METHODS = {
+    "simclr": "skinlab.selfsup.simclr.SimCLR",
+    "byol": "skinlab.selfsup.byol.BYOL",
+    "simsiam": "skinlab.selfsup.simsiam.SimSiam",
+    "barlow_twins": "skinlab.selfsup.barlow_twins.BarlowTwins",
+    "vicreg": "skinlab.selfsup.vicreg.VICReg",
+    "moco": "skinlab.selfsup.moco.MoCo",
+    "dino": "skinlab.selfsup.dino.DINO",
+    "denoise": "skinlab.selfsup.denoise.Denoise",
+}
 REMEDY = "restore it, or choose another run directory"
 
 
@@ -43,8 +54,13 @@ def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
 
 
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of a pretraining that kept its views in ``augment`` as one that has ``views``."""
-    augment = config.get("augment")
+    """Return a recorded config in the present form.
+
+    Pretrainings had their views in ``augment``, and their methods were known by name instead of by ``_target_``.
+    """
+    augment, ssl = config.get("augment"), config.get("ssl")
+    if isinstance(ssl, Mapping) and "_target_" not in ssl and ssl.get("name") in METHODS:
+        config["ssl"] = {"_target_": METHODS[ssl["name"]], **ssl}
     if "ssl" not in config or not isinstance(augment, Mapping) or not isinstance(augment.get("views"), Mapping):
         return config
     shared = {name: augment[name] for name in ("transform", "lesion_pairs") if name in augment}

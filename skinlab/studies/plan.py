@@ -175,7 +175,7 @@ class _Planner:
     def __init__(self, config: Mapping[str, Any], invocation: Invocation, rows: Rows, runs: Path) -> None:
         self.config, self.invocation, self.rows, self.runs = config, invocation, rows, runs
         self.jobs: dict[str, Job] = {}
-        self.views = config["pretrain_views"] or sum(needed_views(config["ssl"]["name"], config["ssl"]))
+        self.views = config["pretrain_views"] or sum(needed_views(config["ssl"]))
 
     def has_what_it_needs(self, arm: str, budget: float) -> bool:
         """Tell whether there is a pool for the stage that needs one."""

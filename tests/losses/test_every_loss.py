@@ -1,31 +1,31 @@
-"""What holds for every loss."""
+"""What holds for every loss of conf/loss, which is all that a new one needs to be tested here."""
 
 import pytest
 import torch
 
 from skinlab.errors import UserError
-from skinlab.losses.asymmetric import Asymmetric
-from skinlab.losses.class_balanced import ClassBalanced
-from skinlab.losses.cross_entropy import CrossEntropy, WeightedCrossEntropy
-from skinlab.losses.focal import Focal
-from skinlab.losses.ldam import LDAM
-from skinlab.losses.logit_adjustment import BalancedSoftmax, LogitAdjusted
+from skinlab.settings.part import build
+from tests.choices import choices, read_choice
 
 COUNTS = [40, 9, 3]
-LOSSES = {
-    "ce": CrossEntropy(COUNTS),
-    "ce_smooth": CrossEntropy(COUNTS, label_smoothing=0.1),
-    "weighted_ce": WeightedCrossEntropy(COUNTS, label_smoothing=0.1),
-    "focal": Focal(COUNTS),
-    "focal_alpha": Focal(COUNTS, gamma=0.5, alpha=[0.2, 0.3, 0.5]),
-    "class_balanced": ClassBalanced(COUNTS),
-    "class_balanced_focal": ClassBalanced(COUNTS, gamma=2),
-    "balanced_softmax": BalancedSoftmax(COUNTS),
-    "logit_adjusted": LogitAdjusted(COUNTS, tau=1.5),
-    "ldam": LDAM(COUNTS),
-    "ldam_drw": LDAM(COUNTS, drw_start=0),
-    "asymmetric": Asymmetric(COUNTS, gamma_pos=1.0),
+# Settings other than the defaults that take another path.
+VARIANTS = {
+    "ce": {"label_smoothing": 0.1},
+    "weighted_ce": {"label_smoothing": 0.1},
+    "focal": {"gamma": 0.5, "alpha": [0.2, 0.3, 0.5]},
+    "class_balanced": {"gamma": 2},
+    "logit_adjusted": {"tau": 1.5},
+    "ldam": {"drw_start": 0},
+    "asymmetric": {"gamma_pos": 1.0},
 }
+
+
+def loss_of(name, counts=COUNTS, **settings):
+    return build(read_choice("loss", name) | settings, class_counts=counts)
+
+
+LOSSES = {name: loss_of(name) for name in choices("loss")}
+LOSSES |= {f"{name}_variant": loss_of(name, **settings) for name, settings in VARIANTS.items()}
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 
@@ -82,38 +82,35 @@ def test_a_checkpoint_holds_none_of_it(loss):
     assert not list(loss.parameters())
 
 
-@pytest.mark.parametrize(
-    ("build", "name"),
-    [
-        (WeightedCrossEntropy, "weighted_ce"),
-        (ClassBalanced, "class_balanced"),
-        (BalancedSoftmax, "balanced_softmax"),
-        (LogitAdjusted, "logit_adjusted"),
-        (LDAM, "ldam"),
-    ],
-)
-def test_counts_are_asked_for(build, name):
-    remedy = r"add labels or set loss\.class_counts=\[\.\.\.\]"
-    with pytest.raises(UserError, match=f"loss={name} needs class counts and got none: {remedy}"):
-        build()
-    with pytest.raises(UserError, match="got those of one class"):
-        build([5])
-    with pytest.raises(UserError, match=r"\[5, 0\] has a class without training images"):
-        build([5, 0])
+def refusal(name, counts):
+    try:
+        loss_of(name, counts)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", choices("loss"))
+def test_every_loss_is_built_without_class_counts_or_refuses_in_one_line(name):
+    if refusal(name, None):
+        remedy = "add labels or set loss.class_counts=[...]"
+        assert refusal(name, None) == f"loss={name} needs class counts and got none: {remedy}"
+        assert "got those of one class" in refusal(name, [5])
+        assert "[5, 0] has a class without training images" in refusal(name, [5, 0])
 
 
 @pytest.mark.parametrize(
-    ("build", "setting"),
+    ("name", "setting"),
     [
-        (CrossEntropy, {"label_smoothing": 1.0}),
-        (WeightedCrossEntropy, {"label_smoothing": -0.1}),
-        (Focal, {"gamma": -1.0}),
-        (Focal, {"alpha": [1.0, 2.0]}),
-        (ClassBalanced, {"beta": 1.0}),
-        (LDAM, {"drw_start": 1.5}),
-        (Asymmetric, {"gamma_neg": -1.0}),
+        ("ce", {"label_smoothing": 1.0}),
+        ("weighted_ce", {"label_smoothing": -0.1}),
+        ("focal", {"gamma": -1.0}),
+        ("focal", {"alpha": [1.0, 2.0]}),
+        ("class_balanced", {"beta": 1.0}),
+        ("ldam", {"drw_start": 1.5}),
+        ("asymmetric", {"gamma_neg": -1.0}),
     ],
 )
-def test_a_setting_out_of_range_is_refused(build, setting):
+def test_a_setting_out_of_range_is_refused(name, setting):
     with pytest.raises(UserError, match=rf"loss\.{next(iter(setting))}"):
-        build(COUNTS, **setting)
+        loss_of(name, **setting)

@@ -12,20 +12,20 @@ import torch
 
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
+from tests.choices import choices, read_choice
 
-SMALL: dict[str, dict[str, Any]] = {
-    "simclr": {"hidden_dim": 32, "output_dim": 16},
-    "byol": {"hidden_dim": 32, "output_dim": 16},
-    "simsiam": {"hidden_dim": 32, "prediction_dim": 8, "output_dim": 32},
-    "barlow_twins": {"hidden_dim": 32, "output_dim": 16},
-    "vicreg": {"hidden_dim": 32, "output_dim": 16},
-    "moco": {"hidden_dim": 32, "output_dim": 16, "queue": 24},
-    "dino": {"hidden_dim": 32, "output_dim": 16, "bottleneck_dim": 8, "local_views": 2, "freeze_epochs": 1},
-    "denoise": {"width": 16},
-}
+# What makes a method small, where it has the setting.
+SMALL = {"hidden_dim": 32, "output_dim": 16, "prediction_dim": 8, "queue": 24, "bottleneck_dim": 8, "local_views": 2}
+SMALL |= {"width": 16}
 
 
-@pytest.fixture(params=SMALL)
+def settings_of(name: str, **settings: Any) -> dict[str, Any]:
+    """Return the settings of conf/ssl/NAME.yaml, smaller."""
+    content = read_choice("ssl", name)
+    return content | {key: value for key, value in SMALL.items() if key in content} | settings
+
+
+@pytest.fixture(params=choices("ssl"))
 def name(request: pytest.FixtureRequest) -> str:
     """Each method in turn."""
     return str(request.param)
@@ -39,7 +39,7 @@ def pretrainer() -> Callable[..., Pretrainer]:
         torch.manual_seed(seed)
         return Pretrainer(
             network={"name": "test_resnet"},
-            method={"name": name} | SMALL[name] | settings,
+            method=settings_of(name, **settings),
             inputs={"image_size": 32, "fit": "crop", "mean": [0.5] * 3, "std": [0.25] * 3},
             optimizer={"name": "adamw", "lr": lr, "weight_decay": 0.01, "layer_decay": 1.0},
             scheduler={"name": "cosine", "warmup_epochs": 0.0, "min_ratio": 0.1},
@@ -55,7 +55,7 @@ def make_batches() -> Callable[..., list[dict[str, Any]]]:
 
     def drawn(name: str, n: int = 3, size: int = 8, seed: int = 0) -> list[dict[str, Any]]:
         generator = torch.Generator().manual_seed(seed)
-        large, small = needed_views(name, SMALL[name])
+        large, small = needed_views(settings_of(name))
 
         def view(images: torch.Tensor, side: int) -> torch.Tensor:
             noise = 20 * torch.randn(images.shape, generator=generator)

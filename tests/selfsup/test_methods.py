@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-import yaml
 from torch import nn
 
-from skinlab.cli.conf import config_directory
 from skinlab.errors import UserError
 from skinlab.selfsup.denoise import cut_out
 from skinlab.selfsup.encoder import Encoder
-from skinlab.selfsup.methods import METHODS, build_method, check_batch, default_settings
+from skinlab.selfsup.methods import build_method, check_batch, default_arguments, method_class
+from tests.choices import choices, read_choice
 
 
 class Flat(nn.Module):
@@ -23,6 +22,10 @@ class Flat(nn.Module):
 
     def forward(self, images):
         return self.layer(images.flatten(1)).tanh()
+
+
+def method_of(name: str, backbone: nn.Module, settings: dict, n_features: int = 24):
+    return build_method(read_choice("ssl", name) | settings, backbone, n_features)
 
 
 def small_views(n: int = 8) -> list[torch.Tensor]:
@@ -46,7 +49,7 @@ def nt_xent(first: np.ndarray, second: np.ndarray, temperature: float) -> float:
 def test_simclr_is_the_formula(temperature):
     torch.manual_seed(0)
     backbone = Flat()
-    method = build_method("simclr", backbone, 24, {"temperature": temperature, "hidden_dim": 16, "output_dim": 8})
+    method = method_of("simclr", backbone, {"temperature": temperature, "hidden_dim": 16, "output_dim": 8})
     views = small_views()
     loss = method(views, Encoder(backbone))
     first, second = (method.head(backbone(view)).detach().double().numpy() for view in views)
@@ -57,7 +60,7 @@ def test_simclr_is_the_formula(temperature):
 def test_the_two_views_may_be_swapped(name):
     torch.manual_seed(0)
     backbone = Flat()
-    method = build_method(name, backbone, 24, {"hidden_dim": 16, "output_dim": 8})
+    method = method_of(name, backbone, {"hidden_dim": 16, "output_dim": 8})
     views = small_views()
     forth, back = (float(method(v, Encoder(backbone))) for v in (views, views[::-1]))
     assert forth == pytest.approx(back, rel=1e-5)
@@ -68,7 +71,7 @@ def test_targets_get_no_gradient(name):
     """Equal views and a perfect prediction: nothing pulls, whichever way the target might move."""
     torch.manual_seed(0)
     backbone = Flat()
-    method = build_method(name, backbone, 24, {"hidden_dim": 16, "output_dim": 8})
+    method = method_of(name, backbone, {"hidden_dim": 16, "output_dim": 8})
     method.predict = nn.Identity()
     view = small_views()[0]
     method([view, view], Encoder(backbone)).backward()
@@ -79,7 +82,7 @@ def test_targets_get_no_gradient(name):
 def test_moco_is_the_formula_and_its_keys_join_the_queue():
     torch.manual_seed(0)
     backbone = Flat()
-    method = build_method("moco", backbone, 24, {"hidden_dim": 16, "output_dim": 8, "queue": 20, "temperature": 0.2})
+    method = method_of("moco", backbone, {"hidden_dim": 16, "output_dim": 8, "queue": 20, "temperature": 0.2})
     views, bank = small_views(), method.criterion.memory_bank
     negatives = bank.bank.clone()
     loss = method(views, Encoder(backbone))
@@ -95,7 +98,7 @@ def test_dino_centres_on_the_mean_of_the_teacher():
     torch.manual_seed(0)
     backbone = Flat()
     settings = {"hidden_dim": 16, "output_dim": 8, "bottleneck_dim": 4, "center_momentum": 0.9, "local_views": 0}
-    method = build_method("dino", backbone, 24, settings)
+    method = method_of("dino", backbone, settings)
     views = small_views()
     targets = torch.stack([method.teacher(view) for view in views])
     method(views, Encoder(backbone))
@@ -109,7 +112,7 @@ def test_dino_is_the_formula():
     torch.manual_seed(0)
     backbone = Flat()
     settings = {"hidden_dim": 16, "output_dim": 8, "bottleneck_dim": 4, "local_views": 2, "warmup_epochs": 2}
-    method = build_method("dino", backbone, 24, settings)
+    method = method_of("dino", backbone, settings)
     views = small_views() + [view.flip(-1) for view in small_views()]
     for epoch, temperature in enumerate([0.04, 0.07, 0.07]):
         method.start_epoch(epoch)
@@ -123,7 +126,7 @@ def test_dino_is_the_formula():
 def test_denoise_draws_whole_images_and_sees_none():
     torch.manual_seed(0)
     backbone = timm.create_model("test_resnet", num_classes=0)
-    method = build_method("denoise", backbone, 96, {"width": 16})
+    method = method_of("denoise", backbone, {"width": 16}, 96)
     images = torch.randn(2, 3, 48, 48)
     with torch.no_grad():
         for parameter in method.decoder[-1].parameters():
@@ -142,15 +145,20 @@ def test_a_hole_is_a_square_of_its_size():
     assert float(holes.float().mean()) == pytest.approx((0.5 * 7 / 8) ** 2, rel=0.1)
 
 
-def test_every_config_holds_the_defaults():
-    files = {path.stem: yaml.safe_load(path.read_text()) for path in (config_directory() / "ssl").glob("*.yaml")}
-    assert files == {name: {"name": name, **default_settings(name)} for name in METHODS}
+@pytest.mark.parametrize("name", choices("ssl"))
+def test_every_config_holds_the_defaults(name):
+    content = read_choice("ssl", name)
+    assert content.pop("name") == name
+    method = method_class(content)
+    assert content.pop("_target_") == f"{method.__module__}.{method.__name__}"
+    assert content == default_arguments(method)
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("simclrr", {}, "did you mean simclr"),
+        ("simclr", {"_target_": "skinlab.losses.focal.Focal"}, r"give a subclass of skinlab\.selfsup\.method\.Method"),
+        ("simclr", {"_target_": "os.path.Method"}, "outside the allowed packages"),
         ("simclr", {"temprature": 0.1}, "did you mean temperature"),
         ("simclr", {"temperature": 0.0}, "ssl.temperature=0.0"),
         ("simclr", {"hidden_dim": 2.5}, "whole number"),
@@ -163,12 +171,14 @@ def test_every_config_holds_the_defaults():
 )
 def test_wrong_settings_are_refused_in_one_line(name, settings, words):
     with pytest.raises(UserError, match=words) as error:
-        build_method(name, Flat(), 24, settings)
+        method_of(name, Flat(), settings)
     assert "\n" not in str(error.value)
 
 
-def test_every_method_says_how_many_images_it_needs():
-    for name, method in METHODS.items():
-        check_batch(name, method.least_batch)
-        with pytest.raises(UserError, match="batch_size"):
-            check_batch(name, method.least_batch - 1)
+@pytest.mark.parametrize("name", choices("ssl"))
+def test_every_method_says_how_many_images_it_needs(name):
+    settings = read_choice("ssl", name)
+    least = method_class(settings).min_batch
+    check_batch(settings, least)
+    with pytest.raises(UserError, match="batch_size"):
+        check_batch(settings, least - 1)

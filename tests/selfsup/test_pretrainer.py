@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from skinlab.errors import UserError
 from skinlab.selfsup.pretrainer import Pretrainer
+from tests.choices import read_choice
 
 
 class Losses(pl.Callback):
@@ -101,7 +102,7 @@ def test_features_are_in_evaluation_mode_and_leave_the_module_as_it_was(pretrain
 def test_the_backbone_fits_timm(network, tmp_path):
     module = Pretrainer(
         network={"name": network},
-        method={"name": "denoise", "width": 16},
+        method=read_choice("ssl", "denoise") | {"width": 16},
         inputs={"image_size": 32, "fit": "crop", "mean": [0.5] * 3, "std": [0.25] * 3},
         optimizer={"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
         scheduler={"name": "constant", "warmup_epochs": 0.0, "min_ratio": 1.0},

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.methods import build_method
+from tests.choices import read_choice
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 
@@ -20,7 +21,7 @@ class Step(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(48, 24), nn.Tanh())
-        self.method = build_method(name, self.backbone, 24, {"output_dim": 8})
+        self.method = build_method(read_choice("ssl", name) | {"output_dim": 8}, self.backbone, 24)
         self.method.head = nn.Linear(24, 8)  # without BatchNorm, whose statistics are of each process
 
     def forward(self, views):

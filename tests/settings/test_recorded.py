@@ -61,6 +61,7 @@ def test_a_pretraining_recorded_with_its_views_in_augment_goes_on(run):
     run_dir = run("ssl=dino", "views.n_small=6", "views.lesion_pairs=0.5", command="pretrain")
     recorded = read_recorded(run_dir)
     views = recorded.pop("views")
+    assert recorded["ssl"].pop("_target_") == "skinlab.selfsup.dino.DINO"
     augment = {name: views.pop(name) for name in ("transform", "lesion_pairs")} | {"mixup": 0.0, "cutmix": 0.0}
     (run_dir / "config.yaml").write_text(yaml.safe_dump(recorded | {"augment": augment | {"views": views}}))
     config = gone_on(run_dir, command="pretrain")

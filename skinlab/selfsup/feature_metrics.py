@@ -1,4 +1,4 @@
-"""What features say about a representation, without labels."""
+"""Metrics of features that need no labels: spread, alignment and uniformity."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def uniformity(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def figures_of(features: Sequence[Tensor], projections: Sequence[Tensor] = ()) -> dict[str, Tensor]:
-    """Return the figures of a step from the features (B, F) of its global views, one or two, and their projections.
+def feature_metrics(features: Sequence[Tensor], projections: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+    """Return the metrics of a step from the features (B, F) of its one or two global views, and their projections.
 
-    The heads may collapse while BatchNorm keeps the backbone's features apart; hence the spread of both.
+    The projections may collapse while BatchNorm keeps the backbone's features apart; hence the spread of both.
 
-    >>> sorted(figures_of([torch.randn(4, 8)]))
+    >>> sorted(feature_metrics([torch.randn(4, 8)]))
     ['feature_std', 'uniformity']
     """
     with torch.autocast(features[0].device.type, enabled=False):
         views = [view.float() for view in features]
-        figures = {
+        metrics = {
             "feature_std": torch.stack([feature_std(view) for view in views]).mean(),
             "uniformity": torch.stack([uniformity(view) for view in views]).mean(),
         }
         if projections:
-            figures["projection_std"] = torch.stack([feature_std(view.float()) for view in projections]).mean()
+            metrics["projection_std"] = torch.stack([feature_std(view.float()) for view in projections]).mean()
         if len(views) == 2:
-            figures["alignment"] = alignment(*views)
-    return figures
+            metrics["alignment"] = alignment(*views)
+    return metrics
