@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found before a training is built on it."""
+"""The audit of a data set before a training: bad images, copies, groups that are too few."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from skinlab.data.duplicates import clusters
 from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
 from skinlab.data.readers.listing import find_masks, left_out_warnings
@@ -22,25 +21,25 @@ log = logging.getLogger(__name__)
 
 REPORT_VERSION = 1
 ON_BAD_IMAGE = ("error", "drop")
-LEFT_OUT = ("not_in_table", "masks", "other_formats")  # the manifest's attrs: files that a reader made no row of
+LEFT_OUT = ("not_in_table", "masks", "other_formats")  # the manifest's attrs: files without a row
 
 
 class AuditFailed(UserError):  # noqa: N818
-    """A data set that can't be trained on as it is; `report` holds everything the audit found."""
+    """A data set that can't be used for training as it is; `report` is the audit's."""
 
     def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.report = report or {}
 
 
-class Audited(NamedTuple):
-    """What an audit gives.
+class AuditResult(NamedTuple):
+    """The result of an audit.
 
     Attributes:
-        manifest: less the bad images, its groups merged where copies join them.
-        report: ready for JSON.
+        manifest: without the bad images, groups with copies of one picture merged.
+        report: content of `audit.json`.
         digests: (N, 2) of the pixels of each row's image.
-        copies: PAIR records of rows that show the same picture.
+        copies: PAIR records of rows with the same picture.
     """
 
     manifest: pd.DataFrame
@@ -51,24 +50,14 @@ class Audited(NamedTuple):
 
 def audit(
     manifest: pd.DataFrame, *, n_folds: int, on_bad_image: str = "error", cache_dir: Path | None, num_workers: int
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the manifest and the report of `examine`."""
-    audited = examine(
-        manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers
-    )
-    return audited.manifest, audited.report
-
-
-def examine(
-    manifest: pd.DataFrame, *, n_folds: int, on_bad_image: str = "error", cache_dir: Path | None, num_workers: int
-) -> Audited:
-    """Read every image once; name those that can't be used, and put copies of one picture into one group.
+) -> AuditResult:
+    """Read every image once, find those that can't be used, and merge groups with copies of one picture.
 
     Args:
         manifest: from a reader.
-        n_folds: folds that each class has to fill.
+        n_folds: number of folds, each with a group of each class.
         on_bad_image: "error" refuses bad images, "drop" leaves them out with a warning.
-        cache_dir: where the next audit finds what this one has read; None for nowhere.
+        cache_dir: folder of the cache of fingerprints; None for no cache.
         num_workers: processes that read.
 
     Raises:
@@ -80,7 +69,7 @@ def examine(
     started = time.perf_counter()
     on_disk = np.flatnonzero(manifest["path"] != "")
     paths = manifest["path"].iloc[on_disk].tolist()
-    records, reasons, remembered = fingerprints(paths, cache_dir, num_workers)
+    records, reasons, n_cached = fingerprints(paths, cache_dir, num_workers)
     masks = find_masks(paths)
     reasons |= {position: "is a mask by its name" for position, path in enumerate(paths) if path in masks}
     reason = np.full(len(manifest), "has no file on disk", dtype=object)
@@ -109,7 +98,7 @@ def examine(
         **_copies(kept, pairs),
         "merged_groups": merged_groups,
         "few_groups": _few_groups(merged, n_folds),
-        "remembered": remembered,
+        "remembered": n_cached,
     }
     report["problems"] = _problems(report, n_folds)
     report["warnings"] = _warnings(report)
@@ -118,24 +107,22 @@ def examine(
         log.warning(line)
     if report["problems"]:
         raise AuditFailed(report["problems"][0], report)
-    return Audited(merged, report, records["digest"], pairs)
+    return AuditResult(merged, report, records["digest"], pairs)
 
 
 def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Give all groups that copies join one name, the first of theirs in the alphabet.
+    """Merge groups with copies of one picture under the alphabetically first of their names.
 
     Args:
         manifest: with `group`.
         pairs: PAIR records of its rows.
 
     Returns:
-        the manifest with new groups; and, for each that was merged, the names it replaces.
+        the manifest with the merged groups; and, for each of them, the names that it replaces.
     """
     codes, index = pd.factorize(manifest["group"], sort=True)
     names = np.asarray(index, dtype=object)
-    a, b = codes[pairs["a"]], codes[pairs["b"]]
-    edges = coo_array((np.ones(len(pairs), bool), (a, b)), shape=(len(names), len(names)))
-    _, part = connected_components(edges, directed=False)
+    part = clusters(codes[pairs["a"]], codes[pairs["b"]], len(names))
     _, first = np.unique(part, return_index=True)  # names are sorted, so the first position is the first name
     new_names = names[first[part]]
     merged: dict[str, list[str]] = {}
@@ -148,7 +135,7 @@ def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFram
 
 
 def summary(report: dict[str, Any]) -> list[str]:
-    """Say in a few plain lines what an audit found.
+    """Return an audit's report as a few lines of text.
 
     >>> report = {"kept": 3, "images": 4, "groups": 3, "grouped": False, "labels": {"mel": 1, "nv": 2}}
     >>> report |= {"kinds": {"JPEG RGB": 3}, "sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}}
@@ -159,7 +146,7 @@ def summary(report: dict[str, Any]) -> list[str]:
     stored as JPEG RGB (3); 600x450 (3) pixels
     0 pairs of copies, 0 groups merged
     warning: 1 of 4 images can't be used
-    checked in 0.5 s, 3 images known from an earlier audit
+    checked in 0.5 s, 3 images read by an earlier audit
     """
     labels = ", ".join(f"{label or 'unlabeled'} {count}" for label, count in report["labels"].items())
     stored = "; ".join(
@@ -173,7 +160,7 @@ def summary(report: dict[str, Any]) -> list[str]:
         f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
         *(f"problem: {line}" for line in report["problems"]),
         *(f"warning: {line}" for line in report["warnings"]),
-        f"checked in {report['seconds']} s, {report['remembered']} images known from an earlier audit",
+        f"checked in {report['seconds']} s, {report['remembered']} images read by an earlier audit",
     ]
 
 
@@ -196,7 +183,7 @@ def _counts(manifest: pd.DataFrame, records: np.ndarray) -> dict[str, Any]:
 
 
 def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """List all copies, and those whose labels contradict each other or that lie in the pool and outside it."""
+    """Return all copies, those with different labels, and those of a labelled and an unlabeled image."""
     ids, labels = manifest["image_id"].to_numpy(dtype=object), manifest["label"].to_numpy(dtype=object)
     found: dict[str, list[dict[str, Any]]] = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
     for a, b, similarity, exact, turned in pairs.tolist():
@@ -209,7 +196,7 @@ def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> dict[str, list[dict[st
 
 
 def _few_groups(manifest: pd.DataFrame, n_folds: int) -> dict[str, int]:
-    """Return the classes with too few groups to have one in each fold, unless the user's own split has no folds."""
+    """Return the number of groups of each class with fewer groups than folds; none where the user's split has `val`."""
     if (manifest["split"] == "val").any():
         return {}
     rows = manifest[(manifest["label"] != "") & manifest["split"].isin(["", "train"])]
@@ -218,7 +205,7 @@ def _few_groups(manifest: pd.DataFrame, n_folds: int) -> dict[str, int]:
 
 
 def _problems(report: dict[str, Any], n_folds: int) -> list[str]:
-    """Say, one line each, what stands against a training, with its remedy."""
+    """Return a line with the remedy for each finding that prevents a training."""
     problems = []
     if report["bad_images"] and report["on_bad_image"] == "error":
         problems.append(f"{_bad_images(report)}; fix or remove them, or train without them: data.on_bad_image=drop")
@@ -234,13 +221,14 @@ def _problems(report: dict[str, Any], n_folds: int) -> list[str]:
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:
-    """Say, one line each, what a person ought to know."""
+    """Return a line for each finding that does not prevent a training."""
     lines = []
     if report["bad_images"] and report["on_bad_image"] == "drop":
         lines.append(f"{_bad_images(report)}; left out")
     if report["not_in_table"]:
         lines.append(
-            f"{len(report['not_in_table'])} images are not in the table and stay out: {some(report['not_in_table'])}"
+            f"{len(report['not_in_table'])} images are not in the table and are left out: "
+            f"{some(report['not_in_table'])}"
         )
     if text := describe_changes(report["text_changes"]):
         lines.append(text)
@@ -250,7 +238,7 @@ def _warnings(report: dict[str, Any]) -> list[str]:
         lines.append(f"{count} images have several frames or pages, of which the first is used: {names}")
     if report["merged_groups"]:
         merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
-        lines.append(f"copies of one picture lie in different groups, which now count as one: {merged}")
+        lines.append(f"duplicates across groups; these groups are merged: {merged}")
     if report["label_conflicts"]:
         pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
         lines.append(f"{len(report['label_conflicts'])} pairs of copies have different labels: {pairs}")

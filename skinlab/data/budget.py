@@ -1,4 +1,4 @@
-"""Label budgets: a data set as it would be had only part of its training images been labelled."""
+"""Label budgets: hide the labels of part of the training images."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ Floats = npt.NDArray[np.float64]
 
 
 def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> pd.DataFrame:
-    """Keep the labels of part of the training rows; the others become pool rows, their truth in `hidden_label`.
+    """Keep the labels of part of the training rows; the others become pool rows, their labels move to `hidden_label`.
 
-    They keep their fold: in another fold they are validation rows, with their labels.
+    They keep their fold: with another fold as validation part they are validation rows with their labels.
 
-    Whole groups keep or lose their labels, each class in like proportion and at least one group of each. All budgets
-    of one seed are beginnings of one order of the groups, so that a smaller one lies within a larger one.
+    Labels are kept or hidden for whole groups, in the same proportion of each class and for at least one group of each.
+    For one seed the groups have one order, of which a budget keeps the first ones: a smaller budget is a subset of a
+    larger one.
 
     Args:
         manifest: with the fold chosen; rows that are not `train` stay as they are.
         budget: 1 keeps every label; a share in (0, 1) of each class's training groups; or a whole number above 1, the
             most training images.
-        seed: another seed chooses other groups; nothing else does, so that runs of any seed share their labels.
+        seed: of the choice of groups; not the run's, so that runs with different seeds have the same labels.
 
     Returns:
-        the manifest, with a column `hidden_label` ("" where nothing is hidden) unless the budget is 1.
+        the manifest, with a column `hidden_label` ("" where no label is hidden) unless the budget is 1.
 
     Raises:
         UserError: the budget is out of range.
@@ -49,14 +50,14 @@ def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> 
 
 
 def check_budget(manifest: pd.DataFrame, budget: float) -> None:
-    """Refuse a budget that no split of these rows can keep, before the images are read.
+    """Refuse a budget that is out of range for any split of these rows, before the images are read.
 
     Args:
         manifest: from a reader, relabelled.
         budget: see :func:`apply_budget`.
 
     Raises:
-        UserError: it is out of range whatever the split.
+        UserError: it is out of range for any split.
     """
     _check_range(budget)
     labels = manifest["label"][(manifest["label"] != "") & manifest["split"].isin(["", "train"])]
@@ -82,18 +83,18 @@ def _check_range(budget: float) -> None:
 
 
 def _ranks(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Order the groups so that every beginning has the classes in like proportion.
+    """Order the groups so that the first n of them have the same class proportions for any n.
 
-    Within a class the order is drawn: by a hash of the group's name, so that a group that comes or goes moves no
-    other. A group with images of several classes counts for the rarest of them.
+    Within a class the order is random, by a hash of the group's name, so that adding or removing a group does not
+    change the order of the others. A group with images of several classes counts for the rarest of them.
 
     Args:
         rows: with `label` and `group`.
-        seed: of the draw.
+        seed: of the hash.
 
     Returns:
-        `group` and `rank`, sorted: 0 for the first group with images of a class, else the share of its class that lies
-        before the group's middle.
+        `group` and `rank`, sorted: 0 for the first group of a class, else the share of the class's groups before it,
+        counting half of the group itself.
     """
     pairs = rows.drop_duplicates(["label", "group"])[["label", "group"]]
     drawn = pd.util.hash_array(pairs["group"].to_numpy(dtype=object), hash_key=f"{seed % 10**16:016d}")
@@ -108,16 +109,16 @@ def _ranks(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _affordable(rank: Floats, size: Ints, budget: int) -> npt.NDArray[np.bool_]:
-    """Mark the longest beginning of the groups that holds no more images than the budget."""
-    total, least = int(size.sum()), int(size[rank == 0].sum())
+    """Mark the first groups, as many as have no more images than the budget together."""
+    total, minimum = int(size.sum()), int(size[rank == 0].sum())
     if budget > total:
         raise UserError(
             f"data.label_budget={budget}: the training part has {total} labelled images; "
             "use a smaller number, or 1.0 for all of them"
         )
-    if budget < least:
+    if budget < minimum:
         raise UserError(
-            f"data.label_budget={budget} is too small: one group of each class has {least} images together; "
+            f"data.label_budget={budget} is too small: one group of each class has {minimum} images together; "
             "use that many or more"
         )
     kept: npt.NDArray[np.bool_] = np.cumsum(size) <= budget

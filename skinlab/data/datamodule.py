@@ -1,4 +1,4 @@
-"""The LightningDataModule: a prepared manifest as training, validation and test loaders."""
+"""The LightningDataModule: loaders of a prepared manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Transform = Callable[..., Any]
 
 
 class SkinDataModule(pl.LightningDataModule):
-    """Serves one fold of any data set.
+    """Loaders of one fold of a data set.
 
     Args:
         reader: returns the manifest.
@@ -38,7 +38,7 @@ class SkinDataModule(pl.LightningDataModule):
         batch_size: images a step and process.
         num_workers: loading processes; ``auto`` leaves a core to the training, 0 loads in the main process.
         cache: decoded images kept in ``ram``, on ``disk``, or ``none``.
-        cache_dir: where ``disk`` and the audit's memory lie.
+        cache_dir: folder of the caches of images on ``disk`` and of the audit.
         power: the sampler's; 0 natural, 1 balanced.
         transform: makes the augmentation for a size, such as :func:`skinlab.data.transforms.heavy`.
         seed: the run's.
@@ -85,7 +85,7 @@ class SkinDataModule(pl.LightningDataModule):
 
     @property
     def prepared(self) -> Prepared:
-        """The audited and split data; read on first use."""
+        """The audited and split data, read on first use."""
         if self._prepared is None:
             self._prepared = prepare(
                 self.reader, audit_cache=self.cache_dir, num_workers=available_cores(), **self.preparation
@@ -106,7 +106,7 @@ class SkinDataModule(pl.LightningDataModule):
         return [float(share) for share in class_prior(np.array(self.class_counts()), self.power)]
 
     def dataset(self, split: str, *, plain: bool = False) -> ImageDataset:
-        """Return the images of a split; only ``train`` is augmented, unless it is wanted plain."""
+        """Return the images of a split; only ``train`` is augmented, and not if `plain`."""
         augmented = split == "train" and not plain
         if (split, augmented) not in self._datasets:
             rows = self.rows(split)
@@ -126,12 +126,12 @@ class SkinDataModule(pl.LightningDataModule):
         return pd.Index(self.prepared.classes).get_indexer(pd.Index(labels)).astype(np.int64)
 
     def _cached(self, rows: pd.DataFrame, size: int, *, whole: bool) -> CachedImages | None:
-        """Return the decoded images of some rows, part of one cache that all folds and runs on these images share.
+        """Return the decoded images of some rows, from a cache that all folds and runs on these images share.
 
         Args:
             rows: of the manifest.
             size: side of the decoded images.
-            whole: whether the cache holds the pool too, or all images with a known label, hidden ones among them.
+            whole: whether the cache has all images, or those with a label, also a hidden one.
         """
         if self.cache == "none":
             return None
@@ -149,13 +149,13 @@ class SkinDataModule(pl.LightningDataModule):
         )
 
     def pool_rows(self, pool: str = "all") -> pd.DataFrame:
-        """Return the rows that pretraining may see, numbered as its loader's ``row``.
+        """Return the rows that pretraining uses, numbered as its loader's ``row``.
 
         Args:
             pool: ``all`` (training and pool), ``pool`` or ``train``; see :func:`skinlab.data.pool.pretraining_rows`.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such row.
         """
         manifest = self.prepared.manifest
         return manifest[pretraining_rows(manifest, self.prepared.copies, pool)].reset_index(drop=True)
@@ -177,8 +177,8 @@ class SkinDataModule(pl.LightningDataModule):
             n_large: views of the working size.
             n_small: further views of a smaller size (multi-crop, Caron et al. 2020, arXiv 2006.09882).
             small_size: their side in pixels.
-            small_scale: smallest and largest share of the image's area that they show.
-            lesion_pairs: probability that the second view shows another image of the same group.
+            small_scale: smallest and largest share of the image's area in a small view.
+            lesion_pairs: probability that the second view is of another image of the same group.
 
         Raises:
             UserError: a setting is out of range, there is no augmentation, or no full batch of images.
@@ -218,8 +218,8 @@ class SkinDataModule(pl.LightningDataModule):
 
         Args:
             ratio: pool images for each labelled one in a step.
-            weak: makes the augmentation of the views that targets come from.
-            strong: makes the augmentation of the views that learn them.
+            weak: makes the augmentation of the views for targets.
+            strong: makes the augmentation of the views for training.
 
         Raises:
             UserError: the pool is empty, or smaller than a batch.
@@ -237,7 +237,7 @@ class SkinDataModule(pl.LightningDataModule):
         return self._view_loader(dataset, ratio * self.batch_size, "the pool")
 
     def hidden_targets(self, rows: Tensor) -> Tensor:
-        """Return the hidden class numbers of `pool_loader`'s rows, -1 where the truth is unknown."""
+        """Return the hidden class numbers of `pool_loader`'s rows, -1 where there is no hidden label."""
         if self._hidden is None:
             pool = self.pool_rows("pool")
             hidden = self._numbers(pool["hidden_label"]) if "hidden_label" in pool else np.full(len(pool), -1)
@@ -274,7 +274,7 @@ class SkinDataModule(pl.LightningDataModule):
         return self._loader(dataset, EvalSampler(len(dataset), **self._share()))
 
     def inference_loader(self, split: str) -> DataLoader[Batch]:
-        """Return all rows of a split in order and as they are, for the one process that writes predictions."""
+        """Return all rows of a split in order without augmentation, for the process that writes predictions."""
         dataset = self.dataset(split, plain=True)
         return self._loader(dataset, EvalSampler(len(dataset)))
 
@@ -290,7 +290,7 @@ class SkinDataModule(pl.LightningDataModule):
 
 
 def loading_processes(requested: int | str) -> int:
-    """Turn ``auto`` into a number of loading processes.
+    """Return the number of loading processes, for ``auto`` by the available cores.
 
     Raises:
         UserError: neither ``auto`` nor a number of at least 0.

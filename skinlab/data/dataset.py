@@ -1,4 +1,4 @@
-"""Images as batches of uint8 tensors; a sample's randomness comes from (seed, epoch, row, copy) and nothing else."""
+"""Images as batches of uint8 tensors; a sample's randomness depends on (seed, epoch, row, copy) alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Batch = dict[str, Any]  # tensors, or lists of them
 
 
 class ImageCache(Protocol):
-    """Decoded images by row: whatever stands in for reading and decoding the files."""
+    """Decoded images by row, used instead of the files."""
 
     def __getitem__(self, row: int) -> Image: ...
 
@@ -87,7 +87,7 @@ class ImageDataset(Dataset[Batch]):
         return {name: value[0] for name, value in self.batch([draw]).items()}
 
     def __getitems__(self, draws: Sequence[Draw | int]) -> Batch | UserError | OSError:
-        """Return a batch to the loader, or from a worker what `Loader` raises; torch would drop an error's place."""
+        """Return a batch, or in a worker the error that `Loader` raises; torch would change an error's message."""
         try:
             return self.batch(draws)
         except (UserError, OSError) as error:
@@ -120,18 +120,18 @@ class ImageDataset(Dataset[Batch]):
 
 
 def share_generators(transform: Any) -> None:
-    """Give a whole albumentations composition one pair of generators, so that `reseed` reaches them all."""
+    """Set one pair of generators for all transforms of an albumentations composition, for `reseed`."""
     transform.set_random_state(np.random.Generator(np.random.PCG64()), random.Random())
 
 
 def reseed(transform: Any, seed: int, visit: Draw, *view: int) -> None:
-    """Put the generators of an albumentations transform into the state that belongs to one visit, or to a view of it.
+    """Seed the generators of an albumentations transform for one visit, or one view of it.
 
-    albumentations 2.0.8 seeds itself once, so that its workers repeat each other (albumentations issue 2473).
+    albumentations 2.0.8 seeds itself once, so that its workers draw the same numbers (albumentations issue 2473).
     """
     digest = hashlib.blake2b(struct.pack(f"<{4 + len(view)}q", seed, *visit, *view), digest_size=32).digest()
     state, increment = (int.from_bytes(half, "little") for half in (digest[:16], digest[16:]))
-    # In place: new generators, handed to every transform of the composition, cost three times as much.
+    # In place: setting new generators in every transform of the composition takes three times as long.
     transform.py_random.seed(state)
     transform.random_generator.bit_generator.state = {
         "bit_generator": "PCG64",
@@ -142,11 +142,11 @@ def reseed(transform: Any, seed: int, visit: Draw, *view: int) -> None:
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader whose workers' ends and mistakes are plain lines: torch would wait for ever, or give a traceback."""
+    """A DataLoader that reports errors and ends of workers in one line; torch would hang or print a traceback."""
 
     @property
     def counter(self) -> Any:
-        """Return the workers' counter; it lies where a copy of this loader has it, too."""
+        """Return the workers' counter, which a copy of this loader shares."""
         init: Any = self.worker_init_fn
         return init.keywords["counter"]
 
@@ -172,7 +172,7 @@ class Loader(DataLoader[Any]):
                 raise
 
     def _end_workers(self) -> None:
-        """End the workers of a failed pass now: when the iterator is collected, torch waits 5 s for each of them."""
+        """End the workers of a failed pass; without it torch waits 5 s for each when it collects the iterator."""
         iterator: Any = self._iterator
         if iterator is not None:
             iterator._shutdown_workers()
@@ -182,14 +182,14 @@ class Loader(DataLoader[Any]):
 @functools.cache
 def _report_pipes() -> None:
     """Report once that shared memory is too small for all batches."""
-    log.warning("shared memory (/dev/shm) is too small for all batches; some take a slower way: %s", LARGER)
+    log.warning("shared memory (/dev/shm) is too small for all batches; some are passed on more slowly: %s", LARGER)
 
 
 def collate(batch: Any) -> Any:
-    """Pass a batch on, which `__getitems__` has made already; a worker puts it into shared memory.
+    """Return a batch, which `__getitems__` has made; a worker puts it into shared memory.
 
-    The queue would do that in a thread whose errors nobody hears of, and the parent would wait for ever. A batch that
-    shared memory has no room for becomes bytes, which take the queue's pipe.
+    The queue would do that in a thread whose errors are lost, and the parent would wait for ever. A batch that does not
+    fit into shared memory becomes bytes, which go through the queue's pipe.
     """
     worker = get_worker_info()
     if worker is None or isinstance(batch, UserError | OSError):
@@ -210,7 +210,7 @@ def collate(batch: Any) -> Any:
 
 
 def init_worker(worker_id: int, counter: Any = None) -> None:
-    """Keep a worker to its own core and seed every global generator, for transforms that are not albumentations'."""
+    """Limit a worker to one thread and seed the global generators, for transforms other than albumentations'."""
     enter_worker(counter)
     torch.set_num_threads(1)
     seed = torch.initial_seed() % 2**32
@@ -223,12 +223,12 @@ def batch_loader(
 ) -> Loader:
     """Build the loader of a dataset that makes whole batches.
 
-    Workers are forked where the system can: a spawned one imports torch and albumentations first, seconds each, and
-    ours touch neither CUDA nor a thread pool inherited from the parent.
+    Workers are forked on Linux: a spawned one first imports torch and albumentations for seconds. They use neither CUDA
+    nor a thread pool of the parent.
 
     Args:
         dataset: The images.
-        sampler: What to visit, `TrainSampler` or `EvalSampler`.
+        sampler: A `TrainSampler` or `EvalSampler`.
         batch_size: Images per batch.
         num_workers: Processes that load; 0 loads in this one.
         drop_last: Leave out an incomplete last batch.
@@ -243,7 +243,7 @@ def batch_loader(
         collate_fn=collate,
         drop_last=drop_last,
         worker_init_fn=partial(init_worker, counter=new_counter()),
-        # Its own generator: drawing the workers' seed from the global one would shift the dropout that follows.
+        # Its own generator: drawing the workers' seed from the global one would change the dropout that follows.
         generator=torch.Generator().manual_seed(dataset.seed),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,

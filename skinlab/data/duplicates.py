@@ -1,10 +1,12 @@
-"""Copies and near-copies among many images, without comparing each with each."""
+"""Copies and near-copies among many images, found without comparing all pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from skinlab.data.fingerprint import FREQUENCIES
 
@@ -25,8 +27,8 @@ def find_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     """Find the pairs of images that show the same picture.
 
     Exact copies are each paired with the first of them. Near-copies are similar as a whole and in the centre, in one
-    of the eight ways to turn and mirror a square. They are looked up by locality-sensitive hashing (Charikar 2002):
-    copies agree in nearly all signs of their low frequencies, so that some choice of them is likely to agree in full.
+    of the eight orientations of a square. They are found by locality-sensitive hashing (Charikar 2002): copies have
+    nearly the same signs of their low frequencies, so that some subset of the signs is likely to be equal.
 
     Args:
         fingerprints: FINGERPRINT records (N,).
@@ -52,6 +54,17 @@ def find_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     return pairs[best]
 
 
+def clusters(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
+    """Return the cluster of each of `count` things, given pairs `a`, `b` of the same cluster.
+
+    >>> clusters(np.array([0, 2]), np.array([2, 3]), 4).tolist()
+    [0, 1, 0, 0]
+    """
+    edges = coo_array((np.ones(len(a), bool), (a, b)), shape=(count, count))
+    found: np.ndarray = connected_components(edges, directed=False)[1]
+    return found
+
+
 def _pairs(
     a: np.ndarray, b: np.ndarray, similarity: np.ndarray, *, exact: bool = False, turned: bool = False
 ) -> np.ndarray:
@@ -62,7 +75,7 @@ def _pairs(
 
 
 def _turns(views: np.ndarray) -> Iterator[tuple[bool, np.ndarray]]:
-    """Yield the hashes of the pictures as they are, then in the other orientations.
+    """Yield the hashes of the pictures as stored, then in the other orientations.
 
     Mirroring a picture changes the sign of its odd frequencies, transposing it swaps the axes. One of the quarter turns
     is left out: where a is b turned left, b is a turned right.
@@ -75,7 +88,7 @@ def _turns(views: np.ndarray) -> Iterator[tuple[bool, np.ndarray]]:
 
 
 def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return i, j and the similarity of the pairs where picture i is like the other form of picture j.
+    """Return i, j and the similarity of pairs where picture i is similar to picture j in another orientation.
 
     Args:
         views: int8 (N, 2, FREQUENCIES, FREQUENCIES).
@@ -88,7 +101,7 @@ def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple
     codes = [np.zeros(0, np.int64)]
     for left, right in _look_up(low > np.median(low[:count], axis=0)):
         low_end, high_end = np.minimum(left, right), np.maximum(left, right)
-        if turned:  # of interest are only a picture against the turned form of another
+        if turned:  # only pairs of a picture and the turned form of another one
             kept = (low_end < count) & (high_end >= count) & (high_end - low_end != count)
             low_end, high_end = low_end[kept], high_end[kept] - count
         codes.append(low_end * count + high_end)
@@ -102,7 +115,7 @@ def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple
 
 
 def _look_up(signs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of pairs, some more than once, that agree in some choice of signs and in most of the others.
+    """Yield batches of pairs, some repeatedly, with equal signs in some subset and in most of the other places.
 
     Args:
         signs: bool (M, at most 64).
@@ -127,7 +140,7 @@ def _look_up(signs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the correlation of two lots of hashes: of the whole or of the centre, whichever is lower."""
+    """Return the correlation of pairs of hashes: the lower one of the whole picture and its centre."""
     a, b = (each.reshape(len(each), 2, -1).astype(np.float32) for each in (a, b))
     product = (a * b).sum(axis=2) / np.sqrt((a * a).sum(axis=2) * (b * b).sum(axis=2))
     lower: np.ndarray = product.min(axis=1)

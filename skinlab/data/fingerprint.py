@@ -1,4 +1,4 @@
-"""What the audit keeps of an image's content: enough to tell copies and look-alikes from other pictures."""
+"""Fingerprints of images: content hash, size, format and perceptual hashes, by which the audit finds copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from skinlab.data.images import BadImage, read_with_kind
 from skinlab.processes.workers import count_progress, map_in_processes
 
-MIN_SIDE = 16  # pixels; below that no structure of a lesion is left
+MIN_SIDE = 16  # pixels; in smaller images no structure of a lesion is visible
 FREQUENCIES = 12  # DCT coefficients a side and view
 
 FINGERPRINT = np.dtype(
@@ -27,12 +27,12 @@ FINGERPRINT = np.dtype(
 )
 
 _THUMBNAIL = 64  # pixels a side
-_CENTRE = slice(12, 52)  # five eighths: clear of the black corners that make any two views through a tube alike
-_WHITENING = 1.5  # exponent; natural images' coefficients fall off with frequency, and the lesion's outline weighs most
-_BLACK, _WHITE = 16, 240  # grey levels: below the one and from the other on lie a mask's pixels, in a JPEG too
-_MASK_SHARE = 0.98  # of the pixels; a photograph cut out and laid on black or white shows more skin than the rest
+_CENTRE = slice(12, 52)  # five eighths: without the black corners, by which any two images of a round field are similar
+_WHITENING = 1.5  # exponent, since natural images' coefficients decrease with frequency
+_BLACK, _WHITE = 16, 240  # grey levels; a mask's pixels are below the first or not below the second, also in a JPEG
+_MASK_SHARE = 0.98  # of the pixels; a photograph on a black or white background has more skin than the rest
 IS_MASK = "is a mask: all black and white"
-_FEWEST_GREYS = 2.0  # spread of a view in grey levels, below which its coefficients are noise
+_MIN_SPREAD = 2.0  # standard deviation of a view in grey levels, below which its coefficients are noise
 _CHUNK = 64  # images a task
 _WORTH_STARTING = 256  # images below which processes take longer to start than to read
 
@@ -40,7 +40,7 @@ _WORTH_STARTING = 256  # images below which processes take longer to start than 
 class ImageHashes(Mapping[str, str]):
     """Image id → content hash: 32 hexadecimal digits of the SHA-256 of the upright pixels.
 
-    It keeps the digests' bytes and writes one out only when it is asked for, so that a million rows stay cheap.
+    It stores the digests' bytes and formats one on access, so that a million rows take little time and memory.
 
     Args:
         ids: image ids, distinct.
@@ -77,7 +77,7 @@ def fingerprint(path: str) -> np.ndarray:
     """Read one image in full and return its FINGERPRINT record, shape ().
 
     Raises:
-        BadImage: it can't be read, is smaller than MIN_SIDE, shows one colour only, is nearly black, or a mask.
+        BadImage: it can't be read, is smaller than MIN_SIDE, has one colour only, is nearly black, or a mask.
     """
     pixels, kind = read_with_kind(path)
     height, width = pixels.shape[:2]
@@ -87,7 +87,7 @@ def fingerprint(path: str) -> np.ndarray:
     thumbnail = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
     if np.ptp(thumbnail) <= 1:
         raise BadImage.at(path, "is blank: one colour all over")
-    if _extreme_share(thumbnail) >= 0.5 and (fault := _no_photograph(grey)):  # hardly a photograph reaches this check
+    if _extreme_share(thumbnail) >= 0.5 and (fault := _no_photograph(grey)):  # a check that few photographs need
         raise BadImage.at(path, fault)
     record = np.zeros((), FINGERPRINT)
     record["digest"] = np.frombuffer(content_digest(pixels), "<u8")
@@ -97,7 +97,7 @@ def fingerprint(path: str) -> np.ndarray:
 
 
 def _no_photograph(grey: np.ndarray) -> str:
-    """Say what is wrong with an image's grey levels, uint8 (H, W); an empty text if nothing."""
+    """Return what is wrong with an image's grey levels, uint8 (H, W); an empty text if nothing."""
     if grey.max() < _BLACK:
         return f"is nearly black: no pixel reaches {_BLACK} of 255 (a label map, or values of another range)"
     return IS_MASK if is_mask(grey) else ""
@@ -114,7 +114,7 @@ def _extreme_share(grey: np.ndarray) -> float:
 
 
 def perceptual_hash(grey: np.ndarray) -> np.ndarray:
-    """Return the lowest frequencies of a picture, free of its brightness and contrast.
+    """Return the lowest frequencies of a picture, independent of its brightness and contrast.
 
     As pHash (Zauner 2010) it starts from the discrete cosine transform; it keeps the coefficients themselves, in 8
     bits, instead of their signs, since dermoscopic images share their coarse layout (dark blob on light skin).
@@ -123,9 +123,9 @@ def perceptual_hash(grey: np.ndarray) -> np.ndarray:
         grey: (N, N) float32.
 
     Returns:
-        int8 (FREQUENCIES, FREQUENCIES), rows vertical frequency; all zero where the picture shows next to nothing.
+        int8 (FREQUENCIES, FREQUENCIES), rows vertical frequency; all zero for a picture of nearly one colour.
     """
-    if grey.std() < _FEWEST_GREYS:
+    if grey.std() < _MIN_SPREAD:
         return np.zeros((FREQUENCIES, FREQUENCIES), np.int8)
     step = np.arange(FREQUENCIES, dtype=np.float32)
     basis = np.cos(np.pi / len(grey) * step[:, None] * (np.arange(len(grey)) + 0.5)).astype(np.float32)
@@ -136,7 +136,7 @@ def perceptual_hash(grey: np.ndarray) -> np.ndarray:
 
 
 def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray, dict[int, str]]:
-    """Read many images.
+    """Return the fingerprints of many images.
 
     Args:
         paths: files.
@@ -159,11 +159,11 @@ def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray,
 
 
 def _fingerprint_chunk(paths: Sequence[str]) -> tuple[np.ndarray, dict[int, str]]:
-    """Read some images in this process."""
+    """Return the fingerprints of some images in this process."""
     records = np.zeros(len(paths), FINGERPRINT)
     bad = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about odd metadata: what is no picture raises
+        warnings.simplefilter("ignore")  # Pillow's about odd metadata; an unreadable image raises
         for at, path in enumerate(paths):
             count_progress()
             try:

@@ -58,7 +58,7 @@ def fingerprints(
     new = np.flatnonzero(fresh)
     if not len(new):
         return entries["fingerprint"], {}, len(paths)
-    log.info("reading %d images (%d are known from an earlier audit)", len(new), len(paths) - len(new))
+    log.info("reading %d images (%d are cached by an earlier audit)", len(new), len(paths) - len(new))
     entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
     if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not Path(paths[row]).exists()]:
         raise UserError(

@@ -27,7 +27,7 @@ _SUFFIXES = {
 }
 OTHER_IMAGE_SUFFIXES = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
-# What stands where in a file of each format; the first five can be read, whatever the file is called.
+# Format, position and bytes; files of the first five formats can be read whatever their suffix.
 _SIGNATURES = (
     ("JPEG", 0, b"\xff\xd8\xff"),
     ("PNG", 0, b"\x89PNG"),
@@ -53,9 +53,9 @@ _HEAD = 132  # bytes that hold every signature
 
 
 def image_format(path: str | os.PathLike[str]) -> str:
-    """Return the image format that a file's first bytes show; an empty text where they show none or can't be read."""
+    """Return the image format by a file's first bytes; an empty text if it is unknown or the file can't be read."""
     try:
-        if not Path(path).is_file():  # opening a pipe would wait for ever
+        if not Path(path).is_file():  # opening a pipe would block
             return ""
         with Path(path).open("rb") as file:
             head = file.read(_HEAD)

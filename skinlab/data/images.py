@@ -1,4 +1,4 @@
-"""One way to read an image: any ordinary file, upright, RGB, decoded straight to the working size."""
+"""Reads images of usual formats: upright, RGB, decoded at about the working size."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from skinlab.data.image_formats import image_format
 from skinlab.errors import UserError, nearest
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 178_956_970  # Pillow's own limit: a quarter of a gigabyte at three bytes a pixel, twice over
+MAX_PIXELS = 178_956_970  # twice Pillow's limit of a quarter of a gigabyte at three bytes a pixel
 FITS = ("crop", "stretch")
 
-# Only these decoders are ever tried: what Pillow could also open (EPS, say) would start other programs.
+# Only these decoders are used: others of Pillow's (such as EPS) start other programs.
 Image.init()
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 _EXIF_ORIENTATION = 0x0112
@@ -34,14 +34,14 @@ class BadImage(UserError):  # noqa: N818
 
     @classmethod
     def at(cls, path: str | os.PathLike[str], reason: str, remedy: str = "fix or remove the file") -> BadImage:
-        """Name the file, the reason and the remedy in one printable line."""
+        """Return the error with the file, the reason and the remedy in one printable line."""
         error = cls(f"{printable(path)}: {reason}; {remedy}, or leave it out: data.on_bad_image=drop")
         error.reason = reason
         return error
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path on one line that every terminal and encoding can take, whatever bytes its name has.
+    r"""Return a path on one line, with characters escaped that a terminal or encoding may not support.
 
     >>> printable("mole\n\udcff.jpg")
     'mole\\n\\udcff.jpg'
@@ -59,21 +59,20 @@ def read_image(
     """Read an image as upright RGB.
 
     A JPEG is decoded at the smallest of its own scales (1, 1/2, 1/4, 1/8: fewer DCT coefficients, so free of aliasing)
-    that still covers `size`. 16-bit channels keep their high byte; transparency is laid on white; of several frames
-    the first counts.
+    that still covers `size`. 16-bit channels keep their high byte; transparent pixels become white; of several frames the
+    first is read.
 
     Args:
         path: a JPEG, PNG, BMP, GIF, TIFF or WebP file.
         size: side of the square result in pixels; None keeps the image's own size.
         fit: "crop" scales the shorter side to `size` and cuts the centre; "stretch" scales both sides.
-        on_whole: takes the upright pixels at full size, where the decoder made them on its way to `size`.
+        on_whole: called with the upright pixels at full size, if the image was decoded at full size.
 
     Returns:
         uint8 array (H, W, 3); (size, size, 3) with a size.
 
     Raises:
-        BadImage: missing, empty, truncated, too large, not an image, or its pixels have no known scale; the message
-            names file, reason and remedy.
+        BadImage: missing, empty, truncated, too large, not an image, or its pixels have no known scale.
     """
     return read_with_kind(path, size, fit, on_whole)[0]
 
@@ -84,11 +83,11 @@ def read_with_kind(
     fit: str = "crop",
     on_whole: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[np.ndarray, str]:
-    """Read an image as `read_image` does, and tell how it was stored: "JPEG RGB turned", "TIFF L frames"."""
+    """Read an image as `read_image` does; return it with how it was stored: "JPEG RGB turned", "TIFF L frames"."""
     if fit not in FITS:
         raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
     try:
-        # Opening a pipe would wait for ever, so the kind of file comes first; a Path would cost as much as the call.
+        # First the kind of file, since opening a pipe would block; making a Path takes as long as the call.
         status = os.stat(path)  # noqa: PTH116
         if not stat.S_ISREG(status.st_mode):
             raise BadImage.at(path, "is not a file")
@@ -96,7 +95,7 @@ def read_with_kind(
             raise BadImage.at(path, "is empty")
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError  # told from the header, before anything is decoded
+                raise Image.DecompressionBombError  # by the header, before anything is decoded
             kind, stored = f"{image.format} {image.mode}", image.size
             rgb, extent = _decoded(image, path, size)
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
@@ -136,7 +135,7 @@ def read_jpeg(path: str | os.PathLike[str], side: int, quality: int = 85) -> byt
 
 
 def _failure(error: Exception) -> str:
-    """Say in the words of a reason what an error from the file system or a decoder means."""
+    """Return the reason of a `BadImage` for an error of the file system or a decoder."""
     if isinstance(error, OSError) and error.strerror:
         return f"can't be opened ({error.strerror})"
     if "truncated" in str(error).lower():
@@ -147,12 +146,12 @@ def _failure(error: Exception) -> str:
 def _decoded(
     image: Image.Image, path: str | os.PathLike[str], size: int | None
 ) -> tuple[Image.Image, tuple[float, float]]:
-    """Decode an opened image at the smallest scale that covers `size`; return it with the picture's extent in pixels.
+    """Decode an opened image at the smallest scale that covers `size`; return it with its extent in reduced pixels.
 
-    A JPEG of odd width ends within the last of its reduced pixels.
+    The extent of a JPEG of odd width is a fraction: it ends within the last of its reduced pixels.
     """
     draft = image.draft("RGB", (size, size)) if size else None
-    # The decoder's name for the stored pixels: "RGB;16B", say.
+    # The decoder's name for the stored pixels, such as "RGB;16B".
     deep = image.mode.startswith("I;16") or ";16" in str(getattr(image, "tile", ())[:1])
     image.load()
     if deep:
@@ -165,12 +164,12 @@ def _decoded(
 
 
 def _framed(rgb: Image.Image, extent: tuple[float, float], size: int, fit: str) -> np.ndarray:
-    """Bring a decoded image to (size, size), not yet turned upright."""
+    """Crop and scale a decoded image to (size, size), not yet turned upright."""
     width, height = extent
     side = min(width, height)
     ratio_x, ratio_y = (side / size, side / size) if fit == "crop" else (width / size, height / size)
     blocks = max(1, int(ratio_x)), max(1, int(ratio_y))
-    if blocks != (1, 1):  # whole blocks are averaged; what is left is below 2 to 1, where bilinear does not alias
+    if blocks != (1, 1):  # average whole blocks; bilinear interpolation by less than 2 to 1 does not alias
         rgb = rgb.reduce(blocks)
         width, ratio_x = width / blocks[0], ratio_x / blocks[0]
         height, ratio_y = height / blocks[1], ratio_y / blocks[1]
@@ -186,9 +185,9 @@ def _framed(rgb: Image.Image, extent: tuple[float, float], size: int, fit: str) 
 
 
 def _check_scale(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Refuse 16-bit pixels that fill the low bits only, as cameras of 10 to 14 bits write them: they come out black.
+    """Refuse 16-bit pixels with values of 10 to 14 bits, as some cameras write them: the image would be black.
 
-    No well exposed photograph stays below a quarter of its range, whatever it shows.
+    No well exposed photograph has all values below a quarter of the range.
     """
     values = np.asarray(image)
     peak = int(values.max()) >> 8 if values.ndim == 2 else int(values[..., : 1 if image.mode == "LA" else 3].max())
@@ -199,7 +198,7 @@ def _check_scale(image: Image.Image, path: str | os.PathLike[str]) -> None:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; modes without a known scale raise."""
+    """Convert an image to RGB; a mode without a known scale raises ValueError."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
@@ -213,20 +212,20 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _ends_in_grey(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a JPEG's data stop before its picture does: libjpeg then paints the rest mid-grey, without a word.
+    """Return whether a JPEG's data end before its picture: libjpeg then fills the rest with grey, without an error.
 
-    The grey may also be the picture's own. So bytes are slipped in before the end marker: a complete picture ignores
-    them, an incomplete one shows them.
+    The grey may also be in the picture. So bytes are inserted before the end marker: they change an incomplete picture
+    but not a complete one.
     """
     data = Path(path).read_bytes()
     end = data.rfind(b"\xff\xd9")
     longer = data[:end] + bytes(range(1, 251)) * 4 + data[end:]
-    short, shown = (np.asarray(Image.open(io.BytesIO(each), formats=_FORMATS)) for each in (data, longer))
-    return not np.array_equal(short, shown)
+    before, after = (np.asarray(Image.open(io.BytesIO(each), formats=_FORMATS)) for each in (data, longer))
+    return not np.array_equal(before, after)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn stored pixels as their EXIF orientation (1 to 8) asks: 1 is upright, anything unknown is left alone."""
+    """Turn pixels upright by their EXIF orientation, 1 (upright) to 8; other values change nothing."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""The manifest: one row an image, the only thing the rest of the package knows about a data set."""
+"""The manifest: a table with one row an image, the interface between readers and all other packages."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ COLUMNS = ("image_id", "path", "label", "group", "source", "split", "fold")
 OPTIONAL_TEXT = ("sex", "site", "mask_path")
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:y|yr|yrs|years?|yo|y/o)?(?: old)?\.?", re.IGNORECASE)
 OLDEST = 120  # years
-GIANT_SHARE, GIANT_RATIO = 0.05, 10  # a group with this share of all images, so many times as large as the next
+GIANT_SHARE, GIANT_RATIO = 0.05, 10  # of a group: share of all images, and size relative to the next largest
 
 
 def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give a reader's rows the columns, types and order of a manifest; `frame.attrs` stay.
+    """Return a reader's rows with the columns, types and order of a manifest and the frame's `attrs`.
 
     Text is cleaned (:func:`skinlab.tables.text_columns.clean_column`), except `image_id` and the paths, which may be
-    files' names on disk; what that changed is counted in `attrs["text_changes"]`.
+    names of files; the changes are counted in `attrs["text_changes"]`.
 
     Args:
-        frame: at least `image_id` and `path`; any other manifest column; everything else is dropped.
+        frame: with `image_id` and `path`, and any other column of a manifest; other columns are dropped.
 
     Raises:
-        UserError: an id is empty or doubled, a split is unknown, an age is no number of years, or two names of a
-            column other than `label` look like one.
+        UserError: an id is empty or repeated, a split is unknown, an age is no number of years, or two names of a
+            column other than `label` are spellings of one name.
     """
     frame = clean_text(frame, ("label", "group", "source", "sex", "site"))
     readings = {"split": standard_split, "age": _years}
-    # Read before missing words are: `unlabeled` is a word for the pool.
+    # Before missing words become empty: `unlabeled` means the pool.
     known = {name: clean_column(map_distinct(frame[name], read)) for name, read in readings.items() if name in frame}
     frame = replace_columns(frame, known)
     columns = {name: _text(frame, name) for name in ("image_id", "path", "label", "group", "source", "split")}
@@ -60,7 +60,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     alone = manifest["group"] == ""
     if alone.any():
         log.warning(
-            "%d of %d images have no group: each counts as its own, so two photographs of one lesion may be split",
+            "%d of %d images have no group: each is a group of its own, so two photographs of one lesion may be split",
             alone.sum(),
             len(manifest),
         )
@@ -74,7 +74,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(frame: pd.DataFrame, name: str) -> pd.Series[str]:
-    """Return a column as text, empty where nothing is known."""
+    """Return a column as text, empty where there is no value."""
     if name not in frame:
         return pd.Series("", index=frame.index, dtype=str)
     return frame[name].fillna("").astype(str)
@@ -99,7 +99,7 @@ def _ages(column: pd.Series[str]) -> pd.Series[float]:
 
 
 def _caution_giant_group(groups: pd.Series[str]) -> None:
-    """Warn of one group that outweighs all others: mostly a word for unknown that :mod:`skinlab.text` doesn't know."""
+    """Warn of one very large group, which is mostly a word for unknown that :mod:`skinlab.text` does not list."""
     sizes = groups[groups != ""].value_counts().head(2)
     if len(sizes) == 2 and sizes.iloc[0] >= max(GIANT_SHARE * len(groups), GIANT_RATIO * sizes.iloc[1]):
         log.warning(
@@ -109,28 +109,28 @@ def _caution_giant_group(groups: pd.Series[str]) -> None:
 
 
 def _check_ids(ids: pd.Series[str]) -> None:
-    """Refuse rows without an id and ids that name two rows."""
+    """Refuse rows without an id and repeated ids."""
     if (ids == "").any():
         raise UserError(f"{(ids == '').sum()} rows have an empty image_id or path: fill it in or delete the rows")
-    doubled = ids[ids.duplicated()]
-    if len(doubled):
-        raise UserError(f"image_id is doubled for {some(sorted(set(doubled)))}: keep one row an image")
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise UserError(f"image_id is repeated for {some(sorted(set(repeated)))}: keep one row an image")
 
 
 def relabel(
     manifest: pd.DataFrame, label_map: Mapping[str, str] | None = None, classes: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Merge classes, and hold the labels against the classes that are expected.
+    """Merge classes, and refuse labels that are not among the expected classes.
 
     Args:
-        manifest: labels as the reader found them.
-        label_map: old class to new class; classes that are not named stay. A key may have another case than the label,
-            or be a number, if only one class can be meant.
-        classes: every class allowed after the merge; one without images is allowed, an unknown label is not.
+        manifest: with the labels of the data set.
+        label_map: old class → new one; other classes stay. A key may be another spelling of a label, or a number, if it
+            fits one class only.
+        classes: all classes allowed after the merge, also those without images.
 
     Raises:
         UserError: the map names a class that is not in the data, the data has one that is not in `classes`, or two
-            classes look like one.
+            classes are spellings of one name.
 
     >>> frame = build_manifest(pd.DataFrame({"image_id": ["a", "b"], "path": "", "label": ["mel", "nv"], "group": "g"}))
     >>> relabel(frame, {"mel": "malignant", "nv": "benign"})["label"].tolist()
@@ -155,7 +155,7 @@ def relabel(
 
 
 def _check_classes(before: pd.Series[str], after: pd.Series[str], renames: Mapping[str, str]) -> None:
-    """Refuse two classes that look like one, in the data or after the merge."""
+    """Refuse two classes that are spellings of one name, in the data or after the merge."""
     apart = [(a, b) for a, b in two_spellings(before.unique()) if renames.get(a, a) != renames.get(b, b)]
     for labels, pairs in ((before, apart), (after, two_spellings(after.unique()))):
         if pairs:
@@ -171,7 +171,7 @@ def clean_label_map(label_map: Mapping[str, str] | None) -> dict[str, str]:
     """Return the map with its names trimmed.
 
     Raises:
-        UserError: a key or a new class is missing, or two keys that are one name have different new classes.
+        UserError: a key or a new class is missing, or two spellings of one key have different new classes.
 
     >>> clean_label_map({"mel ": "malignant", 0: "benign"})
     {'mel': 'malignant', '0': 'benign'}

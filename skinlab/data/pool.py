@@ -1,13 +1,12 @@
-"""Pool hygiene: which rows pretraining and semi-supervision may see."""
+"""The images of pretraining and semi-supervision: none of validation, test or their groups, no copies."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from skinlab.data.duplicates import clusters
 from skinlab.errors import UserError, nearest
 
 SOURCES = {"all": ("train", "pool"), "pool": ("pool",), "train": ("train",)}
@@ -15,10 +14,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "all") -> Bools:
-    """Mark the rows that pretraining may see.
+    """Mark the rows that pretraining may use.
 
-    Never validation or test rows, nor pool rows whose group lies there (the audit has put copies of one picture into
-    one group), nor more than one of several pool rows that are copies of each other.
+    Left out are validation and test rows, pool rows of their groups (the audit has put copies of one picture into one
+    group), and all but one of several pool rows that are copies of each other.
 
     Args:
         manifest: with the fold chosen.
@@ -26,10 +25,10 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
         pool: `all` (training and pool), `pool`, or `train`.
 
     Returns:
-        (N,) one mark a row.
+        (N,) True for the rows to use.
 
     Raises:
-        UserError: there is no such choice, or nothing is left.
+        UserError: the choice is unknown, or no row is left.
     """
     if pool not in SOURCES:
         raise UserError(f"pool={pool} is unknown{nearest(pool, SOURCES)}: use {', '.join(SOURCES)}")
@@ -44,7 +43,7 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
 
 def _remedy(pool: str) -> str:
     if pool == "train":
-        return "data without labels goes with pool=all or pool=pool"
+        return "for data without labels set pool=all or pool=pool"
     return "use data with unlabeled images, or hide labels by data.label_budget below 1"
 
 
@@ -66,15 +65,13 @@ def later_copies(copies: np.ndarray, among: Bools) -> Bools:
     [False, False, True, True, False]
     """
     inside = copies[among[copies["a"]] & among[copies["b"]]]
-    edges = coo_array((np.ones(len(inside), bool), (inside["a"], inside["b"])), shape=(len(among), len(among)))
-    _, cluster = connected_components(edges, directed=False)
     later = np.ones(len(among), np.bool_)
-    later[np.unique(cluster, return_index=True)[1]] = False
+    later[np.unique(clusters(inside["a"], inside["b"], len(among)), return_index=True)[1]] = False
     return later
 
 
 def pool_report(manifest: pd.DataFrame, copies: np.ndarray) -> dict[str, int]:
-    """Count the pool's images, and those that pretraining leaves out for either reason."""
+    """Count the pool's images, and those that pretraining leaves out: of held-out groups, and copies."""
     in_pool = np.asarray(manifest["split"] == "pool", dtype=np.bool_)
     free = in_pool & ~held_out(manifest)
     return {

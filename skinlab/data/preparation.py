@@ -1,4 +1,4 @@
-"""From a reader to rows that may be trained on: relabelled, audited, split; without torch, so that it is quick."""
+"""From a reader to a manifest for training: relabelled, audited and split, without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinlab.data.audit import Audited, examine
+from skinlab.data.audit import AuditResult, audit
 from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.data.fingerprint import ImageHashes
@@ -36,11 +36,11 @@ class Prepared:
     Attributes:
         manifest: with split and fold filled.
         classes: class names in the order of the logits.
-        audit: the audit's report, JSON-able.
-        split_hash: what two runs on the same split share.
-        image_hashes: image id → content hash, by which runs on different data know each other's images.
-        copies: PAIR records of the manifest's rows that show the same picture.
-        positive: the positive one of two classes; None of more, and where a pretraining doesn't ask.
+        audit: the audit's report, content of `audit.json`.
+        split_hash: the same for two runs on the same split.
+        image_hashes: image id → content hash, which identifies an image across data sets.
+        copies: PAIR records of the manifest's rows with the same picture.
+        positive: the positive one of two classes; None for more classes, and for a pretraining that needs none.
     """
 
     manifest: pd.DataFrame
@@ -76,31 +76,29 @@ def prepare(
     Args:
         reader: returns the manifest.
         label_map: old class name → new one, to merge classes.
-        classes: the expected classes in the order wanted, the positive one of two last; sorted like that if left out.
-        positive: the positive one of two classes, where neither their names nor `classes` tell.
-        fold: which fold is for validation.
-        n_folds: folds of the part that isn't locked away for the test.
-        test_fraction: share of the rows locked away.
-        split_seed: decides who falls where; kept apart from the run's seed, so that seeds share a split.
+        classes: the expected classes in order, the positive one of two last; by default sorted, the positive one last.
+        positive: the positive one of two classes, where it follows neither from their names nor from `classes`.
+        fold: the fold of the validation part.
+        n_folds: folds of the part outside the test part.
+        test_fraction: share of the rows in the test part.
+        split_seed: of the split; not the run's seed, so that runs with different seeds have the same split.
         on_bad_image: ``error`` or ``drop``.
         label_budget: how much of the training part keeps its labels, see :func:`skinlab.data.budget.apply_budget`.
-        budget_seed: decides which part; kept apart from the run's seed as `split_seed` is.
+        budget_seed: of the choice of this part; not the run's seed, as `split_seed`.
         labels: CSV of labels for pool images, see :func:`skinlab.data.expert_labels.add_labels`.
         exclude: CSV of images to leave out.
-        unlabeled_ok: whether data without classes is welcome, as for a pretraining.
-        audit_cache: directory that remembers what the audit read, or None.
+        unlabeled_ok: whether data without classes are accepted, as for a pretraining.
+        audit_cache: folder of the audit's cache; None for no cache.
         num_workers: processes that read images.
 
     Raises:
-        UserError: whatever has to be corrected before training.
+        UserError: a setting or the data has to be corrected before training.
     """
     manifest = _by_id(relabel(reader(), label_map, classes))
     names, _ = _names(manifest, classes, positive, unlabeled_ok)
     _check_early(manifest, names, label_map, label_budget, labels, exclude)
     cache_dir = None if audit_cache is None else Path(audit_cache)
-    audited = examine(
-        manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers
-    )
+    audited = audit(manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
     names, found = _names(audited.manifest, classes, positive, unlabeled_ok)
     manifest = assign_folds(audited.manifest, n_folds=n_folds, test_fraction=test_fraction, seed=split_seed)
     if not unlabeled_ok or (manifest["split"] == "train").any():
@@ -115,7 +113,7 @@ def prepare(
 
 
 def _by_id(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in the order of their ids, so that the split keeps them where the audit saw them."""
+    """Return the rows in the order of their ids, in which the split keeps them, so that positions stay valid."""
     in_order = manifest["image_id"].is_monotonic_increasing
     return manifest if in_order else manifest.sort_values("image_id", ignore_index=True)
 
@@ -128,9 +126,9 @@ def _check_early(
     labels: str | Path | None,
     exclude: str | Path | None,
 ) -> None:
-    """Refuse what the manifest alone shows to be wrong, before minutes are spent on reading the images.
+    """Refuse mistakes that the manifest alone shows, before all images are read.
 
-    What cleaning the labels of `labels` changed joins the manifest's `attrs`, for the audit.
+    The changes by cleaning the labels of `labels` are added to the manifest's `attrs`, for the audit.
     """
     check_budget(manifest, label_budget)
     if exclude is not None:
@@ -140,8 +138,8 @@ def _check_early(
         manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
 
 
-def _prepared(manifest: pd.DataFrame, names: list[str], audited: Audited) -> Prepared:
-    """Put together what a training needs to know; where there is a pool, the report counts it."""
+def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult) -> Prepared:
+    """Return the prepared data; if there is a pool, its counts are added to the report."""
     report = audited.report
     if (manifest["split"] == "pool").any():
         report = report | {"pool": pool_report(manifest, audited.copies)}
@@ -155,11 +153,11 @@ def _names(
     """Return the names of the classes and the positive one of two.
 
     Raises:
-        UserError: they are fewer than two, or which is positive is not known, where a classifier is trained.
+        UserError: for a classifier there are fewer than two, or the positive one is unknown.
     """
     names = [clean(str(name)) for name in classes or class_names(manifest)]
     if len(names) < 2 and not unlabeled_ok:
-        hint = "" if names else "; without labels it serves skinlab.pretrain only"
+        hint = "" if names else "; without labels use skinlab.pretrain"
         raise UserError(
             f"the data has {len(names)} class(es) with labels {names}; a classifier needs two or more{hint}"
         )

@@ -1,4 +1,4 @@
-"""Which rows an epoch visits, in which order, on which process: a pure function of the seed and the epoch."""
+"""Samplers: the rows of an epoch, their order and process depend on the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from skinlab.errors import UserError
 
 
 class Draw(NamedTuple):
-    """One visit to a row; with the seed it decides the sample's augmentation.
+    """A draw of a row; with the seed it determines the sample's augmentation.
 
     Attributes:
         row: Row of the data set.
-        epoch: Epoch of the visit.
-        copy: How often this epoch has drawn the row before, so that an oversampled image is augmented anew each time.
+        epoch: Epoch of the draw.
+        copy: Number of earlier draws of the row in this epoch, so that each has another augmentation.
     """
 
     row: int
@@ -27,11 +27,11 @@ class Draw(NamedTuple):
 
 
 def class_prior(counts: Sequence[int] | npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float64]:
-    """Class proportions that a sampler of this power yields in expectation: the prior a model is trained under.
+    """Return the expected class proportions of a sampler, the prior of a training.
 
     Args:
         counts: Images per class, (C,).
-        power: 0 keeps the natural proportions, 1 balances the classes that have images.
+        power: Of the sampler: 0 keeps the natural proportions, 1 balances the classes that have images.
 
     >>> class_prior([90, 10, 0], power=1).tolist()
     [0.5, 0.5, 0.0]
@@ -44,15 +44,15 @@ def class_prior(counts: Sequence[int] | npt.NDArray[np.int64], power: float) -> 
 
 
 class TrainSampler(Sampler[Draw]):
-    """Draws an epoch of training rows: each row once, or with replacement by a tempered class balance.
+    """Draws an epoch of training rows: each row once, or with replacement by class weights.
 
-    Every process computes the same global list from (seed, epoch) and takes every `world_size`-th draw of it. Where the
-    list does not divide evenly, its last few draws (fewer than `world_size`, others each epoch) are left out, so that
-    all processes make equally many steps and no row is repeated to fill up.
+    Every process computes the same list from (seed, epoch) and takes every `world_size`-th draw of it. The remainder
+    (fewer than `world_size` draws, others each epoch) is left out, so that all processes make the same number of steps
+    without repeated rows.
 
     Args:
-        labels: Class of each row, (N,); any constant where there are no labels and `power` is 0.
-        power: 0 visits every row once; p in (0, 1] draws N rows with class probability proportional to
+        labels: Class of each row, (N,); any constant if there are no labels and `power` is 0.
+        power: 0 draws every row once; p in (0, 1] draws N rows with class probability proportional to
             count ** (1 - p), so that 1 balances the classes.
         seed: Seed of the run.
         rank: Number of this process.
@@ -85,11 +85,11 @@ class TrainSampler(Sampler[Draw]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws; Lightning calls this before each."""
+        """Set the epoch of the next iteration; Lightning calls this before each."""
         self.epoch = epoch
 
     def class_prior(self) -> npt.NDArray[np.float64]:
-        """Expected class proportions of an epoch, (C,), C being the largest label plus one."""
+        """Return the expected class proportions of an epoch, (C,), C being the largest label plus one."""
         return class_prior(np.bincount(self.labels), self.power)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class TrainSampler(Sampler[Draw]):
 
 
 class EvalSampler(Sampler[int]):
-    """Visits this process's share of the rows in order, unpadded: the shares of all processes hold each row once.
+    """Iterates over this process's share of the rows in order; the shares of all processes have each row once.
 
     >>> [list(EvalSampler(5, rank=rank, world_size=2)) for rank in range(2)]
     [[0, 2, 4], [1, 3]]

@@ -1,4 +1,4 @@
-"""Grouped, stratified splits: a locked test part, then folds; no group is ever cut."""
+"""Grouped, stratified splits: a test part, then folds; all images of a group are in one part."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Floats = npt.NDArray[np.float64]
 def assign_folds(
     manifest: pd.DataFrame, *, n_folds: int = 5, test_fraction: float = 0.2, seed: int = 0
 ) -> pd.DataFrame:
-    """Give every labelled row a split and every training row a fold.
+    """Assign a split to every labelled row and a fold to every training row.
 
     Labelled rows become `test` (fold -1) or `train` (fold 0 to n_folds - 1), unlabeled ones `pool`, except that an
-    unlabeled row of a group that lies in `test` or `held_out` is left out (split ""). A split column of the user's own
-    is kept as it is: its `train` is dealt into folds, unless it has a `val` too. The result depends on neither the
-    order of the rows nor on anything but their ids, labels and groups.
+    unlabeled row of a group in `test` or `held_out` is left out (split ""). A split column of the user's own is kept:
+    its `train` is divided into folds, unless it has a `val`. The result depends on the rows' ids, labels and groups
+    alone, not on their order.
 
     Args:
         manifest: from a reader, after the audit.
         n_folds: folds of the training part, at least 2.
-        test_fraction: share of the labelled rows locked away for the test, 0 for none.
-        seed: another seed deals the groups otherwise.
+        test_fraction: share of the labelled rows in the test part, 0 for none.
+        seed: of the random assignment.
 
     Raises:
         UserError: a class has too few groups, or the user's own split is incomplete.
@@ -53,7 +53,7 @@ def assign_folds(
         split = pd.Series("pool", index=manifest.index, dtype=str).mask(labelled, "train")
         split = split.mask(manifest["split"] == "held_out", "held_out")
         if test_fraction > 0 and labelled.any():
-            part = _deal(manifest[labelled], np.array([test_fraction, 1 - test_fraction]), seed)
+            part = _assign_groups(manifest[labelled], np.array([test_fraction, 1 - test_fraction]), seed)
             split[labelled] = np.where(part == 0, "test", "train")
             if absent := sorted(set(manifest["label"][labelled]) - set(manifest["label"][split == "test"])):
                 log.warning(
@@ -64,12 +64,16 @@ def assign_folds(
         train = manifest["split"] == "train"
         _require_groups(manifest[train], n_folds, f"{n_folds} folds of the training part")
         if train.any():
-            manifest.loc[train, "fold"] = _deal(manifest[train], np.full(n_folds, 1 / n_folds), seed)
+            manifest.loc[train, "fold"] = _assign_groups(manifest[train], np.full(n_folds, 1 / n_folds), seed)
     return manifest
 
 
 def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[str]:
-    """Return the user's split, its open unlabeled rows in the pool; refuse one without `train` or with open labels."""
+    """Return the user's split, with unlabeled rows without a split in the pool.
+
+    Raises:
+        UserError: it has no `train`, labelled rows without a split, or unlabeled rows in a labelled part.
+    """
     split = manifest["split"]
     if not (split == "train").any():
         raise UserError(
@@ -77,17 +81,17 @@ def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[s
         )
     if (open_rows := manifest["image_id"][labelled & (split == "")]).size:
         raise UserError(
-            f"{len(open_rows)} labelled rows have no split while others do: {some(open_rows)}; give them one"
+            f"{len(open_rows)} labelled images have no split while others do: {some(open_rows)}; give them one"
         )
     if (unlabeled := manifest["image_id"][split.isin(SIDES) & (manifest["label"] == "")]).size:
         raise UserError(
-            f"{len(unlabeled)} rows of {', '.join(SIDES)} have no label: {some(unlabeled)}; mark them as pool"
+            f"{len(unlabeled)} images of {', '.join(SIDES)} have no label: {some(unlabeled)}; mark them as pool"
         )
     return split.mask(split == "", "pool")
 
 
 def _leave_out_of_pool(groups: pd.Series[str], split: pd.Series[str]) -> pd.Series[str]:
-    """Empty the split of pool rows whose group is in the test part: seen in pretraining, they would leak."""
+    """Set the split of pool rows of groups in the test part to "": pretraining on them would be leakage."""
     leaking = (split == "pool") & groups.isin(groups[split.isin(("test", "held_out"))])
     if leaking.any():
         log.warning("%d pool images share a group with test images and are left out of the pool", leaking.sum())
@@ -95,7 +99,7 @@ def _leave_out_of_pool(groups: pd.Series[str], split: pd.Series[str]) -> pd.Seri
 
 
 def _require_groups(rows: pd.DataFrame, needed: int, parts: str) -> None:
-    """Refuse a class with fewer groups than parts to deal them to."""
+    """Refuse a class with fewer groups than parts."""
     groups = rows.drop_duplicates(["label", "group"])["label"].value_counts()
     short = groups[groups < needed].sort_index()
     if len(short):
@@ -104,17 +108,17 @@ def _require_groups(rows: pd.DataFrame, needed: int, parts: str) -> None:
         raise UserError(f"too few groups of a class for {parts}: {counts}, needed are {needed}; {remedy}")
 
 
-def _deal(rows: pd.DataFrame, shares: Floats, seed: int) -> Ints:
-    """Deal the groups of some rows to parts of given shares, each with the classes in like proportion.
+def _assign_groups(rows: pd.DataFrame, shares: Floats, seed: int) -> Ints:
+    """Assign whole groups to parts of given shares, with the same class proportions in each part.
 
-    Groups with the same number of images in each class are alike, so that only the number of them for each part is to
-    be found (`_fair_counts`); which of them go where is drawn. The largest go first, by the share of its class that
-    each image is; what they leave uneven the smaller ones even out.
+    Groups with the same number of images of each class are interchangeable: `_group_counts` returns how many of them
+    each part gets, and which ones is random. The largest are assigned first, by the sum of the class shares of their
+    images, so that the smaller ones compensate for imbalances.
 
     Args:
         rows: with `label` and `group`, in the order of their ids.
         shares: (P,) sums to 1.
-        seed: of the draw.
+        seed: of the random choice.
 
     Returns:
         (rows,) the part of every row.
@@ -134,29 +138,29 @@ def _deal(rows: pd.DataFrame, shares: Floats, seed: int) -> Ints:
     part = np.empty(n_groups, dtype=np.int64)
     for start, stop in zip(starts, stops, strict=True):
         content = contents[order[start]]
-        counts = _fair_counts(held / totals, content / totals, shares, stop - start)
+        counts = _group_counts(held / totals, content / totals, shares, stop - start)
         part[order[start:stop]] = np.repeat(np.arange(len(shares)), counts)
         held += np.outer(counts, content)
-    dealt: Ints = part[group]
-    return dealt
+    assigned: Ints = part[group]
+    return assigned
 
 
-def _fair_counts(held: Floats, content: Floats, shares: Floats, n_groups: int) -> Ints:
-    """Say how many of some like groups each part gets, so that the classes are spread as the shares ask.
+def _group_counts(held: Floats, content: Floats, shares: Floats, n_groups: int) -> Ints:
+    """Return how many of some interchangeable groups each part gets, for class proportions close to the shares.
 
-    Minimises the squared distance, over parts and classes, between what a part then holds and its share of what all
-    then hold. For real numbers that is a part's share of the groups less its excess so far, none below zero (a
-    projection onto the simplex); the fractions left over go to the parts that are owed most.
+    Minimises the squared distance, over parts and classes, between the content of a part and its share of the content
+    of all parts. For real numbers this is a part's share of the groups less its excess so far, not below zero (a
+    projection onto the simplex); remaining groups go to the parts with the largest fractions.
 
     Args:
-        held: (P, C) what the parts hold, each class as a share of its total.
-        content: (C,) one group's content, likewise.
-        shares: (P,) wanted.
-        n_groups: how many to deal.
+        held: (P, C) content of the parts, each class as a share of its total.
+        content: (C,) of one group, likewise.
+        shares: (P,) target shares.
+        n_groups: number of groups.
 
-    >>> _fair_counts(np.zeros((2, 1)), np.array([0.1]), np.array([0.25, 0.75]), 8)
+    >>> _group_counts(np.zeros((2, 1)), np.array([0.1]), np.array([0.25, 0.75]), 8)
     array([2, 6])
-    >>> _fair_counts(np.array([[0.2], [0.0]]), np.array([0.1]), np.array([0.5, 0.5]), 4)
+    >>> _group_counts(np.array([[0.2], [0.0]]), np.array([0.1]), np.array([0.5, 0.5]), 4)
     array([1, 3])
     """
     excess = (held - np.outer(shares, held.sum(axis=0))) @ content / (content @ content)
@@ -165,7 +169,7 @@ def _fair_counts(held: Floats, content: Floats, shares: Floats, n_groups: int) -
     levels = (np.cumsum(high_first) - n_groups) / np.arange(1, len(owed) + 1)
     owed = np.maximum(owed - levels[np.flatnonzero(high_first > levels)[-1]], 0.0)
     counts: Ints = np.floor(owed + 1e-9).astype(np.int64)
-    # Of equal fractions the part that lacks most in all goes first, lest the same one gets each class's odd group.
+    # Of equal fractions the part that lacks most in total is first, so that not one part gets each class's odd group.
     total_excess = (held - np.outer(shares, held.sum(axis=0))).sum(axis=1)
     queue = np.lexsort((total_excess, -np.round(owed - counts, 9)))
     counts[queue[: n_groups - counts.sum()]] += 1
@@ -178,7 +182,7 @@ def select_fold(manifest: pd.DataFrame, fold: int | None = 0) -> pd.DataFrame:
     A split of the user's own that has `val` already is returned as it is.
 
     Raises:
-        UserError: there is no such fold.
+        UserError: the fold is out of range.
     """
     if (manifest["split"] == "val").any():
         if fold not in (0, None):
@@ -191,23 +195,25 @@ def select_fold(manifest: pd.DataFrame, fold: int | None = 0) -> pd.DataFrame:
 
 
 def check_groups(manifest: pd.DataFrame) -> None:
-    """Refuse a split that cuts a group, whoever made it.
+    """Refuse a split with a group in two parts, also one of the user's own.
 
     Raises:
-        UserError: a group lies on two sides of train, val and test, or in both the pool and the test part.
+        UserError: a group is in two of train, val and test, or in both the pool and the test part.
     """
     pairs = manifest.loc[manifest["split"] != "", ["group", "split"]].drop_duplicates()
     for sides, names in ((SIDES, "train, val and test"), (("pool", "test"), "pool and test")):
         inside = pairs["group"][pairs["split"].isin(sides)]
-        cut = sorted(inside[inside.duplicated()].unique())
-        if cut:
-            raise UserError(f"{len(cut)} groups lie on two sides of {names}: {some(cut)}; keep each group on one side")
+        divided = sorted(inside[inside.duplicated()].unique())
+        if divided:
+            raise UserError(
+                f"{len(divided)} groups are in two parts of {names}: {some(divided)}; keep each group in one part"
+            )
 
 
 def split_hash(manifest: pd.DataFrame) -> str:
-    """Return a SHA-256 of who is where: of image_id, group, split, fold and label, whatever the order of the rows.
+    """Return a SHA-256 of image_id, group, split, fold and label of all rows, independent of their order.
 
-    Images held out by others take no part, whether they lie there or not.
+    Images of `held_out`, a challenge's test part, do not count.
     """
     manifest = manifest[manifest["split"] != "held_out"]
     if not manifest["image_id"].is_monotonic_increasing:

@@ -33,7 +33,8 @@ def manifest(tmp_path):
 
 
 def run(manifest, **changes):
-    return audit(manifest, **{"n_folds": 3, "cache_dir": None, "num_workers": 0} | changes)
+    audited = audit(manifest, **{"n_folds": 3, "cache_dir": None, "num_workers": 0} | changes)
+    return audited.manifest, audited.report
 
 
 def truncate(path):

@@ -44,7 +44,7 @@ def test_an_image_without_a_group_is_its_own_with_one_warning(caplog):
 @pytest.mark.parametrize(
     ("columns", "complaint"),
     [
-        ({"image_id": ["a", "a", "b"]}, "doubled for a: keep"),
+        ({"image_id": ["a", "a", "b"]}, "repeated for a: keep"),
         ({"image_id": ["", "a", "b"]}, "1 rows have an empty image_id"),
         ({"image_id": ["a", "a", ""]}, "1 rows have an empty image_id"),
         ({"split": ["tran", "", ""]}, r"unknown split tran \(did you mean train\?\): use train.*data.columns.split"),

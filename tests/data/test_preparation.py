@@ -87,7 +87,7 @@ def test_answers_join_after_the_budget(prepared, tmp_path):
 def test_what_the_manifest_shows_is_refused_before_an_image_is_read(
     prepared, tmp_path, monkeypatch, setting, table, told
 ):
-    monkeypatch.setattr(preparation, "examine", lambda *_, **__: pytest.fail("read the images"))
+    monkeypatch.setattr(preparation, "audit", lambda *_, **__: pytest.fail("read the images"))
     (tmp_path / "table.csv").write_text(table)
     with pytest.raises(UserError, match=told) as raised:
         prepared(**setting if isinstance(setting, dict) else {setting: tmp_path / "table.csv"})
@@ -126,7 +126,5 @@ def test_images_without_labels_serve_a_pretraining_only(tmp_path):
     pool = prepare(lambda: read_images(tmp_path), unlabeled_ok=True, num_workers=0)
     assert pool.classes == []
     assert (pool.manifest["split"] == "pool").all()
-    with pytest.raises(
-        UserError, match=r"0 class\(es\).* needs two or more; without labels it serves skinlab.pretrain"
-    ):
+    with pytest.raises(UserError, match=r"0 class\(es\).* needs two or more; without labels use skinlab.pretrain"):
         prepare(lambda: read_images(tmp_path), num_workers=0)

@@ -172,8 +172,8 @@ def test_a_users_own_validation_part_is_the_only_fold():
     ("labels", "given", "complaint"),
     [
         (["a", "b"], ["test", "val"], "has test, val and no train"),
-        (["a", "b"], ["train", ""], "1 labelled rows have no split while others do: 01"),
-        (["a", ""], ["train", "test"], "1 rows of train, val, test have no label: 01"),
+        (["a", "b"], ["train", ""], "1 labelled images have no split while others do: 01"),
+        (["a", ""], ["train", "test"], "1 images of train, val, test have no label: 01"),
     ],
 )
 def test_a_users_split_with_holes_is_refused(labels, given, complaint):
@@ -184,7 +184,7 @@ def test_a_users_split_with_holes_is_refused(labels, given, complaint):
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test"), ("pool", "test")])
 def test_a_cut_group_is_refused_whoever_cut_it(pair):
     manifest = tiny(["a"] * 3, split=[*pair, "train"]).assign(group=["x", "x", "y"])
-    with pytest.raises(UserError, match=r"1 groups lie on two sides of .*: x; keep each group on one side"):
+    with pytest.raises(UserError, match=r"1 groups are in two parts of .*: x; keep each group in one part"):
         check_groups(manifest)
 
 

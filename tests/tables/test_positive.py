@@ -69,7 +69,7 @@ def test_training_is_refused_before_any_image_is_read(labels, settings, message)
     ],
 )
 def test_the_positive_class_is_put_last_unless_the_order_is_given(monkeypatch, labels, settings, classes, positive):
-    monkeypatch.setattr("skinlab.data.preparation.examine", lambda manifest, **_: Audited(manifest))
+    monkeypatch.setattr("skinlab.data.preparation.audit", lambda manifest, **_: Audited(manifest))
     found = data(labels, **settings)
     assert (found.classes, found.positive) == (classes, positive)
 
