@@ -59,8 +59,8 @@ def read_image(
     """Read an image as upright RGB.
 
     A JPEG is decoded at the smallest of its own scales (1, 1/2, 1/4, 1/8: fewer DCT coefficients, so free of aliasing)
-    that still covers `size`. 16-bit channels keep their high byte; transparent pixels become white; of several frames the
-    first is read.
+    that still covers `size`. 16-bit channels keep their high byte; transparent pixels become white; of several frames
+    the first is read.
 
     Args:
         path: a JPEG, PNG, BMP, GIF, TIFF or WebP file.
