@@ -25,7 +25,7 @@ from skinlab.assessment.settings import check_settings
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.ensemble_search import Choice, Search, diversity, search_subsets
-from skinlab.evaluation.ensembles import METHODS
+from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
 from skinlab.files import replacing, write_json, write_text
 from skinlab.tables.predictions import table_reader
@@ -47,8 +47,8 @@ def combine_systems(config: dict[str, Any]) -> None:
     """
     output, asked = check_settings(config, "runs")
     method = config["method"]
-    if method not in METHODS:
-        raise UserError(f"method={method}: choose {', '.join(METHODS)}{nearest(str(method), METHODS)}")
+    if method not in COMBINATIONS:
+        raise UserError(f"method={method}: choose {', '.join(COMBINATIONS)}{nearest(str(method), COMBINATIONS)}")
     if config["bundle"] not in ("auto", True, False):
         raise UserError(f"bundle={config['bundle']}: choose auto, true or false")
     if method == "overlap" and asked.frozen:

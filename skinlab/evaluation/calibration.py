@@ -18,7 +18,6 @@ from skinlab.evaluation.folds import group_folds
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-METHODS = ("none", "temperature", "vector", "isotonic")
 TINY = float(np.finfo(np.float32).tiny)
 MAX_TEMPERATURE = 10.0  # and at least its inverse: a handful of rows that are all right would ask for none at all
 
@@ -167,11 +166,12 @@ class Isotonic(Calibrator):
         return np.asarray(mass / mass.sum(1, keepdims=True))
 
 
-_CALIBRATORS: dict[str, type[Calibrator]] = {k.method: k for k in (Unchanged, Temperature, Vector, Isotonic)}
+# A new calibrator is a class above and its entry here.
+CALIBRATORS: dict[str, type[Calibrator]] = {k.method: k for k in (Unchanged, Temperature, Vector, Isotonic)}
 
 
 def fit_calibrator(method: str, probabilities: Floats, target: Ints) -> Calibrator:
-    """Fit a calibrator by name, one of ``METHODS``; ValueError for another name, shapes that differ, missing labels."""
+    """Fit one of ``CALIBRATORS``; ValueError for another name, shapes that differ, or missing labels."""
     return _named(method).fit(probabilities, target)
 
 
@@ -193,7 +193,7 @@ def cross_fit(
     """Return probabilities ``(N, C)``, each row's by a calibrator that never saw its group.
 
     Args:
-        method: one of ``METHODS``.
+        method: one of ``CALIBRATORS``.
         probabilities: ``(N, C)``.
         target: ``(N,)`` true class numbers.
         groups: ``(N,)`` lesion or patient of each row.
@@ -245,9 +245,9 @@ def _normalised(mass: Floats, fallback: Floats) -> Floats:
 
 
 def _named(method: str) -> type[Calibrator]:
-    if method not in _CALIBRATORS:
-        raise ValueError(f"calibration={method} is unknown: choose one of {', '.join(METHODS)}")
-    return _CALIBRATORS[method]
+    if method not in CALIBRATORS:
+        raise ValueError(f"calibration={method} is unknown: choose one of {', '.join(CALIBRATORS)}")
+    return CALIBRATORS[method]
 
 
 def _check(probabilities: Floats, target: Ints) -> None:

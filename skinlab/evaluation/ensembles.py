@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,6 @@ from skinlab.evaluation.folds import group_folds
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-METHODS = ("mean", "geometric", "rank", "weighted", "overlap")
 QUANTILES = 1001  # of a reference distribution, which puts a rank off by a thousandth at most
 FLOOR = 1e-7  # a zero in a table of six decimals only says "below 5e-7", and must not veto a class
 
@@ -54,8 +55,9 @@ def combine(
     [0.0, 1.0]
     """
     members = stacked(members)
-    if method not in METHODS:
-        raise ValueError(f"method={method} is not a way to combine members; choose one of {', '.join(METHODS)}")
+    if method not in COMBINATIONS:
+        raise ValueError(f"method={method} is not a way to combine members; choose one of {', '.join(COMBINATIONS)}")
+    learned = {"weights": weights, "thresholds": thresholds, "reference": reference}
     for name, values, owner in (("weights", weights, "weighted"), ("thresholds", thresholds, "overlap")):
         if values is not None and method != owner:
             raise ValueError(f"{name} are for method={owner}, not {method}; leave them out")
@@ -65,15 +67,8 @@ def combine(
         raise ValueError(
             f"a reference {np.shape(reference)} for method={method} of members {members.shape}; make it anew"
         )
-    if method == "geometric":
-        return members[0].copy() if len(members) == 1 else _geometric(members)
-    if method == "rank":
-        return _rank_mean(members, members if reference is None else reference)
-    if method == "overlap":
-        return _overlap(members, np.full(len(members), 0.5) if thresholds is None else thresholds)
-    if method == "weighted":
-        return np.asarray(np.tensordot(_simplex(weights), members, 1))
-    return np.asarray(members.mean(0))
+    found = COMBINATIONS[method]
+    return found.function(members, learned[found.learns] if found.learns else None)
 
 
 def stacked(members: Floats) -> Floats:
@@ -84,7 +79,17 @@ def stacked(members: Floats) -> Floats:
     return array
 
 
-def _geometric(members: Floats) -> Floats:
+def _mean(members: Floats, _: None) -> Floats:
+    return np.asarray(members.mean(0))
+
+
+def _weighted(members: Floats, weights: Floats | None) -> Floats:
+    return np.asarray(np.tensordot(_simplex(weights), members, 1))
+
+
+def _geometric(members: Floats, _: None) -> Floats:
+    if len(members) == 1:
+        return members[0].copy()
     return np.asarray(softmax(np.log(np.maximum(members, FLOOR)).mean(0), axis=1))
 
 
@@ -101,7 +106,8 @@ def rank_reference(members: Floats, size: int = QUANTILES) -> Floats:
     return np.asarray(ordered[:, np.linspace(0, n - 1, min(n, size)).round().astype(np.int64)])
 
 
-def _rank_mean(members: Floats, reference: Floats) -> Floats:
+def _rank_mean(members: Floats, reference: Floats | None) -> Floats:
+    reference = members if reference is None else reference
     known, ranks = np.sort(reference, axis=1), np.full(members.shape, 0.5)
     last = known.shape[1] - 1
     for m, c in np.ndindex(members.shape[0], members.shape[2]) if last else ():
@@ -113,11 +119,35 @@ def _rank_mean(members: Floats, reference: Floats) -> Floats:
     return np.asarray(np.divide(mean, total, out=alike, where=total > 0))
 
 
-def _overlap(members: Floats, thresholds: Floats) -> Floats:
+def _overlap(members: Floats, thresholds: Floats | None) -> Floats:
+    thresholds = np.full(len(members), 0.5) if thresholds is None else thresholds
     if members.shape[2] != 2:
         raise ValueError(f"method=overlap needs two classes, got {members.shape[2]}; name positive=[...] for the rest")
     positive = (members[:, :, 1] >= np.asarray(thresholds)[:, None]).all(0).astype(np.float64)
     return np.stack([1 - positive, positive], axis=1)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A way to combine members.
+
+    Attributes:
+        function: maps members ``(M, N, C)``, and what it has learned from rows, to probabilities ``(N, C)``.
+        learns: name of that argument of :func:`combine`; None where nothing is learned.
+    """
+
+    function: Callable[[Floats, Any], Floats]
+    learns: str | None = None
+
+
+# A new combination is a function above and its entry here.
+COMBINATIONS = {
+    "mean": Combination(_mean),
+    "geometric": Combination(_geometric),
+    "rank": Combination(_rank_mean, learns="reference"),
+    "weighted": Combination(_weighted, learns="weights"),
+    "overlap": Combination(_overlap, learns="thresholds"),
+}
 
 
 def _simplex(weights: Floats | None) -> Floats:

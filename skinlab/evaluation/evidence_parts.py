@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
-from skinlab.evaluation.calibration import METHODS, correct_prior, cross_fit
+from skinlab.evaluation.calibration import CALIBRATORS, correct_prior, cross_fit
 from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.metrics import Scorer, classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -70,7 +70,7 @@ def calibrations(
     ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
     """
     p, target, groups = predictions.probabilities, predictions.target, predictions.group
-    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in METHODS}
+    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in CALIBRATORS}
     if training_prior is not None:
         shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
         calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)

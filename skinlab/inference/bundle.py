@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
 from skinlab.models.classifier import Classifier
@@ -21,8 +22,6 @@ from skinlab.models.weights import find_checkpoint, read_checkpoint
 from skinlab.tables.positive import known_positive
 
 FORMAT = 1  # of bundle files
-METHODS = ("mean", "geometric", "weighted", "rank", "overlap")
-LEARNED = {"weighted": "weights", "rank": "reference", "overlap": "thresholds"}  # what a method learns from rows
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Bundle:
         members: one or more, of the same classes in the same order.
         classes: class names in the order of the logits.
         sha256: hash of the file.
-        method: how the teams' probabilities are combined, one of ``METHODS``.
-        learned: what the method has learned from rows, by the name in ``LEARNED``: ``weights`` ``(T,)`` summing to one,
+        method: how the teams' probabilities are combined, one of ``COMBINATIONS``.
+        learned: what the method has learned from rows, by its name: ``weights`` ``(T,)`` summing to one,
             the ``reference`` ``(T, Q, C)`` that ranks are taken among, or ``thresholds`` ``(T,)``.
         teams: number of each member's team from 0 on; members of a team are averaged before the teams are combined.
             Empty: each member is a team.
@@ -214,10 +213,13 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
 
 def _learned(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Any]:
     """Return what the bundle's method has learned, once it fits the teams and classes."""
-    lineup, name = bundle.lineup, LEARNED.get(bundle.method)
+    lineup = bundle.lineup
     if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
         raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
-    if bundle.method not in METHODS or set(content) != {name} - {None}:
+    if bundle.method not in COMBINATIONS:
+        raise ValueError(f"method {bundle.method}, which is none of {', '.join(COMBINATIONS)}")
+    name = COMBINATIONS[bundle.method].learns
+    if set(content) != {name} - {None}:
         raise ValueError(f"method {bundle.method} with {', '.join(content) or 'nothing'} learned")
     if not set(bundle.positive or []) < set(bundle.classes) or (name == "thresholds" and len(bundle.outputs) != 2):
         raise ValueError(f"method {bundle.method} with positive classes {bundle.positive}")

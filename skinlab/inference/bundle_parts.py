@@ -12,8 +12,7 @@ import numpy as np
 
 from skinlab.errors import UserError
 from skinlab.evaluation.alignment import agree
-from skinlab.evaluation.calibration import METHODS as CALIBRATIONS
-from skinlab.evaluation.calibration import fit_calibrator
+from skinlab.evaluation.calibration import CALIBRATORS, fit_calibrator
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import Choice, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions
@@ -34,13 +33,13 @@ def with_calibrator(bundle: Bundle, places: Sequence[str], wanted: str) -> Bundl
     """
     if wanted == "none":
         return bundle
-    if wanted not in CALIBRATIONS:
+    if wanted not in CALIBRATORS:
         content = read_json(
             wanted,
             "calibrator",
             {},
             setting="calibrator",
-            remedy=f"choose {', '.join(CALIBRATIONS)} or give a JSON file",
+            remedy=f"choose {', '.join(CALIBRATORS)} or give a JSON file",
         )
         return replace(bundle, calibrator=content if check_calibrator(content, bundle) else None)
     if bundle.calibrator is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skinlab.errors import UserError, nearest
-from skinlab.inference.bundle import METHODS, Bundle, shares
+from skinlab.evaluation.ensembles import COMBINATIONS
+from skinlab.inference.bundle import Bundle, shares
 
-UNLEARNED = METHODS[:3]  # what needs no rows of predictions
+# What needs no rows of predictions: weights may be given.
+UNLEARNED = [name for name, each in COMBINATIONS.items() if each.learns in (None, "weights")]
 
 
 def ensemble(
@@ -24,13 +26,13 @@ def ensemble(
     Raises:
         UserError: method or weights make no sense, the classes differ, or one model is there twice.
     """
-    if method in METHODS and method not in UNLEARNED:
+    if method in COMBINATIONS and method not in UNLEARNED:
         raise UserError(
             f"combine={method} is learned from predictions, which skinlab.ensemble does, and writes a bundle: "
             f"python -m skinlab.ensemble runs=A,B method={method}"
         )
-    if method not in METHODS:
-        raise UserError(f"combine={method}: choose {', '.join(UNLEARNED)}{nearest(method, METHODS)}")
+    if method not in COMBINATIONS:
+        raise UserError(f"combine={method}: choose {', '.join(UNLEARNED)}{nearest(method, COMBINATIONS)}")
     if (weights is not None) != (method == "weighted"):
         raise UserError(
             f"combine={method} {'needs' if weights is None else 'takes no'} weights=; they go with weighted"

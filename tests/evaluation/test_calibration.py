@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from skinlab.evaluation.calibration import (
-    METHODS,
+    CALIBRATORS,
     Isotonic,
     Temperature,
     Vector,
@@ -123,7 +123,7 @@ def test_isotonic_rules_no_class_out():
     assert fitted(p)[:, 0] == pytest.approx([6 / 7, 6 / 7, 1 / 7, 1 / 7, 1 / 7])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATORS)
 def test_json_round_trip_is_exact(method):
     p, target = calibrated(100, 4, 6)
     fitted = fit_calibrator(method, p, target)
@@ -133,7 +133,7 @@ def test_json_round_trip_is_exact(method):
     assert fitted(p).sum(1) == pytest.approx(np.ones(100))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATORS)
 def test_absent_classes_certain_and_constant_rows_stay_finite(method):
     target = np.array([0, 1, 0, 1] * 5)
     for p in (np.eye(3)[target], np.eye(3)[1 - target], np.full((20, 3), 1 / 3)):

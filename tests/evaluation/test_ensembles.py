@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import gmean, rankdata
 
-from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
+from skinlab.evaluation.ensembles import COMBINATIONS, combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metrics import classification_metrics
 
@@ -34,7 +34,7 @@ def test_copies_of_one_member_change_nothing(method):
     assert combine(np.repeat(p, 3, axis=0), method) == pytest.approx(combine(p, method))
 
 
-@pytest.mark.parametrize("method", ["mean", "geometric", "rank", "weighted", "overlap"])
+@pytest.mark.parametrize("method", COMBINATIONS)
 def test_the_order_of_members_is_irrelevant(method):
     p, _ = systems(c=2)
     given = {"weighted": {"weights": np.array([0.2, 0.5, 0.3])}, "overlap": {"thresholds": np.array([0.3, 0.5, 0.6])}}
