@@ -68,7 +68,8 @@ def combine(
             f"a reference {np.shape(reference)} for method={method} of members {members.shape}; make it anew"
         )
     found = COMBINATIONS[method]
-    return found.function(members, learned[found.learns] if found.learns else None)
+    combined: Floats = found.function(members, learned[found.learns] if found.learns else None)
+    return combined
 
 
 def stacked(members: Floats) -> Floats:
