@@ -90,7 +90,7 @@ def _weighted(members: Floats, weights: Floats | None) -> Floats:
 
 def _geometric(members: Floats, _: None) -> Floats:
     if len(members) == 1:
-        return members[0].copy()
+        return np.array(members[0])
     return np.asarray(softmax(np.log(np.maximum(members, FLOOR)).mean(0), axis=1))
 
 
