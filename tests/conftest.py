@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.command_server import CommandServer
+
+if TYPE_CHECKING:
+    from skinlab.settings.base import Settings
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -23,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 
-Config = Callable[..., "dict[str, object]"]
+Composer = Callable[..., "Settings"]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -66,27 +70,23 @@ def tiny(phantom: Path, shared_tmp: Path) -> list[str]:
     ]
 
 
-def composer(command: str) -> Config:
-    """Compose a command's config in this process: overrides and a run directory in, plain containers out."""
-    from omegaconf import OmegaConf
+def composer(command: str) -> Composer:
+    """Compose a command's settings in this process: overrides and a run directory in."""
+    from skinlab.cli.config import compose_settings
 
-    from skinlab.cli.config import compose_config, register_resolvers
-
-    def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> dict[str, object]:
-        register_resolvers()
-        config = compose_config(command, [*overrides, f"run_dir={run_dir}"])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    def composed(*overrides: str, run_dir: Path | str = "/nowhere") -> Settings:
+        return compose_settings(command, overrides, run_dir)
 
     return composed
 
 
 @pytest.fixture(scope="session")
-def compose_train() -> Config:
+def compose_train() -> Composer:
     return composer("train")
 
 
 @pytest.fixture(scope="session")
-def compose_pretrain() -> Config:
+def compose_pretrain() -> Composer:
     return composer("pretrain")
 
 

@@ -25,7 +25,7 @@ NEEDED = {
 @pytest.fixture
 def composed(compose_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("SKINLAB_DATA_ROOT", str(tmp_path))
-    return compose_train
+    return lambda *overrides: compose_train(*overrides).dump()
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)

@@ -1,9 +1,11 @@
-"""What a config may say: resolvers, the schema that the defaults themselves are, and plain words for mistakes."""
+"""From a composed config to settings: resolvers, and one line for mistakes."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
-from skinlab.cli.registry import COMMANDS
+from skinlab.cli.registry import COMMANDS, settings_model
 from skinlab.errors import UserError, nearest
+from skinlab.settings.base import create
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.name_lists import name_lists, read_name_lists
 from skinlab.settings.part import ALLOWED_TARGETS, _allowed, _targets
+from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
 # Settings of skinlab.pretrain that had another name before it had views= of its own.
@@ -56,21 +60,35 @@ def _cache_home(name: str) -> str:
     return str((Path(home).expanduser() / name).absolute())
 
 
-def check_config(cfg: DictConfig) -> dict[str, Any]:
-    """Resolve a config into plain containers and refuse what no command should get.
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return a config as plain containers without secrets.
 
     Raises:
-        UserError: a value of another type than the default's, no list of names where one is expected, or a
-            ``_target_`` outside the allowed packages.
+        OmegaConfBaseException: a value that has to be set is missing, or an interpolation can't be resolved.
     """
-    overrides = [text for text in HydraConfig.get().overrides.task if not text.startswith("~")]
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    hidden: dict[str, Any] = masked(config)
+    return hidden
+
+
+def settings_of(name: str, cfg: DictConfig, config: dict[str, Any]) -> Any:
+    """Return the settings of a command.
+
+    Args:
+        name: of the command.
+        cfg: as composed.
+        config: the same, resolved.
+
+    Raises:
+        UserError: one line that names every mistake.
+    """
+    if model := settings_model(name):
+        return create(model, config)
     for place, target in _targets(config):
         if not str(target).startswith(ALLOWED_TARGETS):
             raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
-    command = HydraConfig.get().job.config_name or ""
-    read_name_lists(config, command)
-    _check_types(cfg, command, overrides)
+    read_name_lists(config, name)
+    _check_types(cfg, name, [text for text in HydraConfig.get().overrides.task if not text.startswith("~")])
     return config
 
 
@@ -118,25 +136,34 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
             GlobalHydra.instance().hydra = state
 
 
-def invocation() -> Invocation:
-    """Return the command line of the command that Hydra is at work on."""
+def invocation(name: str) -> Invocation:
+    """Return the command line of the command that Hydra runs."""
     hydra = HydraConfig.get()
     choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
-    return Invocation(list(hydra.overrides.task), choices, compose_plain)
+    command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *sys.argv[1:]]))
+    return Invocation(list(hydra.overrides.task), choices, compose_settings, command)
 
 
-def compose_plain(name: str, overrides: Sequence[str]) -> Mapping[str, Any]:
-    """Return the config of a command as plain containers.
+def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = ".") -> Any:
+    """Return the settings of a command as if it was called with some overrides.
+
+    Args:
+        name: of the command.
+        overrides: without those of Hydra.
+        run_dir: of a command that has one.
 
     Raises:
-        UserError: it can't be composed, and why.
+        UserError: one line that names every mistake.
     """
+    register_resolvers()
     try:
-        config = compose_config(name, overrides)
+        cfg = compose_config(name, overrides)
+        if "run_dir" in cfg:
+            cfg.run_dir = str(run_dir)
+        config = resolved(cfg)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, name, overrides)) from None
-    content: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
-    return content
+    return settings_of(name, cfg, config)
 
 
 def explain(error: Exception, name: str, words: Sequence[str]) -> str:
@@ -157,38 +184,37 @@ def explain(error: Exception, name: str, words: Sequence[str]) -> str:
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
-    told = _renamed(name, words) or _unreadable(words) or _unknown_keys(name, words)
-    if told:
-        return "; ".join(told)
+    if mistakes := _renamed(name, words) or _unreadable(words) or _unknown_keys(name, words):
+        return "; ".join(mistakes)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
 
 
 def _renamed(name: str, words: Sequence[str]) -> list[str]:
-    """Name every override of a setting that has another name now, with that name."""
-    told = []
+    """Return a line for every override of a setting that has another name now."""
+    lines = []
     for word in words if name == "pretrain" else ():
         key, sign, value = word.lstrip("+").partition("=")
         if key in RENAMED:
-            told.append(f"{word}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
-    return told
+            lines.append(f"{word}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
+    return lines
 
 
 def _unreadable(words: Sequence[str]) -> list[str]:
-    """Name every word that Hydra's grammar can't read."""
-    told = []
+    """Return a line for every word that Hydra's grammar can't read."""
+    lines = []
     for word in (word for word in words if not word.startswith("-")):
         try:
             OverridesParser.create().parse_overrides([word])
         except HydraException:
-            told.append(
+            lines.append(
                 f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
             )
-    return told
+    return lines
 
 
 def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
-    """Name every overridden key that the config doesn't have, with the nearest one that it has."""
+    """Return a line for every overridden key that the config doesn't have, and the mistakes of the other overrides."""
     try:
         parsed = OverridesParser.create().parse_overrides([w for w in words if "=" in w and not w.startswith("-")])
         groups = {path.name for path in config_directory().iterdir() if path.is_dir()}
@@ -197,14 +223,23 @@ def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
     except (HydraException, OmegaConfBaseException):
         return []
     known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + sorted(groups)
-    told = []
+    lines, others = [], []
     for override in parsed:
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
+            others.append(override)
             continue
         hint = nearest(key, known) or nearest(key.rpartition(".")[2], [k.rpartition(".")[2] for k in known])
-        told.append(f"{key}: the config has no such key{hint}; --cfg job shows them all")
-    return told
+        lines.append(f"{key}: the config has no such key{hint}; --cfg job shows them all")
+    if lines and settings_model(name) is not None:
+        kept = [
+            o.input_line or "" for o in others if not o.is_sweep_override() and not o.key_or_group.startswith("hydra")
+        ]
+        try:
+            compose_settings(name, kept)
+        except UserError as error:
+            lines.append(str(error))
+    return lines
 
 
 def _keys(value: Any, place: str = "") -> Iterator[str]:

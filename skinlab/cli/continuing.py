@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from skinlab.cli.conf import config_directory
-from skinlab.cli.config import same_kind
+from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
+from skinlab.settings.base import create
 from skinlab.settings.recorded import REMEDY, holds_run, leaves, read_recorded
 
 WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, since none of it decides the weights
 
 
-def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictConfig:
     """Return the config that a command goes on with: a run's own where its directory holds one, else what was composed.
 
     Only what the overrides name differs from the recorded config; whether it may is not decided here.
@@ -27,6 +26,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     Args:
         cfg: as composed by Hydra.
         overrides: of the command line, without Hydra's own.
+        command: its name.
 
     Raises:
         UserError: the recorded config can't be read, or it is another command's.
@@ -37,6 +37,11 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if ("ssl" in recorded) != ("ssl" in cfg):
         theirs = "pretrain" if "ssl" in recorded else "train"
         raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
+    if model := settings_model(command):
+        try:
+            create(model, recorded)
+        except UserError as error:
+            raise UserError(f"{run_dir}/config.yaml is damaged ({error}); {REMEDY}") from None
     composed: Any = OmegaConf.to_container(cfg, resolve=False)
     named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
     for key in named:
@@ -49,37 +54,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)
         if own["model"]["freeze_epochs"] >= epochs and not explicit:  # finetune=linear_probe
             own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
-    if fault := _fault(own, composed):
-        raise UserError(f"{run_dir}/config.yaml is damaged ({fault}); {REMEDY}")
     return DictConfig(own)
-
-
-def _fault(own: Mapping[str, Any], composed: Mapping[str, Any]) -> str:
-    """Return which setting, of those that all choices of a group have, a config lacks or has of another kind."""
-    for group, settings in composed.items():
-        if not isinstance(settings, Mapping) or (group in WHOLE and not own.get(group)):
-            continue
-        theirs = own.get(group)
-        if not isinstance(theirs, Mapping):
-            return f"its {group} is no mapping"
-        for key in _common_settings(group) & settings.keys():
-            if key not in theirs:
-                return f"it has no {group}.{key}"
-            if not same_kind(settings[key], theirs[key]):
-                return f"its {group}.{key} is {theirs[key]}"
-    return ""
-
-
-@functools.cache
-def _common_settings(group: str) -> set[str]:
-    """Return the names that all choices of a group set, except one that sets nothing; it may take them from default."""
-    found = {path.stem: _top_level(path) for path in (config_directory() / group).glob("*.yaml")}
-    default, others = found.pop("default", set()), [names for names in found.values() if names]
-    return default | (set.intersection(*others) if others else set())
-
-
-def _top_level(path: Path) -> set[str]:
-    return set(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def _named(overrides: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skinlab.cli.continuing import continued
-from skinlab.cli.registry import COMMANDS, load
+from skinlab.cli.registry import COMMANDS, call
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
 from skinlab.processes.cores import set_up_threads
@@ -51,7 +51,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
 
     from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.conf import config_directory
-    from skinlab.cli.config import check_config, explain, invocation, register_resolvers
+    from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
 
     verbose = _verbose()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -66,8 +66,9 @@ def _run(name: str, answer: SignalAnswer) -> None:
         config: dict[str, Any] = {}
         try:
             if HydraConfig.get().mode == RunMode.RUN:
-                cfg = continued(cfg, HydraConfig.get().overrides.task)
-            config = masked(check_config(cfg))
+                cfg = continued(cfg, HydraConfig.get().overrides.task, name)
+            config = resolved(cfg)
+            settings = settings_of(name, cfg, config)
             _log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 from skinlab.cli.sweeps import run_isolated
@@ -75,8 +76,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
                 return run_isolated(name, HydraConfig.get())
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(_sharers(config))
-            arguments = [invocation()] if COMMANDS[name].with_invocation else []
-            best: float | None = load(name)(config, *arguments)
+            best: float | None = call(name, settings, invocation(name))
             return best
         except (UserError, OSError, RuntimeError) as error:
             answer.outlast_rank_0()

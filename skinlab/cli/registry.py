@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skinlab.settings.base import Settings
+    from skinlab.settings.invocation import Invocation
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Command:
     Attributes:
         summary: what it does, in one line.
         example: its overrides in a typical call.
-        function: of ``skinlab.commands.NAME``; it takes the whole resolved config.
+        function: of ``skinlab.commands.NAME``; it takes the settings, ``skinlab.settings.NAME.NameSettings``.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
         aliases: other names of its settings.
         with_invocation: whether the function takes an :class:`skinlab.settings.invocation.Invocation`, too.
@@ -66,7 +71,26 @@ COMMANDS = {
 }
 
 
+def settings_model(name: str) -> type[Settings] | None:
+    """Return the model of the settings of a command; None while it has none, and takes the resolved config instead."""
+    if find_spec(f"skinlab.settings.{name}") is None:
+        return None
+    model: type[Settings] = getattr(import_module(f"skinlab.settings.{name}"), f"{name.title()}Settings")
+    return model
+
+
 def load(name: str) -> Callable[..., Any]:
     """Import the function of a command; torch may come with it, so it waits until the config has been checked."""
     function: Callable[..., Any] = getattr(import_module(f"skinlab.commands.{name}"), COMMANDS[name].function)
     return function
+
+
+def call(name: str, settings: Any, invocation: Invocation) -> Any:
+    """Load the function of a command, check the arguments of what it builds, and call it."""
+    from skinlab.settings.base import Settings
+    from skinlab.settings.part import check_parts
+
+    function = load(name)
+    if isinstance(settings, Settings):
+        check_parts(settings.parts())
+    return function(settings, invocation) if COMMANDS[name].with_invocation else function(settings)

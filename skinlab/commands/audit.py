@@ -16,24 +16,25 @@ from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.runs.preparation import prepare_data
+from skinlab.settings.audit import AuditSettings
 from skinlab.tables.splits import SPLITS
 
 
-def run_audit(config: dict[str, Any]) -> None:
+def run_audit(settings: AuditSettings) -> None:
     """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and say in a few lines what was found.
 
     Args:
-        config: the resolved config of ``conf/audit.yaml``.
+        settings: of the command.
 
     Raises:
         UserError: whatever stands against a training. What the audit found is in ``audit.json`` all the same.
     """
-    run_dir, sheet = Path(config["run_dir"]), check_sheet(config["contact_sheet"])
+    run_dir, sheet = Path(settings.run_dir), check_sheet(settings.contact_sheet)
     if (run_dir / "config.yaml").exists():
         raise UserError(f"{run_dir} holds a training run with its own audit; choose another hydra.run.dir")
     with claim(run_dir):
         try:
-            prepared = prepare_data(config["data"])
+            prepared = prepare_data(settings.data.dump())
         except AuditFailed as failure:
             write_json(run_dir / "audit.json", failure.report)
             tell(failure.report, run_dir)

@@ -21,6 +21,7 @@ from skinlab.runs.pretraining_outcome import print_outcome, write_outcome
 from skinlab.runs.resuming import find_pretraining, finished_metrics, recorded_config
 from skinlab.runs.run_directory import writing_results
 from skinlab.selfsup.methods import check_batch
+from skinlab.settings.pretrain import PretrainSettings
 from skinlab.tracking.loggers import check_loggers, log_summary, run_loggers
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,11 @@ TRAINING_ONLY: dict[str, dict[str, Any]] = {
 }
 
 
-def pretrain(config: dict[str, Any]) -> float:
+def pretrain(settings: PretrainSettings) -> float:
     """Pretrain, then write the backbone of the best epoch.
 
     Args:
-        config: the resolved config of ``conf/pretrain.yaml``.
+        settings: of the command.
 
     Returns:
         The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
@@ -43,6 +44,7 @@ def pretrain(config: dict[str, Any]) -> float:
     Raises:
         UserError: whatever a person must mend; all that can be known is known before anything is written.
     """
+    config = settings.dump()
     run_dir = Path(config["run_dir"])
     with claimed(run_dir):
         check_loggers(config["logger"])

@@ -111,7 +111,7 @@ def check_words(plan: Plan, invocation: Invocation) -> None:
         kind = job.name.partition("_b")[0]
         if kind not in batch:
             try:
-                batch[kind] = invocation.compose(job.command, job.words)["data"]["batch_size"]
+                batch[kind] = invocation.compose(job.command, job.words).data.batch_size
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None
         if job.command == "pretrain" and job.rows < batch[kind]:

@@ -25,16 +25,17 @@ from skinlab.runs.parts import build_classifier, build_datamodule, trainer_argum
 from skinlab.runs.resuming import find_resume, finished_metrics, recorded_config
 from skinlab.runs.run_directory import writing_results
 from skinlab.settings.recorded import read_recorded
+from skinlab.settings.train import TrainSettings
 from skinlab.tracking.loggers import check_loggers, log_outcome, run_loggers
 
 log = logging.getLogger(__name__)
 
 
-def train(config: dict[str, Any]) -> float:
+def train(settings: TrainSettings) -> float:
     """Train, then score the best checkpoint on val and test.
 
     Args:
-        config: the resolved config of ``conf/train.yaml``.
+        settings: of the command.
 
     Returns:
         The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
@@ -42,6 +43,7 @@ def train(config: dict[str, Any]) -> float:
     Raises:
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
+    config = settings.dump()
     run_dir = Path(config["run_dir"])
     with claimed(run_dir):
         check_loggers(config["logger"])

@@ -66,6 +66,10 @@ class Settings(BaseModel):
             raise UserError("; ".join(lines))
         return self
 
+    def parts(self) -> Mapping[str, Settings]:
+        """Return what is built from a ``_target_``, by its dotted place, see :class:`skinlab.settings.part.Part`."""
+        return {}
+
     def dump(self) -> dict[str, Any]:
         """Return the settings as plain containers, with the names and values that they were created from."""
         return self.model_dump(by_alias=True, exclude_unset=True)

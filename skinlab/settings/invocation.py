@@ -1,4 +1,4 @@
-"""How a command was called: what the settings alone do not tell."""
+"""How a command was called: what its settings alone do not contain."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ class Invocation:
     """The command line of a command.
 
     Attributes:
-        overrides: as typed.
+        overrides: as typed, without those of Hydra.
         choices: config group → chosen file.
-        compose: returns the config of another command with some overrides; raises UserError where there is a mistake.
+        compose: returns the settings of another command with some overrides; raises UserError where there is a mistake.
+        command: as typed, without secrets, such as ``python -m skinlab.train data=phantom``.
     """
 
     overrides: Sequence[str]
     choices: Mapping[str, str]
-    compose: Callable[[str, Sequence[str]], Mapping[str, Any]]
+    compose: Callable[[str, Sequence[str]], Any]
+    command: str = ""

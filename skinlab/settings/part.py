@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, Strict, ValidationError, create_model, field_validator
 
 from skinlab.errors import UserError
 from skinlab.settings.base import Settings
+from skinlab.settings.mistakes import describe
 
 # Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
 ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
@@ -27,7 +29,7 @@ class Part(Settings):
     @classmethod
     def _check_target(cls, target: str) -> str:
         if not target.startswith(ALLOWED_TARGETS):
-            raise ValueError(f"outside the allowed packages ({_allowed()}); use a class of those")
+            raise ValueError(f"it is outside the allowed packages ({_allowed()}); use a class of those")
         return target
 
 
@@ -57,6 +59,51 @@ def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None  # a user's mistake comes out as it went in
         raise
+
+
+def check_parts(parts: Mapping[str, Settings]) -> None:
+    """Refuse arguments that the signature of a part does not have, or of another type than it wants.
+
+    Args:
+        parts: dotted place → part.
+
+    Raises:
+        UserError: one line that names all of them.
+    """
+    lines = [line for place, part in parts.items() for line in _wrong_arguments(place, part.dump())]
+    if lines:
+        raise UserError("; ".join(lines))
+
+
+def _wrong_arguments(place: str, node: Mapping[str, Any]) -> list[str]:
+    found = find_target(node["_target_"], f"{place}._target_")
+    parameters = inspect.signature(found).parameters
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    hints = _hints(found)
+    fields: dict[str, Any] = {name: (hints.get(name, Any), None) for name in parameters if not name.startswith("_")}
+    arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+    extra: Any = "allow" if open_ended else "forbid"
+    model = create_model(
+        "Arguments", __config__=ConfigDict(strict=True, extra=extra, arbitrary_types_allowed=True), **fields
+    )
+    try:
+        model.model_validate(arguments)
+    except ValidationError as error:
+        return [f"{place}.{line}" for line in describe(error, arguments, fields)]
+    return []
+
+
+def _hints(found: Any) -> dict[str, Any]:
+    """Return the types of the parameters of a class or function of ours; other packages' are not as strict."""
+    if not found.__module__.startswith("skinlab."):
+        return {}
+    try:
+        parameters = inspect.signature(found, eval_str=True).parameters.values()
+    except NameError:  # of a type that is imported for type checkers only
+        return {}
+    hints = {each.name: each.annotation for each in parameters if each.annotation is not inspect.Parameter.empty}
+    # A config has lists where a function takes a tuple.
+    return {name: Annotated[hint, Strict(False)] if get_origin(hint) is tuple else hint for name, hint in hints.items()}
 
 
 def find_target(target: Any, place: str) -> Any:

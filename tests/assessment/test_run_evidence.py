@@ -140,7 +140,7 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     split = pd.read_csv(run / "split.csv")
     split[(split["split"] != "test") | (split["label"] == "benign")].to_csv(run / "split.csv", index=False)
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
-    evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run))
+    evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run).dump())
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
     assert "the test images can't be judged (run: all" in evidence["cautions"][0]
     assert any("had no training images of malignant" in text for text in evidence["cautions"])
@@ -154,7 +154,7 @@ def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, wor
         raise ValueError("all 3 rows are one group")
 
     monkeypatch.setattr(run_evidence, "build_evidence", one_group)
-    assert write_run_evidence(finished, compose_train(*words, run_dir=finished)) is None
+    assert write_run_evidence(finished, compose_train(*words, run_dir=finished).dump()) is None
     assert "no evidence.json: all 3 rows are one group" in caplog.text
 
 

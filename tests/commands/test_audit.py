@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from skinlab.cli.config import compose_settings
 from skinlab.commands.audit import counts_table, run_audit
 from skinlab.data.audit import AuditFailed
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
+from skinlab.settings.audit import AuditSettings
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -28,25 +30,10 @@ assert "torch" not in sys.modules
 
 
 @pytest.fixture
-def config(phantom: Path, shared_tmp: Path, tmp_path: Path) -> dict[str, Any]:
-    data = {
-        "reader": {"_target_": "skinlab.data.readers.ham10000.read_ham10000", "_partial_": True, "root": str(phantom)},
-        "cache_dir": str(shared_tmp / "cache"),
-        "num_workers": 0,
-        "label_map": None,
-        "classes": ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"],
-        "positive": None,
-        "fold": 0,
-        "n_folds": 2,
-        "test_fraction": 0.2,
-        "split_seed": 0,
-        "on_bad_image": "error",
-        "label_budget": 1.0,
-        "budget_seed": 0,
-        "labels": None,
-        "exclude": None,
-    }
-    return {"data": data, "run_dir": str(tmp_path / "run"), "contact_sheet": None}
+def settings(phantom: Path, shared_tmp: Path, tmp_path: Path) -> AuditSettings:
+    words = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
+    words += ["data.num_workers=0", "data.classes=[akiec,bcc,bkl,df,mel,nv,vasc]"]
+    return compose_settings("audit", words, tmp_path / "run")
 
 
 def folder_reader(root: Path) -> dict[str, Any]:
@@ -76,9 +63,9 @@ def test_the_command_needs_no_torch(phantom: Path, shared_tmp: Path, tmp_path: P
     assert f"audit: {run_dir}" in done.stdout
 
 
-def test_the_split_and_its_hash_are_those_a_training_would_use(config: dict[str, Any]):
-    run_audit(config)
-    run_dir = Path(config["run_dir"])
+def test_the_split_and_its_hash_are_those_a_training_would_use(settings: AuditSettings):
+    run_audit(settings)
+    run_dir = Path(settings.run_dir)
     report = json.loads((run_dir / "audit.json").read_text())
     split = pd.read_csv(run_dir / "split.csv", keep_default_na=False)
     assert len(split) == report["kept"] == 160
@@ -87,42 +74,41 @@ def test_the_split_and_its_hash_are_those_a_training_would_use(config: dict[str,
     assert len(report["split_sha256"]) == 64
 
 
-def test_a_contact_sheet_has_a_row_for_every_class(config: dict[str, Any], tmp_path: Path):
-    run_audit(config | {"contact_sheet": str(tmp_path / "sheet.png")})
+def test_a_contact_sheet_has_a_row_for_every_class(settings: AuditSettings, tmp_path: Path):
+    run_audit(settings.updated({"contact_sheet": str(tmp_path / "sheet.png")}))
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] > 7 * 128
     assert sheet.shape[1] >= 8 * 128
 
 
 def test_what_fails_an_audit_is_written_down_and_told(
-    config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: AuditSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    config["data"] |= {"reader": folder_reader(tmp_path / "images"), "classes": None}
+    settings = settings.updated({"data.reader": folder_reader(tmp_path / "images"), "data.classes": None})
     (tmp_path / "images" / "nv" / "3.png").write_bytes(b"no image")
     with pytest.raises(AuditFailed, match=r"3\.png"):
-        run_audit(config)
+        run_audit(settings)
     report = json.loads((tmp_path / "run" / "audit.json").read_text())
     assert [bad["image_id"] for bad in report["bad_images"]] == ["nv/3.png"]
     assert not (tmp_path / "run" / "split.csv").exists()
     assert "problem: 1 of 12 images" in capsys.readouterr().out
-    config["data"]["on_bad_image"] = "drop"
-    run_audit(config)
+    run_audit(settings.updated({"data.on_bad_image": "drop"}))
     assert len(pd.read_csv(tmp_path / "run" / "split.csv")) == 11
 
 
-def test_mistakes_are_told_before_anything_is_written(config: dict[str, Any], tmp_path: Path):
-    for settings, words in (
+def test_mistakes_are_told_before_anything_is_written(settings: AuditSettings, tmp_path: Path):
+    for values, words in (
         ({"contact_sheet": "sheet.gif"}, "a PNG or JPEG file is expected"),
         ({"contact_sheet": "/no/where/sheet.png"}, "there is no folder /no/where"),
-        ({"data": config["data"] | {"num_workers": -2}}, r"data\.num_workers=-2: give auto or a number"),
+        ({"data.num_workers": -2}, r"data\.num_workers=-2: give auto or a number"),
     ):
         with pytest.raises(UserError, match=words):
-            run_audit(config | settings)
+            run_audit(settings.updated(values))
     assert not (tmp_path / "run" / "audit.json").exists()
     (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / "config.yaml").touch()
     with pytest.raises(UserError, match="holds a training run"):
-        run_audit(config)
+        run_audit(settings)
 
 
 def test_the_counts_add_up(phantom: Path):

@@ -17,7 +17,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from skinlab.cli.config import compose_config, compose_plain
+from skinlab.cli.config import compose_config, compose_settings
 from skinlab.commands import study as studying
 from skinlab.commands.study import check_words, study
 from skinlab.errors import UserError
@@ -55,7 +55,7 @@ def invocation(phantom: Path) -> Invocation:
     return Invocation(
         ["data=ham10000", f"data.root={phantom}", "ssl.temperature=0.2", "semi.weight=2", "seeds=[0]"],
         CHOICES,
-        compose_plain,
+        compose_settings,
     )
 
 
@@ -132,7 +132,7 @@ def test_compute_is_matched_to_within_half_an_epoch(settings, invocation, rows):
 
 
 def test_words_are_the_study_s_then_the_user_s_then_the_arm_s(settings, invocation, rows):
-    user = Invocation([*invocation.overrides, "model.init=imagenet", "trainer.precision=16"], CHOICES, compose_plain)
+    user = Invocation([*invocation.overrides, "model.init=imagenet", "trainer.precision=16"], CHOICES, compose_settings)
     config = settings(Path("o"), arms=["A", "D", "E"], base=["data.batch_size=8"], base_train=["loss=focal"])
     plan = make_plan(config, user, rows, Path("/o/it's, here/runs"))
     before, after, plain = (plan.jobs[f"{name}_b0.5_f0_s1"] for name in ("D-pretrain", "D", "A"))
@@ -421,5 +421,5 @@ def test_the_command_tells_a_mistake_in_one_line(run, phantom):
     ("recipe", "frozen", "decay"), [("full", 0, 1), ("linear_probe", 7, 1), ("lp_ft", 3, 1), ("layer_decay", 0, 0.75)]
 )
 def test_recipes_of_fine_tuning(compose_train, recipe, frozen, decay):
-    config = compose_train(f"finetune={recipe}", "trainer.max_epochs=7")
+    config = compose_train(f"finetune={recipe}", "trainer.max_epochs=7").dump()
     assert (config["model"]["freeze_epochs"], config["optimizer"]["layer_decay"]) == (frozen, decay)

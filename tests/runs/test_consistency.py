@@ -13,7 +13,7 @@ from skinlab.runs.consistency import cautions, check_consistency
 @pytest.fixture(scope="module")
 def config_of(compose_train, compose_pretrain):
     """The default config of a command with some settings changed, without composing it anew."""
-    base = {"train": compose_train(), "pretrain": compose_pretrain()}
+    base = {"train": compose_train().dump(), "pretrain": compose_pretrain().dump()}
 
     def changed(words: str, command: str = "train") -> dict:
         config = copy.deepcopy(base[command])

@@ -22,7 +22,7 @@ SMALL = ["model=timm", "model.name=test_resnet", "trainer.max_epochs=1", "data.l
 def table(compose_train, tiny, tmp_path_factory) -> Path:
     """An expert's answers about nine images of the pool."""
     path = tmp_path_factory.mktemp("table") / "labels.csv"
-    pool = build_datamodule(compose_train(*tiny, *SMALL)).rows("pool").head(9)
+    pool = build_datamodule(compose_train(*tiny, *SMALL).dump()).rows("pool").head(9)
     pool.assign(label=pool["hidden_label"])[["image_id", "label"]].to_csv(path, index=False)
     return path
 

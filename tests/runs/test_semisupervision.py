@@ -31,11 +31,11 @@ def test_a_class_of_answers_alone_asks_for_a_prior():
 def test_mined_answers_train_and_leave_the_prior_alone(compose_train, tiny, tmp_path):
     words = [*tiny, "semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.3", "data.batch_size=8"]
     words += ["model=timm", "model.name=test_resnet"]
-    before = build_datamodule(compose_train(*words))
+    before = build_datamodule(compose_train(*words).dump())
     pool = before.rows("pool")
     mined = pool[pool["hidden_label"] == "malignant"].head(9)
     mined.assign(label=mined["hidden_label"])[["image_id", "label"]].to_csv(tmp_path / "labels.csv", index=False)
-    config = compose_train(*words, f"data.labels={tmp_path / 'labels.csv'}")
+    config = compose_train(*words, f"data.labels={tmp_path / 'labels.csv'}").dump()
     after = build_datamodule(config)
     n = len(mined)
     assert after.class_counts() == [before.class_counts()[0], before.class_counts()[1] + n]

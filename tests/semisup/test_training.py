@@ -27,14 +27,14 @@ def finished(compose_train, tiny, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name in choices("semi") if name != "none"])
 def test_every_strategy_is_built_from_its_config(compose_train, name):
-    settings = dict(compose_train(f"semi={name}")["semi"])
+    settings = dict(compose_train(f"semi={name}").dump()["semi"])
     settings = {key: value for key, value in settings.items() if key not in (*BATCHES, "name")}
     strategy = build(settings | ({"prior": [0.5, 0.5]} if "prior" in settings else {}))
     assert isinstance(strategy, Strategy)
 
 
 def test_without_a_strategy_there_is_no_pool_part(compose_train):
-    assert pool_settings(compose_train()) == {}
+    assert pool_settings(compose_train().dump()) == {}
 
 
 def test_the_log_counts_the_pool_and_how_right_it_was(finished):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from skinlab.cli import entry
+from skinlab.cli import entry, registry
 from skinlab.cli.config import compose_config, register_resolvers
 from skinlab.cli.continuing import continued
 from skinlab.errors import UserError
@@ -52,7 +52,7 @@ def run(tmp_path):
 
 def gone_on(run_dir, *overrides, command="train"):
     """The config that a command line goes on with, refused where it must be."""
-    config = plain(continued(composed(run_dir, *overrides, command=command), overrides))
+    config = plain(continued(composed(run_dir, *overrides, command=command), overrides, command))
     assert recorded_config(config, run_dir)["run_id"] == "ab12"
     return config
 
@@ -198,9 +198,9 @@ def test_the_command_is_given_the_recorded_config(run, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     for side_effect in ("_log_to_terminal", "set_up_threads"):
         monkeypatch.setattr(entry, side_effect, lambda *_: None)
-    monkeypatch.setattr(entry, "load", lambda name: seen.append)
+    monkeypatch.setattr(registry, "load", lambda name: seen.append)
     entry.run_command("train")
-    (config,) = seen
+    (settings,) = seen
     expected = read_recorded(run_dir)
     expected["trainer"]["max_epochs"] = 20
-    assert config | {"run_id": "ab12"} == expected
+    assert settings.dump() | {"run_id": "ab12"} == expected

@@ -1,0 +1,20 @@
+"""The settings of ``skinlab.audit``."""
+
+from __future__ import annotations
+
+from skinlab.settings.base import Settings
+from skinlab.settings.data import DataSettings
+from skinlab.settings.part import Part
+from skinlab.settings.types import Text
+
+
+class AuditSettings(Settings):
+    """The settings of an audit."""
+
+    data: DataSettings
+    run_dir: Text
+    contact_sheet: Text | None
+
+    def parts(self) -> dict[str, Part]:
+        """Return what is built from a ``_target_``, by its place."""
+        return {"data.reader": self.data.reader}

@@ -1,0 +1,62 @@
+"""The settings of a data set: ``data=``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from skinlab.settings.base import MayDiffer
+from skinlab.settings.part import Part
+from skinlab.settings.types import Count, Names, Number, Text, Workers
+
+Cache = Literal["none", "ram", "disk"]
+
+
+class ReaderSettings(Part):
+    """What reads a data set into a manifest, with its arguments."""
+
+    root: Annotated[Text, MayDiffer(resumed=True)]
+
+
+class DataSettings(Part):
+    """A data set, its split and its loaders. A choice may have more settings, which are arguments of its reader."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text
+    root: Annotated[Text, MayDiffer(resumed=True)]
+    reader: ReaderSettings
+    label_map: dict[Any, Any] | None
+    classes: Names | None
+    positive: Names | None
+    image_size: Count | None
+    fit: Literal["crop", "stretch"]
+    fold: Annotated[int | None, MayDiffer(recipe=True)]
+    n_folds: Annotated[int, Field(ge=2)]
+    test_fraction: Annotated[Number, Field(ge=0, lt=1)]
+    split_seed: Annotated[int, Field(ge=0)]
+    label_budget: Annotated[Number, Field(gt=0)]
+    budget_seed: Annotated[int, Field(ge=0)]
+    labels: Text | None
+    exclude: Text | None
+    on_bad_image: Literal["error", "drop"]
+    batch_size: Count
+    num_workers: Annotated[Workers, MayDiffer(resumed=True, recipe=True)]
+    cache: Annotated[Cache, MayDiffer(resumed=True, recipe=True)]
+    cache_dir: Annotated[Text | None, MayDiffer(resumed=True, recipe=True)]
+    # data=folder
+    groups: Text | None = None
+    # data=table
+    table: Text | None = None
+    columns: dict[str, Any] | None = None
+    # data=phantom
+    layout: Literal["ham10000", "dsm2025"] | None = None
+    n_images: Count | None = None
+    phantom_size: Count | None = None
+    phantom_seed: int | None = None
+    artefact_bias: dict[str, Any] | None = None
+    n_positive: int | None = None
+    n_negative: int | None = None
+    n_unlabeled: int | None = None
+    n_test: int | None = None

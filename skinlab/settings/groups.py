@@ -1,0 +1,156 @@
+"""The settings of the config groups that belong to a training or pretraining alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from skinlab.settings.base import MayDiffer, Settings
+from skinlab.settings.part import Part
+from skinlab.settings.types import Count, Number, Share, Text
+
+NotNegative = Annotated[Number, Field(ge=0)]
+BelowOne = Annotated[Number, Field(ge=0, lt=1)]
+
+
+def _share_or_count(value: float) -> float:
+    """Refuse a share above 1; 1 is one batch and 1.0 all of them."""
+    if isinstance(value, float) and value > 1:
+        raise ValueError("give a share from 0 to 1, or a whole number of batches")
+    return value
+
+
+Batches = Annotated[Number, Field(gt=0), AfterValidator(_share_or_count)]
+
+
+class ModelSettings(Settings):
+    """A timm network and the weights it starts from."""
+
+    name: Text
+    image_size: Count
+    init: Text
+    allow_seen: Annotated[bool, MayDiffer(resumed=True)]
+    dropout: BelowOne
+    head: Literal["linear", "cosine"]
+    ema_decay: BelowOne
+    freeze_epochs: Annotated[int, Field(ge=0)]
+    compile: Annotated[bool, MayDiffer(resumed=True)]
+
+
+class SamplerSettings(Settings):
+    """How often the images of each class are drawn."""
+
+    power: Number
+
+
+class AugmentSettings(Settings):
+    """The augmentation of training images."""
+
+    transform: Part
+    mixup: NotNegative
+    cutmix: NotNegative
+
+
+class ViewSettings(Settings):
+    """The views of a pretraining: large ones, and smaller ones for multi-crop."""
+
+    transform: Part
+    lesion_pairs: Share
+    n_small: Annotated[int, Field(ge=0)]
+    small_size: Count
+    small_scale: list[Share]
+
+
+class SemiSettings(Settings):
+    """A semi-supervised strategy, or ``none``; further settings are arguments of the strategy."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text
+    pool_ratio: Count | None = None
+    prior: list[Number] | None = None
+    weak: Part | None = None
+    strong: Part | None = None
+    target: str | None = Field(default=None, alias="_target_")
+
+    @property
+    def strategy(self) -> Part | None:
+        """The strategy with its arguments, without the prior, which may have to be counted; None for ``semi=none``."""
+        own = ("name", "pool_ratio", "prior", "weak", "strong")
+        arguments = {key: value for key, value in self.dump().items() if key not in own}
+        return None if self.target is None else Part.model_validate(arguments)
+
+
+class SslSettings(Part):
+    """A self-supervised method, which checks its arguments itself."""
+
+    name: Text
+
+
+class OptimizerSettings(Settings):
+    """One of timm's optimisers; further settings are its own arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text
+    lr: Annotated[Number, Field(gt=0)]
+    weight_decay: NotNegative
+    layer_decay: Annotated[Number, Field(gt=0, le=1)]
+    momentum: Number | None = None
+    trust_coeff: Number | None = None
+    lr_reference_batch: Annotated[Number, Field(gt=0)] | None = None
+
+
+class SchedulerSettings(Settings):
+    """The schedule of the learning rate."""
+
+    name: Literal["cosine", "constant"]
+    warmup_epochs: NotNegative
+    min_ratio: Share
+
+    def mistakes(self) -> Iterator[str]:
+        """A constant rate can't fall."""
+        if self.name == "constant" and self.min_ratio != 1:
+            yield (
+                f"scheduler.min_ratio={self.min_ratio}: a constant learning rate never falls; set it to 1, or "
+                "scheduler=cosine"
+            )
+
+
+class TrainerSettings(Settings):
+    """Arguments of Lightning's Trainer; others may be added, as in ``+trainer.max_steps=100``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    accelerator: Text
+    devices: int | str | list[int]
+    num_nodes: Count
+    strategy: Text
+    precision: int | str
+    max_epochs: Count
+    accumulate_grad_batches: Count
+    gradient_clip_val: NotNegative | None
+    sync_batchnorm: bool
+    deterministic: bool | Literal["warn"]
+    log_every_n_steps: Annotated[Count, MayDiffer(resumed=True)]
+    limit_train_batches: Batches
+    limit_val_batches: Batches
+    check_val_every_n_epoch: Count
+
+
+class CallbackSettings(Settings):
+    """Which epoch is the best one, and when to stop early."""
+
+    monitor: Text
+    mode: Literal["auto", "min", "max"] | None = None
+    patience: Annotated[int, Field(ge=0)]
+    progress: Annotated[bool, MayDiffer(resumed=True, recipe=True)]
+
+
+class ProbeSettings(Settings):
+    """The probe of a pretraining on labelled training images."""
+
+    every_n_epochs: Annotated[int, Field(ge=0)]
+    max_images: Annotated[int, Field(ge=2)]

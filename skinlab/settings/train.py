@@ -1,0 +1,49 @@
+"""The settings of ``skinlab.train``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializerFunctionWrapHandler, WrapSerializer
+
+from skinlab.settings.base import MayDiffer
+from skinlab.settings.evidence import EvidenceSettings
+from skinlab.settings.groups import AugmentSettings, SamplerSettings, SemiSettings
+from skinlab.settings.part import Part
+from skinlab.settings.run import RunSettings
+
+
+def _or_empty(evidence: EvidenceSettings | None, handler: SerializerFunctionWrapHandler) -> Any:
+    return {} if evidence is None else handler(evidence)
+
+
+class TrainSettings(RunSettings):
+    """The settings of a training; ``evidence=off``, which is empty, is None."""
+
+    loss: Part
+    sampler: SamplerSettings
+    augment: AugmentSettings
+    semi: SemiSettings
+    evidence: Annotated[
+        EvidenceSettings | None,
+        BeforeValidator(lambda value: value or None),
+        WrapSerializer(_or_empty),
+        MayDiffer(resumed=True, recipe=True),
+    ]
+
+    def mistakes(self) -> Iterator[str]:
+        """What several groups together must not be."""
+        yield from super().mistakes()
+        every, epochs = self.trainer.check_val_every_n_epoch, self.trainer.max_epochs
+        if every > epochs:
+            yield (
+                f"trainer.check_val_every_n_epoch={every}: choose from 1 to trainer.max_epochs={epochs}, or no epoch "
+                "is judged"
+            )
+
+    def parts(self) -> dict[str, Part]:
+        """Return what is built from a ``_target_``, by its place."""
+        own = {"loss": self.loss, "augment.transform": self.augment.transform}
+        pool = {"semi": self.semi.strategy, "semi.weak": self.semi.weak, "semi.strong": self.semi.strong}
+        return super().parts() | own | {name: part for name, part in pool.items() if part is not None}
