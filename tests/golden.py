@@ -183,7 +183,7 @@ def record() -> dict[str, Any]:
                 found[relative] = content
     while not servers.empty():
         servers.get().close()
-    return found
+    return dict(json.loads(json.dumps(found).replace(folder, "")))
 
 
 def run(name: str, out: Path, servers: SimpleQueue[CommandServer]) -> int:
