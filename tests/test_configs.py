@@ -3,18 +3,24 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.utils import get_class, get_method
 
 from skinlab.cli.conf import config_directory
+from skinlab.settings.part import build
+from tests.choices import choices
 
-GROUPS = ["augment", "callbacks", "data", "debug", "evidence", "experiment", "finetune", "logger", "loss", "model"]
-GROUPS += ["optimizer", "sampler", "scheduler", "semi", "sweep", "trainer"]
-CHOICES = [
-    (group, path.stem)
-    for group in GROUPS
-    for path in sorted((config_directory() / group).glob("*.yaml"))
-    if path.stem != "default" or group == "callbacks"
-]
+
+def groups(command: str) -> list[str]:
+    """The config groups of a command, but for what all commands share."""
+    entries = yaml.safe_load((config_directory() / f"{command}.yaml").read_text())["defaults"]
+    return [group for entry in entries if isinstance(entry, dict) for group in entry if group != "command"]
+
+
+# Choice → the command that it is composed for.
+CHOICES = {
+    (group, name): command for command in ("pretrain", "train") for group in groups(command) for name in choices(group)
+}
 NEEDED = {
     ("data", "folder"): ["data.root=/d"],
     ("data", "table"): ["data.root=/d", "data.table=t.csv"],
@@ -22,38 +28,52 @@ NEEDED = {
 }
 
 
+every_choice = pytest.mark.parametrize(("group", "choice"), CHOICES, ids="-".join)
+
+
+def of(group: str):
+    return pytest.mark.parametrize("choice", [choice for each, choice in CHOICES if each == group])
+
+
 @pytest.fixture
-def composed(compose_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def composed(compose_train, compose_pretrain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Compose the config of the command that takes a choice."""
     monkeypatch.setenv("SKINLAB_DATA_ROOT", str(tmp_path))
-    return lambda *overrides: compose_train(*overrides).dump()
+    compose = {"train": compose_train, "pretrain": compose_pretrain}
+
+    def config(group: str, choice: str):
+        return compose[CHOICES[group, choice]](f"{group}={choice}", *NEEDED.get((group, choice), [])).dump()
+
+    return config
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
+@every_choice
 def test_every_choice_composes(composed, group: str, choice: str):
-    config = composed(f"{group}={choice}", *NEEDED.get((group, choice), []))
-    assert {"data", "model", "loss", "seed"} <= set(config)
+    assert {"data", "model", "seed"} <= set(composed(group, choice))
 
 
-@pytest.mark.parametrize("loss", [choice for group, choice in CHOICES if group == "loss"])
-def test_every_loss_is_built_from_its_config(composed, loss: str):
-    from hydra.utils import instantiate
-
-    module = instantiate(composed(f"loss={loss}")["loss"], class_counts=[30, 10, 5])
+@of("loss")
+def test_every_loss_is_built_from_its_config(composed, choice: str):
+    module = build(composed("loss", choice)["loss"], class_counts=[30, 10, 5])
     assert not module.state_dict()
 
 
-def test_every_reader_exists(composed):
-    for group, choice in CHOICES:
-        if group == "data":
-            config = composed(f"data={choice}", *NEEDED.get((group, choice), []))
-            assert callable(get_method(config["data"]["reader"]["_target_"]))
-            assert get_class(config["data"]["_target_"]).__name__ == "SkinDataModule"
+@of("data")
+def test_every_reader_exists(composed, choice: str):
+    data = composed("data", choice)["data"]
+    assert callable(get_method(data["reader"]["_target_"]))
+    assert get_class(data["_target_"]).__name__ == "SkinDataModule"
 
 
-def test_every_model_is_one_of_timm_s(composed):
+@pytest.mark.parametrize(
+    ("group", "choice"), [each for each in CHOICES if each[0] in ("augment", "views")], ids="-".join
+)
+def test_every_transform_is_built_for_a_size(composed, group: str, choice: str):
+    assert callable(build(composed(group, choice)[group]["transform"])(32))
+
+
+@of("model")
+def test_every_model_is_one_of_timm_s(composed, choice: str):
     import timm
 
-    for group, choice in CHOICES:
-        if group == "model":
-            name = composed(f"model={choice}", *NEEDED.get((group, choice), []))["model"]["name"]
-            assert timm.is_model(name)
+    assert timm.is_model(composed("model", choice)["model"]["name"])

@@ -44,11 +44,13 @@ def candidates(words: Sequence[str]) -> list[str]:
     if name not in COMMANDS:
         return [command for command in COMMANDS if command.startswith(name)]
     group, sign, _ = word.partition("=")
+    settings = sorted(set(_settings(name)))
     if sign:
-        choices = sorted(path.stem for path in (config_directory() / group).glob("*.yaml") if path.stem != "default")
+        files = (config_directory() / group).glob("*.yaml") if group in settings else ()
+        choices = sorted(path.stem for path in files if path.stem != "default")
         found: Iterator[str] = (f"{group}={choice}" for choice in choices)
     else:
-        found = (f"{setting}=" for setting in sorted(set(_settings(name))))
+        found = (f"{setting}=" for setting in settings)
     return [each for each in found if each.startswith(word)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import sys
 
@@ -23,7 +24,8 @@ def main() -> None:
         sys.argv[1:] = rest
         runpy.run_module(f"skinlab.{first}", run_name="__main__", alter_sys=True)
     elif first in ("--help", "-h"):
-        print(f"{USAGE}\n{list_commands()}")
+        with contextlib.suppress(BrokenPipeError):  # `skinlab | head`
+            print(f"{USAGE}\n{list_commands()}", flush=True)
     elif first == "--completion" and rest and rest[0] in SCRIPTS:
         print(SCRIPTS[rest[0]])
     elif first == "--candidates":

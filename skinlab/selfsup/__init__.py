@@ -1,1 +1,1 @@
-"""Self-supervised pretraining: one file a method, one module that trains any of them."""
+"""Self-supervised pretraining: one file per method, one LightningModule for all of them."""

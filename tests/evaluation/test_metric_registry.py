@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from skinlab.callbacks.assembly import check_monitor, monitor_mode
@@ -81,3 +82,15 @@ def test_a_metric_alone_is_that_of_all_together():
     some = classification_metrics(table.probabilities, table.target, table.classes, names=["auroc/b", "mcc"])
     everything = classification_metrics(table.probabilities, table.target, table.classes)
     assert some == {name: everything[name] for name in ("mcc", "auroc/b")}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: f"{metric.name}-{metric.scope}")
+def test_every_metric_stays_within_its_bounds(metric):
+    table = rows()
+    p, target, classes = table.probabilities, table.target, table.classes
+    if metric.scope == "positive":
+        p, target, classes = np.stack([1 - p[:, 0], p[:, 0]], axis=1), (target == 0).astype(int), ["rest", classes[0]]
+    names = [name for name, (each, _) in reported_metrics(classes).items() if each is metric]
+    values = classification_metrics(p, target, classes)
+    assert names
+    assert all(metric.bounds[0] <= values[name] <= metric.bounds[1] for name in names)

@@ -1,0 +1,57 @@
+"""Completion of a command line from the config files, and the script for the shell."""
+
+import subprocess
+
+import pytest
+
+from skinlab.cli.completion import SCRIPTS, candidates
+from skinlab.cli.registry import COMMANDS
+from tests.choices import choices
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], list(COMMANDS)),
+        (["pre"], ["pretrain", "predict"]),
+        (["train", "loss="], [f"loss={name}" for name in choices("loss")]),
+        (["train", "loss=fo"], ["loss=focal"]),
+        (["train", "trainer.max"], ["trainer.max_epochs="]),
+        (["pretrain", "views=ssl_d"], ["views=ssl_default", "views=ssl_derm"]),
+        (["predict", "tt"], ["tta="]),
+        (["tta", "views="], []),  # a group of pretrain
+        (["train", "seed=1"], []),
+        (["train", "nothing"], []),
+    ],
+)
+def test_what_a_word_may_become(words, found):
+    assert candidates(words) == found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_of_an_example_is_offered(command):
+    for word in COMMANDS[command].example.split():
+        name = word.partition("=")[0]
+        assert f"{name}=" in candidates([command, name])
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("skinlab tr", "train"), ("skinlab train loss=fo", "focal"), ("skinlab train los", "loss=")]
+)
+def test_the_script_for_bash_completes_a_line(line, found):
+    script = f"""
+compopt() {{ :; }}
+skinlab() {{
+    case "$2 $3" in
+        "tr tr") echo train ;;
+        "train loss=fo") echo loss=focal ;;
+        "train los") echo loss= ;;
+    esac
+}}
+{SCRIPTS["bash"]}
+COMP_LINE='{line}' COMP_POINT={len(line)} COMP_WORDS=({line.replace("=", " = ")})
+_skinlab
+echo "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

@@ -1,0 +1,73 @@
+"""CONTRIBUTING.md is right: its tree is the package's, and its examples are all that a new part needs."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"```(?:python|yaml)\n# (append to )?(\S+\.(?:py|yaml))\n(.*?)```", re.DOTALL)
+# Name of a new part → the tests that find it.
+FOUND_BY = {
+    "poly": ["tests/losses/test_every_loss.py", "tests/test_configs.py"],
+    "prefixed": ["tests/test_configs.py"],
+    "align_uniform": ["tests/selfsup/test_methods.py", "tests/selfsup/test_pretrainer.py"],
+    "pseudo_label": ["tests/semisup/test_training.py"],
+    "mean_confidence": ["tests/evaluation/test_metric_registry.py"],
+    "smoothing": ["tests/evaluation/test_calibration.py"],
+    "median": ["tests/evaluation/test_ensembles.py"],
+    "mirror": ["tests/models/test_prediction.py"],
+}
+
+
+def tree() -> str:
+    """One line per package: its name and the first line of its docstring."""
+    packages = [path for path in sorted((ROOT / "skinlab").iterdir()) if (path / "__init__.py").is_file()]
+    lines = {path.name: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
+    return "\n".join(f"  {f'{name}/':13} {line.splitlines()[0]}" for name, line in lines.items())
+
+
+def test_the_tree_is_that_of_the_package():
+    assert f"skinlab/\n{tree()}\n" in TEXT, f"the tree of CONTRIBUTING.md should be\n{tree()}"
+
+
+@pytest.mark.slow
+def test_the_examples_are_all_that_a_new_part_needs(tmp_path):
+    for name in ("skinlab", "conf", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for append, name, content in BLOCK.findall(TEXT):
+        path = tmp_path / name
+        assert path.is_file() == bool(append), name
+        path.write_text((path.read_text() if append else "") + "\n\n" * bool(append) + content)
+    files = sorted({path for paths in FOUND_BY.values() for path in paths})
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-vv",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            *files,
+            "-k",
+            " or ".join(FOUND_BY),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    for part, paths in FOUND_BY.items():
+        for path in paths:
+            assert re.search(rf"{path}::\S*\[\S*{part}\S*\] PASSED", done.stdout), f"{path} does not find {part}"
