@@ -21,7 +21,7 @@ FOUND_BY = {
     "pseudo_label": ["tests/semisup/test_training.py"],
     "mean_confidence": ["tests/evaluation/test_metric_registry.py"],
     "smoothing": ["tests/evaluation/test_calibration.py"],
-    "median": ["tests/evaluation/test_ensembles.py"],
+    "maximum": ["tests/evaluation/test_ensembles.py"],
     "mirror": ["tests/models/test_prediction.py"],
 }
 
