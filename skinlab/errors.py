@@ -1,4 +1,4 @@
-"""Mistakes a person can mend: one plain line and exit code 2, never a traceback."""
+"""The error of a user's mistake, which ends a command with one line and exit code 2, without a traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A user's mistake, told in one line that names the mistake, the place and the remedy."""
+    """A user's mistake; the message is one line with the mistake, the place and the remedy."""
 
 
 def nearest(name: object, options: Iterable[str]) -> str:
@@ -23,7 +23,7 @@ def nearest(name: object, options: Iterable[str]) -> str:
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
-    """Name the first few of many things.
+    """Return the first few of many names and the number of the others.
 
     >>> some(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'

@@ -1,4 +1,4 @@
-"""JSON files that commands read again: complete and of the expected form, or refused with their place and a remedy."""
+"""Read JSON files; damaged ones and those of another form are refused with their place and a remedy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: 
     Args:
         path: the file.
         kind: what it is, for messages: ``metrics of a run``.
-        keys: what the file's mapping must have, with the type of each value, nested as ``made.command``; None takes any
-            content, an empty mapping any mapping.
-        remedy: what to do about a missing or damaged file.
+        keys: required keys, nested ones as ``made.command``, with the types of their values; None for any content, an
+            empty mapping for any mapping.
+        remedy: for a missing or damaged file.
         setting: that names the file, for messages.
 
     Raises:
-        UserError: it is missing, can't be read, is damaged, or of another form.
+        UserError: the file is missing, can't be read, is damaged, or of another form.
     """
     place = f"{setting}={path}" if setting else f"{path}"
     path = Path(path).expanduser()
@@ -44,7 +44,7 @@ def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: 
 
 
 def form_fault(content: Any, keys: Keys) -> str:
-    """Return what is wrong with the form of a file's content, an empty string if nothing is.
+    """Return what is wrong with the form of a file's content; an empty text if nothing.
 
     >>> form_fault({"made": {"command": 3}}, {"made.command": str})
     'its made.command is a int'

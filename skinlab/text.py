@@ -1,4 +1,4 @@
-"""Text as people write it in tables: trimmed, missing words recognised, two spellings of one name found."""
+"""Text of tables: clean it, recognise words for missing values, and find two spellings of one name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# What spreadsheets, R, pandas and people write where nothing is known.
+# Words for missing values by spreadsheets, R, pandas and people.
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "n.a.", "nan", "nat", "none", "null", "nil", "unknown", "not known"}
     | {"not available", "missing", "undefined", "?", "-", "--", "."}
@@ -24,13 +24,13 @@ def clean(text: str) -> str:
     >>> clean("\ufeffP7\u00a0 "), clean("basal  cell"), clean("nae\u0301vus") == "na\u00e9vus"
     ('P7', 'basal cell', True)
     """
-    if not (text.isascii() and text.isprintable()):  # most values are: a million of them take a second less
+    if not (text.isascii() and text.isprintable()):  # saves a second for a million usual values
         text = "".join(letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
     return " ".join(text.split())
 
 
 def is_missing(text: str) -> bool:
-    """Return whether a text says that nothing is known.
+    """Return whether a text is a word for a missing value.
 
     >>> is_missing("N/A"), is_missing("Unknown "), is_missing("un-labelled"), is_missing("nv")
     (True, True, True, False)
@@ -39,17 +39,17 @@ def is_missing(text: str) -> bool:
 
 
 def is_unlabeled(text: str) -> bool:
-    """Return whether a text says that there is no label, in any spelling.
+    """Return whether a text is a spelling of `unlabeled`.
 
     >>> is_unlabeled("Unlabelled "), is_unlabeled("no_label"), is_unlabeled("unlabeled images"), is_unlabeled("unknown")
     (True, True, True, False)
     """
-    folded = text.casefold()  # most text is none of it: a table may have a million
+    folded = text.casefold()  # a fast check, since a table may have a million values
     return ("label" in folded or "annotat" in folded) and _UNLABELED.fullmatch(name_key(text)) is not None
 
 
 def name_key(text: str) -> str:
-    """Return what two spellings of one name share: case, separators and a whole number's decimals don't count.
+    """Return a key that is equal for spellings of one name: without case, separators and a whole number's decimals.
 
     >>> name_key("Basal_Cell ") == name_key("basal cell"), name_key("1.0") == name_key("1"), name_key("P7") == "p7"
     (True, True, True)
@@ -62,7 +62,7 @@ def name_key(text: str) -> str:
 
 
 def two_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of distinct names that look like one, each with the first spelling in the alphabet.
+    """Return pairs of distinct names that are spellings of one name, each with the alphabetically first spelling.
 
     >>> two_spellings(["nv", "MEL", "mel", "0", "0.0"])
     [('0', '0.0'), ('MEL', 'mel')]
@@ -76,7 +76,7 @@ def two_spellings(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Return the known name that each name is a spelling of; names without one, or with several, are left out.
+    """Return the known name of which each name is a spelling; names with none or several are left out.
 
     >>> match_names(["1.0", "Mel", "nv"], ["0", "1", "mel"])
     {'1.0': '1', 'Mel': 'mel'}
@@ -94,5 +94,5 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def says_missing(cleaned: str) -> bool:
-    """Return whether a clean text says that nothing is known."""
+    """Return whether a clean text is a word for a missing value."""
     return cleaned.casefold() in MISSING_WORDS or is_unlabeled(cleaned)

@@ -18,7 +18,7 @@ from skinlab.json_files import NUMBER, read_json
 from skinlab.settings.recorded import read_recorded
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.positive import positive_class
-from skinlab.tables.predictions import TableReader, seen_rows
+from skinlab.tables.predictions import TableReader, count_training_images
 from skinlab.tables.same_names import with_names_of
 
 # What may differ between two runs of one recipe.
@@ -203,7 +203,7 @@ def source(path: Path, table: Predictions) -> dict[str, Any]:
     meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.exists()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     facts = {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
-    return facts | {"seen": seen_rows(path, table) or meta.get("seen")}
+    return facts | {"seen": count_training_images(path, table) or meta.get("seen")}
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

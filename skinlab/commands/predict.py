@@ -65,7 +65,7 @@ def _predict(config: dict[str, Any], output: Path) -> None:
     started = time.perf_counter()
     hashes = np.zeros(len(rows), np.uint64)
     members, excess, bad = look(bundle, rows, config, device, known, hashes)
-    how = known.how(np.delete(hashes, list(bad)), rows["group"].drop(index=list(bad)) if "group" in rows else None)
+    how = known.usage(np.delete(hashes, list(bad)), rows["group"].drop(index=list(bad)) if "group" in rows else None)
     rows = rows.drop(index=list(bad)).reset_index(drop=True)
     probabilities = combine_as(bundle, members)
     if calibrator is not None:

@@ -1,4 +1,4 @@
-"""Clean the text columns of a reader's rows, and keep count of what was changed for the audit."""
+"""Clean the text columns of a reader's rows, and count the changes for the audit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from skinlab.tables.text_columns import clean_column
 from skinlab.text import two_spellings
 
 ATTRIBUTE = "text_changes"  # of a frame: column → {"changed": values, "missing": of these, "examples": {old: new}}
-METADATA = ("age", "sex", "site")  # often unknown, and no split, training or metric depends on them
+METADATA = ("age", "sex", "site")  # often missing; splits, training and metrics do not depend on them
 EXAMPLES = 3
 
 
 def clean_text(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """Return the frame with some columns as clean text, empty where nothing is known; what changed is counted.
+    """Return the frame with some columns as clean text, empty for missing values, and the changes counted.
 
     >>> frame = clean_text(pd.DataFrame({"label": ["mel ", "NA", "nv"]}), ["label", "group"])
     >>> frame["label"].tolist()
@@ -29,7 +29,7 @@ def clean_text(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def replace_columns(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Return the frame with columns replaced, the values that changed counted in its `attrs`."""
+    """Return the frame with some columns replaced, and the changed values counted in its `attrs`."""
     changes = {name: found for name, new in columns.items() if (found := _changes(frame[name], new))}
     replaced = frame.assign(**columns)
     if changes:
@@ -38,7 +38,7 @@ def replace_columns(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd
 
 
 def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Add up the changes of two passes over the same columns."""
+    """Return the sum of the changes of two passes over the same columns."""
     total = dict(before)
     for name, new in after.items():
         old = before.get(name, {"changed": 0, "missing": 0, "examples": {}})
@@ -48,7 +48,7 @@ def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
 
 
 def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
-    """Count the values that differ and those that are missing now, with a few examples; empty where none does."""
+    """Count the changed values and the missing ones among them, with a few examples; empty if none has changed."""
     text = before.fillna("").astype(str)
     different = (text != after).to_numpy()
     if not different.any():
@@ -63,7 +63,7 @@ def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
 
 
 def describe_changes(changes: Mapping[str, Any]) -> str:
-    """Return one line on what was changed; a missing age, sex or site is no news.
+    """Return one line about the changes, without missing ages, sexes and sites.
 
     >>> describe_changes({"label": {"changed": 2, "missing": 1, "examples": {"NA": "", "mel ": "mel"}}})
     "text was cleaned: label in 2 rows ('NA' → missing, 'mel ' → 'mel')"
@@ -79,10 +79,10 @@ def describe_changes(changes: Mapping[str, Any]) -> str:
 
 
 def check_spellings(frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse a column in which two names differ only in case, separators or a whole number's decimals.
+    """Refuse columns in which two names differ only in case, separators or the decimals of a whole number.
 
     Raises:
-        UserError: there are such names: they would count as two.
+        UserError: there are such names.
     """
     for column in columns:
         if column in frame and (pairs := two_spellings(frame[column].unique())):

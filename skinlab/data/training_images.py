@@ -1,4 +1,4 @@
-"""The images that a model was trained on and chosen by, compact enough to travel with it, and who of others is one."""
+"""The training and validation images of a model as hashes, and the comparison of other images with them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from skinlab.errors import UserError
 Hashes = npt.NDArray[np.uint64]
 
 FORMAT = 1
-NO_LIST = "?"  # in place of the ends of files where an older run didn't keep them
-_TAIL = 1024  # bytes; the last of a JPEG are its own, whatever its metadata
+NO_LIST = "?"  # in place of the hashes of files' ends, which older runs did not record
+_TAIL = 1024  # bytes; the last ones of a JPEG depend on its picture, not on its metadata
 
 
 def file_tail(path: str | os.PathLike[str]) -> str:
     """Return a hash of a file's last bytes, 16 hexadecimal digits; "" for a file that can't be read.
 
-    It costs next to nothing and tells most files apart, so that few have to be decoded in full for their content hash.
+    It is fast and different for most files, so that few have to be decoded in full for their content hash.
     """
     try:
         with open(path, "rb") as file:
@@ -38,15 +38,15 @@ def file_tail(path: str | os.PathLike[str]) -> str:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """64-bit hashes of what a model has seen, each array sorted and distinct.
+    """64-bit hashes of a model's training and validation images, each array sorted and distinct.
 
     Attributes:
-        images: contents of those it was trained on, ``(N,)``.
+        images: contents of the training images, ``(N,)``.
         groups: names of their groups (lesions, patients).
-        val_images: contents of those that chose its best epoch, thresholds or calibrator.
+        val_images: contents of the images by which its best epoch, thresholds or calibrator were chosen.
         val_groups: names of their groups.
-        files: ends of the files of both; None where an older run didn't keep them.
-        unknown: initial weights or members of which nobody knows what they have seen.
+        files: ends of the files of both; None if an older run did not record them.
+        unknown: initial weights or members whose training images are not known.
     """
 
     images: Hashes
@@ -58,7 +58,7 @@ class TrainingImages:
 
     @classmethod
     def of(cls, provenance: Mapping[str, Iterable[str]]) -> Self:
-        """Return what the lists of hexadecimal content hashes and of group names say, see ``SEEN`` of seen_images."""
+        """Return the hashes of lists of hexadecimal content hashes and of group names."""
         ends = list(provenance.get("files", ()))
         return cls(
             **{name: _distinct(provenance.get(name, ())) for name in ("images", "val_images")},
@@ -69,7 +69,7 @@ class TrainingImages:
 
     @classmethod
     def merged(cls, parts: Iterable[Self]) -> Self:
-        """Return what several models have seen together."""
+        """Return the training images of several models together."""
         each = list(parts)
         arrays = {
             name: np.unique(np.concatenate([getattr(part, name) for part in each]))
@@ -80,15 +80,15 @@ class TrainingImages:
         return cls(**arrays, files=ends, unknown=tuple(sorted({name for part in each for name in part.unknown})))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values and arrays, with the format's version; ``from_dict`` reads them."""
+        """Return plain values and arrays with the format's version, for ``from_dict``."""
         return {"format": FORMAT} | {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` gave; what a later version wrote is unknown.
+        """Return the images of a dict of ``to_dict``; those in a later format are unknown.
 
         Raises:
-            ValueError: it holds no such arrays.
+            ValueError: the arrays are missing or of another form.
         """
         if content.get("format") != FORMAT:
             later = f"training images in format {content.get('format')}, which a later skinlab reads"
@@ -97,24 +97,24 @@ class TrainingImages:
         files = None if content["files"] is None else _array(content["files"])
         return cls(**arrays, files=files, unknown=tuple(str(name) for name in content["unknown"]))
 
-    def may_hold(self, path: str) -> bool:
-        """Tell by a file's end whether its content has to be hashed.
+    def may_contain(self, path: str) -> bool:
+        """Return whether a file may be one of the images, so that its content has to be hashed.
 
-        Of a JPEG the end tells. Other formats hold the same pixels in other bytes when they are saved again.
+        For a JPEG its end decides. Files of other formats, saved again, have the same pixels in other bytes.
         """
         if not len(self.images) and not len(self.val_images):
             return False
         if self.files is None or not len(self.files) or not path.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")):
             return True
         end = contents([file_tail(path)])
-        place = np.searchsorted(self.files, end)  # np.isin would look through all of them, image by image
+        place = np.searchsorted(self.files, end)  # np.isin would compare with all of them for each image
         return bool((self.files[place % len(self.files)] == end).all())
 
-    def how(self, contents: Hashes, groups: pd.Series[str] | None = None) -> npt.NDArray[np.object_]:
-        """Return how the model knows each image: ``train``, ``val``, ``group`` (others of its group) or "".
+    def usage(self, contents: Hashes, groups: pd.Series[str] | None = None) -> npt.NDArray[np.object_]:
+        """Return the use of each image in the training: ``train``, ``val``, ``group`` (others of its group) or "".
 
-        Names of groups are compared only if most of the images in common are of such groups: other data may have a
-        lesion_1 of its own.
+        Names of groups are compared only if most of the images in common are of such groups, since other data may use
+        the same names.
 
         Args:
             contents: of the images, see :func:`content_hash`, ``(N,)``; 0 for none of them.
@@ -130,14 +130,14 @@ class TrainingImages:
 
 
 def read_and_hash(path: str, size: int, fit: str, known: TrainingImages) -> tuple[npt.NDArray[np.uint8], int]:
-    """Read an image as ``read_image`` does, with its content hash, 0 where its file is none of the known ones.
+    """Read an image as ``read_image`` does; return it with its content hash, 0 if its file is not a known one.
 
-    The pixels are hashed as they come from the decoder; only a JPEG that was decoded at a reduced scale is read again.
+    The decoded pixels are hashed; only a JPEG that was decoded at a reduced scale is read again.
 
     Raises:
         BadImage: it can't be read.
     """
-    if not known.may_hold(path):
+    if not known.may_contain(path):
         return read_image(path, size, fit), 0
     whole: list[npt.NDArray[np.uint8]] = []
     pixels = read_image(path, size, fit, on_whole=whole.append)
@@ -153,7 +153,7 @@ def contents(hexadecimal: Iterable[str]) -> Hashes:
     """Return the first 64 bits of content hashes, in their order.
 
     Raises:
-        UserError: one of them is no such hash.
+        UserError: one of them is not hexadecimal.
     """
     try:
         return np.array([int(each[:16] or "0", 16) for each in hexadecimal], np.uint64)

@@ -1,8 +1,8 @@
 """Augmentation presets over uint8 RGB images.
 
-Normalisation is no part of them: it happens once per batch on the device. The two workhorses fold what would be eight
-albumentations calls into one interpolation and one matrix product, because Python overhead a call and passes over the
-image are what augmentation costs on a CPU.
+They do not include normalisation, which is done once per batch on the device. `Warp` and `ColourJitter` replace eight
+albumentations transforms by one interpolation and one matrix product, since on a CPU the time of augmentation is that
+of Python calls and of passes over the image.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import os
 from typing import Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would look for a newer version on the network
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise its import looks for a newer version on the network
 
 import albumentations as A  # noqa: N812
 import cv2
@@ -23,18 +23,17 @@ Image = npt.NDArray[np.uint8]
 IDENTITY = np.eye(3)
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 GREY = np.full((3, 3), 1 / 3)  # projects a colour onto the grey axis
-ROTATE = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(
-    3
-)  # turns it about that axis, by Rodrigues' formula
+# Rotation of a colour about that axis by Rodrigues' formula
+ROTATE = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
 
 
 def none(size: int) -> A.Compose:
-    """Return the image as it is, at the working size."""
+    """Return the image at the working size without augmentation."""
     return _compose([A.Resize(size, size)])
 
 
 def light(size: int) -> A.Compose:
-    """Any of the square's eight symmetries, a small affine map, mild brightness and contrast."""
+    """Return one of the square's eight symmetries, a small affine map, mild brightness and contrast."""
     return _compose(
         [
             Warp(size, rotate=15, scale=0.1, shear=0, translate=0.05),
@@ -44,13 +43,13 @@ def light(size: int) -> A.Compose:
 
 
 def heavy(size: int, strength: float = 1.0) -> A.Compose:
-    """Strong geometry, colour jitter, degraded optics and dropped patches.
+    """Return strong geometry, colour jitter, blur or compression, and dropped patches.
 
-    Hue stays within a few degrees because colour is diagnostic.
+    Hue changes by a few degrees only, since colour is diagnostic.
 
     Args:
         size: Working size in pixels.
-        strength: Scales every range; 0 leaves only the symmetries of the square.
+        strength: Factor of every range; 0 for the symmetries of the square alone.
     """
     return _compose(
         [
@@ -101,7 +100,7 @@ class Warp(A.DualTransform):  # type: ignore[misc]
         self.size, self.rotate, self.scale, self.shear, self.translate = size, rotate, scale, shear, translate
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the map from output pixels to input pixels."""
+        """Draw the affine map from output pixels to input pixels."""
         uniform = self.py_random.uniform
         angle = math.radians(uniform(-self.rotate, self.rotate))
         zoom = (1 + self.scale) ** uniform(-1, 1)
@@ -150,7 +149,7 @@ class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the 3 x 3 colour matrix and the contrast, whose pivot depends on the image."""
+        """Draw the 3 x 3 colour matrix and the contrast, which is about a mean of the image."""
         uniform = self.py_random.uniform
         brightness = 1 + uniform(-self.brightness, self.brightness)
         contrast = 1 + uniform(-self.contrast, self.contrast)

@@ -1,4 +1,4 @@
-"""Several views of each image as one batch; a view's randomness comes from (seed, epoch, row, copy, view) alone."""
+"""Several views of each image as one batch; a view's randomness depends on (seed, epoch, row, copy, view) alone."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Ints = npt.NDArray[np.int64]
 
 
 class ViewDataset(ImageDataset):
-    """Reads images and makes views of them.
+    """Reads images and makes several augmented views of each.
 
     Args:
         paths: File of each row.
-        transforms: An albumentations Compose for each view; views of another size come out smaller or larger.
-        size: Side in pixels at which images are read, before the views crop.
+        transforms: An albumentations Compose for each view, which determines the size of the view.
+        size: Side in pixels at which images are read, before they are cropped.
         fit: "crop" or "stretch", see `read_image`.
         seed: Seed of the run.
         cache: Decoded images of that size to use instead of the files.
-        names: Keys of the views in a batch; without them they are a list under "views".
+        names: Keys of the views in a batch; by default they are a list under "views".
         groups: Group of each row as a number, (N,), for `lesion_pairs`.
-        lesion_pairs: Probability that the second view shows another image of the row's group, where there is one:
-            MICLe's positives (Azizi et al. 2021, arXiv 2101.05224).
+        lesion_pairs: Probability that the second view is of another image of the row's group, if there is one: the
+            positive pairs of MICLe (Azizi et al. 2021, arXiv 2101.05224).
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class ViewDataset(ImageDataset):
             reseed(transform, self.seed, visit, number)
             shown = image
             if number == 1 and self.lesion_pairs and transform.py_random.random() < self.lesion_pairs:
-                other = self._relative(visit.row, transform.py_random)
+                other = self._other_of_group(visit.row, transform.py_random)
                 shown = image if other == visit.row else self.pixels(other)
             views.append(np.asarray(transform(image=shown)["image"], dtype=np.uint8))
         return views
 
-    def _relative(self, row: int, draw: random.Random) -> int:
-        """Draw another row of the same group; the row itself where it is alone."""
+    def _other_of_group(self, row: int, draw: random.Random) -> int:
+        """Draw another row of the same group; the row itself if the group has no other."""
         start, stop = np.searchsorted(self._sorted_groups, [self.groups[row], self.groups[row] + 1])
-        relatives = self._by_group[start:stop]
-        relatives = relatives[relatives != row]
-        return int(draw.choice(relatives)) if len(relatives) else row
+        others = self._by_group[start:stop]
+        others = others[others != row]
+        return int(draw.choice(others)) if len(others) else row

@@ -1,7 +1,7 @@
-"""Views for self-supervised pretraining: two pictures of one image, as different as the method may stand.
+"""Augmentations of the views for self-supervised pretraining.
 
-`ssl_default` draws from the distribution of SimCLR's augmentations as torchvision and lightly draw from it;
-`ssl_derm` spares colour, which is diagnostic in dermoscopy, and turns the skin any way, since it has no upright.
+`ssl_default` has the distribution of SimCLR's augmentations as in torchvision and lightly; `ssl_derm` changes colour
+less, since it is diagnostic in dermoscopy, and rotates by any angle, since dermoscopic images have no upright.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Range = tuple[float, float]
 
 
 def ssl_default(size: int, scale: Range = (0.08, 1.0)) -> A.Compose:
-    """SimCLR's views (Chen et al. 2020, arXiv 2002.05709), at the defaults of lightly's SimCLRTransform.
+    """Return SimCLR's views (Chen et al. 2020, arXiv 2002.05709) with the defaults of lightly's SimCLRTransform.
 
     Args:
         size: Side of the view in pixels.
@@ -41,7 +41,7 @@ def ssl_default(size: int, scale: Range = (0.08, 1.0)) -> A.Compose:
 
 
 def ssl_derm(size: int, scale: Range = (0.3, 1.0)) -> A.Compose:
-    """Views for dermoscopy: any rotation, milder crops, hue within 5 % of the circle, no loss of colour.
+    """Return views for dermoscopy: any rotation, milder crops, hue within 5 % of the circle, no grey images.
 
     Args:
         size: Side of the view in pixels.
@@ -60,7 +60,7 @@ def ssl_derm(size: int, scale: Range = (0.3, 1.0)) -> A.Compose:
 class Crop(A.ImageOnlyTransform):  # type: ignore[misc]
     """A random crop, mirrored half the time and turned, in a single interpolation with mirrored borders.
 
-    Unlike Pillow's, the interpolation does not smooth first: images come read at little more than the working size.
+    Unlike Pillow's, the interpolation does not smooth: images are read at little more than the working size.
 
     Args:
         size: Side of the output in pixels.
@@ -86,7 +86,7 @@ class Crop(A.ImageOnlyTransform):  # type: ignore[misc]
         }
 
     def apply(self, img: Image, window: tuple[int, int, int, int], mirror: bool, angle: float, **params: Any) -> Image:
-        """Bring the window to the working size."""
+        """Scale the window to the working size."""
         left, top, width, height = window
         size = (self.size, self.size)
         if angle == 0:  # three times as fast as a warp
@@ -104,7 +104,7 @@ def crop_window(height: int, width: int, scale: Range, draw: random.Random) -> t
         height: Of the image, in pixels.
         width: Likewise.
         scale: Smallest and largest share of the image's area.
-        draw: Where the randomness comes from.
+        draw: Source of randomness.
 
     Returns:
         left, top, width and height in pixels.
@@ -125,7 +125,7 @@ def window_map(window: tuple[int, int, int, int], size: int, mirror: bool, angle
     Args:
         window: left, top, width and height in pixels.
         size: Side of the output in pixels.
-        mirror: Whether left and right change places.
+        mirror: Whether to flip it horizontally.
         angle: In radians.
     """
     left, top, width, height = window
@@ -139,8 +139,8 @@ def window_map(window: tuple[int, int, int, int], size: int, mirror: bool, angle
 class StepwiseJitter(A.ImageOnlyTransform):  # type: ignore[misc]
     """Brightness, contrast, saturation and hue in random order, each step clipped, as torchvision's ColorJitter.
 
-    At SimCLR's strength the clipping and the order are much of the result, so that no single matrix product
-    (`ColourJitter`) has its distribution.
+    At SimCLR's strength clipping and order change the result much, so that a single matrix product (`ColourJitter`)
+    has another distribution.
 
     Args:
         brightness: Largest relative change of brightness.
@@ -188,7 +188,7 @@ def _saturate(img: Image, factor: float) -> Image:
 def _turn_hue(img: Image, turn: float) -> Image:
     """Turn the hue by a share of the circle."""
     hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV_FULL)
-    hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # hue fills the byte, so that it wraps by itself
+    hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # hue has the range of a byte, so that it wraps
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), np.uint8)
 
 
@@ -196,7 +196,7 @@ class Grey(A.ImageOnlyTransform):  # type: ignore[misc]
     """The image's luma in all three channels."""
 
     def apply(self, img: Image, **params: Any) -> Image:
-        """Take the colour out."""
+        """Return the grey image."""
         return np.asarray(cv2.cvtColor(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 

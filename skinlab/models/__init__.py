@@ -1,1 +1,1 @@
-"""Backbones, the supervised LightningModule and what inference needs."""
+"""Networks (timm), the supervised LightningModule, its optimiser and prediction."""

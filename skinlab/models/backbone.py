@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class CosineHead(nn.Linear):
-    """Logits from the angle between feature and class weight, ``scale * cos``, as LDAM wants it (Cao et al., 2019).
+    """Logits ``scale * cos`` of the angle between feature and class weight, for LDAM (Cao et al., 2019).
 
     >>> head = CosineHead(4, 3)
     >>> bool(head(torch.randn(2, 4)).abs().max() <= 30)
@@ -43,11 +43,11 @@ def build_network(
         num_classes: number of logits.
         dropout: probability of dropping a feature before the head.
         head: ``linear``, or ``cosine`` (:class:`CosineHead`).
-        image_size: pixels a side of the images, for a network that is built for one size, such as a ViT; None for its
-            own size, or for a network that takes any.
+        image_size: pixels a side of the images, for a network with a fixed input size, such as a ViT; None for its
+            default size, or for a network of any size.
 
     Raises:
-        UserError: timm has no such model or can't build it so, or the head is unknown.
+        UserError: timm has no such model or can't build it with these settings, or the head is unknown.
     """
     if not isinstance(name, str) or not timm.is_model(name):
         name = str(name)
@@ -61,10 +61,10 @@ def build_network(
         network: nn.Module = timm.create_model(name, num_classes=num_classes, drop_rate=dropout, **sized)
         where = head_name(network)
         old = network.get_submodule(where)
-    except Exception as error:  # timm's models refuse settings in many ways
+    except Exception as error:  # timm's models raise errors of many types
         raise UserError(_why_not_built(name, image_size, error)) from None
     if isinstance(old, nn.Linear):
-        # timm's EfficientNets draw the head for 1,000 classes: with 7, the first logits would be far out.
+        # timm's EfficientNets initialise the head for 1,000 classes: with 7, the initial logits would be large.
         nn.init.normal_(old.weight, std=0.01)
         nn.init.zeros_(old.bias)
     if head == "cosine":
@@ -76,7 +76,7 @@ def build_network(
 
 
 def _why_not_built(name: str, image_size: int | None, error: Exception) -> str:
-    """Return what to say where timm can't build a network."""
+    """Return the message for a network that timm can't build."""
     architecture, _, tag = name.partition(".")
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
@@ -92,7 +92,7 @@ def _why_not_built(name: str, image_size: int | None, error: Exception) -> str:
 def check_network(
     settings: Mapping[str, Any], num_classes: int, *, image_size: int, batch_size: int, frozen: bool = False
 ) -> tuple[dict[str, Any], nn.Module]:
-    """Try a network on a training batch before anything is written; this needs no memory for its weights.
+    """Run a network on a training batch without memory for its weights, before anything is written.
 
     Args:
         settings: arguments of :func:`build_network`.
@@ -102,11 +102,11 @@ def check_network(
         frozen: whether the backbone stays in evaluation mode.
 
     Returns:
-        The settings, with ``image_size`` where the network is built for images of one, other size, and the network on
+        The settings, with ``image_size`` if the network has a fixed input size other than this, and the network on
         torch's meta device.
 
     Raises:
-        UserError: it takes no such images, or no batch of one image.
+        UserError: the network fails on images of this size, or on a batch of one image.
     """
     settings = dict(settings)
     with torch.device("meta"):
@@ -117,7 +117,7 @@ def check_network(
     images = torch.zeros(min(batch_size, 2), 3, image_size, image_size)
     try:
         network.train(not frozen)(images.to("meta"))
-    except Exception:  # some networks can't run there at all
+    except Exception:  # some networks can't run on the meta device
         try:
             build_network(num_classes=num_classes, **settings).train(not frozen)(images)
         except Exception as error:
@@ -128,7 +128,7 @@ def check_network(
 
 
 def _why_no_batch(name: str, image_size: int, own_size: int, batch_size: int, error: Exception) -> str:
-    """Return what to say where a network fails on a batch."""
+    """Return the message for a network that fails on a batch."""
     if batch_size == 1 and "more than 1 value per channel" in str(error):
         return (
             f"data.batch_size: a training batch has one image, and at {image_size} px the batch normalisation of "
@@ -139,7 +139,7 @@ def _why_no_batch(name: str, image_size: int, own_size: int, batch_size: int, er
 
 
 def is_fixed_size(network: nn.Module) -> bool:
-    """Return whether a network is built for images of one size."""
+    """Return whether a network has a fixed input size."""
     return bool(_facts(network).get("fixed_input_size"))
 
 
@@ -149,7 +149,7 @@ def _own_size(network: nn.Module) -> int:
 
 
 def _facts(network: nn.Module) -> Mapping[str, Any]:
-    """Return what timm knows of a network."""
+    """Return timm's description of a network."""
     facts: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
     return facts
 
@@ -167,34 +167,34 @@ def head_parameters(network: nn.Module) -> set[str]:
 
 
 def normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and std of the pixels, in [0, 1], that the backbone's ImageNet weights were trained with."""
+    """Return the mean and std of the pixels in [0, 1] with which the ImageNet weights were trained."""
     facts = _facts(network)
     return tuple(facts["mean"]), tuple(facts["std"])
 
 
 def has_depthwise(network: nn.Module) -> bool:
-    """Tell whether the network has depthwise convolutions, which CPUs run slower in bfloat16 than in float32."""
+    """Return whether the network has depthwise convolutions, which on CPUs are slower in bfloat16 than in float32."""
     return any(isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels for m in network.modules())
 
 
 def initialise(
     network: nn.Module, name: str, init: str, *, made_for: str | None = None, image_size: int | None = None
 ) -> str:
-    """Load the first weights of the backbone; the head stays random.
+    """Load the initial weights of the backbone; the head stays random.
 
     Args:
         network: as :func:`build_network` made it.
         name: timm's name, for ImageNet weights.
-        init: ``imagenet`` (stops where the weights can't be had), ``auto`` (tries, and otherwise says loudly that the
-            weights are random), ``random``, or a file (``backbone.safetensors`` or a checkpoint).
-        made_for: network that the file is of, where that is known.
+        init: ``imagenet`` (an error if there are no weights), ``auto`` (random weights with a warning if there are
+            none), ``random``, or a file (``backbone.safetensors`` or a checkpoint).
+        made_for: network of the file, if it is known.
         image_size: as for :func:`build_network`.
 
     Returns:
-        What was used: ``imagenet``, ``random`` or the file's absolute path.
+        The weights in use: ``imagenet``, ``random`` or the file's absolute path.
 
     Raises:
-        UserError: ImageNet weights were asked for and can't be had, or the file does not fit this backbone.
+        UserError: with ``imagenet`` there are no weights, or the file does not fit this backbone.
     """
     if init == "random":
         return "random"
@@ -207,8 +207,8 @@ def initialise(
         state = read_tensors(path)
         if any(key.startswith("method.") for key in state):
             raise UserError(
-                f"model.init={init}: a checkpoint of skinlab.pretrain, which does not tell what it saw; give its run "
-                "directory, or backbone.safetensors in it"
+                f"model.init={init}: a checkpoint of skinlab.pretrain, which has no record of its training images; "
+                "give its run directory, or backbone.safetensors in it"
             )
         _load_backbone(network, state, f"model.init={init}", theirs)
         return str(path)
@@ -233,7 +233,7 @@ def initialise(
 def _load_backbone(
     network: nn.Module, state: Mapping[str, torch.Tensor], place: str, theirs: str = "another architecture"
 ) -> None:
-    """Load all but the head; refuse weights of another architecture, `theirs`."""
+    """Load all weights but those of the head; refuse those of another architecture, `theirs`."""
     prefix = head_name(network) + "."
     ours = {key: value for key, value in network.state_dict().items() if not key.startswith(prefix)}
     missing = [key for key in ours if key not in state]
@@ -245,7 +245,7 @@ def _load_backbone(
     wrong = [key for key in ours if state[key].shape != ours[key].shape]
     if wrong:
         raise UserError(
-            f"{place}: {wrong[0]} has shape {tuple(state[wrong[0]].shape)}, the model wants "
+            f"{place}: {wrong[0]} has shape {tuple(state[wrong[0]].shape)}, the model needs "
             f"{tuple(ours[wrong[0]].shape)}; it is of {theirs} or image size: choose the model= and data.image_size it "
             "was trained with"
         )

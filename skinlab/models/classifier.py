@@ -1,4 +1,4 @@
-"""The supervised LightningModule: one shared step, whatever the network, the loss and the data."""
+"""The supervised LightningModule, for any network, loss and data."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ TEACHER = "semi.teacher."
 class Classifier(pl.LightningModule):
     """A network with its normalisation, loss, metrics and optimiser.
 
-    Only plain containers are kept as hyperparameters, so that a checkpoint opens with ``weights_only=True`` and is
-    enough for inference.
+    Hyperparameters are plain containers, so that a checkpoint loads with ``weights_only=True`` and is enough for
+    inference.
 
     Args:
         network: arguments of :func:`skinlab.models.backbone.build_network` other than the number of classes.
@@ -36,16 +36,16 @@ class Classifier(pl.LightningModule):
         inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1].
         optimizer: see :func:`skinlab.models.optim.build_optimizer`.
         scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
-        training_prior: share of each class among the training batches (after the sampler).
-        positive: the positive one of two classes; None of more, and in checkpoints that don't say.
+        training_prior: share of each class in the training batches (after the sampler).
+        positive: the positive one of two classes; None for more, and in older checkpoints.
         mixup: alpha of mixup, 0 for none.
         cutmix: alpha of CutMix, 0 for none.
-        seed: with the epoch and the rank it fixes dropout and mixing.
+        seed: with the epoch and the rank it determines dropout and mixing.
         loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
-        semi: learns from the batches' pool part, too; without it they have none.
+        semi: strategy for the batches' pool part; None if they have none.
 
     Raises:
-        UserError: a strategy together with mixup or CutMix.
+        UserError: a strategy is combined with mixup or CutMix.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Classifier(pl.LightningModule):
 
     @property
     def kept(self) -> nn.Module:
-        """The network that is validated and kept: the one that learns, or its teacher where it has one."""
+        """The network that is validated and kept: the strategy's teacher, if it has one, or the trained network."""
         teacher = None if self.semi is None else self.semi.teacher
         return self.network if teacher is None else teacher
 
@@ -93,18 +93,18 @@ class Classifier(pl.LightningModule):
         return logits
 
     def on_train_start(self) -> None:
-        """Begin with a strategy that has seen the first weights, which may have been loaded since it was made."""
+        """Start the strategy with the initial weights, which may have been loaded after it was built."""
         if self.semi is not None and self.global_step == 0:
             self.semi.start(self.network)
 
     def on_train_epoch_start(self) -> None:
-        """Seed the epoch, and tell the loss which it is."""
+        """Seed the epoch, and pass its number to a loss that depends on it."""
         self.mixing_rng = seed_epoch(self, self.seed)
         if callable(set_epoch := getattr(self.loss, "set_epoch", None)):
             set_epoch(self.current_epoch, self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss of a batch, mixed if asked for, with the pool's part of it if there is a strategy."""
+        """Return the loss of a batch, with mixing or with the pool's part by a strategy."""
         images, target = self.normalise(batch["image"]), batch["target"]
         if self.semi is not None:
             loss = self._semi_loss(self.semi, batch | {"image": images})
@@ -134,32 +134,32 @@ class Classifier(pl.LightningModule):
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then let the strategy follow: once an optimiser step, however many batches it accumulates."""
+        """Step, then update the strategy: once an optimiser step, however many batches it accumulates."""
         super().optimizer_step(*args, **kwargs)
         if self.semi is not None:
             self.semi.after_step(self.network)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect probabilities; the figures are made once, at the end of the epoch."""
+        """Collect probabilities for the metrics at the end of the epoch."""
         logits = self(batch["image"]).float()
         self.metrics.update(logits.softmax(1), batch["target"], self.loss(logits, batch["target"]))
 
     def on_validation_epoch_start(self) -> None:
-        """Start from nothing, whatever a sanity check left."""
+        """Discard the predictions of a sanity check."""
         self.metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's figures at natural prevalence."""
-        figures = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
-        self.last_validation = {name: float(value) for name, value in figures.items()}
-        self.log_dict(figures)
-        self.log("balanced_accuracy", figures["val/balanced_accuracy"], prog_bar=True, logger=False)
+        """Log the epoch's metrics at natural prevalence."""
+        metrics = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
+        self.last_validation = {name: float(value) for name, value in metrics.items()}
+        self.log_dict(metrics)
+        self.log("balanced_accuracy", metrics["val/balanced_accuracy"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the epoch's figures beside its weights, which are those of the network that was validated.
+        """Add the epoch's metrics, and put the weights of the validated network in their usual place.
 
-        What the strategy remembers, and the student where a teacher was validated, lie apart: the weights are as those
-        of any classifier.
+        The strategy's state, and the student's weights if a teacher was validated, are stored separately, so that the
+        checkpoint is like that of any classifier.
         """
         checkpoint["validation"] = dict(self.last_validation)
         if self.semi is not None:
@@ -168,7 +168,7 @@ class Classifier(pl.LightningModule):
             checkpoint["state_dict"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put strategy and student back in their places.
+        """Restore the strategy's state and the student's weights.
 
         Raises:
             UserError: the checkpoint is of another strategy.
@@ -181,11 +181,11 @@ class Classifier(pl.LightningModule):
         checkpoint["state_dict"] = self._exchanged(checkpoint["state_dict"] | theirs)
 
     def _exchanged(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Give the teacher's weights the network's names and the other way round."""
+        """Exchange the names of the teacher's and the network's weights."""
         return {_exchanged_name(name) if self.kept is not self.network else name: state[name] for name in state}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build the optimiser and a schedule that moves with every optimiser step."""
+        """Build the optimiser and a schedule that changes with every optimiser step."""
         optimizer = build_optimizer(self.network, self.optimizer_settings)
         self.total_steps = total = int(self.trainer.estimated_stepping_batches)
         epochs = self.trainer.max_epochs

@@ -1,4 +1,4 @@
-"""Penultimate features: what enters the classification layer, taken while a network predicts."""
+"""Penultimate features, the input of the classification layer, recorded while a network predicts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from skinlab.models.classifier import Classifier
 
 
 class Penultimate:
-    """Keeps the features of all images that some classifiers see while it is open.
+    """Records the features of all images that some classifiers predict within its context.
 
-    Nothing is computed twice: a hook keeps what enters the classification layer. Under
-    :func:`skinlab.models.prediction.predict_members` a network sees its images in equal steps, so that, like the
-    probabilities, no bit of the features depends on how many images the batches hold.
+    A hook records the input of the classification layer, so that nothing is computed twice. Under
+    :func:`skinlab.models.prediction.predict_members` a network gets its images in steps of one size, so that features,
+    like probabilities, do not depend on the batch size.
 
     Args:
         classifiers: in evaluation mode.
@@ -35,35 +35,37 @@ class Penultimate:
 
     def __init__(self, classifiers: Sequence[nn.Module]) -> None:
         self.networks = [each.network if isinstance(each, Classifier) else each for each in classifiers]
-        self.seen: list[list[torch.Tensor]] = [[] for _ in self.networks]
+        self.recorded: list[list[torch.Tensor]] = [[] for _ in self.networks]
         self.hooks: list[Any] = []
 
     def __enter__(self) -> Self:
-        """Begin to keep features."""
-        for network, seen in zip(self.networks, self.seen, strict=True):
+        """Begin to record features."""
+        for network, steps in zip(self.networks, self.recorded, strict=True):
             head = network.get_submodule(head_name(network))
             self.hooks.append(
-                head.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(_pooled(given[0])))
+                head.register_forward_pre_hook(lambda _, inputs, steps=steps: steps.append(_pooled(inputs[0])))
             )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Keep no more."""
+        """End the recording."""
         for hook in self.hooks:
             hook.remove()
 
     def features(self, n: int) -> npt.NDArray[np.float32]:
-        """Return the features of the first ``n`` images, ``(n, F)``, and forget them.
+        """Return the features of the first ``n`` images, ``(n, F)``, and delete the recorded ones.
 
-        Those of several classifiers stand side by side, each brought to length one, so that none outweighs another.
+        Those of several classifiers are normalised to length one, for equal weights, and concatenated.
         """
         parts = []
-        for seen in self.seen:
-            rows = torch.cat(seen)[:n].numpy()
-            seen.clear()
-            length = np.linalg.norm(rows, axis=1, keepdims=True) if len(self.seen) > 1 else np.ones((n, 1), np.float32)
+        for steps in self.recorded:
+            rows = torch.cat(steps)[:n].numpy()
+            steps.clear()
+            length = (
+                np.linalg.norm(rows, axis=1, keepdims=True) if len(self.recorded) > 1 else np.ones((n, 1), np.float32)
+            )
             parts.append(rows / np.where(length > 0, length, 1))
         return np.concatenate(parts, 1)
 

@@ -1,4 +1,4 @@
-"""Mixup and CutMix on a batch, keeping hard targets so that every loss works with them."""
+"""Mixup and CutMix of a batch with hard targets, for any loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def mix_batch(
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Mix every image with another of the batch (mixup: Zhang et al., 2018; CutMix: Yun et al., 2019).
 
-    With both on, each batch gets one of them, chosen evenly. The loss of a mixed batch is
+    If both are on, each batch gets one of them with equal probability. The loss of a mixed batch is
     ``lam * loss(logits, target) + (1 - lam) * loss(logits, target[partner])``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Images as the loader gives them, brought on their device to the range that a backbone expects."""
+"""Normalisation of uint8 images on their device."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 class Normalise(nn.Module):
-    """Map uint8 images ``(B, 3, H, W)`` to floats; checkpoints don't hold it.
+    """Normalise uint8 images ``(B, 3, H, W)``; its buffers are not in checkpoints.
 
     Args:
         mean: of each channel of the pixels in [0, 1].
-        std: likewise.
+        std: of each channel.
 
     >>> Normalise([0.5] * 3, [0.25] * 3)(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten()
     tensor([2., 2., 2.])

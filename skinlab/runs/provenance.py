@@ -78,7 +78,7 @@ def members_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | 
 
 
 def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
-    """Count the images that a model knows, as :meth:`TrainingImages.how` says of each.
+    """Count the images that a model knows, as :meth:`TrainingImages.usage` says of each.
 
     Returns:
         ``images`` in all, ``train``, ``val`` and ``group``, and the ``unknown``.
@@ -168,7 +168,7 @@ def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -
 
 def _seen(rows: pd.DataFrame, past: Past) -> pd.Series[str]:
     known = TrainingImages.of(past)
-    return pd.Series(known.how(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
+    return pd.Series(known.usage(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
 
 
 def _tell(init: str, past: Past, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool) -> None:

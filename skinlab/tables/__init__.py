@@ -1,1 +1,1 @@
-"""Tables as people have them: text, image ids, labels and predictions."""
+"""Tables of predictions and labels: text, image ids, columns, splits."""

@@ -1,4 +1,4 @@
-"""Recognise what the columns of a table of predictions or labels mean, whoever wrote it."""
+"""Recognise the columns of a table of predictions or labels by their names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from skinlab.text import clean, is_missing, match_names, name_key, two_spellings
 
 IMAGE_ID_NAMES = (*ID_COLUMNS, "filename", "file_name", "file", "path", "image_path", "id")
 LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
-# A single column of probabilities of the class 1; ISIC 2020 and 2024 call theirs target.
+# A single column of probabilities of the class 1; target in ISIC 2020 and 2024.
 SCORE_NAMES = ("target", "score", "prob", "probability", "prediction", "pred", "y_score", "y_prob", "p")
-# Columns that never are classes, in tables whose probabilities have the bare names of their classes.
+# Columns that are no classes, in tables whose probabilities have the bare names of their classes.
 OTHER_NAMES = (*COLUMNS, *IMAGE_ID_NAMES, *LABEL_NAMES, "gate", "called", "age", "age_approx", "sex", "index")
 _WORD = "prob|probs|proba|probability|p|score|softmax|confidence"
 _FORMS = (
@@ -30,16 +30,16 @@ _FORMS = (
 def with_standard_names(
     table: pd.DataFrame, columns: Mapping[str, str | None], label_names: Sequence[str], place: str
 ) -> pd.DataFrame:
-    """Return a table with the columns of this project's names, as far as it has them.
+    """Return a table with its columns under this project's names.
 
     Args:
         table: as read.
-        columns: see :func:`rename_columns`; ``image_id`` and ``label`` also go by well-known names.
-        label_names: those of the label.
+        columns: see :func:`rename_columns`; ``image_id`` and ``label`` are also found by well-known names.
+        label_names: well-known names of the label.
         place: the table's name in a message.
 
     Raises:
-        UserError: it has no column of image ids, two of labels, or two of one name.
+        UserError: the table has no column of image ids, two of labels, or two of one name.
     """
     repeated = [name for name in table.columns[table.columns.duplicated()] if name]
     if repeated:
@@ -58,17 +58,17 @@ def with_standard_names(
 
 
 def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Return a table with our names for the columns that a setting ``columns`` names, as far as it has them."""
+    """Return a table with this project's names for those of its columns that a setting ``columns`` maps."""
     mapped = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours and theirs in table}
     kept = table.drop(columns=[*mapped, *mapped.values()], errors="ignore")
     return kept.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
 
 
 def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a setting ``columns`` that names a column of no table.
+    """Refuse a setting ``columns`` with a column that no table has.
 
     Args:
-        columns: our name → the table's.
+        columns: this project's name → the table's.
         places: name of each table in a message → its columns.
     """
     there = [name for names in places.values() for name in names]
@@ -81,10 +81,10 @@ def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequen
 
 
 def probability_columns(table: pd.DataFrame) -> dict[str, str]:
-    """Return the columns of probabilities and the class of each; of one alone ``1`` where its name says no class.
+    """Return the columns of probabilities and the class of each; ``1`` for a single one without a class in its name.
 
-    In this order: ``prob_mel``; ``p_mel``, ``mel_prob`` and the like; the bare names of the classes, as ISIC's
-    submissions have them; ``target`` or ``score`` alone.
+    In this order: ``prob_mel``; ``p_mel``, ``mel_prob`` and the like; the bare names of the classes, as in ISIC's
+    submissions; ``target`` or ``score`` alone.
 
     >>> probability_columns(pd.DataFrame({"image": ["a"], "MEL": "0.25", "NV": "0.75"}))
     {'MEL': 'MEL', 'NV': 'NV'}
@@ -105,16 +105,16 @@ def probability_columns(table: pd.DataFrame) -> dict[str, str]:
 def with_probabilities(
     table: pd.DataFrame, found: Mapping[str, str], place: str, labels: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table with a numeric column ``prob_<class>`` a class, and what was changed, in words.
+    """Return a table with a numeric column ``prob_<class>`` for each class, and a sentence for each change.
 
     Args:
         table: as read.
-        found: of :func:`probability_columns`.
+        found: result of :func:`probability_columns`.
         place: the table's name in a message.
-        labels: that its rows have; of one column of probabilities they name the other class.
+        labels: of its rows; for a single column of probabilities one of them is the other class.
 
     Raises:
-        UserError: there is no such column, two name one class, or the classes of a single one are not known.
+        UserError: there is no such column, two are of one class, or the other class of a single one is unknown.
     """
     if not found:
         raise UserError(
@@ -148,7 +148,7 @@ def _two_classes(positive: str, share: pd.Series, labels: Iterable[str], place: 
         )
     known = share.dropna()
     if len(known) and set(known) <= {0, 1}:
-        raise UserError(f"{place}, holds calls, all of them 0 or 1; give probabilities")
+        raise UserError(f"{place}, holds predicted classes, all of them 0 or 1; give probabilities")
     wrong = known[(known < 0) | (known > 1)]
     if len(wrong):
         raise UserError(f"{place}, holds {wrong.iloc[0]:g}, which is no probability; write a softmax, not scores")
@@ -163,7 +163,7 @@ def _are_percentages(values: np.ndarray) -> bool:
 def as_classes(
     labels: pd.Series[str], classes: Iterable[str], label_map: Mapping[str, str], place: str
 ) -> pd.Series[str]:
-    """Return labels as the classes that they are spellings of, after the map; "" for a word that means no label.
+    """Return the class of which each label is a spelling, after the map; "" for a missing label.
 
     Args:
         labels: by image id.
@@ -190,14 +190,14 @@ def as_classes(
 
 
 def renamed(labels: pd.Series, label_map: Mapping[str, str]) -> dict[str, str]:
-    """Return each distinct label with the name that the map gives it, its own where the map has no spelling of it."""
+    """Return each distinct label with its new name by the map, its own if the map has no spelling of it."""
     distinct = [str(name) for name in labels.unique()]
     known = match_names(distinct, label_map)
     return {name: label_map[known[name]] if name in known else clean(name) for name in distinct}
 
 
 def unmatched(label_map: Mapping[str, str], labels: Iterable[str]) -> list[str]:
-    """Return the old labels of a map that no label is a spelling of.
+    """Return the old labels of a map of which no label is a spelling.
 
     >>> unmatched({"Mel": "malignant", "nevus": "benign"}, ["mel", "nv"])
     ['nevus']

@@ -1,4 +1,4 @@
-"""Read a CSV as people have it: any usual separator, a byte order mark, a trailing comma, a decimal comma."""
+"""Read CSV files with any usual separator, a byte order mark, trailing commas or decimal commas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skinlab.text import clean, name_key
 
 SEPARATORS = (",", ";", "\t", "|")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# Columns that a reader looks for; a header may write them with another case or separator.
+# Names of columns, in any case and with any separator of words.
 COLUMN_NAMES = (
     *("image_id", "path", "label", "group", "source", "split", "fold", "age", "sex", "site", "mask_path"),
     *("lesion_id", "dx", "dataset", "localization", "image_hash"),
@@ -22,13 +22,13 @@ COLUMN_NAMES = (
 
 
 def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table as text, its cells as they stand, or say plainly what is wrong with it.
+    """Read a table as text, with its cells unchanged.
 
-    The separator is the one that the header shows. Columns without a name and without a value are left out.
+    The separator is that of the header. Columns without a name and without a value are left out.
 
     Args:
         path: a CSV in UTF-8, or in UTF-16 with a byte order mark as spreadsheets write it.
-        required: columns that must be there.
+        required: columns that the table must have.
 
     Raises:
         UserError: the file is missing, empty or in another encoding, lacks a column or has it twice, or a row has too
@@ -75,7 +75,7 @@ def _encoding(path: Path) -> str:
 
 
 def _header(path: Path, encoding: str) -> tuple[list[str], str]:
-    """Return the names of the columns, trimmed, and the separator that gives most of them."""
+    """Return the names of the columns, trimmed, and the separator that results in most columns."""
     with path.open(encoding=encoding, newline="") as file:
         line = file.readline()
     candidates = [(next(csv.reader([line], delimiter=each), []), each) for each in SEPARATORS]
@@ -87,7 +87,7 @@ def _header(path: Path, encoding: str) -> tuple[list[str], str]:
 
 
 def _read(path: Path, encoding: str, header: Sequence[str], separator: str) -> pd.DataFrame:
-    """Read all rows; those of another width than the header are looked at one by one."""
+    """Read all rows; if some have another width than the header, one by one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -113,19 +113,19 @@ def _read(path: Path, encoding: str, header: Sequence[str], separator: str) -> p
 
 
 def _is_padding(table: pd.DataFrame, column: int) -> bool:
-    """Tell whether a column is only what a trailing separator leaves."""
+    """Return whether a column comes from trailing separators: without a name and without values."""
     return table.columns[column] == "" and bool((table.iloc[:, column].str.strip() == "").all())
 
 
 def _known_names(table: pd.DataFrame, required: Sequence[str]) -> pd.DataFrame:
-    """Give columns the names that are looked for, where the header writes them with another case or separator."""
+    """Return the table with the usual spelling of known column names."""
     present = set(table.columns)
     wanted = {name_key(name): name for name in (*COLUMN_NAMES, *required) if name not in present}
     return table.rename(columns={name: wanted[name_key(name)] for name in present if name_key(name) in wanted})
 
 
 def _check_columns(path: Path, header: list[str], required: Sequence[str]) -> None:
-    """Refuse a header that lacks a column, or has one twice that is looked for."""
+    """Refuse a header that lacks a required column, or has a known one twice."""
     for column in dict.fromkeys([*required, *(name for name in COLUMN_NAMES if name in header)]):
         if header.count(column) != 1:
             fault = "has no column" if column not in header else "has more than one column"

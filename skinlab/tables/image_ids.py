@@ -1,4 +1,4 @@
-"""Join the image ids of two tables, or of a table and a folder, that write them differently."""
+"""Match image ids that two tables, or a table and a folder, write differently."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 _SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,4}$")  # .jpg, .jpeg, .jp2, .tiff; not the .2 of `lesion_1.2`
 _DRIVE = re.compile(r"^[a-z]:/")
-_DOWNSAMPLED = "_downsampled"  # ISIC 2019 calls some of its images so in the table, or on disk, or in both
+_DOWNSAMPLED = "_downsampled"  # in names of ISIC 2019, in the table or on disk or in both
 
 
 class Matches(NamedTuple):
-    """What the ids of a table mean.
+    """The known ids for the ids of a table.
 
     Attributes:
-        known: the known id for each id of the table, an empty text where there is none or more than one.
-        ambiguous: id of the table → the known ids that it may mean.
+        known: the known id for each id of the table, an empty text if there is none or more than one.
+        ambiguous: id of the table → the known ids for it, if there are several.
     """
 
     known: list[str]
@@ -25,10 +25,10 @@ class Matches(NamedTuple):
 
 
 def match_ids(ids: Sequence[str], known: Iterable[str]) -> Matches:
-    r"""Find the known id that each id of a table means: the same text, else the one file of that name.
+    r"""Find the known id for each id of a table: the same text, or the only file of that name.
 
-    Folder, suffix, case, Windows' separators and ISIC's ``_downsampled`` may differ or be missing. Where both name
-    folders, those of one have to end in those of the other: ``train/0/1.jpg`` is not ``train/1/1.jpg``.
+    Folder, suffix, case, Windows' separators and ISIC's ``_downsampled`` may differ or be missing. If both have
+    folders, those of one must end in those of the other: ``train/0/1.jpg`` is not ``train/1/1.jpg``.
 
     Args:
         ids: of the table.
@@ -53,7 +53,7 @@ def match_ids(ids: Sequence[str], known: Iterable[str]) -> Matches:
 
 
 def _closest(name: str, candidates: Sequence[str]) -> list[str]:
-    """Keep the candidates in no other folder than the name's; of those the ones that also share its file name."""
+    """Return the candidates in the folder of the name, and of those the ones with its file name, if there are any."""
     same_place = [each for each in candidates if _one_ends_in_other(_parts(name)[:-1], _parts(each)[:-1])]
     if len(same_place) < 2:
         return same_place

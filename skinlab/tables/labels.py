@@ -1,4 +1,4 @@
-"""Tables of labels as archives publish them: which column names the image, and one column of 0 and 1 a class."""
+"""Published tables of labels: the column of the image, and one column of 0 and 1 for each class."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from skinlab.tables.text_columns import clean_column
 from skinlab.text import name_key
 
 ID_COLUMNS = ("image_id", "image", "image_name", "isic_id")
-# Columns that hold a class in published tables; where `label` is missing the user has to choose.
+# Columns of classes in published tables; without `label` the user has to choose one.
 LABEL_COLUMNS = ("label", "dx", "diagnosis", "diagnosis_1", "benign_malignant", "target", "malignant", "class")
 
 
 def find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
-    """Return the column that has the first of some names that there is, whatever its case and separators.
+    """Return the column with the first of some names that is found, in any case and with any separators.
 
     >>> find_column(["Image_Name", "target"], ID_COLUMNS)
     'Image_Name'
@@ -29,17 +29,17 @@ def find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
 
 
 def read_image_table(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table whose rows name images, with the column that names them as ``image_id``.
+    """Read a table with one row an image, with the column of the image as ``image_id``.
 
     Args:
-        path: a CSV whose ids stand in any of `ID_COLUMNS`.
-        required: other columns that must be there; ``label`` may be one column a class, see :func:`one_hot_labels`.
+        path: a CSV with ids in one of `ID_COLUMNS`.
+        required: other columns of the table; ``label`` may be one column a class, see :func:`one_hot_labels`.
 
     Returns:
-        cells as text; ids are cleaned, and empty where a word says that there is none.
+        cells as text; ids are cleaned, and empty for a word for a missing value.
 
     Raises:
-        UserError: as :func:`skinlab.tables.csv_files.read_csv`, or no column names the images.
+        UserError: as :func:`skinlab.tables.csv_files.read_csv`, or there is no column of ids.
     """
     path = Path(str(path)).expanduser()
     table = read_csv(path)
@@ -56,15 +56,15 @@ def read_image_table(path: str | Path, required: Sequence[str] = ()) -> pd.DataF
 
 
 def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
-    """Turn one column a class, 1 for the image's own class and 0 elsewhere, into class names.
+    """Return the class of each row of a table with one column of 0 and 1 for each class.
 
     Args:
-        table: cells as text; a column that holds anything but 0, 1 or nothing takes no part.
-        place: what a message calls the table.
+        table: cells as text; columns with other values than 0, 1 and nothing are ignored.
+        place: the table's name in a message.
 
     Returns:
-        the class of every row, empty where its cells are; None unless there are two such columns, or where a column
-        is called as labels mostly are.
+        the class of every row, empty for a row of empty cells; None if there are fewer than two such columns, or there
+        is a column with a usual name of labels.
 
     Raises:
         UserError: a row has several 1s, or only zeros.
@@ -93,15 +93,15 @@ def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
 
 
 def join_ids(ids: pd.Series[str], known: Sequence[str], place: str) -> pd.Series[str]:
-    """Return the known id that every id of a table means, an empty text where there is none.
+    """Return the known id for every id of a table, an empty text if there is none.
 
     Args:
         ids: of a table, cleaned.
-        known: ids or relative paths to choose from, see :func:`skinlab.tables.image_ids.match_ids`.
-        place: what a message calls the table.
+        known: ids or relative paths, see :func:`skinlab.tables.image_ids.match_ids`.
+        place: the table's name in a message.
 
     Raises:
-        UserError: an id may mean several of the known ones.
+        UserError: there are several known ids for an id.
     """
     matches = match_ids(ids.tolist(), known)
     if matches.ambiguous:
@@ -114,15 +114,15 @@ def join_ids(ids: pd.Series[str], known: Sequence[str], place: str) -> pd.Series
 
 
 def check_one_label_each(table: pd.DataFrame, images: Sequence[str], place: str) -> None:
-    """Refuse labels of one image that contradict each other, whose rows write its id in different ways.
+    """Refuse different labels of one image in rows that write its id differently.
 
     Args:
         table: with ``image_id`` and ``label``.
-        images: ids that the rows may mean.
-        place: what a message calls the table.
+        images: ids of the images.
+        place: the table's name in a message.
 
     Raises:
-        UserError: such labels.
+        UserError: an image has different labels.
 
     >>> check_one_label_each(pd.DataFrame({"image_id": ["a", "a.jpg"], "label": ["mel", "mel"]}), ["p/a.jpg"], "t.csv")
     """

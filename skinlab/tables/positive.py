@@ -1,4 +1,4 @@
-"""The positive class of two: the one whose sensitivity, thresholds and Kaggle's 1 are meant."""
+"""The positive class of two, to which sensitivity, thresholds and Kaggle's 1 refer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from skinlab.errors import UserError, nearest
 from skinlab.text import name_key
 
-# Names as data sets write them, without separators; whole numbers above 0 are positive, too.
+# Names in data sets, without separators; whole numbers above 0 are positive, too.
 POSITIVE = """
 mel melanoma mm melanomainsitu invasivemelanoma malignant malign malignancy maligne maligno cancer cancerous carcinoma
 tumor tumour metastasis bcc basalcellcarcinoma scc squamouscellcarcinoma akiec disease diseased sick abnormal suspicious
@@ -23,9 +23,7 @@ NEGATION = re.compile(r"(non|not|no)(.+)")
 
 
 def known_positive(classes: Sequence[str]) -> str | None:
-    """Return the positive one of two classes as their names tell it, or None.
-
-    A well-known positive name on one side decides, or a well-known negative one.
+    """Return the positive one of two classes by well-known positive and negative names; None if these do not decide.
 
     >>> known_positive(["mel", "other"]), known_positive(["0", "1"]), known_positive(["nv", "bkl"])
     ('mel', '1', None)
@@ -39,11 +37,11 @@ def positive_class(classes: Sequence[str], chosen: Sequence[str] | None = None, 
 
     Args:
         classes: two names, in any order.
-        chosen: what the user, or the run that made the predictions, says; None to go by the names.
-        setting: where to say it, for the message.
+        chosen: by the user, or in the run of the predictions; None to decide by the names.
+        setting: for the choice, in a message.
 
     Raises:
-        UserError: the choice is not one of the two, or there is none and the names don't tell.
+        UserError: the choice is not one of the two, or there is none and the names do not decide.
 
     >>> positive_class(["A", "B"], ["A"])
     'A'
@@ -58,13 +56,13 @@ def positive_class(classes: Sequence[str], chosen: Sequence[str] | None = None, 
         return known
     a, b = classes
     raise UserError(
-        f"of the two classes {a} and {b} the names don't tell which is positive, the one that sensitivity, thresholds "
-        f"and Kaggle's 1 are of: set {setting}=[{a}] or {setting}=[{b}]"
+        f"the names of the two classes {a} and {b} do not show which is positive, the one of sensitivity, thresholds "
+        f"and Kaggle's 1: set {setting}=[{a}] or {setting}=[{b}]"
     )
 
 
 def _sign(name: str) -> int:
-    """Return 1 for a name that is known as positive, -1 for a negative one, else 0."""
+    """Return 1 for a known positive name, -1 for a known negative one, else 0."""
     key = name_key(name).replace(" ", "")
     if key in NEGATIVE.split():
         return -1

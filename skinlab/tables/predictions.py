@@ -1,4 +1,4 @@
-"""Read tables of predictions, ours or anyone's, with the labels of a table of their own: which rows count, and why."""
+"""Read tables of predictions, of this project or others, with labels from a table of their own."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ CONFLICTS = ("error", "labels")
 
 @dataclass(frozen=True)
 class PredictionsTable:
-    """A table as it was read.
+    """A table of predictions as read.
 
     Attributes:
-        rows: that are evaluated.
-        selection: validation rows of the same table, to choose thresholds on; None where there are none.
-        split: of the rows, where the table has rows of others, too.
-        facts: for the evidence: counts of rows left out and of labels from elsewhere.
-        cautions: what a reader of the results must know, a sentence each.
+        rows: to be evaluated.
+        selection: validation rows of the same table, for the choice of thresholds; None if there are none.
+        split: of the rows, if the table has several.
+        facts: for the evidence: counts of rows left out and of labels from another table.
+        cautions: sentences for the reader of the results.
     """
 
     rows: Predictions
@@ -52,7 +52,7 @@ class PredictionsTable:
 
 
 def table_reader(config: Mapping[str, Any]) -> TableReader:
-    """Return a reader by the settings of ``conf/command/tables.yaml``.
+    """Return a reader with the settings of ``conf/command/tables.yaml``.
 
     Raises:
         UserError: as :class:`TableReader`.
@@ -64,7 +64,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read a predictions table whose columns have the names of this project.
 
     Raises:
-        UserError: what is wrong with it, where, and what to do.
+        UserError: as :meth:`TableReader.read`.
     """
     return TableReader().read(path).rows
 
@@ -80,13 +80,13 @@ def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.
     Args:
         path: CSV with a column of labels, or one column of 0 and 1 a class.
         place: its name in a message.
-        columns: our name → the table's.
+        columns: this project's name → the table's.
 
     Returns:
         Cleaned text, a row an image; ``attrs["columns"]`` are the columns of the file.
 
     Raises:
-        UserError: it can't be read, has no ids or labels, or several rows of an image.
+        UserError: the table can't be read, has no ids or labels, or several rows of an image.
     """
     raw = read_csv(Path(path).expanduser())
     table = with_standard_names(raw, columns, LABEL_COLUMNS, place)
@@ -96,7 +96,7 @@ def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.
             name = columns.get("label") or "label"
             raise UserError(
                 f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a class "
-                f"(found {some(table.columns, 9)}); say which one has the labels: columns.label=NAME"
+                f"(found {some(table.columns, 9)}); name the one with the labels: columns.label=NAME"
             )
         table = table.assign(label=labels)
     table = table[[name for name in ("image_id", *FROM_LABELS) if name in table]]
@@ -106,16 +106,16 @@ def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.
 
 
 class TableReader:
-    """Reads tables of predictions as the settings of ``conf/evaluate.yaml`` say.
+    """Reads tables of predictions with the settings of ``conf/command/tables.yaml``.
 
     Args:
-        columns: our name → the table's; None or a missing name: its own or a well-known one.
+        columns: this project's name → the table's; None or a missing name for this project's or a well-known one.
         label_map: old label → class.
-        labels: a table of labels for tables without, or to check those with.
-        on_label_conflict: ``error``, or ``labels`` to let those of ``labels`` count.
+        labels: a table of labels for tables without labels, or to check those with labels.
+        on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
 
     Raises:
-        UserError: a setting makes no sense, or the table of labels can't be read.
+        UserError: a setting is unknown, or the table of labels can't be read.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class TableReader:
 
         Args:
             path: CSV file.
-            split: ``auto``, ``val`` or ``test``, where the table has a column of splits.
-            ours: whether a run wrote it, to which ``columns`` and ``label_map`` don't apply.
+            split: ``auto``, ``val`` or ``test``, for a table with a column of splits.
+            ours: whether it is of a run, to which ``columns`` and ``label_map`` do not apply.
 
         Raises:
-            UserError: what is wrong with it, where, and what to do.
+            UserError: the table is damaged, or its rows, labels or probabilities can't be evaluated.
         """
         table = read_csv(path)
         if not ours:
@@ -173,11 +173,11 @@ class TableReader:
     def _with_classes(
         self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
     ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
-        """Return a table with labels that are classes and probabilities that are numbers; facts and cautions beside it.
+        """Return a table with classes as labels and numbers as probabilities, with facts and cautions.
 
         Args:
-            table: of rows that count.
-            path: it was read from.
+            table: of rows to be evaluated.
+            path: of the table.
             label_map: for its own labels.
         """
         ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
@@ -202,14 +202,14 @@ class TableReader:
             taken = {name: int((joined[name] != "").sum()) for name in FROM_LABELS if name in joined}
             facts["labels"] = {"path": self.labels, "rows": len(table), **taken, "overruled": overruled}
             counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
-            overruling = f"; {overruled} labels of the table differ and do not count" if overruled else ""
+            overruling = f"; {overruled} labels of the table differ and are not used" if overruled else ""
             cautions.append(f"{self.labels} gives {counts} (of {len(table)}){overruling}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
         return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
 
     def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path) -> pd.DataFrame:
-        """Return the rows of the table of labels in the order of the ids, "" where there is none."""
+        """Return the rows of the table of labels in the order of the ids, "" for an id without a row."""
         place, names = f"labels={self.labels}", truth["image_id"].tolist()
         known = join_ids(ids, names, f"{path} and {place}")
         if (known == "").all():
@@ -227,20 +227,20 @@ class TableReader:
         return truth.set_index("image_id").reindex(known).fillna("").reset_index(drop=True)
 
     def _overruled(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:
-        """Return each row's label, that of the table of labels first, and how many of the table's own it overrules."""
+        """Return each row's label, from the table of labels if it has one, and the number of replaced labels."""
         differing = own.index[(own != "") & (theirs != "") & (own != theirs)]
         if len(differing) and self.on_label_conflict == "error":
             image = differing[0]
             raise UserError(
                 f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
-                f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or let those of "
-                "labels= count: on_label_conflict=labels"
+                f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or use those of "
+                "labels=: on_label_conflict=labels"
             )
         return theirs.where(theirs != "", own), len(differing)
 
 
 def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
-    """Return a table with trimmed texts, and with empty ones where a word says that a group or a source is unknown."""
+    """Return a table with trimmed texts, and empty ones for missing groups and sources."""
     table = table.assign(**{name: clean_column(table[name]) for name in ("group", "source") if name in table})
     table["image_id"] = [clean(text) for text in table["image_id"].tolist()]
     if (table["image_id"] == "").any():
@@ -255,13 +255,13 @@ def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
 
 
 def _precision(table: pd.DataFrame) -> list[str]:
-    """Say when probabilities are so coarse that images tie."""
+    """Return a caution if probabilities are so coarse that images tie."""
     values = table[[PREFIX + name for name in table_classes(table)]].to_numpy()
     rounded = decimals(values)
     if rounded is None:
         return []
     if rounded == 0:
-        return ["all probabilities are 0 or 1: they are calls, of which AUROC, PR-AUC and calibration say little."]
+        return ["all probabilities are 0 or 1, so AUROC, average precision and calibration mean little."]
     return [f"probabilities are rounded to {rounded} decimals; images tie, which makes ranking and thresholds coarser."]
 
 
@@ -270,17 +270,17 @@ def _group_cautions(table: pd.DataFrame) -> list[str]:
         return []
     found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
     if 0 < missing < len(table):
-        found.append(f"{missing} of {len(table)} rows have no group: each counts as its own.")
+        found.append(f"{missing} of {len(table)} images have no group: each is a group of its own.")
     if pairs:
         a, b = pairs[0]
         found.append(
-            f"groups {a!r} and {b!r} count as two ({len(pairs)} such pairs); if they are one, write them alike."
+            f"groups {a!r} and {b!r} are two groups ({len(pairs)} such pairs); if they are one, write them in one way."
         )
     return found
 
 
-def seen_rows(path: Path, table: Predictions) -> dict[str, Any] | None:
-    """Count the rows that a table of ``skinlab.predict`` marks as seen by its model; None where it marks none."""
+def count_training_images(path: Path, table: Predictions) -> dict[str, Any] | None:
+    """Count the images that a table of ``skinlab.predict`` marks as used in the training; None for other tables."""
     try:
         rows = read_csv(path, ("image_id", "seen"))
     except ValueError:  # no such columns

@@ -1,4 +1,4 @@
-"""Give the images and classes of one system the names that another one has for them."""
+"""Rename the images and classes of one system as in another one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from skinlab.text import match_names
 
 
 def with_names_of(first: Sequence[Predictions], tables: Sequence[Predictions]) -> list[Predictions]:
-    """Return tables with the image ids, the class names and the order of the classes of others, where they are alike.
+    """Return tables with the image ids, the class names and the order of the classes of other tables.
 
-    Folder and suffix of an id, and case and separators of a class, may differ. What has no counterpart, or several,
-    keeps its name.
+    Folder and suffix of an id, and case and separators of a class, may differ. An id or class without a counterpart, or
+    with several, keeps its name.
 
     Args:
-        first: tables with the names that count.
+        first: tables with the names to use.
         tables: of another system.
     """
     ids = [str(image) for table in first for image in table.image_id]

@@ -11,7 +11,7 @@ from skinlab.errors import UserError
 from skinlab.tables.text_columns import clean_column, map_distinct
 from skinlab.text import name_key
 
-SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test, whose labels nobody here knows
+SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test part without labels
 SPLIT_WORDS = {name_key(name): name for name in SPLITS} | {
     **dict.fromkeys(("training", "trn"), "train"),
     **dict.fromkeys(("valid", "validation", "validate", "dev", "development"), "val"),
@@ -27,11 +27,11 @@ class ChosenRows(NamedTuple):
     """Rows of one split.
 
     Attributes:
-        rows: that are evaluated, their folds numbers.
-        selection: the validation rows beside rows of another split.
-        split: of the rows, None where the table has no other ones.
-        facts: how many rows of each split were left out or are for selection, where there are any.
-        cautions: a sentence for whatever was left out or is doubtful.
+        rows: to be evaluated, with numbers as folds.
+        selection: the validation rows, if those of another split are evaluated.
+        split: of the rows, None if the table has no other one.
+        facts: the number of rows of each split that were left out or are for selection, if there are any.
+        cautions: a sentence for everything that was left out or is doubtful.
     """
 
     rows: pd.DataFrame
@@ -42,15 +42,15 @@ class ChosenRows(NamedTuple):
 
 
 def choose_rows(table: pd.DataFrame, wanted: str, place: str) -> ChosenRows:
-    """Return the rows of one split: of the test where there is one, else of the validation part.
+    """Return the rows of one split: of the test part, or of the validation part if there is none.
 
     Args:
-        table: with ``image_id``; a table without ``split`` and ``fold`` is taken whole.
+        table: with ``image_id``; of a table without ``split`` and ``fold`` all rows are returned.
         wanted: ``auto``, ``val`` or ``test``.
         place: the table's name in a message.
 
     Raises:
-        UserError: it has no such rows, only training rows, or rows of several splits or folds of which none is meant.
+        UserError: there are no such rows, only training rows, or rows of several splits or folds without a choice.
     """
     if "split" not in table and "fold" not in table:
         return ChosenRows(table, table[:0], None, {}, [])
@@ -64,7 +64,7 @@ def choose_rows(table: pd.DataFrame, wanted: str, place: str) -> ChosenRows:
         return ChosenRows(rows, selection, None, {}, cautions)
     left_out = {name: n for name, n in counts.items() if name not in (split, "val" if len(selection) else split)}
     facts: dict[str, Any] = {"left_out": left_out} if left_out else {}
-    sentence = f"of {len(table)} rows of the table the {len(rows)} of split {split or 'unknown'} are evaluated"
+    sentence = f"of {len(table)} images of the table the {len(rows)} of split {split or 'unknown'} are evaluated"
     if len(selection):
         facts["selection"] = {"val": len(selection)}
         sentence += f", thresholds are chosen on the {len(selection)} of val"
@@ -74,7 +74,7 @@ def choose_rows(table: pd.DataFrame, wanted: str, place: str) -> ChosenRows:
 
 
 def _with_splits(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[str]]:
-    """Return the table with numbers as folds, and the split of each row, "" where it is unknown."""
+    """Return the table with numbers as folds, and the split of each row, "" if it is unknown."""
     fold = clean_column(table["fold"]) if "fold" in table else pd.Series("", index=table.index, dtype=str)
     splits = _standard(table["split"]) if "split" in table else pd.Series("", index=table.index, dtype=str)
     if (splits == "").all() and _standard(fold).isin(NAMES).any():  # a column fold that holds train, val, test
@@ -103,12 +103,12 @@ def _choice(counts: dict[str, int], wanted: str, place: str) -> str:
     others = [name for name in counts if name != "train"]
     if not others:
         raise UserError(
-            f"{place}: all {counts['train']} rows are of split train, whose images the model has seen; give "
+            f"{place}: all {counts['train']} rows are of split train, the model's training images; give "
             "predictions of validation or test images"
         )
     if len(others) > 1:
         raise UserError(
-            f"{place}: its column split has {listed}, which are not evaluated together; keep the rows of one, or call "
+            f"{place}: its column split has {listed}, which are not evaluated together; keep the rows of one, or name "
             "them train, val and test"
         )
     return others[0]
@@ -125,22 +125,22 @@ def _fold_cautions(rows: pd.DataFrame, split: str, place: str) -> list[str]:
             "those of one kind, or add a column split with train, val and test"
         )
     return [
-        f"rows of {len(folds)} folds are evaluated together, which is right only if the model that predicted a row was "
-        "not trained on its fold."
+        f"images of {len(folds)} folds are evaluated together, which is right only if the model that predicted an "
+        "image was not trained on its fold."
     ]
 
 
 def _shared(table: pd.DataFrame, splits: pd.Series[str], split: str) -> list[str]:
-    """Say how many of the rows share a group with rows of another part of the same table."""
+    """Return a caution if rows share a group with rows of another split of the same table."""
     if "group" not in table:
         return []
     others = set(table["group"][(splits != split) & (table["group"] != "")])
     n = int(table["group"][splits == split].isin(others).sum())
-    return [f"{n} of the evaluated rows share a group with rows of another split of the table."] if n else []
+    return [f"{n} of the evaluated images share a group with images of another split of the table."] if n else []
 
 
 def standard_split(word: str) -> str:
-    """Return our word for a part of the split; one that isn't known stays as it is.
+    """Return this project's name for a split; an unknown word stays as it is.
 
     >>> standard_split("Training"), standard_split("held-out"), standard_split("fold 3")
     ('train', 'held_out', 'fold 3')

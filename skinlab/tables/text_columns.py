@@ -1,4 +1,4 @@
-"""Columns of text as people write them, cleaned."""
+"""Clean columns of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skinlab.text import clean, says_missing
 
 
 def clean_column(column: pd.Series) -> pd.Series[str]:
-    """Return a column of text with every value cleaned; empty where there is no value or a word for a missing one."""
+    """Return a column of text with every value cleaned; missing values and words for them become empty."""
     return map_distinct(column, _known_text)
 
 
@@ -20,7 +20,7 @@ def _known_text(text: str) -> str:
 
 
 def map_distinct(column: pd.Series, change: Callable[[str], str]) -> pd.Series[str]:
-    """Apply a function of text to every distinct value of a column once; no value becomes an empty text."""
+    """Apply a function to every distinct text of a column once; missing values become empty."""
     codes, distinct = pd.factorize(column)
     changed = [*(change(str(value)) for value in distinct.tolist()), ""]  # factorize gives -1 where there is no value
     return pd.Series(pd.Index(changed, dtype=str).take(codes), index=column.index, name=column.name, dtype=str)

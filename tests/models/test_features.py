@@ -57,7 +57,7 @@ def test_nothing_is_kept_once_it_is_closed(networks, images):
     with Penultimate(networks[:1]) as kept:
         pass
     predict_probabilities(networks[0], [{"image": images}])
-    assert kept.seen == [[]]
+    assert kept.recorded == [[]]
 
 
 def test_a_head_that_is_a_convolution_gets_the_mean_of_its_maps():

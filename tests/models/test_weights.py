@@ -84,7 +84,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_an_unreachable_hub_is_told_quickly(online: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "PATIENCE", 0.2)
+    monkeypatch.setattr(weights, "TIMEOUT", 0.2)
     started = time.monotonic()
     assert hub_fault()  # listens, and never answers
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

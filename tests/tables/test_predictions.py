@@ -108,7 +108,7 @@ def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
         (frame(names=("prob_mel", "prob_MEL", "prob_nv")), "two columns of one class: MEL and mel"),
         (frame()[["image_id", "label"]], "no columns prob_<class>"),
         (frame()[["image_id", "label"]].assign(target=0.5), r"probability of one class, 1, .*label_map={bkl: 0}"),
-        (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(target=[0, 1] * 3), "calls, all of them 0 or 1"),
+        (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(target=[0, 1] * 3), "all of them 0 or 1"),
         (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(score=3.5), "3.5, which is no probability"),
         (frame(split="train"), "all 6 rows are of split train"),
         (frame(split=["siteA", "siteB"] * 3), "which are not evaluated together"),
@@ -136,7 +136,7 @@ def test_rows_of_one_split_are_evaluated(tmp_path, columns):
     assert found.selection.image_id.tolist() == IDS[2:4]
     assert (found.split, found.facts) == ("test", {"left_out": {"train": 2}, "selection": {"val": 2}})
     assert "left out are 2 of train" in found.cautions[0]
-    assert "1 of the evaluated rows share a group" in found.cautions[1]
+    assert "1 of the evaluated images share a group" in found.cautions[1]
     on_val = TableReader().read(path, "val")
     assert on_val.rows.image_id.tolist() == IDS[2:4]
     assert on_val.selection is None
@@ -147,7 +147,7 @@ def test_rows_of_one_split_are_evaluated(tmp_path, columns):
 def test_folds_evaluated_together_are_mentioned(tmp_path):
     found = read(write(tmp_path / "p.csv", frame(fold=[0, 1, 2] * 2)))
     assert len(found.rows) == 6
-    assert "rows of 3 folds are evaluated together" in found.cautions[0]
+    assert "images of 3 folds are evaluated together" in found.cautions[0]
     assert not read(write(tmp_path / "oof.csv", frame(fold=[0, 1, 2] * 2, split="oof"))).cautions[1:]
 
 
@@ -217,7 +217,7 @@ def test_a_table_of_labels_that_does_not_fit_is_refused(tmp_path, rows, settings
     [
         (frame(), "images tie"),
         (frame(shares=np.eye(3)[[0, 1, 2] * 2]), "all probabilities are 0 or 1"),
-        (frame(group=["P7", "p7", *"abcd"]), "groups 'P7' and 'p7' count as two"),
+        (frame(group=["P7", "p7", *"abcd"]), "groups 'P7' and 'p7' are two groups"),
         (frame(shares=SHARES * 100), "percentages were divided by 100"),
     ],
 )

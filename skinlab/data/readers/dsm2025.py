@@ -20,8 +20,8 @@ POOL = "Unlabeled"
 def read_dsm2025(root: str | Path) -> pd.DataFrame:
     """Read `train/0`, `train/1` and `train/Unlabeled`; the id is the relative path, since file names repeat.
 
-    The images of `test/` have no labels and no part in training: their split is `held_out`, so that copies of them are
-    found and left out of the pool.
+    The images of `test/` have no labels and are not used in training: their split is `held_out`, so that copies of them
+    are found and left out of the pool.
 
     Raises:
         UserError: the root or a class folder is missing, or `train/` holds another folder.

@@ -1,4 +1,4 @@
-"""A folder a class."""
+"""Reader of a folder with one folder for each class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = SPLITS[:3]
 
 
 def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFrame:
-    """Read a folder a class, with any folders below; the id is the relative path.
+    """Read a folder with one folder for each class, which may have subfolders; the id is the relative path.
 
     The folder `unlabeled`, in any spelling, is the pool.
 

@@ -1,4 +1,4 @@
-"""HAM10000 (Tschandl et al. 2018), as Kaggle and as Dataverse lay it out."""
+"""Reader of HAM10000 (Tschandl et al. 2018) in the layouts of Kaggle and Dataverse."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MASK_ENDING = "_segmentation"
 def read_ham10000(root: str | Path) -> pd.DataFrame:
     """Read HAM10000: its metadata table at the root, images and optional masks anywhere below.
 
-    A row whose image is not on disk keeps an empty path; images that the table doesn't know are listed in
-    `manifest.attrs["not_in_table"]`. `dx_type` stays behind: how a diagnosis was confirmed gives it away.
+    A row without an image on disk has an empty path; images without a row are listed in
+    `manifest.attrs["not_in_table"]`. `dx_type` is not read: how a diagnosis was confirmed would reveal it.
 
     Raises:
         UserError: the root, its images or the table are missing, or the table is malformed.
@@ -50,7 +50,7 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
 
 
 def _photos_and_masks(files: Listing) -> tuple[dict[str, str], dict[str, str]]:
-    """Key images and the masks of whole lesions by image id."""
+    """Return the images and the masks of whole lesions by image id."""
     photos: dict[str, str] = {}
     doubled = [path for path in files.images if photos.setdefault(stem(path), path) != path]
     masks: dict[str, str] = {}
@@ -64,7 +64,7 @@ def _photos_and_masks(files: Listing) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _metadata(base: Path) -> pd.DataFrame:
-    """Read the metadata, from the table that tells the source where there are two."""
+    """Read the metadata, of two tables from the one with the source."""
     tables = [read_csv(base / name, ("lesion_id", "image_id", "dx")) for name in TABLES if (base / name).is_file()]
     if not tables:
         raise UserError(f"data.root={base} holds no {' or '.join(TABLES)}: put the metadata beside the image folders")

@@ -1,4 +1,4 @@
-"""Find a data set's images and tables on disk; name the masks among them and the images that can't be read."""
+"""Find a data set's images and tables on disk, the masks among them, and images of formats that can't be read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _UNCLEAR = frozenset(
     {"unk", "pool", "unclassified", "uncategorized", "unsorted", "unspecified", "unsure", "tbd", "todo"}
 )
 
-# ISIC (2016 to 2018) and HAM10000 end the names of their masks so, and no photograph's.
+# Endings of the masks' names of ISIC (2016 to 2018) and HAM10000; photographs have others.
 _ISIC_MASK = re.compile(r"[_-](?:segmentation|superpixels|attribute_[a-z_]+)\Z", re.IGNORECASE)
-# Other data sets' endings and folders: a mask only where the photograph of that name is there, too.
+# Endings and folders of other data sets' masks, if there is a photograph of that name.
 _MASK = re.compile(r"[ _-]?(?:masks?|seg|segmentations?|gt|ground[ _-]?truth)\Z", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"(?:\A|[/ _-])(?:masks?|segmentations?|ground[ _-]?truths?)(?:[/ _-]|\Z)", re.IGNORECASE)
-_MASK_WORDS = ("mask", "seg", "gt", "truth", "superpixels", "attribute_")  # every mask's path has one
+_MASK_WORDS = ("mask", "seg", "gt", "truth", "superpixels", "attribute_")  # every mask's path contains one
 
 
 class Listing(NamedTuple):
@@ -42,12 +42,12 @@ class Listing(NamedTuple):
     other_formats: list[str]
 
     def left_out(self) -> dict[str, tuple[str, ...]]:
-        """Return the files that are no row of the manifest, for its `attrs`: the audit reports them."""
+        """Return the files without a row of the manifest, for its `attrs`, which the audit reports."""
         return {"masks": tuple(self.masks), "other_formats": tuple(self.other_formats)}
 
 
 def left_out_warnings(masks: Iterable[str], other_formats: Iterable[str]) -> list[str]:
-    """Return one line for each kind of files that are left out: how many, which, and the remedy.
+    """Return one line for each kind of files that are left out: their number, some names, and the remedy.
 
     >>> left_out_warnings([], ["mel/1.HEIC", "mel/2.heic", "nv/3.dcm"])[0]
     "3 files of formats that can't be read (2 .heic, 1 .dcm) are left out: mel/1.HEIC, mel/2.heic, nv/3.dcm; convert \
@@ -67,15 +67,14 @@ them to JPEG or PNG"
 
 
 def absolute(root: str | Path) -> str:
-    """Return the absolute root, with `~` expanded: shells leave it alone in `data.root=~/ham10000`."""
+    """Return the absolute root, with `~` expanded, which shells do not do in `data.root=~/ham10000`."""
     return str(Path(root).expanduser().absolute())
 
 
 def list_files(root: str | Path) -> Listing:
     """List the image files below a folder.
 
-    Links to folders are followed, except back to a folder above them. Hidden files and what macOS leaves in
-    archives are passed over.
+    Links to folders are followed, except to a folder above them. Hidden files and `__MACOSX` of archives are skipped.
 
     Raises:
         UserError: the folder is missing, can't be read, holds no photograph, or one whose name is not UTF-8.
@@ -100,9 +99,9 @@ def list_files(root: str | Path) -> Listing:
     if masks:
         images = [path for path in images if path not in masks]
     if not images:
-        besides = "".join(f"; {line}" for line in left_out_warnings(masks, sorted(others)))
+        others_too = "".join(f"; {line}" for line in left_out_warnings(masks, sorted(others)))
         readable = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"data.root={root} holds no image ({readable}): give another folder{besides}")
+        raise UserError(f"data.root={root} holds no image ({readable}): give another folder{others_too}")
     return Listing(images, masks, sorted(others))
 
 
@@ -162,7 +161,7 @@ def check_class_folder(path: str) -> None:
     """Refuse a folder that may be a class or the pool.
 
     Raises:
-        UserError: its name is a word for what is unknown, or nearly `unlabeled`.
+        UserError: its name is a word for a missing value, or nearly `unlabeled`.
     """
     name = name_key(path.rpartition("/")[2])
     if is_missing(name) or name in _UNCLEAR or difflib.get_close_matches(name, [POOL], cutoff=0.8):
@@ -181,6 +180,6 @@ def stem(relative: str) -> str:
 
 
 def locate_table(root: str | Path, table: str | Path) -> Path:
-    """Return a table's path, which may be given as it stands or relative to the data's root."""
+    """Return a table's path, given as it is or relative to the data's root."""
     place = Path(str(table)).expanduser()
     return place if place.is_file() else Path(root) / place

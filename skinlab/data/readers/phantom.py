@@ -1,4 +1,4 @@
-"""Reader of the phantom: draws it on first use, then reads it as the data set whose layout it has."""
+"""Reader of the phantom: draws it on first use, then reads it as the data set of its layout."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_phantom(
         num_workers: processes that draw; one for each core by default, eight at most.
 
     Raises:
-        UserError: a setting makes no sense, or something else lies at `root`.
+        UserError: a setting is out of range, or there is something else at `root`.
     """
     bias = {artefact: dict(rates) for artefact, rates in (artefact_bias or {}).items()}
     settings = Settings(layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test)

@@ -1,4 +1,4 @@
-"""Any table with a row an image."""
+"""Reader of a table with one row an image."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from skinlab.tables.text_columns import clean_column
 log = logging.getLogger(__name__)
 
 READABLE = ("image_id", "path", "label", "group", "source", "split", "age", *OPTIONAL_TEXT)
-GROUP_COLUMNS = ("patient_id", "lesion_id")  # in ISIC's tables; which of them is meant is for the user to say
+GROUP_COLUMNS = ("patient_id", "lesion_id")  # of ISIC's tables; the user has to choose one of them
 
 
 def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | None] | None = None) -> pd.DataFrame:
     """Read a table whose columns may have other names than the manifest's.
 
-    Only an image and a label are needed. The image is `path`, or an id in `image_id`, `image`, `image_name` or
-    `isic_id`; paths and ids that are no file below the root mean the one image there of that name. The label is
-    `label`, or one column of 0 and 1 a class. The id falls back to the path, the group to the image (with a warning).
+    Only an image and a label are required. The image is `path`, or an id in `image_id`, `image`, `image_name` or
+    `isic_id`; a path or id that is no file below the root means the image of that name there. The label is `label`, or
+    one column of 0 and 1 a class. Without an id the path is the id, without a group each image is one (with a warning).
 
     Args:
         root: folder below which the images lie.
         table: the CSV, as it stands or relative to `root`.
-        columns: manifest column to the table's column, which has to be there; None for the manifest's name.
+        columns: column of the manifest → existing one of the table; None for the manifest's name.
 
     Raises:
-        UserError: the root, the table or a column is missing, a path leaves the root, a name may mean several images
-            or all mean none, a split is unknown.
+        UserError: the root, the table or a column is missing, a path leaves the root, a name may mean several images,
+            no name means an image, or a split is unknown.
     """
     base = absolute(root)
     if not Path(base).is_dir():
@@ -86,7 +86,7 @@ def _one_hot(rows: pd.DataFrame, place: Path) -> pd.Series[str]:
 
 
 def _with_files(frame: pd.DataFrame, base: str, place: Path) -> pd.DataFrame:
-    """Return the rows with an absolute `path`, and an id where they have none."""
+    """Return the rows with an absolute `path` and an id."""
     if "path" in frame:
         tidy = _below_root(frame["path"], base)
         frame = replace_columns(frame.assign(path=tidy), {"path": _existing(tidy, base, place)})
@@ -101,7 +101,7 @@ def _with_files(frame: pd.DataFrame, base: str, place: Path) -> pd.DataFrame:
 
 
 def _existing(paths: pd.Series[str], base: str, place: Path) -> pd.Series[str]:
-    """Return the paths, each that is no file replaced by that of the image of its name; those without one stay."""
+    """Return the paths with those of no file replaced by the path of the image with that name, if there is one."""
     folders = {path.rpartition("/")[0] for path in paths.tolist() if not _leaves(path)}
     missing = ~paths.isin([path for folder in folders for path in _files(base, folder)]) & (paths != "")
     if not missing.any():
@@ -129,9 +129,9 @@ def _files(base: str, folder: str) -> list[str]:
 
 
 def _images_of(ids: pd.Series[str], files: Listing, base: str, place: Path, all_missing: bool = True) -> pd.Series[str]:
-    """Return the relative path of the image that each id means, empty where there is none.
+    """Return the relative path of each id's image, empty if there is none.
 
-    A file of a format that can't be read stands where there is no image: the audit names it with its format.
+    Without an image it is a file of a format that can't be read, which the audit reports with its format.
     """
     found = join_ids(ids, files.images, str(place))
     missing = ids[found == ""]
@@ -149,7 +149,7 @@ def _images_of(ids: pd.Series[str], files: Listing, base: str, place: Path, all_
 def _below_root(paths: pd.Series[str], base: str) -> pd.Series[str]:
     """Return paths relative to the root; those that leave it begin with ``..``.
 
-    Only what could leave the root is taken apart one by one: absolute paths and those with a folder `.` or `..`.
+    Only paths that may leave the root are processed one by one: absolute ones and those with a folder `.` or `..`.
     """
     home = os.path.normpath(base)
     paths = paths.str.removeprefix(f"{home}/").str.removeprefix("./")
