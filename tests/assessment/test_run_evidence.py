@@ -41,6 +41,7 @@ def finished(compose_train, words, tmp_path_factory):
 
 
 def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
+    validate_evidence(finished)
     evidence = json.loads((finished / "evidence.json").read_text())
     (system,) = evidence["systems"]
     assert system["sources"][0]["split"] == "test"

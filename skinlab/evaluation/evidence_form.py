@@ -1,0 +1,305 @@
+"""The form of ``evidence.json``, the interface of everything that shows results; see ``docs/evidence.schema.json``.
+
+Numbers are null where they are undefined, blocks where nothing could be computed. Metrics go by their names in
+``metrics.json``. Within the process undefined numbers are NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+Number = float | None
+
+
+class Interval(TypedDict):
+    """A metric with its percentile interval and its BCa interval."""
+
+    value: Number
+    low: Number
+    high: Number
+    bca_low: Number
+    bca_high: Number
+
+
+Metrics = dict[str, Interval]
+
+
+class SpreadOfMetric(TypedDict):
+    """Mean and standard deviation of a metric over seeds or folds, and the value of each."""
+
+    mean: Number
+    sd: Number
+    values: dict[str, Number]
+
+
+class Spread(TypedDict):
+    """The variation between seeds, or between folds, which intervals don't include."""
+
+    over: str
+    n: int
+    figures: dict[str, SpreadOfMetric]
+
+
+class KnownImages(TypedDict):
+    """How many of the images a model knows from training (`train`), from model selection (`val`), or by lesion."""
+
+    images: int
+    train: NotRequired[int]
+    val: NotRequired[int]
+    group: NotRequired[int]
+    unknown: NotRequired[list[str]]
+
+
+class Source(TypedDict):
+    """A predictions file: its hash, its rows, and the meta data beside it."""
+
+    path: str
+    sha256: str
+    split: str
+    rows: int
+    meta: dict[str, Any]
+    seen: NotRequired[KnownImages | None]
+
+
+class SourceMetrics(TypedDict):
+    """The images of one acquisition site or device; metrics only where there are enough of them."""
+
+    rows: int
+    figures: Metrics | None
+
+
+class Curve(TypedDict):
+    """A curve on a grid with its pointwise band."""
+
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class ClassCurves(TypedDict):
+    """The ROC and the precision-recall curve of a class against all others."""
+
+    roc: Curve
+    pr: Curve
+
+
+class Reliability(TypedDict):
+    """A reliability diagram: mean confidence and accuracy of bins of equally many images, with Wilson intervals."""
+
+    confidence: list[float]
+    accuracy: list[float]
+    low: list[float]
+    high: list[float]
+    rows: list[int]
+
+
+class RiskCoverage(TypedDict):
+    """The error rate among the images that are kept when the least confident are left to a person."""
+
+    coverage: list[float]
+    risk: list[float]
+    aurc: float
+
+
+class Conformal(TypedDict):
+    """Conformal prediction sets: the coverage promised and reached, and their mean size."""
+
+    level: float
+    coverage: dict[str, Number]
+    mean_size: float
+    note: str
+
+
+class Mistake(TypedDict):
+    """A wrong prediction made with high confidence."""
+
+    image_id: str
+    label: str
+    called: str
+    probability: float
+    path: str | None
+
+
+class ThresholdRow(TypedDict):
+    """A threshold with its interval, what it was chosen on, and the metrics of the predictions it makes."""
+
+    rule: str
+    threshold: float
+    low: Number
+    high: Number
+    positives: int
+    chosen_on: str
+    applied_to: str
+    sensitivity: Interval
+    specificity: Interval
+    ppv: Interval
+    npv: Interval
+    f1_positive: Interval
+    cost: Interval
+
+
+class Optimism(TypedDict):
+    """F1 at a threshold chosen on the evaluated images, and at one chosen on others (`honest`)."""
+
+    rule: str
+    same_rows: float
+    honest: float
+    how: str
+
+
+class DecisionCurve(TypedDict):
+    """Net benefit at each threshold with its band, and that of treating all."""
+
+    threshold: list[float]
+    net_benefit: list[float]
+    low: list[float]
+    high: list[float]
+    treat_all: list[float]
+
+
+class PositiveView(TypedDict):
+    """The positive classes against all others."""
+
+    positive: list[str]
+    figures: Metrics
+
+
+class SystemMetrics(TypedDict):
+    """Everything that is computed from the predictions of one system."""
+
+    name: str
+    rows: int
+    groups: int
+    support: dict[str, int]
+    pooled_folds: list[int] | None
+    figures: Metrics
+    spread: Spread | None
+    confusion: list[list[int]]
+    per_source: dict[str, SourceMetrics] | None
+    curves: dict[str, ClassCurves]
+    reliability: Reliability
+    calibration: dict[str, dict[str, Number]] | None
+    risk_coverage: RiskCoverage
+    conformal: Conformal
+    worst: list[Mistake]
+    binary: PositiveView | None
+    thresholds: list[ThresholdRow] | None
+    optimism: Optimism | None
+    decision_curve: DecisionCurve | None
+
+
+class System(SystemMetrics):
+    """A system: its metrics, and where its predictions come from."""
+
+    init_used: str | None
+    groups_from: str | None
+    sources: list[Source]
+    seen: NotRequired[KnownImages | None]  # not in evidence of older versions
+
+
+class Comparison(TypedDict):
+    """The paired difference of two systems in one metric, with p-values and the detectable difference."""
+
+    a: str
+    b: str
+    figure: str
+    difference: Interval
+    p: Number
+    p_holm: Number
+    detectable: Number
+    sentence: str
+
+
+class Settings(TypedDict):
+    """What the evaluation was asked for."""
+
+    classes: list[str]
+    positive: list[str] | None
+    prevalence: float | None
+    cost_ratio: float
+    n_draws: int
+    level: float
+    seed: int
+
+
+class Made(TypedDict):
+    """How the evidence was made: the command as typed, its configuration, versions and the day."""
+
+    command: str
+    config: dict[str, Any]
+    versions: dict[str, str | None]
+    date: str
+
+
+class Diversity(TypedDict):
+    """How differently two members of an ensemble err."""
+
+    a: str
+    b: str
+    disagreement: Number
+    both_wrong: Number
+    error_correlation: Number
+    q_statistic: Number
+
+
+class Subset(TypedDict):
+    """The best members of one number, their nested metric, and what choosing them was worth."""
+
+    chosen: list[str]
+    nested: Number
+    same_rows: Number
+    typical: Number
+    flatters: Number
+    worth: Number
+    agreeing: int
+
+
+class Search(TypedDict):
+    """A nested search for the best members of an ensemble."""
+
+    figure: str
+    rows: int
+    everyone: Number
+    considered: int
+    exhaustive: bool
+    folds: int
+    single: Subset
+    pair: Subset
+    subset: Subset
+
+
+class Ensemble(TypedDict):
+    """How an ensemble is combined, how its members differ, and the equal-cost baseline (`rival`)."""
+
+    method: str
+    members: list[str]
+    weights: list[float] | None
+    thresholds: list[float] | None
+    diversity: list[Diversity]
+    search: Search | None
+    rival: str
+
+
+class Cost(TypedDict):
+    """What a test-time augmentation costs."""
+
+    name: str
+    views: int
+    seconds_per_1000: float
+    ratio: float
+
+
+class Evidence(TypedDict):
+    """The content of ``evidence.json``."""
+
+    format: Literal[1]
+    asked: Settings
+    made: Made
+    systems: list[System]
+    comparisons: list[Comparison]
+    cautions: list[str]
+    ensemble: NotRequired[Ensemble]
+    tta: NotRequired[list[Cost]]
