@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from skinlab.assessment.systems import System
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_calls
+from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_predictions
 
 
 def single_members(systems: Sequence[System]) -> list[System]:
@@ -88,7 +88,7 @@ def _stack(tables: Sequence[Predictions]) -> Any:
 def _selections(members: Sequence[System]) -> list[Predictions]:
     """Return the rows on which each member may be chosen, none where a member has none."""
     found = [member.selection for member in members if member.selection is not None]
-    return agree(found, [member.name for member in members]) if len(found) == len(members) else []
+    return align_rows(found, [member.name for member in members]) if len(found) == len(members) else []
 
 
 def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
@@ -112,7 +112,7 @@ def _hard_calls(member: System, positive: Sequence[str] | None) -> System:
     if member.selection is not None:
         called = score >= _f1_threshold(member, positive)
     else:
-        called = cross_fitted_calls(score, table.target == 1, table.group, "f1")
+        called = cross_fitted_predictions(score, table.target == 1, table.group, "f1")
     hard = table.with_probabilities(np.stack([1.0 - called, 1.0 * called], 1))
     return replace(member, tables=[hard], selection=None)
 

@@ -7,7 +7,6 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from skinlab.assessment.cautions import seen_here, system_cautions
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
-from skinlab.evaluation.bootstrap import Draws
+from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import compare
-from skinlab.evaluation.evidence import FORMAT, Asked, system_evidence
+from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, system_evidence
+from skinlab.evaluation.evidence_form import Mistake
 from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.files import claim, write_json, write_text
 from skinlab.report.terminal import print_evidence
@@ -33,7 +33,7 @@ THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 
 def build_evidence(
-    systems: Sequence[System], asked: Asked, config: dict[str, Any], command: str = "evaluate"
+    systems: Sequence[System], asked: EvaluationSettings, config: dict[str, Any], command: str = "evaluate"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
@@ -46,7 +46,7 @@ def build_evidence(
         hint = nearest(str(config["reference"]), names)
         raise ValueError(f"reference={config['reference']} is none of the systems {', '.join(names)}{hint}")
     blocks: list[dict[str, Any]] = []
-    draws: list[tuple[str, Draws]] = []
+    draws: list[tuple[str, BootstrapSamples]] = []
     thresholds: dict[str, Any] = {}
     cautions = row_cautions(systems[0].tables[0]) + _draw_cautions(len(systems), config)
     for system in systems:
@@ -71,7 +71,7 @@ def build_evidence(
             "seen": seen_here(system),
         }
         blocks.append(facts | found.block)
-        draws.append((system.name, found.draws))
+        draws.append((system.name, found.samples))
         cautions += found.cautions + system_cautions(system)
         if found.thresholds:
             thresholds[system.name] = [each.to_dict() for each in found.thresholds]
@@ -85,7 +85,7 @@ def build_evidence(
         "made": made(command, config),
         "systems": blocks,
         "comparisons": [
-            asdict(each) | {"sentence": each.sentence(asked.level)}
+            each.to_dict(asked.level)
             for each in compare(draws, _known(config["compare_by"], draws), asked.level, config["reference"])
         ],
         "cautions": cautions,
@@ -93,7 +93,7 @@ def build_evidence(
     return evidence, thresholds
 
 
-def _known(figures: Sequence[str], draws: Sequence[tuple[str, Draws]]) -> Sequence[str]:
+def _known(figures: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
     """Return the names of figures as they are, once each is one."""
     known = list(draws[0][1].estimate)
     for name in figures:
@@ -157,7 +157,7 @@ def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_paths(worst: list[dict[str, Any]], system: System) -> None:
+def _add_paths(worst: Sequence[Mistake], system: System) -> None:
     """Look up the paths of the worst mistakes in the run's split.csv, for predictions tables without paths."""
     unknown = [each for each in worst if each["path"] is None]
     if not unknown or system.run is None or not (system.run.path / "split.csv").exists():

@@ -11,7 +11,7 @@ from typing import Any
 from skinlab.assessment.evidence_files import PAGES
 from skinlab.assessment.mistakes import check_saliency
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.evidence import Asked
+from skinlab.evaluation.evidence import EvaluationSettings
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
 from skinlab.json_files import read_json
@@ -20,7 +20,7 @@ from skinlab.settings.secrets import masked
 SPLITS = ("auto", "val", "test")
 
 
-def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
+def check_settings(config: dict[str, Any], places: str) -> tuple[Path, EvaluationSettings]:
     """Refuse settings that make no sense, before anything is read; return the folder to write and what is asked.
 
     Args:
@@ -47,7 +47,7 @@ def check_settings(config: dict[str, Any], places: str) -> tuple[Path, Asked]:
     return output, asked
 
 
-def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> Asked:
+def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> EvaluationSettings:
     """Return what is asked for by the settings of ``conf/evidence/default.yaml``.
 
     Args:
@@ -74,7 +74,7 @@ def check_asked(settings: Mapping[str, Any], place: str = "", **more: Any) -> As
         raise UserError(str(error)) from None
     check_saliency(settings["saliency"])
     names = ("positive", "prevalence", "cost_ratio", "calibration", "n_draws", "level", "seed")
-    return Asked(rules=settings["thresholds"], **{name: settings[name] for name in names}, **more)
+    return EvaluationSettings(rules=settings["thresholds"], **{name: settings[name] for name in names}, **more)
 
 
 def _may_be_replaced(output: Path) -> bool:

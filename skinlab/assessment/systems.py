@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
-from skinlab.evaluation.alignment import agree, one_order
+from skinlab.evaluation.alignment import align_rows, one_order
 from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
@@ -291,7 +291,7 @@ def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
             )
         )
         parts += read
-    tables = agree(tables, [f"{name} (seed {seed})" for seed in by_seed])
+    tables = align_rows(tables, [f"{name} (seed {seed})" for seed in by_seed])
     over = "seed" if len(tables) > 1 else None
     whole = System(name, tables, _sources(parts), over=over, keys=list(by_seed), pooled=True, runs=list(runs))
     return replace(whole, cautions=_cautions(parts))
@@ -300,7 +300,7 @@ def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
 def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReader) -> System:
     over = "fold" if len({run.config["data"]["fold"] for run in runs}) > 1 else "seed"
     systems = [_run_system(run, split, reader) for run in runs]
-    tables = agree([each.tables[0] for each in systems], [str(run.path) for run in runs])
+    tables = align_rows([each.tables[0] for each in systems], [str(run.path) for run in runs])
     keys = [run.config["seed"] if over == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {over}; give those you mean")

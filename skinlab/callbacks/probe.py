@@ -11,7 +11,7 @@ import torch
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
-from skinlab.evaluation.probing import probe_figures
+from skinlab.evaluation.probing import probe_metrics
 from skinlab.models.prediction import embed
 
 FIGURES = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name in ("balanced_accuracy", "pr_auc_macro")]
@@ -21,7 +21,7 @@ class Probe(pl.Callback):
     """Logs how well neighbours and a line tell the classes apart in the module's ``features``.
 
     The images are those of the training part alone, scored out of fold with whole groups kept together
-    (:func:`skinlab.evaluation.probing.probe_figures`), so that validation and test stay untouched.
+    (:func:`skinlab.evaluation.probing.probe_metrics`), so that validation and test stay untouched.
 
     Args:
         dataset: labelled images as they are, without augmentation.
@@ -84,7 +84,7 @@ class Probe(pl.Callback):
         loader = batch_loader(self.dataset, EvalSampler(len(self.dataset)), batch_size=64, num_workers=self.num_workers)
         embedded = embed(features, loader, device=module.device)
         try:
-            figures = probe_figures(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
+            figures = probe_metrics(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
         except ValueError as error:
             raise UserError(f"the probe failed: {error}; try a lower optimizer.lr") from None
         return {f"probe/{name}": value for name, value in figures.items()}

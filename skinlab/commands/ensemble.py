@@ -24,7 +24,7 @@ from skinlab.assessment.evidence_files import build_evidence, write_evidence
 from skinlab.assessment.settings import check_settings
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.ensemble_search import Choice, Search, diversity, search_subsets
+from skinlab.evaluation.ensemble_search import Search, SubsetChoice, diversity, search_subsets
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
 from skinlab.files import replacing, write_json, write_text
@@ -131,13 +131,20 @@ def _rounded(values: Sequence[float] | None) -> list[float] | None:
 
 
 def _search_facts(found: Search, n_rows: int) -> dict[str, Any]:
-    def plain(choice: Choice) -> dict[str, Any]:
-        kept = ("nested", "same_rows", "typical", "flatters", "worth", "agreeing")
-        return {"chosen": list(choice.chosen)} | {name: getattr(choice, name) for name in kept}
+    def plain(choice: SubsetChoice) -> dict[str, Any]:
+        return {
+            "chosen": list(choice.chosen),
+            "nested": choice.nested,
+            "same_rows": choice.same_rows,
+            "typical": choice.typical,
+            "flatters": choice.optimism,
+            "worth": choice.worth,
+            "agreeing": choice.agreeing,
+        }
 
     kinds = {kind: plain(getattr(found, kind)) for kind in ("single", "pair", "subset")}
     among = {"considered": found.considered, "exhaustive": found.exhaustive, "folds": len(found.subset.per_fold)}
-    return {"figure": found.figure, "rows": n_rows, "everyone": found.everyone, **among, **kinds}
+    return {"figure": found.metric, "rows": n_rows, "everyone": found.everyone, **among, **kinds}
 
 
 def _bundle(

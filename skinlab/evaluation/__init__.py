@@ -1,1 +1,1 @@
-"""Figures computed from predictions tables; imports nothing else of the package, and never torch."""
+"""Metrics computed from predictions tables; imports nothing else of the package, and never torch."""

@@ -13,7 +13,7 @@ from skinlab.evaluation.predictions import Predictions
 log = logging.getLogger(__name__)
 
 
-def agree(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
+def align_rows(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
     """Return the members with their rows in the order of the first, and one grouping for all.
 
     Args:
@@ -32,7 +32,7 @@ def agree(members: Sequence[Predictions], names: Sequence[str]) -> list[Predicti
 
 
 def one_order(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
-    """Return the members with their rows in the order of the first; arguments and errors as in :func:`agree`."""
+    """Return the members with their rows in the order of the first; arguments and errors as in :func:`align_rows`."""
     return [members[0], *(_aligned(members[0], each, names[0], names[i]) for i, each in enumerate(members[1:], 1))]
 
 

@@ -1,11 +1,11 @@
-"""Intervals by bootstrap: groups are drawn with replacement, class by class, and every figure is re-weighted."""
+"""Intervals by bootstrap: groups are drawn with replacement, class by class, and every metric is re-weighted."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from skinlab.evaluation import evidence_form
 from skinlab.processes.cores import available_cores
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ LEFT_OUT = 400  # parts of the jackknife
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with the ends of its percentile and its BCa interval (Efron, 1987); NaN where it has none."""
+    """A metric with the ends of its percentile and its BCa interval (Efron, 1987); NaN where it has none."""
 
     value: float
     low: float
@@ -34,13 +35,19 @@ class Interval:
     bca_low: float
     bca_high: float
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> evidence_form.Interval:
         """Return the five numbers by name."""
-        return asdict(self)
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "bca_low": self.bca_low,
+            "bca_high": self.bca_high,
+        }
 
 
 @dataclass(frozen=True)
-class Draws:
+class BootstrapSamples:
     """What a statistic was on the table itself, on every draw, and with every part of the groups left out.
 
     Attributes:
@@ -56,15 +63,15 @@ class Draws:
     samples: str = ""
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
-        """Return the interval of a figure; draws without a value (NaN) are passed over."""
+        """Return the interval of a metric; draws without a value (NaN) are passed over."""
         return interval(self.estimate[name], self.values[name], self.left_out[name], level)
 
     def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
         """Return name → interval."""
         return {name: self.interval(name, level) for name in self.estimate}
 
-    def minus(self, other: Draws) -> Draws:
-        """Return the draws of the differences to another system on the same bootstrap samples, of common figures.
+    def minus(self, other: BootstrapSamples) -> BootstrapSamples:
+        """Return the draws of the differences to another system on the same bootstrap samples, of common metrics.
 
         Raises:
             ValueError: the other's samples are not the same.
@@ -72,7 +79,7 @@ class Draws:
         if self.samples != other.samples:
             raise ValueError("two systems have other bootstrap samples; give both the same rows, groups and seed")
         names = [name for name in self.estimate if name in other.estimate]
-        return Draws(
+        return BootstrapSamples(
             {name: self.estimate[name] - other.estimate[name] for name in names},
             {name: self.values[name] - other.values[name] for name in names},
             {name: self.left_out[name] - other.left_out[name] for name in names},
@@ -81,12 +88,12 @@ class Draws:
 
 
 def interval(value: float, draws: Floats, left_out: Floats, level: float = LEVEL) -> Interval:
-    """Return the percentile and the bias-corrected and accelerated interval of a figure.
+    """Return the percentile and the bias-corrected and accelerated interval of a metric.
 
     Args:
         value: on the table itself.
         draws: ``(B,)`` on the draws.
-        left_out: figures of the delete-a-part jackknife, for the acceleration.
+        left_out: metrics of the delete-a-part jackknife, for the acceleration.
         level: coverage wanted.
 
     >>> round(interval(0.5, np.linspace(0, 1, 101), np.array([0.4, 0.5, 0.6])).low, 3)
@@ -110,7 +117,7 @@ class Resampler:
     """Draws of the rows of a table, by group and stratified by class, the same for every system on these rows.
 
     A group belongs to the rarest class among its rows. Every draw has as many groups of a class as the table; a class
-    with one group keeps it in every draw, so that its figures get no width.
+    with one group keeps it in every draw, so that its metrics get no width.
 
     Args:
         groups: ``(N,)`` lesion, patient or whatever else belongs together.
@@ -151,7 +158,7 @@ class Resampler:
             yield (part[self.group][:, None] != left).astype(np.float64)
 
 
-def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DRAWS, seed: int = 0) -> Draws:
+def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DRAWS, seed: int = 0) -> BootstrapSamples:
     """Compute a statistic on the table, on bootstrap draws and on the jackknife's parts.
 
     Args:
@@ -166,7 +173,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
         drawn = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
         left = [statistic(weights) for weights in resampler.without()]
-    return Draws(estimate, _join(drawn), _join(left), f"{resampler.sha256} {seed}")
+    return BootstrapSamples(estimate, _join(drawn), _join(left), f"{resampler.sha256} {seed}")
 
 
 def _join(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

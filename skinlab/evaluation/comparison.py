@@ -1,4 +1,4 @@
-"""Two systems on the same rows: the difference of every figure, paired draw by draw."""
+"""Two systems on the same rows: the difference of every metric, paired draw by draw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from skinlab.evaluation.bootstrap import LEVEL, Draws, Interval
+from skinlab.evaluation import evidence_form
+from skinlab.evaluation.bootstrap import LEVEL, BootstrapSamples, Interval
 from skinlab.evaluation.metric_registry import direction, metric_in_sentence
 
 POWER = 0.8
@@ -17,7 +18,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much a figure of system ``a`` exceeds that of system ``b``.
+    """How much a metric of system ``a`` exceeds that of system ``b``.
 
     Attributes:
         difference: a minus b with its paired interval.
@@ -28,16 +29,29 @@ class Comparison:
 
     a: str
     b: str
-    figure: str
+    metric: str
     difference: Interval
     p: float
     p_holm: float
     detectable: float
 
+    def to_dict(self, level: float = LEVEL) -> evidence_form.Comparison:
+        """Return plain values and the sentence by their names in ``evidence.json``."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "figure": self.metric,
+            "difference": self.difference.to_dict(),
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "detectable": self.detectable,
+            "sentence": self.sentence(level),
+        }
+
     def sentence(self, level: float = LEVEL) -> str:
         """Say what the comparison shows."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        words = metric_in_sentence(self.figure)
+        words = metric_in_sentence(self.metric)
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
@@ -45,18 +59,21 @@ class Comparison:
             return f"{self.a} and {self.b} have the same {words}, whichever rows are drawn."
         if self.p_holm <= 1 - level:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
-            if direction(self.figure) == "min":
+            if direction(self.metric) == "min":
                 return f"{lower} has a lower, better {words} than {higher}: {self.a} minus {self.b} is {span}."
             return f"{higher} has a higher {words} than {lower}: {self.a} minus {self.b} is {span}."
         alone = " Its interval excludes zero, but counts this comparison alone." if low * high > 0 else ""
         return (
             f"No evidence that {self.a} and {self.b} differ in {words}: {span}; a true difference under "
-            f"{self.detectable:.3f} would mostly have stayed unseen.{alone}"
+            f"{self.detectable:.3f} is below the detectable difference (80 % power).{alone}"
         )
 
 
 def compare(
-    systems: Sequence[tuple[str, Draws]], figures: Sequence[str], level: float = LEVEL, reference: str | None = None
+    systems: Sequence[tuple[str, BootstrapSamples]],
+    metrics: Sequence[str],
+    level: float = LEVEL,
+    reference: str | None = None,
 ) -> list[Comparison]:
     """Compare every pair of systems, or each with a reference, on draws that they share.
 
@@ -66,7 +83,7 @@ def compare(
 
     Args:
         systems: name and draws of each, made with one resampler and seed.
-        figures: names of the figures to compare by.
+        metrics: names of the metrics to compare by.
         level: 1 - level is the error rate.
         reference: the system that all others are compared with, every pair by default.
     """
@@ -79,13 +96,13 @@ def compare(
     found = []
     for (name_a, a), (name_b, b) in pairs:
         difference = a.minus(b)
-        for figure in figures:
-            if figure in difference.estimate:
-                draws = difference.values[figure]
-                error = float(np.nanstd(draws, ddof=1)) if np.isfinite(draws).sum() > 1 else np.nan
-                detectable = float(ndtri((1 + level) / 2) + ndtri(POWER)) * error
-                interval = difference.interval(figure, level)
-                found.append((name_a, name_b, figure, interval, _p_value(draws), detectable))
+        for metric in metrics:
+            if metric in difference.estimate:
+                draws = difference.values[metric]
+                standard_error = float(np.nanstd(draws, ddof=1)) if np.isfinite(draws).sum() > 1 else np.nan
+                detectable = float(ndtri((1 + level) / 2) + ndtri(POWER)) * standard_error
+                interval = difference.interval(metric, level)
+                found.append((name_a, name_b, metric, interval, _p_value(draws), detectable))
     adjusted = holm([row[4] for row in found])
     return [Comparison(*row[:5], p_holm, row[5]) for row, p_holm in zip(found, adjusted, strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation.evidence_form import Conformal
 from skinlab.evaluation.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +103,7 @@ def conformal_report(
     level: float = 0.9,
     n_folds: int = 5,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Conformal:
     """Return the coverage of cross-fitted sets, over all rows and by class.
 
     Args:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation import evidence_form
 from skinlab.evaluation.bootstrap import BLOCK, LEVEL, Resampler
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.ranking import Curve, Ranking
@@ -17,32 +20,37 @@ N_DRAWS = 200
 
 def class_curves(
     predictions: Predictions, resampler: Resampler, *, level: float = LEVEL, seed: int = 0
-) -> dict[str, dict[str, dict[str, list[float]]]]:
+) -> dict[str, evidence_form.ClassCurves]:
     """Return class → ``roc`` and ``pr`` → ``x``, ``y``, ``low``, ``high``, for classes with positives and negatives.
 
     The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole.
 
     Args:
         predictions: N rows.
-        resampler: draws of these rows.
+        resampler: of these rows.
         level: coverage of the bands.
-        seed: of the draws.
+        seed: of the bootstrap samples.
     """
     tails = [(1 - level) / 2, (1 + level) / 2]
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    found: dict[str, evidence_form.ClassCurves] = {}
     for i, name in enumerate(predictions.classes):
         truth = predictions.target == i
         if not truth.any() or truth.all():
             continue
         ranking = Ranking(predictions.probabilities[:, i], truth)
         own = ranking.curve(np.ones((len(predictions), 1)))
-        drawn = [ranking.curve(resampler.block(seed, start, BLOCK)) for start in range(0, N_DRAWS, BLOCK)]
-        found[name] = {}
-        for kind, points in (("roc", _roc), ("pr", _precision_recall)):
-            bands = np.quantile(np.concatenate([points(curve) for curve in drawn]), tails, axis=0)
-            values = {"x": GRID, "y": points(own)[0], "low": bands[0], "high": bands[1]}
-            found[name][kind] = {key: value.round(5).tolist() for key, value in values.items()}
+        sampled = [ranking.curve(resampler.block(seed, start, BLOCK)) for start in range(0, N_DRAWS, BLOCK)]
+        roc, pr = (_with_band(points, own, sampled, tails) for points in (_roc, _precision_recall))
+        found[name] = {"roc": roc, "pr": pr}
     return found
+
+
+def _with_band(
+    points: Callable[[Curve], Floats], own: Curve, sampled: Sequence[Curve], tails: Sequence[float]
+) -> evidence_form.Curve:
+    low, high = np.quantile(np.concatenate([points(curve) for curve in sampled]), tails, axis=0)
+    x, y, low, high = (values.round(5).tolist() for values in (GRID, points(own)[0], low, high))
+    return {"x": x, "y": y, "low": low, "high": high}
 
 
 def _roc(curve: Curve) -> Floats:

@@ -55,16 +55,16 @@ def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, 
 
 
 @dataclass(frozen=True)
-class Choice:
+class SubsetChoice:
     """The best candidate of one kind, and what choosing it was worth.
 
     Attributes:
         chosen: names of the members that are best on all rows.
         per_fold: the choice made without each outer fold, in order.
-        nested: the figure of all rows, each combined by the choice made without its fold: the honest one.
-        same_rows: the figure of ``chosen`` on the rows it was chosen on: the flattering one.
-        typical: the mean figure of the candidates compared that have as many members: what one taken unseen would have.
-        flatters: by how much ``same_rows`` is better than ``nested``.
+        nested: the metric of all rows, each combined by the choice made without its fold: the honest one.
+        same_rows: the metric of ``chosen`` on the rows it was chosen on: the flattering one.
+        typical: the mean metric of the candidates compared that have as many members: what one taken unseen would have.
+        optimism: by how much ``same_rows`` is better than ``nested``.
         worth: by how much ``nested`` is better than ``typical``: what the choice itself is worth.
         probabilities: ``(N, C)`` behind ``nested``, for intervals and paired comparisons.
     """
@@ -74,7 +74,7 @@ class Choice:
     nested: float
     same_rows: float
     typical: float
-    flatters: float
+    optimism: float
     worth: float
     probabilities: Floats
 
@@ -89,33 +89,33 @@ class Search:
     """What a nested search found.
 
     Attributes:
-        figure: the figure that chose.
+        metric: the metric that chose.
         single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
-        everyone: the figure of all members together, which needs no choice and so flatters nobody.
+        everyone: the metric of all members together, which needs no choice and so flatters nobody.
         considered: how many candidates were compared on all rows.
         exhaustive: whether these were all there are.
     """
 
-    figure: str
-    single: Choice
-    pair: Choice
-    subset: Choice
+    metric: str
+    single: SubsetChoice
+    pair: SubsetChoice
+    subset: SubsetChoice
     everyone: float
     considered: int
     exhaustive: bool
 
 
 class _Judge:
-    """Combines subsets of the members once each and gives their figure on some of the rows, more being better."""
+    """Combines subsets of the members once each and gives their metric on some of the rows, more being better."""
 
     def __init__(
-        self, members: Floats, target: Ints, classes: Sequence[str], figure: str, method: str, thresholds: Floats | None
+        self, members: Floats, target: Ints, classes: Sequence[str], metric: str, method: str, thresholds: Floats | None
     ) -> None:
         self.members, self.target, self.classes = members, target, classes
-        self.figure, self.method, self.thresholds = figure, method, thresholds
-        if direction(figure) is None:
-            raise ValueError(f"search={figure}: no value of it is better than another; choose such as pr_auc_macro")
-        self.sign = -1 if direction(figure) == "min" else 1
+        self.metric, self.method, self.thresholds = metric, method, thresholds
+        if direction(metric) is None:
+            raise ValueError(f"search={metric}: no value of it is better than another; choose such as pr_auc_macro")
+        self.sign = -1 if direction(metric) == "min" else 1
         self.combined: dict[Subset, Floats] = {}
 
     def probabilities(self, subset: Subset) -> Floats:
@@ -125,11 +125,11 @@ class _Judge:
         return self.combined[subset]
 
     def score(self, probabilities: Floats, rows: npt.NDArray[np.bool_]) -> float:
-        figures = classification_metrics(probabilities[rows], self.target[rows], self.classes)
-        if self.figure not in figures:
-            known = ", ".join(name for name in figures if "/" not in name)
-            raise ValueError(f"figure={self.figure} is not known; choose one of {known}, or one of a class")
-        return self.sign * figures[self.figure]
+        metrics = classification_metrics(probabilities[rows], self.target[rows], self.classes)
+        if self.metric not in metrics:
+            known = ", ".join(name for name in metrics if "/" not in name)
+            raise ValueError(f"search={self.metric} is no metric; choose one of {known}, or one of a class")
+        return self.sign * metrics[self.metric]
 
     def candidates(self, rows: npt.NDArray[np.bool_], max_size: int) -> dict[Subset, float]:
         """Return candidate → score on some rows: every subset, or beyond pairs those that grow from the best one."""
@@ -160,18 +160,18 @@ def search_subsets(
     target: Ints,
     groups: npt.NDArray[Any],
     classes: Sequence[str],
-    figure: str = "pr_auc_macro",
+    metric: str = "pr_auc_macro",
     max_size: int = 3,
     n_folds: int = 5,
     seed: int = 0,
     method: str = "mean",
     thresholds: Floats | None = None,
 ) -> Search:
-    """Return the best member, pair and small subset, each with its nested figure and how much the choice flatters.
+    """Return the best member, pair and small subset, each with its nested metric and how much the choice flatters.
 
     In each outer fold the choice is made on the other rows and applied to the held ones, which together give the
-    nested figure. Only the choice is nested: members are not trained again. Where folds choose differently, a ranking
-    figure of the pooled rows also pays for the different scales. Up to 64 subsets are all compared; of more, singles
+    nested metric. Only the choice is nested: members are not trained again. Where folds choose differently, a ranking
+    metric of the pooled rows also pays for the different scales. Up to 64 subsets are all compared; of more, singles
     and pairs are, and larger ones grow from the best smaller one. Ten members of 10,000 rows take half a minute.
 
     Args:
@@ -180,7 +180,7 @@ def search_subsets(
         target: ``(N,)`` true class numbers.
         groups: ``(N,)``; a group is never cut.
         classes: C class names.
-        figure: name of the figure that chooses, of ``classification_metrics``.
+        metric: name of the metric that chooses, of ``classification_metrics``.
         max_size: most members in the small subset, 2 or more.
         n_folds: number of outer folds.
         seed: of their deal.
@@ -198,13 +198,13 @@ def search_subsets(
         raise ValueError(f"max_size={max_size}, method={method}: search two members or more, without learned weights")
     fold = group_folds(groups, target, n_folds, seed)
     _check_classes(fold, target, classes)
-    judge = _Judge(members, target, classes, figure, method, thresholds)
+    judge = _Judge(members, target, classes, metric, method, thresholds)
     overall = judge.candidates(rows, largest)
     if np.isnan(list(overall.values())).all():
-        raise ValueError(f"figure={figure} has no value on these rows; choose by another")
+        raise ValueError(f"search={metric} has no value on these images; choose by another")
     within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
-        figure=figure,
+        metric=metric,
         single=_choice(judge, overall, within, fold, names, (1, 1)),
         pair=_choice(judge, overall, within, fold, names, (2, 2)),
         subset=_choice(judge, overall, within, fold, names, (2, largest)),
@@ -230,20 +230,20 @@ def _choice(
     fold: Ints,
     names: Sequence[str],
     sizes: tuple[int, int],
-) -> Choice:
+) -> SubsetChoice:
     chosen, picks = best(overall, *sizes), [best(scores, *sizes) for scores in within]
     nested = np.empty(judge.members.shape[1:])
     for k, pick in enumerate(picks):
         nested[fold == k] = judge.probabilities(pick)[fold == k]
     honest, flattering = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
     typical = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
-    return Choice(
+    return SubsetChoice(
         chosen=tuple(names[i] for i in chosen),
         per_fold=tuple(tuple(names[i] for i in pick) for pick in picks),
         nested=judge.sign * honest,
         same_rows=judge.sign * flattering,
         typical=judge.sign * typical,
-        flatters=flattering - honest,
+        optimism=flattering - honest,
         worth=honest - typical,
         probabilities=nested,
     )

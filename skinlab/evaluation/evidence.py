@@ -4,30 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, Statistic, bootstrap
+from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, Statistic, bootstrap
 from skinlab.evaluation.conformal import conformal_report
 from skinlab.evaluation.curves import class_curves
+from skinlab.evaluation.evidence_form import (
+    ClassCurves,
+    Metrics,
+    Optimism,
+    PositiveMetrics,
+    SystemMetrics,
+    ThresholdRow,
+)
 from skinlab.evaluation.evidence_parts import calibrations, decision_curve_band, per_source, spread, worst_mistakes
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.metrics import Scorer
-from skinlab.evaluation.operating import Choice, threshold_table
+from skinlab.evaluation.operating import ThresholdSettings, threshold_table
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.reliability import reliability
-from skinlab.evaluation.thresholds import choose_threshold, f1_of_calls, optimism
+from skinlab.evaluation.thresholds import choose_threshold, f1_of_predictions, optimism
 from skinlab.evaluation.utility import npv_at_prevalence, ppv_at_prevalence, risk_coverage
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 FEW_POSITIVES = 100
+NO_OTHER_IMAGES = (
+    "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
+    "reported on is optimistic; set cross_fit=true, or give a run with validation images."
+)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an evaluation is asked for; see ``conf/evaluate.yaml``."""
+class EvaluationSettings:
+    """The settings of an evaluation; see ``conf/evaluate.yaml``."""
 
     positive: Sequence[str] | None = None
     prevalence: float | None = None
@@ -49,10 +61,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class SystemEvidence:
-    """The block of one system, with the draws that comparisons need and the thresholds to freeze."""
+    """The evidence of one system, with the bootstrap samples that comparisons need and the thresholds to freeze."""
 
-    block: dict[str, Any]
-    draws: Draws
+    block: SystemMetrics
+    samples: BootstrapSamples
     thresholds: list[FrozenThreshold] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
 
@@ -60,7 +72,7 @@ class SystemEvidence:
 def system_evidence(
     name: str,
     tables: Sequence[Predictions],
-    asked: Asked,
+    settings: EvaluationSettings,
     *,
     selection: Predictions | None = None,
     over: str | None = None,
@@ -71,13 +83,13 @@ def system_evidence(
 ) -> SystemEvidence:
     """Compute the block of a system.
 
-    Figures of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
+    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
     same draws; what is no mean (confusion, curves, thresholds) is of the first.
 
     Args:
         name: of the system.
         tables: predictions of the same rows in the same order.
-        asked: what is wanted.
+        settings: of the evaluation.
         selection: other rows of the first table's model, to choose thresholds on.
         over: what tells the tables apart, ``seed`` or ``fold``.
         keys: the seed or fold of each table.
@@ -92,39 +104,41 @@ def system_evidence(
     first = tables[0]
     _check(first, name)
     resampler = Resampler(first.group, first.target)
-    draws = bootstrap(_mean_statistic(tables), resampler, n_draws=asked.n_draws, seed=asked.seed)
+    samples = bootstrap(_mean_statistic(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
-    confidence, called = first.probabilities.max(1), first.probabilities.argmax(1)
-    correct, n_classes = called == first.target, len(first.classes)
-    confusion = np.bincount(first.target * n_classes + called, minlength=n_classes**2)
-    block = {
+    confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
+    correct, n_classes = predicted == first.target, len(first.classes)
+    confusion = np.bincount(first.target * n_classes + predicted, minlength=n_classes**2)
+    positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
+    block: SystemMetrics = {
         "name": name,
         "rows": len(first),
         "groups": len(np.unique(first.group.astype(str))),
         "support": dict(zip(first.classes, np.bincount(first.target, minlength=n_classes).tolist(), strict=True)),
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
-        "figures": _intervals(draws, asked.level),
+        "figures": _intervals(samples, settings.level),
         "spread": spread(tables, over, keys, pooled=pooled),
         "confusion": confusion.reshape(n_classes, n_classes).tolist(),
-        "per_source": per_source(first, level=asked.level, seed=asked.seed),
-        "curves": _curves(first, resampler, asked),
+        "per_source": per_source(first, level=settings.level, seed=settings.seed),
+        "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
-        "calibration": calibrations(first, asked.seed, prior) if asked.calibration else None,
+        "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
-        "conformal": conformal_report(first.probabilities, first.target, first.group, first.classes, seed=asked.seed),
+        "conformal": conformal_report(
+            first.probabilities, first.target, first.group, first.classes, seed=settings.seed
+        ),
         "worst": worst_mistakes(first),
+        **positive,
     }
-    binary, thresholds = _binary_blocks(tables, selection, asked, pooled=pooled, names=names)
-    cautions = [f"{name}: {text}" for text in binary.pop("cautions")]
-    return SystemEvidence(block | binary, draws, thresholds, cautions)
+    return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
 
 
-def _curves(predictions: Predictions, resampler: Resampler, asked: Asked) -> dict[str, Any]:
+def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
     """Return the curves of every class, and of the positives together where a view of them is asked for."""
-    curves = class_curves(predictions, resampler, level=asked.level, seed=asked.seed)
-    view = predictions.binary(asked.positive) if asked.positive else None
+    curves = class_curves(predictions, resampler, level=settings.level, seed=settings.seed)
+    view = predictions.binary(settings.positive) if settings.positive else None
     if view is not None and len(np.unique(view.target)) > 1:
-        both = class_curves(view, Resampler(view.group, view.target), level=asked.level, seed=asked.seed)
+        both = class_curves(view, Resampler(view.group, view.target), level=settings.level, seed=settings.seed)
         curves |= {name: curve for name, curve in both.items() if name == "positive"}
     return curves
 
@@ -138,8 +152,8 @@ def _check(predictions: Predictions, name: str) -> None:
         raise ValueError(f"{name}: all {len(predictions)} rows are {only}; figures need rows of two classes or more")
 
 
-def _intervals(draws: Draws, level: float) -> dict[str, dict[str, float]]:
-    kept = {name: each for name, each in draws.intervals(level).items() if not name.startswith("support/")}
+def _intervals(samples: BootstrapSamples, level: float) -> Metrics:
+    kept = {name: each for name, each in samples.intervals(level).items() if not name.startswith("support/")}
     return {name: each.to_dict() for name, each in kept.items()}
 
 
@@ -148,69 +162,77 @@ def _mean_statistic(tables: Sequence[Predictions]) -> Statistic:
 
     def statistic(weights: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
         each = [scorer(weights) for scorer in scorers]
-        return {name: np.mean([figures[name] for figures in each], axis=0) for name in each[0]}
+        return {name: np.mean([metrics[name] for metrics in each], axis=0) for name in each[0]}
 
     return statistic
 
 
-def _binary_blocks(
+def _positive_blocks(
     tables: Sequence[Predictions],
     selection: Predictions | None,
-    asked: Asked,
+    settings: EvaluationSettings,
     *,
     pooled: bool,
     names: tuple[str, str],
-) -> tuple[dict[str, Any], list[FrozenThreshold]]:
-    """Return what belongs to the view of positives against the others, all None where there is none."""
-    blocks: dict[str, Any] = {"binary": None, "thresholds": None, "optimism": None, "decision_curve": None}
-    views = [view for table in tables if (view := asked.binary_view(table)) is not None]
+) -> tuple[PositiveMetrics, list[FrozenThreshold], list[str]]:
+    """Return what belongs to the positive classes against the others (null where there are none), and cautions."""
+    blocks: PositiveMetrics = {"binary": None, "thresholds": None, "optimism": None, "decision_curve": None}
+    views = [view for table in tables if (view := settings.binary_view(table)) is not None]
     if not views:
-        return blocks | {"cautions": []}, []
+        return blocks, [], []
     view = views[0]
-    cautions: list[str] = []
-    positive = list(asked.positive or view.classes[1:])
+    positive = list(settings.positive or view.classes[1:])
     if len(np.unique(view.target)) < 2:
         which = "Every image" if view.target[0] else "No image"
-        unknown = "sensitivity, specificity, thresholds and the decision curve are not judged"
-        return blocks | {"cautions": [f"{which} is positive ({', '.join(positive)}): {unknown}."]}, []
+        unknown = "sensitivity, specificity, thresholds and the decision curve are not evaluated"
+        return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target)
-    draws = bootstrap(_mean_statistic(views), resampler, n_draws=asked.n_draws, seed=asked.seed)
-    blocks["binary"] = {
-        "positive": positive,
-        "figures": _intervals(_at_prevalence(draws, asked.prevalence), asked.level),
-    }
-    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=asked.level, seed=asked.seed)
-    chosen_on = None if selection is None else asked.binary_view(selection)
+    samples = bootstrap(_mean_statistic(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    samples = _at_prevalence(samples, settings.prevalence)
+    blocks["binary"] = {"positive": positive, "figures": _intervals(samples, settings.level)}
+    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level, seed=settings.seed)
+    chosen_on = None if selection is None else settings.binary_view(selection)
+    if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
+        return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []
+    cautions: list[str] = []
     thresholds: list[FrozenThreshold] = []
-    if chosen_on is not None or pooled or asked.cross_fit or asked.frozen:
-        try:
-            found, thresholds = _threshold_blocks(view, None if asked.cross_fit else chosen_on, asked, names, cautions)
-        except ValueError as error:
-            if asked.frozen:
-                raise
-            place = names[0] if asked.cross_fit or chosen_on is None else names[1]
-            cautions.append(f"No threshold for {', '.join(positive)} was chosen on {place}: {error}.")
-        else:
-            blocks |= found
-    elif asked.rules:
-        cautions.append(
-            "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images "
-            "it is reported on is optimistic; set cross_fit=true, or give a run with validation images."
+    try:
+        table, thresholds, blocks["optimism"] = _thresholds(
+            view, None if settings.cross_fit else chosen_on, settings, names, cautions
         )
-    return blocks | {"cautions": cautions}, thresholds
+        blocks["thresholds"] = table
+    except ValueError as error:
+        if settings.frozen:
+            raise
+        place = names[0] if settings.cross_fit or chosen_on is None else names[1]
+        cautions.append(f"No threshold for {', '.join(positive)} was chosen on {place}: {error}.")
+    return blocks, thresholds, cautions
 
 
-def _threshold_blocks(
-    view: Predictions, chosen_on: Predictions | None, asked: Asked, names: tuple[str, str], cautions: list[str]
-) -> tuple[dict[str, Any], list[FrozenThreshold]]:
-    """Return ``thresholds`` and ``optimism``, and the thresholds to freeze; add to the cautions.
+def _thresholds(
+    view: Predictions,
+    chosen_on: Predictions | None,
+    settings: EvaluationSettings,
+    names: tuple[str, str],
+    cautions: list[str],
+) -> tuple[list[ThresholdRow], list[FrozenThreshold], Optimism | None]:
+    """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions.
 
     Raises:
         ValueError: the images that a threshold is to be chosen on don't allow it.
     """
-    choice = Choice(asked.rules, asked.cost_ratio, asked.frozen, asked.prevalence, asked.seed, asked.positive or ())
-    table, thresholds = threshold_table(view, chosen_on, choice, names=names, n_draws=asked.n_draws, level=asked.level)
+    how = ThresholdSettings(
+        rules=settings.rules,
+        cost_ratio=settings.cost_ratio,
+        frozen=settings.frozen,
+        prevalence=settings.prevalence,
+        seed=settings.seed,
+        positive=settings.positive or (),
+    )
+    table, thresholds = threshold_table(
+        view, chosen_on, how, names=names, n_draws=settings.n_draws, level=settings.level
+    )
     uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
     if uncertain:
         spans = [f"{row['rule']} {row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in uncertain]
@@ -218,34 +240,33 @@ def _threshold_blocks(
             f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain (95% intervals): "
             f"{', '.join(spans)}."
         )
-    if "f1" not in asked.rules or asked.frozen:
-        return {"thresholds": table}, thresholds
-    found = _optimism(view, chosen_on, asked.seed)
+    if "f1" not in settings.rules or settings.frozen:
+        return table, thresholds, None
+    found = _optimism(view, chosen_on, settings.seed)
     cautions.append(
-        "Choosing the threshold of best F1 on the rows it is reported on would have shown "
-        "{same_rows:.3f} where the F1 is {honest:.3f} at a threshold {how}.".format(**found)
+        "F1 at a threshold chosen on the evaluated images themselves would have been "
+        "{same_rows:.3f}; at a threshold {how} it is {honest:.3f}.".format(**found)
     )
-    return {"thresholds": table, "optimism": found}, thresholds
+    return table, thresholds, found
 
 
-def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> dict[str, Any]:
-    """Return the F1 at a threshold of best F1 chosen on the very rows, and at one chosen elsewhere."""
+def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> Optimism:
+    """Return the F1 at a threshold of best F1 chosen on the evaluated images, and at one chosen on others."""
     truth, score = view.target == 1, view.probabilities[:, 1]
     if selection is None:
         found = optimism(score, truth, view.group, "f1", seed=seed)
-        figures = {"same_rows": found.same_rows, "honest": found.cross_fitted, "how": "chosen on other lesions' rows"}
-    else:
-        own = choose_threshold(score, truth, "f1")
-        other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
-        same_rows, honest = (f1_of_calls(score >= threshold, truth) for threshold in (own, other))
-        figures = {"same_rows": same_rows, "honest": honest, "how": "chosen on validation rows"}
-    return {"rule": "f1"} | figures
+        how = "chosen on other lesions' rows"
+        return {"rule": "f1", "same_rows": found.same_rows, "honest": found.cross_fitted, "how": how}
+    own = choose_threshold(score, truth, "f1")
+    other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
+    same_images, nested = (f1_of_predictions(score >= threshold, truth) for threshold in (own, other))
+    return {"rule": "f1", "same_rows": same_images, "honest": nested, "how": "chosen on validation rows"}
 
 
-def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:
+def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
     """Re-weight PPV and NPV of the binary view to another share of positives."""
     if prevalence is None:
-        return draws
+        return samples
 
     def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
         rates = values["sensitivity"], values["specificity"]
@@ -255,7 +276,7 @@ def _at_prevalence(draws: Draws, prevalence: float | None) -> Draws:
             "npv": npv_at_prevalence(*rates, prevalence),
         }
 
-    estimate = shifted({name: np.asarray(value) for name, value in draws.estimate.items()})
-    return Draws(
-        {k: float(v) for k, v in estimate.items()}, shifted(draws.values), shifted(draws.left_out), draws.samples
+    estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
+    return BootstrapSamples(
+        {k: float(v) for k, v in estimate.items()}, shifted(samples.values), shifted(samples.left_out), samples.samples
     )

@@ -6,9 +6,9 @@ Numbers are null where they are undefined, blocks where nothing could be compute
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 Number = float | None
 
@@ -167,7 +167,16 @@ class PositiveView(TypedDict):
     figures: Metrics
 
 
-class SystemMetrics(TypedDict):
+class PositiveMetrics(TypedDict):
+    """What is computed of the positive classes against all others."""
+
+    binary: PositiveView | None
+    thresholds: list[ThresholdRow] | None
+    optimism: Optimism | None
+    decision_curve: DecisionCurve | None
+
+
+class SystemMetrics(PositiveMetrics):
     """Everything that is computed from the predictions of one system."""
 
     name: str
@@ -181,14 +190,10 @@ class SystemMetrics(TypedDict):
     per_source: dict[str, SourceMetrics] | None
     curves: dict[str, ClassCurves]
     reliability: Reliability
-    calibration: dict[str, dict[str, Number]] | None
+    calibration: dict[str, dict[str, float]] | None
     risk_coverage: RiskCoverage
     conformal: Conformal
     worst: list[Mistake]
-    binary: PositiveView | None
-    thresholds: list[ThresholdRow] | None
-    optimism: Optimism | None
-    decision_curve: DecisionCurve | None
 
 
 class System(SystemMetrics):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.calibration import CALIBRATORS, correct_prior, cross_fit
+from skinlab.evaluation.evidence_form import DecisionCurve, Mistake, SourceMetrics, Spread, SpreadOfMetric
 from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.metrics import Scorer, classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -22,9 +22,7 @@ NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 BAND_DRAWS = 200
 
 
-def spread(
-    tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool
-) -> dict[str, Any] | None:
+def spread(tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool) -> Spread | None:
     """Return mean and standard deviation over seeds, or over folds."""
     if over is None and pooled:
         over, first = "fold", tables[0]
@@ -33,39 +31,36 @@ def spread(
     if over is None:
         return None
     each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
-    figures = {}
+    metrics: dict[str, SpreadOfMetric] = {}
     for name in (name for name in each[0] if not name.startswith("support/")):
-        values = np.array([figure[name] for figure in each])
-        figures[name] = {
-            "mean": float(values.mean()),
-            "sd": float(values.std(ddof=1)),
-            "values": dict(zip(map(str, keys), values.tolist(), strict=True)),
-        }
-    return {"over": over, "n": len(tables), "figures": figures}
+        values = np.array([metrics_of_one[name] for metrics_of_one in each])
+        by_key: dict[str, float | None] = dict(zip(map(str, keys), values.tolist(), strict=True))
+        metrics[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "values": by_key}
+    return {"over": over, "n": len(tables), "figures": metrics}
 
 
-def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str, Any] | None:
-    """Return the rows of each source, and the main figures with their intervals where the rows are enough."""
+def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str, SourceMetrics] | None:
+    """Return the images of each source, and the main metrics with intervals where the images are enough."""
     sources = sorted({str(source) for source in predictions.source} - {""})
     if len(sources) < 2:
         return None
-    found = {}
+    found: dict[str, SourceMetrics] = {}
     for source in sources:
         part = predictions.take(predictions.source.astype(str) == source)
-        figures = None
+        metrics = None
         if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
             names = [metric.name for metric in shown_metrics("sources", "all")]
             scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
             draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
-            figures = {name: draws.interval(name, level).to_dict() for name in names}
-        found[source] = {"rows": len(part), "figures": figures}
+            metrics = {name: draws.interval(name, level).to_dict() for name in names}
+        found[source] = {"rows": len(part), "figures": metrics}
     return found
 
 
 def calibrations(
     predictions: Predictions, seed: int, training_prior: Sequence[float] | None
 ) -> dict[str, dict[str, float]]:
-    """Return calibration figures before and after each method, fitted on other groups' rows.
+    """Return calibration metrics before and after each method, fitted on other groups' rows.
 
     ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
     """
@@ -83,7 +78,7 @@ def calibrations(
 
 def decision_curve_band(
     score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, *, level: float, seed: int
-) -> dict[str, list[float]]:
+) -> DecisionCurve:
     """Return the net benefit at each threshold, with its percentile band, and that of treating all.
 
     Args:
@@ -91,28 +86,29 @@ def decision_curve_band(
         truth: whether it is positive, ``(N,)``.
         resampler: of the rows' groups.
         level: of the band.
-        seed: of the draws.
+        seed: of the bootstrap samples.
     """
     own = decision_curve(score, truth, NET_BENEFIT_AT)
     blocks = resampler.weights(BAND_DRAWS, seed)
-    drawn = np.concatenate(
+    samples = np.concatenate(
         [decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit for weights in blocks], axis=1
     )
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    values = {"threshold": NET_BENEFIT_AT, "net_benefit": own.net_benefit, "low": low, "high": high}
-    return {name: value.round(6).tolist() for name, value in (values | {"treat_all": own.treat_all}).items()}
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
+    values = (NET_BENEFIT_AT, own.net_benefit, low, high, own.treat_all)
+    threshold, net_benefit, low, high, treat_all = (each.round(6).tolist() for each in values)
+    return {"threshold": threshold, "net_benefit": net_benefit, "low": low, "high": high, "treat_all": treat_all}
 
 
-def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, Any]]:
+def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
     """Return the mistakes made with most confidence."""
-    called, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
-    wrong = np.flatnonzero(called != predictions.target)
+    predicted, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
+    wrong = np.flatnonzero(predicted != predictions.target)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
     return [
         {
             "image_id": str(predictions.image_id[i]),
             "label": predictions.classes[predictions.target[i]],
-            "called": predictions.classes[called[i]],
+            "called": predictions.classes[predicted[i]],
             "probability": round(float(confidence[i]), 4),
             "path": str(predictions.path[i]) or None,
         }
@@ -121,17 +117,17 @@ def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[dict[str, A
 
 
 def row_cautions(predictions: Predictions) -> list[str]:
-    """Say what these rows can't tell."""
+    """Return the limits of what these images show, a sentence each."""
     found = []
     if len(np.unique(predictions.group.astype(str))) == len(predictions):
         found.append(
-            "No two rows share a group. If one lesion or patient has several images, the intervals are too narrow."
+            "No two images share a group. If one lesion or patient has several images, the intervals are too narrow."
         )
     support = np.bincount(predictions.target, minlength=len(predictions.classes))
     absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
     if absent:
-        found.append(f"No rows of {', '.join(absent)}: macro figures leave them out.")
+        found.append(f"No images of {', '.join(absent)}: macro averages leave them out.")
     rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < SOURCE_ROWS]
     if rare:
-        found.append(f"Few rows of {', '.join(rare)}: their figures are rough, whatever the interval says.")
+        found.append(f"Few images of {', '.join(rare)}: their metrics are rough, whatever the interval says.")
     return found

@@ -195,7 +195,7 @@ def yield_curve(found: Bools, n_positive: int, n_total: int, level: float = 0.95
 
 
 def at_looks(curve: Mapping[str, Sequence[Any]], looks: Sequence[int] = (10, 25, 50, 100, 200)) -> list[dict[str, Any]]:
-    """Return a curve's figures after some numbers of images, and after all."""
+    """Return a curve's metrics after some numbers of images, and after all."""
     last = len(curve["looked"])
     wanted = sorted({each for each in (*looks, last) if 1 <= each <= last})
     return [{name: values[each - 1] for name, values in curve.items()} for each in wanted]

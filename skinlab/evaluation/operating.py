@@ -10,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
+from skinlab.evaluation.evidence_form import ThresholdRow
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import cross_fitted_calls
+from skinlab.evaluation.thresholds import cross_fitted_predictions
 from skinlab.evaluation.utility import expected_cost, npv_at_prevalence, ppv_at_prevalence
 
 Floats = npt.NDArray[np.float64]
 
 
-class Calls:
-    """Figures of positive and negative calls under many weightings.
+class BinaryPredictions:
+    """Metrics of positive and negative calls under many weightings.
 
     Args:
-        called: ``(N,)`` whether each row is called positive.
+        predicted: ``(N,)`` whether each row is called positive.
         truth: ``(N,)`` whether it is.
         prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
         cost_ratio: what a missed positive costs in false calls.
@@ -30,12 +31,14 @@ class Calls:
 
     def __init__(
         self,
-        called: npt.NDArray[np.bool_],
+        predicted: npt.NDArray[np.bool_],
         truth: npt.NDArray[np.bool_],
         prevalence: float | None = None,
         cost_ratio: float = 1.0,
     ) -> None:
-        self.cells = np.stack([called & truth, called & ~truth, ~called & truth, ~called & ~truth]).astype(np.float64)
+        self.cells = np.stack([predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth]).astype(
+            np.float64
+        )
         self.prevalence, self.cost_ratio = prevalence, cost_ratio
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
@@ -56,7 +59,7 @@ class Calls:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ThresholdSettings:
     """How thresholds are chosen.
 
     Attributes:
@@ -79,12 +82,12 @@ class Choice:
 def threshold_table(
     view: Predictions,
     selection: Predictions | None,
-    choice: Choice,
+    choice: ThresholdSettings,
     *,
     names: tuple[str, str],
     n_draws: int = N_DRAWS,
     level: float = LEVEL,
-) -> tuple[list[dict[str, Any]], list[FrozenThreshold]]:
+) -> tuple[list[ThresholdRow], list[FrozenThreshold]]:
     """Choose thresholds on one set of rows and tell what they are worth on another.
 
     Without other rows the thresholds are cross-fitted: each row is called at a threshold chosen on other groups; the
@@ -99,7 +102,7 @@ def threshold_table(
         level: coverage.
 
     Returns:
-        A row of figures a rule, and the thresholds for a file.
+        A row of metrics a rule, and the thresholds for a file.
 
     Raises:
         ValueError: a rule is unknown, rows overlap, positives or negatives are missing, or frozen thresholds are for
@@ -114,23 +117,37 @@ def threshold_table(
     resampler = Resampler(view.group, view.target)
     if selection is not None and not choice.frozen:
         _refuse_shared_groups(view, selection, names)
-    table = []
+    table: list[ThresholdRow] = []
     for each in thresholds:
         if cross_fit:
             settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
-            called = cross_fitted_calls(score, truth, view.group, each.rule, **settings)
+            predicted = cross_fitted_predictions(score, truth, view.group, each.rule, **settings)
         else:
             refuse_same_rows(each, view.image_id)
-            called = each(score)
-        calls = Calls(called, truth, choice.prevalence, choice.cost_ratio)
-        draws = bootstrap(calls, resampler, n_draws=n_draws, seed=choice.seed)
-        facts = {key: getattr(each, key) for key in ("rule", "threshold", "low", "high", "positives", "chosen_on")}
-        facts["applied_to"] = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
-        table.append(facts | {name: value.to_dict() for name, value in draws.intervals(level).items()})
+            predicted = each(score)
+        statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
+        samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
+        table.append(
+            {
+                "rule": each.rule,
+                "threshold": each.threshold,
+                "low": each.low,
+                "high": each.high,
+                "positives": each.positives,
+                "chosen_on": each.chosen_on,
+                "applied_to": "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows",
+                "sensitivity": samples.interval("sensitivity", level).to_dict(),
+                "specificity": samples.interval("specificity", level).to_dict(),
+                "ppv": samples.interval("ppv", level).to_dict(),
+                "npv": samples.interval("npv", level).to_dict(),
+                "f1_positive": samples.interval("f1_positive", level).to_dict(),
+                "cost": samples.interval("cost", level).to_dict(),
+            }
+        )
     return table, thresholds
 
 
-def freeze_thresholds(view: Predictions, choice: Choice, name: str) -> list[FrozenThreshold]:
+def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
     """Return the threshold of each rule, chosen on a view's rows, which are called ``name``."""
     settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
     settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}

@@ -62,26 +62,30 @@ class Design:
 
 @dataclass(frozen=True)
 class Detectable:
-    """What can be seen of one figure.
+    """The power of a study for one metric.
 
     Attributes:
-        expected: the figure itself.
-        error: standard error of the mean difference of two systems.
-        difference: smallest true difference that is seen with the power asked for.
+        expected: the metric itself.
+        standard_error: of the mean difference of two systems.
+        difference: smallest true difference that is detected with the power asked for.
     """
 
     expected: float
-    error: float
+    standard_error: float
     difference: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers by their names in ``study.json``."""
+        return {"expected": self.expected, "error": self.standard_error, "difference": self.difference}
 
 
 def detectable(
     design: Design, *, level: float = LEVEL, power: float = POWER, n_tables: int = N_TABLES, seed: int = 0
 ) -> dict[str, Detectable]:
-    """Simulate pairs of equal systems, and return what difference their noise would hide.
+    """Simulate pairs of equal systems, and return the smallest difference that a study detects.
 
     The difference is (t₁₋ₐ/₂ + t_power) standard errors, with the degrees of freedom of
-    :func:`skinlab.evaluation.study.combine`: few seeds make wide intervals.
+    :func:`skinlab.evaluation.study.pool_variances`: few seeds make wide intervals.
 
     Args:
         design: of the study.
@@ -95,27 +99,27 @@ def detectable(
         ``pr_auc_macro``.
 
     >>> found = detectable(Design([1014, 59]), n_tables=100)
-    >>> sorted(found), found["auroc_macro"].difference > found["auroc_macro"].error
+    >>> sorted(found), found["auroc_macro"].difference > found["auroc_macro"].standard_error
     (['auroc_macro', 'balanced_accuracy', 'pr_auc_positive'], True)
     """
     found = {}
     for name, values in simulate(design, n_tables=n_tables, seed=seed).items():
         differences = values[:, 0] - values[:, 1]
         variance = float(differences.mean(1).var(ddof=1))
-        freedom = np.inf
+        degrees_of_freedom = np.inf
         if design.seeds > 1:
             between = float(differences.var(1, ddof=1).mean()) / design.seeds
-            freedom = (design.seeds - 1) * max(variance / between, 1) ** 2 if between > 0 else np.inf
-        error = variance**0.5
-        quantiles = student.ppf([(1 + level) / 2, power], freedom)
-        found[name] = Detectable(float(values.mean()), error, float(quantiles.sum()) * error)
+            degrees_of_freedom = (design.seeds - 1) * max(variance / between, 1) ** 2 if between > 0 else np.inf
+        standard_error = variance**0.5
+        quantiles = student.ppf([(1 + level) / 2, power], degrees_of_freedom)
+        found[name] = Detectable(float(values.mean()), standard_error, float(quantiles.sum()) * standard_error)
     return found
 
 
 def simulate(
     design: Design, *, n_tables: int = N_TABLES, seed: int = 0, gain: float = 0.0
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return name → ``(tables, 2, seeds)``, the figures of two systems; the first is better by `gain` in its area."""
+    """Return name → ``(tables, 2, seeds)``, the metrics of two systems; the first is better by `gain` in its area."""
     rng = np.random.default_rng(seed)
     target = np.repeat(np.arange(len(design.counts)), design.counts)
     blocks = [_block(design, target, min(BLOCK, n_tables - start), rng, gain) for start in range(0, n_tables, BLOCK)]
@@ -156,17 +160,17 @@ def _block(
 
 
 def _figures(scores: Floats, target: npt.NDArray[np.int64], shift: Floats) -> dict[str, Floats]:
-    """Return the figures ``(R,)`` of scores ``(R, N, K)``; a single score calls half-way between the classes."""
+    """Return the metrics ``(R,)`` of scores ``(R, N, K)``; a single score calls half-way between the classes."""
     n_scores = scores.shape[2]
     if n_scores == 1:
-        called = (scores[:, :, 0] > shift[:, :, 0] / 2).astype(np.int64)
+        predicted = (scores[:, :, 0] > shift[:, :, 0] / 2).astype(np.int64)
         area, precision = areas(scores[:, :, 0], target == 1)
         ranked = {"auroc_macro": area, "pr_auc_positive": precision}
     else:
-        called = scores.argmax(2)
+        predicted = scores.argmax(2)
         each = [areas(scores[:, :, c], target == c) for c in range(n_scores)]
         ranked = {"auroc_macro": np.mean([a for a, _ in each], 0), "pr_auc_macro": np.mean([p for _, p in each], 0)}
-    recalls = [(called[:, target == c] == c).mean(1) for c in np.unique(target)]
+    recalls = [(predicted[:, target == c] == c).mean(1) for c in np.unique(target)]
     return ranked | {"balanced_accuracy": np.mean(recalls, 0)}
 
 

@@ -3,7 +3,7 @@
 Counting the calls is biased: where positives are rare most of them are false alarms. Both estimates here correct it,
 and both assume label shift: the classes may be of other shares than in the reference, but within a class the images
 look alike (Lipton et al., 2018, "Detecting and correcting for label shift with black box predictors"). Another device,
-another clinic's patients or images of another kind break that, and nothing in the figures would tell.
+another clinic's patients or images of another kind break that, and nothing in the metrics would tell.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TOLERANCE = 1e-7  # of a class's share, between two steps
 STEPS = 2000
 
 
-def adjusted_count(called: float, sensitivity: float, false_alarms: float) -> float:
+def adjusted_count(predicted: float, sensitivity: float, false_alarms: float) -> float:
     """Return the share of positives behind a share of calls (Forman, 2008, "Quantifying counts and costs").
 
     Args:
-        called: share of the images called positive.
+        predicted: share of the images called positive.
         sensitivity: share of positives that are called.
         false_alarms: share of the others that are called.
 
@@ -43,7 +43,7 @@ def adjusted_count(called: float, sensitivity: float, false_alarms: float) -> fl
     """
     if not sensitivity > false_alarms:
         return float("nan")
-    return float(np.clip((called - false_alarms) / (sensitivity - false_alarms), 0, 1))
+    return float(np.clip((predicted - false_alarms) / (sensitivity - false_alarms), 0, 1))
 
 
 def em_shares(
@@ -117,7 +117,7 @@ def estimate_prevalence(
         seed: of the draws.
 
     Returns:
-        ``em``, ``adjusted_count`` and ``called`` (the plain share of calls), each with ``value``, ``low``, ``high``;
+        ``em``, ``adjusted_count`` and ``predicted`` (the plain share of calls), each with ``value``, ``low``, ``high``;
         ``classes``, the shares of all classes; ``images``, ``reference_images`` and ``reference_positives``.
 
     Raises:
@@ -130,7 +130,7 @@ def estimate_prevalence(
             "a share of positives needs images, positives and others"
         )
     positive = list(positive)
-    shares, figures = _estimate(pool, reference, target, positive, calibration)
+    shares, metrics = _estimate(pool, reference, target, positive, calibration)
     own_groups = np.arange(len(pool)) if pool_groups is None else pool_groups
     pairs = _weights(own_groups, np.arange(len(target)) if groups is None else groups, target, n_draws, seed)
     draws = [
@@ -138,16 +138,16 @@ def estimate_prevalence(
         for weights, rows in pairs
     ]
     counts = {"images": len(pool), "reference_images": len(target), "reference_positives": int(truth.sum())}
-    return _ends(figures, draws) | {"classes": shares.tolist(), "level": LEVEL} | counts
+    return _ends(metrics, draws) | {"classes": shares.tolist(), "level": LEVEL} | counts
 
 
-def _ends(figures: Mapping[str, float], draws: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Return each figure with the ends of its percentile interval."""
+def _ends(metrics: Mapping[str, float], draws: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Return each metric with the ends of its percentile interval."""
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends = np.nanquantile(np.array(draws), tails, axis=0).T
     return {
         name: {"value": value, "low": float(low), "high": float(high)}
-        for (name, value), (low, high) in zip(figures.items(), ends, strict=True)
+        for (name, value), (low, high) in zip(metrics.items(), ends, strict=True)
     }
 
 
@@ -182,9 +182,9 @@ def _estimate(
     truth = np.isin(target, positive)
     score, in_pool = reference[:, positive].sum(1), pool[:, positive].sum(1)
     threshold, sensitivity, false_alarms = _best_threshold(score, truth)
-    called = float(weights[in_pool >= threshold].sum() / weights.sum())
-    count = adjusted_count(called, sensitivity, false_alarms)
-    return shares, {"em": float(shares[positive].sum()), "adjusted_count": count, "called": called}
+    predicted = float(weights[in_pool >= threshold].sum() / weights.sum())
+    count = adjusted_count(predicted, sensitivity, false_alarms)
+    return shares, {"em": float(shares[positive].sum()), "adjusted_count": count, "called": predicted}
 
 
 def _best_threshold(score: Floats, truth: Bools) -> tuple[float, float, float]:

@@ -75,7 +75,7 @@ def linear_scores(known: Floats, target: Ints, asked: Floats, n_classes: int) ->
 PROBES: dict[str, Scores] = {"knn": neighbour_scores, "linear": linear_scores}
 
 
-def probe_figures(features: Floats, target: Ints, groups: npt.ArrayLike, n_classes: int) -> dict[str, float]:
+def probe_metrics(features: Floats, target: Ints, groups: npt.ArrayLike, n_classes: int) -> dict[str, float]:
     """Return balanced accuracy and macro average precision of both probes, over the classes that have rows.
 
     Every row is scored by probes that were fitted without its group, over five folds (fewer where there are fewer
@@ -93,16 +93,16 @@ def probe_figures(features: Floats, target: Ints, groups: npt.ArrayLike, n_class
     if not np.isfinite(features).all():
         raise ValueError("the features are no finite numbers")
     folds = group_folds(target, groups)
-    figures = {}
+    metrics = {}
     for name, probe in PROBES.items():
         scores = np.zeros((len(target), n_classes))
         for fold in range(folds.max() + 1):
             out = folds == fold
             scores[out] = probe(features[~out], target[~out], features[out], n_classes)
         precision = [average_precision_score(target == each, scores[:, each]) for each in np.unique(target)]
-        figures[f"{name}_balanced_accuracy"] = float(balanced_accuracy_score(target, scores.argmax(1)))
-        figures[f"{name}_pr_auc_macro"] = float(np.mean(precision))
-    return figures
+        metrics[f"{name}_balanced_accuracy"] = float(balanced_accuracy_score(target, scores.argmax(1)))
+        metrics[f"{name}_pr_auc_macro"] = float(np.mean(precision))
+    return metrics
 
 
 def group_folds(target: Ints, groups: npt.ArrayLike) -> Ints:

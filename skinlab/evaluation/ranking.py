@@ -1,6 +1,6 @@
-"""Ranking figures of one score under many weightings at once: sort once, re-weight often.
+"""Ranking metrics of one score under many weightings at once: sort once, re-weight often.
 
-A bootstrap draw is a column of integer weights, so that a figure over two thousand draws costs a few passes over one
+A bootstrap draw is a column of integer weights, so that a metric over two thousand draws costs a few passes over one
 matrix instead of two thousand sorts.
 """
 

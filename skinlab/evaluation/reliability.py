@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, rankdata
 
+from skinlab.evaluation.evidence_form import Reliability
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -26,7 +28,7 @@ def wilson_interval(rate: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) 
 
 def reliability(
     confidence: Floats, correct: Bools, groups: npt.NDArray[Any] | None = None, n_bins: int = 15
-) -> dict[str, list[float] | list[int]]:
+) -> Reliability:
     """Return the points of a reliability diagram over bins of equal mass, with 95 % Wilson intervals.
 
     Equal confidences stay together, so that heavy ties leave fewer bins. With groups, an interval counts each bin's
@@ -54,5 +56,10 @@ def reliability(
         pairs, together = np.unique(np.stack([index, group]), axis=1, return_counts=True)
         effective = rows**2 / np.bincount(pairs[0], weights=together.astype(float) ** 2)
     low, high = wilson_interval(accuracy, effective)
-    columns = {"confidence": mean, "accuracy": accuracy, "low": low, "high": high}
-    return {**{key: column.tolist() for key, column in columns.items()}, "rows": rows.tolist()}
+    return {
+        "confidence": mean.tolist(),
+        "accuracy": accuracy.tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "rows": rows.tolist(),
+    }

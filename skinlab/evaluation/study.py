@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
-from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Draws, Resampler, bootstrap
+from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.comparison import POWER, holm
 from skinlab.evaluation.metric_registry import bounds, direction, metric_in_sentence
 from skinlab.evaluation.metrics import Scorer
@@ -30,20 +30,20 @@ from skinlab.evaluation.predictions import Predictions
 Floats = npt.NDArray[np.float64]
 HELPS, NONE, HURTS = "helps", "no evidence", "hurts"
 POOL, NO_POOL = "the pool", "pretraining (nothing is left for a pool)"
-# Trainings of one arm at one budget, each by its key (fold and seed), with the draws of its figures.
-Trainings = Mapping[Hashable, Draws]
+# Trainings of one arm at one budget, each by its key (fold and seed), with the draws of its metrics.
+Trainings = Mapping[Hashable, BootstrapSamples]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure or a difference, with the interval that counts rows and trainings.
+    """A metric or a difference, with the interval that counts rows and trainings.
 
     Attributes:
         value: mean over the trainings.
         low: lower end.
         high: upper end.
-        error: standard error.
-        freedom: degrees of freedom.
+        standard_error: of the value.
+        degrees_of_freedom: of Student's t.
         trainings_share: share of the variance that comes from the trainings; NaN with a single one.
         p: two-sided, of no difference.
         n: trainings.
@@ -52,37 +52,43 @@ class Estimate:
     value: float
     low: float
     high: float
-    error: float
-    freedom: float
+    standard_error: float
+    degrees_of_freedom: float
     trainings_share: float
     p: float
     n: int
 
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers by their names in ``study.json``."""
+        names = {"standard_error": "error", "degrees_of_freedom": "freedom"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
+
     def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
-        """Return the smallest true difference that would mostly have been seen."""
-        return float(student.ppf([(1 + level) / 2, power], self.freedom).sum() * self.error)
+        """Return the smallest true difference that is significant with the given power."""
+        return float(student.ppf([(1 + level) / 2, power], self.degrees_of_freedom).sum() * self.standard_error)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a figure of arm ``a`` exceeds that of arm ``b`` at one budget; ``decides`` marks the verdict's own."""
+    """How much a metric of arm ``a`` exceeds that of arm ``b`` at one budget; ``decides`` marks the verdict's own."""
 
     budget: float
     a: str
     b: str
-    figure: str
+    metric: str
     decides: bool
     estimate: Estimate
     p_holm: float
     verdict: str
 
     def to_dict(self, level: float) -> dict[str, Any]:
-        """Return plain values, with the detectable difference."""
-        rest = {name: getattr(self, name) for name in ("budget", "a", "b", "figure", "decides", "p_holm", "verdict")}
-        return rest | {"difference": asdict(self.estimate), "detectable": self.estimate.detectable(level)}
+        """Return plain values by their names in ``study.json``, with the detectable difference."""
+        rest = {name: getattr(self, name) for name in ("budget", "a", "b", "decides", "p_holm", "verdict")}
+        difference = {"difference": self.estimate.to_dict(), "detectable": self.estimate.detectable(level)}
+        return rest | {"figure": self.metric} | difference
 
 
-def combine(draws: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:
+def pool_variances(draws: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:
     """Put the two variances together.
 
     Args:
@@ -90,8 +96,8 @@ def combine(draws: Floats, per_training: Floats, level: float = LEVEL) -> Estima
         per_training: ``(k,)`` on the rows themselves.
         level: of the interval.
 
-    >>> found = combine(np.array([-0.1, 0.1]), np.array([0.5, 0.6, 0.7]))
-    >>> round(found.value, 3), round(found.error**2, 4), round(found.trainings_share, 2)
+    >>> found = pool_variances(np.array([-0.1, 0.1]), np.array([0.5, 0.6, 0.7]))
+    >>> round(found.value, 3), round(found.standard_error**2, 4), round(found.trainings_share, 2)
     (0.6, 0.0233, 0.14)
     """
     k, value = len(per_training), float(per_training.mean())
@@ -101,43 +107,47 @@ def combine(draws: Floats, per_training: Floats, level: float = LEVEL) -> Estima
     rows = float(known.var(ddof=1))
     trainings = float(per_training.var(ddof=1)) / k if k > 1 else 0.0
     total = rows + trainings
-    freedom = (k - 1) * (total / trainings) ** 2 if trainings > 0 else np.inf
-    error = total**0.5
-    reach = float(student.ppf((1 + level) / 2, freedom)) * error
-    p = float(2 * student.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
+    degrees_of_freedom = (k - 1) * (total / trainings) ** 2 if trainings > 0 else np.inf
+    standard_error = total**0.5
+    reach = float(student.ppf((1 + level) / 2, degrees_of_freedom)) * standard_error
+    p = (
+        float(2 * student.sf(abs(value) / standard_error, degrees_of_freedom))
+        if standard_error > 0
+        else float(value == 0)
+    )
     share = trainings / total if k > 1 and total > 0 else np.nan
-    return Estimate(value, value - reach, value + reach, error, float(freedom), share, p, k)
+    return Estimate(value, value - reach, value + reach, standard_error, float(degrees_of_freedom), share, p, k)
 
 
-def training_draws(
-    tables: Mapping[Hashable, Predictions], figures: Sequence[str], *, n_draws: int = N_DRAWS, seed: int = 0
-) -> dict[Hashable, Draws]:
-    """Return the draws of some figures for each training's predictions, all on the same redrawn rows.
+def bootstrap_trainings(
+    tables: Mapping[Hashable, Predictions], metrics: Sequence[str], *, n_draws: int = N_DRAWS, seed: int = 0
+) -> dict[Hashable, BootstrapSamples]:
+    """Return the draws of some metrics for each training's predictions, all on the same redrawn rows.
 
     Args:
         tables: key of the training → predictions of the test rows, in one order and grouping throughout the study.
-        figures: names; those that the tables don't have are passed over.
+        metrics: names; those that the tables don't have are passed over.
         n_draws: number of draws.
         seed: of the draws.
     """
-    found: dict[Hashable, Draws] = {}
+    found: dict[Hashable, BootstrapSamples] = {}
     first = next(iter(tables.values()))
     resampler = Resampler(first.group, first.target)
     for key, table in tables.items():
-        scorer = Scorer(table.probabilities, table.target, table.classes, names=figures)
+        scorer = Scorer(table.probabilities, table.target, table.classes, names=metrics)
         found[key] = bootstrap(scorer, resampler, n_draws=n_draws, seed=seed)
     return found
 
 
-def figure_estimate(arm: Trainings, figure: str, level: float = LEVEL) -> Estimate:
-    """Return a figure of one arm, its mean over the trainings; few trainings never widen it beyond what can be."""
-    draws = np.mean([each.values[figure] for each in arm.values()], axis=0)
-    found = combine(draws, np.array([each.estimate[figure] for each in arm.values()]), level)
-    least, most = bounds(figure)
+def metric_estimate(arm: Trainings, metric: str, level: float = LEVEL) -> Estimate:
+    """Return a metric of one arm, its mean over the trainings; few trainings never widen it beyond what can be."""
+    draws = np.mean([each.values[metric] for each in arm.values()], axis=0)
+    found = pool_variances(draws, np.array([each.estimate[metric] for each in arm.values()]), level)
+    least, most = bounds(metric)
     return replace(found, low=float(np.maximum(found.low, least)), high=float(np.minimum(found.high, most)))
 
 
-def difference_estimate(a: Trainings, b: Trainings, figure: str, level: float = LEVEL) -> Estimate:
+def difference_estimate(a: Trainings, b: Trainings, metric: str, level: float = LEVEL) -> Estimate:
     """Return a minus b over the trainings that both have, paired by key and by redrawn rows.
 
     Raises:
@@ -147,29 +157,29 @@ def difference_estimate(a: Trainings, b: Trainings, figure: str, level: float = 
     if not shared:
         raise ValueError("the two arms have no fold and seed in common")
     paired = [a[key].minus(b[key]) for key in shared]
-    draws = np.mean([each.values[figure] for each in paired], axis=0)
-    return combine(draws, np.array([each.estimate[figure] for each in paired]), level)
+    draws = np.mean([each.values[metric] for each in paired], axis=0)
+    return pool_variances(draws, np.array([each.estimate[metric] for each in paired]), level)
 
 
 def differences(
     cells: Mapping[float, Mapping[str, Trainings]],
     against: Mapping[str, Sequence[str]],
     deciding: Sequence[str],
-    figures: Sequence[str],
+    metrics: Sequence[str],
     judge_by: str,
     level: float = LEVEL,
 ) -> list[Difference]:
     """Hold every arm against those that it is to be held against, at every budget.
 
     Holm's correction has two families. The first is the question of the study: each deciding arm against the first of
-    its rivals that is there, by the figure of the verdict, at all budgets. The second is everything else.
+    its rivals that is there, by the metric of the verdict, at all budgets. The second is everything else.
 
     Args:
         cells: budget → arm → its trainings.
         against: arm → rivals, the one that a verdict is about first.
         deciding: the arms that the verdict is about.
-        figures: names of the figures.
-        judge_by: the figure of the verdict.
+        metrics: names of the metrics.
+        judge_by: the metric of the verdict.
         level: 1 - level is the error rate.
     """
     rows = []
@@ -177,10 +187,10 @@ def differences(
         for a in arms:
             rivals = [b for b in against.get(a, ()) if b in arms and b != a]
             for b in rivals:
-                for figure in figures:
-                    decides = a in deciding and b == rivals[0] and figure == judge_by
-                    estimate = difference_estimate(arms[a], arms[b], figure, level)
-                    rows.append((budget, a, b, figure, decides, estimate))
+                for metric in metrics:
+                    decides = a in deciding and b == rivals[0] and metric == judge_by
+                    estimate = difference_estimate(arms[a], arms[b], metric, level)
+                    rows.append((budget, a, b, metric, decides, estimate))
     adjusted = np.full(len(rows), np.nan)
     for family in (True, False):
         members = [i for i, row in enumerate(rows) if row[4] is family]
@@ -191,10 +201,10 @@ def differences(
     ]
 
 
-def _verdict(estimate: Estimate, p_holm: float, figure: str, level: float) -> str:
+def _verdict(estimate: Estimate, p_holm: float, metric: str, level: float) -> str:
     if estimate.n < 2 or not p_holm <= 1 - level:
         return NONE
-    return HELPS if (estimate.value > 0) != (direction(figure) == "min") else HURTS
+    return HELPS if (estimate.value > 0) != (direction(metric) == "min") else HURTS
 
 
 def budget_verdict(
@@ -215,15 +225,15 @@ def budget_verdict(
         return None
     verdicts = {each.verdict for each in deciding}
     verdict = HELPS if HELPS in verdicts else HURTS if HURTS in verdicts else NONE
-    told = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {NONE: f"no evidence that {subject} helps or hurts"}
+    results = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {NONE: f"no evidence that {subject} helps or hurts"}
     ordered = sorted(deciding, key=lambda each: (each.verdict != verdict, each.a))
-    figure = metric_in_sentence(deciding[0].figure)
+    metric = metric_in_sentence(deciding[0].metric)
     parts = "; ".join(_told(each) for each in ordered)
     least = max(each.estimate.detectable(level) for each in deciding)
-    seen = f" Differences under {least:.3f} would mostly have stayed unseen." if np.isfinite(least) else ""
+    seen = f" Detectable difference (80 % power): {least:.3f}." if np.isfinite(least) else ""
     if min(each.estimate.n for each in deciding) < 2:
-        seen = " One training an arm can't tell an arm from its luck: give several seeds."
-    return {"verdict": verdict, "sentence": f"{words}: {told[verdict]}, by {figure}: {parts}.{seen}"}
+        seen = " With one training per arm the variation between trainings is unknown: give several seeds."
+    return {"verdict": verdict, "sentence": f"{words}: {results[verdict]}, by {metric}: {parts}.{seen}"}
 
 
 def _told(each: Difference) -> str:
@@ -250,7 +260,7 @@ def study_evidence(
     *,
     against: Mapping[str, Sequence[str]],
     deciding: Sequence[str],
-    figures: Sequence[str],
+    metrics: Sequence[str],
     judge_by: str,
     with_pool: Collection[float],
     level: float = LEVEL,
@@ -262,18 +272,18 @@ def study_evidence(
         labelled: budget → labelled images, on average over the trainings.
         against: see :func:`differences`.
         deciding: see :func:`differences`.
-        figures: names of the figures; those that the tables don't have are left out.
-        judge_by: the figure of the verdict.
+        metrics: names of the metrics; those that the tables don't have are left out.
+        judge_by: the metric of the verdict.
         with_pool: the budgets that leave images for a pool.
         level: of the intervals.
     """
     first = next(iter(next(iter(next(iter(cells.values())).values())).values()))
-    figures = [name for name in figures if name in first.estimate]
-    found = differences(cells, against, deciding, figures, judge_by, level)
+    metrics = [name for name in metrics if name in first.estimate]
+    found = differences(cells, against, deciding, metrics, judge_by, level)
     budgets, verdicts = [], []
     for budget in sorted(cells, key=lambda each: labelled[each]):
         words = budget_words(budget, labelled[budget])
-        arms = [_arm(name, trainings, figures, level) for name, trainings in cells[budget].items()]
+        arms = [_arm(name, trainings, metrics, level) for name, trainings in cells[budget].items()]
         budgets.append({"budget": budget, "words": words, "labelled": labelled[budget], "arms": arms})
         subject = POOL if budget in with_pool else NO_POOL
         verdict = budget_verdict([each for each in found if each.budget == budget], words, level, subject)
@@ -282,14 +292,14 @@ def study_evidence(
     return {"budgets": budgets, "differences": [each.to_dict(level) for each in found], "verdicts": verdicts}
 
 
-def _arm(name: str, trainings: Trainings, figures: Sequence[str], level: float) -> dict[str, Any]:
-    values = {figure: [each.estimate[figure] for each in trainings.values()] for figure in figures}
+def _arm(name: str, trainings: Trainings, metrics: Sequence[str], level: float) -> dict[str, Any]:
+    values = {metric: [each.estimate[metric] for each in trainings.values()] for metric in metrics}
     return {
         "name": name,
         "trainings": len(trainings),
-        "figures": {figure: asdict(figure_estimate(trainings, figure, level)) for figure in figures},
+        "figures": {metric: metric_estimate(trainings, metric, level).to_dict() for metric in metrics},
         "spread": {
-            figure: {"sd": float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"), "values": each}
-            for figure, each in values.items()
+            metric: {"sd": float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"), "values": each}
+            for metric, each in values.items()
         },
     }

@@ -40,17 +40,17 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
         raise ValueError(f"format={name} would call {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
 
 
-def kaggle_submission(files: Sequence[str], called: npt.NDArray[np.int64]) -> pd.DataFrame:
+def kaggle_submission(files: Sequence[str], predicted: npt.NDArray[np.int64]) -> pd.DataFrame:
     """Return ``ID,label`` as DSM-2025 wants it: ``test/`` and the file's name, and 1 for the positive class.
 
     Args:
         files: path of each image.
-        called: ``(N,)``, 1 where an image is called positive, else 0.
+        predicted: ``(N,)``, 1 where an image is called positive, else 0.
 
     >>> kaggle_submission(["/dsm/test/12.jpg"], np.array([1])).to_csv(index=False).split()
     ['ID,label', 'test/12.jpg,1']
     """
-    return pd.DataFrame({"ID": kaggle_ids(files), "label": called})
+    return pd.DataFrame({"ID": kaggle_ids(files), "label": predicted})
 
 
 def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:

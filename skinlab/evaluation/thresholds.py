@@ -109,8 +109,8 @@ def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, c
     nobody = np.zeros((1, weights.shape[1]))
     tp = np.vstack([nobody, np.cumsum(found, axis=0)])
     fp = np.vstack([nobody, np.cumsum(mass - found, axis=0)])
-    called = _levels_called(kind, level, tp, fp, cost_ratio)
-    threshold = _between(falling[first], mass > 0, called)
+    predicted = _levels_called(kind, level, tp, fp, cost_ratio)
+    threshold = _between(falling[first], mass > 0, predicted)
     return np.asarray(np.where((tp[-1] > 0) & (fp[-1] > 0), threshold, np.nan))
 
 
@@ -127,10 +127,10 @@ def _levels_called(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: 
     return np.asarray(last - (cost_ratio * (tp[-1] - tp) + fp)[::-1].argmin(0))
 
 
-def _between(level: Floats, present: Bools, called: Ints) -> Floats:
+def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
     """Return thresholds ``(B,)`` midway between the last score called and the next, among the scores that count."""
     at, n = np.arange(len(level))[:, None], len(level)
-    inside = at < called
+    inside = at < predicted
     upper = np.where(present & inside, at, -1).max(0)
     lower = np.where(present & ~inside, at, n).min(0)
     high, low = level[upper], level[np.minimum(lower, n - 1)]
@@ -171,7 +171,7 @@ def threshold_spread(
     return ThresholdSpread(threshold, float(low), float(high), int(truth.sum()))
 
 
-def cross_fitted_calls(
+def cross_fitted_predictions(
     score: Floats,
     truth: Bools,
     groups: npt.NDArray[Any],
@@ -185,11 +185,11 @@ def cross_fitted_calls(
     Raises:
         ValueError: the rows outside some fold hold no positives or no negatives.
     """
-    folds, called = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
+    folds, predicted = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
     for fold in np.unique(folds):
         held = folds == fold
-        called[held] = score[held] >= choose_threshold(score[~held], truth[~held], rule, cost_ratio)
-    return called
+        predicted[held] = score[held] >= choose_threshold(score[~held], truth[~held], rule, cost_ratio)
+    return predicted
 
 
 @dataclass(frozen=True)
@@ -221,13 +221,15 @@ def optimism(
     >>> flattery.same_rows > flattery.cross_fitted
     True
     """
-    same = f1_of_calls(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
-    apart = (cross_fitted_calls(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats))
-    honest = float(np.mean([f1_of_calls(called, truth) for called in apart]))
+    same = f1_of_predictions(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
+    apart = (
+        cross_fitted_predictions(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats)
+    )
+    honest = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
     return Optimism(same, honest, same - honest)
 
 
-def f1_of_calls(called: Bools, truth: Bools) -> float:
+def f1_of_predictions(predicted: Bools, truth: Bools) -> float:
     """Return the F1 of the positives, NaN where there are none to find or call."""
-    total = int(called.sum() + truth.sum())
-    return float(2 * (called & truth).sum() / total) if total else float("nan")
+    total = int(predicted.sum() + truth.sum())
+    return float(2 * (predicted & truth).sum() / total) if total else float("nan")

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from skinlab.evaluation.evidence_form import RiskCoverage
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -96,7 +98,7 @@ def npv_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pr
     return _share(sp * (1 - share), (1 - se) * share)
 
 
-def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> dict[str, list[float] | float]:
+def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> RiskCoverage:
     """Return the error among the rows kept when the least confident are left to a human (Geifman & El-Yaniv, 2017).
 
     Rows of equal confidence count as if taken in random order, so that the order of the table makes no difference.

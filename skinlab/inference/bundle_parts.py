@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from skinlab.errors import UserError
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.calibration import CALIBRATORS, fit_calibrator
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
-from skinlab.evaluation.operating import Choice, freeze_thresholds
+from skinlab.evaluation.operating import ThresholdSettings, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.combining import check_calibrator, combine_as
@@ -67,7 +67,7 @@ def validation_rows(bundle: Bundle, places: Sequence[str], setting: str) -> Pred
             f"{setting} wants validation predictions, and {there}; give runs, or a JSON file with what is wanted"
         )
     try:
-        read = agree([read_predictions(table) for table in tables], [str(table) for table in tables])
+        read = align_rows([read_predictions(table) for table in tables], [str(table) for table in tables])
     except ValueError as error:
         raise UserError(f"{setting}: {error}") from None
     if read[0].classes != bundle.classes:
@@ -99,7 +99,7 @@ def with_thresholds(bundle: Bundle, places: Sequence[str], config: dict[str, Any
         return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
     rows = validation_rows(bundle, places, f"thresholds=[{','.join(wanted)}]")
     positive = config["positive"] or ([bundle.positive_output] if bundle.positive_output else [])
-    choice = Choice(wanted, config["cost_ratio"], seed=config["seed"], positive=positive)
+    choice = ThresholdSettings(wanted, config["cost_ratio"], seed=config["seed"], positive=positive)
     try:
         thresholds = freeze_thresholds(rows.binary(positive), choice, "val")
     except ValueError as error:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError
-from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.distances import neighbour_distance
+from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.reliability import wilson_interval
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.combining import check_calibrator, combine_as

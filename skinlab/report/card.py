@@ -56,15 +56,15 @@ def markdown_text(value: Any) -> str:
 
 def _system(evidence: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
     """Lay out the tables of one system."""
-    figures, binary = system["figures"], (system.get("binary") or {}).get("figures") or {}
+    metrics, binary = system["figures"], (system.get("binary") or {}).get("figures") or {}
     spread = (system.get("spread") or {}).get("figures") or {}
     classes = list((evidence.get("asked") or {}).get("classes") or system.get("support") or {})
     metas = [source.get("meta") or {} for source in system.get("sources") or []]
     return dict(system) | {
-        "headline": headline(figures, "card"),
+        "headline": headline(metrics, "card"),
         "binary_headline": positive_headline(binary, "card"),
         "spread_metrics": headline(spread, "card"),
-        "class_columns": columns(figures, "card", classes),
+        "class_columns": columns(metrics, "card", classes),
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
         "model": {words: _seen(metas, name) for name, words in MODEL_META.items() if _seen(metas, name)},

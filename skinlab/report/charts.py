@@ -96,7 +96,7 @@ def curve_chart(
 
 
 def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
-    """Draw how often calls were right against how sure they were, and how many there were of each."""
+    """Draw accuracy against confidence, and the number of images in each bin."""
     confidence, accuracy = _floats(reliability["confidence"]), _floats(reliability["accuracy"])
     with rc_context(STYLE):
         figure = _figure(WIDE, 330)
@@ -105,7 +105,7 @@ def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, la
         if reliability.get("low") and reliability.get("high"):
             axes.vlines(confidence, _floats(reliability["low"]), _floats(reliability["high"]), color=colour, alpha=0.55)
         axes.plot(confidence, accuracy, "o", color=colour, markersize=6.5, markeredgecolor=PAPER)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share called right")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
         axes.tick_params(labelbottom=False)
         axes.grid()
         below = figure.add_axes((0.14, 0.12, 0.83, 0.16), sharex=axes)
@@ -114,7 +114,7 @@ def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, la
         below.set_ylim(0)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.set_ylabel("images")
-        below.set_xlabel("probability of the class called")
+        below.set_xlabel("confidence (probability of the predicted class)")
         figure.align_ylabels()
         return inline_svg(figure, name, label)
 
@@ -131,17 +131,17 @@ def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: s
             everyone = _floats(decision["treat_all"])
             axes.plot(_floats(decision["threshold"]), everyone, color=SOFT, linewidth=1.2, linestyle=DASHED)
             top = max(top, float(np.nanmax(everyone, initial=0)))
-        axes.set(ylim=(-0.25 * top, 1.1 * top), xlabel="probability at which one would act", ylabel="net benefit")
+        axes.set(ylim=(-0.25 * top, 1.1 * top), xlabel="threshold probability", ylabel="net benefit")
         axes.margins(x=0)
         return inline_svg(figure, name, label)
 
 
 def risk_coverage_chart(curve: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
-    """Draw the share of wrong calls among the images answered, the least sure left out first."""
+    """Draw the error rate among the images kept, those of lowest confidence left out first."""
     with rc_context(STYLE):
         figure, axes = _plain()
         axes.plot(_floats(curve["coverage"]), _floats(curve["risk"]), color=colour, linewidth=1.8)
-        axes.set(xlim=(0, 1), xlabel="share of images answered", ylabel="share of them wrong")
+        axes.set(xlim=(0, 1), xlabel="coverage (share of images kept)", ylabel="error rate")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

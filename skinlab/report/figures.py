@@ -160,7 +160,7 @@ def _curve(axes: Axes, values: pd.Series[float], colour: str, words: str) -> Non
 
 
 def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[str], split: str) -> None:
-    """Draw the share of each true class that was called what, with the counts."""
+    """Draw the share of each true class by predicted class, with the counts."""
     n = len(classes)
     counts = confusion_matrix(target, probabilities.argmax(1), labels=range(n))
     support = counts.sum(1, keepdims=True)
@@ -170,7 +170,7 @@ def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[st
     named = n <= MOST_CELLS
     axes.set_xticks(range(n) if named else [], [_short(name, 7 if n > 4 else 14) for name in classes] if named else [])
     axes.set_yticks(range(n), [_short(name) for name in classes], fontsize=11.5 if named else 7)
-    axes.set_xlabel("called" if named else "called, in the same order")
+    axes.set_xlabel("predicted" if named else "predicted, in the same order")
     axes.set_ylabel("true")
     axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)

@@ -35,8 +35,8 @@ from skinlab.report.wording import (
 
 Evidence = Mapping[str, Any]
 
-MOST_SENTENCES = 6  # comparisons beyond which only the clear ones are told at once
-FEW = 100  # positives below which a threshold is called loose
+MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
+FEW = 100  # positives below which a threshold is uncertain
 
 
 def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None) -> str:
@@ -89,8 +89,8 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
     given = evidence["systems"][place]
     classes = _classes(evidence, given)
     positive = (evidence.get("asked") or {}).get("positive") or classes[-1:]
-    figures = given["figures"] if "sensitivity" in given["figures"] else {}
-    binary = given.get("binary") or {"positive": positive, "figures": figures}
+    metrics = given["figures"] if "sensitivity" in given["figures"] else {}
+    binary = given.get("binary") or {"positive": positive, "figures": metrics}
     return dict(given) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
@@ -98,7 +98,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "headline": _headline(headline(given["figures"], "page")),
         "positive": binary["positive"],
         "binary_headline": _headline(positive_headline(binary["figures"], "page")),
-        "spread_figures": _spread_figures(given.get("spread")),
+        "spread_metrics": _spread_metrics(given.get("spread")),
         "class_columns": columns(given["figures"], "page", classes),
         "calibration_columns": columns(given["figures"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
@@ -107,7 +107,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "shares": _shares(given.get("confusion")),
         "charts": _charts(given, place),
         "curve_charts": _curves(evidence, given, place, classes),
-        "loose": [row for row in given.get("thresholds") or [] if (row.get("positives") or FEW) < FEW],
+        "uncertain": [row for row in given.get("thresholds") or [] if (row.get("positives") or FEW) < FEW],
         "answered": _answered(given.get("risk_coverage")),
         "worst": [dict(row) | _picture(images.get(row["image_id"])) for row in given.get("worst") or []],
     }
@@ -125,8 +125,8 @@ def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
 
 
-def _spread_figures(spread: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Keep the figures of all classes together."""
+def _spread_metrics(spread: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Keep the metrics of all classes together."""
     return {name: row for name, row in ((spread or {}).get("figures") or {}).items() if "/" not in name}
 
 
@@ -136,7 +136,7 @@ def _source_columns(sources: Mapping[str, Any] | None) -> list[str]:
 
 
 def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
-    """Return the share of each true class that was called what."""
+    """Return the share of each true class by predicted class."""
     if not confusion:
         return []
     counts = np.array(confusion, dtype=float)
@@ -145,7 +145,7 @@ def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
 
 
 def _answered(curve: Mapping[str, Any] | None) -> list[dict[str, float]]:
-    """Return the risk when all, 90 % and 80 % of the images are answered."""
+    """Return the error rate when all, 90 % and 80 % of the images are kept."""
     if not curve:
         return []
     coverage, risk = (np.array(curve[name], dtype=float) for name in ("coverage", "risk"))
@@ -159,7 +159,7 @@ def _charts(system: Evidence, place: int) -> dict[str, Any]:
     drawn: dict[str, Any] = {}
     if reliability := system.get("reliability"):
         drawn["reliability"] = charts.reliability_chart(
-            reliability, colour, f"{key}-reliability", f"Reliability of {name}: share called right against probability"
+            reliability, colour, f"{key}-reliability", f"Reliability of {name}: accuracy against confidence"
         )
     if decision := system.get("decision_curve"):
         drawn["decision"] = charts.decision_chart(
@@ -167,21 +167,21 @@ def _charts(system: Evidence, place: int) -> dict[str, Any]:
         )
     if risk := system.get("risk_coverage"):
         drawn["risk"] = charts.risk_coverage_chart(
-            risk, colour, f"{key}-risk", f"Risk and coverage of {name}: errors among the images answered"
+            risk, colour, f"{key}-risk", f"Risk and coverage of {name}: error rate among the images kept"
         )
     return drawn
 
 
 def _curves(evidence: Evidence, system: Evidence, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Draw a PR and a ROC curve a class, the binary view first."""
-    curves, support, figures = system.get("curves") or {}, system.get("support") or {}, system["figures"]
+    curves, support, metrics = system.get("curves") or {}, system.get("support") or {}, system["figures"]
     binary = system.get("binary") or {}
     total = sum(support.values()) or 1
     drawn = []
     for i, of in enumerate([*(each for each in curves if each not in classes), *(c for c in classes if c in curves)]):
         merged = of not in classes
         rows = sum(support.get(each, 0) for each in binary.get("positive") or []) if merged else support.get(of, 0)
-        areas = (binary.get("figures") or {}) if merged else figures
+        areas = (binary.get("figures") or {}) if merged else metrics
         panel: dict[str, Any] = {"name": of, "merged": merged, "rows": rows}
         for kind, area in (("pr", "pr_auc"), ("roc", "auroc")):
             found = areas.get(f"{area}/{of}")
@@ -212,8 +212,8 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
         for name in positive_headline(binary[0], "page")
         if all(name in each for each in binary)
     ]
-    figures = dict.fromkeys(pair["figure"] for pair in pairs)
-    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(figures)]
+    metrics = dict.fromkeys(pair["figure"] for pair in pairs)
+    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(metrics)]
     clear = [each for each in pairs if _is_clear(each, evidence)]
     told = clear if len(pairs) > MOST_SENTENCES else pairs
     return {
@@ -230,21 +230,21 @@ def _is_clear(pair: Evidence, evidence: Evidence) -> bool:
     return number(pair.get("p_holm")) != DASH and pair["p_holm"] < 1 - level
 
 
-def _beside(names: Sequence[str], figures: Sequence[Evidence], figure: str, view: str) -> dict[str, Any]:
-    """Draw one figure of all systems."""
-    rows = [(name, each[figure]) for name, each in zip(names, figures, strict=True)]
-    words = metric_label(figure.removesuffix("/positive")) + view
+def _beside(names: Sequence[str], metrics: Sequence[Evidence], metric: str, view: str) -> dict[str, Any]:
+    """Draw one metric of all systems."""
+    rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
+    words = metric_label(metric.removesuffix("/positive")) + view
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
     colours = [charts.series(i) for i in range(len(rows))]
-    key = "beside-" + figure.replace("/", "-") + ("-binary" if view else "")
+    key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")
     return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
 
 
-def _differences(pairs: Sequence[Evidence], figure: str, key: str) -> dict[str, Any]:
-    """Draw the differences of one figure, a pair of systems a row."""
-    of = [pair for pair in pairs if pair["figure"] == figure]
+def _differences(pairs: Sequence[Evidence], metric: str, key: str) -> dict[str, Any]:
+    """Draw the differences of one metric, a pair of systems a row."""
+    of = [pair for pair in pairs if pair["figure"] == metric]
     rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
-    words = metric_label(figure) + (" (lower is better)" if direction(figure) == "min" else "")
+    words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
     label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
 

@@ -32,13 +32,13 @@ def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
 
 
 def read_metrics(run_dir: Path) -> dict[str, Any]:
-    """Read ``metrics.json``, name → figure."""
+    """Read ``metrics.json``, name → metric."""
     metrics: dict[str, Any] = read_json(run_dir / "metrics.json", "metrics of a run", {"best/epoch": NUMBER})
     return metrics
 
 
 def learning_curves(run_dir: Path) -> pd.DataFrame:
-    """Return one row an epoch with the figures logged at its end; no rows where no CSV was kept."""
+    """Return one row an epoch with the metrics logged at its end; no rows where no CSV was kept."""
     path = run_dir / "csv" / "metrics.csv"
     if not path.exists():
         return pd.DataFrame()

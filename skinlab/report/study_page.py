@@ -46,7 +46,7 @@ def render_study(study: Study) -> str:
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }
     asked, verdicts = study["asked"], study.get("verdicts") or []
-    figures = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["figures"]))
+    metrics = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["figures"]))
     return environment.get_template("study.html.j2").render(
         asked=asked,
         made=study.get("made") or {},
@@ -59,8 +59,8 @@ def render_study(study: Study) -> str:
             {"name": arm, "ink": i % N_SERIES + 1, "title": asked["titles"][arm]} for i, arm in enumerate(asked["arms"])
         ],
         budgets=study["budgets"],
-        figures=figures,
-        curves=[{"words": metric_label(name), "chart": _curve(study, name)} for name in figures],
+        metrics=metrics,
+        curves=[{"words": metric_label(name), "chart": _curve(study, name)} for name in metrics],
         differences=[_differences(study, row) for row in study["budgets"]],
         pairs=study.get("differences") or [],
         words={row["budget"]: row["words"] for row in study["budgets"]},
@@ -69,25 +69,25 @@ def render_study(study: Study) -> str:
     )
 
 
-def _curve(study: Study, figure: str) -> Markup:
+def _curve(study: Study, metric: str) -> Markup:
     """Draw the arms of a study; each keeps its colour, whatever budgets it has."""
     lines, told = [], []
     for arm in study["asked"]["arms"]:
         found = [
-            (row["labelled"], each["figures"][figure])
+            (row["labelled"], each["figures"][metric])
             for row in study["budgets"]
             for each in row["arms"]
-            if each["name"] == arm and figure in each["figures"]
+            if each["name"] == arm and metric in each["figures"]
         ]
         line = {key: [each[key] for _, each in found] for key in ("value", "low", "high")}
         lines.append((arm, line | {"labelled": [labelled for labelled, _ in found]}))
         told.append(f"{arm} " + ", ".join(f"{number(each)} at {count(labelled)}" for labelled, each in found))
-    words = metric_label(figure)
-    return efficiency_chart(lines, words, f"curve-{figure}", f"{words} against labelled images: {'; '.join(told)}")
+    words = metric_label(metric)
+    return efficiency_chart(lines, words, f"curve-{metric}", f"{words} against labelled images: {'; '.join(told)}")
 
 
 def _differences(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw the differences in the figure of the verdict at one budget."""
+    """Draw the differences in the metric of the verdict at one budget."""
     judge_by = study["asked"]["judge_by"]
     pairs = [each for each in study["differences"] if each["budget"] == row["budget"] and each["figure"] == judge_by]
     rows = [(f"{each['a']} {MINUS} {each['b']}", each["difference"]) for each in pairs]

@@ -16,7 +16,7 @@ LEADERBOARD_COLUMNS = 3
 
 
 def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[str, Any] | None = None) -> None:
-    """Print headline and per-class figures of val and test, with their intervals, and where the run lies.
+    """Print headline and per-class metrics of val and test, with their intervals, and where the run lies.
 
     Args:
         metrics: as in ``metrics.json``.
@@ -25,7 +25,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
     """
     console = Console()
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
-    figures = evidence["systems"][0]["figures"] if evidence else {}
+    intervals = evidence["systems"][0]["figures"] if evidence else {}
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {evidence['asked']['level']:.0%} intervals" if evidence else ""
@@ -35,7 +35,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
         table.add_column(split, justify="right")
 
     def cell(split: str, name: str) -> str:
-        found = figures.get(name) if split == judged else None
+        found = intervals.get(name) if split == judged else None
         return _interval(found) if found else _number(metrics.get(f"{split}/{name}"))
 
     positive = [metrics["positive"]] if "positive" in metrics else []
@@ -88,7 +88,7 @@ def _print_cautions(console: Console, evidence: Mapping[str, Any], said: Sequenc
 
 
 def _headline(evidence: Mapping[str, Any]) -> Table:
-    """Return a row a figure and a column a system."""
+    """Return a row a metric and a column a system."""
     systems = evidence["systems"]
     table = Table(title=_title(evidence))
     table.add_column("metric")
@@ -136,10 +136,10 @@ def _binary(system: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return dict((system["binary"] or {}).get("figures", {}))
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    if figure["low"] != figure["low"] or figure["low"] is None:
-        return _number(figure["value"])
-    return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+def _interval(metric: Mapping[str, float]) -> str:
+    if metric["low"] != metric["low"] or metric["low"] is None:
+        return _number(metric["value"])
+    return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""How figures are written for a person: numbers, intervals, p-values and names."""
+"""How metrics are written for a person: numbers, intervals, p-values and names."""
 
 from __future__ import annotations
 
@@ -117,34 +117,34 @@ def shorten(name: str, length: int = 34) -> str:
 
 
 def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
-    """Say how the members differ, what choosing among them is worth, and what the fair rival is."""
+    """Return sentences on the members' diversity, the benefit of choosing among them, and the equal-cost baseline."""
     if not ensemble:
         return []
     lines = []
     for pair in ensemble["diversity"]:
         apart, together = percent(pair["disagreement"], 1), number(pair["error_correlation"], 2)
         who = f"{pair['a']} and {pair['b']}"
-        lines.append(f"{who} disagree on {apart} of the rows; their errors correlate by {together}.")
+        lines.append(f"{who} disagree on {apart} of the images; the correlation of their errors is {together}.")
     if ensemble["weights"]:
         shares = zip(ensemble["members"], ensemble["weights"], strict=True)
         lines.append("Learned weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shares) + ".")
     if ensemble.get("thresholds"):
         calls = zip(ensemble["members"], ensemble["thresholds"], strict=True)
-        lines.append("A member calls at: " + ", ".join(f"{name} {number(at)}" for name, at in calls) + ".")
+        lines.append("Thresholds of the members: " + ", ".join(f"{name} {number(at)}" for name, at in calls) + ".")
     if search := ensemble["search"]:
-        best, figure = search["subset"], metric_in_sentence(search["figure"])
-        nested, flattered = number(best["nested"]), number(best["same_rows"])
+        best, metric = search["subset"], metric_in_sentence(search["figure"])
+        nested, optimistic = number(best["nested"]), number(best["same_rows"])
         everyone, single = number(search["everyone"]), number(search["single"]["nested"])
         among = f"{'all' if search['exhaustive'] else 'the best of a stepwise search of'} {search['considered']}"
         lines.append(
-            f"Best subset by {figure}, of {among}: {' + '.join(best['chosen'])}, {nested} where the choice had no part "
-            f"({flattered} on the rows of the choice; all members {everyone}, best single {single})."
+            f"Best subset by {metric}, of {among}: {' + '.join(best['chosen'])}, {nested} by nested cross-validation "
+            f"({optimistic} on the images of the choice; all members {everyone}, best single {single})."
         )
         lines.append(
-            f"{best['agreeing']} of {search['folds']} folds choose that subset by themselves; choosing is worth "
-            f"{number(best['worth'], signed=True)} over a subset of its size taken unseen."
+            f"{best['agreeing']} of {search['folds']} folds choose that subset; the choice gains "
+            f"{number(best['worth'], signed=True)} over the mean of the subsets of its size."
         )
-    return [*lines, f"Fair rival: {ensemble['rival']}."]
+    return [*lines, f"Equal-cost baseline: {ensemble['rival']}."]
 
 
 def seen_words(seen: Mapping[str, Any] | None) -> str:

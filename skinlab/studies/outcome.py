@@ -14,9 +14,9 @@ from skinlab.assessment.evidence_files import build_evidence, write_files
 from skinlab.assessment.settings import check_asked
 from skinlab.assessment.systems import System, open_run, source
 from skinlab.errors import UserError
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.study import Trainings, study_evidence, training_draws
+from skinlab.evaluation.study import Trainings, bootstrap_trainings, study_evidence
 from skinlab.files import write_text
 from skinlab.json_files import read_json
 from skinlab.studies.jobs import State
@@ -39,7 +39,7 @@ def judge(config: dict[str, Any], cells: list[Cell], rows: Rows, output: Path) -
     figures = list(dict.fromkeys([config["judge_by"], *config["compare_by"]]))
     draws: dict[float, dict[str, Trainings]] = {
         budget: {
-            arm: training_draws(each, figures, n_draws=config["n_draws"], seed=config["seed"])
+            arm: bootstrap_trainings(each, figures, n_draws=config["n_draws"], seed=config["seed"])
             for arm, each in arms.items()
         }
         for budget, arms in by_place.items()
@@ -50,7 +50,7 @@ def judge(config: dict[str, Any], cells: list[Cell], rows: Rows, output: Path) -
         {budget: round(sum(each) / len(each)) for budget, each in labelled.items()},
         against={arm: recipes[arm].get("against") or [] for arm in config["arms"]},
         deciding=[arm for arm in config["arms"] if recipes[arm].get("needs_pool")],
-        figures=figures,
+        metrics=figures,
         judge_by=config["judge_by"],
         with_pool=[b for b in by_place if rows.has_pool(b, config["folds"][0], config["seeds"][0])],
         level=config["level"],
@@ -68,7 +68,7 @@ def _tables(cells: list[Cell], runs: Path, chosen: Sequence[str] | None, positiv
         if positive is not None:
             name = positive_class(read[0].classes, chosen or [positive])
             read = [table.positive_last(name) for table in read]
-        return agree(read, [cell.job for cell in cells])
+        return align_rows(read, [cell.job for cell in cells])
     except ValueError as error:
         raise UserError(str(error)) from None
 

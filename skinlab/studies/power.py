@@ -26,7 +26,7 @@ def study_power(config: Mapping[str, Any], counts: list[int], rows_per_group: fl
     except ValueError as error:
         raise UserError(f"power: {error}") from None
     found = detectable(design, level=config["level"], n_tables=POWER_TABLES)
-    return {"assumed": asdict(design), "figures": {name: asdict(each) for name, each in found.items()}}
+    return {"assumed": asdict(design), "figures": {name: each.to_dict() for name, each in found.items()}}
 
 
 def power_words(power: Mapping[str, Any], trainings: int) -> str:

@@ -19,6 +19,7 @@ from skinlab.evaluation.metrics import Scorer
 from skinlab.processes.signals import Stopped
 from skinlab.report.terminal import print_results
 from skinlab.tables.predictions import read_predictions
+from tests.evidence_schema import validate_evidence
 
 QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
 
@@ -83,7 +84,7 @@ def test_what_a_kill_left_out_is_made_by_the_same_command(finished, compose_trai
     assert {path.name for path in finished.iterdir()} == before
     if not killed:
         assert (finished / "evidence.json").read_bytes() == evidence
-    assert re.search(r"balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    assert re.search(r"Balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
     assert "other settings" not in caplog.text
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.evidence_schema import validate_evidence
+
 QUICK = ("n_draws=100", "calibration=false")
 
 
@@ -99,6 +101,7 @@ def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
     words = [f"runs={tables}", f"output={out}", f"method={method}", "positive=[mel]", "max_size=2"]
     done = run("ensemble", *words, *QUICK)
     assert done.returncode == 0, done.stderr
+    validate_evidence(out)
     evidence = json.loads((out / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["m0", "m1", "m2", f"{method} of 3"]
     facts = evidence["ensemble"]

@@ -21,6 +21,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.compare_views import timed
 from skinlab.models.prediction import predict_probabilities
 from skinlab.tables.predictions import read_predictions
+from tests.evidence_schema import validate_evidence
 from tests.run_directory import write_run
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -50,6 +51,7 @@ def studied(untrained: Path, tmp_path_factory) -> Path:
 
 
 def test_every_augmentation_has_its_table_system_and_cost(studied: Path):
+    validate_evidence(studied)
     evidence = json.loads((studied / "evidence.json").read_text())
     names = ["none", "flips", "d4", "multicrop"]
     assert [system["name"] for system in evidence["systems"]] == names

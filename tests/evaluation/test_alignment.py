@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
 
 
@@ -13,7 +13,7 @@ def member(**kept) -> Predictions:
 
 
 def test_members_are_aligned_by_image():
-    first, second = agree([member(), member().take(np.array([2, 0, 1]))], ["x", "y"])
+    first, second = align_rows([member(), member().take(np.array([2, 0, 1]))], ["x", "y"])
     assert second.image_id.tolist() == ["a", "b", "c"]
     assert np.array_equal(second.probabilities, first.probabilities)
 
@@ -31,9 +31,9 @@ def test_members_are_aligned_by_image():
 )
 def test_members_that_do_not_agree_are_refused(other, message):
     with pytest.raises(ValueError, match=message):
-        agree([member(), other], ["x", "y"])
+        align_rows([member(), other], ["x", "y"])
 
 
 def test_an_extra_image_names_the_member_that_lacks_it():
     with pytest.raises(ValueError, match="x has no row for image c, which y has"):
-        agree([member().take(np.array([0, 1])), member()], ["x", "y"])
+        align_rows([member().take(np.array([0, 1])), member()], ["x", "y"])

@@ -65,8 +65,8 @@ def test_a_figure_without_spread_or_value():
 @pytest.mark.slow
 def test_coverage_at_300_positives():
     """95 % intervals hold the truth in 92 to 97 % of simulated studies, the two images of a lesion being alike."""
-    n_studies, figures = 400, ("auroc", "pr_auc", "recall")
-    hits = dict.fromkeys([(name, kind) for name in figures for kind in ("percentile", "bca")], 0)
+    n_studies, metrics = 400, ("auroc", "pr_auc", "recall")
+    hits = dict.fromkeys([(name, kind) for name in metrics for kind in ("percentile", "bca")], 0)
 
     def study(rng, lesions):
         truth = np.repeat(np.arange(lesions) < lesions * 0.2, 2)
@@ -79,7 +79,7 @@ def test_coverage_at_300_positives():
         def figures_of(weights):
             curve = ranking.curve(weights)
             values = curve.auroc(), curve.average_precision(), found @ weights / curve.n_pos
-            return dict(zip(figures, values, strict=True))
+            return dict(zip(metrics, values, strict=True))
 
         return figures_of
 
@@ -88,7 +88,7 @@ def test_coverage_at_300_positives():
     for seed in range(n_studies):
         score, truth, groups = study(np.random.default_rng(seed), 750)
         draws = bootstrap(statistic(score, truth), Resampler(groups, truth.astype(int)), n_draws=600)
-        for name in figures:
+        for name in metrics:
             found = draws.interval(name)
             hits[name, "percentile"] += found.low <= real[name][0] <= found.high
             hits[name, "bca"] += found.bca_low <= real[name][0] <= found.bca_high

@@ -65,7 +65,7 @@ def test_the_good_members_are_found_in_every_fold():
     assert found.pair.chosen == ("m1", "m3")
     assert found.pair.agreeing == 5
     # One choice throughout: the nested rows are the pair's own, and nothing flatters.
-    assert found.pair.flatters == 0
+    assert found.pair.optimism == 0
     assert found.pair.probabilities == pytest.approx(combine(p[[1, 3]]))
     assert found.pair.worth > 0.05
     assert found.exhaustive
@@ -76,20 +76,20 @@ def test_figures_are_those_of_their_probabilities():
     p, target, groups = systems([1.0, 1.1, 0.9, 1.0])
     found = search_subsets(p, names(4), target, groups, CLASSES, seed=1)
 
-    def figure(q):
+    def metric(q):
         return classification_metrics(q, target, CLASSES)["pr_auc_macro"]
 
-    pairs = {pair: figure(combine(p[list(pair)])) for pair in combinations(range(4), 2)}
+    pairs = {pair: metric(combine(p[list(pair)])) for pair in combinations(range(4), 2)}
     best_pair = max(pairs, key=pairs.__getitem__)
     assert found.pair.chosen == tuple(f"m{i}" for i in best_pair)
     assert found.pair.same_rows == pytest.approx(max(pairs.values()))
     assert found.pair.typical == pytest.approx(np.mean(list(pairs.values())))
-    assert found.everyone == pytest.approx(figure(p.mean(0)))
+    assert found.everyone == pytest.approx(metric(p.mean(0)))
     alike = combinations(range(4), len(found.subset.chosen))
-    assert found.subset.typical == pytest.approx(np.mean([figure(combine(p[list(subset)])) for subset in alike]))
+    assert found.subset.typical == pytest.approx(np.mean([metric(combine(p[list(subset)])) for subset in alike]))
     for choice in (found.single, found.pair, found.subset):
-        assert choice.nested == pytest.approx(figure(choice.probabilities))
-        assert choice.flatters == pytest.approx(choice.same_rows - choice.nested)
+        assert choice.nested == pytest.approx(metric(choice.probabilities))
+        assert choice.optimism == pytest.approx(choice.same_rows - choice.nested)
         assert choice.worth == pytest.approx(choice.nested - choice.typical)
     fold = group_folds(groups, target, 5, 1)
     for k, pick in enumerate(found.subset.per_fold):
@@ -99,34 +99,34 @@ def test_figures_are_those_of_their_probabilities():
 
 def test_a_fold_has_no_part_in_its_own_choice():
     p, target, groups = systems([1.0, 1.0, 1.0, 1.0])
-    before = search_subsets(p, names(4), target, groups, CLASSES, figure="log_loss")
+    before = search_subsets(p, names(4), target, groups, CLASSES, metric="log_loss")
     held = group_folds(groups, target, 5, 0) == 0
     better = p.copy()
     better[3, held] = np.eye(3)[target[held]] * 0.97 + 0.01
-    after = search_subsets(better, names(4), target, groups, CLASSES, figure="log_loss")
+    after = search_subsets(better, names(4), target, groups, CLASSES, metric="log_loss")
     assert after.single.per_fold[0] == before.single.per_fold[0]
     assert after.pair.per_fold[0] == before.pair.per_fold[0]
     assert after.single.per_fold[1:] == (("m3",),) * 4
 
 
 def test_choosing_among_coins_flatters():
-    flatters, worth = [], []
+    optimism, worth = [], []
     for seed in range(4):
         p, target, groups = systems([0.0] * 6, n=120, c=2, seed=seed)
-        found = search_subsets(p, names(6), target, groups, CLASSES[:2], figure="balanced_accuracy", max_size=2)
-        flatters.append(found.pair.flatters)
+        found = search_subsets(p, names(6), target, groups, CLASSES[:2], metric="balanced_accuracy", max_size=2)
+        optimism.append(found.pair.optimism)
         worth.append(found.pair.worth)
-    assert np.mean(flatters) > 0.03
-    assert abs(np.mean(worth)) < np.mean(flatters)
+    assert np.mean(optimism) > 0.03
+    assert abs(np.mean(worth)) < np.mean(optimism)
 
 
 def test_lower_is_better_for_a_loss():
     p, target, groups = systems([0.5, 3.0, 0.5])
-    found = search_subsets(p, names(3), target, groups, CLASSES, figure="log_loss")
+    found = search_subsets(p, names(3), target, groups, CLASSES, metric="log_loss")
     assert found.single.chosen == ("m1",)
     assert 0 < found.single.same_rows < found.single.typical
     assert found.single.worth > 0
-    assert found.single.flatters == pytest.approx(found.single.nested - found.single.same_rows)
+    assert found.single.optimism == pytest.approx(found.single.nested - found.single.same_rows)
     assert found.everyone > 0
 
 
@@ -146,7 +146,7 @@ def test_overlap_is_searched_with_its_members_thresholds():
     p, target, groups = systems([1.0, 2.0, 2.0], c=2)
     thresholds = np.array([0.2, 0.6, 0.7])
     found = search_subsets(
-        p, names(3), target, groups, CLASSES[:2], figure="f1_positive", method="overlap", thresholds=thresholds
+        p, names(3), target, groups, CLASSES[:2], metric="f1_positive", method="overlap", thresholds=thresholds
     )
     f1 = {}
     for pair in combinations(range(3), 2):
@@ -176,7 +176,7 @@ def test_rows_in_another_order_give_the_same_search():
     ("kept", "message"),
     [
         ({"names": ["a", "a", "b"]}, "each with its own name"),
-        ({"figure": "accuraci"}, "figure=accuraci is not known; choose one of balanced_accuracy"),
+        ({"metric": "accuraci"}, "search=accuraci is no metric; choose one of balanced_accuracy"),
         ({"max_size": 1}, "max_size=1"),
         ({"method": "weighted"}, "method=weighted"),
         ({"target": np.zeros(240, np.int64)}, "all 240 rows are nv"),

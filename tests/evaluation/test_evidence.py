@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from skinlab.evaluation.evidence import Asked, system_evidence
+from skinlab.evaluation.evidence import EvaluationSettings, system_evidence
 from skinlab.evaluation.evidence_parts import worst_mistakes
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -23,12 +23,14 @@ def rows(n: int = 240, seed: int = 0, prefix: str = "i", classes: str = "abc") -
 
 def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
     view = rows()
-    block = system_evidence("s", [view], Asked(positive=["b", "c"], rules=["f1"], cross_fit=True, **QUICK)).block
+    block = system_evidence(
+        "s", [view], EvaluationSettings(positive=["b", "c"], rules=["f1"], cross_fit=True, **QUICK)
+    ).block
     json.dumps(block)
     own = classification_metrics(view.probabilities, view.target, view.classes)
-    for name, figure in block["figures"].items():
-        assert figure["value"] == pytest.approx(own[name], nan_ok=True), name
-        assert figure["low"] <= figure["high"]
+    for name, metric in block["figures"].items():
+        assert metric["value"] == pytest.approx(own[name], nan_ok=True), name
+        assert metric["low"] <= metric["high"]
     assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
     assert block["curves"]["a"]["roc"]["y"][-1] == 1
     assert set(block["per_source"]) == {"x", "y"}
@@ -39,12 +41,12 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
 def test_seeds_are_averaged_on_the_same_draws():
     one, two = rows(), rows()
     two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
-    both = system_evidence("s", [one, two], Asked(**QUICK), over="seed", keys=[3, 7])
-    alone = [system_evidence("s", [each], Asked(**QUICK)) for each in (one, two)]
+    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), over="seed", keys=[3, 7])
+    alone = [system_evidence("s", [each], EvaluationSettings(**QUICK)) for each in (one, two)]
     for name in ("auroc_macro", "brier"):
         mean = np.mean([each.block["figures"][name]["value"] for each in alone])
         assert both.block["figures"][name]["value"] == pytest.approx(mean)
-        assert np.allclose(both.draws.values[name], np.mean([each.draws.values[name] for each in alone], axis=0))
+        assert np.allclose(both.samples.values[name], np.mean([each.samples.values[name] for each in alone], axis=0))
     spread = both.block["spread"]["figures"]["auroc_macro"]
     assert spread["values"] == {
         k: pytest.approx(a.block["figures"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)
@@ -53,27 +55,29 @@ def test_seeds_are_averaged_on_the_same_draws():
 
 
 def test_pooled_folds_have_their_spread_and_cross_fitted_thresholds():
-    found = system_evidence("s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK), pooled=True)
+    found = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK), pooled=True)
     assert found.block["pooled_folds"] == [0, 1, 2, 3]
     assert found.block["spread"]["n"] == 4
     assert found.block["thresholds"][0]["applied_to"] == "cross-fitted"
     assert found.thresholds[0].rule == "f1"
-    assert any("would have shown" in text for text in found.cautions)
+    assert any("would have been" in text for text in found.cautions)
 
 
 def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
-    found = system_evidence("s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK))
+    found = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK))
     assert found.block["thresholds"] is None
     assert any("cross_fit=true" in text for text in found.cautions)
     with_selection = system_evidence(
-        "s", [rows()], Asked(positive=["c"], rules=["f1"], **QUICK), selection=rows(seed=1, prefix="v")
+        "s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK), selection=rows(seed=1, prefix="v")
     )
     assert with_selection.block["thresholds"][0]["chosen_on"] == "other rows, 240 rows"
 
 
 def test_prevalence_moves_ppv_only():
-    plain = system_evidence("s", [rows()], Asked(positive=["c"], **QUICK)).block["binary"]["figures"]
-    rare = system_evidence("s", [rows()], Asked(positive=["c"], prevalence=0.01, **QUICK)).block["binary"]["figures"]
+    plain = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], **QUICK)).block["binary"]["figures"]
+    rare = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], prevalence=0.01, **QUICK)).block["binary"][
+        "figures"
+    ]
     assert rare["ppv"]["value"] < 0.2 * plain["ppv"]["value"]
     assert rare["sensitivity"] == plain["sensitivity"]
 
@@ -81,10 +85,10 @@ def test_prevalence_moves_ppv_only():
 def test_rows_that_say_nothing_are_refused():
     view = rows()
     with pytest.raises(ValueError, match="are a; figures need rows of two classes"):
-        system_evidence("s", [view.take(view.target == 0)], Asked(**QUICK))
+        system_evidence("s", [view.take(view.target == 0)], EvaluationSettings(**QUICK))
     one_group = Predictions(**(vars(view) | {"group": np.full(len(view), "g", object)}))
     with pytest.raises(ValueError, match="one group"):
-        system_evidence("s", [one_group], Asked(**QUICK))
+        system_evidence("s", [one_group], EvaluationSettings(**QUICK))
 
 
 CHOOSES = {"rules": ["f1"], "positive": ["c"]} | QUICK
@@ -107,7 +111,7 @@ def only(view: Predictions, *numbers: int) -> Predictions:
     ids=["in training", "in the rows", "others in the rows", "in selection", "others in selection", "in folds"],
 )
 def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, asked, more, told, missing):
-    found = system_evidence("s", [view], Asked(**asked), **more)
+    found = system_evidence("s", [view], EvaluationSettings(**asked), **more)
     json.dumps(found.block)
     assert found.block["figures"]["accuracy"]["value"] > 0
     assert found.block["calibration"].keys() == {"none", "temperature", "vector", "isotonic"}

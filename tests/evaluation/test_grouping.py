@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skinlab.evaluation.alignment import agree
+from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.comparison import compare
 from skinlab.evaluation.grouping import share_groups
@@ -42,7 +42,7 @@ def n_groups(member: Predictions) -> int:
 def test_identical_systems_differ_by_nothing_whatever_their_groups(given):
     mixed = np.random.default_rng(1).permutation(N)
     members = [table(each) if i == 0 else table(each).take(mixed) for i, each in enumerate(given)]
-    shared = agree(members, [f"t{i}" for i in range(len(given))])
+    shared = align_rows(members, [f"t{i}" for i in range(len(given))])
     coarsest = max(int((each or "1")[0]) for each in given)
     assert {n_groups(each) for each in shared} == {N // coarsest}
     draws = [
@@ -57,7 +57,7 @@ def test_groupings_that_contradict_are_refused_with_an_example_of_each():
     shifted = np.array([f"s{(row + 1) // 2}" for row in range(N)], object)
     message = "x and y contradict each other in group: x has images i0 and i1 in one group and y has not, y has i"
     with pytest.raises(ValueError, match=message):
-        agree([table("2L"), table(None, group=shifted)], ["x", "y"])
+        align_rows([table("2L"), table(None, group=shifted)], ["x", "y"])
 
 
 def test_groups_known_for_some_rows_each_are_joined():
@@ -65,7 +65,7 @@ def test_groups_known_for_some_rows_each_are_joined():
     half = np.arange(N) < N // 2
     first = table(None, group=np.where(half, first.group, first.image_id))
     second = table(None, group=np.where(half, second.image_id, second.group))
-    shared = agree([first, second], ["x", "y"])
+    shared = align_rows([first, second], ["x", "y"])
     assert [n_groups(each) for each in shared] == [N // 2] * 2
 
 
@@ -82,7 +82,7 @@ def test_other_rows_of_a_system_share_the_grouping_too():
 def test_sources_and_folds_of_one_table_serve_all_in_any_order():
     source, fold = np.array([f"s{row % 4}" for row in range(N)], object), np.arange(N) % 5
     known = table("2L", source=source, fold=fold).take(np.arange(N)[::-1])
-    _, bare = agree([known, table("2L")], ["x", "y"])
+    _, bare = align_rows([known, table("2L")], ["x", "y"])
     assert bare.source.tolist() == source[::-1].tolist()
     assert bare.fold.tolist() == fold[::-1].tolist()
 

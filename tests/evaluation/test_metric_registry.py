@@ -6,10 +6,10 @@ import pytest
 from skinlab.callbacks.assembly import check_monitor, monitor_mode
 from skinlab.evaluation import metric_registry
 from skinlab.evaluation.comparison import compare
-from skinlab.evaluation.evidence import Asked, system_evidence
+from skinlab.evaluation.evidence import EvaluationSettings, system_evidence
 from skinlab.evaluation.metric_registry import METRICS, Metric, metric_label, reported_metrics
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.study import figure_estimate, training_draws
+from skinlab.evaluation.study import bootstrap_trainings, metric_estimate
 from skinlab.models.epoch_metrics import epoch_metric_names
 from skinlab.report.card import render_card
 from skinlab.report.page import render_report
@@ -48,11 +48,11 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
     metrics = classification_metrics(table.probabilities, table.target, table.classes)
     assert metrics["doubt"] == pytest.approx((1 - table.probabilities.max(1)).mean())
     other = table.with_probabilities(table.probabilities**2 / (table.probabilities**2).sum(1, keepdims=True))
-    found = [system_evidence(name, [each], Asked(**QUICK)) for name, each in (("x", table), ("y", other))]
-    (comparison,) = compare([("x", found[0].draws), ("y", found[1].draws)], ["doubt"])
+    found = [system_evidence(name, [each], EvaluationSettings(**QUICK)) for name, each in (("x", table), ("y", other))]
+    (comparison,) = compare([("x", found[0].samples), ("y", found[1].samples)], ["doubt"])
     assert "mean doubt" in comparison.sentence()
-    table_draws = training_draws({0: table}, ["doubt"], n_draws=100)
-    assert figure_estimate(table_draws, "doubt").value == pytest.approx(metrics["doubt"])
+    table_draws = bootstrap_trainings({0: table}, ["doubt"], n_draws=100)
+    assert metric_estimate(table_draws, "doubt").value == pytest.approx(metrics["doubt"])
     system = {"sources": [{"split": "val", "path": "p.csv", "meta": {}}], "seen": None, "init_used": "random"}
     evidence = {
         "asked": {"classes": table.classes, "positive": None, "level": 0.95, "prevalence": None, "cost_ratio": 1.0},

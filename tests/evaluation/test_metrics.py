@@ -1,4 +1,4 @@
-"""The final figures against scikit-learn, and against torchmetrics in the LightningModule: one definition of each."""
+"""The final metrics against scikit-learn, and against torchmetrics in the LightningModule: one definition of each."""
 
 import numpy as np
 import pytest
@@ -33,21 +33,23 @@ TABLES = {
 def test_agrees_with_scikit_learn(name):
     p, target, classes = TABLES[name]
     got = classification_metrics(p, target, classes)
-    called, present = p.argmax(1), np.unique(target)
-    assert got["accuracy"] == pytest.approx(sk.accuracy_score(target, called))
-    assert got["balanced_accuracy"] == pytest.approx(sk.recall_score(target, called, average="macro", labels=present))
-    assert got["f1_macro"] == pytest.approx(sk.f1_score(target, called, average="macro", labels=present))
+    predicted, present = p.argmax(1), np.unique(target)
+    assert got["accuracy"] == pytest.approx(sk.accuracy_score(target, predicted))
+    assert got["balanced_accuracy"] == pytest.approx(
+        sk.recall_score(target, predicted, average="macro", labels=present)
+    )
+    assert got["f1_macro"] == pytest.approx(sk.f1_score(target, predicted, average="macro", labels=present))
     assert got["log_loss"] == pytest.approx(sk.log_loss(target, p, labels=range(len(classes))), rel=1e-6)
     for i, cls in enumerate(classes):
         if i in present:
             assert got[f"pr_auc/{cls}"] == pytest.approx(sk.average_precision_score(target == i, p[:, i]))
             assert got[f"auroc/{cls}"] == pytest.approx(sk.roc_auc_score(target == i, p[:, i]))
-            assert got[f"recall/{cls}"] == pytest.approx((called[target == i] == i).mean())
+            assert got[f"recall/{cls}"] == pytest.approx((predicted[target == i] == i).mean())
         else:
             assert np.isnan(got[f"pr_auc/{cls}"])
     if len(classes) == 2:
-        assert got["f1_positive"] == pytest.approx(sk.f1_score(target, called, pos_label=1))
-        assert got["specificity"] == pytest.approx(sk.recall_score(target, called, pos_label=0))
+        assert got["f1_positive"] == pytest.approx(sk.f1_score(target, predicted, pos_label=1))
+        assert got["specificity"] == pytest.approx(sk.recall_score(target, predicted, pos_label=0))
         assert got["brier"] == pytest.approx(2 * sk.brier_score_loss(target, p[:, 1]), abs=1e-9)
         assert got["ppv"] == got[f"precision/{classes[1]}"]
 
@@ -55,17 +57,17 @@ def test_agrees_with_scikit_learn(name):
 @pytest.mark.parametrize("name", TABLES)
 def test_figures_of_calls_agree_with_scikit_learn(name):
     p, target, classes = TABLES[name]
-    got, called = classification_metrics(p, target, classes), p.argmax(1)
-    assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(target, called), abs=1e-9)
+    got, predicted = classification_metrics(p, target, classes), p.argmax(1)
+    assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(target, predicted), abs=1e-9)
     for i, cls in enumerate(classes):
-        truth, hit = target == i, called == i
-        for figure, (of, among) in {
+        truth, hit = target == i, predicted == i
+        for metric, (of, among) in {
             "precision": (truth, hit),
             "npv": (~truth, ~hit),
             "specificity": (~hit, ~truth),
         }.items():
             expected = of[among].mean() if among.any() else np.nan
-            assert got[f"{figure}/{cls}"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+            assert got[f"{metric}/{cls}"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -76,9 +78,9 @@ def test_integer_weights_are_repeated_rows(name):
     for b in range(3):
         rows = np.repeat(np.arange(len(p)), weights[:, b].astype(int))
         alone = classification_metrics(p[rows], target[rows], classes)
-        for figure, value in alone.items():
-            if not figure.startswith(("calibration", "adaptive")):  # one Newton step, bins of the table as it is
-                assert together[figure][b] == pytest.approx(value, abs=1e-9, nan_ok=True), figure
+        for metric, value in alone.items():
+            if not metric.startswith(("calibration", "adaptive")):  # one Newton step, bins of the table as it is
+                assert together[metric][b] == pytest.approx(value, abs=1e-9, nan_ok=True), metric
 
 
 def test_adaptive_bins_hold_equally_many():
@@ -100,9 +102,9 @@ def test_the_module_s_figures_are_the_same(name, positive):
     epoch = EpochMetrics(classes, positive)
     for rows in np.array_split(np.arange(len(p)), 3):
         epoch.update(torch.tensor(p[rows], dtype=torch.float64), torch.tensor(target[rows]), torch.zeros(()))
-    figures = epoch.compute()
-    assert list(figures) == epoch_metric_names(classes)
-    for key, value in figures.items():
+    metrics = epoch.compute()
+    assert list(metrics) == epoch_metric_names(classes)
+    for key, value in metrics.items():
         if key != "loss":
             assert float(value) == pytest.approx(final[key], abs=2e-6, nan_ok=True), key
 

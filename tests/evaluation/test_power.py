@@ -31,9 +31,9 @@ def delong_error(auroc: float, n_pos: int, n_neg: int) -> float:
 
 def test_the_area_and_its_error_are_those_of_the_closed_form():
     found = simulate(Design(FOLD), n_tables=600)["auroc_macro"][:, 0, 0]
-    error = delong_error(0.9, 59, 1014)
-    assert found.mean() == pytest.approx(0.9, abs=4 * error / 600**0.5)
-    assert found.std(ddof=1) == pytest.approx(error, rel=0.1)
+    standard_error = delong_error(0.9, 59, 1014)
+    assert found.mean() == pytest.approx(0.9, abs=4 * standard_error / 600**0.5)
+    assert found.std(ddof=1) == pytest.approx(standard_error, rel=0.1)
 
 
 def test_balanced_accuracy_is_that_of_two_normals_cut_half_way():
@@ -53,7 +53,7 @@ def test_a_true_difference_of_that_size_is_seen_four_times_in_five():
     design = Design([600, 120])
     found = detectable(design, n_tables=600)["auroc_macro"]
     values = simulate(design, n_tables=600, seed=1, gain=found.difference)["auroc_macro"][:, :, 0]
-    seen = (values[:, 0] - values[:, 1]) / found.error > norm.ppf(0.975)
+    seen = (values[:, 0] - values[:, 1]) / found.standard_error > norm.ppf(0.975)
     assert seen.mean() == pytest.approx(0.8, abs=0.07)
 
 

@@ -10,7 +10,7 @@ from skinlab.evaluation.probing import (
     group_folds,
     linear_scores,
     neighbour_scores,
-    probe_figures,
+    probe_metrics,
     stratified,
 )
 
@@ -35,7 +35,7 @@ def test_the_vote_is_scikit_learn_s_but_for_the_prior():
 
 
 def test_classes_apart_are_told_and_mixed_ones_are_not():
-    far, near = (probe_figures(*clouds(distance), np.arange(100), 3) for distance in (12.0, 0.0))
+    far, near = (probe_metrics(*clouds(distance), np.arange(100), 3) for distance in (12.0, 0.0))
     assert all(value > 0.97 for value in far.values())
     assert near["knn_balanced_accuracy"] < 0.5
     assert near["linear_balanced_accuracy"] < 0.5
@@ -45,8 +45,8 @@ def test_classes_apart_are_told_and_mixed_ones_are_not():
 def test_a_copy_in_the_same_group_does_not_help():
     features, target = clouds(0.0)
     doubled, twice = np.concatenate([features] * 2), np.concatenate([target] * 2)
-    apart = probe_figures(doubled, twice, np.arange(200), 3)
-    together = probe_figures(doubled, twice, np.tile(np.arange(100), 2), 3)
+    apart = probe_metrics(doubled, twice, np.arange(200), 3)
+    together = probe_metrics(doubled, twice, np.tile(np.arange(100), 2), 3)
     assert apart["knn_balanced_accuracy"] > 0.7 > 0.5 > together["knn_balanced_accuracy"]
 
 
@@ -82,4 +82,4 @@ def test_features_that_are_no_numbers_are_refused():
     features, target = clouds(1.0)
     features[3, 2] = np.nan
     with pytest.raises(ValueError, match="no finite numbers"):
-        probe_figures(features, target, np.arange(100), 3)
+        probe_metrics(features, target, np.arange(100), 3)

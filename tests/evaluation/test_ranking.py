@@ -31,15 +31,15 @@ def test_agrees_with_scikit_learn(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("figure", ["average_precision", "auroc", "partial_auroc"])
-def test_integer_weights_are_repeated_rows(kind, figure):
+@pytest.mark.parametrize("metric", ["average_precision", "auroc", "partial_auroc"])
+def test_integer_weights_are_repeated_rows(kind, metric):
     score, truth = scores(kind)
     weights = np.random.default_rng(0).poisson(1, (len(score), 5)).astype(float)
     weights[truth.argmax()] = 1  # a positive in every draw
-    together = getattr(Ranking(score, truth).curve(weights), figure)()
+    together = getattr(Ranking(score, truth).curve(weights), metric)()
     for b in range(5):
         rows = np.repeat(np.arange(len(score)), weights[:, b].astype(int))
-        alone = getattr(Ranking(score[rows], truth[rows]).curve(np.ones((len(rows), 1))), figure)()
+        alone = getattr(Ranking(score[rows], truth[rows]).curve(np.ones((len(rows), 1))), metric)()
         assert together[b] == pytest.approx(alone[0], abs=1e-12)
 
 

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from skinlab.evaluation.bootstrap import Draws
+from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import holm
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.study import (
     HELPS,
     HURTS,
     NONE,
+    bootstrap_trainings,
     budget_verdict,
-    combine,
     difference_estimate,
     differences,
-    figure_estimate,
+    metric_estimate,
+    pool_variances,
     study_evidence,
-    training_draws,
 )
 
 FIGURES = ["auroc_macro", "brier"]
@@ -43,7 +43,7 @@ def tables(gain: float, n_seeds: int = 3, luck: float = 0.02, seed: int = 0) -> 
 def arms():
     gains = {"A": 0.0, "A+": 0.0, "D": 1.0, "E": -0.8}
     each = {name: tables(gain, seed=i) for i, (name, gain) in enumerate(gains.items())}
-    return {name: training_draws(found, FIGURES, n_draws=200) for name, found in each.items()}
+    return {name: bootstrap_trainings(found, FIGURES, n_draws=200) for name, found in each.items()}
 
 
 def found_at(arms, **cells):
@@ -58,30 +58,30 @@ def test_the_same_arm_is_no_evidence(arms):
 
 
 def test_an_interval_ends_where_the_figure_does():
-    one = Draws(
+    one = BootstrapSamples(
         {"auroc_macro": 0.95, "log_loss": 0.95},
         {name: np.array([0.94, 0.96]) for name in ("auroc_macro", "log_loss")},
         {},
     )
-    other = Draws(
+    other = BootstrapSamples(
         {"auroc_macro": 0.55, "log_loss": 0.55},
         {name: np.array([0.54, 0.56]) for name in ("auroc_macro", "log_loss")},
         {},
     )
-    share, loss = (figure_estimate({0: one, 1: other}, name) for name in ("auroc_macro", "log_loss"))
+    share, loss = (metric_estimate({0: one, 1: other}, name) for name in ("auroc_macro", "log_loss"))
     assert (share.low, share.high) == (0, 1)
     assert loss.low == 0
     assert loss.high > 2
 
 
 def test_a_better_arm_helps_and_a_worse_one_hurts(arms):
-    found = {(each.a, each.b, each.figure): each for each in found_at(arms)}
+    found = {(each.a, each.b, each.metric): each for each in found_at(arms)}
     assert found["D", "A+", "auroc_macro"].verdict == HELPS
     assert found["E", "A+", "auroc_macro"].verdict == HURTS
     assert found["A+", "A", "auroc_macro"].verdict == NONE
     for each in found.values():
         if each.verdict == HELPS:
-            assert each.estimate.value * (1 if each.figure == "auroc_macro" else -1) > 0, (
+            assert each.estimate.value * (1 if each.metric == "auroc_macro" else -1) > 0, (
                 "of the Brier score less is more"
             )
     deciding = {pair for pair, each in found.items() if each.decides}
@@ -123,14 +123,14 @@ def test_one_training_is_never_a_verdict(arms):
 
 def test_the_interval_is_student_s_over_both_variances():
     draws, per_training = np.array([0.0, 0.2, 0.4]), np.array([0.1, 0.2, 0.3])
-    found = combine(draws, per_training)
+    found = pool_variances(draws, per_training)
     rows, trainings = 0.04, 0.01 / 3
-    freedom = 2 * ((rows + trainings) / trainings) ** 2
-    assert found.error**2 == pytest.approx(rows + trainings)
-    assert found.freedom == pytest.approx(freedom)
-    assert found.high - found.value == pytest.approx(student.ppf(0.975, freedom) * found.error)
-    assert combine(draws, per_training + 1).value == pytest.approx(1.2)
-    assert np.isnan(combine(np.full(3, np.nan), per_training).p)
+    degrees_of_freedom = 2 * ((rows + trainings) / trainings) ** 2
+    assert found.standard_error**2 == pytest.approx(rows + trainings)
+    assert found.degrees_of_freedom == pytest.approx(degrees_of_freedom)
+    assert found.high - found.value == pytest.approx(student.ppf(0.975, degrees_of_freedom) * found.standard_error)
+    assert pool_variances(draws, per_training + 1).value == pytest.approx(1.2)
+    assert np.isnan(pool_variances(np.full(3, np.nan), per_training).p)
 
 
 def test_intervals_hold_what_they_promise_where_images_alone_would_not():
@@ -142,7 +142,7 @@ def test_intervals_hold_what_they_promise_where_images_alone_would_not():
         values = rows[:, None] + luck + rng.normal(0, 0.5, (60, 3))
         weights = rng.multinomial(60, np.full(60, 1 / 60), 200) / 60
         draws = weights @ values.mean(1)
-        found = combine(draws, values.mean(0))
+        found = pool_variances(draws, values.mean(0))
         covered += found.low <= 0 <= found.high
         low, high = np.quantile(draws, [0.025, 0.975])
         naive += low <= 0 <= high
@@ -152,7 +152,7 @@ def test_intervals_hold_what_they_promise_where_images_alone_would_not():
 
 def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
     cells = {1.0: {"A": arms["A"], "D": arms["A"]}, 0.1: {"A": arms["A"], "D": arms["D"]}}
-    given = {"against": AGAINST, "deciding": ["D"], "figures": [*FIGURES, "none_such"], "judge_by": "auroc_macro"}
+    given = {"against": AGAINST, "deciding": ["D"], "metrics": [*FIGURES, "none_such"], "judge_by": "auroc_macro"}
     found = study_evidence(cells, {1.0: 150, 0.1: 15}, **given, with_pool=[0.1])
     assert [row["labelled"] for row in found["budgets"]] == [15, 150]
     assert [(each["verdict"], each["pool"]) for each in found["verdicts"]] == [(HELPS, True), (NONE, False)]
@@ -165,7 +165,7 @@ def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
 
 
 def test_a_figure_of_one_arm_counts_its_trainings(arms):
-    found = figure_estimate(arms["D"], "auroc_macro")
+    found = metric_estimate(arms["D"], "auroc_macro")
     assert found.low < found.value < found.high
     assert found.n == 3
-    assert isinstance(arms["D"][0, 0], Draws)
+    assert isinstance(arms["D"][0, 0], BootstrapSamples)

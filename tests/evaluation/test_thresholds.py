@@ -11,8 +11,8 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import (
     choose_threshold,
     choose_thresholds,
-    cross_fitted_calls,
-    f1_of_calls,
+    cross_fitted_predictions,
+    f1_of_predictions,
     optimism,
     parse_rule,
     positive_score,
@@ -31,8 +31,8 @@ def rows(n: int, seed: int, *, tied: bool = False, share: float = 0.3):
 
 
 def counts(score, truth, threshold):
-    called = score >= threshold
-    return (called & truth).sum(), (called & ~truth).sum(), truth.sum(), (~truth).sum()
+    predicted = score >= threshold
+    return (predicted & truth).sum(), (predicted & ~truth).sum(), truth.sum(), (~truth).sum()
 
 
 def by_hand(score, truth, rule, ratio):
@@ -68,9 +68,9 @@ def test_best_f1_is_scikit_learn_s(tied):
     score, truth = rows(400, 7, tied=tied)
     precision, recall, _ = precision_recall_curve(truth, score)
     best = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12))
-    called = score >= choose_threshold(score, truth, "f1")
-    assert f1_score(truth, called) == pytest.approx(best)
-    assert f1_of_calls(called, truth) == pytest.approx(best)
+    predicted = score >= choose_threshold(score, truth, "f1")
+    assert f1_score(truth, predicted) == pytest.approx(best)
+    assert f1_of_predictions(predicted, truth) == pytest.approx(best)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -89,7 +89,7 @@ def test_scores_without_a_number_between_them_are_still_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("rule", "ratio", "called"),
+    ("rule", "ratio", "predicted"),
     [
         ("f1", 1, True),
         ("sensitivity>=0.95", 1, True),
@@ -98,10 +98,10 @@ def test_scores_without_a_number_between_them_are_still_told_apart():
         ("cost", 9, True),
     ],
 )
-def test_constant_scores_call_all_or_none_as_documented(rule, ratio, called):
+def test_constant_scores_call_all_or_none_as_documented(rule, ratio, predicted):
     truth = np.array([True, False, False, False, False])
     threshold = choose_threshold(np.full(5, 0.3), truth, rule, cost_ratio=ratio)
-    assert bool(np.array(0.3) >= threshold) == called
+    assert bool(np.array(0.3) >= threshold) == predicted
     assert threshold == pytest.approx(0.3)
 
 
@@ -182,15 +182,15 @@ def test_five_hundred_draws_of_ten_thousand_rows_take_seconds_not_minutes():
 def test_cross_fitted_calls_come_from_the_other_folds():
     score, truth = rows(200, 1)
     groups = np.arange(200) // 2
-    called, folds = cross_fitted_calls(score, truth, groups, "f1", seed=2), group_folds(groups, truth, 5, 2)
+    predicted, folds = cross_fitted_predictions(score, truth, groups, "f1", seed=2), group_folds(groups, truth, 5, 2)
     for fold in range(5):
         held = folds == fold
-        assert (called[held] == (score[held] >= choose_threshold(score[~held], truth[~held], "f1"))).all()
+        assert (predicted[held] == (score[held] >= choose_threshold(score[~held], truth[~held], "f1"))).all()
 
 
 def test_cross_fitting_needs_positives_in_more_than_one_group():
     with pytest.raises(ValueError, match="positives"):
-        cross_fitted_calls(np.arange(10) / 10, np.arange(10) == 3, np.arange(10), "f1")
+        cross_fitted_predictions(np.arange(10) / 10, np.arange(10) == 3, np.arange(10), "f1")
 
 
 def test_same_rows_flatter_a_score_that_knows_nothing():

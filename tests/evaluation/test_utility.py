@@ -61,10 +61,10 @@ def test_thresholds_outside_are_refused(threshold):
 
 def test_predictive_values_at_the_table_s_own_prevalence_are_the_table_s():
     score, truth = rows()
-    called = score >= 0.4
-    se, sp = called[truth].mean(), (~called)[~truth].mean()
-    assert ppv_at_prevalence(se, sp, truth.mean()) == pytest.approx(precision_score(truth, called))
-    assert npv_at_prevalence(se, sp, truth.mean()) == pytest.approx(precision_score(~truth, ~called))
+    predicted = score >= 0.4
+    se, sp = predicted[truth].mean(), (~predicted)[~truth].mean()
+    assert ppv_at_prevalence(se, sp, truth.mean()) == pytest.approx(precision_score(truth, predicted))
+    assert npv_at_prevalence(se, sp, truth.mean()) == pytest.approx(precision_score(~truth, ~predicted))
 
 
 def test_ppv_falls_with_prevalence_and_has_no_meaning_without_calls():
@@ -77,9 +77,9 @@ def test_ppv_falls_with_prevalence_and_has_no_meaning_without_calls():
 
 def test_expected_cost_is_the_mean_over_rows():
     score, truth = rows()
-    called = score >= 0.4
-    by_row = np.where(truth & ~called, 7.0, 0) + (called & ~truth)
-    se, sp = called[truth].mean(), (~called)[~truth].mean()
+    predicted = score >= 0.4
+    by_row = np.where(truth & ~predicted, 7.0, 0) + (predicted & ~truth)
+    se, sp = predicted[truth].mean(), (~predicted)[~truth].mean()
     assert expected_cost(se, sp, truth.mean(), cost_ratio=7) == pytest.approx(by_row.mean())
 
 

@@ -8,7 +8,7 @@ from skinlab.report.wording import DASH
 
 BLANK = re.compile(r"____ \(to be filled in: [^)]+\)")
 BLOCKS = {"spread": "Spread over", "thresholds": "threshold rule", "calibration": "| calibration |"}
-BLOCKS |= {"conformal": "Sets made to hold", "per_source": "Images a source", "binary": "against all others"}
+BLOCKS |= {"conformal": "Conformal prediction sets", "per_source": "Images a source", "binary": "against all others"}
 
 
 def tables(card):
