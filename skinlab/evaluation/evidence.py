@@ -81,10 +81,10 @@ def system_evidence(
     names: tuple[str, str] = ("these rows", "other rows"),
     training_prior: Sequence[float] | None = None,
 ) -> SystemEvidence:
-    """Compute the block of a system.
+    """Compute the evidence of one system.
 
     Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
-    same draws; what is no mean (confusion, curves, thresholds) is of the first.
+    same bootstrap samples; what is no mean (confusion, curves, thresholds) is of the first.
 
     Args:
         name: of the system.
@@ -106,19 +106,17 @@ def system_evidence(
     resampler = Resampler(first.group, first.target)
     samples = bootstrap(_mean_statistic(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
-    confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
-    correct, n_classes = predicted == first.target, len(first.classes)
-    confusion = np.bincount(first.target * n_classes + predicted, minlength=n_classes**2)
+    confidence, correct = first.probabilities.max(1), first.probabilities.argmax(1) == first.target
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
         "rows": len(first),
         "groups": len(np.unique(first.group.astype(str))),
-        "support": dict(zip(first.classes, np.bincount(first.target, minlength=n_classes).tolist(), strict=True)),
+        "support": {each: int((first.target == i).sum()) for i, each in enumerate(first.classes)},
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
         "figures": _intervals(samples, settings.level),
         "spread": spread(tables, over, keys, pooled=pooled),
-        "confusion": confusion.reshape(n_classes, n_classes).tolist(),
+        "confusion": _confusion(first),
         "per_source": per_source(first, level=settings.level, seed=settings.seed),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
@@ -131,6 +129,13 @@ def system_evidence(
         **positive,
     }
     return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
+
+
+def _confusion(predictions: Predictions) -> list[list[int]]:
+    """Return the number of images of each true class by predicted class."""
+    c, predicted = len(predictions.classes), predictions.probabilities.argmax(1)
+    counts: list[list[int]] = np.bincount(predictions.target * c + predicted, minlength=c * c).reshape(c, c).tolist()
+    return counts
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:

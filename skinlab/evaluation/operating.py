@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
+from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, Interval, Resampler, bootstrap
 from skinlab.evaluation.evidence_form import ThresholdRow
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.predictions import Predictions
@@ -127,24 +127,27 @@ def threshold_table(
             predicted = each(score)
         statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
-        table.append(
-            {
-                "rule": each.rule,
-                "threshold": each.threshold,
-                "low": each.low,
-                "high": each.high,
-                "positives": each.positives,
-                "chosen_on": each.chosen_on,
-                "applied_to": "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows",
-                "sensitivity": samples.interval("sensitivity", level).to_dict(),
-                "specificity": samples.interval("specificity", level).to_dict(),
-                "ppv": samples.interval("ppv", level).to_dict(),
-                "npv": samples.interval("npv", level).to_dict(),
-                "f1_positive": samples.interval("f1_positive", level).to_dict(),
-                "cost": samples.interval("cost", level).to_dict(),
-            }
-        )
+        applied_to = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
+        table.append(_row(each, applied_to, samples.intervals(level)))
     return table, thresholds
+
+
+def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, Interval]) -> ThresholdRow:
+    return {
+        "rule": threshold.rule,
+        "threshold": threshold.threshold,
+        "low": threshold.low,
+        "high": threshold.high,
+        "positives": threshold.positives,
+        "chosen_on": threshold.chosen_on,
+        "applied_to": applied_to,
+        "sensitivity": intervals["sensitivity"].to_dict(),
+        "specificity": intervals["specificity"].to_dict(),
+        "ppv": intervals["ppv"].to_dict(),
+        "npv": intervals["npv"].to_dict(),
+        "f1_positive": intervals["f1_positive"].to_dict(),
+        "cost": intervals["cost"].to_dict(),
+    }
 
 
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:

@@ -225,7 +225,9 @@ def budget_verdict(
         return None
     verdicts = {each.verdict for each in deciding}
     verdict = HELPS if HELPS in verdicts else HURTS if HURTS in verdicts else NONE
-    results = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {NONE: f"no evidence that {subject} helps or hurts"}
+    results = {name: f"{subject} {name}" for name in (HELPS, HURTS)} | {
+        NONE: f"no evidence that {subject} helps or hurts"
+    }
     ordered = sorted(deciding, key=lambda each: (each.verdict != verdict, each.a))
     metric = metric_in_sentence(deciding[0].metric)
     parts = "; ".join(_told(each) for each in ordered)

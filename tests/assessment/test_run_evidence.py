@@ -60,7 +60,7 @@ def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
 
 def test_its_report_shows_where_the_network_looked(finished):
     page = (finished / "report.html").read_text()
-    assert page.count("Where the system looked in") == page.count("called <strong>") > 0
+    assert page.count("Grad-CAM of") == page.count("predicted as <strong>") > 0
     assert (finished / "model_card.md").is_file()
     assert (finished / "thresholds.json").is_file()
 
