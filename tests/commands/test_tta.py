@@ -86,7 +86,7 @@ def test_the_report_shows_where_the_network_looked(studied: Path):
     assert worst
     assert all(row["path"] for row in worst)
     assert not any("saliency" in row for row in worst), "pictures belong to the page"
-    assert (studied / "report.html").read_text().count("Where the system looked") == len(worst)
+    assert (studied / "report.html").read_text().count("Grad-CAM of") == len(worst)
 
 
 def test_an_augmentation_of_an_invariant_network_is_none():
@@ -105,7 +105,7 @@ def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path
     evidence = json.loads((tmp_path / "o" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["none", "flips"]
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
-    assert "Where the system looked" not in (tmp_path / "o" / "report.html").read_text()
+    assert "Grad-CAM of" not in (tmp_path / "o" / "report.html").read_text()
 
 
 MISTAKES = [
