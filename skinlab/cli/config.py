@@ -19,12 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
+from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import COMMANDS, settings_model
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import create
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.name_lists import name_lists, read_name_lists
-from skinlab.settings.part import ALLOWED_TARGETS, _allowed, _targets
+from skinlab.settings.part import _allowed, _targets, allowed_targets
 from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
@@ -83,9 +84,10 @@ def settings_of(name: str, cfg: DictConfig, config: dict[str, Any]) -> Any:
         UserError: one line that names every mistake.
     """
     if model := settings_model(name):
-        return create(model, config)
+        kept = "plugins" in model.model_fields  # a run records them
+        return create(model, {key: value for key, value in config.items() if kept or key != "plugins"})
     for place, target in _targets(config):
-        if not str(target).startswith(ALLOWED_TARGETS):
+        if not str(target).startswith(allowed_targets()):
             raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
     read_name_lists(config, name)
     _check_types(cfg, name, [text for text in HydraConfig.get().overrides.task if not text.startswith("~")])
@@ -156,6 +158,7 @@ def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = 
         UserError: one line that names every mistake.
     """
     register_resolvers()
+    enable_plugins(overrides)
     try:
         cfg = compose_config(name, overrides)
         if "run_dir" in cfg:

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from skinlab.cli.conf import config_directory
+from skinlab.cli.conf import choice_file, config_directory
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
 from skinlab.settings.base import create
@@ -37,6 +37,10 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
     if ("ssl" in recorded) != ("ssl" in cfg):
         theirs = "pretrain" if "ssl" in recorded else "train"
         raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
+    if missing := [name for name in recorded.get("plugins", []) if name not in cfg.plugins]:
+        raise UserError(
+            f"{run_dir} was made with plugins={recorded['plugins']}; name them again: plugins=[{','.join(missing)}]"
+        )
     if model := settings_model(command):
         try:
             create(model, recorded)
@@ -71,7 +75,7 @@ def _named(overrides: Sequence[str]) -> Iterator[str]:
 
 def _settings_of(group: str, choice: str) -> Iterator[str]:
     """Yield what the file of a choice sets itself, without the defaults that it shares with the other choices."""
-    path = config_directory() / group / f"{choice}.yaml"
+    path = choice_file(group, choice)
     content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     for entry in content.pop("defaults", []):
         for name, inner in entry.items() if isinstance(entry, Mapping) else ():

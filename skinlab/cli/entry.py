@@ -52,6 +52,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
     from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
+    from skinlab.cli.plugins import enable_plugins
 
     verbose = _verbose()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -90,6 +91,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
     try:
         names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
         sys.argv[1:] = prepare_command_line(sys.argv[1:], [*COMMANDS[name].lists, *names], COMMANDS[name].aliases)
+        enable_plugins(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None

@@ -8,12 +8,22 @@ from skinlab.errors import UserError
 from skinlab.settings.mistakes import shown
 
 NAME_LISTS = (
-    *("data.classes", "data.positive", "positive", "evidence.positive", "predictions", "runs", "tta", "arms"),
+    *(
+        "data.classes",
+        "data.positive",
+        "positive",
+        "evidence.positive",
+        "predictions",
+        "runs",
+        "tta",
+        "arms",
+        "plugins",
+    ),
     *("compare_by", "thresholds", "evidence.thresholds"),
 )
 PLACES = ("predictions", "runs")  # where blanks belong to the name
 OTHERWISE = (("bundle", "thresholds"), ("predict", "tta"))  # rules or a file; one name
-MAY_BE_EMPTY = ("compare_by", "thresholds", "evidence.thresholds")
+MAY_BE_EMPTY = ("plugins", "compare_by", "thresholds", "evidence.thresholds")
 
 
 def name_lists(command: str) -> list[str]:

@@ -16,6 +16,7 @@ from skinlab.settings.mistakes import describe
 
 # Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
 ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
+PLUGINS: list[str] = []  # packages of the user's own, each with a dot behind
 
 
 class Part(Settings):
@@ -28,9 +29,20 @@ class Part(Settings):
     @field_validator("target")
     @classmethod
     def _check_target(cls, target: str) -> str:
-        if not target.startswith(ALLOWED_TARGETS):
+        if not target.startswith(allowed_targets()):
             raise ValueError(f"it is outside the allowed packages ({_allowed()}); use a class of those")
         return target
+
+
+def allow_targets(package: str) -> None:
+    """Allow the targets of a package of the user's own, in this process."""
+    if f"{package}." not in PLUGINS:
+        PLUGINS.append(f"{package}.")
+
+
+def allowed_targets() -> tuple[str, ...]:
+    """Return how an allowed target may begin."""
+    return (*ALLOWED_TARGETS, *PLUGINS)
 
 
 def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
@@ -51,7 +63,7 @@ def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
     for place, target in _targets({**node, **more}):
         found = find_target(target, place)
         home = f"{getattr(found, '__module__', '')}."
-        if not home.startswith("skinlab." if not isinstance(found, type) else ALLOWED_TARGETS):
+        if not home.startswith(allowed_targets() if isinstance(found, type) else ("skinlab.", *PLUGINS)):
             raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
     try:
         return instantiate(node, **more)
@@ -95,7 +107,7 @@ def _wrong_arguments(place: str, node: Mapping[str, Any]) -> list[str]:
 
 def _hints(found: Any) -> dict[str, Any]:
     """Return the types of the parameters of a class or function of ours; other packages' are not as strict."""
-    if not found.__module__.startswith("skinlab."):
+    if not f"{found.__module__}.".startswith(("skinlab.", *PLUGINS)):
         return {}
     try:
         parameters = inspect.signature(found, eval_str=True).parameters.values()
@@ -112,7 +124,7 @@ def find_target(target: Any, place: str) -> Any:
     Raises:
         UserError: it names nothing, or is outside the allowed packages.
     """
-    if isinstance(target, str) and not target.startswith(ALLOWED_TARGETS):
+    if isinstance(target, str) and not target.startswith(allowed_targets()):
         raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
     try:
         return get_object(target)
@@ -125,7 +137,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _allowed() -> str:
-    return ", ".join(name.rstrip(".") for name in ALLOWED_TARGETS)
+    return ", ".join(name.rstrip(".") for name in allowed_targets())
 
 
 def _targets(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -56,9 +56,11 @@ def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a recorded config in the present form.
 
-    Pretrainings had their views in ``augment``, and their methods were known by name instead of by ``_target_``.
+    There were no plugins, pretrainings had their views in ``augment``, and their methods were known by name instead of
+    by ``_target_``.
     """
     augment, ssl = config.get("augment"), config.get("ssl")
+    config.setdefault("plugins", [])
     if isinstance(ssl, Mapping) and "_target_" not in ssl and ssl.get("name") in METHODS:
         config["ssl"] = {"_target_": METHODS[ssl["name"]], **ssl}
     if "ssl" not in config or not isinstance(augment, Mapping) or not isinstance(augment.get("views"), Mapping):

@@ -235,11 +235,15 @@ def _words(
     own = [*config["words"]["both"], *config["words"][stage], *config["base"], *config[f"base_{stage}"]]
     named = {_key(word) for word in [*own, *recipe[stage]]}
     groups = [*SHARED, *(group for group in NAMED if group in named)]
-    handed_on = [word for word in invocation.overrides if _key(word).partition(".")[0] in groups and "." in _key(word)]
+    handed_on = [word for word in invocation.overrides if _is_handed_on(_key(word), groups)]
     found: dict[str, str] = {}
     for word in [*own, *handed_on, *recipe[stage]]:
         found[_key(word)] = word
     return _filled(tuple(found.values()), values)
+
+
+def _is_handed_on(key: str, groups: Sequence[str]) -> bool:
+    return key == "plugins" or (key.partition(".")[0] in groups and "." in key)
 
 
 def _filled(words: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:

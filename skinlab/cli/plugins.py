@@ -1,0 +1,75 @@
+"""Packages of the user's own, named by ``plugins=[...]``, whose parts and configs a command may use."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from skinlab.cli.conf import PLUGIN_FOLDERS
+from skinlab.errors import UserError
+from skinlab.settings.part import allow_targets
+
+
+class PluginSearchPath(SearchPathPlugin):
+    """Adds the folders ``conf`` of plugins to those that Hydra searches, after skinlab's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add them."""
+        for folder in PLUGIN_FOLDERS:
+            search_path.append("plugins", f"file://{folder}")
+
+
+def enable_plugins(words: Sequence[str]) -> None:
+    """Import the packages that ``plugins=`` names, allow their targets and add their config files.
+
+    Args:
+        words: the command line; only what it names itself is imported, since importing runs code.
+
+    Raises:
+        UserError: a name is no package's, or its import fails.
+    """
+    names = [name for word in words if word.startswith("plugins=") for name in _names(word)]
+    for name in names:
+        package = _import(name)
+        allow_targets(name)
+        for place in package.__path__:
+            folder = Path(place) / "conf"
+            if folder.is_dir() and folder not in PLUGIN_FOLDERS:
+                PLUGIN_FOLDERS.append(folder)
+    if PLUGIN_FOLDERS:
+        Plugins.instance().register(PluginSearchPath)
+
+
+def _names(word: str) -> list[str]:
+    try:
+        value = OverridesParser.create().parse_overrides([word])[0].value()
+    except HydraException:  # named with the other mistakes of the command line
+        return []
+    names = value if isinstance(value, list) else [value]
+    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z_][\w.]*", str(name))]:
+        raise UserError(f"{word}: {wrong[0]} is no name of a package; write plugins=[my_package]")
+    return [str(name) for name in names]
+
+
+def _import(name: str) -> ModuleType:
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise UserError(f"plugins=[{name}]: that is a module of Python; name a package of your own")
+    try:
+        package = import_module(name)
+    except Exception as error:  # importing may fail in any way
+        raise UserError(
+            f"plugins=[{name}]: {name} can't be imported ({error}); install it, or add its folder to PYTHONPATH"
+        ) from None
+    if not hasattr(package, "__path__"):
+        raise UserError(f"plugins=[{name}]: {name} is a module; name a package, a folder with an __init__.py")
+    return package
