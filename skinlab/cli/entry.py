@@ -49,10 +49,8 @@ def _run(name: str, answer: SignalAnswer) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
-    from skinlab.cli.plugins import enable_plugins
 
     verbose = _verbose()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -89,9 +87,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
             raise SystemExit(_tell(line, verbose=verbose)) from None
 
     try:
-        names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
-        sys.argv[1:] = prepare_command_line(sys.argv[1:], [*COMMANDS[name].lists, *names], COMMANDS[name].aliases)
-        enable_plugins(sys.argv[1:])
+        _read_command_line(name)
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
@@ -103,6 +99,17 @@ def _run(name: str, answer: SignalAnswer) -> None:
         if line is None:
             raise
         raise SystemExit(_tell(line, verbose=verbose)) from None
+
+
+def _read_command_line(name: str) -> None:
+    """Bring the command line into Hydra's form, and enable the plugins that it names."""
+    from skinlab.cli.command_line import prepare_command_line
+    from skinlab.cli.plugins import enable_plugins
+
+    names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
+    command = COMMANDS[name]
+    sys.argv[1:] = prepare_command_line(sys.argv[1:], [*command.lists, *names], command.aliases)
+    enable_plugins(sys.argv[1:])
 
 
 def _sharers(config: dict[str, Any]) -> int:
