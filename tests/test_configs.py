@@ -1,5 +1,7 @@
 """Every choice of every group composes, resolves and names only what it may."""
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,13 @@ def test_every_model_is_one_of_timm_s(composed, choice: str):
     import timm
 
     assert timm.is_model(composed("model", choice)["model"]["name"])
+
+
+@of("experiment")
+def test_every_experiment_states_its_command_score_and_time(choice: str):
+    lines = (config_directory() / "experiment" / f"{choice}.yaml").read_text().splitlines()
+    top = " ".join(line for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
+    assert re.search(rf"# python -m skinlab\.\w+ .*experiment={choice}\b", top)
+    for fact in ("Score", "time"):
+        assert re.search(rf"\b{fact}", top, re.IGNORECASE)
+    assert "±" in top or "not measured" in top
