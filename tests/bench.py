@@ -298,18 +298,13 @@ Peers = Callable[
 
 
 def composed(command: str, overrides: list[str], folder: Path) -> Any:
-    """Return the config of a run below a folder."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+    """Return the settings of a run in a folder."""
 
-    from skinlab.cli.conf import config_directory
-    from skinlab.cli.config import register_resolvers
+    from skinlab.cli.config import compose_settings
 
-    register_resolvers()
-    words = [*overrides, f"run_dir={folder}", f"data.cache_dir={folder}", f"data.batch_size={BATCH}"]
+    words = [*overrides, f"data.cache_dir={folder}", f"data.batch_size={BATCH}"]
     words += ["model.init=random", "callbacks.progress=false", f"trainer.max_epochs={BLOCKS}"]
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return OmegaConf.to_container(compose(command, words), resolve=True)
+    return compose_settings(command, words, folder)
 
 
 def bench_training(overrides: list[str], folder: Path, peers: Peers) -> None:
@@ -317,12 +312,12 @@ def bench_training(overrides: list[str], folder: Path, peers: Peers) -> None:
     from skinlab.callbacks.assembly import build_callbacks
     from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 
-    config = composed("train", overrides, folder)
-    datamodule = build_datamodule(config)
-    classifier, _ = build_classifier(config, datamodule)
-    settings = trainer_arguments(config, classifier.network)
-    callbacks = build_callbacks(config, folder, datamodule.prepared.classes)
-    compare(config, classifier, callbacks, settings, peers, datamodule=datamodule)
+    settings = composed("train", overrides, folder)
+    datamodule = build_datamodule(settings)
+    classifier, _ = build_classifier(settings, datamodule)
+    arguments = trainer_arguments(settings.trainer, classifier.network)
+    callbacks = build_callbacks(settings, folder, datamodule.prepared.classes)
+    compare(settings, classifier, callbacks, arguments, peers, datamodule=datamodule)
 
 
 def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
@@ -332,10 +327,10 @@ def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
     from skinlab.callbacks.assembly import build_pretraining_callbacks
     from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 
-    config = composed("pretrain", overrides, folder)
-    pretrainer, _ = build_pretrainer(config, build_datamodule(config, unlabeled_ok=True))
-    settings = trainer_arguments(config, pretrainer.backbone)
-    shape = (BATCH, 3, config["data"]["image_size"], config["data"]["image_size"])
+    settings = composed("pretrain", overrides, folder)
+    pretrainer, _ = build_pretrainer(settings, build_datamodule(settings))
+    arguments = trainer_arguments(settings.trainer, pretrainer.backbone)
+    shape = (BATCH, 3, settings.data.image_size, settings.data.image_size)
 
     def batch() -> dict[str, Any]:
         views = [torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)]
@@ -344,22 +339,22 @@ def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
             "row": torch.arange(BATCH),
         }
 
-    callbacks = build_pretraining_callbacks(config, folder, None)
+    callbacks = build_pretraining_callbacks(settings, folder, None)
     batches: Any = [batch() for _ in range(4)] * (WARMUP + STEPS)
     in_memory = torch.utils.data.DataLoader(batches, batch_size=None)
-    compare(config, pretrainer, callbacks, settings, peers, train_dataloaders=in_memory)
+    compare(settings, pretrainer, callbacks, arguments, peers, train_dataloaders=in_memory)
 
 
 def compare(
-    config: Any, module: Any, callbacks: list[Any], settings: dict[str, Any], peers: Peers, **data: Any
+    settings: Any, module: Any, callbacks: list[Any], arguments: dict[str, Any], peers: Peers, **data: Any
 ) -> None:
     """Train by Lightning as a command would, in turn with other loops, and report the median ratios of their blocks.
 
     Args:
-        config: of the run.
+        settings: of the run.
         module: that learns.
         callbacks: of the run.
-        settings: of its trainer.
+        arguments: of its trainer.
         peers: what it is compared with.
         data: argument of ``Trainer.fit``.
     """
@@ -367,8 +362,8 @@ def compare(
 
     from skinlab.tracking.loggers import open_loggers
 
-    folder = Path(config["run_dir"])
-    rivals = {key: Peer(*arguments) for key, arguments in peers(str(settings["precision"])).items()}
+    folder = Path(settings.run_dir)
+    rivals = {key: Peer(*each) for key, each in peers(str(arguments["precision"])).items()}
     rates: dict[Any, list[float]] = {key: [] for key in [None, *rivals]}
 
     class Turns(pl.Callback):
@@ -387,12 +382,12 @@ def compare(
                 rates[key].append(rival.block())
 
     trainer = pl.Trainer(
-        logger=open_loggers(config["logger"], folder, config, resumed=None),
+        logger=open_loggers(settings.logger, folder, settings.dump(), resumed=None),
         callbacks=[Turns(), *callbacks],
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_progress_bar=False,
-        **settings | {"limit_train_batches": WARMUP + STEPS, "limit_val_batches": 1},
+        **arguments | {"limit_train_batches": WARMUP + STEPS, "limit_val_batches": 1},
     )
     trainer.fit(module, **data)
     for (title, limit), rival in rivals.items():

@@ -1,4 +1,4 @@
-"""The callbacks of a training or pretraining run, from its config."""
+"""The callbacks of a training or pretraining run, from its settings."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.models.epoch_metrics import epoch_metric_names
+from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.train import TrainSettings
 
 
 def build_callbacks(
-    config: dict[str, Any], run_dir: Path, classes: list[str], counts: list[int] | None = None
+    settings: TrainSettings, run_dir: Path, classes: list[str], counts: list[int] | None = None
 ) -> list[pl.Callback]:
     """Build the callbacks; the checkpoints come last, after whatever else an epoch's end does.
 
     Args:
-        config: of the run.
+        settings: of the run.
         run_dir: of the run.
         classes: class names in the order of the logits.
         counts: validation images of each class, if they are known.
@@ -40,62 +42,58 @@ def build_callbacks(
     Raises:
         UserError: the monitor is no metric of an epoch or has no value on these images, or its mode is wrong.
     """
-    settings, model = config["callbacks"], config["model"]
-    monitor = settings["monitor"]
+    model, monitor, patience = settings.model, settings.callbacks.monitor, settings.callbacks.patience
     check_monitor(monitor, classes, counts)
-    mode = monitor_mode(monitor, settings["mode"])
-    callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
-    if config["logger"]:
+    mode = monitor_mode(monitor, settings.callbacks.mode)
+    callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps)]
+    if settings.logger:
         callbacks.append(LearningRateMonitor())
-    if config["semi"]["name"] != "none":
+    if settings.semi.name != "none":
         callbacks.append(AcceptanceLog(run_dir / "semi.csv", classes))
-    if model["freeze_epochs"] > 0:
-        callbacks.append(FreezeBackbone(model["freeze_epochs"]))
-    if model["ema_decay"] > 0:
-        callbacks.append(EMAWeightAveraging(decay=model["ema_decay"], use_buffers=True))
-    if settings["patience"] > 0:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=settings["patience"]))
-    if settings["progress"]:
+    if model.freeze_epochs > 0:
+        callbacks.append(FreezeBackbone(model.freeze_epochs))
+    if model.ema_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=model.ema_decay, use_buffers=True))
+    if patience > 0:
+        callbacks.append(EarlyStopping(monitor, mode=mode, patience=patience))
+    if settings.callbacks.progress:
         callbacks.append(RichProgressBar(leave=True))
-    epochs, every = config["trainer"]["max_epochs"], config["trainer"]["check_val_every_n_epoch"]
-    if not 1 <= every <= epochs:
-        raise UserError(
-            f"trainer.check_val_every_n_epoch={every}: choose from 1 to trainer.max_epochs={epochs}, "
-            "or no epoch is judged"
-        )
-    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, math.gcd(every, epochs))]
+    every = math.gcd(settings.trainer.check_val_every_n_epoch, settings.trainer.max_epochs)
+    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
 
 
-def build_pretraining_callbacks(config: dict[str, Any], run_dir: Path, probe: Probe | None) -> list[pl.Callback]:
+def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe: Probe | None) -> list[pl.Callback]:
     """Build the callbacks of a pretraining; its checkpoints come last.
 
     Args:
-        config: of the run.
+        settings: of the run.
         run_dir: of the run.
         probe: None where there is nothing to probe.
 
     Raises:
-        UserError: the monitor is no figure of an epoch.
+        UserError: the monitor is no metric of an epoch.
     """
-    settings = config["callbacks"]
-    monitor, mode = choose_monitor(settings["monitor"], probe is not None)
-    if settings["patience"] > 0 and monitor == "epoch":
+    patience = settings.callbacks.patience
+    monitor, mode = choose_monitor(settings.callbacks.monitor, probe is not None)
+    if patience > 0 and monitor == "epoch":
         raise UserError(
-            f"callbacks.patience={settings['patience']}: the last epoch is always the best without a probe, so nothing "
-            "stops early; set it to 0, or callbacks.monitor=train/loss"
+            f"callbacks.patience={patience}: the last epoch is always the best without a probe, so nothing stops "
+            "early; set it to 0, or callbacks.monitor=train/loss"
         )
-    callbacks: list[pl.Callback] = [FiniteLoss(config["trainer"]["log_every_n_steps"])]
+    callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps)]
     callbacks += [StopAtCollapse(), EpochFigures()]
-    if config["logger"]:
+    if settings.logger:
         callbacks.append(LearningRateMonitor())
     if probe is not None:
         callbacks.append(probe)
-    if settings["patience"] > 0:
-        patience: dict[str, Any] = {"patience": settings["patience"], "check_on_train_epoch_end": True}
-        callbacks.append(EarlyStopping(monitor, mode=mode, strict=False, **patience))  # not every epoch is probed
-    if settings["progress"]:
+    if patience > 0:
+        # Not strict, for not every epoch is probed.
+        callbacks.append(
+            EarlyStopping(monitor, mode=mode, strict=False, patience=patience, check_on_train_epoch_end=True)
+        )
+    if settings.callbacks.progress:
         callbacks.append(RichProgressBar(leave=True))
-    every = math.gcd(max(config["probe"]["every_n_epochs"], 1), config["trainer"]["max_epochs"])
+    every = math.gcd(max(settings.probe.every_n_epochs, 1), settings.trainer.max_epochs)
     return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
 
 
@@ -129,13 +127,11 @@ def monitor_mode(monitor: str, mode: str = "auto") -> str:
         mode: ``auto``, or the user's, which may only confirm it.
 
     Raises:
-        UserError: the mode is unknown or contradicts the metric.
+        UserError: the mode contradicts the metric.
 
     >>> monitor_mode("val/auroc_macro"), monitor_mode("val/loss")
     ('max', 'min')
     """
-    if mode not in ("auto", "min", "max"):
-        raise UserError(f"callbacks.mode={mode}: choose auto, min or max")
     metric = monitor.removeprefix("val/")
     right = "min" if metric == "loss" else direction(metric)
     if mode not in ("auto", right):
@@ -148,25 +144,25 @@ def monitor_mode(monitor: str, mode: str = "auto") -> str:
 
 
 def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
-    """Return the figure by which the best epoch of a pretraining is chosen, and whether it is to be ``min`` or ``max``.
+    """Return the metric by which the best epoch of a pretraining is chosen, and its direction: ``min`` or ``max``.
 
     Args:
-        monitor: ``auto`` (a probe's if there is one, else the last epoch), or a figure.
+        monitor: ``auto`` (a probe's if there is one, else the last epoch), or a metric.
         probed: whether there is a probe.
 
     Raises:
-        UserError: no such figure.
+        UserError: no such metric.
 
     >>> choose_monitor("auto", probed=True), choose_monitor("auto", probed=False)
     (('probe/knn_balanced_accuracy', 'max'), ('epoch', 'max'))
     """
-    # Without a probe the last epoch: under a moving teacher a low loss says nothing of the features.
+    # Without a probe the last epoch: with a moving teacher a low loss does not mean good features.
     names = [*(FIGURES if probed else []), "epoch", "train/loss"]
     if monitor == "auto":
         monitor = names[0]
     if monitor not in names:
         reason = (
-            "needs a probe, which needs labels" if monitor in FIGURES else f"no such figure{nearest(monitor, names)}"
+            "needs a probe, which needs labels" if monitor in FIGURES else f"no such metric{nearest(monitor, names)}"
         )
         raise UserError(f"callbacks.monitor={monitor}: {reason}; choose auto, {', '.join(names)}")
     return monitor, "min" if monitor == "train/loss" else "max"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,24 +124,29 @@ def _kind(default: Any) -> str:
     return names.get(type(default), "a list or mapping")
 
 
-def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose a config beside the one that Hydra is at work on."""
+def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose a config beside the one that Hydra is at work on; with Hydra's own settings if they are needed."""
     state = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            return compose(name, list(overrides))
+            return compose(name, list(overrides), return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().clear()
         if state is not None:
             GlobalHydra.instance().hydra = state
 
 
-def invocation(name: str) -> Invocation:
-    """Return the command line of the command that Hydra runs."""
+def invocation(name: str, words: Sequence[str]) -> Invocation:
+    """Return how a command that Hydra is composed for was called.
+
+    Args:
+        name: of the command.
+        words: its command line.
+    """
     hydra = HydraConfig.get()
     choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
-    command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *sys.argv[1:]]))
+    command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *words]))
     return Invocation(list(hydra.overrides.task), choices, compose_settings, command)
 
 

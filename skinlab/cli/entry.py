@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skinlab.cli.continuing import continued
-from skinlab.cli.registry import COMMANDS, call
+from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
 from skinlab.processes.cores import set_up_threads
 from skinlab.processes.signals import SignalAnswer, answering_signals
-from skinlab.settings.name_lists import name_lists
 from skinlab.settings.secrets import masked
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
                 return run_isolated(name, HydraConfig.get())
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(_sharers(config))
-            best: float | None = call(name, settings, invocation(name))
+            best: float | None = call(name, settings, invocation(name, sys.argv[1:]))
             return best
         except (UserError, OSError, RuntimeError) as error:
             answer.outlast_rank_0()
@@ -106,10 +105,16 @@ def _read_command_line(name: str) -> None:
     from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.plugins import enable_plugins
 
-    names = [] if {"-m", "--multirun"} & set(sys.argv) else name_lists(name)  # a sweep over classes stays one
-    command = COMMANDS[name]
-    sys.argv[1:] = prepare_command_line(sys.argv[1:], [*command.lists, *names], command.aliases)
+    sys.argv[1:] = prepare_command_line(sys.argv[1:], _list_settings(name), COMMANDS[name].aliases)
     enable_plugins(sys.argv[1:])
+
+
+def _list_settings(name: str) -> list[str]:
+    """Return the settings whose ``A,B`` is a list: none of names in a sweep, none where no override may hold a list."""
+    sweep = bool({"-m", "--multirun"} & set(sys.argv))
+    if sweep or not any("," in word or word.count("=") > 1 for word in sys.argv[1:]):
+        return list(COMMANDS[name].lists) if sweep else []
+    return list_settings(name)
 
 
 def _sharers(config: dict[str, Any]) -> int:

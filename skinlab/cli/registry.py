@@ -79,6 +79,18 @@ def settings_model(name: str) -> type[Settings] | None:
     return model
 
 
+def list_settings(name: str) -> list[str]:
+    """Return the settings of a command that may be written as ``name=A,B``, which Hydra would take for a sweep."""
+    from skinlab.settings.base import walk
+    from skinlab.settings.name_lists import name_lists
+    from skinlab.settings.types import AsList
+
+    if not (model := settings_model(name)):
+        return [*COMMANDS[name].lists, *name_lists(name)]
+    marked = [each for each, _, metadata in walk(model) if any(isinstance(mark, AsList) for mark in metadata)]
+    return ["plugins", *marked]
+
+
 def load(name: str) -> Callable[..., Any]:
     """Import the function of a command; torch may come with it, so it waits until the config has been checked."""
     function: Callable[..., Any] = getattr(import_module(f"skinlab.commands.{name}"), COMMANDS[name].function)

@@ -34,7 +34,7 @@ def run_audit(settings: AuditSettings) -> None:
         raise UserError(f"{run_dir} holds a training run with its own audit; choose another hydra.run.dir")
     with claim(run_dir):
         try:
-            prepared = prepare_data(settings.data.dump())
+            prepared = prepare_data(settings.data)
         except AuditFailed as failure:
             write_json(run_dir / "audit.json", failure.report)
             tell(failure.report, run_dir)

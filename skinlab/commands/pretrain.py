@@ -1,4 +1,4 @@
-"""One pretraining run, from a resolved config to a backbone that fine-tuning starts from."""
+"""One pretraining run, from its settings to a backbone that fine-tuning starts from."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ import pytorch_lightning as pl
 from skinlab.callbacks.assembly import build_pretraining_callbacks
 from skinlab.callbacks.probe import Probe
 from skinlab.data.datamodule import SkinDataModule
-from skinlab.errors import UserError
 from skinlab.files import is_main_process
-from skinlab.runs.consistency import cautions, check_consistency
+from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_setup
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData, build_probe
 from skinlab.runs.pretraining_outcome import print_outcome, write_outcome
-from skinlab.runs.resuming import find_pretraining, finished_metrics, recorded_config
+from skinlab.runs.resuming import find_pretraining, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
 from skinlab.selfsup.methods import check_batch
 from skinlab.settings.pretrain import PretrainSettings
 from skinlab.tracking.loggers import check_loggers, log_summary, run_loggers
 
 log = logging.getLogger(__name__)
-
-# What the groups that skinlab.train shares hold for it alone, and the value at which it changes nothing.
-TRAINING_ONLY: dict[str, dict[str, Any]] = {
-    "model": {"head": "linear", "ema_decay": 0.0, "freeze_epochs": 0},
-}
 
 
 def pretrain(settings: PretrainSettings) -> float:
@@ -42,78 +36,59 @@ def pretrain(settings: PretrainSettings) -> float:
         The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
 
     Raises:
-        UserError: whatever a person must mend; all that can be known is known before anything is written.
+        UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
-    config = settings.dump()
-    run_dir = Path(config["run_dir"])
+    run_dir = Path(settings.run_dir)
     with claimed(run_dir):
-        check_loggers(config["logger"])
-        check_settings(config)
-        check_consistency(config)
-        config = recorded_config(config, run_dir)
-        metrics = finished_metrics(config, run_dir) or _pretrain(config, run_dir)
+        check_loggers(settings.logger)
+        check_batch(settings.ssl.dump(), settings.data.batch_size)
+        settings = with_run_id(settings, run_dir)
+        metrics = finished_metrics(settings, run_dir) or _pretrain(settings, run_dir)
         if is_main_process():
             print_outcome(metrics, run_dir)
         return float(metrics["best/monitor"])
 
 
-def check_settings(config: dict[str, Any]) -> None:
-    """Refuse settings that make no pretraining.
-
-    Raises:
-        UserError: one of them.
-    """
-    for group, neutral in TRAINING_ONLY.items():
-        for name, value in neutral.items():
-            if config[group][name] != value:
-                raise UserError(f"{group}.{name}={config[group][name]}: it is for skinlab.train; leave it at {value}")
-    probe = config["probe"]
-    if probe["every_n_epochs"] < 0 or probe["max_images"] < 2:
-        raise UserError(
-            f"probe.every_n_epochs={probe['every_n_epochs']}, probe.max_images={probe['max_images']}: "
-            "at least 0 (never) and at least 2 are expected"
-        )
-    check_batch(config["ssl"], config["data"]["batch_size"])
-
-
-def _pretrain(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    datamodule = build_datamodule(config, unlabeled_ok=True)
-    pretrainer, start = build_pretrainer(config, datamodule)
-    data = PretrainingData(datamodule, config)
+def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
+    """Prepare the data, build all parts, fit, write backbone and metrics; return the metrics."""
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    datamodule = build_datamodule(settings)
+    pretrainer, start = build_pretrainer(settings, datamodule)
+    data = PretrainingData(datamodule, settings)
     data.train_dataloader()  # refuses now what it would refuse later
-    checkpoint = find_pretraining(config["resume"], run_dir, config["ssl"])
-    settings = trainer_arguments(config, pretrainer.backbone, leaves_unused=pretrainer.method.leaves_unused)
-    probe = build_probe(config, datamodule)
-    callbacks = build_pretraining_callbacks(config, run_dir, probe)
-    _announce(config, datamodule, probe)
-    write_setup(run_dir, config, datamodule.prepared)
+    checkpoint = find_pretraining(settings.resume, run_dir, settings.ssl)
+    unused = pretrainer.method.leaves_unused
+    arguments = trainer_arguments(settings.trainer, pretrainer.backbone, leaves_unused=unused)
+    probe = build_probe(settings.probe, datamodule)
+    callbacks = build_pretraining_callbacks(settings, run_dir, probe)
+    _announce(settings, datamodule, probe)
+    write_setup(run_dir, settings, datamodule.prepared)
 
-    with run_loggers(config, run_dir, resumed=checkpoint) as loggers:
-        progress = config["callbacks"]["progress"]
-        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, settings=settings)
-        if config["model"]["compile"]:
+    with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
+        progress = settings.callbacks.progress
+        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, arguments=arguments)
+        if settings.model.compile:
             pretrainer.backbone.compile()
         fit(trainer, pretrainer, data, checkpoint)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
         facts = start | {"precision": str(trainer.precision)} | training_limits(trainer)
         with writing_results(run_dir):
-            metrics = write_outcome(run_dir, config, datamodule, pretrainer, facts)
+            metrics = write_outcome(run_dir, settings, datamodule, pretrainer, facts)
             log_summary(loggers, metrics)
         return metrics
 
 
-def _announce(config: dict[str, Any], datamodule: SkinDataModule, probe: Probe | None) -> None:
-    """Say what a person should know before the first epoch."""
-    n_images = len(datamodule.pool_rows(config["pool"]))
-    for line in cautions(config, n_images // datamodule.batch_size):
+def _announce(settings: PretrainSettings, datamodule: SkinDataModule, probe: Probe | None) -> None:
+    """Log what the user should know before the first epoch."""
+    n_images = len(datamodule.pool_rows(settings.pool))
+    for line in cautions(settings, n_images // datamodule.batch_size):
         log.warning(line)
     log.info(
         "%s: %d images (pool=%s), batches of %d; %s; split %s",
-        config["data"]["name"],
+        settings.data.name,
         n_images,
-        config["pool"],
+        settings.pool,
         datamodule.batch_size,
         f"probed on {len(probe.dataset)} labelled ones" if probe else "no probe",
         datamodule.prepared.split_hash[:12],

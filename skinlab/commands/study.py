@@ -16,7 +16,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.files import claim, write_json
-from skinlab.runs.resuming import is_free
+from skinlab.runs.resuming import may_differ
 from skinlab.settings.invocation import Invocation
 from skinlab.studies.jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
 from skinlab.studies.outcome import cautions, judge, show, told
@@ -136,7 +136,7 @@ def _check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path
 
 
 def _free(word: str) -> bool:
-    return is_free(word.partition("=")[0].lstrip("+~"))
+    return may_differ(word.partition("=")[0].lstrip("+~"))
 
 
 def _output(config: Mapping[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""One training run, from a resolved config to predictions and figures in the run directory."""
+"""One training run, from its settings to predictions, metrics and pictures in the run directory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_splits import predict_splits
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
-from skinlab.runs.consistency import cautions, check_consistency
+from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_config, write_setup
 from skinlab.runs.outcome import run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
-from skinlab.runs.resuming import find_resume, finished_metrics, recorded_config
+from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
 from skinlab.settings.recorded import read_recorded
 from skinlab.settings.train import TrainSettings
@@ -43,48 +43,47 @@ def train(settings: TrainSettings) -> float:
     Raises:
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
-    config = settings.dump()
-    run_dir = Path(config["run_dir"])
+    run_dir = Path(settings.run_dir)
     with claimed(run_dir):
-        check_loggers(config["logger"])
-        check_wanted(config)
-        check_consistency(config)
-        config = recorded_config(_with_mode(config), run_dir)
-        metrics = finished_metrics(config, run_dir)
+        check_loggers(settings.logger)
+        check_wanted(settings.dump())
+        settings = with_run_id(_with_mode(settings), run_dir)
+        metrics = finished_metrics(settings, run_dir)
         if metrics is None:
-            metrics = _train(config, run_dir)
+            metrics = _train(settings, run_dir)
         elif is_main_process():
-            _complete(config, run_dir)
+            _complete(settings, run_dir)
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
 
 
-def _with_mode(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config with the direction of its monitor instead of ``auto``, as it is recorded."""
-    settings = config["callbacks"]
-    return config | {"callbacks": settings | {"mode": monitor_mode(settings["monitor"], settings["mode"])}}
+def _with_mode(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with the direction of the monitor instead of ``auto``, as it is recorded."""
+    callbacks = settings.callbacks
+    return settings.updated({"callbacks.mode": monitor_mode(callbacks.monitor, callbacks.mode)})
 
 
-def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+def _train(settings: TrainSettings, run_dir: Path) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    datamodule = build_datamodule(config)
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    datamodule = build_datamodule(settings)
     prepared = datamodule.prepared
-    check_wanted(config, prepared.classes)
+    check_wanted(settings.dump(), prepared.classes)
     name_absent_classes(datamodule)
 
-    classifier, start = build_classifier(config, datamodule)
-    checkpoint = find_resume(config["resume"], run_dir, prepared.classes)
-    settings = trainer_arguments(config, classifier.network, leaves_unused=config["model"]["freeze_epochs"] > 0)
-    callbacks = build_callbacks(config, run_dir, prepared.classes, datamodule.class_counts("val"))
-    _announce(config, datamodule, classifier, start["init_used"])
-    write_setup(run_dir, config, prepared)
+    classifier, start = build_classifier(settings, datamodule)
+    checkpoint = find_resume(settings.resume, run_dir, prepared.classes)
+    frozen = settings.model.freeze_epochs > 0
+    arguments = trainer_arguments(settings.trainer, classifier.network, leaves_unused=frozen)
+    callbacks = build_callbacks(settings, run_dir, prepared.classes, datamodule.class_counts("val"))
+    _announce(settings, datamodule, classifier, start["init_used"])
+    write_setup(run_dir, settings, prepared)
 
-    with run_loggers(config, run_dir, resumed=checkpoint) as loggers:
-        progress = config["callbacks"]["progress"]
-        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, settings=settings)
-        if config["model"]["compile"]:
+    with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
+        progress = settings.callbacks.progress
+        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, arguments=arguments)
+        if settings.model.compile:
             classifier.network.compile()
         fit(trainer, classifier, datamodule, checkpoint)
         if not trainer.is_global_zero:
@@ -96,13 +95,13 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         with writing_results(run_dir):
             bundle = load_bundle(run_dir)
             tables = predict_splits(bundle, datamodule)
-            meta = bundle.meta(run_id=config["run_id"], tta="none", loss=facts["loss"])
+            meta = bundle.meta(run_id=settings.run_id, tta="none", loss=facts["loss"])
             write_predictions(run_dir, tables, meta)
-            metrics = run_metrics(run_dir, config, tables, bundle.positive_output) | facts
+            metrics = run_metrics(run_dir, settings, tables, bundle.positive_output) | facts
             write_json(run_dir / "metrics.json", metrics)
             log_outcome(loggers, run_dir, metrics, step=trainer.global_step, fit=datamodule.fit)
             _draw(run_dir)
-            evidence = write_run_evidence(run_dir, config)
+            evidence = write_run_evidence(run_dir, settings.dump())
             log_run_evidence(loggers, run_dir, evidence, step=trainer.global_step)
         return metrics
 
@@ -115,16 +114,16 @@ def _check_validated(trainer: pl.Trainer, run_dir: Path) -> None:
         )
 
 
-def _complete(config: dict[str, Any], run_dir: Path) -> None:
+def _complete(settings: TrainSettings, run_dir: Path) -> None:
     """Make the pictures and the evidence that a finished run lacks."""
     if not (run_dir / "figures.png").is_file():
         _draw(run_dir)
     if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
-        write_config(run_dir, config)
-        write_run_evidence(run_dir, config)
-    elif config["evidence"] not in ({}, read_recorded(run_dir, {"evidence": dict})["evidence"]):
+        write_config(run_dir, settings)
+        write_run_evidence(run_dir, settings.dump())
+    elif settings.evidence and settings.dump()["evidence"] != read_recorded(run_dir, {"evidence": dict})["evidence"]:
         log.warning(
-            "evidence.json was made with other settings and stays; for those given now: python -m skinlab.evaluate "
+            "evidence.json was made with other settings and is kept; for the present ones: python -m skinlab.evaluate "
             "predictions=%s output=DIR",
             run_dir,
         )
@@ -151,21 +150,20 @@ def name_absent_classes(datamodule: SkinDataModule) -> None:
             log.warning("the %s part has no images of %s: %s", split, ", ".join(absent), remedy)
 
 
-def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Classifier, init_used: str) -> None:
-    """Log what a person should know before the first epoch."""
-    if init_used == "random" and config["model"]["freeze_epochs"] > 0:
-        log.warning(
-            "model.freeze_epochs=%d keeps random weights frozen; set model.init", config["model"]["freeze_epochs"]
-        )
-    if config["sampler"]["power"] > 0 and getattr(classifier.loss, "corrects_imbalance", False):
+def _announce(settings: TrainSettings, datamodule: SkinDataModule, classifier: Classifier, init_used: str) -> None:
+    """Log what the user should know before the first epoch."""
+    frozen, power = settings.model.freeze_epochs, settings.sampler.power
+    if init_used == "random" and frozen > 0:
+        log.warning("model.freeze_epochs=%d keeps random weights frozen; set model.init", frozen)
+    if power > 0 and getattr(classifier.loss, "corrects_imbalance", False):
         log.warning(
             "%s on top of sampler.power=%g corrects the class skew twice and spoils calibration; choose one",
             type(classifier.loss).__name__,
-            config["sampler"]["power"],
+            power,
         )
-    for line in cautions(config, len(datamodule.rows("train")) // datamodule.batch_size or 1):
+    for line in cautions(settings, len(datamodule.rows("train")) // datamodule.batch_size or 1):
         log.warning(line)
-    if config["data"]["name"] == "phantom":
+    if settings.data.name == "phantom":
         log.info(
             "data=phantom: procedural images, for trying things out. For real ones: "
             "data=ham10000 data.root=DIR (see the README for where to get them)"
@@ -175,7 +173,7 @@ def _announce(config: dict[str, Any], datamodule: SkinDataModule, classifier: Cl
     rows = {split: len(datamodule.rows(split)) for split in ("train", "val", "test", "pool")}
     log.info(
         "%s: %s; %d classes, training counts %s; split %s",
-        config["data"]["name"],
+        settings.data.name,
         ", ".join(f"{n} {split}" for split, n in rows.items() if n),
         len(datamodule.prepared.classes),
         dict(zip(datamodule.prepared.classes, datamodule.class_counts(), strict=True)),

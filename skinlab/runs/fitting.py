@@ -22,6 +22,7 @@ from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
 from skinlab.files import claim, is_main_process, write_json, write_text
 from skinlab.runs.resuming import check_other_run, check_split
+from skinlab.settings.run import RunSettings
 
 # What torch and Lightning raise where a part of a checkpoint is missing or of another form.
 MISFITS = (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeError)
@@ -38,7 +39,7 @@ def claimed(run_dir: Path) -> Iterator[None]:
         yield
 
 
-def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> None:
+def write_setup(run_dir: Path, settings: RunSettings, prepared: Prepared) -> None:
     """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``.
 
     Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights and
@@ -47,19 +48,19 @@ def write_setup(run_dir: Path, config: dict[str, Any], prepared: Prepared) -> No
     Raises:
         UserError: the run goes on from a checkpoint of other settings or another split.
     """
-    check_other_run(config, run_dir)
-    check_split(config["resume"], run_dir, prepared.split_hash)
+    check_other_run(settings, run_dir)
+    check_split(settings.resume, run_dir, prepared.split_hash)
     if is_main_process():
         write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
         split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
         split["file_tail"] = [file_tail(path) for path in split["path"]]
         write_text(run_dir / "split.csv", split.to_csv(index=False))
-        write_config(run_dir, config)
+        write_config(run_dir, settings)
 
 
-def write_config(run_dir: Path, config: dict[str, Any]) -> None:
+def write_config(run_dir: Path, settings: RunSettings) -> None:
     """Write ``config.yaml``, by which the run is continued and its results are known."""
-    write_text(run_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_text(run_dir / "config.yaml", yaml.safe_dump(settings.dump(), sort_keys=False, allow_unicode=True))
 
 
 class KeepSignals(pl.Callback):
@@ -85,7 +86,7 @@ def build_trainer(
     loggers: Sequence[Logger],
     *,
     progress: bool,
-    settings: Mapping[str, Any],
+    arguments: Mapping[str, Any],
 ) -> pl.Trainer:
     """Return the Trainer of a run.
 
@@ -94,9 +95,9 @@ def build_trainer(
         callbacks: of the run.
         loggers: of the run.
         progress: whether to show a progress bar.
-        settings: see :func:`skinlab.runs.parts.trainer_arguments`.
+        arguments: see :func:`skinlab.runs.parts.trainer_arguments`.
     """
-    profiler = SimpleProfiler(run_dir, filename="profile") if settings.get("profiler") == "simple" else None
+    profiler = SimpleProfiler(run_dir, filename="profile") if arguments.get("profiler") == "simple" else None
     return pl.Trainer(
         logger=list(loggers),
         callbacks=[*callbacks, KeepSignals(), StayStopped()],
@@ -106,7 +107,7 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=progress,
         num_sanity_val_steps=0,
-        **{**settings, "profiler": profiler},
+        **{**arguments, "profiler": profiler},
     )
 
 

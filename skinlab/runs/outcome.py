@@ -12,6 +12,7 @@ from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import DECIMALS, table_arrays
 from skinlab.files import write_json, write_text
 from skinlab.models.weights import read_checkpoint
+from skinlab.settings.train import TrainSettings
 
 
 def write_predictions(run_dir: Path, tables: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> None:
@@ -22,13 +23,13 @@ def write_predictions(run_dir: Path, tables: Mapping[str, pd.DataFrame], meta: M
 
 
 def run_metrics(
-    run_dir: Path, config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], positive: str | None
+    run_dir: Path, settings: TrainSettings, tables: Mapping[str, pd.DataFrame], positive: str | None
 ) -> dict[str, Any]:
     """Return the metrics of a training, flat name → value.
 
     Args:
         run_dir: with ``checkpoints/best.ckpt``.
-        config: of the run.
+        settings: of the run.
         tables: split → predictions table.
         positive: the positive one of two classes.
     """
@@ -42,8 +43,8 @@ def run_metrics(
     return metrics | {
         "val/loss": best["validation"]["val/loss"],
         "best/epoch": best["epoch"],
-        "best/mode": config["callbacks"]["mode"],
-        "best/monitor": best["validation"][config["callbacks"]["monitor"]],
-        "max_epochs": config["trainer"]["max_epochs"],
-        "run_id": config["run_id"],
+        "best/mode": settings.callbacks.mode,
+        "best/monitor": best["validation"][settings.callbacks.monitor],
+        "max_epochs": settings.trainer.max_epochs,
+        "run_id": settings.run_id,
     }

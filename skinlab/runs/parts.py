@@ -1,4 +1,4 @@
-"""The parts of a training or pretraining run, built from its config and checked before anything is written."""
+"""The parts of a training or pretraining run, built and checked before anything is written."""
 
 from __future__ import annotations
 
@@ -15,108 +15,106 @@ from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
-from skinlab.runs.provenance import check_seen, past_of
+from skinlab.runs.provenance import check_seen, weight_provenance
 from skinlab.runs.semisupervision import build_strategy, pool_settings
-from skinlab.selfsup.methods import check_batch, needed_views
+from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
+from skinlab.settings.groups import ModelSettings, TrainerSettings
 from skinlab.settings.part import build
+from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.run import RunSettings
+from skinlab.settings.train import TrainSettings
 
-# What of the config's ``data`` group the data module takes; the rest are settings of its reader.
+# The settings of ``data`` that the data module takes; the rest are arguments of its reader.
 DATA_SETTINGS = [
     *("_target_", "reader", "image_size", "fit", "batch_size", "num_workers", "cache", "cache_dir"),
     *PREPARATION,
 ]
 
 
-def build_datamodule(config: dict[str, Any], **more: Any) -> SkinDataModule:
-    """Build the data of a config, with its augmentation or views, and the sampler's power where there is one.
-
-    Args:
-        config: of the run.
-        **more: further arguments of the data module.
-    """
-    data = {key: config["data"][key] for key in DATA_SETTINGS}
-    data["positive"] = data["positive"] or (config.get("evidence") or {}).get("positive")
-    if "sampler" in config:
-        more["power"] = config["sampler"]["power"]
-    if "semi" in config:
-        more |= pool_settings(config)
-    transform = config["views" if "views" in config else "augment"]["transform"]
-    datamodule: SkinDataModule = build(data, transform=transform, seed=config["seed"], **more)
+def build_datamodule(settings: RunSettings) -> SkinDataModule:
+    """Build the data of a run, with its augmentation or views, and for a training its sampler and the pool's part."""
+    data = {key: value for key, value in settings.data.dump().items() if key in DATA_SETTINGS}
+    more: dict[str, Any] = {"seed": settings.seed}
+    if isinstance(settings, TrainSettings):
+        evidence = settings.evidence
+        data["positive"] = data["positive"] or (evidence.positive if evidence else None)
+        more |= {"power": settings.sampler.power, "transform": settings.augment.transform.dump()}
+        more |= pool_settings(settings.semi)
+    if isinstance(settings, PretrainSettings):
+        more |= {"transform": settings.views.transform.dump(), "unlabeled_ok": True}
+    datamodule: SkinDataModule = build(data, **more)
     return datamodule
 
 
-def build_classifier(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Classifier, dict[str, Any]]:
-    """Build the network with its first weights, its loss and its settings.
+def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tuple[Classifier, dict[str, Any]]:
+    """Build the network with its initial weights, its loss and its settings.
 
     Returns:
-        The module, and the facts of its first weights, see :func:`start_from`.
+        The module, and the facts of its initial weights, see :func:`start_from`.
     """
-    model, classes = config["model"], datamodule.prepared.classes
-    _refuse_unordered_lists(config, classes)
+    model, classes = settings.model, datamodule.prepared.classes
+    _refuse_unordered_lists(settings, classes)
     network, tried = check_network(
-        {key: model[key] for key in ("name", "dropout", "head")},
+        {"name": model.name, "dropout": model.dropout, "head": model.head},
         len(classes),
         image_size=datamodule.image_size,
         batch_size=smallest_batch(datamodule),
-        frozen=model["freeze_epochs"] >= config["trainer"]["max_epochs"],
+        frozen=model.freeze_epochs >= settings.trainer.max_epochs,
     )
-    loss: nn.Module = build(
-        config["loss"], class_counts=config["loss"].get("class_counts") or datamodule.class_counts()
-    )
+    counts = settings.find("loss.class_counts") or datamodule.class_counts()
+    loss: nn.Module = build(settings.loss, class_counts=counts)
+    optimizer = settings.optimizer.dump()
     classifier = Classifier(
         network=network,
         classes=classes,
         inputs=model_inputs(tried, datamodule),
-        optimizer=config["optimizer"],
-        scheduler=config["scheduler"],
+        optimizer=optimizer,
+        scheduler=settings.scheduler.dump(),
         training_prior=datamodule.training_prior(),
         positive=datamodule.prepared.positive,
-        mixup=config["augment"]["mixup"],
-        cutmix=config["augment"]["cutmix"],
-        seed=config["seed"],
+        mixup=settings.augment.mixup,
+        cutmix=settings.augment.cutmix,
+        seed=settings.seed,
         loss=loss,
-        semi=build_strategy(config, datamodule),
+        semi=build_strategy(settings.semi, datamodule),
     )
-    build_optimizer(classifier.network, config["optimizer"])  # refuses now what it would refuse after the first audit
+    build_optimizer(classifier.network, optimizer)  # refuses now what it would refuse after the first audit
     return classifier, start_from(model, classifier.network, datamodule, network.get("image_size"))
 
 
-def _refuse_unordered_lists(config: dict[str, Any], classes: list[str]) -> None:
+def _refuse_unordered_lists(settings: TrainSettings, classes: list[str]) -> None:
     """Refuse a loss with a number a class where the classes stand in an order that the user may not expect."""
-    lists = [name for name, value in config["loss"].items() if isinstance(value, list)]
-    if lists and config["data"]["classes"] is None and classes != sorted(classes):
-        order = ",".join(classes)
+    lists = {name: value for name, value in settings.loss.dump().items() if isinstance(value, list)}
+    if lists and settings.data.classes is None and classes != sorted(classes):
+        order, (name, value) = ",".join(classes), next(iter(lists.items()))
         raise UserError(
-            f"loss.{lists[0]}={config['loss'][lists[0]]}: the classes stand in the order {order}, the positive one "
-            f"last; say that the list does, too: data.classes=[{order}]"
+            f"loss.{name}={value}: the classes stand in the order {order}, the positive one last; confirm that the "
+            f"list does, too: data.classes=[{order}]"
         )
 
 
-def build_pretrainer(config: dict[str, Any], datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:
-    """Build the method with the first weights of its backbone.
+def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:
+    """Build the method with the initial weights of its backbone.
 
     Returns:
-        The module, and the facts of its first weights, see :func:`start_from`.
+        The module, and the facts of its initial weights, see :func:`start_from`.
     """
+    method = settings.ssl.dump()
     network, tried = check_network(
-        {"name": config["model"]["name"]},
-        0,
-        image_size=datamodule.image_size,
-        batch_size=datamodule.batch_size,
+        {"name": settings.model.name}, 0, image_size=datamodule.image_size, batch_size=datamodule.batch_size
     )
-    check_batch(config["ssl"], datamodule.batch_size)
-    if is_fixed_size(tried) and needed_views(config["ssl"])[1]:
+    if is_fixed_size(tried) and needed_views(method)[1]:
         raise UserError(f"model.name={network['name']} takes images of one size; set ssl.local_views=0, or take a CNN")
     pretrainer = Pretrainer(
         network=network,
-        method=config["ssl"],
+        method=method,
         inputs=model_inputs(tried, datamodule),
-        optimizer=config["optimizer"],
-        scheduler=config["scheduler"],
-        seed=config["seed"],
+        optimizer=settings.optimizer.dump(),
+        scheduler=settings.scheduler.dump(),
+        seed=settings.seed,
     )
-    return pretrainer, start_from(config["model"], pretrainer.backbone, datamodule, network.get("image_size"))
+    return pretrainer, start_from(settings.model, pretrainer.backbone, datamodule, network.get("image_size"))
 
 
 def smallest_batch(datamodule: SkinDataModule) -> int:
@@ -131,48 +129,48 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, An
 
 
 def start_from(
-    model: dict[str, Any], network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
+    model: ModelSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
 ) -> dict[str, Any]:
-    """Load the first weights of a network, unless they have seen what the run is to be judged by.
+    """Load the initial weights of a network, unless they were trained on what the run is to be judged by.
 
     Args:
-        model: the config's ``model`` group.
+        model: the network's settings.
         network: takes the weights.
         datamodule: of the run.
         image_size: that the network is built for, if it is not its own.
 
     Returns:
-        ``init_used``, and where it is known what they have seen ``init_saw_val`` and ``init_saw_test``.
+        ``init_used``, and where their training images are known ``init_saw_val`` and ``init_saw_test``.
 
     Raises:
-        UserError: there are no such weights, they don't fit, or they have seen too much.
+        UserError: there are no such weights, they don't fit, or they were trained on too much.
     """
-    init = find_init(str(model["init"]))
-    past = past_of(init, datamodule.cache_dir)
-    used = initialise(network, model["name"], init, made_for=past.get("network"), image_size=image_size)
-    seen = check_seen(str(model["init"]), past, datamodule.prepared, allow_seen=model["allow_seen"])
-    return {"init_used": f"{used} ({past['method']})" if "network" in past else used} | seen
+    init = find_init(model.init)
+    provenance = weight_provenance(init, datamodule.cache_dir)
+    used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
+    seen = check_seen(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
+    return {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used} | seen
 
 
-def trainer_arguments(config: dict[str, Any], network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:
+def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:
     """Return the arguments of the Trainer, ``auto`` precision resolved.
 
     Args:
-        config: of the run.
+        trainer: of the run.
         network: decides the precision.
         leaves_unused: whether some parameters get no gradient in some steps.
 
     Raises:
-        UserError: a setting out of range.
+        UserError: there is no such device.
     """
-    settings = dict(config["trainer"])
-    settings["precision"] = choose_precision(str(settings["precision"]), settings["accelerator"], network)
-    if leaves_unused and settings["strategy"] == "ddp":
-        settings["strategy"] = "ddp_find_unused_parameters_true"
-    if not uses_gpu(settings["accelerator"]):
-        settings["sync_batchnorm"] = False  # torch has it on GPUs only
+    arguments = trainer.dump()
+    arguments["precision"] = choose_precision(str(trainer.precision), trainer.accelerator, network)
+    if leaves_unused and trainer.strategy == "ddp":
+        arguments["strategy"] = "ddp_find_unused_parameters_true"
+    if not uses_gpu(trainer.accelerator):
+        arguments["sync_batchnorm"] = False  # torch has it on GPUs only
         keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     # Deterministic algorithms need no memory filled that is written before it is read; filling it costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return settings
+    return arguments

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from skinlab.data.preparation import PREPARATION, Prepared, prepare
-from skinlab.errors import UserError
 from skinlab.processes.cores import available_cores
+from skinlab.settings.data import DataSettings
 from skinlab.settings.part import build
 
 
-def prepare_data(data: dict[str, Any]) -> Prepared:
-    """Prepare the data of a config's ``data`` group as a training would.
+def prepare_data(data: DataSettings) -> Prepared:
+    """Prepare the data of a run as a training would.
 
     Raises:
-        UserError: whatever a person must mend before training.
+        UserError: whatever has to be corrected before training.
     """
-    workers = data["num_workers"]
-    if workers != "auto" and (not isinstance(workers, int) or workers < 0):
-        raise UserError(f"data.num_workers={workers}: give auto or a number of processes, 0 or more")
+    content = data.dump()
     return prepare(
-        build(data["reader"]),
-        audit_cache=data["cache_dir"],
-        num_workers=available_cores() if workers == "auto" else workers,
+        build(data.reader),
+        audit_cache=data.cache_dir,
+        num_workers=available_cores() if data.num_workers == "auto" else data.num_workers,
         unlabeled_ok=True,
-        **{key: data[key] for key in PREPARATION},
+        **{key: content[key] for key in PREPARATION},
     )

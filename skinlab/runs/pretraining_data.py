@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
@@ -13,33 +11,31 @@ from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import group_folds, stratified
 from skinlab.selfsup.methods import needed_views
+from skinlab.settings.groups import ProbeSettings
+from skinlab.settings.pretrain import PretrainSettings
 
 
 class PretrainingData(pl.LightningDataModule):
-    """Serves the views that a method wants of the images it may see.
+    """Serves the views of the images that a method learns from.
 
     Args:
         datamodule: reads the images.
-        config: of the run.
+        settings: of the run.
     """
 
-    def __init__(self, datamodule: SkinDataModule, config: dict[str, Any]) -> None:
+    def __init__(self, datamodule: SkinDataModule, settings: PretrainSettings) -> None:
         super().__init__()
-        views = config["views"]
-        n_large, n_small = needed_views(config["ssl"])
-        if views["n_small"] not in (0, n_small):
+        views, method = settings.views, settings.ssl.name
+        n_large, n_small = needed_views(settings.ssl.dump())
+        if views.n_small not in (0, n_small):
+            raise UserError(f"views.n_small={views.n_small}: ssl={method} takes {n_small} small views; leave it out")
+        if views.lesion_pairs > 0 and n_large < 2:
             raise UserError(
-                f"views.n_small={views['n_small']}: ssl={config['ssl']['name']} takes {n_small} small views; "
-                "leave it out"
+                f"views.lesion_pairs={views.lesion_pairs}: ssl={method} takes one view, which has no pair; set it to 0"
             )
-        if views["lesion_pairs"] > 0 and n_large < 2:
-            raise UserError(
-                f"views.lesion_pairs={views['lesion_pairs']}: ssl={config['ssl']['name']} takes one view, "
-                "which has no pair; set it to 0"
-            )
-        self.datamodule, self.pool = datamodule, config["pool"]
-        settings = {key: value for key, value in views.items() if key != "transform"}
-        self.views = {**settings, "n_large": n_large, "n_small": n_small}
+        self.datamodule, self.pool = datamodule, settings.pool
+        kept = {key: value for key, value in views.dump().items() if key != "transform"}
+        self.views = {**kept, "n_large": n_large, "n_small": n_small}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return batches of views, this process's share of them."""
@@ -47,17 +43,17 @@ class PretrainingData(pl.LightningDataModule):
         return self.datamodule.pretrain_loader(self.pool, **self.views)
 
 
-def build_probe(config: dict[str, Any], datamodule: SkinDataModule) -> Probe | None:
+def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | None:
     """Build the probe on labelled training images; None where there are none, or no probe is wanted.
 
     Raises:
         UserError: they are all of one class, or of one group.
     """
-    rows, settings = datamodule.rows("train"), config["probe"]
-    if settings["every_n_epochs"] == 0 or rows.empty:
+    rows = datamodule.rows("train")
+    if settings.every_n_epochs == 0 or rows.empty:
         return None
     target = datamodule.dataset("train", plain=True).targets.numpy()
-    chosen = stratified(target, settings["max_images"])
+    chosen = stratified(target, settings.max_images)
     rows, target = rows.iloc[chosen], target[chosen]
     try:
         group_folds(target, rows["group"])
@@ -71,6 +67,6 @@ def build_probe(config: dict[str, Any], datamodule: SkinDataModule) -> Probe | N
         dataset,
         rows["group"].tolist(),
         len(datamodule.prepared.classes),
-        every_n_epochs=settings["every_n_epochs"],
+        every_n_epochs=settings.every_n_epochs,
         num_workers=datamodule.num_workers,
     )

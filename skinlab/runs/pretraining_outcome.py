@@ -17,18 +17,23 @@ from skinlab.files import write_json
 from skinlab.models.weights import read_checkpoint
 from skinlab.report.wording import limit_sentences
 from skinlab.runs.backbone_record import NAME, config_hash, find_init, write_backbone
-from skinlab.runs.provenance import merged, past_of
+from skinlab.runs.provenance import merged, weight_provenance
 from skinlab.selfsup.pretrainer import Pretrainer
+from skinlab.settings.pretrain import PretrainSettings
 
 
 def write_outcome(
-    run_dir: Path, config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer, facts: dict[str, Any]
+    run_dir: Path,
+    settings: PretrainSettings,
+    datamodule: SkinDataModule,
+    pretrainer: Pretrainer,
+    facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Write ``backbone.safetensors``, ``backbone.json`` and, as the last, ``metrics.json``.
 
     Args:
         run_dir: with ``checkpoints/``.
-        config: of the run.
+        settings: of the run.
         datamodule: of the run.
         pretrainer: of the run; its weights are not used, those of the best checkpoint are.
         facts: what else belongs into the metrics, ``init_used`` among it.
@@ -40,11 +45,11 @@ def write_outcome(
     start = last["callbacks"].get("Probe", {}).get("start", {})
     figures = {"start": start, "best": _figures(best), "last": _figures(last)}
     probed = any(name.startswith("probe/") for name in figures["best"])
-    monitor, mode = choose_monitor(config["callbacks"]["monitor"], probed)
+    monitor, mode = choose_monitor(settings.callbacks.monitor, probed)
     counts = last["callbacks"]["EpochFigures"]
     shared = facts | {
         "best/epoch": best["epoch"],
-        "run_id": config["run_id"],
+        "run_id": settings.run_id,
         "split_sha256": datamodule.prepared.split_hash,
     }
     metrics: dict[str, Any] = {
@@ -54,8 +59,8 @@ def write_outcome(
         "best/monitor": figures["best"][monitor],
         "best/mode": mode,
         "monitor": monitor,
-        "max_epochs": config["trainer"]["max_epochs"],
-        "images": len(datamodule.pool_rows(config["pool"])),
+        "max_epochs": settings.trainer.max_epochs,
+        "images": len(datamodule.pool_rows(settings.pool)),
         "images_seen": counts["images"],
         "images_per_second": counts["images"] / counts["seconds"] if counts["seconds"] else float("nan"),
         **peak_memory(),
@@ -63,7 +68,7 @@ def write_outcome(
     }
     prefix = "backbone."
     state = {name.removeprefix(prefix): t for name, t in best["state_dict"].items() if name.startswith(prefix)}
-    seen = backbone_record(config, datamodule, pretrainer) | shared | {"figures": figures["best"]}
+    seen = backbone_record(settings, datamodule, pretrainer) | shared | {"figures": figures["best"]}
     write_backbone(run_dir, state, seen)
     write_json(run_dir / "metrics.json", metrics)
     return metrics
@@ -79,21 +84,21 @@ def _figures(checkpoint: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def backbone_record(config: dict[str, Any], datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
-    """Return what a backbone is, and which images it has seen: those of this run and of the one it started from."""
-    rows = datamodule.pool_rows(config["pool"])
+def backbone_record(settings: PretrainSettings, datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
+    """Return what a backbone is, and its training images: those of this run and of the one it started from."""
+    rows = datamodule.pool_rows(settings.pool)
     hashes = datamodule.prepared.image_hashes
     own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
     own["files"] = [file_tail(path) for path in rows["path"]]
     return {
-        "method": config["ssl"]["name"],
-        "network": config["model"]["name"],
+        "method": settings.ssl.name,
+        "network": settings.model.name,
         "inputs": dict(pretrainer.hparams["inputs"]),
-        "epochs": config["trainer"]["max_epochs"],
-        "data": config["data"]["name"],
-        "pool": config["pool"],
-        "config_sha256": config_hash(config),
-        **merged(own, past_of(find_init(str(config["model"]["init"])), datamodule.cache_dir)),
+        "epochs": settings.trainer.max_epochs,
+        "data": settings.data.name,
+        "pool": settings.pool,
+        "config_sha256": config_hash(settings.dump()),
+        **merged(own, weight_provenance(find_init(settings.model.init), datamodule.cache_dir)),
     }
 
 

@@ -24,11 +24,11 @@ from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
 
-Past = Mapping[str, Any]
+Provenance = Mapping[str, Any]
 NAMES = ("auto", "imagenet", "random")  # weights that saw no image of ours
 
 
-def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
+def weight_provenance(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
     """Return what weights have seen, and those that they began with.
 
     Args:
@@ -45,7 +45,7 @@ def past_of(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
         return {"files": [NO_LIST]} | record
     run = path.parent.parent
     if path.parent.name == "checkpoints" and (run / "split.csv").exists() and (run / "config.yaml").exists():
-        return _past_of_run(run, audit_cache)
+        return _provenance_of_run(run, audit_cache)
     return {"unknown": [init]}
 
 
@@ -62,7 +62,7 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
     path = find_checkpoint(place)
     if carried is None:
         try:
-            return TrainingImages.of(past_of(str(path), None))
+            return TrainingImages.of(weight_provenance(str(path), None))
         except UserError as error:  # a run's files may be damaged; its weights predict all the same
             return TrainingImages.of({"unknown": [str(error)]})
     try:
@@ -88,7 +88,7 @@ def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, An
     return {"images": found.total()} | counts | {"unknown": list(unknown)}
 
 
-def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
+def _provenance_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
     """Return what the checkpoints of a training run have seen, by its ``split.csv`` and ``config.yaml``."""
     config = read_recorded(run, {"model.init": str})
     table = read_csv(run / "split.csv", ("image_id", "path", "group", "split"))
@@ -102,7 +102,7 @@ def _past_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
     own["files"] = pd.concat([learned, chosen])["file_tail"] if "file_tail" in table else pd.Series([NO_LIST])
     if (gone := (table["image_hash"] == "")).any():
         own["unknown"] = pd.Series([f"{gone.sum()} images of {run}/split.csv that are no longer there"])
-    return {"method": "supervised"} | merged(own, past_of(str(config["model"]["init"]), audit_cache))
+    return {"method": "supervised"} | merged(own, weight_provenance(str(config["model"]["init"]), audit_cache))
 
 
 def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[str]:
@@ -113,23 +113,25 @@ def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[st
     return ["" if row in bad else each for row, each in enumerate(hashes)]
 
 
-def merged(*pasts: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def merged(*provenances: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """Return all that some weights and those before them have seen.
 
     >>> merged({"images": ["b"]}, {"images": ["a", "b"], "groups": ["g"]})["images"]
     ['a', 'b']
     """
-    return {key: sorted({each for past in pasts for each in past.get(key, ())} - {""}) for key in SEEN}
+    return {
+        key: sorted({each for provenance in provenances for each in provenance.get(key, ())} - {""}) for key in SEEN
+    }
 
 
-def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
+def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
     """Count the validation and test images of a split that weights have seen, themselves or others of their group.
 
     What chose their best epoch is no test any more, but still good to choose by.
 
     Args:
         init: as given, for the error.
-        past: of the weights.
+        provenance: of the weights.
         prepared: the data to be trained and tested on.
         allow_seen: warn rather than refuse.
 
@@ -139,39 +141,41 @@ def check_seen(init: str, past: Past, prepared: Prepared, *, allow_seen: bool) -
     Raises:
         UserError: they have seen some.
     """
-    if past.get("unknown"):
+    if provenance.get("unknown"):
         log.warning(
             "model.init=%s: what these weights have seen is not known (%s); if images of val or test are among it, "
             "the figures are no test of new ones",
             init,
-            some(past["unknown"]),
+            some(provenance["unknown"]),
         )
-    if "images" not in past:
+    if "images" not in provenance:
         return {}
     rows = prepared.manifest
     rows = rows.assign(image_hash=[prepared.image_hashes[each] for each in rows["image_id"]])
-    learned = _seen(rows, {key: past[key] for key in ("images", "groups")})
-    tested = _seen(rows, past)
+    learned = _seen(rows, {key: provenance[key] for key in ("images", "groups")})
+    tested = _seen(rows, provenance)
     seen = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
     counts = {split: int((how != "").sum()) for split, how in seen.items()}
     if any(counts.values()):
-        _tell(init, past, rows["image_id"], seen, allow_seen)
-    elif rows["group"][rows["split"].isin(seen)].isin(past["groups"]).any() and not tested.astype(bool).any():
+        _tell(init, provenance, rows["image_id"], seen, allow_seen)
+    elif rows["group"][rows["split"].isin(seen)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
         log.warning(
             "model.init=%s: no image of this data was seen in training (%s), yet groups of val or test are named as "
             "there; if the data is the same in another form, they are no test of new ones",
             init,
-            past["method"],
+            provenance["method"],
         )
     return {f"init_saw_{split}": count for split, count in counts.items()}
 
 
-def _seen(rows: pd.DataFrame, past: Past) -> pd.Series[str]:
-    known = TrainingImages.of(past)
+def _seen(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
+    known = TrainingImages.of(provenance)
     return pd.Series(known.usage(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
 
 
-def _tell(init: str, past: Past, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool) -> None:
+def _tell(
+    init: str, provenance: Provenance, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool
+) -> None:
     """Refuse or warn, in one line."""
     parts = []
     for split, how in seen.items():
@@ -180,7 +184,7 @@ def _tell(init: str, past: Past, ids: pd.Series[str], seen: Mapping[str, pd.Seri
             by_group = f", {others} of them by other images of their group" if others else ""
             named = ids[how.index][how != ""]
             parts.append(f"{len(named)} {split} images ({some(named, 2)}){by_group}")
-    message = f"model.init={init}: its training ({past['method']}) saw {' and '.join(parts)}"
+    message = f"model.init={init}: its training ({provenance['method']}) saw {' and '.join(parts)}"
     if not allow_seen:
         raise UserError(
             f"{message}; take weights made with the same data.fold and data.split_seed, or let it count as a leak: "

@@ -6,24 +6,23 @@ import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from skinlab.errors import UserError
 from skinlab.json_files import NUMBER, Keys, form_fault, read_json
 from skinlab.models.weights import find_checkpoint, read_checkpoint
 from skinlab.runs.preparation import prepare_data
 from skinlab.runs.run_directory import is_finished
+from skinlab.settings.base import is_among, names_that_may_differ
+from skinlab.settings.groups import SslSettings
+from skinlab.settings.pretrain import PretrainSettings
 from skinlab.settings.recorded import holds_run, leaves, read_recorded
+from skinlab.settings.run import RunSettings
+from skinlab.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
+Run = TypeVar("Run", bound=RunSettings)
 
-# What may differ between two legs of a run. Everything else decides its weights or its record, and is refused; the
-# number of epochs may be raised.
-FREE = (
-    *("run_dir", "run_id", "resume", "logger", "evidence", "callbacks.progress", "trainer.log_every_n_steps"),
-    *("data.num_workers", "data.cache", "data.cache_dir", "data.root", "data.reader.root"),
-    *("model.compile", "model.allow_seen"),
-)
 EPOCHS = "trainer.max_epochs"
 # What is read of the metrics of a finished run.
 FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
@@ -32,58 +31,60 @@ FILLED: Keys = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer
 RESTORED: Keys = {"epoch": int, "global_step": int, "lr_schedulers": list, **FILLED}
 
 
-def is_free(name: str) -> bool:
-    """Tell whether a setting may differ between two legs of a run.
+def may_differ(name: str) -> bool:
+    """Return whether a setting may differ between two parts of a run, as it is declared on its field.
 
-    >>> is_free("logger.wandb.project"), is_free("data.num_workers"), is_free("trainer.precision")
+    >>> may_differ("logger.wandb.project"), may_differ("data.num_workers"), may_differ("trainer.precision")
     (True, True, False)
     """
-    return any(name == each or name.startswith(f"{each}.") for each in FREE)
+    return any(is_among(name, names_that_may_differ(model, "resumed")) for model in (TrainSettings, PretrainSettings))
 
 
-def recorded_config(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
-    """Add the run's id: the recorded one where a run is continued, else a new one.
+def with_run_id(settings: Run, run_dir: Path) -> Run:
+    """Return the settings with the run's id: the recorded one where a run is continued, else a new one.
 
     Raises:
         UserError: the directory holds a run with other settings, or one that ``resume=never`` would overwrite.
     """
     if not holds_run(run_dir):
-        return config | {"run_id": secrets.token_hex(4)}
-    if config["resume"] == "never":
+        return settings.updated({"run_id": secrets.token_hex(4)})
+    if settings.resume == "never":
         raise UserError(f"resume=never: {run_dir} already holds a run; choose another hydra.run.dir")
     recorded = read_recorded(run_dir)
-    check_same(config, recorded, run_dir)
-    log.info("%s holds a run, which goes on with the settings of its config.yaml", run_dir)
-    return config | {"run_id": recorded["run_id"]}
+    check_same(settings.dump(), recorded, run_dir)
+    log.info("%s holds a run, which is continued with the settings of its config.yaml", run_dir)
+    return settings.updated({"run_id": recorded["run_id"]})
 
 
-def check_same(config: Mapping[str, Any], recorded: Mapping[str, Any], run: Path) -> None:
-    """Refuse to go on with a run under other settings, see ``FREE``.
+def check_same(now: Mapping[str, Any], then: Mapping[str, Any], run: Path) -> None:
+    """Refuse to continue a run with other settings, see :func:`may_differ`; the number of epochs may be raised.
 
     Args:
-        config: as it is now.
-        recorded: of the run.
+        now: the settings, as plain containers.
+        then: those that the run recorded.
         run: its directory.
 
     Raises:
-        UserError: a setting differs that decides the weights or the record.
+        UserError: settings differ that decide the weights or the record.
     """
-    now: dict[str, Any] = dict(leaves(config))
-    then: dict[str, Any] = dict(leaves(recorded))
-    if all(each["model.freeze_epochs"] >= each[EPOCHS] for each in (now, then)):  # frozen throughout, however long
-        then["model.freeze_epochs"] = now["model.freeze_epochs"]
-    for name in sorted(now.keys() | then.keys()):
-        value, former = now.get(name), then.get(name)
-        if is_free(name) or (name == EPOCHS and now[name] > then[name]):
-            continue
-        if type(value) is not type(former) or value != former:  # limit_train_batches: 1 is one batch, 1.0 all of them
-            raise UserError(
-                f"{run} holds a run with {name}={former}, now it is {value}; choose another hydra.run.dir or the "
-                "former setting"
-            )
+    values, former = dict(leaves(now)), dict(leaves(then))
+    if all(each["model.freeze_epochs"] >= each[EPOCHS] for each in (values, former)):  # frozen throughout, however long
+        former["model.freeze_epochs"] = values["model.freeze_epochs"]
+    if values[EPOCHS] > former[EPOCHS]:
+        former[EPOCHS] = values[EPOCHS]
+    differing = []
+    for name in sorted(values.keys() | former.keys()):
+        value, other = values.get(name), former.get(name)
+        same = type(value) is type(other) and value == other  # limit_train_batches: 1 is one batch, 1.0 all of them
+        if not same and not may_differ(name):
+            differing.append(f"{name}={other}, now it is {value}")
+    if differing:
+        raise UserError(
+            f"{run} holds a run with {', and '.join(differing)}; choose another hydra.run.dir or the former settings"
+        )
 
 
-def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | None:
+def finished_metrics(settings: RunSettings, run_dir: Path) -> dict[str, Any] | None:
     """Return the metrics of a run that has had all its epochs, else None.
 
     Raises:
@@ -97,10 +98,10 @@ def finished_metrics(config: dict[str, Any], run_dir: Path) -> dict[str, Any] | 
     for name, value in metrics.items():
         if name.startswith(("val/", "test/")) and not isinstance(value, (*NUMBER, type(None))):
             raise UserError(f"{path} is damaged (its {name} is a {type(value).__name__}); {remedy}")
-    if metrics["max_epochs"] < config["trainer"]["max_epochs"]:
+    if metrics["max_epochs"] < settings.trainer.max_epochs:
         return None
     try:
-        now = prepare_data(config["data"]).split_hash
+        now = prepare_data(settings.data).split_hash
     except UserError as error:  # a finished run outlives its data
         log.warning("whether the data is still that of %s can't be told: %s", run_dir, error)
     else:
@@ -133,23 +134,23 @@ def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
         )
 
 
-def check_other_run(config: Mapping[str, Any], run_dir: Path) -> None:
+def check_other_run(settings: RunSettings, run_dir: Path) -> None:
     """Refuse to go on with the checkpoint of another run under settings that aren't its own, or with nothing to train.
 
     Args:
-        config: of this run.
+        settings: of this run.
         run_dir: of this run.
 
     Raises:
         UserError: a setting of the run that ``resume=FILE`` belongs to is another, or it has had its epochs.
     """
-    path = _resume_file(config["resume"], run_dir)
+    path = _resume_file(settings.resume, run_dir)
     if path is None or (run := path.absolute().parent.parent) == run_dir.absolute():
         return
     if (run / "config.yaml").is_file():
-        check_same(config, read_recorded(run), run)
+        check_same(settings.dump(), read_recorded(run), run)
     epochs = int(read_resumable(path)["epoch"]) + 1
-    if epochs >= config["trainer"]["max_epochs"]:
+    if epochs >= settings.trainer.max_epochs:
         raise UserError(f"resume={path} has had {epochs} epochs: raise trainer.max_epochs above that")
 
 
@@ -175,25 +176,25 @@ def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:
     return path
 
 
-def find_pretraining(resume: str, run_dir: Path, method: Mapping[str, Any]) -> Path | None:
+def find_pretraining(resume: str, run_dir: Path, ssl: SslSettings) -> Path | None:
     """Return the checkpoint of a pretraining to continue from, or None to start anew.
 
     Args:
         resume: as for :func:`find_resume`.
         run_dir: of this run.
-        method: its name and settings.
+        ssl: the method.
 
     Raises:
         UserError: the file is missing, damaged, or of another method.
     """
     if (path := _resume_file(resume, run_dir)) is None:
         return None
-    theirs = _hyper_parameters(path).get("method")
+    theirs, method = _hyper_parameters(path).get("method"), ssl.dump()
     if isinstance(theirs, dict) and "_target_" not in theirs:  # of a version that knew methods by name
         theirs = {"_target_": method["_target_"], **theirs}
-    if theirs != dict(method):
+    if theirs != method:
         raise UserError(
-            f"checkpoint {path} was made by the method {theirs}, this run has {dict(method)}; set ssl to match, or "
+            f"checkpoint {path} was made by the method {theirs}, this run has {method}; set ssl to match, or "
             "give its run's backbone.safetensors as model.init=FILE"
         )
     return path

@@ -1,4 +1,4 @@
-"""Semi-supervision in a training run: its strategy and the pool's part of the batches, from the config."""
+"""Semi-supervision in a training run: its strategy and the pool's part of the batches."""
 
 from __future__ import annotations
 
@@ -7,56 +7,45 @@ from typing import Any
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
 from skinlab.models.strategy import Strategy
+from skinlab.settings.groups import SemiSettings
 from skinlab.settings.part import build
 
-BATCHES = ("pool_ratio", "weak", "strong")  # settings of the batches; the rest are the strategy's
 
-
-def pool_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what the data module must know to add a pool part to its training batches; nothing without a strategy.
-
-    Raises:
-        UserError: the ratio is no whole number above 0.
-    """
-    semi = config["semi"]
-    if semi["name"] == "none":
+def pool_settings(semi: SemiSettings) -> dict[str, Any]:
+    """Return the data module's arguments for a pool part of its training batches; none without a strategy."""
+    if semi.weak is None or semi.strong is None:
         return {}
-    if not isinstance(semi["pool_ratio"], int) or semi["pool_ratio"] < 1:
-        raise UserError(f"semi.pool_ratio={semi['pool_ratio']}: give a whole number of pool images, at least 1")
-    return {key: semi[key] for key in BATCHES}
+    return {"pool_ratio": semi.pool_ratio, "weak": semi.weak.dump(), "strong": semi.strong.dump()}
 
 
-def build_strategy(config: dict[str, Any], datamodule: SkinDataModule) -> Strategy | None:
-    """Build the strategy of a config.
+def build_strategy(semi: SemiSettings, datamodule: SkinDataModule) -> Strategy | None:
+    """Build a strategy, None for ``semi=none``.
 
-    Its prior is the config's, else :func:`default_prior`.
+    Its prior is that of the settings, else :func:`default_prior`.
 
     Raises:
-        UserError: there is no pool to learn from, or a setting that does not go with the others.
+        UserError: there is no pool to learn from, or a setting does not fit the data.
     """
-    settings = {key: value for key, value in config["semi"].items() if key not in BATCHES}
-    name = settings.pop("name")
-    if name == "none":
+    if semi.strategy is None or semi.pool_ratio is None:
         return None
     if not len(datamodule.rows("pool")):
         raise UserError(
-            f"semi={name}: the data has no unlabeled images; give some, hide labels with data.label_budget=0.1, or set "
-            "semi=none"
+            f"semi={semi.name}: the data has no unlabeled images; add some, hide labels with data.label_budget=0.1, or "
+            "set semi=none"
         )
-    pool, wanted = len(datamodule.pool_rows("pool")), config["semi"]["pool_ratio"] * datamodule.batch_size
-    if pool < wanted:
+    pool, needed = len(datamodule.pool_rows("pool")), semi.pool_ratio * datamodule.batch_size
+    if pool < needed:
         raise UserError(
-            f"semi={name}: the pool's {pool} images are less than the {wanted} of a step: lower data.batch_size or "
-            "semi.pool_ratio"
+            f"semi={semi.name}: the pool's {pool} images are less than the {needed} of a step: lower data.batch_size "
+            "or semi.pool_ratio"
         )
-    if "prior" in settings:
-        settings["prior"] = settings["prior"] or default_prior(datamodule)
+    more: dict[str, Any] = {}
+    if "prior" in semi.model_fields_set:
+        more["prior"] = semi.prior or default_prior(datamodule)
         n_classes = len(datamodule.prepared.classes)
-        if len(settings["prior"]) != n_classes:
-            raise UserError(f"semi.prior has {len(settings['prior'])} shares for {n_classes} classes; give one each")
-    if name == "mean_teacher" and config["model"]["ema_decay"] > 0:
-        raise UserError("semi=mean_teacher averages the weights itself: set model.ema_decay=0")
-    strategy: Strategy = build(settings)
+        if len(more["prior"]) != n_classes:
+            raise UserError(f"semi.prior has {len(more['prior'])} shares for {n_classes} classes; give one each")
+    strategy: Strategy = build(semi.strategy, **more)
     return strategy
 
 

@@ -70,6 +70,13 @@ class Settings(BaseModel):
         """Return what is built from a ``_target_``, by its dotted place, see :class:`skinlab.settings.part.Part`."""
         return {}
 
+    def find(self, name: str) -> Any:
+        """Return the value of a dotted name, None where these settings do not have it."""
+        found: Any = self
+        for key in name.split("."):
+            found = getattr(found, key, None)
+        return found
+
     def dump(self) -> dict[str, Any]:
         """Return the settings as plain containers, with the names and values that they were created from."""
         return self.model_dump(by_alias=True, exclude_unset=True)
@@ -111,7 +118,7 @@ def walk(model: type[Settings], place: str = "") -> Iterator[tuple[str, FieldInf
     for key, field in model.model_fields.items():
         name = f"{place}{field.alias or key}"
         yield name, field, [*field.metadata, *_metadata(field.annotation)]
-        for group in _groups(field.annotation):
+        for group in groups_within(field.annotation):
             yield from walk(group, f"{name}.")
 
 
@@ -123,13 +130,13 @@ def _metadata(annotation: Any) -> Iterator[Any]:
         yield from _metadata(part)
 
 
-def _groups(annotation: Any) -> Iterator[type[Settings]]:
+def groups_within(annotation: Any) -> Iterator[type[Settings]]:
     """Yield the models within a type."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         yield annotation
     elif get_origin(annotation) is not Literal:
         for part in get_args(annotation):
-            yield from _groups(part)
+            yield from groups_within(part)
 
 
 def names_that_may_differ(model: type[Settings], between: Literal["resumed", "recipe"]) -> list[str]:

@@ -144,9 +144,14 @@ class CallbackSettings(Settings):
     """Which epoch is the best one, and when to stop early."""
 
     monitor: Text
-    mode: Literal["auto", "min", "max"] | None = None
     patience: Annotated[int, Field(ge=0)]
     progress: Annotated[bool, MayDiffer(resumed=True, recipe=True)]
+
+
+class TrainCallbackSettings(CallbackSettings):
+    """Those of a training, whose monitor has a direction."""
+
+    mode: Literal["auto", "min", "max"]
 
 
 class ProbeSettings(Settings):

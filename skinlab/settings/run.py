@@ -18,7 +18,7 @@ from skinlab.settings.groups import (
 )
 from skinlab.settings.loggers import LoggerSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Text
+from skinlab.settings.types import Count, NamesOrEmpty, Text
 
 
 class RunDataSettings(DataSettings):
@@ -40,7 +40,7 @@ class RunSettings(Settings):
     seed: Annotated[int, Field(ge=0), MayDiffer(recipe=True)]
     run_dir: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
     resume: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
-    plugins: Annotated[list[Text], MayDiffer(resumed=True, recipe=True)]
+    plugins: Annotated[NamesOrEmpty, MayDiffer(resumed=True, recipe=True)]
     # Given by the command: the run's own where one goes on, else a new one.
     run_id: Annotated[str | None, MayDiffer(resumed=True, recipe=True)] = None
 

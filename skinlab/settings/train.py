@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, SerializerFunctionWrapHandler, WrapSeriali
 
 from skinlab.settings.base import MayDiffer
 from skinlab.settings.evidence import EvidenceSettings
-from skinlab.settings.groups import AugmentSettings, SamplerSettings, SemiSettings
+from skinlab.settings.groups import AugmentSettings, SamplerSettings, SemiSettings, TrainCallbackSettings
 from skinlab.settings.part import Part
 from skinlab.settings.run import RunSettings
 
@@ -21,6 +21,7 @@ def _or_empty(evidence: EvidenceSettings | None, handler: SerializerFunctionWrap
 class TrainSettings(RunSettings):
     """The settings of a training; ``evidence=off``, which is empty, is None."""
 
+    callbacks: TrainCallbackSettings
     loss: Part
     sampler: SamplerSettings
     augment: AugmentSettings
@@ -41,6 +42,9 @@ class TrainSettings(RunSettings):
                 f"trainer.check_val_every_n_epoch={every}: choose from 1 to trainer.max_epochs={epochs}, or no epoch "
                 "is judged"
             )
+
+        if self.semi.name == "mean_teacher" and self.model.ema_decay > 0:
+            yield "semi=mean_teacher averages the weights itself: set model.ema_decay=0"
 
     def parts(self) -> dict[str, Part]:
         """Return what is built from a ``_target_``, by its place."""

@@ -12,6 +12,7 @@ from typing import Any
 import wandb
 
 from skinlab.evaluation.metric_registry import shown_metrics
+from skinlab.settings.loggers import WandbSettings
 from skinlab.tracking.fault_tolerant_loggers import first_line
 from skinlab.tracking.wandb_run import open_wandb
 
@@ -27,8 +28,8 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
         evidence: as written.
         output: its folder, with ``report.html``; takes W&B's own files, in ``wandb/``.
     """
-    settings: dict[str, Any] = dict.fromkeys(("entity", "name", "group"))
-    settings |= {"project": os.environ.get("WANDB_PROJECT", "skinlab"), "tags": ["evaluation"], "offline": False}
+    project = os.environ.get("WANDB_PROJECT", "skinlab")
+    settings = WandbSettings(project=project, entity=None, name=None, group=None, tags=["evaluation"], offline=False)
     config = {**evidence["made"]["config"], "run_id": secrets.token_hex(4)}
     try:
         logger = open_wandb(settings, output, config)

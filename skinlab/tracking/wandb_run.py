@@ -1,4 +1,4 @@
-"""A run on Weights & Biases: opened without ever asking, offline where the server is out of reach, always finished."""
+"""Open a run on Weights & Biases without a question, offline where the server can't be reached."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import wandb
 
 import skinlab
 from skinlab.errors import UserError
+from skinlab.settings.loggers import WandbSettings
 from skinlab.settings.secrets import masked
 from skinlab.tracking.fault_tolerant_loggers import EnduringWandbLogger, first_line
 
@@ -24,7 +25,7 @@ INIT_SECONDS = 15.0  # for the server to answer; W&B's default is 90
 FINISH_SECONDS = 60.0  # for the last uploads; W&B's default is for ever
 
 
-def check_wandb(settings: Mapping[str, Any]) -> None:
+def check_wandb(settings: WandbSettings) -> None:
     """Check the settings, and those of the environment, against W&B's rules.
 
     Raises:
@@ -40,15 +41,15 @@ def check_wandb(settings: Mapping[str, Any]) -> None:
     try:
         wandb.Settings(mode=_mode(settings), **_names(settings))
     except (wandb.errors.UsageError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"logger=wandb: {told}; change that setting of logger.wandb, or WANDB_MODE") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"logger=wandb: {reason}; change that setting of logger.wandb, or WANDB_MODE") from error
 
 
-def open_wandb(settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, Any]) -> EnduringWandbLogger:
+def open_wandb(settings: WandbSettings, run_dir: Path, config: Mapping[str, Any]) -> EnduringWandbLogger:
     """Start the W&B run of a run directory, or go on with it.
 
     Args:
-        settings: ``project``, ``entity``, ``name``, ``group``, ``tags``, ``offline``.
+        settings: the names of the run on W&B.
         run_dir: takes W&B's own files, in ``wandb/``.
         config: logged whole; its ``run_id`` is W&B's too, so that a continued run stays one.
     """
@@ -67,17 +68,17 @@ def open_wandb(settings: Mapping[str, Any], run_dir: Path, config: Mapping[str, 
     run = _start(arguments, mode)
     if run.url:
         log.info("W&B: %s", run.url)
-    return EnduringWandbLogger(experiment=run, project=settings["project"], save_dir=run_dir)
+    return EnduringWandbLogger(experiment=run, project=settings.project, save_dir=run_dir)
 
 
-def _mode(settings: Mapping[str, Any]) -> Any:
-    return "offline" if settings["offline"] else os.environ.get("WANDB_MODE", "online")
+def _mode(settings: WandbSettings) -> Any:
+    return "offline" if settings.offline else os.environ.get("WANDB_MODE", "online")
 
 
-def _names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that the config gives a run, as W&B's settings."""
+def _names(settings: WandbSettings) -> dict[str, Any]:
+    """Return the names of a run as W&B's settings."""
     theirs = {"project": "project", "entity": "entity", "name": "run_name", "group": "run_group", "tags": "run_tags"}
-    return {theirs[ours]: settings[ours] for ours in theirs if settings[ours] is not None}
+    return {theirs[ours]: value for ours, value in settings.dump().items() if ours in theirs and value is not None}
 
 
 def code_version() -> dict[str, Any]:
@@ -100,8 +101,8 @@ def _git(directory: Path, *words: str) -> str:
 
 
 def _set_up() -> None:
-    """Give W&B its manners: no talking, no capturing of the terminal, no endless waiting."""
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # tells of every report to W&B that gets lost
+    """Configure W&B: silent, no console capture, short timeouts."""
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # logs every report to W&B that gets lost
     wandb.setup(
         wandb.Settings(
             silent=True,

@@ -17,7 +17,7 @@ from skinlab.files import claim, write_text
 from skinlab.phantom.writer import MARKER
 from skinlab.report.run_files import learning_curves, read_metrics, read_predictions
 from skinlab.runs.backbone_record import read_record
-from skinlab.runs.provenance import past_of
+from skinlab.runs.provenance import weight_provenance
 from skinlab.runs.resuming import check_split, find_pretraining, find_resume
 from skinlab.runs.run_directory import writing_results
 from skinlab.settings.recorded import read_recorded
@@ -27,10 +27,14 @@ CONFIG = "run_id: a\nseed: 0\ndata: {fold: 0, n_folds: 2}\nmodel: {init: random,
 CONFIG += "trainer: {max_epochs: 1}\n"
 ROWS = "image_id,path,group,split,label,prob_a\n" + 9 * "x,x,x,val,a,0.5\n"
 READERS = {
-    "config.yaml": [read_recorded, open_run, lambda run: past_of(str(run / "checkpoints" / "best.ckpt"), None)],
+    "config.yaml": [
+        read_recorded,
+        open_run,
+        lambda run: weight_provenance(str(run / "checkpoints" / "best.ckpt"), None),
+    ],
     "metrics.json": [open_run, read_metrics],
     "evidence.json": [read_evidence],
-    "split.csv": [lambda run: past_of(str(run / "checkpoints" / "best.ckpt"), None)],
+    "split.csv": [lambda run: weight_provenance(str(run / "checkpoints" / "best.ckpt"), None)],
     "predictions/val.csv": [lambda run: read_predictions(run / "predictions" / "val.csv")],
     "predictions/meta.json": [lambda run: source(run / "predictions" / "val.csv", [])],
     "csv/metrics.csv": [learning_curves, lambda run: CsvLogger(run / "csv" / "metrics.csv", step=2)],

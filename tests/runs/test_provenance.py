@@ -19,7 +19,7 @@ from skinlab.commands.predict import predict
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 from skinlab.errors import UserError
-from skinlab.runs.provenance import check_seen, merged, past_of
+from skinlab.runs.provenance import check_seen, merged, weight_provenance
 from tests.run_directory import metrics_of, refused
 
 PAST = {"method": "simclr", "images": ["aa", "bb"], "groups": ["ga", "gb"]}
@@ -60,23 +60,23 @@ def test_groups_of_other_data_are_not_taken_for_ours(caplog):
     assert "named as there" in caplog.text, "it may be the same data in another size, though"
     caplog.clear()
     other_names = prepared("lesion_", a="train", b="train", b2="test")
-    past = PAST | {"groups": ["lesion_b"]}  # one image in common has its name by chance, the other none
-    assert check_seen("x", past, other_names, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    provenance = PAST | {"groups": ["lesion_b"]}  # one image in common has its name by chance, the other none
+    assert check_seen("x", provenance, other_names, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
 
 
 def test_what_chose_the_weights_may_choose_again_but_not_test():
-    past = PAST | {"val_images": ["cc"], "val_groups": ["gc"]}
+    provenance = PAST | {"val_images": ["cc"], "val_groups": ["gc"]}
     again = prepared(a="train", c="val", c2="val")
-    assert check_seen("x", past, again, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    assert check_seen("x", provenance, again, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
     tested = prepared(a="train", c="test", c2="test")
-    assert check_seen("x", past, tested, allow_seen=True) == {"init_saw_val": 0, "init_saw_test": 2}
+    assert check_seen("x", provenance, tested, allow_seen=True) == {"init_saw_val": 0, "init_saw_test": 2}
 
 
 def test_what_is_not_known_is_said(tmp_path, caplog):
-    assert past_of("auto", None) == past_of("random", None) == {}
+    assert weight_provenance("auto", None) == weight_provenance("random", None) == {}
     (tmp_path / "best.ckpt").touch()
-    past = past_of(str(tmp_path / "best.ckpt"), None)
-    assert check_seen("best.ckpt", past, prepared(a="test"), allow_seen=False) == {}
+    provenance = weight_provenance(str(tmp_path / "best.ckpt"), None)
+    assert check_seen("best.ckpt", provenance, prepared(a="test"), allow_seen=False) == {}
     assert "what these weights have seen is not known" in caplog.text
     assert len(caplog.records) == 1
 
@@ -105,9 +105,9 @@ def starting(tiny: list[str], run: Path, *more: str) -> list[str]:
 def test_a_split_keeps_the_hashes_of_its_images(first):
     split = pd.read_csv(first / "split.csv", dtype=str)
     assert split["image_hash"].str.fullmatch("[0-9a-f]{32}").all()
-    past = past_of(str(first / "checkpoints" / "best.ckpt"), None)
-    assert past["images"] == sorted(split["image_hash"][split["split"] == "train"])
-    assert past["val_groups"] == sorted(set(split["group"][split["split"] == "val"]))
+    provenance = weight_provenance(str(first / "checkpoints" / "best.ckpt"), None)
+    assert provenance["images"] == sorted(split["image_hash"][split["split"] == "train"])
+    assert provenance["val_groups"] == sorted(set(split["group"][split["split"] == "val"]))
 
 
 def test_a_checkpoint_of_the_same_split_is_welcome(first, compose_train, tiny, tmp_path, caplog):
@@ -167,7 +167,9 @@ def test_a_prediction_counts_the_images_that_its_model_has_seen(first, renamed, 
         unknown = [str(last)] if place == "ensemble" else []
         models = [str(first), str(last)][: 2 if unknown else 1]
         make_bundle(settings_of("bundle", ckpt=models, output=ckpt, gate="none"))
-        monkeypatch.setattr("skinlab.runs.provenance.past_of", lambda *_: pytest.fail("a bundle says it itself"))
+        monkeypatch.setattr(
+            "skinlab.runs.provenance.weight_provenance", lambda *_: pytest.fail("a bundle says it itself")
+        )
     elif place == "older run":
         ckpt = shutil.copytree(first, tmp_path / "older")
         pd.read_csv(first / "split.csv", dtype=str).drop(columns="file_tail").to_csv(ckpt / "split.csv", index=False)
@@ -211,8 +213,8 @@ def test_a_pretraining_passes_on_what_its_start_has_seen(first, compose_train, c
     words = [word for word in words if word != "model=resnet18"]
     pretrain(compose_pretrain(*words, "ssl=denoise", "ssl.width=16", "data.batch_size=8", run_dir=tmp_path / "ssl"))
     record = json.loads((tmp_path / "ssl" / "backbone.json").read_text())
-    past = past_of(str(first / "checkpoints" / "best.ckpt"), None)
-    assert record["images"] == past["images"]
-    assert record["val_groups"] == past["val_groups"]
+    provenance = weight_provenance(str(first / "checkpoints" / "best.ckpt"), None)
+    assert record["images"] == provenance["images"]
+    assert record["val_groups"] == provenance["val_groups"]
     with refused(r"its training \(denoise\) saw \d+ val images", tmp_path / "run"):
         train(compose_train(*tiny, *SMALL, f"model.init={tmp_path / 'ssl'}", "data.fold=1", run_dir=tmp_path / "run"))

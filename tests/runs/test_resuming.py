@@ -12,7 +12,9 @@ from skinlab.errors import UserError
 from skinlab.processes.signals import Stopped
 from skinlab.runs.parts import build_datamodule
 from skinlab.runs.resuming import check_other_run, check_split
+from skinlab.settings.base import create
 from skinlab.settings.recorded import read_recorded
+from skinlab.settings.train import TrainSettings
 from tests.run_directory import assert_same_weights, metrics_of
 
 SMALL = ["model=timm", "model.name=test_resnet", "trainer.max_epochs=1", "data.label_budget=0.4"]
@@ -22,7 +24,7 @@ SMALL = ["model=timm", "model.name=test_resnet", "trainer.max_epochs=1", "data.l
 def table(compose_train, tiny, tmp_path_factory) -> Path:
     """An expert's answers about nine images of the pool."""
     path = tmp_path_factory.mktemp("table") / "labels.csv"
-    pool = build_datamodule(compose_train(*tiny, *SMALL).dump()).rows("pool").head(9)
+    pool = build_datamodule(compose_train(*tiny, *SMALL)).rows("pool").head(9)
     pool.assign(label=pool["hidden_label"])[["image_id", "label"]].to_csv(path, index=False)
     return path
 
@@ -90,13 +92,13 @@ def test_a_checkpoint_of_another_run_is_held_to_its_split(finished, tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_held_to_its_settings_and_leaves_epochs_to_train(finished, tmp_path):
-    recorded = read_recorded(finished) | {"resume": str(finished / "checkpoints" / "last.ckpt")}
-    more = recorded | {"trainer": recorded["trainer"] | {"max_epochs": 2}}
+    recorded = create(TrainSettings, read_recorded(finished) | {"resume": str(finished / "checkpoints" / "last.ckpt")})
+    more = recorded.updated({"trainer.max_epochs": 2})
     check_other_run(more, tmp_path)
-    check_other_run(recorded | {"resume": "auto"}, tmp_path)
+    check_other_run(recorded.updated({"resume": "auto"}), tmp_path)
     with pytest.raises(UserError, match=r"last\.ckpt has had 1 epochs: raise trainer\.max_epochs"):
         check_other_run(recorded, tmp_path)
-    clipped = more | {"trainer": more["trainer"] | {"gradient_clip_val": 0.1}}
+    clipped = more.updated({"trainer.gradient_clip_val": 0.1})
     with pytest.raises(UserError, match=r"holds a run with trainer\.gradient_clip_val=1\.0, now it is 0\.1"):
         check_other_run(clipped, tmp_path)
 

@@ -31,15 +31,15 @@ def test_a_class_of_answers_alone_asks_for_a_prior():
 def test_mined_answers_train_and_leave_the_prior_alone(compose_train, tiny, tmp_path):
     words = [*tiny, "semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.3", "data.batch_size=8"]
     words += ["model=timm", "model.name=test_resnet"]
-    before = build_datamodule(compose_train(*words).dump())
+    before = build_datamodule(compose_train(*words))
     pool = before.rows("pool")
     mined = pool[pool["hidden_label"] == "malignant"].head(9)
     mined.assign(label=mined["hidden_label"])[["image_id", "label"]].to_csv(tmp_path / "labels.csv", index=False)
-    config = compose_train(*words, f"data.labels={tmp_path / 'labels.csv'}").dump()
-    after = build_datamodule(config)
+    settings = compose_train(*words, f"data.labels={tmp_path / 'labels.csv'}")
+    after = build_datamodule(settings)
     n = len(mined)
     assert after.class_counts() == [before.class_counts()[0], before.class_counts()[1] + n]
     assert default_prior(after) == before.class_counts() == default_prior(before)
     counts = before.class_counts()
-    prior = build_strategy(config, after).align.prior
+    prior = build_strategy(settings.semi, after).align.prior
     assert prior.tolist() == pytest.approx([count / sum(counts) for count in counts])

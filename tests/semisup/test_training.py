@@ -8,7 +8,7 @@ import pytest
 
 from skinlab.commands.train import train
 from skinlab.models.strategy import Strategy
-from skinlab.runs.semisupervision import BATCHES, pool_settings
+from skinlab.runs.semisupervision import pool_settings
 from skinlab.settings.part import build
 from tests.choices import choices
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
@@ -27,14 +27,13 @@ def finished(compose_train, tiny, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name in choices("semi") if name != "none"])
 def test_every_strategy_is_built_from_its_config(compose_train, name):
-    settings = dict(compose_train(f"semi={name}").dump()["semi"])
-    settings = {key: value for key, value in settings.items() if key not in (*BATCHES, "name")}
-    strategy = build(settings | ({"prior": [0.5, 0.5]} if "prior" in settings else {}))
+    semi = compose_train(f"semi={name}").semi
+    strategy = build(semi.strategy, **({"prior": [0.5, 0.5]} if "prior" in semi.model_fields_set else {}))
     assert isinstance(strategy, Strategy)
 
 
 def test_without_a_strategy_there_is_no_pool_part(compose_train):
-    assert pool_settings(compose_train().dump()) == {}
+    assert pool_settings(compose_train().semi) == {}
 
 
 def test_the_log_counts_the_pool_and_how_right_it_was(finished):

@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from skinlab.cli import entry, registry
 from skinlab.cli.config import compose_config, register_resolvers
 from skinlab.cli.continuing import continued
+from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
-from skinlab.runs.resuming import check_same, is_free, recorded_config
+from skinlab.runs.resuming import check_same, may_differ, with_run_id
+from skinlab.settings.base import create
 from skinlab.settings.recorded import holds_run, leaves, read_recorded
 
 SLOW = pytest.mark.slow  # of a kind that a fast one stands for: composing a config takes its time
@@ -53,7 +55,7 @@ def run(tmp_path):
 def gone_on(run_dir, *overrides, command="train"):
     """The config that a command line goes on with, refused where it must be."""
     config = plain(continued(composed(run_dir, *overrides, command=command), overrides, command))
-    assert recorded_config(config, run_dir)["run_id"] == "ab12"
+    assert with_run_id(create(settings_model(command), config), run_dir).run_id == "ab12"
     return config
 
 
@@ -77,7 +79,7 @@ def test_a_directory_alone_goes_on_with_its_own_settings(run, again):
     assert gone_on(run_dir, *again) | {"run_id": "ab12"} == read_recorded(run_dir)
 
 
-def test_what_is_free_is_changed_beside_it(run):
+def test_what_may_differ_is_changed_beside_it(run):
     run_dir = run(*GIVEN, "logger=tensorboard", "evidence=off")
     free = ["data.root=/moved", "data.num_workers=3", "trainer.max_epochs=20", "logger=csv", "evidence.level=0.9"]
     config = gone_on(run_dir, *free)
@@ -167,7 +169,7 @@ def test_a_start_that_trained_no_step_holds_nothing(run, resume):
     run_dir = run(*GIVEN, trained="checkpoints/.best.ckpt.tmp")
     assert not holds_run(run_dir)
     config = plain(composed(run_dir, "loss=ce", f"resume={resume}"))
-    assert recorded_config(config, run_dir)["run_id"] != "ab12"
+    assert with_run_id(create(settings_model("train"), config), run_dir).run_id != "ab12"
 
 
 @pytest.mark.parametrize("trained", ["checkpoints/best.ckpt", "checkpoints/last.ckpt", "metrics.json"])
@@ -184,12 +186,12 @@ def test_every_setting_is_refused_unless_it_is_listed_as_free(run, command):
         *groups, key = name.split(".")
         group = functools.reduce(lambda node, each: node[each], groups, config)
         group[key] = 1 if name == "model.freeze_epochs" else "another"
-        if is_free(name):
+        if may_differ(name):
             check_same(config, recorded, run_dir)
         else:
             with pytest.raises(UserError, match=re.escape(f"holds a run with {name}=")):
                 check_same(config, recorded, run_dir)
-    assert sum(map(is_free, names)) == 12
+    assert sum(map(may_differ, names)) == 12
 
 
 def test_the_command_is_given_the_recorded_config(run, monkeypatch):

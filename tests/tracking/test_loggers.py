@@ -6,8 +6,12 @@ import torch
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from skinlab.errors import UserError
+from skinlab.settings.base import create
+from skinlab.settings.loggers import LoggerSettings
 from skinlab.tracking.fault_tolerant_loggers import CsvLogger, EnduringWandbLogger
 from skinlab.tracking.loggers import check_loggers, close_loggers, log_outcome, open_loggers
+
+WANDB = {"project": "p", "entity": None, "name": None, "group": None, "tags": [], "offline": True}
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_a_resumed_run_has_the_rows_of_an_uninterrupted_one(tmp_path, checkpoint
     log_epochs(whole, range(4))
     log_epochs(CsvLogger(tmp_path / "run" / "csv" / "metrics.csv"), range(3))  # killed in epoch 3, continued after 2
     (tmp_path / "run" / "csv" / "metrics.csv").open("a").write("3,3")
-    (logger,) = open_loggers({"csv": {}}, tmp_path / "run", {}, resumed=checkpoint)
+    (logger,) = open_loggers(create(LoggerSettings, {"csv": {}}), tmp_path / "run", {}, resumed=checkpoint)
     log_epochs(logger, [2, 3])
     assert logger.path.read_text() == whole.path.read_text()
 
@@ -59,20 +63,20 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"wandb": {"api_key": "abc"}}, "logger.wandb.api_key: no such setting"),
-        ({"csv": {"flush": 1}}, "logger.csv.flush: no such setting; csv has no settings"),
-        ({"wand": {}}, r"logger.wand: no such logger \(did you mean wandb"),
-        ({"csv": True}, "logger.csv is not a mapping"),
+        ({"wandb": WANDB | {"api_key": "abc"}}, "wandb.api_key: no such setting"),
+        ({"csv": {"flush": 1}}, "csv.flush: no such setting; csv has no settings"),
+        ({"wand": {}}, r"wand: no such setting \(did you mean wandb"),
+        ({"csv": True}, "csv=true: a group of settings is expected"),
     ],
 )
 def test_unknown_settings_of_loggers_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
-        check_loggers(settings)
+        create(LoggerSettings, settings)
 
 
 def test_other_ranks_open_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    (logger,) = open_loggers({"csv": {}, "wandb": {}, "tensorboard": {}}, tmp_path, {})
+    (logger,) = open_loggers(create(LoggerSettings, {"csv": {}, "wandb": WANDB, "tensorboard": {}}), tmp_path, {})
     assert isinstance(logger, DummyLogger)
     assert list(tmp_path.iterdir()) == []
 
@@ -80,15 +84,15 @@ def test_other_ranks_open_nothing(tmp_path, monkeypatch):
 def test_a_missing_tensorboard_is_refused(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"skinlab\[tensorboard\]"):
-        check_loggers({"tensorboard": {}})
-    check_loggers({"csv": {}})
+        check_loggers(create(LoggerSettings, {"tensorboard": {}}))
+    check_loggers(create(LoggerSettings, {"csv": {}}))
 
 
 def test_tensorboard_and_csv_side_by_side(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    loggers = open_loggers({"csv": {}, "tensorboard": {}}, tmp_path, {})
+    loggers = open_loggers(create(LoggerSettings, {"csv": {}, "tensorboard": {}}), tmp_path, {})
     for logger in loggers:
         logger.log_metrics({"epoch": 0, "val/loss": 0.5}, 9)
     log_outcome(loggers, tmp_path, {"test/f1_macro": 0.25, "best/epoch": 0}, step=10)

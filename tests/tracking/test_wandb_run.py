@@ -15,6 +15,8 @@ from PIL import Image
 
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import predictions_table
+from skinlab.settings.base import create
+from skinlab.settings.loggers import LoggerSettings
 from skinlab.tracking.loggers import check_loggers, close_loggers, log_outcome, open_loggers
 
 wandb = pytest.importorskip("wandb")
@@ -100,7 +102,7 @@ def server(monkeypatch, tmp_path):
 
 def open_run(run_dir, **settings):
     run_dir.mkdir(exist_ok=True)
-    return open_loggers({"wandb": SETTINGS | settings}, run_dir, CONFIG)
+    return open_loggers(create(LoggerSettings, {"wandb": SETTINGS | settings}), run_dir, CONFIG)
 
 
 def offline_runs(run_dir):
@@ -167,7 +169,7 @@ def test_pictures_of_the_predictions_are_logged(server, tmp_path):
 def test_a_run_left_open_is_not_taken_over(server, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     open_run(tmp_path / "first")
-    second = open_loggers({"wandb": SETTINGS}, tmp_path, CONFIG | {"run_id": "other"})
+    second = open_loggers(create(LoggerSettings, {"wandb": SETTINGS}), tmp_path, CONFIG | {"run_id": "other"})
     assert second[0].version == "other"
     close_loggers(second)
 
@@ -175,20 +177,20 @@ def test_a_run_left_open_is_not_taken_over(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "value"), [("project", "a/b"), ("tags", [70 * "t"])])
 def test_names_that_wandb_refuses_are_told_before_anything_starts(name, value):
     with pytest.raises(UserError, match=r"^logger=wandb: .*; change that setting of logger\.wandb, or WANDB_MODE$"):
-        check_loggers({"wandb": SETTINGS | {name: value}})
+        check_loggers(create(LoggerSettings, {"wandb": SETTINGS | {name: value}}))
 
 
 @pytest.mark.parametrize("name", ["WANDB_BASE_URL", "WANDB_INIT_TIMEOUT"])
 def test_variables_that_wandb_refuses_are_named(monkeypatch, name):
     monkeypatch.setenv(name, "zzz")
     with pytest.raises(UserError, match=f"{name}=zzz: .*unset it"):
-        check_loggers({"wandb": SETTINGS})
+        check_loggers(create(LoggerSettings, {"wandb": SETTINGS}))
 
 
 def test_a_mode_that_is_none_is_refused(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "ofline")
     with pytest.raises(UserError, match="ofline"):
-        check_loggers({"wandb": SETTINGS})
+        check_loggers(create(LoggerSettings, {"wandb": SETTINGS}))
 
 
 @pytest.mark.parametrize("refused", ["Viewer", "UpsertBucket"])

@@ -1,0 +1,146 @@
+"""The commands as functions: the overrides of a command line go in, an object with all that was made comes out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skinlab.cli.registry import COMMANDS, call, list_settings
+from skinlab.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from omegaconf import DictConfig
+
+TEXT = ("image_id", "group", "source", "label", "split")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command made.
+
+    Attributes:
+        path: the run directory, or the folder or file of ``output=``.
+        value: what the command returns, such as the best value of the monitored metric.
+    """
+
+    path: Path
+    value: Any = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files by their names below the path."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        files = sorted(folder.rglob("*")) if folder == self.path else [self.path]
+        return {str(each.relative_to(folder)): each for each in files if each.is_file()}
+
+    @functools.cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The CSV files by their names without suffix, such as ``predictions/test``."""
+        return {
+            name.removesuffix(".csv"): _read_table(path) for name, path in self.paths.items() if path.suffix == ".csv"
+        }
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``, empty where there is none."""
+        return self._json("metrics.json")
+
+    @functools.cached_property
+    def evidence(self) -> dict[str, Any]:
+        """The content of ``evidence.json``, empty where there is none."""
+        return self._json("evidence.json")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        from skinlab.json_files import read_json
+
+        path = self.path / name
+        content: dict[str, Any] = read_json(path, name, {}) if path.is_file() else {}
+        return content
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Return a CSV file; ids and names are text, also those of digits or such as NA."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    text = [name for name in TEXT if name in table]
+    return table.assign(**{name: table[name].fillna("") for name in text})
+
+
+def run(command: str, overrides: Sequence[str] = ()) -> Result:
+    """Run a command in this process.
+
+    Args:
+        command: one of :data:`skinlab.cli.registry.COMMANDS`.
+        overrides: as on the command line, such as ``["data=ham10000", "data.root=DIR", "hydra.run.dir=RUN"]``.
+
+    Raises:
+        UserError: whatever has to be corrected, in one line.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from skinlab.cli.config import explain, invocation, resolved, settings_of
+    from skinlab.cli.continuing import continued
+    from skinlab.cli.system_errors import explain_os_error
+
+    config: dict[str, Any] = {}
+    try:
+        with _composed(command, overrides) as (cfg, words):
+            cfg = continued(cfg, words, command)
+            config = resolved(cfg)
+            settings = settings_of(command, cfg, config)
+            value = call(command, settings, invocation(command, overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, command, overrides)) from None
+    except OSError as error:
+        line = explain_os_error(error, config)
+        if line is None:
+            raise
+        raise UserError(line) from error
+    return Result(Path(str(config.get("run_dir") or config["output"])).expanduser().absolute(), value)
+
+
+@contextmanager
+def _composed(command: str, overrides: Sequence[str]) -> Iterator[tuple[DictConfig, list[str]]]:
+    """Yield the config of a command and its overrides without Hydra's, while Hydra's own config is set for it."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from skinlab.cli.command_line import prepare_command_line
+    from skinlab.cli.config import compose_config, register_resolvers
+    from skinlab.cli.plugins import enable_plugins
+
+    register_resolvers()
+    words = prepare_command_line(overrides, list_settings(command), COMMANDS[command].aliases)
+    if flag := next((word for word in words if word.startswith("-")), None):
+        raise UserError(f"{flag}: a flag of the command line; write settings as key=value")
+    enable_plugins(words)
+    cfg = compose_config(command, words, with_hydra=True)
+    hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
+    try:
+        hydra.set_config(cfg)
+        directory = Path(HydraConfig.get().run.dir).absolute()
+        OmegaConf.set_readonly(cfg.hydra, False)
+        cfg.hydra.runtime.output_dir = str(directory)
+        hydra.set_config(cfg)
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        yield own, list(HydraConfig.get().overrides.task)
+    finally:
+        hydra.cfg = before
+
+
+def function(command: str) -> Callable[[Sequence[str]], Result]:
+    """Return a command as a function of its overrides."""
+
+    def called(overrides: Sequence[str] = ()) -> Result:
+        return run(command, overrides)
+
+    called.__name__ = called.__qualname__ = command
+    called.__doc__ = f"{COMMANDS[command].summary}, see :func:`skinlab.cli.api.run`."
+    return called
