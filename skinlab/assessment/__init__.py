@@ -1,1 +1,1 @@
-"""From predictions on disk to evidence on disk."""
+"""Evaluate predictions on disk: which systems are meant, their evidence files, their worst mistakes."""

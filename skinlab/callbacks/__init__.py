@@ -1,1 +1,1 @@
-"""Lightning callbacks."""
+"""Lightning callbacks: probe, averaged weights, frozen layers, early stopping, safe checkpoints."""

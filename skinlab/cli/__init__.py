@@ -1,1 +1,1 @@
-"""From a command line to a checked config: Hydra, exit codes, one-line errors."""
+"""From a command line to checked settings: Hydra, plugins, exit codes, one-line errors."""

@@ -1,1 +1,1 @@
-"""Files on disk become a manifest; a manifest becomes batches."""
+"""From files on disk to a manifest: readers, audit and splits; from the manifest to batches."""

@@ -1,1 +1,1 @@
-"""Ranking an unlabeled pool for annotation."""
+"""Rank an unlabeled pool for annotation, and estimate its share of positives."""

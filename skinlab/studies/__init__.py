@@ -1,1 +1,1 @@
-"""A study: its plan, its jobs and what they show."""
+"""The study of the unlabeled pool: its plan, its jobs and its results."""
