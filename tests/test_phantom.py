@@ -162,7 +162,7 @@ def test_dsm2025_layout(tmp_path: Path) -> None:
 def test_other_settings_are_refused(phantom: tuple[Path, pd.DataFrame]) -> None:
     root, _ = phantom
     before = contents(root)
-    with pytest.raises(UserError, match=r"seed is 0, asked for 9.*another data\.root"):
+    with pytest.raises(UserError, match=r"seed is 0, wanted is 9.*another data\.root"):
         read_phantom(root, **SMALL, seed=9)
     assert contents(root) == before
     read_phantom(root, **SMALL, n_test=77)  # of the other layout: no matter here

@@ -17,7 +17,7 @@ from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
 from skinlab.processes.cores import set_up_threads
-from skinlab.processes.signals import SignalAnswer, answering_signals
+from skinlab.processes.signals import SignalHandler, handling_signals
 from skinlab.settings.secrets import masked
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def run_command(name: str) -> None:
     Args:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
-    with answering_signals() as answer:
-        _run(name, answer)
+    with handling_signals() as handler:
+        _run(name, handler)
 
 
-def _run(name: str, answer: SignalAnswer) -> None:
+def _run(name: str, handler: SignalHandler) -> None:
     # Here, once signals are answered: these imports take half a second.
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -56,7 +56,7 @@ def _run(name: str, answer: SignalAnswer) -> None:
     register_resolvers()
 
     def job(cfg: DictConfig) -> float | None:
-        answer.remedy = _how_to_go_on(HydraConfig.get())
+        handler.remedy = _how_to_go_on(HydraConfig.get())
         with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
             return work(cfg)
 
@@ -77,9 +77,9 @@ def _run(name: str, answer: SignalAnswer) -> None:
             best: float | None = call(name, settings, invocation(name, sys.argv[1:]))
             return best
         except (UserError, OSError, RuntimeError) as error:
-            answer.outlast_rank_0()
+            handler.wait_for_rank_0()
             if isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError):  # a worker was lost
-                answer.settle()
+                handler.wait_for_group_signal()
             line = _one_line(error, config)
             if line is None:
                 raise

@@ -33,12 +33,11 @@ from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
 from skinlab.data.private_files import UnusableFile, make_private_folder, open_private
 from skinlab.data.samplers import EvalSampler
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 from skinlab.files import claim, replacing
 from skinlab.processes.cores import available_cores
 
 FORMAT = 2  # raise it when `read_image` returns other pixels for the same file, or the layout of a cache changes
-KINDS = ("none", "ram", "disk")
 RAM = Path("/dev/shm")  # a file system in memory, there on every Linux
 CHUNK = 64  # images written at a time
 SEAL = 32  # bytes of the digest at a cache's end
@@ -103,7 +102,8 @@ def open_cache(
         paths: Image files; the cache's rows follow their order.
         size: Side of the square images in pixels.
         fit: "crop" or "stretch", see `read_image`.
-        kind: "ram" keeps the cache in shared memory until its last user ends, "disk" in a directory for good.
+        kind: "ram" keeps the cache in shared memory until its last user ends, "disk" in a directory for good, "none"
+            has no cache.
         directory: Folder of caches on a disk.
         num_workers: Processes that decode; one a core by default.
 
@@ -111,10 +111,8 @@ def open_cache(
         The images, or None where `kind` is "none" or there are no paths.
 
     Raises:
-        UserError: If `kind` is unknown, a file is missing or can't be read, or the cache does not fit.
+        UserError: If a file is missing or can't be read, or the cache does not fit.
     """
-    if kind not in KINDS:
-        raise UserError(f"data.cache={kind} is unknown{nearest(kind, KINDS)}: choose one of {', '.join(KINDS)}")
     if kind == "disk" and directory is None:
         raise UserError("data.cache=disk needs a directory: set data.cache_dir")
     if kind == "none" or not len(paths):

@@ -22,7 +22,7 @@ from skinlab.data.preparation import Prepared, prepare
 from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
 from skinlab.data.transforms import heavy, light
 from skinlab.data.view_dataset import ViewDataset
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 from skinlab.processes.cores import available_cores
 
 Transform = Callable[..., Any]
@@ -67,11 +67,6 @@ class SkinDataModule(pl.LightningDataModule):
         **preparation: Any,
     ) -> None:
         super().__init__()
-        for name, value in (("image_size", image_size), ("batch_size", batch_size)):
-            if value < 1:
-                raise UserError(f"data.{name}={value}: must be at least 1")
-        if cache not in ("none", "ram", "disk"):
-            raise UserError(f"data.cache={cache}: choose none, ram or disk{nearest(cache, ['none', 'ram', 'disk'])}")
         self.reader, self.preparation = reader, preparation
         self.image_size, self.fit, self.batch_size, self.seed = image_size, fit, batch_size, seed
         self.num_workers = loading_processes(num_workers)

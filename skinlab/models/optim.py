@@ -27,18 +27,14 @@ def build_optimizer(
         batch_size: images of an optimiser step, of all processes; for ``lr_reference_batch`` only.
 
     Raises:
-        UserError: the optimiser is unknown, or a setting out of range.
+        UserError: the optimiser is unknown, or does not take a setting.
     """
     settings = dict(settings)
     name, lr, layer_decay = settings.pop("name"), settings.pop("lr"), settings.pop("layer_decay", 1.0)
-    if lr <= 0:
-        raise UserError(f"optimizer.lr={lr}: must be above 0")
     if (reference := settings.pop("lr_reference_batch", None)) is not None:
-        if reference <= 0 or batch_size is None:
-            raise UserError(f"optimizer.lr_reference_batch={reference}: a number above 0, and for pretraining only")
+        if batch_size is None:
+            raise UserError(f"optimizer.lr_reference_batch={reference} is for pretraining only; set it to null")
         lr *= batch_size / reference
-    if not 0 < layer_decay <= 1:
-        raise UserError(f"optimizer.layer_decay={layer_decay}: must lie in (0, 1]; 1 means none")
     decay = layer_decay if layer_decay < 1 else None
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(network, opt=name, lr=lr, layer_decay=decay, **settings)

@@ -1,8 +1,8 @@
-"""Dermoscopy-like images drawn from random numbers: seven diagnoses, devices, artefacts, and the truth about each.
+"""Procedural dermoscopy-like images: seven diagnoses, devices and artefacts, with their ground truth.
 
-`traits` says what a diagnosis looks like; `outline`, `skin`, `pigment`, `vessels` and `surface` paint it on a `patch`;
-`devices` and `artefacts` come between it and the picture; `scene` puts these together; `plan`, `tables` and `writer`
-make a data set of it.
+`traits` describes the diagnoses; `outline`, `skin`, `pigment`, `vessels` and `surface` paint a lesion on a `patch`;
+`devices` and `artefacts` change the picture of it; `scene` combines these; `plan`, `tables` and `writer` make the data
+set.
 """
 
 from skinlab.phantom.plan import Settings

@@ -1,4 +1,4 @@
-"""What lies between skin and lens: hair, a ruler, gel bubbles, ink. Each paints on a view (size, size, 3) in place."""
+"""Artefacts between skin and lens: hair, a ruler, gel bubbles, ink; each is painted on a view (size, size, 3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _mix(view: Map, opacity: Map, colour: Points) -> None:
 
 
 def hair(view: Map, rng: np.random.Generator) -> None:
-    """Fine bent hairs, mostly in one direction, each with a soft shadow beside it."""
+    """Paint thin bent hairs, mostly in one direction, each with a soft shadow."""
     size, count = len(view), int(rng.choice([2, 4, 8, 16, 26], p=[0.32, 0.32, 0.22, 0.10, 0.04]))
     main = rng.uniform(0, np.pi)
     steps = np.linspace(-1, 1, 14)[:, None]
@@ -37,7 +37,7 @@ def hair(view: Map, rng: np.random.Generator) -> None:
 
 
 def ruler(view: Map, rng: np.random.Generator) -> None:
-    """A millimetre scale along one edge: fine ticks, every fifth longer, at times a base line."""
+    """Paint a millimetre scale along one edge: thin ticks, every fifth longer, sometimes a base line."""
     size, white = len(view), rng.random() < 0.15
     pitch, edge, skew = rng.uniform(0.10, 0.16), rng.uniform(0.86, 0.97), rng.normal(0, 0.03)
     along = np.array([np.cos(skew), np.sin(skew)])
@@ -54,7 +54,7 @@ def ruler(view: Map, rng: np.random.Generator) -> None:
 
 
 def bubbles(view: Map, rng: np.random.Generator) -> None:
-    """Gel bubbles: a dark thin rim, a lighter inside and a bright crescent towards the lamp."""
+    """Paint gel bubbles: a thin dark rim, a lighter inside and a bright crescent towards the lamp."""
     size, lamp = len(view), rng.uniform(0, 360)
     inside, rims, lights = (np.zeros((size, size), np.uint8) for _ in range(3))
     for radius in np.clip(rng.lognormal(np.log(0.045), 0.6, rng.integers(2, 14)), 0.018, 0.2):
@@ -72,7 +72,7 @@ def bubbles(view: Map, rng: np.random.Generator) -> None:
 
 
 def ink(view: Map, rng: np.random.Generator) -> None:
-    """Strokes of a surgeon's pen near the edge: violet or blue, uneven, the skin showing through."""
+    """Paint strokes of a surgeon's pen near the edge: violet or blue, uneven and translucent."""
     size, lines = len(view), []
     for _ in range(rng.integers(1, 4)):
         angle = rng.uniform(0, 2 * np.pi)

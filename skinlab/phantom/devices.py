@@ -1,4 +1,4 @@
-"""Dermatoscopes: each source's own colour cast, vignette, sharpness, noise and habits."""
+"""Dermatoscopes: the colour cast, vignette, sharpness, noise and rates of artefacts of each source."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Device:
         gain: of red, green and blue.
         saturation: of colour, 1 leaves it.
         vignette: share of light lost at the corners.
-        round_field: chance that the tube's dark round edge shows.
-        resolution: pixels that it really resolves, relative to the picture's.
+        round_field: probability of a dark round edge.
+        resolution: optical resolution relative to the picture's pixels.
         grain: sensor noise, from 0 to 1.
-        rates: chance of each artefact.
+        rates: probability of each artefact.
     """
 
     share: float
@@ -82,7 +82,7 @@ DEVICES = {
 
 
 def light(rgb: Map, rng: np.random.Generator) -> Map:
-    """Light a view: exposure, colour temperature and a slope from one side, each as the day has it."""
+    """Light a view with random exposure, colour temperature and a gradient from one side."""
     size = len(rgb)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     direction = rng.uniform(0, 2 * math.pi)
@@ -93,7 +93,7 @@ def light(rgb: Map, rng: np.random.Generator) -> Map:
 
 
 def expose(rgb: Map, device: Device, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Photograph a lit view (size, size, 3) with a device: optics, colour, vignette, noise, eight bits."""
+    """Return a lit view (size, size, 3) as photographed by a device: optics, colour, vignette, noise, eight bits."""
     size = len(rgb)
     fineness = device.resolution * rng.uniform(0.85, 1.0)
     if fineness < 0.97:
@@ -114,6 +114,6 @@ def expose(rgb: Map, device: Device, rng: np.random.Generator) -> np.ndarray[tup
 
 
 def _shoulder(x: Map) -> Map:
-    """Bend highlights above 0.8 softly towards white instead of clipping them."""
+    """Compress values above 0.8 towards white instead of clipping them."""
     excess = np.maximum(x - 0.8, 0)
     return np.asarray(x - 0.9 * excess * excess, np.float32)

@@ -1,7 +1,7 @@
-"""Random maps on a square canvas: noise, honeycombs, discs and strokes, the brushes every structure is painted with.
+"""Random maps on a square canvas for all structures: noise, honeycombs, discs and strokes.
 
-Lengths are in units of half the picture's width. The canvas reaches `SPAN` units from its centre to each side, past the
-picture's own, so that a view may be turned and shifted without running out of skin.
+Lengths are in units of half the picture's width. The canvas extends `SPAN` units from its centre to each side, more
+than the picture, so that a view may be rotated and shifted.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ def grid(size: int) -> tuple[Map, Map]:
 
 
 def smoothstep(low: float, high: float, x: Values) -> Map:
-    """Rise smoothly from 0 at `low` to 1 at `high` (falls if `low` > `high`)."""
+    """Return a smooth step from 0 at `low` to 1 at `high` (falling if `low` > `high`)."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def blur(image: Map, sigma: float) -> Map:
-    """Gaussian blur, sigma in pixels."""
+    """Return a map blurred by a Gaussian of sigma pixels."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
 def noise(rng: np.random.Generator, size: int, scale: float) -> Map:
-    """Smooth noise of about unit variance whose bumps are `scale` units wide."""
+    """Return smooth noise of about unit variance with bumps `scale` units wide."""
     cells = max(2, int(np.ceil(2 * SPAN / scale)))
     return _enlarge(_bumps(rng, cells), size)
 
 
 def _bumps(rng: np.random.Generator, cells: int) -> Map:
-    """White noise blurred on a grid twice as fine as its bumps, which hides the grid's axes; of unit variance.
+    """Return white noise of unit variance, blurred on a grid twice as fine as its bumps to hide the grid's axes.
 
-    Bumps of a few pixels don't betray the axes and are not worth the price.
+    Bumps of a few pixels do not show the axes and are not blurred.
     """
     if cells > _MANY_CELLS:
         coarse = rng.standard_normal((cells, cells), dtype=np.float32)
@@ -71,7 +71,7 @@ def _bumps(rng: np.random.Generator, cells: int) -> Map:
 
 
 def _enlarge(coarse: Map, size: int) -> Map:
-    """Enlarge smoothly; the last doubling of a coarse map is linear, which no eye can tell and costs a third."""
+    """Enlarge smoothly; the last doubling of a coarse map is linear, in a third of the time without visible change."""
     if 4 * len(coarse) <= size:
         coarse = np.asarray(cv2.resize(coarse, (size // 2, size // 2), interpolation=cv2.INTER_CUBIC), np.float32)
         return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -79,7 +79,7 @@ def _enlarge(coarse: Map, size: int) -> Map:
 
 
 def fractal(rng: np.random.Generator, size: int, scale: float, octaves: int = 4, gain: float = 0.6) -> Map:
-    """Sum of noises, each half as wide and `gain` times as strong as the one before, of about unit variance."""
+    """Return a sum of noises, each half as wide and `gain` times as strong as the last, of about unit variance."""
     cells = max(2, int(np.ceil(2 * SPAN / scale)))
     total = _bumps(rng, cells)
     for k in range(1, octaves):
@@ -91,9 +91,9 @@ def fractal(rng: np.random.Generator, size: int, scale: float, octaves: int = 4,
 
 
 def honeycomb(rng: np.random.Generator, size: int, cell: float, warp: float) -> Map:
-    """Mesh of a pigment network: 1 on its lines, 0 in its round holes.
+    """Return the mesh of a pigment network: 1 on its lines, 0 in its round holes.
 
-    Three plane waves at 60 degrees have their crests on a hexagonal lattice: the holes. Noise bends the coordinates.
+    The crests of three plane waves at 60 degrees form a hexagonal lattice, the holes. Noise bends the coordinates.
 
     Args:
         rng: source of randomness.
@@ -108,12 +108,12 @@ def honeycomb(rng: np.random.Generator, size: int, cell: float, warp: float) -> 
     crests = np.zeros((size, size), np.float32)
     for angle in (turn, turn + math.pi / 3, turn + 2 * math.pi / 3):
         crests += np.cos(wave * math.cos(angle) * x + wave * math.sin(angle) * y)
-    crests += 0.5 * noise(rng, size, 3 * cell)  # lines thicken here and thin out there
+    crests += 0.5 * noise(rng, size, 3 * cell)  # lines of varying width
     return smoothstep(0.8, -1.1, crests)
 
 
 def lattice(rng: np.random.Generator, where: NDArray[np.bool_], spacing: float, jitter: float = 0.3) -> Points:
-    """Points (n, 2) about `spacing` units apart, on a jittered hexagonal lattice, where the canvas map is true."""
+    """Return points (n, 2) about `spacing` units apart, on a jittered hexagonal lattice where a map is true."""
     rows = np.arange(-SPAN, SPAN, spacing * 0.866)
     columns = np.arange(-SPAN, SPAN, spacing)
     x = columns[None, :] + np.where(np.arange(len(rows)) % 2, spacing / 2, 0)[:, None]
@@ -123,7 +123,7 @@ def lattice(rng: np.random.Generator, where: NDArray[np.bool_], spacing: float, 
 
 
 def scatter(rng: np.random.Generator, where: NDArray[np.bool_], count: int) -> Points:
-    """Up to `count` points (n, 2), uniform over the true pixels of a canvas map."""
+    """Return up to `count` points (n, 2), uniform over the true pixels of a canvas map."""
     pixels = np.flatnonzero(where)
     if not len(pixels):
         return np.empty((0, 2))
@@ -134,7 +134,7 @@ def scatter(rng: np.random.Generator, where: NDArray[np.bool_], count: int) -> P
 
 
 def lookup(values: NDArray[np.bool_], points: Points) -> NDArray[np.bool_]:
-    """Value of a canvas map at points (n, 2); false beyond the canvas."""
+    """Return the values of a canvas map at points (n, 2); false outside the canvas."""
     size = len(values)
     column, row = np.floor((points.T + SPAN) / (2 * SPAN) * size).astype(int)
     inside = (np.minimum(column, row) >= 0) & (np.maximum(column, row) < size)
@@ -142,14 +142,14 @@ def lookup(values: NDArray[np.bool_], points: Points) -> NDArray[np.bool_]:
 
 
 def discs(size: int, centres: Points, radii: Points, weights: Points | None = None, stretch: float = 1.0) -> Map:
-    """Anti-aliased discs on the canvas, 0 to 1; `stretch` > 1 draws ellipses, each turned its own way.
+    """Return anti-aliased discs on the canvas, 0 to 1; for `stretch` > 1 ellipses with various rotations.
 
     Args:
         size: canvas width in pixels.
         centres: (n, 2), in units.
         radii: (n,), in units.
         weights: (n,) from 0 to 1, the brightness of each disc.
-        stretch: long by short axis.
+        stretch: ratio of the long to the short axis.
     """
     canvas = np.zeros((size, size), np.uint8)
     per_unit = size / (2 * SPAN)
@@ -163,7 +163,7 @@ def discs(size: int, centres: Points, radii: Points, weights: Points | None = No
 
 
 def strokes(size: int, lines: Sequence[Points], widths: Sequence[float] | Points, span: float = SPAN) -> Map:
-    """Anti-aliased polylines on a square, 0 to 1; a line thinner than a pixel is drawn fainter.
+    """Return anti-aliased polylines on a square, 0 to 1; a line thinner than a pixel is fainter.
 
     Args:
         size: width of the square in pixels.

@@ -1,4 +1,4 @@
-"""The lesion's border and its ground colour."""
+"""The lesion's border and base colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skinlab.phantom.traits import Traits
 
 
 def outline(rng: np.random.Generator, size: int, traits: Traits) -> Patch:
-    """Draw the border: an ellipse with lobes (asymmetry), waves (irregularity) and notches (jaggedness).
+    """Return a patch with the lesion's border: an ellipse with lobes (asymmetry), waves (irregularity) and notches.
 
     Args:
         rng: source of randomness.
@@ -33,7 +33,7 @@ def outline(rng: np.random.Generator, size: int, traits: Traits) -> Patch:
     depth = radius * (1 + traits.asymmetry * np.clip(lobes, -1.8, 1.8)) - distance
     depth += 0.10 * radius * traits.irregularity * fractal(rng, size, 0.7 * radius, 3)
     depth += 0.03 * traits.jaggedness * fractal(rng, size, 0.12, 3)
-    # The border dissolves into specks rather than along a clean line, and more here than there.
+    # The border ends in specks instead of a clean line, with varying width.
     speckle = min(0.7, 0.12 + 0.32 * traits.jaggedness)
     fade = traits.softness * np.exp(0.35 * noise(rng, size, 0.5))
     body = smoothstep(-1, 1, depth / fade + speckle * fractal(rng, size, 0.16, 3, 0.9))
@@ -41,7 +41,7 @@ def outline(rng: np.random.Generator, size: int, traits: Traits) -> Patch:
 
 
 def paint_ground(patch: Patch, rng: np.random.Generator) -> None:
-    """Paint the lesion's own colour, before any structure: brown, red and yellow, uneven by its variegation."""
+    """Paint the lesion's base colour before any structure: brown, red and yellow, uneven by its variegation."""
     traits, size = patch.traits, patch.size
     profile = rng.uniform(-0.45, 0.6)  # paler or darker towards the centre
     shade = 1 + profile * (np.clip(patch.inner, 0, 1) - 0.45)

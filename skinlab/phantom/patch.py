@@ -1,8 +1,8 @@
-"""A patch of skin as layers of absorbers, and the colour they give it.
+"""A patch of skin as layers of absorbers, and its colour.
 
-Colour follows Beer and Lambert: each absorber dims red, green and blue by its own exponent, so that thin melanin is
-tan, thick melanin nearly black, and melanin over blood reddish brown, without a palette. Melanin deep in the dermis
-looks blue-gray (Tyndall scattering), and scars, cysts and scales scatter white: those two layers cover what lies below.
+Colour follows Beer and Lambert: each absorber attenuates red, green and blue by its own exponent, so that thin melanin
+is tan, thick melanin nearly black, and melanin over blood reddish brown. Melanin deep in the dermis is blue-gray
+(Tyndall scattering), and scars, cysts and scales scatter white: these two layers cover those below.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SCATTER = np.array([0.95, 0.90, 0.88], np.float32)
 
 @dataclass
 class Patch:
-    """Layers of a patch of skin, each (size, size); structures paint by adding to them.
+    """Layers of a patch of skin, each (size, size), to which structures are added.
 
     Attributes:
         traits: of the lesion.
         depth: distance from the lesion's border in units, positive inside.
         angle: direction from the lesion's centre, radians.
-        body: 0 outside the lesion, 1 inside, with the border's own softness.
+        body: 0 outside the lesion, 1 inside, with a soft border.
         melanin: brown pigment, absorbance.
         blood: red, absorbance.
         keratin: yellow-brown horn and serum, absorbance.
@@ -70,7 +70,7 @@ class Patch:
         np.maximum(getattr(self, layer), opacity.astype(np.float32), out=getattr(self, layer))
 
     def clear(self, amount: Map) -> None:
-        """Take away the pigment where `amount` (0 to 1) is high, as a scar does."""
+        """Reduce the pigment by `amount` (0 to 1), as in a scar."""
         self.melanin *= 1 - amount
 
     def colour(self) -> Map:
@@ -78,7 +78,7 @@ class Patch:
         layers = cv2.merge([np.maximum(layer, 0) for layer in (self.melanin, self.blood, self.keratin)])
         transmitted = cv2.exp(cv2.transform(layers, -np.array([_MELANIN, _BLOOD, _KERATIN], np.float32).T))
         rgb = np.asarray(_DEEPEST + (_DERMIS - _DEEPEST) * transmitted, np.float32)
-        if self.veil.max() > 0:  # a haze: what lies below still lightens and darkens it
+        if self.veil.max() > 0:  # a haze, lighter or darker with the layers below
             haze = _VEIL * (0.75 + 0.6 * rgb[..., 1:2])
             rgb += np.clip(self.veil, 0, 1)[..., None] * (haze - rgb)
         if self.white.max() > 0:

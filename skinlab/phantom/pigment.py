@@ -22,14 +22,14 @@ from skinlab.phantom.patch import Patch
 
 
 def region(patch: Patch, rng: np.random.Generator, share: float, edge: float = 0.25, off_centre: float = 0.5) -> Map:
-    """An irregular part of the lesion, 0 to 1, off its centre: what makes a lesion asymmetric.
+    """Return an irregular part of the lesion, 0 to 1, off its centre, for asymmetric structures.
 
     Args:
-        patch: to look for a region in.
+        patch: of the lesion.
         rng: source of randomness.
-        share: rough share of the lesion that it takes.
+        share: rough share of the lesion.
         edge: softness of its edge.
-        off_centre: how far its middle lies from the lesion's, in radii.
+        off_centre: distance of its centre from the lesion's, in radii.
     """
     u, v = grid(patch.size)
     direction, radius = rng.uniform(0, 2 * math.pi), patch.traits.radius
@@ -41,14 +41,14 @@ def region(patch: Patch, rng: np.random.Generator, share: float, edge: float = 0
 
 
 def network(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Regular network: even mesh, round holes, thinning out towards the border."""
+    """Paint a regular network: even mesh, round holes, thinning out towards the border."""
     mesh = honeycomb(rng, patch.size, rng.uniform(0.060, 0.092), 0.42)
     fade = smoothstep(-0.1, 0.3, patch.inner) * (0.35 + 0.65 * smoothstep(-0.5, 0.5, noise(rng, patch.size, 0.3)))
     patch.melanin += patch.body * fade * strength * (1.15 * mesh - 0.38) * (0.35 + 0.55 * patch.traits.melanin)
 
 
 def atypical_network(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Irregular network: two mesh widths, broad broken lines, ending abruptly at the border."""
+    """Paint an irregular network: two mesh widths, broad broken lines, ending abruptly at the border."""
     fine = honeycomb(rng, patch.size, rng.uniform(0.075, 0.10), 0.5)
     coarse = honeycomb(rng, patch.size, rng.uniform(0.11, 0.16), 0.65)
     mix = smoothstep(-0.3, 0.3, noise(rng, patch.size, 0.45))
@@ -59,14 +59,14 @@ def atypical_network(patch: Patch, rng: np.random.Generator, strength: float) ->
 
 
 def fine_network(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Delicate network in a ring at the lesion's edge, around a pale centre."""
+    """Paint a delicate network in a ring at the lesion's edge, around a pale centre."""
     mesh = honeycomb(rng, patch.size, rng.uniform(0.06, 0.08), 0.35)
     ring = smoothstep(-0.25, 0.1, patch.inner) * smoothstep(0.75, 0.35, patch.inner)
     patch.melanin += ring * strength * (0.65 * mesh - 0.05)
 
 
 def globules(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Regular globules: brown, alike in size, evenly spread or as a rim."""
+    """Paint regular globules: brown, of similar size, evenly spread or as a rim."""
     rim = rng.random() < 0.4
     where = (patch.inner > -0.02) & ((patch.inner < 0.3) | (not rim))
     centres = lattice(rng, where, rng.uniform(0.10, 0.14), 0.13)
@@ -76,7 +76,7 @@ def globules(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def irregular_dots(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Dots and globules of all sizes, brown to black, crowded to one side."""
+    """Paint irregular dots and globules of all sizes, brown to black, mostly on one side."""
     side = region(patch, rng, 0.8, off_centre=0.7) + 0.15 * patch.body
     centres = scatter(rng, side > rng.uniform(0.3, 0.6), int(rng.integers(10, 38)))
     radii = np.clip(rng.lognormal(np.log(0.026), 0.45, len(centres)), 0.012, 0.075)
@@ -84,7 +84,7 @@ def irregular_dots(patch: Patch, rng: np.random.Generator, strength: float) -> N
 
 
 def streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Streaks: dark radial fingers that run from the border outwards along a part of it, tapering to a point."""
+    """Paint streaks: dark radial lines from a part of the border outwards, tapering to a point."""
     length = rng.uniform(0.08, 0.15)
     count = round(2 * math.pi * patch.traits.radius / rng.uniform(0.09, 0.13))
     comb = (
@@ -102,12 +102,12 @@ def streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def blotch(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """A dark structureless area off the centre."""
+    """Paint a dark structureless area off the centre."""
     patch.melanin += rng.uniform(1.4, 3.0) * strength * region(patch, rng, rng.uniform(0.15, 0.4), 0.3)
 
 
 def veil(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Blue-white veil: a structureless blue-gray haze with a ground-glass film over a part of the lesion."""
+    """Paint a blue-white veil: a structureless blue-gray haze with a ground-glass film over a part of the lesion."""
     area = region(patch, rng, rng.uniform(0.2, 0.5), 0.6, 0.35)
     clouds = 0.72 + 0.28 * np.tanh(fractal(rng, patch.size, 0.35))
     patch.melanin += 0.5 * area
@@ -116,7 +116,7 @@ def veil(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def regression(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Regression: a white scar-like area within the lesion, peppered with blue-gray dots."""
+    """Paint regression: a white scar-like area within the lesion, with blue-gray dots."""
     area = region(patch, rng, rng.uniform(0.25, 0.5), 0.4, 0.5)
     patch.clear(0.85 * strength * area)
     patch.cover("white", 0.38 * strength * area)
@@ -127,7 +127,7 @@ def regression(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def nests(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Blue-gray ovoid nests and small globules of a pigmented basal cell carcinoma."""
+    """Paint blue-gray ovoid nests and small globules of a pigmented basal cell carcinoma."""
     large = scatter(rng, patch.inner > 0.1, int(rng.integers(2, 7)))
     small = scatter(rng, patch.inner > 0.0, int(rng.integers(4, 16)))
     centres = np.concatenate([large, small])

@@ -1,4 +1,4 @@
-"""Which lesions, how many images of each, with which device and artefacts, under which file names."""
+"""The plan of a phantom: lesions, images of each, their devices, artefacts and file names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from skinlab.phantom.traits import CLASSES, MALIGNANT
 # Images a class in HAM10000, of 7,470 lesions (Tschandl et al. 2018, doi:10.1038/sdata.2018.161).
 HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
 _IMAGES_A_LESION = 1.34
-_FEWEST_LESIONS = 12  # of a rare class: a locked test part and five folds each get some
+_MIN_LESIONS = 12  # of a rare class, for a test part and five folds
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the pixels and the files of a phantom."""
+    """Settings of the pixels and files of a phantom."""
 
     layout: str
     image_size: int
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shot:
-    """One image to be made: of which lesion and view (from 1), with which device and artefacts, to which file."""
+    """One image to be drawn: its lesion, view (from 1), device, artefacts and file."""
 
     lesion: int
     view: int
@@ -78,12 +78,12 @@ class Shot:
 
 
 def plan(settings: Settings) -> list[Shot]:
-    """List the images of a phantom, those of a lesion together, lesions by number."""
+    """Return the images of a phantom in the order of their lesions."""
     return list(LAYOUTS[settings.layout](settings))
 
 
 def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
-    """Share out `total` by largest remainder.
+    """Divide `total` in proportion to weights, by largest remainder.
 
     >>> apportion(10, {"a": 2.0, "b": 1.0})
     {'a': 7, 'b': 3}
@@ -98,10 +98,10 @@ def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def _ham10000(settings: Settings) -> Iterator[Shot]:
-    """HAM10000's layout: its skew of classes, several images of some lesions, numbers that tell nothing."""
+    """Yield images in HAM10000's layout: its class imbalance, several images of some lesions, random numbers."""
     rng = np.random.default_rng(settings.seed)
     counts = apportion(settings.n_images, HAM10000_COUNTS)
-    floor = max(1, min(_FEWEST_LESIONS, settings.n_images // (2 * len(CLASSES))))
+    floor = max(1, min(_MIN_LESIONS, settings.n_images // (2 * len(CLASSES))))
     for dx in CLASSES:
         missing = max(0, floor - counts[dx])
         counts[dx] += missing
@@ -122,7 +122,7 @@ def _ham10000(settings: Settings) -> Iterator[Shot]:
 
 
 def _dsm2025(settings: Settings) -> Iterator[Shot]:
-    """DSM-2025's layout: labels are folder names, file names repeat across folders, one lesion an image."""
+    """Yield images in DSM-2025's layout: labels are folders, file names repeat across folders, one lesion an image."""
     rng = np.random.default_rng(settings.seed)
     prevalence = settings.n_positive / (settings.n_positive + settings.n_negative)
     sizes = {
@@ -146,7 +146,7 @@ def _split(total: int, prevalence: float) -> tuple[int, int]:
 
 
 def _shot(settings: Settings, lesion: int, view: int, dx: str, path: str, mask_path: str = "") -> Shot:
-    """Choose device and artefacts. Another bias meets the same draws, so that all else in the pictures stays."""
+    """Choose device and artefacts; with another bias the random draws, and so all else in the picture, are the same."""
     names, shares = list(DEVICES), [device.share for device in DEVICES.values()]
     home = names[stream(settings.seed, lesion, 0, "choice").choice(len(names), p=shares)]
     rng = stream(settings.seed, lesion, view, "choice")

@@ -1,4 +1,4 @@
-"""A lesion, drawn once, and its views: the two steps from random numbers to a picture and its mask."""
+"""Draw a lesion, and photograph it: a picture and its mask from random numbers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _PAINTS: dict[str, Paint] = {
     for module in (pigment, vessels, surface)
     if hasattr(module, name)
 }
-# Streams of randomness within (seed, lesion, view): one thing more or less in a picture leaves the others as they are.
+# Random streams within (seed, lesion, view): with or without one of these the others are the same.
 STREAMS = ("lesion", "camera", "light", "device", "choice", *ARTEFACTS)
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A drawn lesion: the colour of its patch of skin (canvas, canvas, 3), its mask (canvas, canvas), what it shows."""
+    """A drawn lesion: colour of its patch of skin (canvas, canvas, 3), mask (canvas, canvas), names of structures."""
 
     colour: Map
     mask: Map
@@ -39,12 +39,12 @@ class Lesion:
 
 
 def stream(seed: int, lesion: int, view: int, name: str) -> np.random.Generator:
-    """Return the generator of one named stream; view 0 is the lesion itself, its images count from 1."""
+    """Return the generator of one named stream; view 0 is the lesion itself, its images are numbered from 1."""
     return np.random.default_rng([seed, lesion, view, 1 + STREAMS.index(name)])
 
 
 def draw_lesion(seed: int, lesion: int, dx: str, image_size: int) -> Lesion:
-    """Draw a lesion of class `dx` on its patch of skin, wider than the pictures of it."""
+    """Draw a lesion of class `dx` on a patch of skin that is wider than its pictures."""
     rng = stream(seed, lesion, 0, "lesion")
     traits, strengths = draw_traits(rng, dx)
     patch = outline(rng, canvas_size(image_size), traits)
@@ -58,7 +58,7 @@ def draw_lesion(seed: int, lesion: int, dx: str, image_size: int) -> Lesion:
 def draw_view(
     lesion: Lesion, seed: int, number: int, view: int, device: str, artefacts: Sequence[str], image_size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Photograph a lesion: turned, shifted, tilted, lit and through a device.
+    """Return a picture and mask of a lesion: rotated, shifted, tilted, lit and taken by a device.
 
     Args:
         lesion: as drawn.
@@ -66,7 +66,7 @@ def draw_view(
         number: of the lesion.
         view: of the lesion, from 1.
         device: a key of `DEVICES`.
-        artefacts: keys of `ARTEFACTS` that are in the picture.
+        artefacts: keys of `ARTEFACTS`, those in the picture.
         image_size: width in pixels.
 
     Returns:
@@ -87,7 +87,7 @@ def draw_view(
 
 
 def _camera(rng: np.random.Generator, image_size: int) -> NDArray[np.float64]:
-    """Affine map (2, 3) from picture pixels to canvas pixels: turn, zoom, tilt and shift."""
+    """Return an affine map (2, 3) from picture pixels to canvas pixels: turn, zoom, tilt and shift."""
     turn, tilt, axis = rng.uniform(0, 2 * np.pi), rng.uniform(0.92, 1.0), rng.uniform(0, np.pi)
     zoom = np.exp(rng.normal(0, 0.10))
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -33,7 +33,7 @@ def paint_skin(patch: Patch, rng: np.random.Generator) -> None:
 
 
 def _furrows(patch: Patch, rng: np.random.Generator) -> None:
-    """Fine rhomboid lines of the skin's surface: two families of bent parallel lines."""
+    """Paint the thin rhomboid lines of the skin's surface: two families of bent parallel lines."""
     u, v = grid(patch.size)
     bend = 0.045 * noise(rng, patch.size, 0.35)
     turn, opening = rng.uniform(0, math.pi), rng.uniform(0.8, 1.3)
@@ -47,7 +47,7 @@ def _furrows(patch: Patch, rng: np.random.Generator) -> None:
 
 
 def _follicles(patch: Patch, rng: np.random.Generator) -> None:
-    """Pores: faint pale rings with a darker point."""
+    """Paint pores: faint pale rings with a darker point."""
     centres = lattice(rng, np.ones_like(patch.depth, bool), rng.uniform(0.24, 0.4), 0.3)
     sizes = rng.uniform(0.02, 0.035, len(centres))
     patch.cover("white", 0.22 * blur(discs(patch.size, centres, sizes * 1.6), 0.008 * patch.size))
@@ -55,7 +55,7 @@ def _follicles(patch: Patch, rng: np.random.Generator) -> None:
 
 
 def _freckles(patch: Patch, rng: np.random.Generator, sun: float) -> None:
-    """Small tan spots of sun-damaged skin."""
+    """Paint small tan spots of sun-damaged skin."""
     centres = scatter(rng, patch.depth < -0.1, int(rng.integers(3, 11) + 25 * sun))
     sizes = rng.lognormal(np.log(0.035), 0.45, len(centres))
     spots = discs(patch.size, centres, sizes, rng.uniform(0.3, 1, len(centres)), stretch=1.4)

@@ -10,14 +10,14 @@ from skinlab.phantom.pigment import region
 
 
 def milia(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Milia-like cysts: small round white to yellow lights."""
+    """Paint milia-like cysts: small round white to yellow lights."""
     centres = scatter(rng, patch.inner > 0.1, int(rng.integers(4, 16)))
     radii = np.clip(rng.lognormal(np.log(0.026), 0.35, len(centres)), 0.015, 0.06)
     patch.cover("white", (0.4 + 0.45 * strength) * blur(discs(patch.size, centres, radii), 0.006 * patch.size))
 
 
 def comedo_openings(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Comedo-like openings: dark brown to black plugs of irregular shape, each with a faint pale rim."""
+    """Paint comedo-like openings: dark brown to black plugs of irregular shape, each with a faint pale rim."""
     centres = scatter(rng, patch.inner > 0.08, int(rng.integers(4, 15)))
     radii = np.clip(rng.lognormal(np.log(0.028), 0.4, len(centres)), 0.018, 0.075)
     rims = blur(discs(patch.size, centres, radii * 1.5, stretch=1.3), 0.8)
@@ -28,7 +28,7 @@ def comedo_openings(patch: Patch, rng: np.random.Generator, strength: float) -> 
 
 
 def ridges(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Cerebriform surface: winding brown furrows between pale gyri, like the folds of a brain."""
+    """Paint a cerebriform surface: winding brown furrows between pale gyri, like the folds of a brain."""
     level = fractal(rng, patch.size, rng.uniform(0.13, 0.2), 2, 0.4)
     furrows = smoothstep(0.6, 0.05, np.abs(level))
     inside = smoothstep(0.0, 0.08, patch.depth)
@@ -36,7 +36,7 @@ def ridges(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def scale(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Scale: white to yellow flakes with sharp edges, lying on the surface."""
+    """Paint scale: white to yellow flakes with sharp edges, lying on the surface."""
     flakes = fractal(rng, patch.size, rng.uniform(0.16, 0.30), 4, 0.8)
     threshold = rng.uniform(0.5, 1.0)
     sheet = smoothstep(threshold, threshold + 0.5, flakes) * smoothstep(-0.1, 0.2, patch.inner)
@@ -46,7 +46,7 @@ def scale(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def ulcer(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Ulceration: a raw red-orange hollow with dark crusts and a glistening rim."""
+    """Paint ulceration: a raw red-orange hollow with dark crusts and a glistening rim."""
     area = region(patch, rng, rng.uniform(0.06, 0.25), 0.3, 0.3)
     crust = smoothstep(-0.2, 1.0, fractal(rng, patch.size, 0.16, 4, 0.8)) * area
     wet = smoothstep(1.3, 2.0, noise(rng, patch.size, 0.05)) * area
@@ -59,7 +59,7 @@ def ulcer(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def scar(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Central white scar-like patch of a dermatofibroma, with soft edges."""
+    """Paint the central white scar-like patch of a dermatofibroma, with soft edges."""
     level = patch.inner + 0.09 * fractal(rng, patch.size, 0.3)
     start = rng.uniform(0.2, 0.5)
     centre = smoothstep(start, start + rng.uniform(0.3, 0.6), level)
@@ -69,7 +69,7 @@ def scar(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def shiny_streaks(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Short white shiny lines, crossing at right angles, as polarised light shows them."""
+    """Paint short white shiny lines at right angles, as visible in polarised light."""
     centres = scatter(rng, patch.inner > 0.15, int(rng.integers(5, 16)))
     turn = rng.uniform(0, np.pi) + np.where(rng.random(len(centres)) < 0.5, 0, np.pi / 2)
     reach = rng.uniform(0.04, 0.12, len(centres))[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1)

@@ -1,4 +1,4 @@
-"""The tables beside the images: HAM10000's metadata, its patients made up to fit, and the truth about each image."""
+"""The tables of a phantom: HAM10000's metadata with generated patients, and the ground truth of each image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skinlab.phantom.scene import stream
 from skinlab.phantom.traits import MALIGNANT
 
 TRUTH = "phantom_truth.csv"
-# Mean age, share of men, and favourite sites of each diagnosis in HAM10000.
+# Mean age, share of men, and most frequent sites of each diagnosis in HAM10000.
 _PATIENTS = {
     "akiec": (66.5, 0.68, ("face", "lower extremity", "upper extremity")),
     "bcc": (66.8, 0.62, ("back", "face", "upper extremity")),
@@ -35,7 +35,7 @@ def write_metadata(folder: Path, settings: Settings, shots: Sequence[Shot]) -> N
 
 
 def write_truth(folder: Path, shots: Sequence[Shot], structures: Sequence[Sequence[str]]) -> None:
-    """Write what each image shows: class (of pool and test images too), device, structures and artefacts.
+    """Write the ground truth of each image: class (also of pool and test images), device, structures and artefacts.
 
     Args:
         folder: of the phantom.
@@ -51,7 +51,7 @@ def write_truth(folder: Path, shots: Sequence[Shot], structures: Sequence[Sequen
 
 
 def _patient(settings: Settings, shot: Shot) -> tuple[str, str, str, str]:
-    """How it was confirmed, age in years, sex and site: one answer a lesion."""
+    """Return how a lesion was confirmed, and age in years, sex and site of its patient."""
     rng = stream(settings.seed, shot.lesion, 0, "light")
     mean_age, men, favourites = _PATIENTS[shot.dx]
     age = 5 * round(float(np.clip(rng.normal(mean_age, 15), 5, 85)) / 5)

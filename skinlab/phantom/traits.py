@@ -1,4 +1,4 @@
-"""What each diagnosis looks like, as one table of numbers and one of structures, and how far diagnoses overlap."""
+"""The appearance of each diagnosis: a table of numbers, a table of structures, and the overlap of diagnoses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MALIGNANT = ("akiec", "bcc", "mel")
 
-# How far a lesion may borrow from a look-alike and how faint its structures may be: 0 textbook plates, 1 guesswork.
+# Similarity to other classes and faintness of structures, from 0, textbook pictures, to 1, undecidable ones.
 DIFFICULTY = 0.3
 
 
 @dataclass(frozen=True)
 class Traits:
-    """Numbers that describe a lesion as a whole; lengths in units of half the picture's width.
+    """Numbers that describe a whole lesion; lengths in units of half the picture's width.
 
     Attributes:
         radius: mean radius.
@@ -56,7 +56,7 @@ TYPICAL = {
 # Spread of each trait over lesions, as the standard deviation of its logarithm.
 _SPREAD = Traits(0.33, 0.12, 0.45, 0.35, 0.50, 0.40, 0.42, 0.50, 0.70, 0.35)
 
-# Chance of each structure; they are painted in this order, from the depth of the skin to its surface.
+# Probability of each structure, in the order of painting, from the depth of the skin to its surface.
 STRUCTURES = {
     "network": {"nv": 0.60, "mel": 0.25, "bkl": 0.10, "df": 0.05},
     "atypical_network": {"mel": 0.60, "nv": 0.05},
@@ -93,9 +93,9 @@ _LOOKALIKES = {
 
 
 def draw_traits(rng: np.random.Generator, dx: str) -> tuple[Traits, dict[str, float]]:
-    """Draw a lesion of a class: its traits, and the strength of each structure that it shows.
+    """Draw the traits of a lesion of a class, and the strength of each of its structures.
 
-    It leans towards one of its class's look-alikes by a random share, which `DIFFICULTY` scales.
+    It is a mixture with a similar class, of a random share that `DIFFICULTY` scales.
     """
     other = _LOOKALIKES[dx][rng.integers(len(_LOOKALIKES[dx]))]
     lean = DIFFICULTY * rng.beta(1.0, 1.6)

@@ -11,7 +11,7 @@ from skinlab.phantom.pigment import region
 
 
 def wander(rng: np.random.Generator, size: int, count: int, width: float) -> Map:
-    """Wandering lines across the canvas, 0 to 1."""
+    """Return winding lines across the canvas, 0 to 1."""
     lines = [
         _walk(rng, rng.uniform(-1.2, 1.2, 2), rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.5)) for _ in range(count)
     ]
@@ -19,7 +19,7 @@ def wander(rng: np.random.Generator, size: int, count: int, width: float) -> Map
 
 
 def _walk(rng: np.random.Generator, start: Points, heading: float, length: float) -> Points:
-    """A winding path (n, 2) of steps of about 0.04 units."""
+    """Return a winding path (n, 2) of steps of about 0.04 units."""
     steps = max(4, round(length / 0.04))
     drift = np.cumsum(rng.normal(0, 0.22, steps))
     headings = heading + drift - drift.mean() + 0.35 * np.sin(np.arange(steps) * rng.uniform(0.5, 1.1))
@@ -30,7 +30,7 @@ def _walk(rng: np.random.Generator, start: Points, heading: float, length: float
 def _branch(
     rng: np.random.Generator, start: Points, heading: float, length: float, width: float
 ) -> list[tuple[Points, float]]:
-    """A vessel and its branches, each thinner and shorter than its parent, as (path, width)."""
+    """Return a vessel and its branches, each thinner and shorter than its parent, as (path, width)."""
     path = _walk(rng, start, heading, length)
     half = len(path) // 2
     tree = [(path[: half + 1], width), (path[half:], 0.8 * width)]
@@ -43,7 +43,7 @@ def _branch(
 
 
 def arborising_vessels(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Arborising vessels: bright red, sharp, thick stems that branch over the lesion into fine twigs."""
+    """Paint arborising vessels: bright red, sharp, thick stems that branch over the lesion into fine twigs."""
     radius = patch.traits.radius
     tree: list[tuple[Points, float]] = []
     for _ in range(rng.integers(2, 5)):
@@ -58,7 +58,7 @@ def arborising_vessels(patch: Patch, rng: np.random.Generator, strength: float) 
 
 
 def dotted_vessels(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Dotted and coiled vessels: small red points, evenly spread or in clusters."""
+    """Paint dotted and coiled vessels: small red points, evenly spread or in clusters."""
     clusters = smoothstep(-0.6, 0.4, fractal(rng, patch.size, 0.5)) * patch.body > 0.5
     centres = lattice(rng, clusters, rng.uniform(0.08, 0.12), 0.25)
     radii = rng.uniform(0.010, 0.018, len(centres))
@@ -66,7 +66,7 @@ def dotted_vessels(patch: Patch, rng: np.random.Generator, strength: float) -> N
 
 
 def strawberry(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Strawberry pattern: a red pseudo-network around pale follicles that hold a yellow plug."""
+    """Paint a strawberry pattern: a red pseudo-network around pale follicles that hold a yellow plug."""
     area = smoothstep(-0.8, 0.3, fractal(rng, patch.size, 0.6)) * patch.body
     centres = lattice(rng, patch.depth > 0, rng.uniform(0.15, 0.21), 0.16)
     sizes = rng.uniform(0.036, 0.056, len(centres))
@@ -77,7 +77,7 @@ def strawberry(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def lacunae(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Lacunae: well-bordered red, purple or blue-black lakes, parted by paler septa."""
+    """Paint lacunae: well-bordered red, purple or blue-black lakes, parted by paler septa."""
     size, spacing = patch.size, rng.uniform(0.13, 0.30)
     centres = lattice(rng, patch.depth > 0.02, spacing, 0.24)
     marks = np.ones((size, size), np.uint8)
@@ -99,7 +99,7 @@ def lacunae(patch: Patch, rng: np.random.Generator, strength: float) -> None:
 
 
 def thrombus(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """A clot: a black-red area within a vascular lesion."""
+    """Paint a clot: a black-red area within a vascular lesion."""
     area = region(patch, rng, rng.uniform(0.15, 0.6), 0.15, 0.3)
     patch.blood += 3.5 * strength * area
     patch.melanin += 2.2 * strength * area

@@ -1,4 +1,4 @@
-"""Writes a phantom to disk: whole or not at all, the same whatever the number of processes."""
+"""Writes a phantom to disk, completely or not at all, with the same content for any number of processes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from skinlab.processes.cores import available_cores
 from skinlab.processes.workers import count_progress, map_in_processes
 
 MARKER = "phantom.json"
-_DRAWING = 1  # raised when the same settings give other pixels
+_DRAWING = 1  # raise it when the same settings give other pixels
 _JPEG_QUALITY = 92
 _CHUNK = 8  # lesions a task
-_FEW_LESIONS = 100  # that one process draws sooner than others would start
+_FEW_LESIONS = 100  # which one process draws before others would have started
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = None) -> None:
     """Make the phantom at `root` unless it is there already.
 
-    It is drawn in a folder beside `root` and renamed at the end. Of two processes that want it at once the later one
-    waits for the other's; what a killed one has left is drawn anew.
+    It is drawn in a folder beside `root`, which is renamed at the end. Of two processes at the same time the second
+    waits for the first; an unfinished phantom of a killed process is drawn again.
 
     Args:
         root: folder to be made.
@@ -42,7 +42,7 @@ def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = Non
         num_workers: processes that draw; one for each core by default, eight at most.
 
     Raises:
-        UserError: something else lies at `root`, or a phantom of other settings.
+        UserError: there is something else at `root`, or a phantom of other settings.
     """
     if _is_there(root, settings):
         return
@@ -56,7 +56,7 @@ def ensure_phantom(root: Path, settings: Settings, num_workers: int | None = Non
             try:
                 (partial / LOCK).unlink()
                 partial.rename(root)
-            except OSError:  # something has come there meanwhile
+            except OSError:  # something was put there meanwhile
                 if not _is_there(root, settings):
                     raise
         except BaseException:
@@ -74,7 +74,7 @@ def _empty(folder: Path) -> None:
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
-    """Tell whether this very phantom lies at `root`; refuse anything else that lies there."""
+    """Return whether this phantom is at `root`; refuse anything else there."""
     if not root.exists() or (root.is_dir() and next(root.iterdir(), None) is None):
         return False
     remedy = "choose another data.root, or delete that folder"
@@ -85,13 +85,13 @@ def _is_there(root: Path, settings: Settings) -> bool:
     wanted = _marker(settings)
     if found != wanted:
         names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        differences = ", ".join(f"{name} is {found.get(name)}, asked for {wanted.get(name)}" for name in names)
+        differences = ", ".join(f"{name} is {found.get(name)}, wanted is {wanted.get(name)}" for name in names)
         raise UserError(f"the phantom at {root} was made with other settings ({differences}): {remedy}")
     return True
 
 
 def _marker(settings: Settings) -> dict[str, object]:
-    """The settings as JSON gives them back, without those that the layout has no use for."""
+    """Return the settings that the layout uses, as read from JSON."""
     counts = {"ham10000": ("n_images",), "dsm2025": ("n_positive", "n_negative", "n_unlabeled", "n_test")}
     used = ("layout", "image_size", "seed", "artefact_bias", *counts[settings.layout])
     marker: dict[str, object] = json.loads(json.dumps({name: asdict(settings)[name] for name in used}))
@@ -127,7 +127,7 @@ def _draw_all(jobs: Sequence[Job]) -> list[list[tuple[str, ...]]]:
 
 
 def _draw(job: Job) -> list[tuple[str, ...]]:
-    """Draw a lesion, write its images and masks, and return its structures, once an image."""
+    """Draw a lesion, write its images and masks, and return its structures for each image."""
     count_progress()
     folder, settings, shots = job
     size = settings.image_size
@@ -142,7 +142,7 @@ def _draw(job: Job) -> list[tuple[str, ...]]:
 
 
 def _progress(results: Iterable[list[tuple[str, ...]]], total: int) -> Iterator[list[tuple[str, ...]]]:
-    """Pass results on, with a line in the log every few seconds."""
+    """Yield the results, with a line in the log every few seconds."""
     done, last = 0, time.monotonic()
     for views in results:
         done += len(views)

@@ -1,4 +1,4 @@
-"""The processor cores this process may use, and how native threads wait: known before torch is imported."""
+"""The processor cores of this process, and how its threads wait; without an import of torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Threads that wait for each other sleep instead of spinning, by libgomp (Linux wheels), Intel's and LLVM's OpenMP.
-# Beside another process spinning threads take the cores from those that they wait for.
+# Threads that wait for each other sleep instead of spinning, for libgomp (Linux wheels), Intel's and LLVM's OpenMP.
+# Spinning threads would use the cores that other processes need.
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return the number of cores this process may use: its CPU affinity, and the CPU quota of its cgroups.
+    """Return the number of cores this process may use, by its CPU affinity and the CPU quota of its cgroups.
 
     A quota of two and a half cores counts as two, one below a core as one.
 
@@ -37,7 +37,7 @@ def _quotas(root: Path) -> Iterator[float]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         for mount in {"sys/fs/cgroup", f"sys/fs/cgroup/{controllers or 'unified'}", "sys/fs/cgroup/cpu"}:
-            # A container sees its own group as the mount's root, so the path may lead nowhere.
+            # In a container its own group is the mount's root, so the path may not exist.
             folder = root / mount / group.lstrip("/")
             for place in (folder, *folder.parents[: len(Path(group).parts) - 1]):
                 yield from _quota(place)
@@ -54,12 +54,12 @@ def _quota(folder: Path) -> Iterator[float]:
 
 
 def set_up_threads(sharers: int = 1) -> None:
-    """Set how OpenMP's threads wait and how many they are, for this process and those it starts.
+    """Set the number of OpenMP's threads and how they wait, for this process and those it starts.
 
-    Where the environment sets either already, it stays as it is.
+    Environment variables that are set already stay.
 
     Args:
-        sharers: processes among which the cores are divided.
+        sharers: number of processes that share the cores.
     """
     if not any(name in os.environ for name in (*WAITING, "GOMP_SPINCOUNT")):
         os.environ.update(WAITING)

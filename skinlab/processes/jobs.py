@@ -1,4 +1,4 @@
-"""Jobs of sweeps and studies as processes that never outlive the command which started them."""
+"""Jobs of sweeps and studies: processes that end with the command that started them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from skinlab.processes.signals import GRACE, PARENT
 
-# Left by a launcher of ranks, or set by this command's entry: a job is none of those ranks.
+# Set by a launcher of ranks or by this command, and not valid for a job.
 FOREIGN = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR"}
 
 
 def start_job(command: Sequence[str], **files: Any) -> subprocess.Popen[bytes]:
-    """Start a job, which ends with this process even if that one is killed.
+    """Start a job, which ends with this process even if this one is killed.
 
     Args:
         command: of the job.
@@ -25,7 +25,7 @@ def start_job(command: Sequence[str], **files: Any) -> subprocess.Popen[bytes]:
 
 
 def end_jobs(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Terminate jobs and wait for their end; one that doesn't end within its time is killed."""
+    """Terminate jobs and wait for their end; one that does not end in time is killed."""
     jobs = list(processes)
     for job in jobs:
         job.terminate()

@@ -1,4 +1,4 @@
-"""Signals: a command that is asked to end unwinds, says in one line how to go on, and exits with 128 + the number."""
+"""Signals: a command that gets one cleans up, prints one line and exits with 128 + the signal's number."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import FrameType
 from typing import NoReturn
 
 WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
-GRACE = 20.0  # seconds that the unwinding may take
-POLL = 0.5  # seconds between two looks at whether the parent is there
+GRACE = 20.0  # seconds for cleaning up
+POLL = 0.5  # seconds between two checks whether the parent exists
 RANK_GRACE = 10.0  # seconds between the closing of rank 0's connections and its end
-PARENT = "SKINLAB_PARENT"  # process id that a job of a sweep or study ends with
+PARENT = "SKINLAB_PARENT"  # id of the process with which a job of a sweep or study ends
 
 
 class Stopped(SystemExit):
-    """A signal's end of a command, ``code`` being 128 + its number; no ``except Exception`` takes it for an error."""
+    """Raised by a signal; ``code`` is 128 + its number. A SystemExit, which ``except Exception`` does not catch."""
 
     def __init__(self, code: int, message: str = "") -> None:
         super().__init__(code)
@@ -29,7 +29,7 @@ class Stopped(SystemExit):
 
 
 def stop_code(returncode: int) -> int | None:
-    """Return 128 + N where a process ended by a signal that asked it to; None where it ended in another way.
+    """Return 128 + N for a process that ended by SIGTERM, SIGINT or SIGHUP; None for any other exit code.
 
     >>> stop_code(143), stop_code(-15), stop_code(0), stop_code(2), stop_code(-9)
     (143, 143, None, None, None)
@@ -39,42 +39,42 @@ def stop_code(returncode: int) -> int | None:
 
 
 @contextmanager
-def answering_signals() -> Iterator[SignalAnswer]:
-    """Answer the signals that ask this process to end, at whatever moment they come.
+def handling_signals() -> Iterator[SignalHandler]:
+    """Handle the signals that end this process.
 
-    The handler raises `Stopped` in the main thread, so that everything is cleaned up on the way out. A second thread
-    sees to it that the process ends even if that exception is lost or the main thread is deep in C code.
+    The handler raises `Stopped` in the main thread, so that everything is cleaned up. A second thread ends the process
+    if that exception is lost or the main thread does not return from C code.
 
     Yields:
-        What is said at the end; its ``remedy`` may be set once more is known.
+        The handler; its ``remedy`` is printed at the end and may be changed.
     """
-    answer = SignalAnswer()
+    handler = SignalHandler()
     try:
-        yield answer
+        yield handler
     except Stopped as error:
-        answer.end(error)
+        handler.end(error)
     except BaseException:
-        if answer.signum:  # whatever the unwinding stumbled over
-            answer.end()
+        if handler.signum:  # an error while cleaning up
+            handler.end()
         raise
     else:
-        if answer.signum:
-            answer.end()
+        if handler.signum:
+            handler.end()
     finally:
-        answer.unwound = True
+        handler.unwound = True
 
 
-class SignalAnswer:
-    """What `answering_signals` knows: the signal that came, whether its exception was lost, how to go on."""
+class SignalHandler:
+    """The handler of signals: the signal received, whether its exception was lost, and the line to print."""
 
     def __init__(self) -> None:
         self.remedy = "the same command goes on"
         self.signum, self.unwound, self.lost = 0, False, False
-        self.quiet = PARENT in os.environ  # whoever started this job reports its end
-        # Whether rank 0 has started this process.
+        self.quiet = PARENT in os.environ  # the process that started this job reports its end
+        # Whether this process was started by rank 0.
         self.rank = rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ
         for each in WORDS:
-            if signal.getsignal(each) is not signal.SIG_IGN:  # nohup and & mean it
+            if signal.getsignal(each) is not signal.SIG_IGN:  # set by nohup and &
                 signal.signal(each, signal.SIG_IGN if rank else self._stop)
         receiver, sender = os.pipe()
         os.set_blocking(sender, False)
@@ -86,7 +86,7 @@ class SignalAnswer:
         default_hook = sys.unraisablehook
 
         def hook(unraisable: sys.UnraisableHookArgs) -> None:
-            if isinstance(unraisable.exc_value, Stopped):  # raised within a __del__, which swallows it
+            if isinstance(unraisable.exc_value, Stopped):  # raised within a __del__, where it is lost
                 self.lost = True
             else:
                 default_hook(unraisable)
@@ -101,18 +101,18 @@ class SignalAnswer:
             self.signum, self.lost = self.signum or signum, False
             raise Stopped(128 + self.signum)
 
-    def settle(self) -> None:
-        """Let a signal to the whole process group arrive here, before the end of a worker is reported as an error.
+    def wait_for_group_signal(self) -> None:
+        """Wait for a signal to the whole process group, before the end of a worker is reported as an error.
 
         Raises:
-            Stopped: it has.
+            Stopped: a signal was received.
         """
         time.sleep(0.2)
         if self.signum:
             raise Stopped(128 + self.signum)
 
     def _watch(self, receiver: int) -> None:
-        """Wait for a signal, then give the main thread its time to unwind."""
+        """Wait for a signal, then end the process if the main thread has not done so in time."""
         while (signum := os.read(receiver, 1)[0]) not in WORDS:
             pass
         end = time.monotonic() + GRACE
@@ -124,7 +124,7 @@ class SignalAnswer:
         os._exit(128 + signum)
 
     def _follow(self, parent: int, rank: bool) -> None:
-        """End with the process that started this one, however that one ended."""
+        """End this process when the one that started it has ended."""
         while os.getppid() == parent:
             time.sleep(POLL)
         if not rank:
@@ -132,10 +132,10 @@ class SignalAnswer:
             time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
 
-    def outlast_rank_0(self) -> None:
-        """Give rank 0, which started this process, the time to end: its end breaks what its ranks exchange.
+    def wait_for_rank_0(self) -> None:
+        """Wait for the end of rank 0, which interrupts the communication of ranks with an error.
 
-        `_follow` then ends this process, without a word about that.
+        `_follow` then ends this process without a message about that error.
         """
         if self.rank:
             time.sleep(RANK_GRACE)
@@ -145,8 +145,8 @@ class SignalAnswer:
             print(message or f"{WORDS[signal.Signals(signum)]}: {self.remedy}", file=sys.stderr, flush=True)
 
     def end(self, error: Stopped | None = None) -> NoReturn:
-        """Say how to go on, and exit; children that are left would be waited for."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler makes an error of their end
+        """Print how to continue, end the children and exit."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error about their end
         for child in multiprocessing.active_children():
             child.kill()
         code = 128 + self.signum if self.signum else int(str(error.code if error else 1))

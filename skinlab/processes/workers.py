@@ -1,4 +1,4 @@
-"""Worker processes: they end with their parent, and one that stops working ends in an error instead of a hang."""
+"""Worker processes, which end with their parent; one that stops working ends in an error, not in a hang."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import cv2
 
 from skinlab.errors import UserError
 
-SHM, MIN_SHARED, SPARE = Path("/dev/shm"), 2**20, 2**23  # bytes: what queues need, and what batches leave for them
-POLL, PATIENCE = 5.0, 8  # seconds, and how often in a row nothing may have been done; a pause of all counts once
-REMEDY = "set num_workers=0 (data.num_workers=0 in training) to do without such processes"
+SHM, MIN_SHARED, SPARE = Path("/dev/shm"), 2**20, 2**23  # bytes: for queues, and left free by batches
+POLL, PATIENCE = 5.0, 8  # seconds between checks, and checks in a row without progress; suspending all counts once
+REMEDY = "set num_workers=0 (data.num_workers=0 in training) to use no worker processes"
 LARGER = "make it larger (docker run --shm-size=8g)"
 SHARED_MEMORY = (
     f"shared memory is full (/dev/shm), through which worker processes pass images on: {LARGER}, or {REMEDY}"
@@ -34,18 +34,18 @@ _counter: ctypes.c_ulonglong | None = None  # of this worker and its siblings
 
 
 def new_counter() -> ctypes.c_ulonglong:
-    """Return a number that worker processes and their parent share; without a lock: what counts is that it changes."""
+    """Return a number that workers and their parent share, without a lock, since only its changes matter."""
     return multiprocessing.get_context("spawn").RawValue(ctypes.c_ulonglong)
 
 
 def count_progress() -> None:
-    """Record, in a worker, that another image is at hand."""
+    """Count an image as progress of this worker."""
     if _counter is not None:
         _counter.value += 1
 
 
 def enter_worker(counter: ctypes.c_ulonglong | None) -> None:
-    """Set up a worker: its parent answers an interrupt, and OpenCV's threads leave the cores to the other workers."""
+    """Set up a worker: it ignores interrupts, which its parent handles, and runs OpenCV in one thread."""
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,12 +55,12 @@ def enter_worker(counter: ctypes.c_ulonglong | None) -> None:
 
 
 class Watch(threading.Thread):
-    """Kills the workers of this process once they have done nothing for a while although they are waited for.
+    """Kills the workers of this process if they make no progress while it waits for them.
 
-    Their end is then noticed by torch and by Python's executor, which would wait for a stopped worker for ever.
+    Torch and Python's executor then report their end; they would wait for a stopped worker for ever.
 
     Args:
-        counter: raised by the workers.
+        counter: increased by the workers.
     """
 
     def __init__(self, counter: ctypes.c_ulonglong) -> None:
@@ -76,7 +76,7 @@ class Watch(threading.Thread):
         self.over.set()
 
     def wait_for(self, result: Callable[[], Result]) -> Result:
-        """Return what a call gives that waits for workers."""
+        """Return the result of a call that waits for workers."""
         self.waiting = True
         try:
             return result()
@@ -85,7 +85,7 @@ class Watch(threading.Thread):
             self.results += 1
 
     def run(self) -> None:
-        """Look at the counter from time to time."""
+        """Check the counter repeatedly."""
         last, idle = (-1, -1), 0
         while not self.over.wait(POLL):
             now = (self.results, self.counter.value)
@@ -105,7 +105,7 @@ def kill_children(spared: Sequence[multiprocessing.process.BaseProcess] = ()) ->
 
 
 def lost_worker(error: BaseException, *, stalled: bool = False) -> UserError | None:
-    """Return what to do about a worker that has ended; None for any other error."""
+    """Return an error with the remedy for a worker that has ended; None for any other error."""
     if not isinstance(error, BrokenProcessPool) and not re.match(r"DataLoader worker \(pid", str(error)):
         return None
     if stalled:
@@ -119,12 +119,12 @@ def lost_worker(error: BaseException, *, stalled: bool = False) -> UserError | N
 
 
 def has_room(size: int) -> bool:
-    """Tell whether shared memory has room for so many bytes."""
+    """Return whether shared memory has so many bytes free."""
     return not SHM.is_dir() or shutil.disk_usage(SHM).free >= size
 
 
 def check_shared_memory() -> None:
-    """Refuse to start workers where not even the locks of their queues find room.
+    """Refuse to start workers if shared memory is too full for their queues.
 
     Raises:
         UserError: shared memory is full.
@@ -134,12 +134,12 @@ def check_shared_memory() -> None:
 
 
 def map_in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers: int) -> Iterator[Result]:
-    """Yield a function's results in order, each made in one of several processes.
+    """Yield a function's results in order, computed in several processes.
 
-    They are spawned: a fork of a process that runs torch's threads may hang.
+    They are spawned, since a fork of a process with torch's threads may hang.
 
     Args:
-        function: of a module; it calls `count_progress` now and then.
+        function: of a module; it calls `count_progress` repeatedly.
         jobs: its arguments.
         num_workers: processes.
 
@@ -172,7 +172,7 @@ def _enter_spawned(counter: ctypes.c_ulonglong) -> None:
 
 
 def _follow() -> None:
-    """End with the parent, whose end the executor's queue does not show."""
+    """End this process with its parent, whose end the executor's queue does not report."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

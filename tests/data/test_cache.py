@@ -259,8 +259,6 @@ def test_a_broken_image_leaves_no_cache(paths, folder):
 
 
 def test_mistakes_are_refused(paths, folder, tmp_path):
-    with pytest.raises(UserError, match="did you mean ram"):
-        build(paths, folder, "rma")
     with pytest.raises(UserError, match="cache_dir"):
         open_cache(paths, size=SIZE, kind="disk")
     with pytest.raises(BadImage, match="gone"):

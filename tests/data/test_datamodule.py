@@ -153,10 +153,9 @@ def test_semi_supervision_without_a_pool_is_refused(build):
         build().pool_loader()
 
 
-@pytest.mark.parametrize("wrong", [{"image_size": 0}, {"batch_size": 0}, {"cache": "rma"}, {"num_workers": -1}])
-def test_wrong_settings_are_refused(build, wrong):
-    with pytest.raises(UserError, match=next(iter(wrong))):
-        build(**wrong)
+def test_a_negative_number_of_workers_is_refused(build):
+    with pytest.raises(UserError, match="num_workers"):
+        build(num_workers=-1)
 
 
 def test_loading_processes_leave_a_core(monkeypatch):

@@ -67,9 +67,7 @@ def test_the_learning_rate_grows_with_the_batch(network):
         build_optimizer(network, settings)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"lr": 0.0}, {"layer_decay": 0.0}, {"layer_decay": 1.5}, {"name": "adamv"}, {"lrr": 1.0}]
-)
+@pytest.mark.parametrize("wrong", [{"name": "adamv"}, {"lrr": 1.0}])
 def test_wrong_settings_are_refused(network, wrong):
     with pytest.raises(UserError, match="optimizer"):
         build_optimizer(network, ADAMW | wrong)

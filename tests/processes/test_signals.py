@@ -18,14 +18,14 @@ class Swallowing:
         ready(); time.sleep(30)
 def ready():
     print(os.getpid(), flush=True)
-with signals.answering_signals() as answer:
+with signals.handling_signals() as handler:
 """
 MOMENTS = {
     "anywhere": "    ready(); time.sleep(30)",
     "in cleaning up after another error": "    try: 1 / 0\n    finally: ready(); time.sleep(30)",
     "where Python drops exceptions": "    x = Swallowing(); del x; time.sleep(30)",
     "where Python does not look": "    import hashlib; ready(); hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
-    "before a lost worker is reported": "    ready()\n    while True: answer.settle()",
+    "before a lost worker is reported": "    ready()\n    while True: handler.wait_for_group_signal()",
     "after the work": "    pass\nready(); time.sleep(30)",
 }
 
@@ -51,7 +51,7 @@ def test_every_moment_ends_in_one_line():
 
 
 JOB = "print(os.getpid(), flush=True); time.sleep(30)"
-RANK = "print(os.getpid(), flush=True); answer.outlast_rank_0(); 1 / 0"  # of a run on several devices
+RANK = "print(os.getpid(), flush=True); handler.wait_for_rank_0(); 1 / 0"  # of a run on several devices
 
 
 @pytest.mark.parametrize(
