@@ -14,7 +14,7 @@ from skinlab.assessment.settings import check_asked
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
 from skinlab.json_files import NUMBER, Keys, read_json
-from skinlab.tracking.fault_tolerant_loggers import EnduringWandbLogger
+from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _evidence_of(run_dir: Path, settings: Mapping[str, Any], split: str) -> tupl
 def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping[str, Any] | None, step: int) -> None:
     """Send intervals and report to W&B, if it is among the loggers."""
     for logger in loggers:
-        if evidence is not None and isinstance(logger, EnduringWandbLogger):
+        if evidence is not None and isinstance(logger, FaultTolerantWandbLogger):
             from skinlab.tracking.wandb_evidence import headline, page
 
             (system,) = evidence["systems"]

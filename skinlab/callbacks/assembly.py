@@ -19,7 +19,7 @@ from skinlab.callbacks.acceptance import AcceptanceLog
 from skinlab.callbacks.collapse import StopAtCollapse
 from skinlab.callbacks.epoch_figures import EpochFigures
 from skinlab.callbacks.freeze import FreezeBackbone
-from skinlab.callbacks.probe import FIGURES, Probe
+from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
@@ -157,12 +157,14 @@ def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
     (('probe/knn_balanced_accuracy', 'max'), ('epoch', 'max'))
     """
     # Without a probe the last epoch: with a moving teacher a low loss does not mean good features.
-    names = [*(FIGURES if probed else []), "epoch", "train/loss"]
+    names = [*(PROBE_METRICS if probed else []), "epoch", "train/loss"]
     if monitor == "auto":
         monitor = names[0]
     if monitor not in names:
         reason = (
-            "needs a probe, which needs labels" if monitor in FIGURES else f"no such metric{nearest(monitor, names)}"
+            "needs a probe, which needs labels"
+            if monitor in PROBE_METRICS
+            else f"no such metric{nearest(monitor, names)}"
         )
         raise UserError(f"callbacks.monitor={monitor}: {reason}; choose auto, {', '.join(names)}")
     return monitor, "min" if monitor == "train/loss" else "max"

@@ -1,4 +1,4 @@
-"""What an epoch of pretraining was like, kept beside its weights: figures, images and time."""
+"""Keep the metrics, images and seconds of an epoch of pretraining in its checkpoint."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytorch_lightning as pl
 
 
 class EpochFigures(pl.Callback):
-    """Counts images and seconds over all legs of a run, and keeps the figures ``train/...`` of the last epoch.
+    """Counts images and seconds over all parts of a run, and keeps the metrics ``train/...`` of the last epoch.
 
     Attributes:
-        images: seen by all processes, each as often as it was drawn.
+        images: of all processes, each as often as it was drawn.
         seconds: of the epochs, without what callbacks do between them.
-        figures: of the epoch that a checkpoint was made after.
+        metrics: of the epoch that a checkpoint was made after.
     """
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.figures = 0, 0.0, dict[str, float]()
+        self.images, self.seconds, self.metrics = 0, 0.0, dict[str, float]()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -31,18 +31,18 @@ class EpochFigures(pl.Callback):
         self.epoch_images += len(batch["row"]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the clock and keep the figures."""
+        """Add up the seconds and keep the metrics."""
         taken = time.perf_counter() - self.started
         pl_module.log("images_per_second", self.epoch_images / taken)
         self.images, self.seconds = self.images + self.epoch_images, self.seconds + taken
         means = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.endswith("_step")}
-        self.figures = {name: means[name] for name in sorted(means) if name.startswith("train/")}
-        self.figures["epoch"] = float(trainer.current_epoch)
+        self.metrics = {name: means[name] for name in sorted(means) if name.startswith("train/")}
+        self.metrics["epoch"] = float(trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return {"images": self.images, "seconds": self.seconds, "figures": self.figures}
+        return {"images": self.images, "seconds": self.seconds, "figures": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
-        self.images, self.seconds, self.figures = state_dict["images"], state_dict["seconds"], state_dict["figures"]
+        """Continue counting."""
+        self.images, self.seconds, self.metrics = state_dict["images"], state_dict["seconds"], state_dict["figures"]

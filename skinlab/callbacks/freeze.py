@@ -19,7 +19,7 @@ class FreezeBackbone(pl.Callback):
         self.epochs = epochs
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Freeze or thaw, as the epoch number says, so that a resumed run does the same."""
+        """Freeze or unfreeze by the number of the epoch, so that a resumed run does the same."""
         frozen = trainer.current_epoch < self.epochs
         network: nn.Module = pl_module.network  # type: ignore[assignment]
         head = head_parameters(network)

@@ -1,4 +1,4 @@
-"""What a backbone in pretraining is worth so far: probes on labelled images that it may see."""
+"""Probe a backbone during pretraining, on labelled training images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from skinlab.errors import UserError
 from skinlab.evaluation.probing import probe_metrics
 from skinlab.models.prediction import embed
 
-FIGURES = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name in ("balanced_accuracy", "pr_auc_macro")]
+PROBE_METRICS = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name in ("balanced_accuracy", "pr_auc_macro")]
 
 
 class Probe(pl.Callback):
-    """Logs how well neighbours and a line tell the classes apart in the module's ``features``.
+    """Logs how well nearest neighbours and a linear classifier separate the classes by the module's ``features``.
 
     The images are those of the training part alone, scored out of fold with whole groups kept together
     (:func:`skinlab.evaluation.probing.probe_metrics`), so that validation and test stay untouched.
@@ -43,7 +43,7 @@ class Probe(pl.Callback):
         self.dataset, self.groups, self.n_classes = dataset, list(groups), n_classes
         self.every_n_epochs, self.num_workers = every_n_epochs, num_workers
         self.start: dict[str, float] = {}
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Probe the weights that the run starts from: the origin of its curves, a row of its own without an epoch."""
@@ -54,19 +54,19 @@ class Probe(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Probe, if it is time to."""
-        for name in self.figures:  # Lightning keeps them: patience would count one probe once an epoch
+        for name in self.metrics:  # Lightning keeps them: patience would count one probe once an epoch
             trainer.callback_metrics.pop(name, None)
-        self.figures, epoch = {}, trainer.current_epoch + 1
+        self.metrics, epoch = {}, trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
-            self.figures = self._shared(trainer, pl_module)
-            pl_module.log_dict(self.figures)
+            self.metrics = self._shared(trainer, pl_module)
+            pl_module.log_dict(self.metrics)
 
     def _shared(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
-        """Look in one process for all of them; what it fails with, all fail with, or the others would wait for ever."""
+        """Measure in one process for all; an error there is raised in all, or the others would wait for ever."""
         found: dict[str, float] | str = {}
         if trainer.is_global_zero:
             try:
-                found = self.look(module)
+                found = self.measure(module)
             except UserError as error:
                 found = str(error)
         found = trainer.strategy.broadcast(found)
@@ -74,8 +74,8 @@ class Probe(pl.Callback):
             raise UserError(found)
         return found
 
-    def look(self, module: pl.LightningModule) -> dict[str, float]:
-        """Return the figures of a module as it stands.
+    def measure(self, module: pl.LightningModule) -> dict[str, float]:
+        """Return the metrics of a module in its present state.
 
         Raises:
             UserError: its features are no numbers.
@@ -84,14 +84,14 @@ class Probe(pl.Callback):
         loader = batch_loader(self.dataset, EvalSampler(len(self.dataset)), batch_size=64, num_workers=self.num_workers)
         embedded = embed(features, loader, device=module.device)
         try:
-            figures = probe_metrics(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
+            metrics = probe_metrics(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
         except ValueError as error:
             raise UserError(f"the probe failed: {error}; try a lower optimizer.lr") from None
-        return {f"probe/{name}": value for name, value in figures.items()}
+        return {f"probe/{name}": value for name, value in metrics.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: the figures of the start, and of its epoch, none if that was not probed."""
-        return {"start": self.start, "figures": self.figures}
+        """Return what a checkpoint keeps: the metrics of the start, and of its epoch, none if that was not probed."""
+        return {"start": self.start, "figures": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the start."""

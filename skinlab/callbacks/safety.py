@@ -14,7 +14,7 @@ from skinlab.errors import UserError
 from skinlab.files import check_held
 
 
-class WholeCheckpointIO(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it: a full disk costs the new one, not the last good one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

@@ -125,7 +125,7 @@ def _kind(default: Any) -> str:
 
 
 def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a config beside the one that Hydra is at work on; with Hydra's own settings if they are needed."""
+    """Compose a config, whatever Hydra has composed before; with Hydra's own settings if they are needed."""
     state = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

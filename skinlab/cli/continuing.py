@@ -1,4 +1,4 @@
-"""The config that a command goes on with where its directory holds a run."""
+"""Continue a run with its recorded config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHOLE = ("logger", "evidence")  # groups whose choice replaces the former one, s
 
 
 def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictConfig:
-    """Return the config that a command goes on with: a run's own where its directory holds one, else what was composed.
+    """Return the config of a command: the recorded one where its directory holds a run, else the composed one.
 
     Only what the overrides name differs from the recorded config; whether it may is not decided here.
 
@@ -62,7 +62,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
 
 
 def _named(overrides: Sequence[str]) -> Iterator[str]:
-    """Yield the dotted names of the settings that overrides speak of, whether they change them or not."""
+    """Yield the dotted names of the settings that overrides name, whether they change them or not."""
     for each in OverridesParser.create().parse_overrides(list(overrides)):
         key, choice = each.key_or_group, each.value()
         if key in WHOLE or not (config_directory() / key).is_dir() or isinstance(choice, dict):

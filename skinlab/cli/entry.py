@@ -1,4 +1,4 @@
-"""The door of every command: Hydra in, exit code out; nothing heavy is imported before the config is good."""
+"""Run a command: Hydra in, exit code out; nothing heavy is imported before the settings have been checked."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def _run(name: str, handler: SignalHandler) -> None:
             line = _one_line(error, config)
             if line is None:
                 raise
-            raise SystemExit(_tell(line, verbose=verbose)) from None
+            raise SystemExit(_report(line, verbose=verbose)) from None
 
     try:
         _read_command_line(name)
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise SystemExit(_tell(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
+        raise SystemExit(_report(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -97,7 +97,7 @@ def _run(name: str, handler: SignalHandler) -> None:
         line = _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word))
         if line is None:
             raise
-        raise SystemExit(_tell(line, verbose=verbose)) from None
+        raise SystemExit(_report(line, verbose=verbose)) from None
 
 
 def _read_command_line(name: str) -> None:
@@ -126,13 +126,13 @@ def _sharers(config: dict[str, Any]) -> int:
 
 
 def _verbose() -> bool:
-    """Tell whether tracebacks are wanted; takes ``-v`` from the command line, which Hydra doesn't know."""
+    """Return whether tracebacks are wanted; takes ``-v`` from the command line, which Hydra doesn't know."""
     wanted = "-v" in sys.argv[1:] or os.environ.get("HYDRA_FULL_ERROR") == "1"
     sys.argv[:] = [word for i, word in enumerate(sys.argv) if i == 0 or word != "-v"]
     return wanted
 
 
-def _tell(message: str, *, verbose: bool) -> int:
+def _report(message: str, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
     print(f"error: {masked(message)}", file=sys.stderr)
@@ -140,10 +140,10 @@ def _tell(message: str, *, verbose: bool) -> int:
 
 
 def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any]) -> str | None:
-    """Return what to say of an error, also of one that a loading process wrapped in its traceback; None for a bug."""
+    """Return the line that reports an error, also one that a worker wrapped in its traceback; None for a bug."""
     if isinstance(error, OSError):
         return explain_os_error(error, settings)
-    if isinstance(error, RuntimeError):  # torch's signal handler tells of a killed worker wherever this process is
+    if isinstance(error, RuntimeError):  # torch's signal handler reports a killed worker wherever this process is
         from skinlab.processes.workers import lost_worker
 
         plain = lost_worker(error)
@@ -162,7 +162,7 @@ def _log_to_terminal() -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR if int(os.environ.get("LOCAL_RANK") or 0) else logging.INFO)  # one voice of many ranks
     logging.captureWarnings(True)
-    # What Lightning and torch warn of concerns their authors, or is said better before the first epoch.
+    # What Lightning and torch warn of concerns their authors, or is reported better before the first epoch.
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics|timm)\.")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
@@ -179,7 +179,7 @@ def _leaving_no_empty_folder(directory: Path) -> Iterator[None]:
 
 
 def _how_to_go_on(hydra: HydraConf) -> str:
-    """Say how to continue after a signal; a run or sweep in a folder named after the time has to be named for it."""
+    """Return how to continue after a signal; a run or sweep in a folder named after the time has to be named for it."""
     key, place = "hydra.run.dir", hydra.runtime.output_dir
     if str(hydra.mode).endswith("MULTIRUN"):
         key, place = "hydra.sweep.dir", hydra.sweep.dir

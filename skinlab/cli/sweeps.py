@@ -21,7 +21,7 @@ from skinlab.processes.signals import Stopped, stop_code
 
 log = logging.getLogger(__name__)
 
-# What an optimising sweeper is told of a job that failed: NaN stops Optuna (Hydra issue 2237).
+# The value of a job that failed for an optimising sweeper: NaN stops Optuna (Hydra issue 2237).
 WORST = 1e12
 AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 

@@ -1,4 +1,4 @@
-"""What is wrong with a data set and how it is split, without training on it."""
+"""Audit a data set and show its split, without training on it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from skinlab.tables.splits import SPLITS
 
 
 def run_audit(settings: AuditSettings) -> None:
-    """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and say in a few lines what was found.
+    """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and print a summary.
 
     Args:
         settings: of the command.
 
     Raises:
-        UserError: whatever stands against a training. What the audit found is in ``audit.json`` all the same.
+        UserError: whatever prevents a training. What the audit found is in ``audit.json`` all the same.
     """
     run_dir, sheet = Path(settings.run_dir), check_sheet(settings.contact_sheet)
     if (run_dir / "config.yaml").exists():
@@ -37,14 +37,14 @@ def run_audit(settings: AuditSettings) -> None:
             prepared = prepare_data(settings.data)
         except AuditFailed as failure:
             write_json(run_dir / "audit.json", failure.report)
-            tell(failure.report, run_dir)
+            print_audit(failure.report, run_dir)
             raise
         report = prepared.audit | {"split_sha256": prepared.split_hash}
         write_json(run_dir / "audit.json", report)
         write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
         if sheet is not None:
             write_sheet(prepared.manifest, sheet)
-    tell(report, run_dir, prepared)
+    print_audit(report, run_dir, prepared)
 
 
 def check_sheet(place: str | None) -> Path | None:
@@ -70,7 +70,7 @@ def write_sheet(manifest: pd.DataFrame, path: Path) -> None:
         temporary.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
-def tell(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None) -> None:
+def print_audit(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None) -> None:
     """Print what was found, the images of each class and source in each part of the split, and where it is written."""
     console = Console()
     for line in summary(report):

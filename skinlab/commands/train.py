@@ -130,7 +130,7 @@ def _complete(settings: TrainSettings, run_dir: Path) -> None:
 
 
 def _draw(run_dir: Path) -> None:
-    from skinlab.report.figures import run_figure  # matplotlib takes its time to import
+    from skinlab.report.figures import run_figure  # importing matplotlib takes a second
 
     run_figure(run_dir)
 
@@ -142,7 +142,7 @@ def name_absent_classes(datamodule: SkinDataModule) -> None:
         "data.label_map, or move images of them there",
         "val": "the best epoch and the thresholds are chosen without them; another data.fold or data.split_seed may "
         "have some",
-        "test": "the test says nothing of them; another data.split_seed may have some",
+        "test": "the test does not measure them; another data.split_seed may have some",
     }
     for split, remedy in remedies.items():
         counts = dict(zip(datamodule.prepared.classes, datamodule.class_counts(split), strict=True))

@@ -1,4 +1,4 @@
-"""What a pretrained backbone tells of itself.
+"""The record of a pretrained backbone: its method, network and training images.
 
 The record lies within the safetensors file, as its metadata, so that it can't be lost on the way; ``backbone.json``
 beside it is the same for people to read.
@@ -22,7 +22,7 @@ from skinlab.files import replacing, write_json
 NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
 # Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
-# with, of which nobody knows what they have seen.
+# with, whose training images are unknown.
 SEEN = ("images", "groups", "val_images", "val_groups", "files", "unknown")
 REMEDY = "write the file again by skinlab.pretrain"
 
@@ -53,7 +53,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         with safe_open(path, framework="pt") as file:
             found = (file.metadata() or {}).get(KEY)
     except (SafetensorError, OSError):
-        return None  # whoever reads the weights tells what is wrong with it
+        return None  # reported by whoever reads the weights
     if found is None:
         return None
     try:

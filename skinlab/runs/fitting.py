@@ -1,4 +1,4 @@
-"""What every command that trains does around the fit: hold the directory, write the setup, build the Trainer."""
+"""What every command that trains does around the fit: lock the directory, write the setup, build the Trainer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import SimpleProfiler
 
-from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.callbacks.safety import AtomicCheckpointIO
 from skinlab.callbacks.stopped import StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
@@ -33,7 +33,7 @@ def claimed(run_dir: Path) -> Iterator[None]:
     """Hold a run directory for this process and those that it starts.
 
     Raises:
-        UserError: another process is at work in it, or it can't be written.
+        UserError: another process uses it, or it can't be written.
     """
     with claim(run_dir) if is_main_process() else nullcontext():
         yield
@@ -43,10 +43,10 @@ def write_setup(run_dir: Path, settings: RunSettings, prepared: Prepared) -> Non
     """Write what is known before the first epoch: ``audit.json``, ``split.csv`` and ``config.yaml``.
 
     Beside the manifest ``split.csv`` holds each image's content hash, by which a run that starts from these weights and
-    a prediction by them know what they have seen, and a hash of its file's end, which finds those files quickly.
+    a prediction by them know their training images, and a hash of its file's end, which finds those files quickly.
 
     Raises:
-        UserError: the run goes on from a checkpoint of other settings or another split.
+        UserError: the run continues from a checkpoint of other settings or another split.
     """
     check_other_run(settings, run_dir)
     check_split(settings.resume, run_dir, prepared.split_hash)
@@ -101,7 +101,7 @@ def build_trainer(
     return pl.Trainer(
         logger=list(loggers),
         callbacks=[*callbacks, KeepSignals(), StayStopped()],
-        plugins=[WholeCheckpointIO()],
+        plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         default_root_dir=run_dir,
         enable_model_summary=False,
@@ -118,7 +118,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataM
         trainer: of :func:`build_trainer`.
         module: to train.
         data: to train on.
-        checkpoint: from which the run goes on, if it does.
+        checkpoint: from which the run continues, None for a new one.
 
     Raises:
         UserError: the content of the checkpoint does not fit the run.

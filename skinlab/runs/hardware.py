@@ -1,4 +1,4 @@
-"""What the device at hand is fast at."""
+"""Choose the precision, and set up memory, for the device of a run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def choose_precision(requested: str, accelerator: str, network: nn.Module) -> st
 
 
 def uses_gpu(accelerator: str) -> bool:
-    """Tell whether a trainer with this accelerator runs on a CUDA device.
+    """Return whether a trainer with this accelerator runs on a CUDA device.
 
     Raises:
-        UserError: a GPU was asked for and there is none.
+        UserError: the settings name a GPU and there is none.
     """
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(f"trainer.accelerator={accelerator}: this machine has no CUDA device; use trainer=cpu")

@@ -1,4 +1,4 @@
-"""The end of a pretraining: the backbone of its best epoch with its record, and the figures of the run."""
+"""Write the outcome of a pretraining: the backbone of its best epoch with its record, and the metrics of the run."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def write_outcome(
     """
     best, last = (read_checkpoint(run_dir / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
     start = last["callbacks"].get("Probe", {}).get("start", {})
-    figures = {"start": start, "best": _figures(best), "last": _figures(last)}
-    probed = any(name.startswith("probe/") for name in figures["best"])
+    epochs = {"start": start, "best": _epoch_metrics(best), "last": _epoch_metrics(last)}
+    probed = any(name.startswith("probe/") for name in epochs["best"])
     monitor, mode = choose_monitor(settings.callbacks.monitor, probed)
     counts = last["callbacks"]["EpochFigures"]
     shared = facts | {
@@ -53,10 +53,10 @@ def write_outcome(
         "split_sha256": datamodule.prepared.split_hash,
     }
     metrics: dict[str, Any] = {
-        f"{when}/{name}": value for when, found in figures.items() for name, value in found.items()
+        f"{when}/{name}": value for when, found in epochs.items() for name, value in found.items()
     }
     metrics |= {
-        "best/monitor": figures["best"][monitor],
+        "best/monitor": epochs["best"][monitor],
         "best/mode": mode,
         "monitor": monitor,
         "max_epochs": settings.trainer.max_epochs,
@@ -68,14 +68,14 @@ def write_outcome(
     }
     prefix = "backbone."
     state = {name.removeprefix(prefix): t for name, t in best["state_dict"].items() if name.startswith(prefix)}
-    seen = backbone_record(settings, datamodule, pretrainer) | shared | {"figures": figures["best"]}
-    write_backbone(run_dir, state, seen)
+    record = backbone_record(settings, datamodule, pretrainer) | shared | {"figures": epochs["best"]}
+    write_backbone(run_dir, state, record)
     write_json(run_dir / "metrics.json", metrics)
     return metrics
 
 
-def _figures(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """Return what the callbacks kept of the epoch that a checkpoint was made after."""
+def _epoch_metrics(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics that the callbacks kept of the epoch before a checkpoint."""
     states = checkpoint["callbacks"]
     return {
         name: value
@@ -112,21 +112,21 @@ def peak_memory() -> dict[str, float]:
 
 
 def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
-    """Print the probes' figures, the speed and where the backbone lies."""
+    """Print the metrics of the probes, the speed and the place of the backbone."""
     console = Console()
 
-    def tell(line: str) -> None:
+    def show(line: str) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-    tell(f"best epoch {metrics['best/epoch']} by {metrics['monitor']} (from {metrics['init_used']} weights)")
+    show(f"best epoch {metrics['best/epoch']} by {metrics['monitor']} (from {metrics['init_used']} weights)")
     for name in [name.removeprefix("best/") for name in metrics if name.startswith("best/probe/")]:
         others = {"before the first epoch": f"start/{name}", "last epoch": f"last/{name}"}
-        told = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)
-        tell(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({told})" if told else ""))
+        others_shown = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)
+        show(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({others_shown})" if others_shown else ""))
     start = metrics.get(f"start/{metrics['monitor']}")
     if start is not None and start >= metrics["best/monitor"]:
-        tell(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
+        show(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
     for sentence in limit_sentences(metrics):
-        tell(f"! {sentence}")
-    tell(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
-    tell(f"backbone: {run_dir / NAME}")
+        show(f"! {sentence}")
+    show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
+    show(f"backbone: {run_dir / NAME}")

@@ -1,4 +1,4 @@
-"""What a model and its initial weights have seen, and whether a run is judged by any of it."""
+"""The training images of a model and of its initial weights, and whether a run is evaluated on any of them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from skinlab.tables.csv_files import read_csv
 log = logging.getLogger(__name__)
 
 Provenance = Mapping[str, Any]
-NAMES = ("auto", "imagenet", "random")  # weights that saw no image of ours
+NAMES = ("auto", "imagenet", "random")  # weights that were not trained on images of ours
 
 
 def weight_provenance(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
-    """Return what weights have seen, and those that they began with.
+    """Return the training images of weights, and of those that they began with.
 
     Args:
         init: as ``model.init``.
-        audit_cache: directory that remembers images' hashes, or None.
+        audit_cache: directory of cached image hashes, or None.
 
     Returns:
         ``method`` and the lists of ``SEEN``, which may lack; nothing for ImageNet's and random weights.
@@ -54,7 +54,7 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
 
     Args:
         place: as ``ckpt``: a run directory, a checkpoint in one, or a bundle.
-        carried: what a bundle says of it; None for other files and for bundles of before.
+        carried: what a bundle records of them; None for other files and for older bundles.
 
     Raises:
         UserError: there is no such model, or what the bundle carries is damaged.
@@ -68,7 +68,7 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
     try:
         return TrainingImages.from_dict(carried)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: what it says of its training images is damaged ({error}); make it again") from None
+        raise UserError(f"{path}: its record of training images is damaged ({error}); make it again") from None
 
 
 def members_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def members_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | 
 
 
 def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
-    """Count the images that a model knows, as :meth:`TrainingImages.usage` says of each.
+    """Count the images that a model was trained on, as :meth:`TrainingImages.usage` has it for each.
 
     Returns:
         ``images`` in all, ``train``, ``val`` and ``group``, and the ``unknown``.
@@ -89,7 +89,7 @@ def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, An
 
 
 def _provenance_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, Any]:
-    """Return what the checkpoints of a training run have seen, by its ``split.csv`` and ``config.yaml``."""
+    """Return the training images of the checkpoints of a training run, by its ``split.csv`` and ``config.yaml``."""
     config = read_recorded(run, {"model.init": str})
     table = read_csv(run / "split.csv", ("image_id", "path", "group", "split"))
     if "image_hash" not in table:  # of a run before there was such a column
@@ -114,7 +114,7 @@ def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[st
 
 
 def merged(*provenances: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return all that some weights and those before them have seen.
+    """Return the training images of some weights and of those before them together.
 
     >>> merged({"images": ["b"]}, {"images": ["a", "b"], "groups": ["g"]})["images"]
     ['a', 'b']
@@ -125,12 +125,12 @@ def merged(*provenances: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
-    """Count the validation and test images of a split that weights have seen, themselves or others of their group.
+    """Count the validation and test images of a split that weights were trained on, or on others of their group.
 
     What chose their best epoch is no test any more, but still good to choose by.
 
     Args:
-        init: as given, for the error.
+        init: as set, for the error.
         provenance: of the weights.
         prepared: the data to be trained and tested on.
         allow_seen: warn rather than refuse.
@@ -139,12 +139,12 @@ def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_s
         ``init_saw_val`` and ``init_saw_test``; nothing where all that they saw is unknown.
 
     Raises:
-        UserError: they have seen some.
+        UserError: there are some.
     """
     if provenance.get("unknown"):
         log.warning(
-            "model.init=%s: what these weights have seen is not known (%s); if images of val or test are among it, "
-            "the figures are no test of new ones",
+            "model.init=%s: the training images of these weights are not known (%s); if images of val or test are "
+            "among them, the metrics do not hold for new images",
             init,
             some(provenance["unknown"]),
         )
@@ -157,11 +157,11 @@ def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_s
     seen = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
     counts = {split: int((how != "").sum()) for split, how in seen.items()}
     if any(counts.values()):
-        _tell(init, provenance, rows["image_id"], seen, allow_seen)
+        _report(init, provenance, rows["image_id"], seen, allow_seen)
     elif rows["group"][rows["split"].isin(seen)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
         log.warning(
-            "model.init=%s: no image of this data was seen in training (%s), yet groups of val or test are named as "
-            "there; if the data is the same in another form, they are no test of new ones",
+            "model.init=%s: no image of this data was used in training (%s), yet groups of val or test are named as "
+            "there; if the data is the same in another form, the metrics do not hold for new images",
             init,
             provenance["method"],
         )
@@ -173,7 +173,7 @@ def _seen(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
     return pd.Series(known.usage(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
 
 
-def _tell(
+def _report(
     init: str, provenance: Provenance, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool
 ) -> None:
     """Refuse or warn, in one line."""
@@ -184,10 +184,10 @@ def _tell(
             by_group = f", {others} of them by other images of their group" if others else ""
             named = ids[how.index][how != ""]
             parts.append(f"{len(named)} {split} images ({some(named, 2)}){by_group}")
-    message = f"model.init={init}: its training ({provenance['method']}) saw {' and '.join(parts)}"
+    message = f"model.init={init}: its training ({provenance['method']}) used {' and '.join(parts)}"
     if not allow_seen:
         raise UserError(
             f"{message}; take weights made with the same data.fold and data.split_seed, or let it count as a leak: "
             "model.allow_seen=true"
         )
-    log.warning("%s: the figures of those images are no test of new ones", message)
+    log.warning("%s: the metrics of those images do not hold for new ones", message)

@@ -1,4 +1,4 @@
-"""Continuing a run: what may differ, where it goes on, and when there is nothing left to do."""
+"""Continue a run: what may differ, from which checkpoint, and when nothing is left to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = TypeVar("Run", bound=RunSettings)
 EPOCHS = "trainer.max_epochs"
 # What is read of the metrics of a finished run.
 FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
-# What a checkpoint must have for a training to go on from it.
+# What a checkpoint must have for a training to continue from it.
 FILLED: Keys = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer_states": list}
 RESTORED: Keys = {"epoch": int, "global_step": int, "lr_schedulers": list, **FILLED}
 
@@ -103,7 +103,7 @@ def finished_metrics(settings: RunSettings, run_dir: Path) -> dict[str, Any] | N
     try:
         now = prepare_data(settings.data).split_hash
     except UserError as error:  # a finished run outlives its data
-        log.warning("whether the data is still that of %s can't be told: %s", run_dir, error)
+        log.warning("whether the data is still that of %s is not known: %s", run_dir, error)
     else:
         check_split("auto", run_dir, now)
     log.info("%s is finished; raise trainer.max_epochs to go on, or choose another hydra.run.dir", run_dir)
@@ -135,7 +135,7 @@ def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
 
 
 def check_other_run(settings: RunSettings, run_dir: Path) -> None:
-    """Refuse to go on with the checkpoint of another run under settings that aren't its own, or with nothing to train.
+    """Refuse to continue the checkpoint of another run with other settings, or with no epoch left to train.
 
     Args:
         settings: of this run.
@@ -201,7 +201,7 @@ def find_pretraining(resume: str, run_dir: Path, ssl: SslSettings) -> Path | Non
 
 
 def read_resumable(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint that a training can go on from.
+    """Return the content of a checkpoint that a training can continue from.
 
     Raises:
         UserError: it is missing, damaged, or lacks what Lightning restores: the training would begin anew, unnoticed.

@@ -25,5 +25,5 @@ def writing_results(run_dir: Path) -> Iterator[None]:
 
 
 def is_finished(run_dir: Path) -> bool:
-    """Tell whether a run has left all its results."""
+    """Return whether a run has written all its results."""
     return (run_dir / "metrics.json").exists() and not (run_dir / UNFINISHED).exists()

@@ -28,7 +28,7 @@ REMEDY = "restore it, or choose another run directory"
 
 
 def holds_run(run_dir: Path) -> bool:
-    """Tell whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
+    """Return whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
     return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 

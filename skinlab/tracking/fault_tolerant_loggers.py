@@ -1,4 +1,4 @@
-"""Loggers that lose nothing: a CSV that a continued run goes on with, and W&B, whose end the training survives."""
+"""Loggers that lose nothing: a CSV that a continued run appends to, and W&B, whose failure costs no training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class CsvLogger(Logger):
-    """A CSV with a row a logged set of figures, on disk at once, that a continued run goes on with.
+    """A CSV with a row for each set of metrics, written at once, that a continued run appends to.
 
     Lightning's own deletes the rows of the first leg when the second one opens it.
 
@@ -62,7 +62,7 @@ class CsvLogger(Logger):
         """Keep nothing: the run's config.yaml has it all."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a row, adding columns where there are new figures.
+        """Append a row, adding columns for new metrics.
 
         Raises:
             UserError: the file can't be written.
@@ -117,18 +117,18 @@ def _step(row: Mapping[str, str | None]) -> float:
     return float("inf") if None in row.values() else int(row["step"] or "")
 
 
-class EnduringWandbLogger(WandbLogger):
+class FaultTolerantWandbLogger(WandbLogger):
     """Lightning's, except that W&B's own process dying costs the curves and not the training."""
 
     lost = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log figures, charts or tables."""
+        """Log metrics, charts or tables."""
         self._attempt(super().log_metrics, metrics, step)
 
-    def log_summary(self, figures: Mapping[str, Any]) -> None:
-        """Set the run's last word on each figure."""
-        self._attempt(self.experiment.summary.update, dict(figures))
+    def log_summary(self, metrics: Mapping[str, Any]) -> None:
+        """Set the final value of each metric."""
+        self._attempt(self.experiment.summary.update, dict(metrics))
 
     def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
         if self.lost:
@@ -140,7 +140,7 @@ class EnduringWandbLogger(WandbLogger):
             log.warning("W&B stopped working (%s); going on without it", first_line(error))
 
     def finish(self, ok: bool) -> None:
-        """End the run, and say what to do about anything not uploaded."""
+        """End the run, and log what to do about anything not uploaded."""
         run = self.experiment
         directory = Path(run.settings.sync_dir)
         try:
@@ -154,5 +154,5 @@ class EnduringWandbLogger(WandbLogger):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its kind."""
+    """Return the first line of an error's message, or its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -16,7 +16,7 @@ from skinlab.files import is_main_process
 from skinlab.models.weights import read_checkpoint
 from skinlab.settings.loggers import LoggerSettings
 from skinlab.settings.run import RunSettings
-from skinlab.tracking.fault_tolerant_loggers import CsvLogger, EnduringWandbLogger
+from skinlab.tracking.fault_tolerant_loggers import CsvLogger, FaultTolerantWandbLogger
 
 
 def check_loggers(settings: LoggerSettings) -> None:
@@ -42,7 +42,7 @@ def open_loggers(
         settings: which loggers, and their settings.
         run_dir: of the run.
         config: what W&B records with the run, with ``run_id``.
-        resumed: checkpoint from which the run goes on; what was logged after it will be logged again, so it goes.
+        resumed: checkpoint from which the run continues; rows after it are dropped, since they will be logged again.
 
     Raises:
         UserError: the directory can't be written.
@@ -95,7 +95,7 @@ def log_outcome(
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_metrics({name: value for name, value in metrics.items() if name.startswith("test/")}, step)
-        if isinstance(logger, EnduringWandbLogger):
+        if isinstance(logger, FaultTolerantWandbLogger):
             from skinlab.tracking.wandb_media import log_wandb_outcome
 
             log_wandb_outcome(logger, run_dir, metrics, step=step, fit=fit)
@@ -104,7 +104,7 @@ def log_outcome(
 def log_summary(loggers: Sequence[Logger], metrics: Mapping[str, Any]) -> None:
     """Set the final metrics of a run on W&B, if it is among the loggers."""
     for logger in loggers:
-        if isinstance(logger, EnduringWandbLogger):
+        if isinstance(logger, FaultTolerantWandbLogger):
             logger.log_summary(metrics)
 
 
@@ -117,5 +117,5 @@ def close_loggers(loggers: Sequence[Logger], ok: bool = True) -> None:
     """
     for logger in loggers:
         logger.finalize("success" if ok else "failed")
-        if isinstance(logger, EnduringWandbLogger):
+        if isinstance(logger, FaultTolerantWandbLogger):
             logger.finish(ok)

@@ -51,7 +51,7 @@ def page(output: Path) -> dict[str, Any]:
 
 
 def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
-    """Return the figures that the terminal shows, flat: ``name/figure``, and its ``_low`` and ``_high``."""
+    """Return the metrics that the terminal shows, flat: ``name/metric``, and its ``_low`` and ``_high``."""
     flat: dict[str, float] = {}
     figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
     for figure in (metric.name for metric in shown_metrics("terminal", "all", "positive") if metric.name in figures):

@@ -1,4 +1,4 @@
-"""The end of a run on W&B: the last word on every figure, and what is drawn from the predictions."""
+"""The final metrics of a run on W&B, and charts of its predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skinlab.data.images import read_image
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.curves import precision_recall_steps
 from skinlab.report.run_files import scored_predictions
-from skinlab.tracking.fault_tolerant_loggers import EnduringWandbLogger
+from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger
 
 WORST = 32  # mistakes shown
 SIDE = 224  # of their images, in pixels
@@ -23,14 +23,14 @@ RECALLS = np.linspace(0, 1, 101)
 
 
 def log_wandb_outcome(
-    logger: EnduringWandbLogger,
+    logger: FaultTolerantWandbLogger,
     run_dir: Path,
     metrics: Mapping[str, Any],
     *,
     step: int,
     fit: str,
 ) -> None:
-    """Set the figures of W&B's summary to those of ``metrics.json``, and log the pictures.
+    """Set the metrics of W&B's summary to those of ``metrics.json``, and log the pictures.
 
     Args:
         logger: W&B's.

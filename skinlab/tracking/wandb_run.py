@@ -16,7 +16,7 @@ import skinlab
 from skinlab.errors import UserError
 from skinlab.settings.loggers import WandbSettings
 from skinlab.settings.secrets import masked
-from skinlab.tracking.fault_tolerant_loggers import EnduringWandbLogger, first_line
+from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger, first_line
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def check_wandb(settings: WandbSettings) -> None:
         raise UserError(f"logger=wandb: {reason}; change that setting of logger.wandb, or WANDB_MODE") from error
 
 
-def open_wandb(settings: WandbSettings, run_dir: Path, config: Mapping[str, Any]) -> EnduringWandbLogger:
-    """Start the W&B run of a run directory, or go on with it.
+def open_wandb(settings: WandbSettings, run_dir: Path, config: Mapping[str, Any]) -> FaultTolerantWandbLogger:
+    """Start the W&B run of a run directory, or continue it.
 
     Args:
         settings: the names of the run on W&B.
@@ -68,7 +68,7 @@ def open_wandb(settings: WandbSettings, run_dir: Path, config: Mapping[str, Any]
     run = _start(arguments, mode)
     if run.url:
         log.info("W&B: %s", run.url)
-    return EnduringWandbLogger(experiment=run, project=settings.project, save_dir=run_dir)
+    return FaultTolerantWandbLogger(experiment=run, project=settings.project, save_dir=run_dir)
 
 
 def _mode(settings: WandbSettings) -> Any:
@@ -92,7 +92,7 @@ def code_version() -> dict[str, Any]:
 
 
 def _git(directory: Path, *words: str) -> str:
-    """Return what git says, nothing where there is no git, no repository or no answer."""
+    """Return the output of git, empty where there is no git, no repository or no answer."""
     try:
         done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

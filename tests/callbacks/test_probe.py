@@ -9,7 +9,7 @@ import torch
 
 from skinlab.callbacks.assembly import choose_monitor
 from skinlab.callbacks.collapse import StopAtCollapse
-from skinlab.callbacks.probe import FIGURES, Probe
+from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.data.dataset import ImageDataset
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
@@ -47,7 +47,7 @@ def at(epoch: int, max_epochs: int = 5, **more) -> SimpleNamespace:
 
 def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
     probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=2), Colours()
-    logged, kept = [], dict.fromkeys(FIGURES, 1.0)  # as Lightning keeps them
+    logged, kept = [], dict.fromkeys(PROBE_METRICS, 1.0)  # as Lightning keeps them
     module.log_dict = logged.append
     asked = []
     for epoch in range(5):
@@ -56,7 +56,7 @@ def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
         if epoch == 2:
             assert not kept, "early stopping would count the former probe again"
     assert asked == [False, True, False, True, True]
-    assert [sorted(figures) for figures in logged] == [sorted(FIGURES)] * 3
+    assert [sorted(figures) for figures in logged] == [sorted(PROBE_METRICS)] * 3
     assert all(value == 1.0 for value in logged[0].values())
 
 
@@ -67,8 +67,8 @@ def test_the_curve_has_an_origin_that_a_continued_run_remembers(dataset):
     first.on_train_start(at(0, global_step=0, loggers=[logger]), Colours())
     second.load_state_dict(first.state_dict())
     second.on_train_start(at(3, global_step=7, loggers=[logger]), Colours())
-    assert logged == [(dict.fromkeys(FIGURES, 1.0), 0)]
-    assert second.state_dict()["start"] == dict.fromkeys(FIGURES, 1.0)
+    assert logged == [(dict.fromkeys(PROBE_METRICS, 1.0), 0)]
+    assert second.state_dict()["start"] == dict.fromkeys(PROBE_METRICS, 1.0)
 
 
 def test_no_process_waits_for_one_whose_probe_has_failed(dataset):
@@ -97,7 +97,7 @@ def test_features_that_are_no_numbers_stop_with_a_remedy(dataset):
     module = Colours()
     module.features = lambda images: torch.full((len(images), 3), torch.nan)
     with pytest.raises(UserError, match=r"probe failed.*optimizer\.lr"):
-        Probe(dataset, ["a", "b"] * 20, 2).look(module)
+        Probe(dataset, ["a", "b"] * 20, 2).measure(module)
 
 
 def test_a_collapse_stops_the_run():

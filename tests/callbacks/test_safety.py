@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.callbacks.safety import AtomicCheckpointIO
 from skinlab.errors import UserError
 from skinlab.files import replacing, write_json
 
@@ -15,10 +15,10 @@ def full_disk(*args: object, **kwargs: object) -> None:
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
-    WholeCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(UserError, match=r"No space left on device.*last good one stays"):
-        WholeCheckpointIO().save_checkpoint({"epoch": 2}, path)
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
 

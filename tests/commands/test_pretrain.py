@@ -170,13 +170,13 @@ def test_fine_tuning_starts_from_it(finished, compose_train, tiny, tmp_path, nam
 
 def test_a_fold_whose_images_were_seen_is_refused_or_counted(finished, compose_train, tiny, tmp_path, caplog):
     given = fine_tuning(tiny, f"model.init={finished}", "data.fold=1")
-    with refused(r"\(simclr\) saw \d+ val images .*model\.allow_seen=true", tmp_path / "refused"):
+    with refused(r"\(simclr\) used \d+ val images .*model\.allow_seen=true", tmp_path / "refused"):
         train(compose_train(*given, run_dir=tmp_path / "refused"))
     train(compose_train(*given, "model.allow_seen=true", run_dir=tmp_path / "run"))
     metrics = metrics_of(tmp_path / "run")
     val = pd.read_csv(tmp_path / "run" / "predictions" / "val.csv")
     assert (metrics["init_saw_val"], metrics["init_saw_test"]) == (len(val), 0)
-    assert f"saw {len(val)} val images" in caplog.text
+    assert f"used {len(val)} val images" in caplog.text
 
 
 def test_what_a_pretraining_started_from_has_been_seen_too(finished, compose_pretrain, words, tmp_path):
@@ -185,7 +185,7 @@ def test_what_a_pretraining_started_from_has_been_seen_too(finished, compose_pre
     assert metrics_of(tmp_path / "run")["images"] < metrics_of(finished)["images"]
     before, after = (read_record(path / "backbone.safetensors") for path in (finished, tmp_path / "run"))
     assert after["images"] == before["images"]
-    with pytest.raises(UserError, match=r"saw .* val images"):
+    with pytest.raises(UserError, match=r"used .* val images"):
         pretrain(compose_pretrain(*given, "data.fold=1", run_dir=tmp_path / "other"))
 
 

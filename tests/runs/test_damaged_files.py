@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from skinlab.assessment.run_evidence import read_evidence
 from skinlab.assessment.systems import open_run, source
-from skinlab.callbacks.safety import WholeCheckpointIO
+from skinlab.callbacks.safety import AtomicCheckpointIO
 from skinlab.data.readers.phantom import read_phantom
 from skinlab.errors import UserError
 from skinlab.files import claim, write_text
@@ -114,7 +114,7 @@ def test_a_damaged_marker_of_a_phantom_is_refused(tmp_path, content):
     "write",
     [
         lambda run: write_text(run / "predictions" / "val.csv", ""),
-        lambda run: WholeCheckpointIO().save_checkpoint({}, run / "checkpoints" / "last.ckpt"),
+        lambda run: AtomicCheckpointIO().save_checkpoint({}, run / "checkpoints" / "last.ckpt"),
         lambda run: CsvLogger(run / "csv" / "metrics.csv"),
         lambda run: writing_results(run).__enter__(),
     ],

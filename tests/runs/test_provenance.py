@@ -1,4 +1,4 @@
-"""Weights that saw what a run is judged by: who is refused, who is warned, and what is counted."""
+"""Weights trained on what a run is evaluated on: what is refused, warned of and counted."""
 
 import json
 import shutil
@@ -39,12 +39,12 @@ def test_images_that_were_seen_are_counted_and_refused(caplog):
     assert not caplog.text
     leaky = prepared(a="val", b="test", c="val", d="test", e="train")
     with pytest.raises(
-        UserError, match=r"model.init=x: .*\(simclr\) saw 1 val images \(a\) and 1 test images \(b\)"
+        UserError, match=r"model.init=x: .*\(simclr\) used 1 val images \(a\) and 1 test images \(b\)"
     ) as told:
         check_seen("x", PAST, leaky, allow_seen=False)
     assert len(str(told.value).splitlines()) == 1
     assert check_seen("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
-    assert "saw 1 val images" in caplog.text
+    assert "used 1 val images" in caplog.text
 
 
 def test_another_photograph_of_a_lesion_that_was_seen_counts():
@@ -77,7 +77,7 @@ def test_what_is_not_known_is_said(tmp_path, caplog):
     (tmp_path / "best.ckpt").touch()
     provenance = weight_provenance(str(tmp_path / "best.ckpt"), None)
     assert check_seen("best.ckpt", provenance, prepared(a="test"), allow_seen=False) == {}
-    assert "what these weights have seen is not known" in caplog.text
+    assert "the training images of these weights are not known" in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -127,14 +127,14 @@ def test_a_checkpoint_of_another_fold_is_refused_or_counted(
     if not hashed:
         pd.read_csv(run / "split.csv", dtype=str).drop(columns="image_hash").to_csv(run / "split.csv", index=False)
     words = starting(tiny, run, "data.fold=1")
-    with refused(r"its training \(supervised\) saw \d+ val images .*model\.allow_seen=true", tmp_path / "second"):
+    with refused(r"its training \(supervised\) used \d+ val images .*model\.allow_seen=true", tmp_path / "second"):
         train(compose_train(*words, run_dir=tmp_path / "second"))
     train(compose_train(*words, "model.allow_seen=true", run_dir=tmp_path / "second"))
     metrics = metrics_of(tmp_path / "second")
     val = pd.read_csv(tmp_path / "second" / "predictions" / "val.csv")
     assert (metrics["init_saw_val"], metrics["init_saw_test"]) == (len(val), 0)
     # What a run began with is not forgotten by the next.
-    with refused(r"saw \d+ val images", tmp_path / "third"):
+    with refused(r"used \d+ val images", tmp_path / "third"):
         train(compose_train(*starting(tiny, tmp_path / "second"), run_dir=tmp_path / "third"))
 
 
@@ -182,7 +182,7 @@ def test_a_prediction_counts_the_images_that_its_model_has_seen(first, renamed, 
     assert seen == {"images": 18, "train": 9 * known, "val": 4 * known, "group": 0, "unknown": unknown}
     table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
     if not known:
-        assert "is not known" in caplog.text
+        assert "are not known" in caplog.text
         assert "seen" not in table
         return
     sentence = "9 of 18 images were trained on by this model and 4 chose its best epoch"
@@ -203,8 +203,8 @@ def test_a_checkpoint_away_from_its_run_is_told(first, compose_train, tiny, tmp_
     shutil.copy(first / "checkpoints" / "best.ckpt", tmp_path / "best.ckpt")
     words = [*tiny, *SMALL, f"model.init={tmp_path / 'best.ckpt'}", "data.fold=1"]
     train(compose_train(*words, run_dir=tmp_path / "run"))
-    told = [each for each in caplog.messages if "is not known" in each]
-    assert len(told) == 1
+    lines = [each for each in caplog.messages if "are not known" in each]
+    assert len(lines) == 1
     assert "init_saw_test" not in metrics_of(tmp_path / "run")
 
 
@@ -216,5 +216,5 @@ def test_a_pretraining_passes_on_what_its_start_has_seen(first, compose_train, c
     provenance = weight_provenance(str(first / "checkpoints" / "best.ckpt"), None)
     assert record["images"] == provenance["images"]
     assert record["val_groups"] == provenance["val_groups"]
-    with refused(r"its training \(denoise\) saw \d+ val images", tmp_path / "run"):
+    with refused(r"its training \(denoise\) used \d+ val images", tmp_path / "run"):
         train(compose_train(*tiny, *SMALL, f"model.init={tmp_path / 'ssl'}", "data.fold=1", run_dir=tmp_path / "run"))

@@ -76,7 +76,7 @@ def test_a_finished_run_outlives_its_data(finished, compose_train, words, tmp_pa
     gone = [word for word in words if not word.startswith("data.root")] + [f"data.root={tmp_path / 'gone'}"]
     with caplog.at_level("INFO"):
         train(compose_train(*gone, run_dir=finished))
-    assert "can't be told" in caplog.text
+    assert "is not known" in caplog.text
     assert "is finished" in caplog.text
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from skinlab.errors import UserError
 from skinlab.settings.base import create
 from skinlab.settings.loggers import LoggerSettings
-from skinlab.tracking.fault_tolerant_loggers import CsvLogger, EnduringWandbLogger
+from skinlab.tracking.fault_tolerant_loggers import CsvLogger, FaultTolerantWandbLogger
 from skinlab.tracking.loggers import check_loggers, close_loggers, log_outcome, open_loggers
 
 WANDB = {"project": "p", "entity": None, "name": None, "group": None, "tags": [], "offline": True}
@@ -119,7 +119,7 @@ class BrokenRun:
 
 
 def test_a_dead_wandb_process_is_told_once_and_nothing_raises(caplog):
-    logger = EnduringWandbLogger(experiment=BrokenRun())
+    logger = FaultTolerantWandbLogger(experiment=BrokenRun())
     with caplog.at_level(logging.WARNING):
         logger.log_metrics({"a": 1.0}, 1)
         logger.log_metrics({"a": 1.0}, 2)
