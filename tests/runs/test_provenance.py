@@ -182,7 +182,7 @@ def test_a_prediction_counts_the_images_that_its_model_has_seen(first, renamed, 
     assert seen == {"images": 18, "train": 9 * known, "val": 4 * known, "group": 0, "unknown": unknown}
     table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
     if not known:
-        assert "are not known" in caplog.text
+        assert "is not known" in caplog.text
         assert "seen" not in table
         return
     sentence = "9 of 18 images were trained on by this model and 4 chose its best epoch"
