@@ -122,7 +122,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success; on failure nothing is left behind.
 
     Args:
-        path: of the file; whatever has that name, a link too, is replaced.
+        path: of the file; a file or link of that name is replaced.
         mode: permissions of the file.
 
     Raises:
@@ -168,5 +168,5 @@ def _without_nan(content: Any) -> Any:
 
 
 def is_main_process() -> bool:
-    """Return whether this process writes files: it has rank 0, whatever the launcher."""
+    """Return whether this process writes files: it has rank 0 of any launcher."""
     return all(int(os.environ.get(name) or 0) == 0 for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))

@@ -1,4 +1,4 @@
-"""What many tests share: a small phantom, drawn once, and a way to run a command as a person would."""
+"""Fixtures of many tests: a small phantom, drawn once, settings, commands and checkpoints."""
 
 from __future__ import annotations
 

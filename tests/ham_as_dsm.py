@@ -1,6 +1,6 @@
 """Lay out HAM10000 as DSM-2025 is: ``python -m tests.ham_as_dsm HAM10000_ROOT DEST`` (links, no copies).
 
-293 malignant (mel, bcc, akiec) and 5,000 benign images, one a lesion, since DSM-2025 tells no groups; a test folder of
+293 malignant (mel, bcc, akiec) and 5,000 benign images, one a lesion, since DSM-2025 has no groups; a test folder of
 200 malignant and 800 benign lesions of their own, with ``test_labels.csv`` beside it; everything else, less the test
 lesions, is the unlabeled pool. Names repeat across folders, as they do there.
 """

@@ -1,6 +1,6 @@
 """Decoded images in one memory-mapped file, built once and shared by all processes that use the same images.
 
-A cache is named after its content, so that a changed file or size makes another one. It lies on a disk or in shared
+A cache is named after its content, so that a changed file or size makes another one. It is on a disk or in shared
 memory; the only difference is that one in memory is deleted by its last user, and by a later run if all were killed.
 For that its users share a lock on it, which the operating system releases however a process ends (and which `filelock`
 does not have). One in memory is no faster than one on a disk that the page cache holds, but needs no disk.

@@ -48,7 +48,7 @@ def _remedy(pool: str) -> str:
 
 
 def held_out(manifest: pd.DataFrame) -> Bools:
-    """Mark the rows whose group lies in the validation or test part."""
+    """Mark the rows of groups in the validation or test part."""
     groups = manifest["group"][manifest["split"].isin(["val", "test"])]
     return np.asarray(manifest["group"].isin(groups), dtype=np.bool_)
 

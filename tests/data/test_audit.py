@@ -248,7 +248,7 @@ def test_only_what_changed_is_read_again(manifest, tmp_path, monkeypatch):
     assert len(counter.read) == 12
     counter.read.clear()
     second = run(manifest, **settings)
-    assert counter.read == ["05.png"]  # bad ones are looked at again
+    assert counter.read == ["05.png"]  # bad ones are read again
     assert second[1]["remembered"] == 11
     pd.testing.assert_frame_equal(first[0], second[0])
     unchanged = first[1].keys() - {"seconds", "remembered"}
@@ -260,7 +260,7 @@ def test_only_what_changed_is_read_again(manifest, tmp_path, monkeypatch):
     assert counter.read == ["03.png", "05.png", "08.png"]
 
 
-def test_a_part_of_the_data_leaves_the_rest_remembered(manifest, tmp_path, monkeypatch):
+def test_a_part_of_the_data_keeps_the_rest_of_the_cache(manifest, tmp_path, monkeypatch):
     counter, cache = Counter(monkeypatch), tmp_path / "cache"
     run(manifest[:7], n_folds=1, cache_dir=cache)
     run(manifest[5:], n_folds=1, cache_dir=cache)

@@ -11,7 +11,7 @@ from skinlab.data.samplers import Draw, TrainSampler
 
 
 class Rows(Dataset):
-    """Gives back which rows were asked for, and in which pass."""
+    """Returns the drawn rows, and their pass."""
 
     seed = 0
 

@@ -57,20 +57,20 @@ def test_a_budget_moves_neither_val_nor_test(prepared):
     assert other.split_hash != budgeted.split_hash
 
 
-def test_answers_join_after_the_budget(prepared, tmp_path):
+def test_labels_of_an_expert_are_added_after_the_budget(prepared, tmp_path):
     budgeted = prepared(label_budget=0.3).manifest
-    asked = budgeted[budgeted["split"] == "pool"].head(3)
-    answers = asked[["image_id"]].assign(label=asked["hidden_label"])
-    answers.to_csv(tmp_path / "answers.csv", index=False)
-    answers.tail(1)[["image_id"]].to_csv(tmp_path / "out.csv", index=False)
-    after = prepared(label_budget=0.3, labels=tmp_path / "answers.csv", exclude=tmp_path / "out.csv").manifest
-    rows = after.set_index("image_id").loc[answers["image_id"]]
+    chosen = budgeted[budgeted["split"] == "pool"].head(3)
+    labels = chosen[["image_id"]].assign(label=chosen["hidden_label"])
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    labels.tail(1)[["image_id"]].to_csv(tmp_path / "out.csv", index=False)
+    after = prepared(label_budget=0.3, labels=tmp_path / "labels.csv", exclude=tmp_path / "out.csv").manifest
+    rows = after.set_index("image_id").loc[labels["image_id"]]
     assert rows["split"].tolist() == ["train", "train", ""]
-    assert rows["label"].tolist()[:2] == answers["label"].tolist()[:2]
+    assert rows["label"].tolist()[:2] == labels["label"].tolist()[:2]
 
 
 @pytest.mark.parametrize(
-    ("setting", "table", "told"),
+    ("setting", "table", "message"),
     [
         ({"label_budget": 1000}, "", "label_budget=1000: the training part has at most 160"),
         ({"label_budget": 2.5}, "", "label_budget=2.5 is no budget"),
@@ -85,11 +85,11 @@ def test_answers_join_after_the_budget(prepared, tmp_path):
     ],
 )
 def test_what_the_manifest_shows_is_refused_before_an_image_is_read(
-    prepared, tmp_path, monkeypatch, setting, table, told
+    prepared, tmp_path, monkeypatch, setting, table, message
 ):
     monkeypatch.setattr(preparation, "audit", lambda *_, **__: pytest.fail("read the images"))
     (tmp_path / "table.csv").write_text(table)
-    with pytest.raises(UserError, match=told) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         prepared(**setting if isinstance(setting, dict) else {setting: tmp_path / "table.csv"})
     assert "\n" not in str(raised.value)
 

@@ -1,4 +1,4 @@
-"""What a model carries of the images it has seen, and how others are found among them."""
+"""The hashes of a model's training images, and the comparison of other images with them."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ PAST = {"images": HEX[:2], "val_images": HEX[2:], "groups": ["g1", "g2"], "val_g
 
 def test_images_are_known_by_content_and_by_group_where_the_data_is_the_same():
     known = TrainingImages.of(PAST)
-    asked = contents([HEX[2], HEX[0], "dd" * 16, "ee" * 16])
-    assert known.usage(asked).tolist() == ["val", "train", "", ""]
-    assert known.usage(asked, pd.Series(["g3", "g1", "g2", ""])).tolist() == ["val", "train", "group", ""]
-    assert known.usage(asked, pd.Series(["x", "y", "g2", "g1"])).tolist() == ["val", "train", "", ""], "other data"
+    others = contents([HEX[2], HEX[0], "dd" * 16, "ee" * 16])
+    assert known.usage(others).tolist() == ["val", "train", "", ""]
+    assert known.usage(others, pd.Series(["g3", "g1", "g2", ""])).tolist() == ["val", "train", "group", ""]
+    assert known.usage(others, pd.Series(["x", "y", "g2", "g1"])).tolist() == ["val", "train", "", ""], "other data"
 
 
 def test_what_several_models_have_seen_adds_up_and_goes_through_a_file():

@@ -112,7 +112,7 @@ def test_facts_of_a_backbone():
     assert not has_depthwise(resnet)
 
 
-def test_mistyped_names_are_told():
+def test_mistyped_names_are_refused():
     with pytest.raises(UserError, match="did you mean resnet18"):
         build_network("resnet_18", 2)
     with pytest.raises(UserError, match="did you mean cosine"):

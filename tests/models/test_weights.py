@@ -147,17 +147,17 @@ def _damaged(raw: bytes) -> bytes:
         ("half.safetensors", lambda raw: raw[:50], "not a readable safetensors file"),
     ],
 )
-def test_damage_is_told(tmp_path: Path, name: str, change, words: str):
+def test_damage_is_refused(tmp_path: Path, name: str, change, words: str):
     torch.save({"state_dict": {"w": torch.arange(5000.0)}}, tmp_path / "good.ckpt")
     path = tmp_path / name
     path.write_bytes(change((tmp_path / "good.ckpt").read_bytes()))
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as raised:
         read_tensors(path)
-    assert str(path) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_other_places_and_contents_are_told(tmp_path: Path):
+def test_other_places_and_contents_are_refused(tmp_path: Path):
     save_file(STATE, tmp_path / "renamed.ckpt")
     torch.save([1, 2], tmp_path / "list.ckpt")
     for place, words in {
@@ -179,7 +179,7 @@ def test_a_payload_is_refused_and_never_run(tmp_path: Path, kind: str):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind != "old")
     words = "damaged or no checkpoint" if kind == "pickle 0" else "carries Python code"
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as raised:
         read_checkpoint(path)
     assert not trap.exists()
-    assert "weights_only" not in str(told.value)
+    assert "weights_only" not in str(raised.value)

@@ -40,11 +40,11 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("number", "poll", "told"), [(signal.SIGKILL, 2.0, "was killed"), (signal.SIGSTOP, 0.02, "has done nothing")]
+    ("number", "poll", "message"), [(signal.SIGKILL, 2.0, "was killed"), (signal.SIGSTOP, 0.02, "has done nothing")]
 )
-def test_a_loader_that_is_killed_or_stopped(monkeypatch, number, poll, told):
+def test_a_loader_that_is_killed_or_stopped(monkeypatch, number, poll, message):
     monkeypatch.setattr(workers, "POLL", poll)
-    with pytest.raises(UserError, match=rf"{told}.*num_workers=0"):
+    with pytest.raises(UserError, match=rf"{message}.*num_workers=0"):
         load(Images(number))
 
 

@@ -70,7 +70,7 @@ def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["semi=fixmatch"], "semi=fixmatch: the data has no unlabeled images"),
         ([*FIXMATCH, "semi.prior=[0.2, 0.3, 0.5]"], "semi.prior has 3 shares for 2 classes"),
@@ -81,6 +81,6 @@ def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
         (["semi=mean_teacher", *POOL, "model.ema_decay=0.9"], "set model.ema_decay=0"),
     ],
 )
-def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told):
-    with refused(re.escape(told), tmp_path / "run"):
+def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, message):
+    with refused(re.escape(message), tmp_path / "run"):
         train(compose_train(*tiny, *words, run_dir=tmp_path / "run"))

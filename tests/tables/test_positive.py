@@ -1,4 +1,4 @@
-"""Which of two classes is positive, in whatever order they stand; what no name tells is asked for."""
+"""The positive one of two classes by their names, in any order, or by a setting."""
 
 import numpy as np
 import pandas as pd

@@ -38,7 +38,7 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     files = list_files(base)
     images = files.images
     if loose := [relative for relative in images if "/" not in relative]:
-        raise UserError(f"{len(loose)} images of {base} lie in no class folder: {some(loose)}; move them into one")
+        raise UserError(f"{len(loose)} images of {base} are in no class folder: {some(loose)}; move them into one")
     folders = [relative.partition("/")[0] for relative in images]
     _check_folders(base, set(folders))
     frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})

@@ -59,7 +59,7 @@ def _photos_and_masks(files: Listing) -> tuple[dict[str, str], dict[str, str]]:
             masks.setdefault(photo, path)
     if doubled:
         # Kaggle's archive carries each part twice, as HAM10000_images_part_1 and as ham10000_images_part_1.
-        log.warning("%d image names lie twice below the root; not used: %s", len(doubled), some(doubled))
+        log.warning("%d image names are twice below the root; not used: %s", len(doubled), some(doubled))
     return photos, masks
 
 

@@ -32,8 +32,8 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     one column of 0 and 1 a class. Without an id the path is the id, without a group each image is one (with a warning).
 
     Args:
-        root: folder below which the images lie.
-        table: the CSV, as it stands or relative to `root`.
+        root: folder of the images.
+        table: the CSV, as it is or relative to `root`.
         columns: column of the manifest → existing one of the table; None for the manifest's name.
 
     Raises:
@@ -42,7 +42,7 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     """
     base = absolute(root)
     if not Path(base).is_dir():
-        raise UserError(f"data.root={root} is not a folder: give the folder below which the table's paths lie")
+        raise UserError(f"data.root={root} is not a folder: give the folder of the table's images")
     mapping = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs not in (None, "")}
     for ours in mapping:
         if ours not in READABLE:

@@ -75,7 +75,7 @@ def test_a_class_folder_is_trimmed_and_folders_that_look_like_one_stop(root):
         relabel(read_folder(root))
 
 
-def test_rows_that_name_no_image_are_told(root, caplog):
+def test_rows_that_name_no_image_are_reported(root, caplog):
     with caplog.at_level(logging.WARNING):
         read_folder(root, groups=write(root / "groups.csv", "image_id,group", "b,1", "zzz,1"))
     assert "1 rows name no image and are not used: zzz" in caplog.text
@@ -83,7 +83,7 @@ def test_rows_that_name_no_image_are_told(root, caplog):
 
 def test_images_outside_a_class_are_refused(root):
     (root / "loose.jpg").touch()
-    with pytest.raises(UserError, match=r"lie in no class folder: loose\.jpg"):
+    with pytest.raises(UserError, match=r"are in no class folder: loose\.jpg"):
         read_folder(root)
 
 

@@ -62,7 +62,7 @@ def test_the_table_with_sources_is_preferred(tmp_path):
     assert read_ham10000(tmp_path)["source"].tolist() == ["vidir_modern", "rosendahl"]
 
 
-def test_what_is_missing_from_disk_or_table_is_told(tmp_path):
+def test_what_is_missing_from_disk_or_table_is_reported(tmp_path):
     lay_out(tmp_path, "part/ISIC_1.jpg", "test/ISIC_9.jpg")
     write_table(tmp_path / "HAM10000_metadata.csv")
     manifest = read_ham10000(tmp_path)
@@ -90,7 +90,7 @@ def test_an_archive_unpacked_twice_gives_each_image_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         manifest = read_ham10000(tmp_path)
     assert manifest["path"].iloc[0] == f"{tmp_path}/HAM10000_images_part_1/ISIC_1.jpg"
-    assert "1 image names lie twice" in caplog.text
+    assert "1 image names are twice" in caplog.text
 
 
 def test_a_root_without_metadata_is_refused(tmp_path):
