@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from skinlab.assessment.systems import Run, System
+from skinlab.evaluation.evidence_form import KnownImages
 from skinlab.report.wording import limit_sentences, seen_words
 
 
-def seen_here(system: System) -> dict[str, Any] | None:
+def seen_here(system: System) -> KnownImages | None:
     """Count the images of a system that its models know already; None where nothing says.
 
     Of a run its validation images have chosen the best epoch, and its initial weights may have seen others.
@@ -20,9 +19,9 @@ def seen_here(system: System) -> dict[str, Any] | None:
         found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
     if not found:
         return None
-    counts = {kind: max(each.get(kind, 0) for each in found) for kind in ("train", "val", "group")}
+    train, val, group = (max(int(each.get(kind, 0)) for each in found) for kind in ("train", "val", "group"))
     unknown = sorted({name for each in found for name in each.get("unknown") or []})
-    return {"images": n} | counts | {"unknown": unknown}
+    return {"images": n, "train": train, "val": val, "group": group, "unknown": unknown}
 
 
 def system_cautions(system: System) -> list[str]:

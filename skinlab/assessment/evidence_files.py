@@ -9,16 +9,17 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from skinlab.assessment.cautions import seen_here, system_cautions
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
+from skinlab.evaluation import evidence_form
 from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import compare
-from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, system_evidence
-from skinlab.evaluation.evidence_form import Mistake
+from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
+from skinlab.evaluation.evidence_form import Evidence, Made, Mistake, Source
 from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.files import claim, write_json, write_text
 from skinlab.report.terminal import print_evidence
@@ -34,7 +35,7 @@ THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 def build_evidence(
     systems: Sequence[System], asked: EvaluationSettings, config: dict[str, Any], command: str = "evaluate"
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Evidence, dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
     Raises:
@@ -45,42 +46,35 @@ def build_evidence(
     if config["reference"] not in (None, *names):
         hint = nearest(str(config["reference"]), names)
         raise ValueError(f"reference={config['reference']} is none of the systems {', '.join(names)}{hint}")
-    blocks: list[dict[str, Any]] = []
+    blocks: list[evidence_form.System] = []
     draws: list[tuple[str, BootstrapSamples]] = []
     thresholds: dict[str, Any] = {}
     cautions = row_cautions(systems[0].tables[0]) + _draw_cautions(len(systems), config)
     for system in systems:
-        split = system.sources[0]["split"]
-        found = system_evidence(
-            system.name,
-            system.tables,
-            asked,
-            selection=system.selection,
-            over=system.over,
-            keys=system.keys,
-            pooled=system.pooled,
-            names=("out of fold" if system.pooled else split, "val"),
-            training_prior=system.training_prior,
+        found = _evaluate(system, asked)
+        blocks.append(
+            {
+                "init_used": system.run.metrics.get("init_used") if system.run else None,
+                "groups_from": system.groups_from,
+                "sources": cast("list[Source]", system.sources),
+                "seen": seen_here(system),
+                **found.block,
+            }
         )
-        _add_paths(found.block["worst"], system)
-        init = system.run.metrics.get("init_used") if system.run else None
-        facts = {
-            "init_used": init,
-            "groups_from": system.groups_from,
-            "sources": system.sources,
-            "seen": seen_here(system),
-        }
-        blocks.append(facts | found.block)
         draws.append((system.name, found.samples))
         cautions += found.cautions + system_cautions(system)
         if found.thresholds:
             thresholds[system.name] = [each.to_dict() for each in found.thresholds]
-    evidence = {
+    evidence: Evidence = {
         "format": FORMAT,
         "asked": {
             "classes": classes,
             "positive": config["positive"] or (classes[1:] if len(classes) == 2 else None),
-            **{key: config[key] for key in ("prevalence", "cost_ratio", "n_draws", "level", "seed")},
+            "prevalence": config["prevalence"],
+            "cost_ratio": config["cost_ratio"],
+            "n_draws": config["n_draws"],
+            "level": config["level"],
+            "seed": config["seed"],
         },
         "made": made(command, config),
         "systems": blocks,
@@ -93,17 +87,34 @@ def build_evidence(
     return evidence, thresholds
 
 
-def _known(figures: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
-    """Return the names of figures as they are, once each is one."""
+def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
+    split = system.sources[0]["split"]
+    found = system_evidence(
+        system.name,
+        system.tables,
+        settings,
+        selection=system.selection,
+        over=system.over,
+        keys=system.keys,
+        pooled=system.pooled,
+        names=("out of fold" if system.pooled else split, "val"),
+        training_prior=system.training_prior,
+    )
+    _add_paths(found.block["worst"], system)
+    return found
+
+
+def _known(metrics: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
+    """Return the names of metrics as they are, once each is one."""
     known = list(draws[0][1].estimate)
-    for name in figures:
+    for name in metrics:
         if name not in known:
-            raise ValueError(f"compare_by: {name} is no figure{nearest(name, known)}; e.g. pr_auc_macro")
-    return figures
+            raise ValueError(f"compare_by: {name} is no metric{nearest(name, known)}; e.g. pr_auc_macro")
+    return metrics
 
 
 def write_evidence(
-    evidence: dict[str, Any], thresholds: dict[str, Any], output: Path, before: Callable[[], None] = lambda: None
+    evidence: Evidence, thresholds: dict[str, Any], output: Path, before: Callable[[], None] = lambda: None
 ) -> None:
     """Write the evidence of a command, send it to W&B if asked to, and show the headline.
 
@@ -129,7 +140,7 @@ def write_evidence(
 
 
 def write_files(
-    evidence: dict[str, Any],
+    evidence: Evidence,
     thresholds: dict[str, Any],
     output: Path,
     saliency: Any,
@@ -147,7 +158,7 @@ def write_files(
     write_json(output / "evidence.json", evidence)
 
 
-def made(command: str, config: dict[str, Any]) -> dict[str, Any]:
+def made(command: str, config: dict[str, Any]) -> Made:
     """Return how something is being made: the command as typed, its config, versions, and the day."""
     return {
         "command": masked(shlex.join(["python", "-m", f"skinlab.{command}", *sys.argv[1:]])),
@@ -169,14 +180,15 @@ def _add_paths(worst: Sequence[Mistake], system: System) -> None:
 
 
 def _draw_cautions(n_systems: int, config: dict[str, Any]) -> list[str]:
-    """Say when so few draws can't make a small enough p."""
+    """Warn where so few bootstrap samples can't give a small enough p."""
     n_pairs = n_systems - 1 if config["reference"] else n_systems * (n_systems - 1) // 2
     n_comparisons = n_pairs * len(config["compare_by"])
     if n_comparisons * 2 / (config["n_draws"] + 1) <= 1 - config["level"]:
         return []
     return [
-        f"{config['n_draws']} draws can't give {n_comparisons} comparisons a p under {1 - config['level']:.2g} after "
-        "Holm's correction: raise n_draws, name a reference, or compare by fewer figures."
+        f"{config['n_draws']} bootstrap samples can't give {n_comparisons} comparisons a p under "
+        f"{1 - config['level']:.2g} after Holm's correction: raise n_draws, name a reference, or compare "
+        "by fewer metrics."
     ]
 
 
@@ -187,7 +199,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _render_pages(evidence: dict[str, Any]) -> dict[str, str]:
+def _render_pages(evidence: Evidence) -> dict[str, str]:
     from skinlab.report.card import render_card
     from skinlab.report.page import render_report
 
@@ -195,7 +207,7 @@ def _render_pages(evidence: dict[str, Any]) -> dict[str, str]:
     return {report: render_report(evidence, worst_images(evidence)), card: render_card(evidence)}
 
 
-def worst_images(evidence: dict[str, Any]) -> dict[str, bytes]:
+def worst_images(evidence: Evidence) -> dict[str, bytes]:
     """Return image_id → JPEG of the worst mistakes' images that are there; one that can't be read costs a warning."""
     from skinlab.data.images import BadImage, read_jpeg
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation.evidence_form import Evidence, Mistake, Source, System
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def check_saliency(setting: Any) -> str:
     return word
 
 
-def add_saliency(evidence: dict[str, Any], setting: Any) -> dict[str, Any]:
+def add_saliency(evidence: Evidence, setting: Any) -> Evidence:
     """Return the evidence for a page: each worst mistake with its ``saliency``, a picture as an address that holds it.
 
     Systems that look elsewhere in one image get pictures of their own, so these stand at the mistakes.
@@ -55,7 +56,7 @@ def add_saliency(evidence: dict[str, Any], setting: Any) -> dict[str, Any]:
     setting = check_saliency(setting)
     if setting == "false":
         return evidence
-    systems = []
+    systems: list[System] = []
     for system in evidence["systems"]:
         try:
             found = overlays(system)
@@ -69,12 +70,12 @@ def add_saliency(evidence: dict[str, Any], setting: Any) -> dict[str, Any]:
                 f"saliency=true: {system['name']} has no run with the checkpoint and the images of its worst mistakes; "
                 "set saliency=auto"
             )
-        worst = [dict(row) | _address(found.get(row["image_id"])) for row in system["worst"]]
-        systems.append(system | {"worst": worst})
-    return evidence | {"systems": systems}
+        worst = [_with_picture(row, found.get(row["image_id"])) for row in system["worst"]]
+        systems.append({**system, "worst": worst})
+    return {**evidence, "systems": systems}
 
 
-def overlays(system: Mapping[str, Any]) -> dict[str, bytes]:
+def overlays(system: System) -> dict[str, bytes]:
     """Return JPEGs of the worst mistakes, coloured where the networks looked for the class they called.
 
     The networks are those of the runs that the predictions came from, each asked for rows of its own; several that saw
@@ -102,7 +103,7 @@ def overlays(system: Mapping[str, Any]) -> dict[str, bytes]:
                 fits.setdefault(image_id, fit)
     from skinlab.data.images import read_image
 
-    paths = {row["image_id"]: row["path"] for row in rows}
+    paths = {row["image_id"]: str(row["path"]) for row in rows}
     return {
         image_id: _jpeg(overlay(read_image(paths[image_id], SIDE, fits[image_id]), np.mean(each, axis=0)))
         for image_id, each in maps.items()
@@ -120,11 +121,11 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
     return np.asarray(np.round(image * (1 - share) + colour * share), np.uint8)
 
 
-def _runs(system: Mapping[str, Any]) -> list[tuple[Path, str, set[str]]]:
+def _runs(system: System) -> list[tuple[Path, str, set[str]]]:
     """Return the runs behind a system's mistakes: directory, hash of the checkpoint, and images predicted by it."""
     sources = [source for source in system["sources"] if _checkpoint(source)]
-    spread = system.get("spread") or {}
-    if spread and not (system.get("pooled_folds") and spread["over"] == "fold"):
+    spread = system["spread"]
+    if spread and not (system["pooled_folds"] and spread["over"] == "fold"):
         # Of seeds side by side the mistakes are the first one's.
         first: set[str] = set()
         kept = []
@@ -137,20 +138,20 @@ def _runs(system: Mapping[str, Any]) -> list[tuple[Path, str, set[str]]]:
     return [(_run(each), str(each["meta"].get("checkpoint_sha256")), _images(each)) for each in sources]
 
 
-def _run(source: Mapping[str, Any]) -> Path:
+def _run(source: Source) -> Path:
     """Return the run of a predictions file: the one its meta data name, else the folder it lies in."""
     return Path(source["meta"].get("run") or Path(source["path"]).parent.parent)
 
 
-def _checkpoint(source: Mapping[str, Any]) -> bool:
+def _checkpoint(source: Source) -> bool:
     return (_run(source) / "checkpoints" / "best.ckpt").is_file()
 
 
-def _images(source: Mapping[str, Any]) -> set[str]:
+def _images(source: Source) -> set[str]:
     return set(read_image_ids(Path(source["path"]), source.get("columns", {})))
 
 
-def _maps(run: Path, sha256: str, rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
+def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
     """Return image_id → map ``(S, S)`` of the run's network, and how it cuts images."""
     import torch  # only here: figures from tables need none
 
@@ -164,7 +165,7 @@ def _maps(run: Path, sha256: str, rows: Sequence[Mapping[str, Any]]) -> tuple[di
     known = [row for row in rows if row["called"] in bundle.classes]
     if not known:  # such as the calls of a binary view
         return {}, bundle.fit
-    images = np.stack([read_image(row["path"], bundle.image_size, bundle.fit) for row in known])
+    images = np.stack([read_image(str(row["path"]), bundle.image_size, bundle.fit) for row in known])
     shown = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     called = [bundle.classes.index(row["called"]) for row in known]
     maps = gradcam(bundle.classifier.to(best_device()), shown, called)
@@ -181,5 +182,8 @@ def _jpeg(pixels: Pixels) -> bytes:
     return content.getvalue()
 
 
-def _address(picture: bytes | None) -> dict[str, str]:
-    return {"saliency": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"} if picture else {}
+def _with_picture(row: Mistake, picture: bytes | None) -> Mistake:
+    """Return a mistake with its picture as a data URI, if there is one."""
+    if picture is None:
+        return row
+    return {**row, "saliency": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"}

@@ -13,6 +13,7 @@ from skinlab.assessment.evidence_files import build_evidence, write_files
 from skinlab.assessment.settings import check_asked
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
+from skinlab.evaluation.evidence_form import Evidence
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger
 
@@ -49,7 +50,7 @@ def check_wanted(config: Mapping[str, Any], classes: Sequence[str] | None = None
         )
 
 
-def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> Evidence | None:
     """Write the evidence of a finished run into its directory.
 
     It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one
@@ -78,12 +79,12 @@ def write_run_evidence(run_dir: Path, config: Mapping[str, Any]) -> dict[str, An
         caution = f"This is of the validation images: the test images can't be judged ({reasons['test']})."
         log.warning(caution)
         evidence["cautions"].insert(0, caution)
-    evidence["made"]["config"] = config
+    evidence["made"]["config"] = dict(config)
     write_files(evidence, thresholds, run_dir, settings["saliency"])
     return evidence
 
 
-def _evidence_of(run_dir: Path, settings: Mapping[str, Any], split: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _evidence_of(run_dir: Path, settings: Mapping[str, Any], split: str) -> tuple[Evidence, dict[str, Any]]:
     systems = find_systems([str(run_dir)], split=split)
     alone: dict[str, Any] = {"reference": None, "compare_by": []}
     return build_evidence(systems, check_asked(settings), {**settings, **alone}, "train")
@@ -100,7 +101,7 @@ def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping
             logger.log_metrics(page(run_dir), step)
 
 
-def read_evidence(run_dir: Path) -> dict[str, Any] | None:
+def read_evidence(run_dir: Path) -> Evidence | None:
     """Return the evidence of a run directory, None where there is none.
 
     Raises:
@@ -110,5 +111,5 @@ def read_evidence(run_dir: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     keys: Keys = {"systems": list, "asked.level": NUMBER, "cautions": list}
-    evidence: dict[str, Any] = read_json(path, "evidence of a run", keys, remedy="delete it to have it made again")
+    evidence: Evidence = read_json(path, "evidence of a run", keys, remedy="delete it to have it made again")
     return evidence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from skinlab.assessment.evidence_files import build_evidence, write_evidence
 from skinlab.assessment.settings import check_settings
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation import evidence_form
 from skinlab.evaluation.ensemble_search import Search, SubsetChoice, diversity, search_subsets
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
@@ -69,14 +70,14 @@ def combine_systems(config: dict[str, Any]) -> None:
         evidence, thresholds = build_evidence(
             [*members, combined, *rivals], asked, config | {"reference": combined.name}, "ensemble"
         )
-        evidence["ensemble"] = _facts(members, config, learned) | {"rival": rival_words}
+        evidence["ensemble"] = _facts(members, config, learned, rival_words)
     except ValueError as error:
         raise UserError(str(error)) from None
     bundle = _bundle(members, learned, config, thresholds.get(combined.name, []))
     (block,) = [each for each in evidence["systems"] if each["name"] == combined.name]
 
     def write_others() -> None:
-        _write_predictions(combined, evidence["ensemble"] | {"seen": block["seen"]}, output)
+        _write_predictions(combined, {**evidence["ensemble"], "seen": block["seen"]}, output)
         if bundle is not None:
             from skinlab.inference.bundle import save_bundle
 
@@ -86,7 +87,7 @@ def combine_systems(config: dict[str, Any]) -> None:
     write_evidence(evidence, thresholds, output, write_others)
 
 
-def _write_predictions(combined: System, facts: dict[str, Any], output: Path) -> None:
+def _write_predictions(combined: System, facts: Mapping[str, Any], output: Path) -> None:
     table = combined.tables[0]
     split = "oof" if combined.pooled else combined.sources[0]["split"]
     rows = pd.DataFrame({key: getattr(table, key) for key in ("image_id", "group", "source", "fold", "path")})
@@ -98,16 +99,20 @@ def _write_predictions(combined: System, facts: dict[str, Any], output: Path) ->
     write_json(output / "predictions" / "meta.json", {"classes": table.classes, "positive": positive} | kept)
 
 
-def _facts(members: Sequence[System], config: dict[str, Any], learned: dict[str, Any]) -> dict[str, Any]:
+def _facts(
+    members: Sequence[System], config: dict[str, Any], learned: dict[str, Any], rival: str
+) -> evidence_form.Ensemble:
     """Return what the evidence says of the ensemble itself."""
     names, tables = [member.name for member in members], [member.tables[0] for member in members]
     pairs = diversity(_stack(tables), tables[0].target)
-    facts: dict[str, Any] = {
+    facts: evidence_form.Ensemble = {
         "method": config["method"],
         "members": names,
-        **{name: _rounded(learned.get(name)) for name in ("weights", "thresholds")},
-        "diversity": [{"a": names[i], "b": names[j]} | pair for (i, j), pair in pairs.items()],
+        "weights": _rounded(learned.get("weights")),
+        "thresholds": _rounded(learned.get("thresholds")),
+        "diversity": [_pair(names[i], names[j], pair) for (i, j), pair in pairs.items()],
         "search": None,
+        "rival": rival,
     }
     if config["search"] and config["method"] not in ("weighted", "overlap"):
         rows = _selections(members) or tables
@@ -126,12 +131,23 @@ def _facts(members: Sequence[System], config: dict[str, Any], learned: dict[str,
     return facts
 
 
+def _pair(a: str, b: str, values: Mapping[str, float]) -> evidence_form.Diversity:
+    return {
+        "a": a,
+        "b": b,
+        "disagreement": values["disagreement"],
+        "both_wrong": values["both_wrong"],
+        "error_correlation": values["error_correlation"],
+        "q_statistic": values["q_statistic"],
+    }
+
+
 def _rounded(values: Sequence[float] | None) -> list[float] | None:
     return None if values is None else [round(value, 6) for value in values]
 
 
-def _search_facts(found: Search, n_rows: int) -> dict[str, Any]:
-    def plain(choice: SubsetChoice) -> dict[str, Any]:
+def _search_facts(found: Search, n_rows: int) -> evidence_form.Search:
+    def plain(choice: SubsetChoice) -> evidence_form.Subset:
         return {
             "chosen": list(choice.chosen),
             "nested": choice.nested,
@@ -142,9 +158,17 @@ def _search_facts(found: Search, n_rows: int) -> dict[str, Any]:
             "agreeing": choice.agreeing,
         }
 
-    kinds = {kind: plain(getattr(found, kind)) for kind in ("single", "pair", "subset")}
-    among = {"considered": found.considered, "exhaustive": found.exhaustive, "folds": len(found.subset.per_fold)}
-    return {"figure": found.metric, "rows": n_rows, "everyone": found.everyone, **among, **kinds}
+    return {
+        "figure": found.metric,
+        "rows": n_rows,
+        "everyone": found.everyone,
+        "considered": found.considered,
+        "exhaustive": found.exhaustive,
+        "folds": len(found.subset.per_fold),
+        "single": plain(found.single),
+        "pair": plain(found.pair),
+        "subset": plain(found.subset),
+    }
 
 
 def _bundle(

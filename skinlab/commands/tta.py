@@ -17,6 +17,7 @@ from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.images import printable
 from skinlab.errors import UserError, some
+from skinlab.evaluation.evidence_form import Cost
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
@@ -53,7 +54,7 @@ def compare_views(config: dict[str, Any]) -> None:
     split, rows = split_rows(run.path, config["split"], bundle.classes)
     _check_figures(config, rows, bundle.classes)
     probabilities, seconds = predict_each(bundle, rows, names, device, config["num_workers"])
-    costs = [
+    costs: list[Cost] = [
         {
             "name": name,
             "views": n_views[name],

@@ -56,7 +56,7 @@ class Comparison:
         if not np.isfinite(self.p):
             return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
         if value == low == high == 0:
-            return f"{self.a} and {self.b} have the same {words}, whichever rows are drawn."
+            return f"{self.a} and {self.b} have the same {words} on every bootstrap sample."
         if self.p_holm <= 1 - level:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
             if direction(self.metric) == "min":

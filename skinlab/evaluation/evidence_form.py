@@ -60,6 +60,7 @@ class Source(TypedDict):
     split: str
     rows: int
     meta: dict[str, Any]
+    columns: NotRequired[dict[str, str]]
     seen: NotRequired[KnownImages | None]
 
 
@@ -121,6 +122,7 @@ class Mistake(TypedDict):
     called: str
     probability: float
     path: str | None
+    saliency: NotRequired[str]  # in pages only: Grad-CAM as a data URI
 
 
 class ThresholdRow(TypedDict):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from skinlab.evaluation.evidence_form import Evidence, System
 from skinlab.evaluation.metric_registry import metric_label, shown_metrics
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.wording import count, interval, number, percent, rule_words, seen_words
@@ -24,11 +24,11 @@ MODEL_META = {
 ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})
 
 
-def render_card(evidence: Mapping[str, Any]) -> str:
+def render_card(evidence: Evidence) -> str:
     """Return the card as Markdown (Mitchell et al., 2019: Model Cards for Model Reporting).
 
     Args:
-        evidence: what ``evidence.json`` holds; a block that is null is left out.
+        evidence: the content of ``evidence.json``; a block that is null is left out.
     """
     environment = Environment(
         loader=PackageLoader("skinlab.report"), trim_blocks=True, lstrip_blocks=True, finalize=markdown_text
@@ -37,11 +37,11 @@ def render_card(evidence: Mapping[str, Any]) -> str:
     environment.filters |= {each.__name__: each for each in words} | {"thousands": count}
     card = environment.get_template("model_card.md.j2")
     return card.render(
-        asked=evidence.get("asked") or {},
-        made=evidence.get("made") or {},
+        asked=evidence["asked"],
+        made=evidence["made"],
         systems=[_system(evidence, each) for each in evidence["systems"]],
-        comparisons=evidence.get("comparisons") or [],
-        cautions=evidence.get("cautions") or [],
+        comparisons=evidence["comparisons"],
+        cautions=evidence["cautions"],
     )
 
 
@@ -54,12 +54,12 @@ def markdown_text(value: Any) -> str:
     return "" if value is None else str(value).translate(ESCAPES).replace("](", "]\\(")
 
 
-def _system(evidence: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
+def _system(evidence: Evidence, system: System) -> dict[str, Any]:
     """Lay out the tables of one system."""
-    metrics, binary = system["figures"], (system.get("binary") or {}).get("figures") or {}
-    spread = (system.get("spread") or {}).get("figures") or {}
-    classes = list((evidence.get("asked") or {}).get("classes") or system.get("support") or {})
-    metas = [source.get("meta") or {} for source in system.get("sources") or []]
+    metrics, binary = system["figures"], system["binary"]["figures"] if system["binary"] else {}
+    spread = system["spread"]["figures"] if system["spread"] else {}
+    classes = evidence["asked"]["classes"]
+    metas = [source["meta"] for source in system["sources"]]
     return dict(system) | {
         "headline": headline(metrics, "card"),
         "binary_headline": positive_headline(binary, "card"),

@@ -12,12 +12,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation import metric_registry
+from skinlab.evaluation.evidence_form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, Spread, System
 from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.svg import INK, N_SERIES
 from skinlab.report.wording import (
-    DASH,
     MINUS,
     between,
     bounds,
@@ -33,8 +33,6 @@ from skinlab.report.wording import (
     shorten,
 )
 
-Evidence = Mapping[str, Any]
-
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 FEW = 100  # positives below which a threshold is uncertain
 
@@ -43,21 +41,21 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     """Return the whole page, which asks for nothing outside itself.
 
     Args:
-        evidence: what ``evidence.json`` holds; a block that is null is left out. A worst mistake may have a
-            ``saliency``, a picture of where the system looked as an address that holds it.
+        evidence: the content of ``evidence.json``; a block that is null is left out. A worst mistake may have a
+            ``saliency``, its Grad-CAM as a data URI.
         images: image id → JPEG or PNG, for the worst mistakes.
     """
     systems = [_system(evidence, i, images or {}) for i in range(len(evidence["systems"]))]
     page = _environment().get_template("report.html.j2")
     return page.render(
-        asked=evidence.get("asked") or {},
-        made=evidence.get("made") or {},
-        cost_ratio=(evidence.get("asked") or {}).get("cost_ratio"),
+        asked=evidence["asked"],
+        made=evidence["made"],
+        cost_ratio=evidence["asked"]["cost_ratio"],
         systems=systems,
         comparison=_comparison(evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),
         tta=evidence.get("tta") or [],
-        cautions=evidence.get("cautions") or [],
+        cautions=evidence["cautions"],
     )
 
 
@@ -87,10 +85,10 @@ def _environment() -> Environment:
 def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
     given = evidence["systems"][place]
-    classes = _classes(evidence, given)
-    positive = (evidence.get("asked") or {}).get("positive") or classes[-1:]
-    metrics = given["figures"] if "sensitivity" in given["figures"] else {}
-    binary = given.get("binary") or {"positive": positive, "figures": metrics}
+    classes = evidence["asked"]["classes"]
+    positive = evidence["asked"]["positive"] or classes[-1:]
+    of_two = given["figures"] if "sensitivity" in given["figures"] else {}
+    binary = given["binary"] or {"positive": positive, "figures": of_two}
     return dict(given) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
@@ -98,24 +96,19 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "headline": _headline(headline(given["figures"], "page")),
         "positive": binary["positive"],
         "binary_headline": _headline(positive_headline(binary["figures"], "page")),
-        "spread_metrics": _spread_metrics(given.get("spread")),
+        "spread_metrics": _spread_metrics(given["spread"]),
         "class_columns": columns(given["figures"], "page", classes),
         "calibration_columns": columns(given["figures"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
-        "source_columns": _source_columns(given.get("per_source")),
-        "shares": _shares(given.get("confusion")),
+        "source_columns": _source_columns(given["per_source"]),
+        "shares": _shares(given["confusion"]),
         "charts": _charts(given, place),
-        "curve_charts": _curves(evidence, given, place, classes),
-        "uncertain": [row for row in given.get("thresholds") or [] if (row.get("positives") or FEW) < FEW],
-        "answered": _answered(given.get("risk_coverage")),
-        "worst": [dict(row) | _picture(images.get(row["image_id"])) for row in given.get("worst") or []],
+        "curve_charts": _curves(given, place, classes),
+        "uncertain": [row for row in given["thresholds"] or [] if row["positives"] < FEW],
+        "answered": _answered(given["risk_coverage"]),
+        "worst": [dict(row) | _picture(images.get(row["image_id"])) for row in given["worst"] or []],
     }
-
-
-def _classes(evidence: Evidence, system: Evidence) -> list[str]:
-    asked = (evidence.get("asked") or {}).get("classes")
-    return list(asked or system.get("support") or {})
 
 
 def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -125,13 +118,13 @@ def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
 
 
-def _spread_metrics(spread: Mapping[str, Any] | None) -> dict[str, Any]:
+def _spread_metrics(spread: Spread | None) -> dict[str, Any]:
     """Keep the metrics of all classes together."""
-    return {name: row for name, row in ((spread or {}).get("figures") or {}).items() if "/" not in name}
+    return {name: row for name, row in (spread["figures"] if spread else {}).items() if "/" not in name}
 
 
-def _source_columns(sources: Mapping[str, Any] | None) -> list[str]:
-    found = {name for source in (sources or {}).values() for name in source.get("figures") or {}}
+def _source_columns(sources: Mapping[str, SourceMetrics] | None) -> list[str]:
+    found = {name for source in (sources or {}).values() for name in source["figures"] or {}}
     return [metric.name for metric in shown_metrics("sources", "all", "positive") if metric.name in found]
 
 
@@ -144,65 +137,62 @@ def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
     return shares
 
 
-def _answered(curve: Mapping[str, Any] | None) -> list[dict[str, float]]:
+def _answered(curve: RiskCoverage | None) -> list[dict[str, float]]:
     """Return the error rate when all, 90 % and 80 % of the images are kept."""
     if not curve:
         return []
-    coverage, risk = (np.array(curve[name], dtype=float) for name in ("coverage", "risk"))
+    coverage, risk = np.array(curve["coverage"]), np.array(curve["risk"])
     order = np.argsort(coverage)
     return [{"coverage": at, "risk": float(np.interp(at, coverage[order], risk[order]))} for at in (1.0, 0.9, 0.8)]
 
 
-def _charts(system: Evidence, place: int) -> dict[str, Any]:
+def _charts(system: System, place: int) -> dict[str, Any]:
     """Draw the single charts of a system that has what they show."""
     colour, key, name = charts.series(place), f"s{place + 1}", system["name"]
     drawn: dict[str, Any] = {}
-    if reliability := system.get("reliability"):
+    if reliability := system["reliability"]:
         drawn["reliability"] = charts.reliability_chart(
             reliability, colour, f"{key}-reliability", f"Reliability of {name}: accuracy against confidence"
         )
-    if decision := system.get("decision_curve"):
+    if decision := system["decision_curve"]:
         drawn["decision"] = charts.decision_chart(
             decision, colour, f"{key}-decision", f"Decision curve of {name}: net benefit against threshold"
         )
-    if risk := system.get("risk_coverage"):
+    if risk := system["risk_coverage"]:
         drawn["risk"] = charts.risk_coverage_chart(
             risk, colour, f"{key}-risk", f"Risk and coverage of {name}: error rate among the images kept"
         )
     return drawn
 
 
-def _curves(evidence: Evidence, system: Evidence, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Draw a PR and a ROC curve a class, the binary view first."""
-    curves, support, metrics = system.get("curves") or {}, system.get("support") or {}, system["figures"]
-    binary = system.get("binary") or {}
+    curves, support, metrics = system["curves"], system["support"], system["figures"]
+    positive = system["binary"] or {"positive": [], "figures": {}}
     total = sum(support.values()) or 1
     drawn = []
     for i, of in enumerate([*(each for each in curves if each not in classes), *(c for c in classes if c in curves)]):
         merged = of not in classes
-        rows = sum(support.get(each, 0) for each in binary.get("positive") or []) if merged else support.get(of, 0)
-        areas = (binary.get("figures") or {}) if merged else metrics
+        rows = sum(support.get(each, 0) for each in positive["positive"]) if merged else support.get(of, 0)
+        areas = positive["figures"] if merged else metrics
         panel: dict[str, Any] = {"name": of, "merged": merged, "rows": rows}
-        for kind, area in (("pr", "pr_auc"), ("roc", "auroc")):
-            found = areas.get(f"{area}/{of}")
-            label = f"{charts.AXES[kind][1]} against {charts.AXES[kind][0]} for {of}: area {interval(found)}"
-            if curves[of].get(kind):
-                key = f"s{place + 1}-{kind}-{i}"
-                panel[kind] = charts.curve_chart(
-                    curves[of][kind], kind, charts.series(place), rows / total if rows else None, key, label
-                )
-                panel[area] = found
+        for kind, area, curve in (("pr", "pr_auc", curves[of]["pr"]), ("roc", "auroc", curves[of]["roc"])):
+            panel[area] = areas.get(f"{area}/{of}")
+            label = f"{charts.AXES[kind][1]} against {charts.AXES[kind][0]} for {of}: area {interval(panel[area])}"
+            key = f"s{place + 1}-{kind}-{i}"
+            chance = rows / total if rows else None
+            panel[kind] = charts.curve_chart(curve, kind, charts.series(place), chance, key, label)
         drawn.append(panel)
     return drawn
 
 
 def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     """Draw the systems beside each other and their differences; nothing with a single system."""
-    systems, pairs = evidence["systems"], evidence.get("comparisons") or []
+    systems, pairs = evidence["systems"], evidence["comparisons"]
     if len(systems) < 2:
         return None
     many = [each["figures"] for each in systems]
-    binary = [(each.get("binary") or {}).get("figures") or {} for each in systems]
+    binary = [each["binary"]["figures"] if each["binary"] else {} for each in systems]
     names = [each["name"] for each in systems]
     beside = [
         _beside(names, many, name, "") for name in headline(many[0], "page") if all(name in each for each in many)
@@ -214,33 +204,34 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     ]
     metrics = dict.fromkeys(pair["figure"] for pair in pairs)
     differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(metrics)]
-    clear = [each for each in pairs if _is_clear(each, evidence)]
-    told = clear if len(pairs) > MOST_SENTENCES else pairs
+    clear = [each for each in pairs if _is_clear(each, evidence["asked"]["level"])]
+    listed = clear if len(pairs) > MOST_SENTENCES else pairs
     return {
         "beside": beside,
         "differences": differences,
         "pairs": pairs,
-        "sentences": [each["sentence"] for each in told if each.get("sentence")],
-        "more": [each["sentence"] for each in pairs if each not in told and each.get("sentence")],
+        "sentences": [each["sentence"] for each in listed],
+        "more": [each["sentence"] for each in pairs if each not in listed],
     }
 
 
-def _is_clear(pair: Evidence, evidence: Evidence) -> bool:
-    level = (evidence.get("asked") or {}).get("level") or 0.95
-    return number(pair.get("p_holm")) != DASH and pair["p_holm"] < 1 - level
+def _is_clear(pair: Comparison, level: float) -> bool:
+    p = pair["p_holm"]
+    return p is not None and p < 1 - level
 
 
-def _beside(names: Sequence[str], metrics: Sequence[Evidence], metric: str, view: str) -> dict[str, Any]:
+def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str) -> dict[str, Any]:
     """Draw one metric of all systems."""
     rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
-    words = metric_label(metric.removesuffix("/positive")) + view
+    entry = find_metric(metric)
+    words = entry.short if view and entry and entry.short else metric_label(metric.removesuffix("/positive")) + view
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
     colours = [charts.series(i) for i in range(len(rows))]
     key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")
     return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
 
 
-def _differences(pairs: Sequence[Evidence], metric: str, key: str) -> dict[str, Any]:
+def _differences(pairs: Sequence[Comparison], metric: str, key: str) -> dict[str, Any]:
     """Draw the differences of one metric, a pair of systems a row."""
     of = [pair for pair in pairs if pair["figure"] == metric]
     rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]

@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from skinlab.evaluation.evidence_form import Evidence, Interval, Metrics, System
 from skinlab.evaluation.metric_registry import Metric, shown_metrics
 from skinlab.report.wording import ensemble_words, seen_words
 
 LEADERBOARD_COLUMNS = 3
 
 
-def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[str, Any] | None = None) -> None:
+def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None) -> None:
     """Print headline and per-class metrics of val and test, with their intervals, and where the run lies.
 
     Args:
@@ -54,13 +55,13 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Mapping[s
             table.add_row(f"F1 / average precision of {name} ({metrics[key]:.0f} in {last})", *cells)
     said = _print_seen(console, evidence) if evidence else []
     console.print(table)
-    _print_cautions(console, evidence or {}, said)
     if evidence:
+        _print_cautions(console, evidence, said)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
 
 
-def print_evidence(evidence: Mapping[str, Any]) -> None:
+def print_evidence(evidence: Evidence) -> None:
     """Print the headline of every system with its intervals, the comparisons and the cautions."""
     console = Console()
     systems = evidence["systems"]
@@ -73,7 +74,7 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
     _print_cautions(console, evidence, said)
 
 
-def _print_seen(console: Console, evidence: Mapping[str, Any]) -> list[str]:
+def _print_seen(console: Console, evidence: Evidence) -> list[str]:
     """Print above the metrics which images are none of new ones, and return the sentences."""
     said = [f"{each['name']}: {words}" for each in evidence["systems"] if (words := seen_words(each.get("seen")))]
     for sentence in said:
@@ -81,20 +82,20 @@ def _print_seen(console: Console, evidence: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _print_cautions(console: Console, evidence: Mapping[str, Any], said: Sequence[str]) -> None:
-    for caution in evidence.get("cautions", []):
+def _print_cautions(console: Console, evidence: Evidence, said: Sequence[str]) -> None:
+    for caution in evidence["cautions"]:
         if caution not in said:
             console.print(f"! {caution}", highlight=False, markup=False)
 
 
-def _headline(evidence: Mapping[str, Any]) -> Table:
+def _headline(evidence: Evidence) -> Table:
     """Return a row a metric and a column a system."""
     systems = evidence["systems"]
     table = Table(title=_title(evidence))
     table.add_column("metric")
     for system in systems:
         table.add_column(system["name"], justify="right")
-    positive = (systems[0]["binary"] or {}).get("positive", [])
+    positive = _positive(systems[0])
     for metric in shown_metrics("terminal", "all", "positive"):
         found = [(_binary(system) | system["figures"]).get(metric.name) for system in systems]
         if all(found):
@@ -106,12 +107,12 @@ def _headline(evidence: Mapping[str, Any]) -> Table:
     return table
 
 
-def _leaderboard(evidence: Mapping[str, Any]) -> Table:
+def _leaderboard(evidence: Evidence) -> Table:
     """Return a row a system, the best first, and a column a metric."""
     systems = evidence["systems"]
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
     metrics = [metric for metric in wanted if metric.name in systems[0]["figures"]][:LEADERBOARD_COLUMNS]
-    positive = (systems[0]["binary"] or {}).get("positive", [])
+    positive = _positive(systems[0])
     table = Table(title=_title(evidence))
     table.add_column("system")
     for metric in metrics:
@@ -123,20 +124,26 @@ def _leaderboard(evidence: Mapping[str, Any]) -> Table:
 
 
 def _label(metric: Metric, positive: Sequence[str]) -> str:
-    """Return a metric's label with the positive classes, if it is of them."""
-    return metric.label + (f" ({', '.join(positive)})" if positive and metric.scope == "positive" else "")
+    """Return a metric's short label, with the positive classes if it is of them."""
+    return (metric.short or metric.label) + (
+        f" ({', '.join(positive)})" if positive and metric.scope == "positive" else ""
+    )
 
 
-def _title(evidence: Mapping[str, Any]) -> str:
+def _title(evidence: Evidence) -> str:
     first = evidence["systems"][0]
     return f"{first['rows']} rows, {first['groups']} groups, {evidence['asked']['level']:.0%} intervals"
 
 
-def _binary(system: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    return dict((system["binary"] or {}).get("figures", {}))
+def _binary(system: System) -> Metrics:
+    return system["binary"]["figures"] if system["binary"] else {}
 
 
-def _interval(metric: Mapping[str, float]) -> str:
+def _positive(system: System) -> list[str]:
+    return system["binary"]["positive"] if system["binary"] else []
+
+
+def _interval(metric: Interval) -> str:
     if metric["low"] != metric["low"] or metric["low"] is None:
         return _number(metric["value"])
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"

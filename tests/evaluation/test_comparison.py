@@ -27,7 +27,7 @@ def test_a_system_does_not_differ_from_itself():
     (found,) = compare([("x", own), ("y", own)], ["auroc_macro"])
     assert found.difference.value == found.difference.low == found.difference.high == 0
     assert found.p == 1
-    assert found.sentence() == "y and x have the same macro AUROC, whichever rows are drawn."
+    assert found.sentence() == "y and x have the same macro AUROC on every bootstrap sample."
 
 
 def test_a_clear_difference_is_seen_and_named():

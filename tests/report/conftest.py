@@ -75,6 +75,7 @@ def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None)
             "classes": classes or CLASSES,
             "positive": ["mel"],
             "prevalence": 0.05,
+            "cost_ratio": 10.0,
             "n_draws": 2000,
             "level": 0.95,
             "seed": 0,
