@@ -66,6 +66,12 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
     }
 
 
+def empty_system(name: str) -> dict[str, Any]:
+    """A system of three images of which nothing could be computed."""
+    given = dict.fromkeys(system()) | {"name": name, "rows": 3}
+    return given | {"figures": {}, "support": {}, "curves": {}, "worst": [], "sources": []}
+
+
 def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None) -> dict[str, Any]:
     names = [each["name"] for each in systems]
     pair = {"figure": "balanced_accuracy", "difference": interval(0.02), "p": 0.0001, "p_holm": 0.2, "detectable": 0.03}

@@ -5,6 +5,7 @@ import pytest
 
 from skinlab.report.card import render_card
 from skinlab.report.wording import DASH
+from tests.report.conftest import empty_system, evidence_of
 
 BLANK = re.compile(r"____ \(to be filled in: [^)]+\)")
 BLOCKS = {"spread": "Spread over", "thresholds": "threshold rule", "calibration": "| calibration |"}
@@ -47,7 +48,7 @@ def test_a_null_block_is_left_out(evidence, block):
 
 
 def test_with_hardly_anything():
-    card = render_card({"systems": [{"name": "x", "rows": 3, "figures": {}}]})
+    card = render_card(evidence_of([empty_system("x")]))
     assert "____ (to be filled in: initial weights)" in card
     assert "- 3 images" in card
     assert "Comparisons" not in card
