@@ -21,7 +21,7 @@ Statistic = Callable[[Floats], Mapping[str, Floats]]
 
 N_DRAWS = 2000
 LEVEL = 0.95
-BLOCK = 100  # draws at a time: a block of ten thousand rows is 8 MB
+BLOCK = 100  # bootstrap samples at a time: a block of ten thousand rows is 8 MB
 LEFT_OUT = 400  # parts of the jackknife
 
 
@@ -48,22 +48,22 @@ class Interval:
 
 @dataclass(frozen=True)
 class BootstrapSamples:
-    """What a statistic was on the table itself, on every draw, and with every part of the groups left out.
+    """A statistic on the table itself, on every bootstrap sample, and without each part of the groups.
 
     Attributes:
         estimate: name → value on the table.
         values: name → ``(B,)`` on the bootstrap samples.
         left_out: name → ``(J,)`` without each part of the groups.
-        samples: hash of what decides the bootstrap samples; only draws that share it are paired.
+        sha256: of what decides the bootstrap samples; only those that share it are paired.
     """
 
     estimate: dict[str, float]
     values: dict[str, Floats]
     left_out: dict[str, Floats]
-    samples: str = ""
+    sha256: str = ""
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
-        """Return the interval of a metric; draws without a value (NaN) are passed over."""
+        """Return the interval of a metric; samples without a value (NaN) are passed over."""
         return interval(self.estimate[name], self.values[name], self.left_out[name], level)
 
     def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
@@ -71,35 +71,35 @@ class BootstrapSamples:
         return {name: self.interval(name, level) for name in self.estimate}
 
     def minus(self, other: BootstrapSamples) -> BootstrapSamples:
-        """Return the draws of the differences to another system on the same bootstrap samples, of common metrics.
+        """Return the differences to another system on the same bootstrap samples, of common metrics.
 
         Raises:
             ValueError: the other's samples are not the same.
         """
-        if self.samples != other.samples:
-            raise ValueError("two systems have other bootstrap samples; give both the same rows, groups and seed")
+        if self.sha256 != other.sha256:
+            raise ValueError("two systems have different bootstrap samples; give both the same rows, groups and seed")
         names = [name for name in self.estimate if name in other.estimate]
         return BootstrapSamples(
             {name: self.estimate[name] - other.estimate[name] for name in names},
             {name: self.values[name] - other.values[name] for name in names},
             {name: self.left_out[name] - other.left_out[name] for name in names},
-            self.samples,
+            self.sha256,
         )
 
 
-def interval(value: float, draws: Floats, left_out: Floats, level: float = LEVEL) -> Interval:
+def interval(value: float, samples: Floats, left_out: Floats, level: float = LEVEL) -> Interval:
     """Return the percentile and the bias-corrected and accelerated interval of a metric.
 
     Args:
         value: on the table itself.
-        draws: ``(B,)`` on the draws.
+        samples: ``(B,)`` on the bootstrap samples.
         left_out: metrics of the delete-a-part jackknife, for the acceleration.
         level: coverage wanted.
 
     >>> round(interval(0.5, np.linspace(0, 1, 101), np.array([0.4, 0.5, 0.6])).low, 3)
     0.025
     """
-    known, left_out = draws[np.isfinite(draws)], left_out[np.isfinite(left_out)]
+    known, left_out = samples[np.isfinite(samples)], left_out[np.isfinite(left_out)]
     if not np.isfinite(value) or not len(known):
         return Interval(value, *[np.nan] * 4)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
@@ -114,10 +114,10 @@ def interval(value: float, draws: Floats, left_out: Floats, level: float = LEVEL
 
 
 class Resampler:
-    """Draws of the rows of a table, by group and stratified by class, the same for every system on these rows.
+    """Bootstrap samples of a table's rows by group, stratified by class; the same for every system on these rows.
 
-    A group belongs to the rarest class among its rows. Every draw has as many groups of a class as the table; a class
-    with one group keeps it in every draw, so that its metrics get no width.
+    A group belongs to the rarest class among its rows. Every sample has as many groups of a class as the table; a class
+    with one group keeps it in every sample, so that its metrics have intervals without width.
 
     Args:
         groups: ``(N,)`` lesion, patient or whatever else belongs together.
@@ -134,11 +134,11 @@ class Resampler:
         self.sha256 = hashlib.sha256(self.group.tobytes() + group_class.tobytes()).hexdigest()
 
     def weights(self, n_draws: int = N_DRAWS, seed: int = 0) -> Iterator[Floats]:
-        """Yield ``(N, <= 100)`` weights until there are enough draws; draw k is the same whatever `n_draws` is."""
+        """Yield ``(N, <= 100)`` weights until there are enough samples; sample k is the same whatever `n_draws` is."""
         return (self.block(seed, start, min(BLOCK, n_draws - start)) for start in range(0, n_draws, BLOCK))
 
     def block(self, seed: int, start: int, size: int) -> Floats:
-        """Return the weights ``(N, size)`` of the draws from `start` on, `start` a multiple of the block."""
+        """Return the weights ``(N, size)`` of the samples from `start` on, `start` a multiple of the block."""
         rng = np.random.default_rng([seed, start])
         by_group = np.zeros((BLOCK, sum(map(len, self.strata))))
         for stratum in self.strata:
@@ -159,21 +159,21 @@ class Resampler:
 
 
 def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DRAWS, seed: int = 0) -> BootstrapSamples:
-    """Compute a statistic on the table, on bootstrap draws and on the jackknife's parts.
+    """Compute a statistic on the table, on bootstrap samples and on the jackknife's parts.
 
     Args:
         statistic: maps weights ``(N, B)`` to name → ``(B,)``, e.g. a :class:`skinlab.evaluation.metrics.Scorer`.
-        resampler: draws of the same rows.
-        n_draws: number of draws.
-        seed: of the draws.
+        resampler: of the same rows.
+        n_draws: number of bootstrap samples.
+        seed: of the bootstrap samples.
     """
     n = len(resampler.group)
     estimate = {name: float(value[0]) for name, value in statistic(np.ones((n, 1))).items()}
     starts = range(0, n_draws, BLOCK)
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
-        drawn = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
+        sampled = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
         left = [statistic(weights) for weights in resampler.without()]
-    return BootstrapSamples(estimate, _join(drawn), _join(left), f"{resampler.sha256} {seed}")
+    return BootstrapSamples(estimate, _join(sampled), _join(left), f"{resampler.sha256} {seed}")
 
 
 def _join(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""Calibration of class probabilities, fitted on rows other than those it is judged on."""
+"""Calibration of class probabilities, fitted on other rows than it is evaluated on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 TINY = float(np.finfo(np.float32).tiny)
-MAX_TEMPERATURE = 10.0  # and at least its inverse: a handful of rows that are all right would ask for none at all
+MAX_TEMPERATURE = (
+    10.0  # and at least its inverse: a handful of rows that are all right would give a temperature of zero
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Unchanged(Calibrator):
 
 @dataclass(frozen=True)
 class Temperature(Calibrator):
-    """Divide the log-probabilities by one number (Guo et al., 2017); the class called never changes.
+    """Divide the log-probabilities by one number (Guo et al., 2017); the predicted class never changes.
 
     >>> Temperature(2.0)(np.array([[0.8, 0.2]])).round(3)
     array([[0.667, 0.333]])

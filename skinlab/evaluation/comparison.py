@@ -1,4 +1,4 @@
-"""Two systems on the same rows: the difference of every metric, paired draw by draw."""
+"""Two systems on the same rows: the difference of every metric, paired by bootstrap sample."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Comparison:
         }
 
     def sentence(self, level: float = LEVEL) -> str:
-        """Say what the comparison shows."""
+        """Return the result of the comparison as a sentence."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         words = metric_in_sentence(self.metric)
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
@@ -75,14 +75,14 @@ def compare(
     level: float = LEVEL,
     reference: str | None = None,
 ) -> list[Comparison]:
-    """Compare every pair of systems, or each with a reference, on draws that they share.
+    """Compare every pair of systems, or each with a reference, on bootstrap samples that they share.
 
-    p is twice the smaller share of draws on either side of zero, plus one draw (Davison and Hinkley, 1997), Holm's
+    p is twice the smaller share of samples on either side of zero, plus one sample (Davison and Hinkley, 1997), Holm's
     correction runs over all comparisons of the call. The detectable difference is (z₁₋ₐ/₂ + z_power) times the
     bootstrap standard error of the difference.
 
     Args:
-        systems: name and draws of each, made with one resampler and seed.
+        systems: name and bootstrap samples of each, made with one resampler and seed.
         metrics: names of the metrics to compare by.
         level: 1 - level is the error rate.
         reference: the system that all others are compared with, every pair by default.
@@ -98,17 +98,17 @@ def compare(
         difference = a.minus(b)
         for metric in metrics:
             if metric in difference.estimate:
-                draws = difference.values[metric]
-                standard_error = float(np.nanstd(draws, ddof=1)) if np.isfinite(draws).sum() > 1 else np.nan
+                samples = difference.values[metric]
+                standard_error = float(np.nanstd(samples, ddof=1)) if np.isfinite(samples).sum() > 1 else np.nan
                 detectable = float(ndtri((1 + level) / 2) + ndtri(POWER)) * standard_error
                 interval = difference.interval(metric, level)
-                found.append((name_a, name_b, metric, interval, _p_value(draws), detectable))
+                found.append((name_a, name_b, metric, interval, _p_value(samples), detectable))
     adjusted = holm([row[4] for row in found])
     return [Comparison(*row[:5], p_holm, row[5]) for row, p_holm in zip(found, adjusted, strict=True)]
 
 
-def _p_value(draws: npt.NDArray[np.float64]) -> float:
-    known = draws[np.isfinite(draws)]
+def _p_value(samples: npt.NDArray[np.float64]) -> float:
+    known = samples[np.isfinite(samples)]
     if not len(known):
         return float("nan")
     fewer = min((known <= 0).sum(), (known >= 0).sum())

@@ -1,4 +1,4 @@
-"""Which members to combine, and what that choice is worth once it is judged on rows that had no part in it."""
+"""Choose members of an ensemble by nested cross-validation."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MAX_SUBSETS = 64  # above this, subsets of three and more grow from the best pai
 
 
 def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, float]]:
-    """Return how differently each pair of members errs, by their numbers ``(i, j)``, ``i < j``.
+    """Return the diversity of each pair of members, by their numbers ``(i, j)``, ``i < j``.
 
-    ``disagreement`` is the share of rows they call differently, ``both_wrong`` the share on which both err,
+    ``disagreement`` is the share of rows they predict differently, ``both_wrong`` the share on which both err,
     ``error_correlation`` the correlation of their 0/1 errors, ``q_statistic`` Yule's Q of the errors (Kuncheva and
     Whitaker, 2003). The last two are 0 for independent errors, 1 at most, NaN where they have no meaning.
 
     Args:
-        members: ``(M, N, C)`` probabilities; the most probable class is called.
+        members: ``(M, N, C)`` probabilities; the most probable class is predicted.
         target: ``(N,)`` true class numbers.
 
     >>> sure = np.eye(2)[[[0, 0, 1, 1], [0, 1, 0, 1]]]
@@ -56,16 +56,16 @@ def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, 
 
 @dataclass(frozen=True)
 class SubsetChoice:
-    """The best candidate of one kind, and what choosing it was worth.
+    """The best candidate of one kind, and the benefit of choosing it.
 
     Attributes:
         chosen: names of the members that are best on all rows.
         per_fold: the choice made without each outer fold, in order.
-        nested: the metric of all rows, each combined by the choice made without its fold: the honest one.
-        same_rows: the metric of ``chosen`` on the rows it was chosen on: the flattering one.
-        typical: the mean metric of the candidates compared that have as many members: what one taken unseen would have.
+        nested: the metric of all rows, each combined by the choice made without its fold (nested cross-validation).
+        same_rows: the metric of ``chosen`` on the rows it was chosen on, which is optimistic.
+        typical: the mean metric of the candidates compared that have as many members, as if one were picked at random.
         optimism: by how much ``same_rows`` is better than ``nested``.
-        worth: by how much ``nested`` is better than ``typical``: what the choice itself is worth.
+        worth: by how much ``nested`` is better than ``typical``: the benefit of choosing.
         probabilities: ``(N, C)`` behind ``nested``, for intervals and paired comparisons.
     """
 
@@ -86,12 +86,12 @@ class SubsetChoice:
 
 @dataclass(frozen=True)
 class Search:
-    """What a nested search found.
+    """The result of a nested search.
 
     Attributes:
         metric: the metric that chose.
         single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
-        everyone: the metric of all members together, which needs no choice and so flatters nobody.
+        everyone: the metric of all members together, which needs no choice and has no optimism.
         considered: how many candidates were compared on all rows.
         exhaustive: whether these were all there are.
     """
@@ -167,12 +167,13 @@ def search_subsets(
     method: str = "mean",
     thresholds: Floats | None = None,
 ) -> Search:
-    """Return the best member, pair and small subset, each with its nested metric and how much the choice flatters.
+    """Return the best member, pair and small subset, each with its nested metric and the optimism of the choice.
 
     In each outer fold the choice is made on the other rows and applied to the held ones, which together give the
     nested metric. Only the choice is nested: members are not trained again. Where folds choose differently, a ranking
-    metric of the pooled rows also pays for the different scales. Up to 64 subsets are all compared; of more, singles
-    and pairs are, and larger ones grow from the best smaller one. Ten members of 10,000 rows take half a minute.
+    metric of the pooled rows also suffers from the different scales. Up to 64 subsets are all compared; of more,
+    singles and pairs are, and larger ones grow from the best smaller one. Ten members of 10,000 rows take half a
+    minute.
 
     Args:
         members: ``(M, N, C)`` out-of-fold probabilities.
@@ -235,15 +236,15 @@ def _choice(
     nested = np.empty(judge.members.shape[1:])
     for k, pick in enumerate(picks):
         nested[fold == k] = judge.probabilities(pick)[fold == k]
-    honest, flattering = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
+    nested_score, same_rows = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
     typical = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
     return SubsetChoice(
         chosen=tuple(names[i] for i in chosen),
         per_fold=tuple(tuple(names[i] for i in pick) for pick in picks),
-        nested=judge.sign * honest,
-        same_rows=judge.sign * flattering,
+        nested=judge.sign * nested_score,
+        same_rows=judge.sign * same_rows,
         typical=judge.sign * typical,
-        optimism=flattering - honest,
-        worth=honest - typical,
+        optimism=same_rows - nested_score,
+        worth=nested_score - typical,
         probabilities=nested,
     )

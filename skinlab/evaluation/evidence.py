@@ -1,4 +1,4 @@
-"""Everything that predictions say of one system, as plain numbers for ``evidence.json``."""
+"""All evidence of one system from its predictions, in the form of ``evidence.json``."""
 
 from __future__ import annotations
 
@@ -91,15 +91,15 @@ def system_evidence(
         tables: predictions of the same rows in the same order.
         settings: of the evaluation.
         selection: other rows of the first table's model, to choose thresholds on.
-        over: what tells the tables apart, ``seed`` or ``fold``.
+        over: in what the tables differ, ``seed`` or ``fold``.
         keys: the seed or fold of each table.
         pooled: whether the rows are validation folds put together.
-        names: what the rows and the selection are called.
+        names: of the rows and of the selection, in messages.
         training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
             class without a share leaves no correction to the rows' shares.
 
     Raises:
-        ValueError: what makes the rows unfit to be judged.
+        ValueError: the rows allow no evaluation, and why.
     """
     first = tables[0]
     _check(first, name)
@@ -139,7 +139,7 @@ def _confusion(predictions: Predictions) -> list[list[int]]:
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
-    """Return the curves of every class, and of the positives together where a view of them is asked for."""
+    """Return the curves of every class, and of the positives together where the settings name them."""
     curves = class_curves(predictions, resampler, level=settings.level, seed=settings.seed)
     view = predictions.binary(settings.positive) if settings.positive else None
     if view is not None and len(np.unique(view.target)) > 1:
@@ -283,5 +283,5 @@ def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> Boots
 
     estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
     return BootstrapSamples(
-        {k: float(v) for k, v in estimate.items()}, shifted(samples.values), shifted(samples.left_out), samples.samples
+        {k: float(v) for k, v in estimate.items()}, shifted(samples.values), shifted(samples.left_out), samples.sha256
     )

@@ -16,7 +16,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.utility import decision_curve
 
 SOURCE_DRAWS = 500
-SOURCE_ROWS = 30  # fewer rows of a source are counted, not judged
+SOURCE_ROWS = 30  # of a source with fewer rows no metrics are computed
 WORST = 12
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 BAND_DRAWS = 200
@@ -51,8 +51,8 @@ def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str
         if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
             names = [metric.name for metric in shown_metrics("sources", "all")]
             scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
-            draws = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
-            metrics = {name: draws.interval(name, level).to_dict() for name in names}
+            samples = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
+            metrics = {name: samples.interval(name, level).to_dict() for name in names}
         found[source] = {"rows": len(part), "figures": metrics}
     return found
 
@@ -100,7 +100,7 @@ def decision_curve_band(
 
 
 def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
-    """Return the mistakes made with most confidence."""
+    """Return the wrong predictions of highest confidence."""
     predicted, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
     wrong = np.flatnonzero(predicted != predictions.target)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]

@@ -1,4 +1,4 @@
-"""Grouped folds for whatever is fitted and judged on the same rows."""
+"""Grouped, stratified folds for cross-fitting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds as they are written to files: bound to the rows and classes they were chosen on, applied to others."""
+"""Thresholds in files: chosen on some rows for some classes, applied to other rows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class FrozenThreshold:
 
     Attributes:
         rule: how it was chosen.
-        threshold: a row is called positive at ``score >= threshold``.
+        threshold: a row is predicted positive at ``score >= threshold``.
         low: lower end of the threshold's interval.
         high: upper end.
         positives: number of positives it was chosen on.
         chosen_on: those rows in words, such as ``val, 1603 rows``.
         rows_sha256: hash of their sorted image ids.
         positive: the classes whose summed probability is the score.
-        cost_ratio: what a missed positive costs in false calls, for the rule ``cost``.
+        cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
     """
 
     rule: str
@@ -43,7 +43,7 @@ class FrozenThreshold:
     cost_ratio: float = 1.0
 
     def __call__(self, score: Floats) -> Bools:
-        """Return the calls ``(N,)``."""
+        """Return which rows are predicted positive, ``(N,)``."""
         return np.asarray(score >= self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def refuse_other_positives(frozen: FrozenThreshold, positive: Sequence[str]) -> 
     if set(positive) != set(frozen.positive):
         raise ValueError(
             f"the threshold for {frozen.rule} was chosen for positive={','.join(frozen.positive)}, not "
-            f"positive={','.join(positive)}: ask for the classes it is for, or choose it anew"
+            f"positive={','.join(positive)}: set those classes, or choose it anew"
         )
 
 
@@ -102,6 +102,6 @@ def refuse_same_rows(frozen: FrozenThreshold, image_ids: Iterable[str]) -> None:
     """Raise ValueError where a threshold is to be applied to the very rows it was chosen on."""
     if rows_hash(image_ids) == frozen.rows_sha256:
         raise ValueError(
-            f"the threshold for {frozen.rule} was chosen on these same rows ({frozen.chosen_on}), which flatters it:"
-            " choose it on validation rows, or ask for cross-fitting"
+            f"the threshold for {frozen.rule} was chosen on these same rows ({frozen.chosen_on}), which is optimistic:"
+            " choose it on validation rows, or set cross_fit=true"
         )

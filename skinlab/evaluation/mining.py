@@ -129,14 +129,14 @@ def badge_order(probabilities: Floats, features: Features, n: int, seed: int = 0
     """Return ``n`` rows drawn as k-means++ draws its centres, on gradients of the last layer.
 
     Ash et al. (2020), "Deep batch active learning by diverse, uncertain gradient lower bounds": the gradient of the
-    loss for the class called, ``(p - e) ⊗ features``, is long where the network is unsure. The distances need no
+    loss for the predicted class, ``(p - e) ⊗ features``, is long where the network is unsure. The distances need no
     product to be formed. The first row is the one with the longest gradient, as in the authors' code.
 
     Args:
         probabilities: ``(N, C)``.
         features: ``(N, F)``.
         n: rows wanted, at most N.
-        seed: of the draws.
+        seed: of the bootstrap samples.
     """
     error = probabilities - np.eye(probabilities.shape[1])[probabilities.argmax(1)]
     rows = np.asarray(features, np.float64)

@@ -1,4 +1,4 @@
-"""A threshold at work: what its calls are worth, with intervals."""
+"""Metrics of binary predictions at a threshold, with intervals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Floats = npt.NDArray[np.float64]
 
 
 class BinaryPredictions:
-    """Metrics of positive and negative calls under many weightings.
+    """Metrics of positive and negative predictions under many weightings of the images.
 
     Args:
-        predicted: ``(N,)`` whether each row is called positive.
+        predicted: ``(N,)`` whether each row is predicted positive.
         truth: ``(N,)`` whether it is.
         prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
-        cost_ratio: what a missed positive costs in false calls.
+        cost_ratio: what a missed positive costs in false positives.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class ThresholdSettings:
 
     Attributes:
         rules: see :func:`skinlab.evaluation.thresholds.choose_threshold`.
-        cost_ratio: what a missed positive costs in false calls, for the rule ``cost``.
+        cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
         frozen: thresholds chosen earlier, to be applied as they stand instead.
         prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
-        seed: of draws and folds.
+        seed: of bootstrap samples and folds.
         positive: the classes that the view's positives are; none: its own last class.
     """
 
@@ -88,17 +88,17 @@ def threshold_table(
     n_draws: int = N_DRAWS,
     level: float = LEVEL,
 ) -> tuple[list[ThresholdRow], list[FrozenThreshold]]:
-    """Choose thresholds on one set of rows and tell what they are worth on another.
+    """Choose thresholds on one set of rows and compute their metrics on another.
 
-    Without other rows the thresholds are cross-fitted: each row is called at a threshold chosen on other groups; the
+    Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups; the
     one that is frozen for later use is chosen on all rows.
 
     Args:
         view: two classes, the last one positive; the rows that are reported.
         selection: the rows to choose on; None to cross-fit.
         choice: how.
-        names: what the rows reported and those chosen on are called.
-        n_draws: bootstrap draws.
+        names: of the rows that are reported and of those chosen on.
+        n_draws: bootstrap samples.
         level: coverage.
 
     Returns:
@@ -151,7 +151,7 @@ def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, In
 
 
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
-    """Return the threshold of each rule, chosen on a view's rows, which are called ``name``."""
+    """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
     settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
     settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
     score, truth = view.probabilities[:, 1], view.target == 1

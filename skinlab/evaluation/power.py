@@ -1,7 +1,7 @@
 """What a study can see, before its first epoch: the smallest difference of two systems with 80 % power.
 
 Scores are binormal: of standard deviation 1, those of a class shifted so that its area under the ROC curve is the one
-expected (Green and Swets, 1966). Two systems judge the same rows, so that their scores are correlated within a class.
+expected (Green and Swets, 1966). Two systems predict the same rows, so that their scores are correlated within a class.
 Half of what they don't share belongs to the system, half to its seed. The seed moves the area itself, too.
 """
 
@@ -90,7 +90,7 @@ def detectable(
     Args:
         design: of the study.
         level: 1 - level is the error rate of one comparison, before any correction for many.
-        power: share of studies that would see the difference.
+        power: share of studies that detect the difference.
         n_tables: simulated tables.
         seed: of the simulation.
 
@@ -154,13 +154,13 @@ def _block(
             area = design.auroc + gain * (system == 0) + design.seed_sd * rng.standard_normal(n_tables)
             shift = np.sqrt(2) * ndtri(np.clip(area, 0.5, 0.9999))[:, None, None]
             scores = kept + noise(apart) + shift * (target[:, None] == np.array(scored))
-            for name, values in _figures(scores, target, shift).items():
+            for name, values in _metrics(scores, target, shift).items():
                 found.setdefault(name, np.empty((n_tables, 2, design.seeds)))[:, system, k] = values
     return found
 
 
-def _figures(scores: Floats, target: npt.NDArray[np.int64], shift: Floats) -> dict[str, Floats]:
-    """Return the metrics ``(R,)`` of scores ``(R, N, K)``; a single score calls half-way between the classes."""
+def _metrics(scores: Floats, target: npt.NDArray[np.int64], shift: Floats) -> dict[str, Floats]:
+    """Return the metrics ``(R,)`` of scores ``(R, N, K)``; one score has its threshold midway."""
     n_scores = scores.shape[2]
     if n_scores == 1:
         predicted = (scores[:, :, 0] > shift[:, :, 0] / 2).astype(np.int64)

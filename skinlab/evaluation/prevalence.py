@@ -1,9 +1,9 @@
 """The share of positives among images without labels, by a classifier whose errors are known from labelled ones.
 
-Counting the calls is biased: where positives are rare most of them are false alarms. Both estimates here correct it,
-and both assume label shift: the classes may be of other shares than in the reference, but within a class the images
-look alike (Lipton et al., 2018, "Detecting and correcting for label shift with black box predictors"). Another device,
-another clinic's patients or images of another kind break that, and nothing in the metrics would tell.
+Counting positive predictions is biased: where positives are rare most of them are false positives. Both estimates here
+correct it, and both assume label shift: the classes may be of other shares than in the reference, but within a class
+the images look alike (Lipton et al., 2018, "Detecting and correcting for label shift with black box predictors").
+Another device, another clinic's patients or images of another kind break that, and no metric here shows it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ STEPS = 2000
 
 
 def adjusted_count(predicted: float, sensitivity: float, false_alarms: float) -> float:
-    """Return the share of positives behind a share of calls (Forman, 2008, "Quantifying counts and costs").
+    """Return the share of positives from a share of positive predictions (Forman, 2008).
 
     Args:
         predicted: share of the images called positive.
-        sensitivity: share of positives that are called.
-        false_alarms: share of the others that are called.
+        sensitivity: share of positives that are predicted positive.
+        false_alarms: share of the others that are predicted positive.
 
     Returns:
-        ``(called - false_alarms) / (sensitivity - false_alarms)`` within [0, 1]; NaN where calls tell nothing.
+        ``(predicted - false_alarms) / (sensitivity - false_alarms)`` within [0, 1]; NaN where predictions are
+        independent of the truth.
 
     >>> round(adjusted_count(0.1 * 0.8 + 0.9 * 0.3, 0.8, 0.3), 6)
     0.1
@@ -102,8 +103,8 @@ def estimate_prevalence(
     The reference calibrates the probabilities (with a shift for each class, without which the estimate is biased:
     Alexandari et al., 2020, "Maximum likelihood with bias-corrected calibration is hard to beat at label shift
     adaptation"); :func:`em_shares` then finds the pool's classes. :func:`adjusted_count`, at the threshold where the
-    reference's sensitivity and specificity together are best, is given beside it as a check of another kind. Every draw
-    of the interval takes whole groups of reference and pool anew, and fits and chooses all of that again.
+    reference's sensitivity and specificity together are best, is given beside it as a check of another kind. Every
+    sample of the interval takes whole groups of reference and pool anew, and fits and chooses all of that again.
 
     Args:
         pool: ``(N, C)`` probabilities of the images without labels.
@@ -114,11 +115,12 @@ def estimate_prevalence(
         groups: ``(M,)``; each image by itself if left out.
         calibration: a method of :func:`skinlab.evaluation.calibration.fit_calibrator`.
         n_draws: of the interval.
-        seed: of the draws.
+        seed: of the bootstrap samples.
 
     Returns:
-        ``em``, ``adjusted_count`` and ``predicted`` (the plain share of calls), each with ``value``, ``low``, ``high``;
-        ``classes``, the shares of all classes; ``images``, ``reference_images`` and ``reference_positives``.
+        ``em``, ``adjusted_count`` and ``called`` (the plain share of positive predictions), each with ``value``,
+        ``low``, ``high``; ``classes``, the shares of all classes; ``images``, ``reference_images`` and
+        ``reference_positives``.
 
     Raises:
         ValueError: no image, or the reference has no positives or nothing but these.
@@ -133,18 +135,18 @@ def estimate_prevalence(
     shares, metrics = _estimate(pool, reference, target, positive, calibration)
     own_groups = np.arange(len(pool)) if pool_groups is None else pool_groups
     pairs = _weights(own_groups, np.arange(len(target)) if groups is None else groups, target, n_draws, seed)
-    draws = [
+    samples = [
         list(_estimate(pool, reference[rows], target[rows], positive, calibration, weights, shares)[1].values())
         for weights, rows in pairs
     ]
     counts = {"images": len(pool), "reference_images": len(target), "reference_positives": int(truth.sum())}
-    return _ends(metrics, draws) | {"classes": shares.tolist(), "level": LEVEL} | counts
+    return _ends(metrics, samples) | {"classes": shares.tolist(), "level": LEVEL} | counts
 
 
-def _ends(metrics: Mapping[str, float], draws: Sequence[Sequence[float]]) -> dict[str, Any]:
+def _ends(metrics: Mapping[str, float], samples: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Return each metric with the ends of its percentile interval."""
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    ends = np.nanquantile(np.array(draws), tails, axis=0).T
+    ends = np.nanquantile(np.array(samples), tails, axis=0).T
     return {
         name: {"value": value, "low": float(low), "high": float(high)}
         for (name, value), (low, high) in zip(metrics.items(), ends, strict=True)
@@ -154,7 +156,7 @@ def _ends(metrics: Mapping[str, float], draws: Sequence[Sequence[float]]) -> dic
 def _weights(
     pool_groups: Groups, groups: Groups, target: Ints, n_draws: int, seed: int
 ) -> Iterator[tuple[Floats, npt.NDArray[np.intp]]]:
-    """Yield draws: how often each image of the pool counts, and the rows of the reference, repeated."""
+    """Yield bootstrap samples: how often each image of the pool counts, and the rows of the reference, repeated."""
     in_pool, in_reference = Resampler(pool_groups, np.zeros(len(pool_groups), np.int64)), Resampler(groups, target)
     for first in range(0, n_draws, BLOCK):
         size = min(BLOCK, n_draws - first)
@@ -190,7 +192,7 @@ def _estimate(
 def _best_threshold(score: Floats, truth: Bools) -> tuple[float, float, float]:
     """Return the threshold of the largest difference of sensitivity and false alarms, and these two."""
     order = np.argsort(-score, kind="stable")
-    last = np.r_[np.diff(score[order]) != 0, True]  # scores that tie are called together
+    last = np.r_[np.diff(score[order]) != 0, True]  # equal scores are predicted together
     sensitivity = np.cumsum(truth[order])[last] / truth.sum()
     false_alarms = np.cumsum(~truth[order])[last] / (~truth).sum()
     best = int((sensitivity - false_alarms).argmax())

@@ -1,4 +1,4 @@
-"""How well classes can be told from features by a neighbour and by a line, out of fold and whole groups at a time."""
+"""Probes of features: kNN and linear classifiers, cross-validated by group."""
 
 from __future__ import annotations
 
@@ -27,48 +27,49 @@ NEIGHBOURS, TEMPERATURE = 20, 0.07  # of the weighted vote (Wu et al., 2018, arX
 INVERSE_DECAY = 3e-3
 
 
-def neighbour_scores(known: Floats, target: Ints, asked: Floats, n_classes: int) -> Floats:
+def neighbour_scores(known: Floats, target: Ints, queries: Floats, n_classes: int) -> Floats:
     """Return each class's share ``(N, C)`` in the vote of the 20 nearest by cosine, over its share of the known rows.
 
-    Dividing by that share makes the highest score the call with the best balanced accuracy: among skewed classes the
-    plain vote nearly always goes to the largest. The order of the rows within a class stays that of the vote.
+    Dividing by that share makes the class of the highest score the prediction of best balanced accuracy: among skewed
+    classes the plain vote nearly always goes to the largest. The order of the rows within a class stays that of the
+    vote.
 
     Args:
         known: features ``(M, F)`` with classes.
         target: their class numbers ``(M,)``.
-        asked: features ``(N, F)``.
+        queries: features ``(N, F)``.
         n_classes: C.
 
     >>> known = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     >>> neighbour_scores(known, np.array([0, 0, 1]), np.array([[0.1, 2.0]]), 2).argmax(1)
     array([1])
     """
-    similarity = unit(asked) @ unit(known).T
+    similarity = unit(queries) @ unit(known).T
     k = min(NEIGHBOURS, len(known))
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]  # stable: equal neighbours, equal choice
     weight = np.exp((np.take_along_axis(similarity, nearest, 1) - 1) / TEMPERATURE)
-    votes = np.zeros((len(asked), n_classes))
-    np.add.at(votes, (np.arange(len(asked))[:, None], target[nearest]), weight)
+    votes = np.zeros((len(queries), n_classes))
+    np.add.at(votes, (np.arange(len(queries))[:, None], target[nearest]), weight)
     votes /= votes.sum(1, keepdims=True)
     return np.asarray(votes / np.maximum(np.bincount(target, minlength=n_classes), 1) * len(target))
 
 
-def linear_scores(known: Floats, target: Ints, asked: Floats, n_classes: int) -> Floats:
+def linear_scores(known: Floats, target: Ints, queries: Floats, n_classes: int) -> Floats:
     """Return each class's probability ``(N, C)`` by a class-balanced logistic regression on standardised features.
 
     Args:
         known: features ``(M, F)`` with classes.
         target: their class numbers ``(M,)``; classes without rows get 0.
-        asked: features ``(N, F)``.
+        queries: features ``(N, F)``.
         n_classes: C.
     """
-    scores, there = np.zeros((len(asked), n_classes)), np.unique(target)
+    scores, there = np.zeros((len(queries), n_classes)), np.unique(target)
     if len(there) == 1:
         scores[:, there] = 1.0
         return scores
     regression = LogisticRegression(C=INVERSE_DECAY, class_weight="balanced", max_iter=200)
     with warnings.catch_warnings(action="ignore"):  # of a last digit that 200 steps leave open
-        scores[:, there] = make_pipeline(StandardScaler(), regression).fit(known, target).predict_proba(asked)
+        scores[:, there] = make_pipeline(StandardScaler(), regression).fit(known, target).predict_proba(queries)
     return scores
 
 

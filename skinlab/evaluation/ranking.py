@@ -1,6 +1,6 @@
 """Ranking metrics of one score under many weightings at once: sort once, re-weight often.
 
-A bootstrap draw is a column of integer weights, so that a metric over two thousand draws costs a few passes over one
+A bootstrap sample is a column of integer weights, so that a metric of two thousand samples costs a few passes over one
 matrix instead of two thousand sorts.
 """
 
@@ -17,12 +17,12 @@ MIN_SENSITIVITY = 0.8  # of the partial AUC, as in ISIC 2024
 
 @dataclass(frozen=True)
 class Curve:
-    """Weighted counts along the thresholds at which a positive is called, from the highest score down.
+    """Weighted counts of positive predictions along the thresholds, from the highest score down.
 
-    Scores that tie are called together. ``T`` counts the distinct scores that a positive has, ``B`` the weightings.
+    Equal scores share a threshold. ``T`` counts the distinct scores that a positive has, ``B`` the weightings.
 
     Attributes:
-        tp: ``(T, B)`` positives called at and above the threshold.
+        tp: ``(T, B)`` positives at and above the threshold.
         gained: ``(T, B)`` positives at the threshold itself.
         fp_before: ``(T, B)`` negatives above the threshold.
         fp: ``(T, B)`` negatives at and above it.

@@ -12,10 +12,10 @@ LEAST = 1e-6  # predictions tables have six decimals
 
 
 class Logistic:
-    """A fitted logistic regression that tells its first coefficient under other weights of the rows.
+    """A fitted logistic regression whose first coefficient is known under other weights of the rows, too.
 
     A weighting's coefficient is one Newton step from the fit's, exact for equal weights and right to first order for
-    bootstrap draws (Moulton and Zeger, 1991); refitting would cost an exponential a row, a draw and a step.
+    bootstrap samples (Moulton and Zeger, 1991); refitting would cost an exponential a row, a sample and a step.
 
     Args:
         design: ``(K, N)`` regressors.

@@ -1,4 +1,4 @@
-"""Whether confidence is deserved: the points of a reliability diagram, and the interval of a share."""
+"""The points of a reliability diagram, and Wilson's interval of a share."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def reliability(
     """Return the points of a reliability diagram over bins of equal mass, with 95 % Wilson intervals.
 
     Equal confidences stay together, so that heavy ties leave fewer bins. With groups, an interval counts each bin's
-    rows as ``(sum m)^2 / sum m^2`` for ``m`` rows a group (Kish, 1965): rows of one lesion bring no news of their own.
+    rows as ``(sum m)^2 / sum m^2`` for ``m`` rows a group (Kish, 1965): rows of one lesion are not independent.
 
     Args:
-        confidence: ``(N,)`` probability of the class called.
-        correct: ``(N,)`` whether the call was right.
+        confidence: ``(N,)`` probability of the predicted class.
+        correct: ``(N,)`` whether the prediction is right.
         groups: ``(N,)`` lesion or patient of each row.
         n_bins: number of bins at most.
 

@@ -1,12 +1,12 @@
-"""Arms of a study held against each other: a label-efficiency table, paired differences, and a verdict a budget.
+"""The results of a study: a label-efficiency table, paired differences of its arms, and a verdict per budget.
 
-Rows and trainings are both drawn from something larger: another test set would have other lesions, another seed other
+Rows and trainings are both samples: another test set would have other lesions, another seed other
 weights (and other labels within the budget). A difference therefore has two variances,
 
     Var = Var_rows + s² / k,
 
 the first from a bootstrap of the groups with the k trainings held fixed, the second from the differences of the k
-pairs of trainings themselves. The interval is Student's t with Satterthwaite's (1946) degrees of freedom. To redraw
+pairs of trainings themselves. The interval is Student's t with Satterthwaite's (1946) degrees of freedom. Resampling
 three seeds with replacement instead would lose a third of their variance and leave the normal's short tails. What rows
 and trainings do together is counted on both sides, so that the interval errs on the wide side.
 """
@@ -30,7 +30,7 @@ from skinlab.evaluation.predictions import Predictions
 Floats = npt.NDArray[np.float64]
 HELPS, NONE, HURTS = "helps", "no evidence", "hurts"
 POOL, NO_POOL = "the pool", "pretraining (nothing is left for a pool)"
-# Trainings of one arm at one budget, each by its key (fold and seed), with the draws of its metrics.
+# Trainings of one arm at one budget, each by its key (fold and seed), with the bootstrap samples of its metrics.
 Trainings = Mapping[Hashable, BootstrapSamples]
 
 
@@ -88,11 +88,11 @@ class Difference:
         return rest | {"figure": self.metric} | difference
 
 
-def pool_variances(draws: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:
-    """Put the two variances together.
+def pool_variances(samples: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:
+    """Return the estimate whose variance is that between bootstrap samples plus that between trainings.
 
     Args:
-        draws: ``(B,)`` of the mean over the trainings, on redrawn rows.
+        samples: ``(B,)`` of the mean over the trainings, on bootstrap samples of the rows.
         per_training: ``(k,)`` on the rows themselves.
         level: of the interval.
 
@@ -101,7 +101,7 @@ def pool_variances(draws: Floats, per_training: Floats, level: float = LEVEL) ->
     (0.6, 0.0233, 0.14)
     """
     k, value = len(per_training), float(per_training.mean())
-    known = draws[np.isfinite(draws)]
+    known = samples[np.isfinite(samples)]
     if not np.isfinite(value) or len(known) < 2:
         return Estimate(value, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, k)
     rows = float(known.var(ddof=1))
@@ -122,13 +122,13 @@ def pool_variances(draws: Floats, per_training: Floats, level: float = LEVEL) ->
 def bootstrap_trainings(
     tables: Mapping[Hashable, Predictions], metrics: Sequence[str], *, n_draws: int = N_DRAWS, seed: int = 0
 ) -> dict[Hashable, BootstrapSamples]:
-    """Return the draws of some metrics for each training's predictions, all on the same redrawn rows.
+    """Return the bootstrap samples of some metrics for each training's predictions, the same for all.
 
     Args:
         tables: key of the training → predictions of the test rows, in one order and grouping throughout the study.
         metrics: names; those that the tables don't have are passed over.
-        n_draws: number of draws.
-        seed: of the draws.
+        n_draws: number of bootstrap samples.
+        seed: of the bootstrap samples.
     """
     found: dict[Hashable, BootstrapSamples] = {}
     first = next(iter(tables.values()))
@@ -141,14 +141,14 @@ def bootstrap_trainings(
 
 def metric_estimate(arm: Trainings, metric: str, level: float = LEVEL) -> Estimate:
     """Return a metric of one arm, its mean over the trainings; few trainings never widen it beyond what can be."""
-    draws = np.mean([each.values[metric] for each in arm.values()], axis=0)
-    found = pool_variances(draws, np.array([each.estimate[metric] for each in arm.values()]), level)
+    samples = np.mean([each.values[metric] for each in arm.values()], axis=0)
+    found = pool_variances(samples, np.array([each.estimate[metric] for each in arm.values()]), level)
     least, most = bounds(metric)
     return replace(found, low=float(np.maximum(found.low, least)), high=float(np.minimum(found.high, most)))
 
 
 def difference_estimate(a: Trainings, b: Trainings, metric: str, level: float = LEVEL) -> Estimate:
-    """Return a minus b over the trainings that both have, paired by key and by redrawn rows.
+    """Return a minus b over the trainings that both have, paired by key and by bootstrap sample.
 
     Raises:
         ValueError: they have no training in common, or other bootstrap samples.
@@ -157,8 +157,8 @@ def difference_estimate(a: Trainings, b: Trainings, metric: str, level: float = 
     if not shared:
         raise ValueError("the two arms have no fold and seed in common")
     paired = [a[key].minus(b[key]) for key in shared]
-    draws = np.mean([each.values[metric] for each in paired], axis=0)
-    return pool_variances(draws, np.array([each.estimate[metric] for each in paired]), level)
+    samples = np.mean([each.values[metric] for each in paired], axis=0)
+    return pool_variances(samples, np.array([each.estimate[metric] for each in paired]), level)
 
 
 def differences(
@@ -216,7 +216,7 @@ def budget_verdict(
 
     Args:
         found: the differences at one budget.
-        words: what the budget is called, such as ``5 % of the labels (313 images)``.
+        words: the budget's name, such as ``5 % of the labels (313 images)``.
         level: 1 - level is the error rate.
         subject: what helps, where there is no pool at this budget.
     """

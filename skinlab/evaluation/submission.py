@@ -37,7 +37,7 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
     repeats = names[names.duplicated()]
     if len(repeats):
         both = [file for file, short in zip(files, names, strict=True) if short == repeats.iloc[0]][:2]
-        raise ValueError(f"format={name} would call {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
+        raise ValueError(f"format={name} names {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
 
 
 def kaggle_submission(files: Sequence[str], predicted: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def kaggle_submission(files: Sequence[str], predicted: npt.NDArray[np.int64]) ->
 
     Args:
         files: path of each image.
-        predicted: ``(N,)``, 1 where an image is called positive, else 0.
+        predicted: ``(N,)``, 1 where an image is predicted positive, else 0.
 
     >>> kaggle_submission(["/dsm/test/12.jpg"], np.array([1])).to_csv(index=False).split()
     ['ID,label', 'test/12.jpg,1']
@@ -70,10 +70,10 @@ def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
 
 
 def kaggle_ids(files: Sequence[str]) -> list[str]:
-    """Return what DSM-2025 calls each file."""
+    """Return DSM-2025's id of each file."""
     return [f"test/{PurePath(file).name}" for file in files]
 
 
 def isic_names(files: Sequence[str]) -> list[str]:
-    """Return what ISIC calls each file."""
+    """Return ISIC's id of each file."""
     return [PurePath(file).stem for file in files]

@@ -1,6 +1,6 @@
-"""Thresholds that turn a score into a call: how they are chosen, how loose they are, and what choosing flatters.
+"""Thresholds of a score: choice, interval, and the optimism of choosing and reporting on the same rows.
 
-A row is called positive at ``score >= threshold``.
+A row is predicted positive at ``score >= threshold``.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ def choose_threshold(
 ) -> float:
     """Return the threshold that a rule chooses.
 
-    - ``f1``: the best F1 of the positives. ``cost``: the least ``cost_ratio * missed + falsely called``. Of equally
-      good thresholds the lowest, which misses fewest.
+    - ``f1``: the best F1 of the positives. ``cost``: the least ``cost_ratio * false negatives + false positives``. Of
+      equally good thresholds the lowest, which misses fewest.
     - ``sensitivity>=S``: the highest threshold that still finds that share of the positives.
     - ``specificity>=S``: the lowest threshold that still leaves that share of the negatives uncalled.
 
-    It lies midway between two neighbouring scores. Where all rows are to be called it is the lowest score; where none
-    is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are called) or just
+    It lies midway between two neighbouring scores. Where all rows are to be positive it is the lowest score; where none
+    is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are positive) or just
     above it (``specificity``: none is); ``cost`` takes the cheaper of the two.
 
     Args:
         score: ``(N,)``, higher is more positive.
         truth: ``(N,)`` whether each row is positive.
         rule: see above.
-        cost_ratio: what a missed positive costs in false calls.
+        cost_ratio: what a missed positive costs in false positives.
         weights: ``(N,)`` how often each row counts.
 
     Raises:
@@ -115,7 +115,7 @@ def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, c
 
 
 def _levels_called(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: float) -> Ints:
-    """Return how many of the highest distinct scores to call, ``(B,)``, from counts ``(T + 1, B)``."""
+    """Return how many of the highest distinct scores are predicted positive, ``(B,)``, from counts ``(T + 1, B)``."""
     last = len(tp) - 1
     if kind == "sensitivity":
         return np.asarray((tp >= level * tp[-1] - SLACK).argmax(0))
@@ -128,7 +128,7 @@ def _levels_called(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: 
 
 
 def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
-    """Return thresholds ``(B,)`` midway between the last score called and the next, among the scores that count."""
+    """Return thresholds ``(B,)`` midway between the last positive score and the next, among the scores that count."""
     at, n = np.arange(len(level))[:, None], len(level)
     inside = at < predicted
     upper = np.where(present & inside, at, -1).max(0)
@@ -141,7 +141,7 @@ def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class ThresholdSpread:
-    """A threshold, the interval of it over the draws, and the positives it rests on."""
+    """A threshold with its bootstrap interval and the number of positives it was chosen on."""
 
     threshold: float
     low: float
@@ -159,15 +159,15 @@ def threshold_spread(
     cost_ratio: float = 1.0,
     level: float = 0.95,
 ) -> ThresholdSpread:
-    """Return how loose a chosen threshold is: its percentile interval when groups are drawn with replacement.
+    """Return the percentile interval of a chosen threshold over bootstrap samples of the groups.
 
-    The draws are those of the bootstrap, stratified by truth. ``groups`` is ``(N,)``, the rest as in
+    The samples are stratified by truth. ``groups`` is ``(N,)``, the rest as in
     ``choose_threshold``.
     """
     threshold = choose_threshold(score, truth, rule, cost_ratio)
     resampler = Resampler(groups, truth.astype(np.int64))
-    drawn = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
-    low, high = np.nanquantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
+    sampled = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
+    low, high = np.nanquantile(np.concatenate(sampled), [(1 - level) / 2, (1 + level) / 2])
     return ThresholdSpread(threshold, float(low), float(high), int(truth.sum()))
 
 
@@ -180,7 +180,7 @@ def cross_fitted_predictions(
     seed: int = 0,
     cost_ratio: float = 1.0,
 ) -> Bools:
-    """Return calls ``(N,)``, each made at a threshold chosen on other groups' rows.
+    """Return which rows are predicted positive ``(N,)``, each at a threshold chosen on other groups' rows.
 
     Raises:
         ValueError: the rows outside some fold hold no positives or no negatives.
@@ -211,25 +211,25 @@ def optimism(
     cost_ratio: float = 1.0,
     n_repeats: int = 10,
 ) -> Optimism:
-    """Return how much choosing a threshold and reporting on the same rows flatters F1.
+    """Return the optimism of F1 where a threshold is chosen and reported on the same rows.
 
-    The cross-fitted F1 is that of all rows' calls together, averaged over ``n_repeats`` ways to cut the folds. It errs
-    a little low, since each threshold is chosen on a part of the rows.
+    The cross-fitted F1 is that of all rows' predictions together, averaged over ``n_repeats`` ways to cut the folds. It
+    errs a little low, since each threshold is chosen on a part of the rows.
 
     >>> rng = np.random.default_rng(0)
-    >>> flattery = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
-    >>> flattery.same_rows > flattery.cross_fitted
+    >>> found = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
+    >>> found.same_rows > found.cross_fitted
     True
     """
     same = f1_of_predictions(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
     apart = (
         cross_fitted_predictions(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats)
     )
-    honest = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
-    return Optimism(same, honest, same - honest)
+    cross_fitted = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
+    return Optimism(same, cross_fitted, same - cross_fitted)
 
 
 def f1_of_predictions(predicted: Bools, truth: Bools) -> float:
-    """Return the F1 of the positives, NaN where there are none to find or call."""
+    """Return the F1 of the positives, NaN where there are neither positives nor positive predictions."""
     total = int(predicted.sum() + truth.sum())
     return float(2 * (predicted & truth).sum() / total) if total else float("nan")

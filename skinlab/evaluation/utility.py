@@ -1,4 +1,4 @@
-"""What calls are worth: net benefit, cost, predictive values at another prevalence, and abstention."""
+"""Utility of predictions: net benefit, cost, predictive values at another prevalence, and abstention."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit along thresholds; ``(T,)``, or ``(T, B)`` for B weightings. Calling nobody is worth zero.
+    """Net benefit along thresholds; ``(T,)``, or ``(T, B)`` for B weightings. Treating nobody has net benefit zero.
 
     Attributes:
         threshold: ``(T,)`` probability at which one would act.
-        net_benefit: of acting on the score, in true calls a row.
+        net_benefit: of acting on the score, in true positives per row.
         treat_all: of acting on every row.
     """
 
@@ -35,10 +35,10 @@ def decision_curve(
     """Return the net benefit ``tp / n - fp / n * t / (1 - t)`` at each threshold (Vickers & Elkin, 2006).
 
     Args:
-        score: ``(N,)`` probability of being positive; a row is called at ``score >= threshold``.
+        score: ``(N,)`` probability of being positive; a row is predicted positive at ``score >= threshold``.
         truth: ``(N,)`` whether each row is positive.
         thresholds: ``(T,)``, at least zero and below one.
-        weights: ``(N,)`` or ``(N, B)``, a column a weighting: bootstrap draws give the bands.
+        weights: ``(N,)`` or ``(N, B)``, a column a weighting: bootstrap samples give the bands.
 
     Raises:
         ValueError: a threshold outside [0, 1).
@@ -67,7 +67,7 @@ def decision_curve(
 def expected_cost(
     sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, prevalence: npt.ArrayLike, cost_ratio: float = 1.0
 ) -> Floats:
-    """Return the mean cost of a row, in false calls: each missed positive costs ``cost_ratio``, a false call one.
+    """Return the mean cost per row, in false positives: each missed positive costs ``cost_ratio``.
 
     >>> round(float(expected_cost(0.9, 0.8, 0.1, cost_ratio=10)), 3)
     0.28
@@ -77,7 +77,7 @@ def expected_cost(
 
 
 def ppv_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, prevalence: npt.ArrayLike) -> Floats:
-    """Return the share of positives among the rows called at another prevalence (Bayes); NaN where none is called.
+    """Return the PPV at another prevalence (Bayes); NaN where no row is predicted positive.
 
     Sensitivity and specificity are taken to hold there, which a change of the mix of cases can break.
 
@@ -89,7 +89,7 @@ def ppv_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pr
 
 
 def npv_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, prevalence: npt.ArrayLike) -> Floats:
-    """Return the share of negatives among the rows not called at another prevalence; NaN where all are called.
+    """Return the NPV at another prevalence; NaN where all rows are predicted positive.
 
     >>> float(npv_at_prevalence(0.9, 0.9, 0.1).round(3))
     0.988
@@ -104,8 +104,8 @@ def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> Ri
     Rows of equal confidence count as if taken in random order, so that the order of the table makes no difference.
 
     Args:
-        confidence: ``(N,)``, such as the probability of the class called.
-        correct: ``(N,)`` whether the call was right.
+        confidence: ``(N,)``, such as the probability of the predicted class.
+        correct: ``(N,)`` whether the prediction is right.
         n_points: coverages ``1 / n_points`` to 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The nested search: it finds what is there, is honest where nothing is, and refuses what it can't judge."""
+"""The nested search: it finds what is there, gains nothing where nothing is, and refuses what it can't judge."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_good_members_are_found_in_every_fold():
     found = search_subsets(p, names(4), target, groups, CLASSES)
     assert found.pair.chosen == ("m1", "m3")
     assert found.pair.agreeing == 5
-    # One choice throughout: the nested rows are the pair's own, and nothing flatters.
+    # One choice throughout: the nested rows are the pair's own, and there is no optimism.
     assert found.pair.optimism == 0
     assert found.pair.probabilities == pytest.approx(combine(p[[1, 3]]))
     assert found.pair.worth > 0.05
@@ -109,7 +109,7 @@ def test_a_fold_has_no_part_in_its_own_choice():
     assert after.single.per_fold[1:] == (("m3",),) * 4
 
 
-def test_choosing_among_coins_flatters():
+def test_choosing_among_coins_is_optimistic():
     optimism, worth = [], []
     for seed in range(4):
         p, target, groups = systems([0.0] * 6, n=120, c=2, seed=seed)

@@ -35,7 +35,7 @@ def test_a_frozen_threshold_is_refused_on_its_own_rows():
     ids = [f"i{k}" for k in range(50)]
     frozen = frozen_on(ids)
     assert frozen.rows_sha256 == rows_hash(reversed(ids))
-    with pytest.raises(ValueError, match=r"val, 50 rows.*validation rows, or ask for cross-fitting"):
+    with pytest.raises(ValueError, match=r"val, 50 rows.*validation rows, or set cross_fit=true"):
         refuse_same_rows(frozen, reversed(ids))
     refuse_same_rows(frozen, [*ids[1:], "other"])
 

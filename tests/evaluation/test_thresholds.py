@@ -1,4 +1,4 @@
-"""Thresholds: against a search by hand, under weights as under repeated rows, and what choosing flatters."""
+"""Thresholds: against a search by hand, under weights as under repeated rows, and the optimism of choosing."""
 
 import time
 
