@@ -41,7 +41,7 @@ def test_a_frozen_threshold_is_refused_on_its_own_rows():
 
 
 def test_a_frozen_threshold_is_for_its_own_positive_classes():
-    with pytest.raises(ValueError, match="cost was chosen for positive=mel, not positive=mel,bcc: ask"):
+    with pytest.raises(ValueError, match="cost was chosen for positive=mel, not positive=mel,bcc: set positive=mel"):
         refuse_other_positives(frozen_on("x"), ["mel", "bcc"])
     refuse_other_positives(frozen_on("x"), ["mel"])
 

@@ -92,5 +92,5 @@ def test_draws_of_other_bootstrap_samples_have_no_difference():
         bootstrap(Scorer(m.probabilities, m.target, m.classes), Resampler(m.group, m.target), n_draws=100)
         for m in (table("2L"), table(None))
     ]
-    with pytest.raises(ValueError, match="other bootstrap samples"):
+    with pytest.raises(ValueError, match="different bootstrap samples"):
         draws[0].minus(draws[1])
