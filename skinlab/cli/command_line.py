@@ -29,41 +29,41 @@ FOREIGN_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun
 
 
 def prepare_command_line(
-    words: Sequence[str], lists: Sequence[str] = (), aliases: Mapping[str, str] = MappingProxyType({})
+    arguments: Sequence[str], lists: Sequence[str] = (), aliases: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """Return the command line as Hydra takes it.
 
     Args:
-        words: as typed, without the program's name.
-        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep.
+        arguments: as typed, without the program's name.
+        lists: settings that may be written as ``name=A,B``, which Hydra would take for a sweep.
         aliases: other names of settings, such as one that Hydra would take for a config group of another command.
 
     Raises:
         UserError: an unknown flag, or an override that brings in foreign configs or code, or a secret.
     """
-    flags, overrides = _split(words)
-    overrides = [RULE.sub(r'"\1"', _as_list(_by_name(word, aliases), lists)) for word in overrides]
-    for word in overrides:
+    flags, overrides = _split(arguments)
+    overrides = [RULE.sub(r'"\1"', _as_list(_by_name(text, aliases), lists)) for text in overrides]
+    for text in overrides:
         try:
-            (override,) = OverridesParser.create().parse_overrides([word])
+            (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException:  # named by `explain`, with the other mistakes of the command line
             continue
         _refuse_foreign(override)
         _refuse_secret(override)
-    hidden = [masked(word) for word in overrides]
-    for word in (word for word, shown in zip(overrides, hidden, strict=True) if word != shown and "://" not in word):
-        print(f"WARNING: {masked(word)}: it looks like a secret, so {MASK} is used in its place", file=sys.stderr)
-    return [*flags, *(word if "://" in word else shown for word, shown in zip(overrides, hidden, strict=True))]
+    hidden = [masked(text) for text in overrides]
+    for text in (text for text, shown in zip(overrides, hidden, strict=True) if text != shown and "://" not in text):
+        print(f"WARNING: {masked(text)}: it looks like a secret, so {MASK} is used in its place", file=sys.stderr)
+    return [*flags, *(text if "://" in text else shown for text, shown in zip(overrides, hidden, strict=True))]
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return flags and overrides; argparse itself wants the overrides in one block."""
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return flags and overrides; argparse itself needs the overrides in one block."""
     parser = get_args_parser()
     parser.exit_on_error = False
     try:
-        known, unknown = parser.parse_known_intermixed_args(list(words))
+        known, unknown = parser.parse_known_intermixed_args(list(arguments))
     except argparse.ArgumentError as error:
-        raise UserError(f"{error}; --hydra-help lists the flags, settings are given as key=value") from None
+        raise UserError(f"{error}; --hydra-help lists the flags, settings are written as key=value") from None
     for name in FOREIGN_FLAGS:
         if getattr(known, name) is not None:
             raise UserError(
@@ -71,30 +71,30 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
                 "give them as key=value, or add a file to conf/experiment"
             )
     if unknown:
-        raise UserError(f"{unknown[0]}: unknown flag; --hydra-help lists them, settings are given as key=value")
-    flags = list(words)
-    for word in known.overrides or ():
-        flags.remove(word)
+        raise UserError(f"{unknown[0]}: unknown flag; --hydra-help lists them, settings are written as key=value")
+    flags = list(arguments)
+    for text in known.overrides or ():
+        flags.remove(text)
     return flags, list(known.overrides or ())
 
 
 def _refuse_foreign(override: Override) -> None:
     """Refuse what makes Hydra load files from elsewhere, or run code, before the config can be checked."""
-    key, word = override.key_or_group, str(override.input_line)
-    if key.startswith("hydra") and (not HYDRA_SETTINGS.fullmatch(key) or "_target_" in word):
+    key, text = override.key_or_group, str(override.input_line)
+    if key.startswith("hydra") and (not HYDRA_SETTINGS.fullmatch(key) or "_target_" in text):
         raise UserError(
-            f"{masked(word)}: of Hydra's settings only hydra.run.dir, hydra.sweep, hydra/launcher and hydra/sweeper "
+            f"{masked(text)}: of Hydra's settings only hydra.run.dir, hydra.sweep, hydra/launcher and hydra/sweeper "
             "with their settings, hydra.mode and hydra.verbose may be changed; leave this out"
         )
     if (override.package or "").startswith("hydra"):
-        raise UserError(f"{masked(word)}: nothing may be added to Hydra's own settings; leave this out")
+        raise UserError(f"{masked(text)}: nothing may be added to Hydra's own settings; leave this out")
     if ("/" in key or (config_directory() / key).is_dir()) and ".." in str(override.value()):
-        raise UserError(f"{masked(word)}: a command takes settings from its own conf/ only; name a file in it")
+        raise UserError(f"{masked(text)}: a command takes settings from its own conf/ only; name a file in it")
 
 
 def _refuse_secret(override: Override) -> None:
-    key, word = override.key_or_group, str(override.input_line)
-    inside = re.findall(r"[\w.]+(?=\s*:)", word.partition("=")[2])
+    key, text = override.key_or_group, str(override.input_line)
+    inside = re.findall(r"[\w.]+(?=\s*:)", text.partition("=")[2])
     if any(map(is_secret_name, [key, *inside])) and override.value() not in (None, ""):
         raise UserError(
             f"{key} would hold a secret, and settings are recorded; set the environment variable instead, such as "
@@ -102,22 +102,22 @@ def _refuse_secret(override: Override) -> None:
         )
 
 
-def _by_name(word: str, aliases: Mapping[str, str]) -> str:
-    name, sign, value = word.partition("=")
+def _by_name(text: str, aliases: Mapping[str, str]) -> str:
+    name, sign, value = text.partition("=")
     return f"{aliases.get(name, name)}{sign}{value}"
 
 
-def _as_list(word: str, lists: Sequence[str]) -> str:
-    """Put a list of words, with or without brackets, into Hydra's form, which wants words with ``=`` quoted.
+def _as_list(text: str, lists: Sequence[str]) -> str:
+    """Put a list, with or without brackets, into Hydra's form, which needs quotes around items with ``=``.
 
     >>> print(_as_list("base=[data.fold=1,data.classes=[a,b]]", ["base"]), _as_list("arms=A,D", ["arms"]))
     base=['data.fold=1','data.classes=[a,b]'] arms=['A','D']
     """
-    name, sign, value = word.partition("=")
+    name, sign, value = text.partition("=")
     if not sign or name not in lists or value.startswith(("'", '"')) or value in ("", "null"):
-        return word
+        return text
     if value.startswith("["):
         if "=" not in value or "'" in value or '"' in value:
-            return word
+            return text
         value = value.removeprefix("[").removesuffix("]")
     return f"{name}=[{','.join(repr(part) for part in BETWEEN.split(value))}]"

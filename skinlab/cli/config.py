@@ -137,16 +137,16 @@ def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = Fa
             GlobalHydra.instance().hydra = state
 
 
-def invocation(name: str, words: Sequence[str]) -> Invocation:
+def invocation(name: str, arguments: Sequence[str]) -> Invocation:
     """Return how a command that Hydra is composed for was called.
 
     Args:
         name: of the command.
-        words: its command line.
+        arguments: its command line.
     """
     hydra = HydraConfig.get()
     choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
-    command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *words]))
+    command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *arguments]))
     return Invocation(list(hydra.overrides.task), choices, compose_settings, command)
 
 
@@ -173,13 +173,13 @@ def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = 
     return settings_of(name, cfg, config)
 
 
-def explain(error: Exception, name: str, words: Sequence[str]) -> str:
+def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
     """Turn an error of Hydra's into one line with the nearest right name.
 
     Args:
         error: what Hydra or OmegaConf raised.
         name: the command's config.
-        words: the command line.
+        overrides: the command line.
     """
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
@@ -191,39 +191,41 @@ def explain(error: Exception, name: str, words: Sequence[str]) -> str:
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
-    if mistakes := _renamed(name, words) or _unreadable(words) or _unknown_keys(name, words):
+    if mistakes := _renamed(name, overrides) or _unreadable(overrides) or _unknown_keys(name, overrides):
         return "; ".join(mistakes)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
 
 
-def _renamed(name: str, words: Sequence[str]) -> list[str]:
+def _renamed(name: str, overrides: Sequence[str]) -> list[str]:
     """Return a line for every override of a setting that has another name now."""
     lines = []
-    for word in words if name == "pretrain" else ():
-        key, sign, value = word.lstrip("+").partition("=")
+    for text in overrides if name == "pretrain" else ():
+        key, sign, value = text.lstrip("+").partition("=")
         if key in RENAMED:
-            lines.append(f"{word}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
+            lines.append(f"{text}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
     return lines
 
 
-def _unreadable(words: Sequence[str]) -> list[str]:
-    """Return a line for every word that Hydra's grammar can't read."""
+def _unreadable(overrides: Sequence[str]) -> list[str]:
+    """Return a line for every override that Hydra's grammar can't read."""
     lines = []
-    for word in (word for word in words if not word.startswith("-")):
+    for text in (text for text in overrides if not text.startswith("-")):
         try:
-            OverridesParser.create().parse_overrides([word])
+            OverridesParser.create().parse_overrides([text])
         except HydraException:
             lines.append(
-                f"{word}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
+                f"{text}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
             )
     return lines
 
 
-def _unknown_keys(name: str, words: Sequence[str]) -> list[str]:
+def _unknown_keys(name: str, overrides: Sequence[str]) -> list[str]:
     """Return a line for every overridden key that the config doesn't have, and the mistakes of the other overrides."""
     try:
-        parsed = OverridesParser.create().parse_overrides([w for w in words if "=" in w and not w.startswith("-")])
+        parsed = OverridesParser.create().parse_overrides(
+            [each for each in overrides if "=" in each and not each.startswith("-")]
+        )
         groups = {path.name for path in config_directory().iterdir() if path.is_dir()}
         choices = [o.input_line or "" for o in parsed if o.key_or_group in groups and not o.is_sweep_override()]
         base = compose_config(name, choices)

@@ -10,7 +10,7 @@ from tests.choices import choices
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("overrides", "found"),
     [
         ([], list(COMMANDS)),
         (["pre"], ["pretrain", "predict"]),
@@ -24,8 +24,8 @@ from tests.choices import choices
         (["train", "nothing"], []),
     ],
 )
-def test_what_a_word_may_become(words, found):
-    assert candidates(words) == found
+def test_what_a_word_may_become(overrides, found):
+    assert candidates(overrides) == found
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -24,14 +24,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), MISTAKES)
-def test_a_mistake_is_told_in_one_line(run, tmp_path, words, told):
-    done = run("train", *words)
+@pytest.mark.parametrize(("overrides", "message"), MISTAKES)
+def test_a_mistake_is_reported_in_one_line(run, tmp_path, overrides, message):
+    done = run("train", *overrides)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
-    assert told in lines[0]
+    assert message in lines[0]
     assert not list(tmp_path.rglob("*.*")), "nothing may be left behind"
 
 
@@ -42,17 +42,20 @@ def test_verbose_shows_the_traceback(run):
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "overrides"),
     [
-        *(("train", words) for words in (["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"])),
-        *(("pretrain", words) for words in (["--help"], ["ssl=simclrr"])),
+        *(
+            ("train", overrides)
+            for overrides in (["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"])
+        ),
+        *(("pretrain", overrides) for overrides in (["--help"], ["ssl=simclrr"])),
     ],
 )
-def test_torch_waits(command, words):
+def test_torch_waits(command, overrides):
     """Torch must not be imported before the config is known to be good."""
     code = (
         "import runpy, sys\n"
-        f"sys.argv = [{command!r}, *{words!r}]\n"
+        f"sys.argv = [{command!r}, *{overrides!r}]\n"
         f"try:\n    runpy.run_module('skinlab.{command}', run_name='__main__')\n"
         "except SystemExit:\n    pass\n"
         "print('torch' in sys.modules, 'cv2' in sys.modules, 'pandas' in sys.modules)"

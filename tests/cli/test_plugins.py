@@ -62,8 +62,8 @@ def test_a_plugin_is_used_only_where_it_is_named(plugin, compose_train):
 
 def test_a_run_records_its_plugins_and_goes_on_with_them_alone(plugin, compose_train, tiny, tmp_path):
     run_dir = tmp_path / "run"
-    words = [*tiny, plugin, "loss=twice", "model=timm", "model.name=test_resnet", "trainer.max_epochs=1"]
-    train(compose_train(*words, run_dir=run_dir))
+    overrides = [*tiny, plugin, "loss=twice", "model=timm", "model.name=test_resnet", "trainer.max_epochs=1"]
+    train(compose_train(*overrides, run_dir=run_dir))
     assert yaml.safe_load((run_dir / "config.yaml").read_text())["plugins"] == ["lesion_lab"]
     config = OmegaConf.to_container(compose_config("train", []))
     with pytest.raises(UserError, match=r"name them again: plugins=\[lesion_lab\]"):

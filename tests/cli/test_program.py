@@ -13,11 +13,11 @@ from skinlab.cli.registry import COMMANDS
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch):
-    """Call the program; returns what it was to run as a module, with its words."""
+    """Call the program; returns what it was to run as a module, with its overrides."""
 
-    def start(*words):
+    def start(*overrides):
         ran = []
-        monkeypatch.setattr(sys, "argv", ["skinlab", *words])
+        monkeypatch.setattr(sys, "argv", ["skinlab", *overrides])
         monkeypatch.setattr(runpy, "run_module", lambda name, **_: ran.append((name, sys.argv[1:])))
         main()
         return ran
@@ -25,9 +25,9 @@ def call(monkeypatch: pytest.MonkeyPatch):
     return start
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_it_lists_every_command_with_an_example(call, capsys, words):
-    assert call(*words) == []
+@pytest.mark.parametrize("overrides", [[], ["--help"], ["-h"]])
+def test_it_lists_every_command_with_an_example(call, capsys, overrides):
+    assert call(*overrides) == []
     shown = capsys.readouterr().out
     for name, command in COMMANDS.items():
         assert f"  {name} " in shown

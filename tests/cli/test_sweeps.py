@@ -37,11 +37,11 @@ def ended(monkeypatch):
     return with_code
 
 
-@pytest.mark.parametrize(("mode", "told"), [("min", 0.4), ("max", -0.4)])
-def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, told):
+@pytest.mark.parametrize(("mode", "message"), [("min", 0.4), ("max", -0.4)])
+def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, message):
     ended(0)
     (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
-    assert sweeps.run_isolated("train", hydra_of(tmp_path)) == told
+    assert sweeps.run_isolated("train", hydra_of(tmp_path)) == message
 
 
 @pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
@@ -74,7 +74,7 @@ def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
         sweeps.run_isolated("train", hydra_of(tmp_path))
 
 
-def test_an_optimiser_is_told_the_worst_instead(ended, tmp_path):
+def test_an_optimiser_gets_the_worst_value_instead(ended, tmp_path):
     ended(1)
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
     assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.WORST

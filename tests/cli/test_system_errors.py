@@ -48,7 +48,7 @@ def refused(monkeypatch, capsys):
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it
         monkeypatch.setattr("sys.argv", ["train", *words])
         monkeypatch.setattr("skinlab.cli.entry._log_to_terminal", lambda: None)
-        monkeypatch.setattr("skinlab.cli.entry.load", lambda name: work)
+        monkeypatch.setattr("skinlab.cli.registry.load", lambda name: work)
         with pytest.raises(SystemExit) as ended:
             run_command("train")
         (line,) = capsys.readouterr().err.splitlines()
@@ -61,13 +61,13 @@ def refused(monkeypatch, capsys):
 @pytest.mark.skipif(not Path("/proc/version").is_file(), reason="a file system that no one can write is needed")
 @pytest.mark.parametrize("place", ["/proc/version/run", f"/tmp/{300 * 'a'}"])
 def test_a_run_directory_that_cannot_be_is_a_users_mistake(refused, place):
-    line = refused(lambda config: None, "data=folder", f"hydra.run.dir={place}")
+    line = refused(lambda settings: None, "data=folder", f"hydra.run.dir={place}")
     assert line.startswith(f"error: hydra.run.dir={place}: ")
 
 
 def test_an_error_within_a_command_is_explained_by_its_settings(refused, tmp_path):
-    def fail(config):
-        raise OSError(errno.EROFS, "Read-only file system", f"{config['data']['cache_dir']}/a")
+    def fail(settings):
+        raise OSError(errno.EROFS, "Read-only file system", f"{settings.data.cache_dir}/a")
 
     line = refused(fail, f"data.cache_dir={tmp_path}/cache", f"hydra.run.dir={tmp_path}/run")
     assert line.startswith(f"error: data.cache_dir={tmp_path}/cache: {tmp_path}/cache/a: Read-only")

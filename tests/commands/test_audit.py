@@ -31,9 +31,9 @@ assert "torch" not in sys.modules
 
 @pytest.fixture
 def settings(phantom: Path, shared_tmp: Path, tmp_path: Path) -> AuditSettings:
-    words = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
-    words += ["data.num_workers=0", "data.classes=[akiec,bcc,bkl,df,mel,nv,vasc]"]
-    return compose_settings("audit", words, tmp_path / "run")
+    overrides = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
+    overrides += ["data.num_workers=0", "data.classes=[akiec,bcc,bkl,df,mel,nv,vasc]"]
+    return compose_settings("audit", overrides, tmp_path / "run")
 
 
 def folder_reader(root: Path) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def folder_reader(root: Path) -> dict[str, Any]:
 
 
 def test_the_command_needs_no_torch(phantom: Path, shared_tmp: Path, tmp_path: Path):
-    words = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
+    overrides = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, *words],
+        [sys.executable, "-c", WITHOUT_TORCH, *overrides],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -81,7 +81,7 @@ def test_a_contact_sheet_has_a_row_for_every_class(settings: AuditSettings, tmp_
     assert sheet.shape[1] >= 8 * 128
 
 
-def test_what_fails_an_audit_is_written_down_and_told(
+def test_what_fails_an_audit_is_written_down_and_reported(
     settings: AuditSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     settings = settings.updated({"data.reader": folder_reader(tmp_path / "images"), "data.classes": None})
@@ -96,13 +96,13 @@ def test_what_fails_an_audit_is_written_down_and_told(
     assert len(pd.read_csv(tmp_path / "run" / "split.csv")) == 11
 
 
-def test_mistakes_are_told_before_anything_is_written(settings: AuditSettings, tmp_path: Path):
-    for values, words in (
+def test_mistakes_are_reported_before_anything_is_written(settings: AuditSettings, tmp_path: Path):
+    for values, overrides in (
         ({"contact_sheet": "sheet.gif"}, "a PNG or JPEG file is expected"),
         ({"contact_sheet": "/no/where/sheet.png"}, "there is no folder /no/where"),
         ({"data.num_workers": -2}, r"data\.num_workers=-2: give auto or a number"),
     ):
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=overrides):
             run_audit(settings.updated(values))
     assert not (tmp_path / "run" / "audit.json").exists()
     (tmp_path / "run").mkdir(exist_ok=True)

@@ -21,17 +21,17 @@ SMALL = ["ssl.hidden_dim=32", "ssl.output_dim=16"]
 
 
 @pytest.fixture(scope="session")
-def words(tiny) -> list[str]:
+def overrides(tiny) -> list[str]:
     """Overrides of a pretraining of seconds: 32 px, a network of 96 features."""
     kept = [word for word in tiny if word not in ("model=resnet18", "evidence=off")]
     return [*kept, "model=timm", "model.name=test_resnet"]
 
 
 @pytest.fixture(scope="module")
-def finished(compose_pretrain, words, tmp_path_factory) -> Path:
+def finished(compose_pretrain, overrides, tmp_path_factory) -> Path:
     """A run of two epochs on the first fold."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    pretrain(compose_pretrain(*words, *SMALL, run_dir=run_dir))
+    pretrain(compose_pretrain(*overrides, *SMALL, run_dir=run_dir))
     return run_dir
 
 
@@ -77,27 +77,27 @@ def test_figures(finished):
     assert {"last/train/loss", "last/train/feature_std", "last/probe/linear_pr_auc_macro"} <= set(metrics)
 
 
-def test_two_workers_give_the_weights_of_none(finished, compose_pretrain, words, tmp_path):
-    pretrain(compose_pretrain(*words, *SMALL, "data.num_workers=2", run_dir=tmp_path / "two"))
+def test_two_workers_give_the_weights_of_none(finished, compose_pretrain, overrides, tmp_path):
+    pretrain(compose_pretrain(*overrides, *SMALL, "data.num_workers=2", run_dir=tmp_path / "two"))
     assert_same_weights(finished, tmp_path / "two")
 
 
-def test_a_finished_run_is_not_repeated_and_refuses_other_settings(finished, compose_pretrain, words, caplog):
+def test_a_finished_run_is_not_repeated_and_refuses_other_settings(finished, compose_pretrain, overrides, caplog):
     before = (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     with caplog.at_level("INFO"):
-        pretrain(compose_pretrain(*words, *SMALL, run_dir=finished))
+        pretrain(compose_pretrain(*overrides, *SMALL, run_dir=finished))
     assert "is finished" in caplog.text
     assert (finished / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
-    for other, told in ({"ssl.temperature=0.5": "ssl.temperature", "pool=train": "pool"}).items():
-        with pytest.raises(UserError, match=f"holds a run with {told}="):
-            pretrain(compose_pretrain(*words, *SMALL, other, run_dir=finished))
+    for other, message in ({"ssl.temperature=0.5": "ssl.temperature", "pool=train": "pool"}).items():
+        with pytest.raises(UserError, match=f"holds a run with {message}="):
+            pretrain(compose_pretrain(*overrides, *SMALL, other, run_dir=finished))
     resumed = f"resume={finished / 'checkpoints' / 'last.ckpt'}"
     with pytest.raises(UserError, match="was made by the method"):
-        pretrain(compose_pretrain(*words, "ssl=simsiam", resumed, run_dir=finished.parent / "other"))
+        pretrain(compose_pretrain(*overrides, "ssl=simsiam", resumed, run_dir=finished.parent / "other"))
 
 
-def test_killed_and_resumed_equals_uninterrupted(compose_pretrain, words, tmp_path):
-    given = [*words, "ssl=byol", *SMALL, "trainer.max_epochs=4", "probe.every_n_epochs=2"]
+def test_killed_and_resumed_equals_uninterrupted(compose_pretrain, overrides, tmp_path):
+    given = [*overrides, "ssl=byol", *SMALL, "trainer.max_epochs=4", "probe.every_n_epochs=2"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "whole"))
     killed = tmp_path / "killed"
     kill_after(1, "pretrain", given, killed)
@@ -113,8 +113,8 @@ def test_killed_and_resumed_equals_uninterrupted(compose_pretrain, words, tmp_pa
     assert rows["epoch"].iloc[-1] == 3
 
 
-def test_without_labels_the_last_epoch_is_kept(compose_pretrain, words, phantom, tmp_path):
-    without = [word for word in words if not word.startswith(("data=", "data.label_map", "data.root"))]
+def test_without_labels_the_last_epoch_is_kept(compose_pretrain, overrides, phantom, tmp_path):
+    without = [word for word in overrides if not word.startswith(("data=", "data.label_map", "data.root"))]
     folder = phantom / "HAM10000_images_part_1"
     given = [*without, "data=images", f"data.root={folder}", "ssl=denoise", "ssl.width=16", "trainer.max_epochs=1"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "run"))
@@ -126,24 +126,24 @@ def test_without_labels_the_last_epoch_is_kept(compose_pretrain, words, phantom,
 
 
 @pytest.mark.parametrize("pool", ["pool", "train"])
-def test_small_views_and_budgets(compose_pretrain, words, tmp_path, pool):
+def test_small_views_and_budgets(compose_pretrain, overrides, tmp_path, pool):
     dino = ["ssl=dino", "ssl.local_views=2", "ssl.bottleneck_dim=8", *SMALL, "views.small_size=16"]
-    given = [*words, *dino, "data.label_budget=0.5", f"pool={pool}", "trainer.max_epochs=1"]
+    given = [*overrides, *dino, "data.label_budget=0.5", f"pool={pool}", "trainer.max_epochs=1"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "run"))
     split = pd.read_csv(tmp_path / "run" / "split.csv", keep_default_na=False)
     assert metrics_of(tmp_path / "run")["images"] == (split["split"] == pool).sum()
 
 
 @pytest.mark.parametrize("method", choices("ssl"))
-def test_every_method_runs_by_its_config(compose_pretrain, words, tmp_path, method):
-    given = [*words, f"ssl={method}", "optimizer=lars", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+def test_every_method_runs_by_its_config(compose_pretrain, overrides, tmp_path, method):
+    given = [*overrides, f"ssl={method}", "optimizer=lars", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
     config = compose_pretrain(*given, "logger=[]", run_dir=tmp_path / "run")
     pretrain(config)
     assert read_record(tmp_path / "run" / "backbone.safetensors")["method"] == method
 
 
-def test_patience_ends_a_run_that_gets_no_better(compose_pretrain, words, tmp_path):
-    given = [*words, *SMALL, "callbacks.patience=1", "trainer.max_epochs=9", "probe.every_n_epochs=3"]
+def test_patience_ends_a_run_that_gets_no_better(compose_pretrain, overrides, tmp_path):
+    given = [*overrides, *SMALL, "callbacks.patience=1", "trainer.max_epochs=9", "probe.every_n_epochs=3"]
     config = compose_pretrain(*given, "optimizer.lr=1e-12", run_dir=tmp_path / "run")
     pretrain(config)
     metrics = metrics_of(tmp_path / "run")
@@ -179,8 +179,8 @@ def test_a_fold_whose_images_were_seen_is_refused_or_counted(finished, compose_t
     assert f"used {len(val)} val images" in caplog.text
 
 
-def test_what_a_pretraining_started_from_has_been_seen_too(finished, compose_pretrain, words, tmp_path):
-    given = [*words, *SMALL, f"model.init={finished}", "data.label_budget=0.3", "pool=train", "data.batch_size=8"]
+def test_what_a_pretraining_started_from_has_been_seen_too(finished, compose_pretrain, overrides, tmp_path):
+    given = [*overrides, *SMALL, f"model.init={finished}", "data.label_budget=0.3", "pool=train", "data.batch_size=8"]
     pretrain(compose_pretrain(*given, "trainer.max_epochs=1", run_dir=tmp_path / "run"))
     assert metrics_of(tmp_path / "run")["images"] < metrics_of(finished)["images"]
     before, after = (read_record(path / "backbone.safetensors") for path in (finished, tmp_path / "run"))
@@ -213,20 +213,20 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told"), MISTAKES)
-def test_mistakes_end_before_an_epoch(compose_pretrain, words, tmp_path, wrong, told):
-    with refused(re.escape(told), tmp_path / "run"):
-        pretrain(compose_pretrain(*words, *SMALL, *wrong, run_dir=tmp_path / "run"))
+@pytest.mark.parametrize(("wrong", "message"), MISTAKES)
+def test_mistakes_end_before_an_epoch(compose_pretrain, overrides, tmp_path, wrong, message):
+    with refused(re.escape(message), tmp_path / "run"):
+        pretrain(compose_pretrain(*overrides, *SMALL, *wrong, run_dir=tmp_path / "run"))
 
 
-def test_copies_of_test_images_are_left_out_of_the_pool(compose_pretrain, words, phantom, tmp_path, caplog):
+def test_copies_of_test_images_are_left_out_of_the_pool(compose_pretrain, overrides, phantom, tmp_path, caplog):
     images = sorted(phantom.rglob("*.jpg"))
     rows = [(path, "ab"[i % 2], ["train", "val", "test"][i % 3]) for i, path in enumerate(images[:60])]
     rows += [(path, "", "pool") for path, _, split in rows if split == "test"]
     rows += [(path, "", "pool") for path in images[60:100]]
     table = pd.DataFrame(rows, columns=["path", "label", "split"])
     table.assign(image_id=range(len(table)), group=range(len(table))).to_csv(tmp_path / "table.csv", index=False)
-    kept = [word for word in words if not word.startswith(("data=", "data.label_map", "data.root"))]
+    kept = [word for word in overrides if not word.startswith(("data=", "data.label_map", "data.root"))]
     given = [*kept, *SMALL, "data=table", f"data.root={phantom}", f"data.table={tmp_path / 'table.csv'}", "pool=pool"]
     pretrain(compose_pretrain(*given, run_dir=tmp_path / "run"))
     assert "20 pool images share a group with test images and are left out" in caplog.text
@@ -234,8 +234,8 @@ def test_copies_of_test_images_are_left_out_of_the_pool(compose_pretrain, words,
 
 
 @pytest.mark.ddp
-def test_two_processes_pretrain_and_write_one_run(run, words, tmp_path):
-    given = [word for word in words if word != "trainer=cpu"]
+def test_two_processes_pretrain_and_write_one_run(run, overrides, tmp_path):
+    given = [word for word in overrides if word != "trainer=cpu"]
     given += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *SMALL, "trainer.max_epochs=1"]
     done = run("pretrain", *given, f"hydra.run.dir={tmp_path / 'ddp'}")
     assert done.returncode == 0, done.stderr
@@ -244,24 +244,24 @@ def test_two_processes_pretrain_and_write_one_run(run, words, tmp_path):
     assert done.stdout.count("backbone: ") == 1
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(run, words, tmp_path):
-    done = run("pretrain", *words, "data.batch_size=2", f"hydra.run.dir={tmp_path / 'run'}")
+def test_a_mistake_is_one_line_and_exit_code_2(run, overrides, tmp_path):
+    done = run("pretrain", *overrides, "data.batch_size=2", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: data.batch_size: ssl=simclr")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_collapse_stops_and_keeps_the_checkpoint(compose_pretrain, words, tmp_path, monkeypatch):
+def test_a_collapse_stops_and_keeps_the_checkpoint(compose_pretrain, overrides, tmp_path, monkeypatch):
     healthy = iter([True, False])
     monkeypatch.setattr("skinlab.selfsup.pretrainer.diagnose", lambda *given: None if next(healthy) else "all alike")
     with pytest.raises(UserError, match="epoch 1: all alike; the checkpoints of the epochs before it are kept"):
-        pretrain(compose_pretrain(*words, *SMALL, run_dir=tmp_path / "run"))
+        pretrain(compose_pretrain(*overrides, *SMALL, run_dir=tmp_path / "run"))
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_a_network_that_answers_all_alike_is_found_out(compose_pretrain, words, tmp_path, monkeypatch):
+def test_a_network_that_answers_all_alike_is_found_out(compose_pretrain, overrides, tmp_path, monkeypatch):
     alike = "skinlab.selfsup.feature_metrics.feature_std"
     monkeypatch.setattr(alike, lambda features: features.sum() * 0 + 1e-5)
     with pytest.raises(UserError, match=r"epoch 0: the features have collapsed.*optimizer\.lr.*ssl=vicreg"):
-        pretrain(compose_pretrain(*words, *SMALL, run_dir=tmp_path / "run"))
+        pretrain(compose_pretrain(*overrides, *SMALL, run_dir=tmp_path / "run"))

@@ -89,19 +89,19 @@ def test_a_finished_run_is_not_repeated_and_refuses_other_settings(finished, com
 
 
 def test_other_classes_are_not_resumed(finished, compose_train, tiny, tmp_path):
-    words = [word.replace("benign", "mild") for word in tiny]
-    words.append(f"resume={finished / 'checkpoints' / 'last.ckpt'}")
+    overrides = [word.replace("benign", "mild") for word in tiny]
+    overrides.append(f"resume={finished / 'checkpoints' / 'last.ckpt'}")
     with pytest.raises(UserError, match="was trained on the classes"):
-        train(compose_train(*words, run_dir=tmp_path / "run"))
+        train(compose_train(*overrides, run_dir=tmp_path / "run"))
 
 
 def test_killed_twice_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
-    words = [*tiny, "trainer.max_epochs=4", "model.dropout=0.3", "augment.cutmix=1.0", "model.ema_decay=0.9"]
-    assert run("train", *words, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
+    overrides = [*tiny, "trainer.max_epochs=4", "model.dropout=0.3", "augment.cutmix=1.0", "model.ema_decay=0.9"]
+    assert run("train", *overrides, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
     killed = tmp_path / "killed"
     for epochs in (1, 2):
-        kill_after(epochs, "train", words, killed, delay=0.3)  # the next epoch is under way
-    assert run("train", *words, f"hydra.run.dir={killed}").returncode == 0
+        kill_after(epochs, "train", overrides, killed, delay=0.3)  # the next epoch is under way
+    assert run("train", *overrides, f"hydra.run.dir={killed}").returncode == 0
     assert_same_weights(tmp_path / "whole", killed)
 
 
@@ -114,7 +114,7 @@ def test_a_run_directory_in_use_is_refused(run, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("overrides", "message"),
     [
         (["data.fold=2"], "data.fold=2"),
         (["data.n_folds=50"], "too few groups"),
@@ -129,25 +129,25 @@ def test_a_run_directory_in_use_is_refused(run, tiny, tmp_path):
         (["model=timm", "model.name=resnet181"], "(did you mean"),
     ],
 )
-def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, told):
-    if words == ["trainer=gpu"] and torch.cuda.is_available():
+def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, overrides, message):
+    if overrides == ["trainer=gpu"] and torch.cuda.is_available():
         pytest.skip("this machine has one")
-    common = [word for word in tiny if not (words == ["trainer=gpu"] and word == "trainer=cpu")]
-    with refused(re.escape(told), tmp_path / "run"):
-        train(compose_train(*common, *words, run_dir=tmp_path / "run"))
+    common = [word for word in tiny if not (overrides == ["trainer=gpu"] and word == "trainer=cpu")]
+    with refused(re.escape(message), tmp_path / "run"):
+        train(compose_train(*common, *overrides, run_dir=tmp_path / "run"))
 
 
 def test_a_loss_that_is_no_number_stops_with_a_diagnosis(compose_train, tiny, tmp_path):
-    words = [*tiny, "optimizer.lr=1e30", "trainer.gradient_clip_val=0.0"]
+    overrides = [*tiny, "optimizer.lr=1e30", "trainer.gradient_clip_val=0.0"]
     with pytest.raises(UserError, match=r"the loss became nan .*learning rate"):
-        train(compose_train(*words, run_dir=tmp_path / "run"))
+        train(compose_train(*overrides, run_dir=tmp_path / "run"))
 
 
 @pytest.mark.ddp
 def test_two_processes_train_and_write_one_run(run, tiny, tmp_path):
-    words = [w for w in tiny if w != "trainer=cpu"]
-    words += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", f"hydra.run.dir={tmp_path / 'ddp'}"]
-    done = run("train", *words)
+    overrides = [w for w in tiny if w != "trainer=cpu"]
+    overrides += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", f"hydra.run.dir={tmp_path / 'ddp'}"]
+    done = run("train", *overrides)
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path / "ddp")
     table = pd.read_csv(tmp_path / "ddp" / "predictions" / "val.csv")
@@ -155,8 +155,8 @@ def test_two_processes_train_and_write_one_run(run, tiny, tmp_path):
 
 
 def test_a_sweep_runs_each_job_in_its_own_directory_and_outlives_a_bad_one(run, tiny, tmp_path):
-    words = [*tiny, "trainer.max_epochs=1", "data.fold=0,7", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    done = run("train", "-m", *words)
+    overrides = [*tiny, "trainer.max_epochs=1", "data.fold=0,7", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    done = run("train", "-m", *overrides)
     assert done.returncode == 1
     assert "exit code 2" in done.stderr
     assert (tmp_path / "sweep" / "0" / "metrics.json").is_file()

@@ -50,7 +50,7 @@ def test_no_clipping_is_a_choice(settings_of):
 
 
 @pytest.mark.parametrize(
-    ("command", "words", "told"),
+    ("command", "words", "message"),
     [
         ("train", "model.freeze_epochs=3 trainer.max_epochs=3", "only the head is trained"),
         ("train", "model.freeze_epochs=12 optimizer.layer_decay=0.75", "no layer but the head"),
@@ -68,9 +68,9 @@ def test_no_clipping_is_a_choice(settings_of):
         ("pretrain", "ssl.warmup_epochs=50", "ssl.warmup_epochs=50: lasts for all"),
     ],
 )
-def test_a_setting_that_another_cancels_is_named_in_one_line(settings_of, command, words, told):
+def test_a_setting_that_another_cancels_is_named_in_one_line(settings_of, command, words, message):
     lines = list(cautions(settings_of(words, command), n_batches=20))
-    assert any(told in line for line in lines)
+    assert any(message in line for line in lines)
     assert all(len(line.splitlines()) == 1 for line in lines)
 
 

@@ -10,7 +10,7 @@ from skinlab.runs.hardware import choose_precision, uses_gpu
 
 
 @pytest.mark.parametrize(("name", "depthwise"), [("resnet18", False), ("tf_efficientnet_lite0", True)])
-def test_depthwise_networks_are_told(name, depthwise):
+def test_depthwise_networks_are_recognised(name, depthwise):
     assert has_depthwise(build_network(name, 2)) == depthwise
 
 

@@ -40,9 +40,9 @@ def test_images_that_were_seen_are_counted_and_refused(caplog):
     leaky = prepared(a="val", b="test", c="val", d="test", e="train")
     with pytest.raises(
         UserError, match=r"model.init=x: .*\(simclr\) used 1 val images \(a\) and 1 test images \(b\)"
-    ) as told:
+    ) as message:
         check_seen("x", PAST, leaky, allow_seen=False)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(message.value).splitlines()) == 1
     assert check_seen("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
     assert "used 1 val images" in caplog.text
 
@@ -126,10 +126,10 @@ def test_a_checkpoint_of_another_fold_is_refused_or_counted(
     shutil.copytree(first, run)
     if not hashed:
         pd.read_csv(run / "split.csv", dtype=str).drop(columns="image_hash").to_csv(run / "split.csv", index=False)
-    words = starting(tiny, run, "data.fold=1")
+    overrides = starting(tiny, run, "data.fold=1")
     with refused(r"its training \(supervised\) used \d+ val images .*model\.allow_seen=true", tmp_path / "second"):
-        train(compose_train(*words, run_dir=tmp_path / "second"))
-    train(compose_train(*words, "model.allow_seen=true", run_dir=tmp_path / "second"))
+        train(compose_train(*overrides, run_dir=tmp_path / "second"))
+    train(compose_train(*overrides, "model.allow_seen=true", run_dir=tmp_path / "second"))
     metrics = metrics_of(tmp_path / "second")
     val = pd.read_csv(tmp_path / "second" / "predictions" / "val.csv")
     assert (metrics["init_saw_val"], metrics["init_saw_test"]) == (len(val), 0)
@@ -199,19 +199,21 @@ def test_another_test_part_is_refused(first, compose_train, tiny, tmp_path):
         train(compose_train(*starting(tiny, first, "data.split_seed=1"), run_dir=tmp_path / "run"))
 
 
-def test_a_checkpoint_away_from_its_run_is_told(first, compose_train, tiny, tmp_path, caplog):
+def test_a_checkpoint_away_from_its_run_is_reported(first, compose_train, tiny, tmp_path, caplog):
     shutil.copy(first / "checkpoints" / "best.ckpt", tmp_path / "best.ckpt")
-    words = [*tiny, *SMALL, f"model.init={tmp_path / 'best.ckpt'}", "data.fold=1"]
-    train(compose_train(*words, run_dir=tmp_path / "run"))
+    overrides = [*tiny, *SMALL, f"model.init={tmp_path / 'best.ckpt'}", "data.fold=1"]
+    train(compose_train(*overrides, run_dir=tmp_path / "run"))
     lines = [each for each in caplog.messages if "are not known" in each]
     assert len(lines) == 1
     assert "init_saw_test" not in metrics_of(tmp_path / "run")
 
 
 def test_a_pretraining_passes_on_what_its_start_has_seen(first, compose_train, compose_pretrain, tiny, tmp_path):
-    words = [word for word in starting(tiny, first, "data.label_budget=0.5", "pool=train") if word != "evidence=off"]
-    words = [word for word in words if word != "model=resnet18"]
-    pretrain(compose_pretrain(*words, "ssl=denoise", "ssl.width=16", "data.batch_size=8", run_dir=tmp_path / "ssl"))
+    overrides = [
+        word for word in starting(tiny, first, "data.label_budget=0.5", "pool=train") if word != "evidence=off"
+    ]
+    overrides = [word for word in overrides if word != "model=resnet18"]
+    pretrain(compose_pretrain(*overrides, "ssl=denoise", "ssl.width=16", "data.batch_size=8", run_dir=tmp_path / "ssl"))
     record = json.loads((tmp_path / "ssl" / "backbone.json").read_text())
     provenance = weight_provenance(str(first / "checkpoints" / "best.ckpt"), None)
     assert record["images"] == provenance["images"]

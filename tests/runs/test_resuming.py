@@ -30,41 +30,43 @@ def table(compose_train, tiny, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def words(tiny, table) -> list[str]:
+def overrides(tiny, table) -> list[str]:
     return [*tiny, *SMALL, f"data.labels={table}"]
 
 
 @pytest.fixture(scope="module")
-def finished(compose_train, words, tmp_path_factory) -> Path:
+def finished(compose_train, overrides, tmp_path_factory) -> Path:
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    train(compose_train(*words, run_dir=run_dir))
+    train(compose_train(*overrides, run_dir=run_dir))
     return run_dir
 
 
 @pytest.mark.parametrize("epochs", [1, 2], ids=["finished", "to be continued"])
-def test_answers_that_have_changed_in_their_file_are_noticed(finished, compose_train, words, table, tmp_path, epochs):
+def test_answers_that_have_changed_in_their_file_are_noticed(
+    finished, compose_train, overrides, table, tmp_path, epochs
+):
     run_dir, before = tmp_path / "run", table.read_text()
     shutil.copytree(finished, run_dir)
     then = metrics_of(run_dir)["split_sha256"]
-    config = compose_train(*words, f"trainer.max_epochs={epochs}", run_dir=run_dir)
+    config = compose_train(*overrides, f"trainer.max_epochs={epochs}", run_dir=run_dir)
     table.write_text(before.rpartition("\n")[0].rpartition("\n")[0] + "\n")  # one answer less
     try:
-        with pytest.raises(UserError, match=f"on the split {then[:12]}, the data now gives [0-9a-f]+: ") as told:
+        with pytest.raises(UserError, match=f"on the split {then[:12]}, the data now gives [0-9a-f]+: ") as message:
             train(config)
     finally:
         table.write_text(before)
-    assert len(str(told.value).splitlines()) == 1
-    assert "data.labels" in str(told.value)
+    assert len(str(message.value).splitlines()) == 1
+    assert "data.labels" in str(message.value)
     assert (run_dir / "split.csv").read_bytes() == (finished / "split.csv").read_bytes()
     train(config)
     assert metrics_of(run_dir)["max_epochs"] == epochs
 
 
-def test_the_data_may_move(finished, compose_train, words, phantom, tmp_path, caplog):
+def test_the_data_may_move(finished, compose_train, overrides, phantom, tmp_path, caplog):
     run_dir = tmp_path / "run"
     shutil.copytree(finished, run_dir)
     shutil.copytree(phantom, tmp_path / "moved")
-    moved = [word for word in words if not word.startswith("data.root")] + [f"data.root={tmp_path / 'moved'}"]
+    moved = [word for word in overrides if not word.startswith("data.root")] + [f"data.root={tmp_path / 'moved'}"]
     with caplog.at_level("INFO"):
         train(compose_train(*moved, run_dir=run_dir))
     assert "is finished" in caplog.text
@@ -72,8 +74,8 @@ def test_the_data_may_move(finished, compose_train, words, phantom, tmp_path, ca
     assert metrics_of(run_dir)["split_sha256"] == metrics_of(finished)["split_sha256"]
 
 
-def test_a_finished_run_outlives_its_data(finished, compose_train, words, tmp_path, caplog):
-    gone = [word for word in words if not word.startswith("data.root")] + [f"data.root={tmp_path / 'gone'}"]
+def test_a_finished_run_outlives_its_data(finished, compose_train, overrides, tmp_path, caplog):
+    gone = [word for word in overrides if not word.startswith("data.root")] + [f"data.root={tmp_path / 'gone'}"]
     with caplog.at_level("INFO"):
         train(compose_train(*gone, run_dir=finished))
     assert "is not known" in caplog.text
@@ -125,11 +127,11 @@ def test_a_run_whose_patience_has_run_out_trains_no_further_epoch(compose_train,
 
 @pytest.mark.parametrize("damage", [{"state_dict": {"a": 5}}, {"loops": {}}, {"global_step": "x"}])
 def test_a_checkpoint_that_does_not_fit_its_run_is_refused_in_one_line(
-    finished, compose_train, words, tmp_path, damage
+    finished, compose_train, overrides, tmp_path, damage
 ):
     shutil.copytree(finished, run_dir := tmp_path / "run")
     path = run_dir / "checkpoints" / "last.ckpt"
     torch.save(torch.load(path, weights_only=True) | damage, path)
     with pytest.raises(UserError, match=r"^checkpoint .*last\.ckpt is damaged .*; restore it, or") as refused:
-        train(compose_train(*words, "trainer.max_epochs=2", run_dir=run_dir))
+        train(compose_train(*overrides, "trainer.max_epochs=2", run_dir=run_dir))
     assert len(str(refused.value).splitlines()) == 1

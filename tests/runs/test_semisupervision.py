@@ -23,19 +23,19 @@ def test_the_prior_counts_labels_but_no_answers():
 
 
 def test_a_class_of_answers_alone_asks_for_a_prior():
-    with pytest.raises(UserError, match=r"no training image of b was labelled but by data\.labels") as told:
+    with pytest.raises(UserError, match=r"no training image of b was labelled but by data\.labels") as message:
         default_prior(datamodule(ROWS | {"answered": [False] * 3 + [True] * 2}))
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(message.value).splitlines()) == 1
 
 
 def test_mined_answers_train_and_leave_the_prior_alone(compose_train, tiny, tmp_path):
-    words = [*tiny, "semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.3", "data.batch_size=8"]
-    words += ["model=timm", "model.name=test_resnet"]
-    before = build_datamodule(compose_train(*words))
+    overrides = [*tiny, "semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.3", "data.batch_size=8"]
+    overrides += ["model=timm", "model.name=test_resnet"]
+    before = build_datamodule(compose_train(*overrides))
     pool = before.rows("pool")
     mined = pool[pool["hidden_label"] == "malignant"].head(9)
     mined.assign(label=mined["hidden_label"])[["image_id", "label"]].to_csv(tmp_path / "labels.csv", index=False)
-    settings = compose_train(*words, f"data.labels={tmp_path / 'labels.csv'}")
+    settings = compose_train(*overrides, f"data.labels={tmp_path / 'labels.csv'}")
     after = build_datamodule(settings)
     n = len(mined)
     assert after.class_counts() == [before.class_counts()[0], before.class_counts()[1] + n]

@@ -53,6 +53,6 @@ def test_functions_of_other_packages_are_refused(target: str):
 
 
 @pytest.mark.parametrize("target", ["skinlab.losses.focal.Fokal", "skinlab.nothing.at.all", "torch.nn.nothing", 3])
-def test_what_leads_nowhere_is_told(target: Any):
+def test_what_leads_nowhere_is_reported(target: Any):
     with pytest.raises(UserError, match="leads to nothing"):
         build({"_target_": target})

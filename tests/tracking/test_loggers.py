@@ -51,7 +51,7 @@ def test_a_run_that_starts_anew_keeps_nothing(tmp_path):
     assert CsvLogger(tmp_path / "metrics.csv").path.read_text() == "epoch,step\n"
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path):
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
     logger = CsvLogger(tmp_path / "metrics.csv")
     logger.log_metrics({"epoch": 0}, 0)
     logger.path.unlink()
@@ -118,7 +118,7 @@ class BrokenRun:
         raise ConnectionResetError("Connection lost")
 
 
-def test_a_dead_wandb_process_is_told_once_and_nothing_raises(caplog):
+def test_a_dead_wandb_process_is_reported_once_and_nothing_raises(caplog):
     logger = FaultTolerantWandbLogger(experiment=BrokenRun())
     with caplog.at_level(logging.WARNING):
         logger.log_metrics({"a": 1.0}, 1)

@@ -175,7 +175,7 @@ def test_a_run_left_open_is_not_taken_over(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), [("project", "a/b"), ("tags", [70 * "t"])])
-def test_names_that_wandb_refuses_are_told_before_anything_starts(name, value):
+def test_names_that_wandb_refuses_are_reported_before_anything_starts(name, value):
     with pytest.raises(UserError, match=r"^logger=wandb: .*; change that setting of logger\.wandb, or WANDB_MODE$"):
         check_loggers(create(LoggerSettings, {"wandb": SETTINGS | {name: value}}))
 
