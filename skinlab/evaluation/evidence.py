@@ -154,7 +154,7 @@ def _check(predictions: Predictions, name: str) -> None:
     present = np.unique(predictions.target)
     if len(present) < 2:
         only = predictions.classes[present[0]]
-        raise ValueError(f"{name}: all {len(predictions)} rows are {only}; figures need rows of two classes or more")
+        raise ValueError(f"{name}: all {len(predictions)} rows are {only}; metrics need rows of two classes or more")
 
 
 def _intervals(samples: BootstrapSamples, level: float) -> Metrics:

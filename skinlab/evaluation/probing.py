@@ -93,7 +93,7 @@ def probe_metrics(features: Floats, target: Ints, groups: npt.ArrayLike, n_class
     """
     if not np.isfinite(features).all():
         raise ValueError("the features are no finite numbers")
-    folds = group_folds(target, groups)
+    folds = probe_folds(target, groups)
     metrics = {}
     for name, probe in PROBES.items():
         scores = np.zeros((len(target), n_classes))
@@ -106,7 +106,7 @@ def probe_metrics(features: Floats, target: Ints, groups: npt.ArrayLike, n_class
     return metrics
 
 
-def group_folds(target: Ints, groups: npt.ArrayLike) -> Ints:
+def probe_folds(target: Ints, groups: npt.ArrayLike) -> Ints:
     """Return the fold of each row: whole groups, the classes in like proportion.
 
     Raises:

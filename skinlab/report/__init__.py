@@ -1,1 +1,1 @@
-"""What a person reads: figures and pages made from predictions and metrics."""
+"""Pages, charts, model card and terminal output, made from evidence and predictions."""

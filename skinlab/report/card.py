@@ -1,4 +1,4 @@
-"""The model card, filled from ``evidence.json``; what the evidence can't know stays a visible blank."""
+"""The model card, filled from ``evidence.json``; what the evidence doesn't hold stays a visible blank."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _system(evidence: Evidence, system: System) -> dict[str, Any]:
 
 
 def _seen(metas: list[dict[str, Any]], name: str) -> str:
-    """Return what the tables say of one thing, each answer once."""
+    """Return the distinct values of a key in the metadata of the tables."""
     return "; ".join(dict.fromkeys(_plain(meta[name]) for meta in metas if meta.get(name) is not None))
 
 

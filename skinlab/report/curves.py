@@ -1,4 +1,4 @@
-"""Curves behind the figures."""
+"""The precision-recall curve whose area is the average precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def precision_recall_steps(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
-    """Return the stairs whose area is the average precision.
+    """Return the step curve whose area is the average precision.
 
     Args:
         truth: ``(N,)`` which rows are positive; at least one.

@@ -1,4 +1,4 @@
-"""The picture of a run: headline figures, learning curves, confusion and PR curves, drawn from its files alone."""
+"""The picture of a run: main metrics, learning curves, confusion matrix and PR curves, drawn from its files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.curves import precision_recall_steps
 from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions
+from skinlab.report.wording import shorten
 
 # Okabe and Ito's palette, told apart with any common colour blindness; without its yellow, too faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
@@ -106,7 +107,7 @@ def class_colours(target: Ints, n_classes: int) -> dict[int, str]:
 
 
 def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, rows: int, n_classes: int) -> None:
-    """Write what was run, and the figures that sum it up."""
+    """Write the run's name, its settings and its main metrics."""
     figure.text(LEFT, 0.962, name, fontsize=17, fontweight="bold")
     facts = (
         f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch']}; "
@@ -168,8 +169,8 @@ def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[st
     axes.imshow(shares, cmap=BLUES, vmin=0, vmax=1, aspect="auto")
     _title(axes, "Confusion", f"{split}; % of the true class, images")
     named = n <= MOST_CELLS
-    axes.set_xticks(range(n) if named else [], [_short(name, 7 if n > 4 else 14) for name in classes] if named else [])
-    axes.set_yticks(range(n), [_short(name) for name in classes], fontsize=11.5 if named else 7)
+    axes.set_xticks(range(n) if named else [], [shorten(name, 7 if n > 4 else 14) for name in classes] if named else [])
+    axes.set_yticks(range(n), [shorten(name, 10) for name in classes], fontsize=11.5 if named else 7)
     axes.set_xlabel("predicted" if named else "predicted, in the same order")
     axes.set_ylabel("true")
     axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
@@ -206,7 +207,7 @@ def _precision_recall(axes: Axes, probabilities: Floats, target: Ints, colours: 
 def _class_table(
     axes: Axes, metrics: Mapping[str, Any], split: str, target: Ints, classes: list[str], colours: Mapping[int, str]
 ) -> None:
-    """Write the figures of each class; its colours are the legend of the curves beside it."""
+    """Write the metrics of each class; its colours are the legend of the curves beside it."""
     axes.set_axis_off()
     _title(axes, "Classes", split)
     columns = {"images": 0.375, "prevalence": 0.575, "AP": 0.735, "recall": 0.87, "F1": 1.0}
@@ -219,7 +220,7 @@ def _class_table(
         name, rows = classes[i], int((target == i).sum())
         figures = [_number(metrics[f"{split}/{key}/{name}"]) for key in ("pr_auc", "recall", "f1")]
         axes.plot([0, 0.04], [y, y], color=colours[i], linewidth=4, solid_capstyle="butt", clip_on=False)
-        axes.text(0.06, y, _short(name, 11), va="center")
+        axes.text(0.06, y, shorten(name, 11), va="center")
         for x, words in zip(columns.values(), [str(rows), f"{rows / len(target):.3f}", *figures], strict=True):
             axes.text(x, y, words, ha="right", va="center")
         axes.axhline(y + step / 2, color=FAINT, linewidth=0.8)
@@ -232,16 +233,6 @@ def _class_table(
 def _title(axes: Axes, words: str, note: str = "") -> None:
     axes.set_title(words, loc="left", fontsize=13, fontweight="bold", color=INK, pad=10)
     axes.set_title(note, loc="right", fontsize=10.5, color=SOFT, pad=10)
-
-
-def _short(name: str, length: int = 10) -> str:
-    """Leave out the middle of a long name.
-
-    >>> _short("seborrheic keratosis")
-    'sebor…osis'
-    """
-    tail = (length - 1) // 2
-    return name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Which of a system's metrics stand where, as the registry of metrics says."""
+"""Select the metrics that the registry shows in each place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page for the expert: images to be labelled, answers to be downloaded, and what is known of the pool."""
+"""The page for the expert: images to label, labels to download, and statistics of the pool."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ def _card(row: Mapping[str, Any], picture: bytes, classes: Sequence[str]) -> dic
 
 
 def _at_hundred(curve: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a curve's figures at a hundred images, or at its end if that comes sooner."""
+    """Return a curve's values at a hundred images, or at its end if that comes sooner."""
     at = min(100, len(curve["looked"])) - 1
     return {name: values[at] for name, values in curve.items()}

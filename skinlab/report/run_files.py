@@ -1,4 +1,4 @@
-"""What a run's files say, for everything that is drawn from them."""
+"""Read a run's metrics, predictions and learning curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The curve of a study: a figure against labelled images, a line an arm."""
+"""The learning curve of a study: a metric against the number of labelled images, one line per arm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LETTERS = 0.055  # height of a name at the end of a line, as a share of the axis
 def efficiency_chart(
     lines: Sequence[tuple[str, Mapping[str, Sequence[float | None]]]], axis: str, name: str, label: str
 ) -> Markup:
-    """Draw a figure against the number of labelled images, each arm in its band.
+    """Draw a metric against the number of labelled images, each arm in its band.
 
     Args:
         lines: name of an arm → ``labelled``, ``value``, ``low``, ``high``, one a budget.

@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG that stands inside a page and takes its colours and letters from it."""
+"""Matplotlib figures as inline SVG with the page's colours and fonts."""
 
 from __future__ import annotations
 

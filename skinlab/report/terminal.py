@@ -1,4 +1,4 @@
-"""The table a person reads at the end of a run."""
+"""Tables printed at the end of a command."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
                 f"{_number(metrics.get(f'{s}/f1/{name}'))} / {_number(metrics.get(f'{s}/pr_auc/{name}'))}"
                 for s in splits
             )
-            table.add_row(f"F1 / average precision of {name} ({metrics[key]:.0f} in {last})", *cells)
+            table.add_row(f"F1 / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
     said = _print_seen(console, evidence) if evidence else []
     console.print(table)
     if evidence:

@@ -1,4 +1,4 @@
-"""How metrics are written for a person: numbers, intervals, p-values and names."""
+"""Format numbers, intervals, p-values and names for reading."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
 
 
 def seen_words(seen: Mapping[str, Any] | None) -> str:
-    """Say in one sentence how many of the images a model knows already; "" where it knows none.
+    """Return a sentence on how many images the model knows from its training; "" where it knows none.
 
     >>> seen_words({"images": 400, "train": 300, "val": 0})
     '300 of 400 images were trained on by this model: the metrics are not of new images.'
@@ -176,7 +176,7 @@ def _plain(value: Any) -> float:
 
 
 def limit_sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """Say which part of the data an epoch was limited to, and what ended the training early."""
+    """Return sentences on limits of batches per epoch and on an early end of the training."""
     found = []
     for part, verb in (("train", "trained"), ("val", "the best epoch was chosen")):
         used, there = metrics.get(f"{part}_batches"), metrics.get(f"{part}_batches_available")

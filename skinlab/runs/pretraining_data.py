@@ -9,7 +9,7 @@ from skinlab.callbacks.probe import Probe
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
-from skinlab.evaluation.probing import group_folds, stratified
+from skinlab.evaluation.probing import probe_folds, stratified
 from skinlab.selfsup.methods import needed_views
 from skinlab.settings.groups import ProbeSettings
 from skinlab.settings.pretrain import PretrainSettings
@@ -56,7 +56,7 @@ def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | 
     chosen = stratified(target, settings.max_images)
     rows, target = rows.iloc[chosen], target[chosen]
     try:
-        group_folds(target, rows["group"])
+        probe_folds(target, rows["group"])
     except ValueError as error:
         raise UserError(
             f"{error}, here are {len(rows)} images of {rows['label'].nunique()} class(es) and "

@@ -84,7 +84,7 @@ def test_prevalence_moves_ppv_only():
 
 def test_rows_that_say_nothing_are_refused():
     view = rows()
-    with pytest.raises(ValueError, match="are a; figures need rows of two classes"):
+    with pytest.raises(ValueError, match="are a; metrics need rows of two classes"):
         system_evidence("s", [view.take(view.target == 0)], EvaluationSettings(**QUICK))
     one_group = Predictions(**(vars(view) | {"group": np.full(len(view), "g", object)}))
     with pytest.raises(ValueError, match="one group"):

@@ -7,9 +7,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from skinlab.evaluation.probing import (
     NEIGHBOURS,
     TEMPERATURE,
-    group_folds,
     linear_scores,
     neighbour_scores,
+    probe_folds,
     probe_metrics,
     stratified,
 )
@@ -60,13 +60,13 @@ def test_a_class_missing_in_what_is_known_gets_nothing():
 
 def test_folds_keep_groups_whole_and_are_fewer_where_groups_are():
     target, groups = np.tile([0, 1], 20), np.repeat(["a", "b", "c"], [20, 10, 10])
-    folds = group_folds(target, groups)
+    folds = probe_folds(target, groups)
     assert folds.max() == 2
     assert all(len(set(folds[groups == name])) == 1 for name in "abc")
-    assert group_folds(np.array([0, 0, 0, 1, 1]), range(5)).max() == 2, "no more folds than images of the largest class"
+    assert probe_folds(np.array([0, 0, 0, 1, 1]), range(5)).max() == 2, "no more folds than images of the largest class"
     for bad in ((np.zeros(4, int), [1, 2, 3, 4]), (np.array([0, 1]), ["a", "a"]), (np.zeros(0, int), [])):
         with pytest.raises(ValueError, match="two classes and two groups"):
-            group_folds(*bad)
+            probe_folds(*bad)
 
 
 def test_a_sample_has_every_class_and_is_always_the_same():
