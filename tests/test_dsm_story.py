@@ -1,12 +1,11 @@
 """From a DSM-2025-shaped directory to a Kaggle file."""
 
 import pandas as pd
-from omegaconf import OmegaConf
 
-from skinlab.cli.conf import config_directory
 from skinlab.commands.predict import predict
 from skinlab.commands.train import train
 from skinlab.data.readers.phantom import read_phantom
+from tests.command_settings import settings_of
 
 
 def test_from_a_directory_to_a_submission(compose_train, tiny, tmp_path):
@@ -22,9 +21,8 @@ def test_from_a_directory_to_a_submission(compose_train, tiny, tmp_path):
     assert set(split.loc[(split["label"] == "") & ~kaggle_test, "split"]) <= {"pool", ""}
 
     output = tmp_path / "submission.csv"
-    words = {"ckpt": str(tmp_path / "run"), "input": str(root / "test"), "output": str(output), "format": "kaggle"}
-    settings = OmegaConf.merge(OmegaConf.load(config_directory() / "predict.yaml"), words, {"num_workers": 0})
-    predict({key: value for key, value in OmegaConf.to_container(settings).items() if key not in ("defaults", "hydra")})
+    places = {"ckpt": tmp_path / "run", "input": root / "test", "output": output}
+    predict(settings_of("predict", **places, format="kaggle", num_workers=0))
     submission = pd.read_csv(output)
     assert list(submission) == ["ID", "label"]
     assert sorted(submission["ID"]) == sorted(f"test/{path.name}" for path in (root / "test").iterdir())

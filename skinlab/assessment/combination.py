@@ -1,8 +1,8 @@
-"""Systems combined into one, and the single system that an ensemble is compared with."""
+"""Combine systems into an ensemble, and the equal-cost baseline that it is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from skinlab.assessment.systems import System
+from skinlab.evaluation import evidence_form
 from skinlab.evaluation.alignment import align_rows
+from skinlab.evaluation.ensemble_search import SubsetChoice, diversity, search_subsets
 from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_predictions
+from skinlab.settings.ensemble import EnsembleSettings
 
 
 def single_members(systems: Sequence[System]) -> list[System]:
@@ -49,7 +52,49 @@ def _fold_mean(system: System) -> System:
     return replace(system, tables=[first.with_probabilities(mean)], over=None, keys=[], selection=None)
 
 
-def join(
+def overlap_members(members: Sequence[System], positive: Sequence[str] | None) -> tuple[list[System], list[float]]:
+    """Turn members' probabilities into calls at their thresholds of best F1, chosen on other rows.
+
+    Args:
+        members: of the overlap.
+        positive: classes of the binary view; None where there are two classes, whose last one is positive.
+
+    Returns:
+        The members with probabilities of 0 and 1, and the threshold of each for later use: chosen on its selection
+        rows, without them on all.
+
+    Raises:
+        ValueError: there are more than two classes and none is positive.
+    """
+    thresholds = [_f1_threshold(member, positive) for member in members]
+    return [_as_calls(*each, positive) for each in zip(members, thresholds, strict=True)], thresholds
+
+
+def _f1_threshold(member: System, positive: Sequence[str] | None) -> float:
+    view = _view(member.tables[0] if member.selection is None else member.selection, positive)
+    return choose_threshold(view.probabilities[:, 1], view.target == 1, "f1")
+
+
+def _as_calls(member: System, threshold: float, positive: Sequence[str] | None) -> System:
+    table = _view(member.tables[0], positive)
+    score = table.probabilities[:, 1]
+    if member.selection is not None:
+        calls = score >= threshold
+    else:
+        calls = cross_fitted_predictions(score, table.target == 1, table.group, "f1")
+    hard = table.with_probabilities(np.stack([1.0 - calls, 1.0 * calls], 1))
+    return replace(member, tables=[hard], selection=None)
+
+
+def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
+    """Return rows as positives against others; of two classes they are that already."""
+    view = rows.binary(positive) if positive else rows
+    if len(view.classes) != 2:
+        raise ValueError("method=overlap calls positives: name them, as in positive=[mel,bcc,akiec]")
+    return view
+
+
+def build_ensemble(
     members: Sequence[System], method: str, *, seed: int, name: str | None = None
 ) -> tuple[System, dict[str, Any]]:
     """Return the ensemble as a system, and what it has learned for later use, by the arguments' names of ``combine``.
@@ -58,27 +103,27 @@ def join(
     groups' rows taught, and the weights for later use are learned on all rows. Later ranks are taken among these rows.
     """
     rows, p = members[0].tables[0], _stack([member.tables[0] for member in members])
-    chosen_on, weights = _selections(members), None
+    selections, weights = _selections(members), None
     learned: dict[str, Any] = {"reference": rank_reference(p)} if method == "rank" else {}
     if method == "weighted":
-        learned_on = chosen_on or [member.tables[0] for member in members]
+        learned_on = selections or [member.tables[0] for member in members]
         weights = fit_weights(_stack(learned_on), learned_on[0].target)
         learned = {"weights": weights.tolist()}
-    if method == "weighted" and not chosen_on:
+    if method == "weighted" and not selections:
         combined = cross_fit_weights(p, rows.target, rows.group, seed=seed)[0]
     else:
         combined = combine(p, method, weights=weights)
-    whole = System(
+    ensemble = System(
         name or f"{method} of {len(members)}",
         [rows.with_probabilities(combined)],
         [each for member in members for each in member.sources],
         pooled=members[0].pooled,
         runs=[run for member in members for run in member.runs],
     )
-    if chosen_on and method != "overlap":
-        selection = chosen_on[0].with_probabilities(combine(_stack(chosen_on), method, weights=weights))
-        whole = replace(whole, selection=selection)
-    return whole, learned
+    if selections and method != "overlap":
+        selection = selections[0].with_probabilities(combine(_stack(selections), method, weights=weights))
+        ensemble = replace(ensemble, selection=selection)
+    return ensemble, learned
 
 
 def _stack(tables: Sequence[Predictions]) -> Any:
@@ -86,44 +131,18 @@ def _stack(tables: Sequence[Predictions]) -> Any:
 
 
 def _selections(members: Sequence[System]) -> list[Predictions]:
-    """Return the rows on which each member may be chosen, none where a member has none."""
+    """Return the rows of each member on which a choice may be made, none where a member has none."""
     found = [member.selection for member in members if member.selection is not None]
     return align_rows(found, [member.name for member in members]) if len(found) == len(members) else []
 
 
-def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
-    """Return rows as positives against others, which two classes are already."""
-    view = rows.binary(positive) if positive else rows
-    if len(view.classes) != 2:
-        raise ValueError("method=overlap calls positives: name them, as in positive=[mel,bcc,akiec]")
-    return view
-
-
-def _f1_threshold(member: System, positive: Sequence[str] | None) -> float:
-    """Return a member's threshold of best F1 for later use, chosen on its selection rows, without them on all."""
-    view = _view(member.tables[0] if member.selection is None else member.selection, positive)
-    return choose_threshold(view.probabilities[:, 1], view.target == 1, "f1")
-
-
-def _hard_calls(member: System, positive: Sequence[str] | None) -> System:
-    """Turn a member's probabilities into calls at its threshold of best F1, chosen on other rows."""
-    table = _view(member.tables[0], positive)
-    score = table.probabilities[:, 1]
-    if member.selection is not None:
-        called = score >= _f1_threshold(member, positive)
-    else:
-        called = cross_fitted_predictions(score, table.target == 1, table.group, "f1")
-    hard = table.with_probabilities(np.stack([1.0 - called, 1.0 * called], 1))
-    return replace(member, tables=[hard], selection=None)
-
-
-def seed_ensemble(
-    systems: Sequence[System], members: Sequence[System], config: dict[str, Any]
+def equal_cost_baseline(
+    systems: Sequence[System], members: Sequence[System], settings: EnsembleSettings, positive: Sequence[str] | None
 ) -> tuple[list[System], str]:
-    """Return the fair rival, as many seeds of the best single system as there are members, and a sentence about it.
+    """Return as many seeds of the best single system as there are members, combined alike, and a sentence about it.
 
-    The best is taken on the rows that are reported, which flatters the rival a little: the safe side for a claim
-    against it.
+    The best is chosen on the rows that are reported, which favours the baseline a little: the safe side for a claim
+    against it. There is no baseline without a system of so many seeds.
     """
     n = len(members)
     enough = [system for system in systems if system.over == "seed" and len(system.tables) >= n]
@@ -131,15 +150,98 @@ def seed_ensemble(
         return [], "the members are seeds of one system already"
     if not enough:
         return [], f"no system has {n} seeds; train {n} seeds of the best one for the rival of equal cost"
-    figure = config["search"] or "pr_auc_macro"
+    metric = settings.search or "pr_auc_macro"
 
     def quality(system: System) -> float:
-        each = [classification_metrics(t.probabilities, t.target, t.classes)[figure] for t in system.tables]
-        return float(np.mean(each)) * (-1 if direction(figure) == "min" else 1)
+        each = [classification_metrics(t.probabilities, t.target, t.classes)[metric] for t in system.tables]
+        return float(np.mean(each)) * (-1 if direction(metric) == "min" else 1)
 
     best = max(enough, key=quality)
     seeds = [_seed(best, i) for i in range(n)]
-    if config["method"] == "overlap":
-        seeds = [_hard_calls(seed, config["positive"]) for seed in seeds]
-    rival, _ = join(seeds, config["method"], seed=config["seed"], name=f"{n} seeds of {best.name}")
-    return [rival], f"{n} seeds of {best.name} cost as much as the ensemble"
+    if settings.method == "overlap":
+        seeds, _ = overlap_members(seeds, positive)
+    baseline, _ = build_ensemble(seeds, settings.method, seed=settings.seed, name=f"{n} seeds of {best.name}")
+    return [baseline], f"{n} seeds of {best.name} cost as much as the ensemble"
+
+
+def ensemble_facts(
+    members: Sequence[System], settings: EnsembleSettings, learned: Mapping[str, Any], baseline: str
+) -> evidence_form.Ensemble:
+    """Return what the evidence says of the ensemble itself: its members, their diversity and the search for a subset.
+
+    Args:
+        members: as they were combined.
+        settings: of the command.
+        learned: what the ensemble has learned.
+        baseline: the sentence about the equal-cost baseline.
+    """
+    names, tables = [member.name for member in members], [member.tables[0] for member in members]
+    pairs = diversity(_stack(tables), tables[0].target)
+    facts: evidence_form.Ensemble = {
+        "method": settings.method,
+        "members": names,
+        "weights": _rounded(learned.get("weights")),
+        "thresholds": _rounded(learned.get("thresholds")),
+        "diversity": [_pair(names[i], names[j], pair) for (i, j), pair in pairs.items()],
+        "search": None,
+        "rival": baseline,
+    }
+    if settings.search and settings.method not in ("weighted", "overlap"):
+        facts["search"] = _search(_selections(members) or tables, names, settings.search, settings)
+    return facts
+
+
+def _pair(a: str, b: str, values: Mapping[str, float]) -> evidence_form.Diversity:
+    return {
+        "a": a,
+        "b": b,
+        "disagreement": values["disagreement"],
+        "both_wrong": values["both_wrong"],
+        "error_correlation": values["error_correlation"],
+        "q_statistic": values["q_statistic"],
+    }
+
+
+def _search(
+    rows: Sequence[Predictions], names: Sequence[str], metric: str, settings: EnsembleSettings
+) -> evidence_form.Search:
+    """Search the best subset of the members, nested over folds."""
+    first = rows[0]
+    found = search_subsets(
+        _stack(rows),
+        names,
+        first.target,
+        first.group,
+        first.classes,
+        metric,
+        max_size=settings.max_size,
+        seed=settings.seed,
+        method=settings.method,
+    )
+    return {
+        "figure": found.metric,
+        "rows": len(first),
+        "everyone": found.everyone,
+        "considered": found.considered,
+        "exhaustive": found.exhaustive,
+        "folds": len(found.subset.per_fold),
+        "single": _chosen(found.single),
+        "pair": _chosen(found.pair),
+        "subset": _chosen(found.subset),
+    }
+
+
+def _chosen(choice: SubsetChoice) -> evidence_form.Subset:
+    return {
+        "chosen": list(choice.chosen),
+        "nested": choice.nested,
+        "same_rows": choice.same_rows,
+        "typical": choice.typical,
+        "flatters": choice.optimism,
+        "worth": choice.worth,
+        "agreeing": choice.agreeing,
+    }
+
+
+def _rounded(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [round(value, 6) for value in values]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-import shlex
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -21,9 +19,9 @@ from skinlab.evaluation.comparison import compare
 from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence_form import Evidence, Made, Mistake, Source
 from skinlab.evaluation.evidence_parts import row_cautions
-from skinlab.files import claim, write_json, write_text
-from skinlab.report.terminal import print_evidence
-from skinlab.settings.secrets import masked
+from skinlab.files import write_json, write_text
+from skinlab.json_files import read_json
+from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
@@ -34,62 +32,59 @@ THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 
 def build_evidence(
-    systems: Sequence[System], asked: EvaluationSettings, config: dict[str, Any], command: str = "evaluate"
+    systems: Sequence[System],
+    settings: EvaluationSettings,
+    *,
+    compare_by: Sequence[str] = (),
+    reference: str | None = None,
+    made: Made,
 ) -> tuple[Evidence, dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
+
+    Args:
+        systems: their rows may be in any order.
+        settings: of the evaluation.
+        compare_by: metrics by which systems are compared.
+        reference: the system that all others are compared with; None compares every pair.
+        made: how the evidence is made, see :func:`provenance`.
 
     Raises:
         ValueError: rows unfit to be judged, or systems whose rows differ.
     """
-    systems = align(systems, asked.positive)
+    systems = align(systems, settings.positive)
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
-    if config["reference"] not in (None, *names):
-        hint = nearest(str(config["reference"]), names)
-        raise ValueError(f"reference={config['reference']} is none of the systems {', '.join(names)}{hint}")
-    blocks: list[evidence_form.System] = []
-    draws: list[tuple[str, BootstrapSamples]] = []
-    thresholds: dict[str, Any] = {}
-    cautions = row_cautions(systems[0].tables[0]) + _draw_cautions(len(systems), config)
-    for system in systems:
-        found = _evaluate(system, asked)
-        blocks.append(
-            {
-                "init_used": system.run.metrics.get("init_used") if system.run else None,
-                "groups_from": system.groups_from,
-                "sources": cast("list[Source]", system.sources),
-                "seen": seen_here(system),
-                **found.block,
-            }
-        )
-        draws.append((system.name, found.samples))
-        cautions += found.cautions + system_cautions(system)
-        if found.thresholds:
-            thresholds[system.name] = [each.to_dict() for each in found.thresholds]
+    if reference not in (None, *names):
+        hint = nearest(str(reference), names)
+        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
+    cautions = row_cautions(systems[0].tables[0])
+    cautions += _draw_cautions(settings, len(systems), len(compare_by), reference)
+    found = [(system, _evaluate(system, settings)) for system in systems]
+    draws = [(system.name, each.samples) for system, each in found]
+    comparisons = compare(draws, _known_metrics(compare_by, draws), settings.level, reference)
     evidence: Evidence = {
         "format": FORMAT,
         "asked": {
             "classes": classes,
-            "positive": config["positive"] or (classes[1:] if len(classes) == 2 else None),
-            "prevalence": config["prevalence"],
-            "cost_ratio": config["cost_ratio"],
-            "n_draws": config["n_draws"],
-            "level": config["level"],
-            "seed": config["seed"],
+            "positive": list(settings.positive or classes[1:]) if settings.positive or len(classes) == 2 else None,
+            "prevalence": settings.prevalence,
+            "cost_ratio": settings.cost_ratio,
+            "n_draws": settings.n_draws,
+            "level": settings.level,
+            "seed": settings.seed,
         },
-        "made": made(command, config),
-        "systems": blocks,
-        "comparisons": [
-            each.to_dict(asked.level)
-            for each in compare(draws, _known(config["compare_by"], draws), asked.level, config["reference"])
-        ],
-        "cautions": cautions,
+        "made": made,
+        "systems": [_block(system, each) for system, each in found],
+        "comparisons": [each.to_dict(settings.level) for each in comparisons],
+        "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
+    }
+    thresholds = {
+        system.name: [threshold.to_dict() for threshold in each.thresholds] for system, each in found if each.thresholds
     }
     return evidence, thresholds
 
 
 def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
-    split = system.sources[0]["split"]
-    found = system_evidence(
+    return system_evidence(
         system.name,
         system.tables,
         settings,
@@ -97,56 +92,44 @@ def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
         over=system.over,
         keys=system.keys,
         pooled=system.pooled,
-        names=("out of fold" if system.pooled else split, "val"),
+        names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
         training_prior=system.training_prior,
     )
+
+
+def _block(system: System, found: SystemEvidence) -> evidence_form.System:
+    """Return the block of a system with what is known of its files and runs."""
     _add_paths(found.block["worst"], system)
-    return found
+    return {
+        "init_used": system.run.metrics.get("init_used") if system.run else None,
+        "groups_from": system.groups_from,
+        "sources": cast("list[Source]", system.sources),
+        "seen": seen_here(system),
+        **found.block,
+    }
 
 
-def _known(metrics: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
-    """Return the names of metrics as they are, once each is one."""
+def _known_metrics(names: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
+    """Return names of metrics as they are, once each is known."""
     known = list(draws[0][1].estimate)
-    for name in metrics:
+    for name in names:
         if name not in known:
             raise ValueError(f"compare_by: {name} is no metric{nearest(name, known)}; e.g. pr_auc_macro")
-    return metrics
+    return names
 
 
-def write_evidence(
-    evidence: Evidence, thresholds: dict[str, Any], output: Path, before: Callable[[], None] = lambda: None
-) -> None:
-    """Write the evidence of a command, send it to W&B if asked to, and show the headline.
+def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
+    """Write the report, the model card and the thresholds, if there are any: all files but ``evidence.json``.
+
+    A folder counts as complete by its ``evidence.json``, so the caller writes that last: a killed command can be
+    repeated.
 
     Args:
-        evidence: of the command.
-        thresholds: of the systems; may be none.
+        evidence: of the systems.
+        thresholds: of the systems.
         output: folder to write.
-        before: writes what else the command leaves, once only the disk can still fail.
+        saliency: whether the report shows Grad-CAM: ``auto``, True (or fail) or False.
     """
-    config = evidence["made"]["config"]
-
-    def write_others() -> None:
-        before()
-        if config["wandb"]:
-            from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
-
-            log_evidence(evidence, output)
-
-    with claim(output, "output"):
-        write_files(evidence, thresholds, output, config["saliency"], write_others)
-    print_evidence(evidence)
-    log.info("written: %s", output)
-
-
-def write_files(
-    evidence: Evidence,
-    thresholds: dict[str, Any],
-    output: Path,
-    saliency: Any,
-    before: Callable[[], None] = lambda: None,
-) -> None:
-    """Write the pages, the thresholds if there are any, and last the evidence, by which a folder counts as complete."""
     pages = _render_pages(add_saliency(evidence, saliency))
     for name, text in pages.items():
         write_text(output / name, text)
@@ -154,15 +137,44 @@ def write_files(
         write_json(output / "thresholds.json", thresholds)
     else:
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
-    before()
+
+
+def write_evidence(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
+    """Write the pages, the thresholds and last the evidence; arguments as :func:`write_pages`."""
+    write_pages(evidence, thresholds, output, saliency)
     write_json(output / "evidence.json", evidence)
 
 
-def made(command: str, config: dict[str, Any]) -> Made:
-    """Return how something is being made: the command as typed, its config, versions, and the day."""
+def evidence_folder(place: str, command_line: str, *, overwrite: bool) -> Path:
+    """Return the folder that an evaluation writes.
+
+    Evidence of a training may be replaced, and so may evidence of this very command that was left without its pages.
+
+    Args:
+        place: as given by ``output=``.
+        command_line: of this command.
+        overwrite: whether any evidence may be replaced.
+
+    Raises:
+        UserError: it is a file, or holds evidence already.
+    """
+    output = output_folder(place)
+    path = output / "evidence.json"
+    if overwrite or not path.exists():
+        return output
+    remedy = "choose another output= or set overwrite=true"
+    former = str(read_json(path, "evidence of an evaluation", {"made.command": str}, remedy=remedy)["made"]["command"])
+    unfinished = not all((output / name).is_file() for name in PAGES)
+    if not former.startswith("python -m skinlab.train") and not (unfinished and former == command_line):
+        refuse_existing(path, overwrite=False)
+    return output
+
+
+def provenance(command_line: str, config: Mapping[str, Any]) -> Made:
+    """Return how something is made: the command line, its config, the versions of packages, and the day."""
     return {
-        "command": masked(shlex.join(["python", "-m", f"skinlab.{command}", *sys.argv[1:]])),
-        "config": config,
+        "command": command_line,
+        "config": dict(config),
         "versions": {name: _version(name) for name in VERSIONS},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
@@ -179,15 +191,15 @@ def _add_paths(worst: Sequence[Mistake], system: System) -> None:
         each["path"] = paths.get(each["image_id"])
 
 
-def _draw_cautions(n_systems: int, config: dict[str, Any]) -> list[str]:
-    """Warn where so few bootstrap samples can't give a small enough p."""
-    n_pairs = n_systems - 1 if config["reference"] else n_systems * (n_systems - 1) // 2
-    n_comparisons = n_pairs * len(config["compare_by"])
-    if n_comparisons * 2 / (config["n_draws"] + 1) <= 1 - config["level"]:
+def _draw_cautions(settings: EvaluationSettings, n_systems: int, n_metrics: int, reference: str | None) -> list[str]:
+    """Return a caution where so few bootstrap samples can't make a small enough p."""
+    n_pairs = n_systems - 1 if reference else n_systems * (n_systems - 1) // 2
+    n_comparisons = n_pairs * n_metrics
+    if n_comparisons * 2 / (settings.n_draws + 1) <= 1 - settings.level:
         return []
     return [
-        f"{config['n_draws']} bootstrap samples can't give {n_comparisons} comparisons a p under "
-        f"{1 - config['level']:.2g} after Holm's correction: raise n_draws, name a reference, or compare "
+        f"{settings.n_draws} bootstrap samples can't give {n_comparisons} comparisons a p under "
+        f"{1 - settings.level:.2g} after Holm's correction: raise n_draws, name a reference, or compare "
         "by fewer metrics."
     ]
 

@@ -1,4 +1,4 @@
-"""Where the systems of an evaluation looked in their worst mistakes, as pictures for the report."""
+"""Grad-CAM of the worst mistakes of the systems of an evaluation, as pictures for the report."""
 
 from __future__ import annotations
 
@@ -7,65 +7,45 @@ import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 from skinlab.evaluation.evidence_form import Evidence, Mistake, Source, System
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
 
-SETTINGS = ("auto", "true", "false")
 SIDE = 240  # of the pictures, in pixels
-STRENGTH = 0.7  # share of colour where the network looked most; the image shows through everywhere
+STRENGTH = 0.7  # share of colour where the map is strongest; the image shows through everywhere
 Pixels = npt.NDArray[np.uint8]
 
 
-def check_saliency(setting: Any) -> str:
-    """Return the setting as a word.
-
-    Raises:
-        UserError: it is none of ``auto``, ``true`` and ``false``.
-
-    >>> check_saliency(True)
-    'true'
-    """
-    word = str(setting).lower()
-    if word not in SETTINGS:
-        raise UserError(f"saliency={setting}: choose auto, true or false{nearest(word, SETTINGS)}")
-    return word
-
-
-def add_saliency(evidence: Evidence, setting: Any) -> Evidence:
-    """Return the evidence for a page: each worst mistake with its ``saliency``, a picture as an address that holds it.
-
-    Systems that look elsewhere in one image get pictures of their own, so these stand at the mistakes.
+def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
+    """Return the evidence for a page, each worst mistake with its Grad-CAM picture as a data URL under ``saliency``.
 
     Args:
         evidence: stays as it is.
-        setting: ``auto`` (what can be drawn), ``true`` (or fail), ``false``.
+        setting: ``auto`` (what can be drawn), True (or fail), False.
 
     Raises:
-        UserError: ``true``, and a system has mistakes but no checkpoint or no images to draw them from.
+        UserError: True, and a system has mistakes but no checkpoint or no images to draw them from.
     """
-    setting = check_saliency(setting)
-    if setting == "false":
+    if setting is False:
         return evidence
     systems: list[System] = []
     for system in evidence["systems"]:
         try:
             found = overlays(system)
         except UserError as error:
-            if setting == "true":
+            if setting is True:
                 raise
             log.warning("%s: its worst mistakes are shown without Grad-CAM: %s", system["name"], error)
             found = {}
-        if setting == "true" and system["worst"] and not found:
+        if setting is True and system["worst"] and not found:
             raise UserError(
                 f"saliency=true: {system['name']} has no run with the checkpoint and the images of its worst mistakes; "
                 "set saliency=auto"
@@ -76,10 +56,10 @@ def add_saliency(evidence: Evidence, setting: Any) -> Evidence:
 
 
 def overlays(system: System) -> dict[str, bytes]:
-    """Return JPEGs of the worst mistakes, coloured where the networks looked for the class they called.
+    """Return JPEGs of the worst mistakes, coloured by Grad-CAM for the class that was predicted.
 
-    The networks are those of the runs that the predictions came from, each asked for rows of its own; several that saw
-    one image, as an ensemble's members do, are averaged.
+    The networks are those of the runs that the predictions came from, each for its own rows; maps of several networks
+    for one image, as of an ensemble's members, are averaged.
 
     Args:
         system: of an ``evidence.json``.
@@ -95,9 +75,9 @@ def overlays(system: System) -> dict[str, bytes]:
     maps: dict[str, list[npt.NDArray[np.float32]]] = {}
     fits: dict[str, str] = {}
     for run, sha256, images in runs:
-        mine = [row for row in rows if row["image_id"] in images]
-        if mine:
-            found, fit = _maps(run, sha256, mine)
+        own = [row for row in rows if row["image_id"] in images]
+        if own:
+            found, fit = _maps(run, sha256, own)
             for image_id, each in found.items():
                 maps.setdefault(image_id, []).append(_scaled(each))
                 fits.setdefault(image_id, fit)
@@ -152,8 +132,8 @@ def _images(source: Source) -> set[str]:
 
 
 def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
-    """Return image_id → map ``(S, S)`` of the run's network, and how it cuts images."""
-    import torch  # only here: figures from tables need none
+    """Return image_id → map ``(S, S)`` of the run's network, and the fit of its images."""
+    import torch  # only here: metrics from tables need none
 
     from skinlab.data.images import read_image
     from skinlab.inference.bundle import best_device, load_bundle
@@ -163,12 +143,12 @@ def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, np
     if bundle.sha256 != sha256:
         raise UserError(f"{run}: its checkpoint is no longer the one of its predictions; predict again")
     known = [row for row in rows if row["called"] in bundle.classes]
-    if not known:  # such as the calls of a binary view
+    if not known:  # such as the predictions of a binary view
         return {}, bundle.fit
     images = np.stack([read_image(str(row["path"]), bundle.image_size, bundle.fit) for row in known])
     shown = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    called = [bundle.classes.index(row["called"]) for row in known]
-    maps = gradcam(bundle.classifier.to(best_device()), shown, called)
+    predicted = [bundle.classes.index(row["called"]) for row in known]
+    maps = gradcam(bundle.classifier.to(best_device()), shown, predicted)
     return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
 
 

@@ -36,17 +36,28 @@ class Command:
 
 COMMANDS = {
     "train": Command(
-        "Train a classifier and score its best checkpoint", "data=ham10000 model=effnet_b3 loss=focal", "train"
+        "Train a classifier and score its best checkpoint",
+        "data=ham10000 model=effnet_b3 loss=focal",
+        "train",
+        with_invocation=True,
     ),
     "pretrain": Command("Pretrain a backbone on images without labels", "data=ham10000 ssl=simclr", "pretrain"),
     "predict": Command(
-        "Predict the classes of images with a trained classifier", "ckpt=RUN input=FOLDER output=FILE.csv", "predict"
+        "Predict the classes of images with a trained classifier",
+        "ckpt=RUN input=FOLDER output=FILE.csv",
+        "predict",
     ),
     "evaluate": Command(
-        "Compute every metric with its interval from predictions", "predictions=RUN output=DIR", "evaluate"
+        "Compute every metric with its interval from predictions",
+        "predictions=RUN output=DIR",
+        "evaluate",
+        with_invocation=True,
     ),
     "ensemble": Command(
-        "Combine systems and compare the ensemble with its members", "runs=A,B output=DIR", "combine_systems"
+        "Combine systems and compare the ensemble with its members",
+        "runs=A,B output=DIR",
+        "combine_systems",
+        with_invocation=True,
     ),
     "bundle": Command(
         "Pack a classifier with its calibrator, thresholds and input gate into one file",
@@ -58,8 +69,14 @@ COMMANDS = {
         "ckpt=RUN output=DIR",
         "compare_views",
         aliases={"views": "tta"},  # conf/views is a config group of pretrain
+        with_invocation=True,
     ),
-    "mine": Command("Rank unlabeled images for annotation", "ckpt=RUN output=DIR", "mine"),
+    "mine": Command(
+        "Rank unlabeled images for annotation",
+        "ckpt=RUN output=DIR",
+        "mine",
+        with_invocation=True,
+    ),
     "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR", "run_audit"),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",

@@ -3,120 +3,204 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from skinlab.data.datamodule import loading_processes
-from skinlab.errors import UserError, nearest
-from skinlab.evaluation.thresholds import parse_rule
+from skinlab.errors import UserError
+from skinlab.evaluation.alignment import align_rows
+from skinlab.evaluation.calibration import CALIBRATORS
+from skinlab.evaluation.operating import ThresholdSettings
+from skinlab.evaluation.predictions import Predictions
 from skinlab.files import claim_file, replacing
-from skinlab.inference.bundle import load_bundle, save_bundle
-from skinlab.inference.bundle_parts import with_calibrator, with_gate, with_thresholds
+from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
+from skinlab.inference.bundle_parts import (
+    calibrator_of,
+    choose_thresholds,
+    read_bundle_thresholds,
+    read_calibrator_file,
+)
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
+from skinlab.inference.gating import find_split, fit_run_gate
 from skinlab.runs.provenance import members_images
-from skinlab.settings.name_lists import read_names
+from skinlab.settings.bundle import BundleSettings
+from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.tables.predictions import read_predictions
 
 log = logging.getLogger(__name__)
 
 FORMATS = {"bundle": ".bundle", "safetensors": ".safetensors", "onnx": ".onnx"}
-GATES = ("auto", "fit", "none")
 
 
-def make_bundle(config: dict[str, Any]) -> None:
+def make_bundle(settings: BundleSettings) -> None:
     """Put the models of ``ckpt`` into the one file ``output``.
 
     Args:
-        config: the resolved config of ``conf/bundle.yaml``.
+        settings: of the command.
 
     Raises:
-        UserError: whatever a person must mend; nothing has been written then.
+        UserError: whatever the user has to correct; nothing has been written then.
     """
-    places, output = check_settings(config)
+    places, output = settings.ckpt, check_output(settings)
     with claim_file(output):
-        _make_bundle(config, places, output)
+        models = [load_bundle(place) for place in places]
+        bundle = ensemble(models, places, method=settings.combine, weights=settings.weights)
+        check_method(bundle, settings, places)
+        validation = read_validation(bundle, settings, places)
+        bundle = add_calibrator(bundle, settings, validation)
+        bundle = add_thresholds(bundle, settings, validation)
+        if settings.format == "bundle":
+            seen = members_images(places, (model.training_images for model in models))
+            bundle = add_gate(replace(bundle, training_images=seen), settings, places)
+        write(bundle, settings.format, output)
+    log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
 
 
-def _make_bundle(config: dict[str, Any], places: list[str], output: Path) -> None:
-    models = [load_bundle(place) for place in places]
-    bundle = ensemble(models, places, method=config["combine"], weights=config["weights"])
-    if config["format"] == "onnx" and bundle.method in ("rank", "overlap"):
+def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) -> None:
+    """Refuse what can't be done with a bundle whose members are combined by its method.
+
+    Raises:
+        UserError: a graph of ranks or an overlap, or a calibrator or thresholds beside an overlap.
+    """
+    if settings.format == "onnx" and bundle.method in ("rank", "overlap"):
         raise UserError(f"format=onnx: a graph can't hold method={bundle.method}; use format=bundle")
-    if bundle.method == "overlap" and (config["calibrator"] != "none" or config["thresholds"] is not None):
+    if bundle.method == "overlap" and (settings.calibrator != "none" or settings.thresholds is not None):
         raise UserError(f"{places[0]} is an overlap and makes calls already; leave out calibrator= and thresholds=")
-    bundle = with_calibrator(bundle, places, config["calibrator"])
-    bundle = with_thresholds(bundle, places, config)
-    if config["format"] == "bundle":
-        bundle = with_gate(
-            replace(bundle, training_images=members_images(places, (model.training_images for model in models))),
-            places,
-            config,
+    if settings.calibrator in CALIBRATORS and settings.calibrator != "none" and bundle.calibrator is not None:
+        raise UserError(
+            f"calibrator={settings.calibrator}: {places[0]} has a calibrator already; give the runs it was made of"
         )
-    left_out = [name for name in ("calibrator", "thresholds", "gate") if getattr(bundle, name)]
+
+
+def read_validation(bundle: Bundle, settings: BundleSettings, places: list[str]) -> list[Predictions]:
+    """Read the validation predictions of the members' runs, where a calibrator or thresholds are fitted on them.
+
+    Returns:
+        A table a member, their images in one order; none where nothing is fitted.
+
+    Raises:
+        UserError: the runs have none, or not of the same images and classes.
+    """
+    if settings.calibrator in CALIBRATORS and settings.calibrator != "none":
+        setting = f"calibrator={settings.calibrator}"
+    elif isinstance(settings.thresholds, list):
+        setting = f"thresholds=[{','.join(settings.thresholds)}]"
+    else:
+        return []
+    paths = validation_paths(places)
+    missing = [path for path in paths if not path.is_file()]
+    if missing or len(places) != len(bundle.members):
+        reason = f"there is no {missing[0]}" if missing else f"{places[0]} is an ensemble without those of its members"
+        raise UserError(
+            f"{setting} needs validation predictions, and {reason}; give runs, or a JSON file with what is needed"
+        )
+    try:
+        tables = align_rows([read_predictions(path) for path in paths], [str(path) for path in paths])
+    except ValueError as error:
+        raise UserError(f"{setting}: {error}") from None
+    if tables[0].classes != bundle.classes:
+        raise UserError(f"{setting}: {paths[0]} is of other classes than its model; give a run as it was written")
+    return tables
+
+
+def validation_paths(places: list[str]) -> list[Path]:
+    """Return where the validation predictions of runs are."""
+    return [Path(place).expanduser() / "predictions" / "val.csv" for place in places]
+
+
+def listed_validation(settings: BundleSettings) -> str:
+    """Return the names of the validation predictions for a message."""
+    return ", ".join(map(str, validation_paths(settings.ckpt)))
+
+
+def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+    """Return the bundle with the calibrator of ``calibrator=``: fitted, or from a JSON file.
+
+    Raises:
+        UserError: it can't be fitted or read.
+    """
+    chosen = settings.calibrator
+    if chosen == "none":
+        return bundle
+    if chosen not in CALIBRATORS:
+        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle))
+    try:
+        return replace(bundle, calibrator=calibrator_of(chosen, bundle, validation))
+    except ValueError as error:
+        raise UserError(f"calibrator={chosen} on {listed_validation(settings)}: {error}") from None
+
+
+def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+    """Return the bundle with the thresholds of ``thresholds=``: chosen by rules, or from an evaluation's file.
+
+    Raises:
+        UserError: they can't be chosen or read.
+    """
+    chosen = settings.thresholds
+    if chosen is None:
+        return bundle
+    if isinstance(chosen, str):
+        thresholds = read_bundle_thresholds(chosen, bundle)
+    else:
+        positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
+        try:
+            choice = ThresholdSettings(chosen, settings.cost_ratio, seed=settings.seed, positive=positive)
+            thresholds = choose_thresholds(bundle, validation, choice)
+        except ValueError as error:
+            raise UserError(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: {error}") from None
+    return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
+
+
+def add_gate(bundle: Bundle, settings: BundleSettings, places: list[str]) -> Bundle:
+    """Return the bundle with the input gate of ``gate=``, fitted on the training images of the first run.
+
+    Raises:
+        UserError: ``gate=fit``, and there is no split or its images are not there.
+    """
+    if settings.gate == "none":
+        return replace(bundle, gate=None)
+    if settings.gate == "auto" and settings.gate_split is None and bundle.gate is not None:
+        return bundle
+    try:
+        gate = fit_run_gate(
+            find_split(settings.gate_split, places),
+            alarms=settings.gate_alarms,
+            limit=settings.gate_images,
+            num_workers=loading_processes(settings.num_workers),
+            seed=settings.seed,
+        )
+    except UserError as error:
+        if settings.gate == "fit" or settings.gate_split is not None:
+            raise
+        log.warning("no input gate: %s", error)
+        return bundle
+    return replace(bundle, gate=gate)
+
+
+def write(bundle: Bundle, format_: str, output: Path) -> None:
+    """Write the bundle in one of ``FORMATS``, and warn of what the format leaves out."""
     with replacing(output) as temporary:
-        if config["format"] == "bundle":
+        if format_ == "bundle":
             save_bundle(bundle, temporary)
-        elif config["format"] == "safetensors":
+        elif format_ == "safetensors":
             write_timm(bundle, temporary)
         else:
             log.info("onnx: largest difference from torch %.1e", write_onnx(bundle, temporary))
-    if config["format"] != "bundle" and left_out:
+    left_out = [name for name in ("calibrator", "thresholds", "gate") if getattr(bundle, name)]
+    if format_ != "bundle" and left_out:
         log.warning("%s does not apply the model's %s; format=bundle does", output, ", ".join(left_out))
-    log.info("%s of %s: %s", config["format"], " + ".join(member.name for member in bundle.members), output)
 
 
-def check_settings(config: dict[str, Any]) -> tuple[list[str], Path]:
-    """Refuse settings that make no sense; return the models' places and the file to write.
+def check_output(settings: BundleSettings) -> Path:
+    """Return the file to write.
 
     Raises:
-        UserError: a setting is missing or unknown, or the output can't be written there.
+        UserError: its suffix is that of another format, or it can't be written or is there already.
     """
-    places = [config["ckpt"]] if isinstance(config["ckpt"], str) else config["ckpt"]
-    if not isinstance(places, list) or not places or not all(isinstance(each, str) and each for each in places):
-        raise UserError("ckpt= is missing or no name: set ckpt=RUN_OR_FILE, or ckpt=[A,B] for an ensemble")
-    for name, options in (("format", list(FORMATS)), ("gate", list(GATES))):
-        if config[name] not in options:
-            raise UserError(f"{name}={config[name]}: choose {', '.join(options)}{nearest(str(config[name]), options)}")
-    if config["weights"] is not None and not isinstance(config["weights"], list):
-        raise UserError(f"weights={config['weights']}: a list is expected, such as weights=[A,B]")
-    if not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in config["weights"] or []):
-        raise UserError(f"weights={config['weights']}: numbers are expected, such as weights=[0.7,0.3]")
-    wanted = config["thresholds"]
-    try:
-        if wanted is not None and not (isinstance(wanted, str) and _is_file(wanted)):
-            wanted = config["thresholds"] = read_names(wanted)
-        for rule in wanted if isinstance(wanted, list) else []:
-            parse_rule(rule)
-    except ValueError as error:
-        raise UserError(f"thresholds={wanted}: {error}") from None
-    if config["positive"] and not isinstance(config["thresholds"], list):
-        raise UserError("positive= goes with rules, as in thresholds=[f1]; a thresholds.json names its own")
-    if not 0 < config["gate_alarms"] < 1:
-        raise UserError(f"gate_alarms={config['gate_alarms']}: a share between 0 and 1 is expected, such as 0.01")
-    if config["gate_images"] < 1:
-        raise UserError(f"gate_images={config['gate_images']}: must be at least 1")
-    if config["num_workers"] != "auto" and (not isinstance(config["num_workers"], int) or config["num_workers"] < 0):
-        raise UserError(f"num_workers={config['num_workers']}: give auto or a number, 0 or more")
-    config["num_workers"] = loading_processes(config["num_workers"])
-    return places, _output(config["output"], config["format"], overwrite=config["overwrite"])
-
-
-def _is_file(place: str) -> bool:
-    return "/" in place or place.endswith(".json") or Path(place).expanduser().is_file()
-
-
-def _output(place: Any, format_: str, *, overwrite: bool) -> Path:
-    if not isinstance(place, str) or not place:
-        raise UserError(f"output= is missing or no name: set output=FILE{FORMATS[format_]}")
-    output = Path(place).expanduser().absolute()
-    if output.suffix != FORMATS[format_] or output.is_dir():
-        known = {suffix: name for name, suffix in FORMATS.items()}
-        hint = f", or set format={known[output.suffix]}" if output.suffix in known else ""
-        raise UserError(f"output={place}: format={format_} is written to a file FILE{FORMATS[format_]}{hint}")
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise UserError(f"output={place}: there is no folder {output.parent} that can be written; choose another")
-    if output.exists() and not overwrite:
-        raise UserError(f"{output} exists; choose another output= or set overwrite=true")
+    given = Path(settings.output).suffix
+    others = [name for name, suffix in FORMATS.items() if suffix == given and name != settings.format]
+    hint = f", or set format={others[0]}" if others else ""
+    output = output_file(settings.output, FORMATS[settings.format], hint)
+    refuse_existing(output, overwrite=settings.overwrite)
     return output

@@ -1,4 +1,4 @@
-"""Mining a pool: which unlabeled images an expert should look at first, and what the pool is made of."""
+"""Mine a pool: which unlabeled images an expert should see first, and the share of positives in it."""
 
 from __future__ import annotations
 
@@ -11,116 +11,89 @@ from typing import Any
 
 import pandas as pd
 
-from skinlab.assessment.evidence_files import made
-from skinlab.data.datamodule import loading_processes
+from skinlab.assessment.evidence_files import provenance
 from skinlab.data.images import read_jpeg
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation import mining
 from skinlab.evaluation.predictions import DECIMALS
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.inference.bundle import best_device, load_bundle
-from skinlab.mining.embeddings import find_novelty, see
-from skinlab.mining.orders import WAYS, chosen_table, find_yield, order_all
+from skinlab.mining.embeddings import embed_pool, find_novelty
+from skinlab.mining.orders import list_images, measure_yield, order_pool, score_pool
 from skinlab.mining.pool import open_pool, run_of, with_truth
 from skinlab.mining.prevalence import find_prevalence
 from skinlab.processes.cores import available_cores
 from skinlab.report.mining_page import render_mining
+from skinlab.settings.invocation import Invocation
+from skinlab.settings.mine import MineSettings
+from skinlab.settings.outputs import output_folder, refuse_existing
 
 log = logging.getLogger(__name__)
 
 LIST = "mine.csv"  # written last: a folder without it is not complete
-CHOICES = {
-    "by": WAYS,
-    "uncertainty": mining.UNCERTAINTIES,
-    "diversity": mining.DIVERSITIES,
-    "on_bad_image": ("error", "drop"),
-}
-LEAST = {"n": 1, "shortlist": 1, "n_train": 10, "n_draws": 20, "picture": 32, "batch_size": 1, "seed": 0}
 
 
-def mine(config: dict[str, Any]) -> None:
+def mine(settings: MineSettings, invocation: Invocation) -> None:
     """Rank the pool of ``ckpt`` for annotation and write the list, the page for the expert and the facts to ``output``.
 
     Args:
-        config: the resolved config of ``conf/mine.yaml``.
+        settings: of the command.
+        invocation: its command line is recorded.
 
     Raises:
-        UserError: whatever a person must mend; nothing has been written then.
+        UserError: whatever the user has to correct; nothing has been written then.
     """
-    output = check_settings(config)
-    device = best_device(config["device"])
-    run = run_of(config["ckpt"])
-    bundle = load_bundle(config["ckpt"])
-    positive = check_positive(config["positive"], bundle.outputs, bundle.positive_output)
+    output = output_folder(settings.output)
+    refuse_existing(output / LIST, overwrite=settings.overwrite)
+    device = best_device(settings.device)
+    run, bundle = run_of(settings.ckpt), load_bundle(settings.ckpt)
+    classes = bundle.outputs
+    positive = positive_classes(settings.positive, classes, bundle.positive_output)
     pool = open_pool(
         run,
-        config["input"],
-        classes=bundle.outputs,
-        columns={name: theirs for name, theirs in config["columns"].items() if name != "label"},
-        find_copies=config["find_copies"],
-        missing_ok=config["on_bad_image"] == "drop",
+        settings.input,
+        classes=classes,
+        columns={name: theirs for name, theirs in settings.columns.items() if name != "label"},
+        find_copies=settings.find_copies,
+        missing_ok=settings.on_bad_image == "drop",
         num_workers=available_cores(),
     )
-    pool = with_truth(pool, config["truth"], config["columns"], bundle.outputs)
+    pool = with_truth(pool, settings.truth, settings.columns, classes)
+
     started = time.perf_counter()
-    seen = see(bundle, pool, config, device)
-    novelty, measured = find_novelty(seen, config["alarms"], config["seed"])
-    orders = order_all(seen, novelty, positive, bundle.outputs, config)
-    table = chosen_table(seen, novelty, orders, positive, bundle.outputs, config)
+    embeddings = embed_pool(bundle, pool, settings, device)
+    novelty, measured = find_novelty(embeddings, settings.alarms, settings.seed)
+    scores = score_pool(embeddings, novelty, classes, positive, settings.uncertainty)
+    orders = order_pool(embeddings, scores, settings)
+    table = list_images(embeddings, scores, orders, settings.by, classes)
     facts = {
         "format": 1,
-        "made": made("mine", config | {"positive": positive}),
+        "made": provenance(invocation.command, settings.dump() | {"positive": positive}),
         "run": str(run.absolute()) if run else None,
         "model": bundle.meta(),
-        "classes": bundle.outputs,
+        "classes": classes,
         "positive": positive,
-        "by": config["by"],
+        "by": settings.by,
         "chosen": len(table),
-        "pool": pool.counts | {"unreadable": len(pool.rows) - len(seen.pool), "novelty": measured},
-        "prevalence": find_prevalence(seen, novelty, positive, bundle.outputs, config),
-        "yield": find_yield(seen, orders, positive, config),
+        "pool": pool.counts | {"unreadable": len(pool.rows) - len(embeddings.pool), "novelty": measured},
+        "prevalence": find_prevalence(
+            embeddings, novelty, classes, positive, n_draws=settings.n_draws, seed=settings.seed
+        ),
+        "yield": measure_yield(embeddings, orders.rows, positive, settings.by),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    flagged = seen.pool[~(novelty <= 1)] if measured else seen.pool[:0]
+    flagged = embeddings.pool[~(novelty <= 1)] if measured else embeddings.pool[:0]
     with claim(output, "output"):
-        write_all(output, table, facts, flagged, config["picture"])
-    tell(facts, output)
+        write_files(output, table, facts, flagged, settings.picture)
+    report(facts, settings.n, output)
 
 
-def check_settings(config: dict[str, Any]) -> Path:
-    """Refuse settings that make no sense; return the folder to write.
-
-    Raises:
-        UserError: a setting is missing or out of range, or the output is there already.
-    """
-    for name, words in (("ckpt", "RUN_OR_FILE"), ("output", "DIR")):
-        if not isinstance(config[name], str) or not config[name]:
-            raise UserError(f"{name}= is missing or no name: set {name}={words}")
-    for name, options in CHOICES.items():
-        if config[name] not in options:
-            hint = nearest(str(config[name]), options)
-            raise UserError(f"{name}={config[name]}: choose {', '.join(options)}{hint}")
-    for name, least in LEAST.items():
-        if isinstance(config[name], bool) or not isinstance(config[name], int) or config[name] < least:
-            raise UserError(f"{name}={config[name]}: a whole number of at least {least} is expected")
-    if not 0 < config["alarms"] < 1:
-        raise UserError(f"alarms={config['alarms']}: a share between 0 and 1 is expected, such as 0.01")
-    config["num_workers"] = loading_processes(config["num_workers"])
-    output = Path(config["output"]).expanduser().absolute()
-    if output.exists() and not output.is_dir():
-        raise UserError(f"output={config['output']} is a file; name a folder")
-    if (output / LIST).exists() and not config["overwrite"]:
-        raise UserError(f"{output / LIST} exists; choose another output= or set overwrite=true")
-    return output
-
-
-def check_positive(asked: Sequence[str] | None, classes: Sequence[str], default: str | None) -> list[str]:
-    """Return the positive classes: those of the settings, or the positive one of two.
+def positive_classes(chosen: Sequence[str] | None, classes: Sequence[str], default: str | None) -> list[str]:
+    """Return the positive classes, in the order of the classes: those of ``positive=``, or the positive one of two.
 
     Raises:
         UserError: none are named, one is unknown, or all are positive.
     """
-    names = asked or ([] if default is None else [default])
+    names = chosen or ([] if default is None else [default])
     if not names:
         raise UserError(f"positive= is missing: say which of {', '.join(classes)} are looked for, as in positive=[A,B]")
     if unknown := [name for name in names if name not in classes]:
@@ -131,10 +104,12 @@ def check_positive(asked: Sequence[str] | None, classes: Sequence[str], default:
     return [name for name in classes if name in names]
 
 
-def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged: pd.DataFrame, side: int) -> None:
+def write_files(
+    output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged: pd.DataFrame, picture_side: int
+) -> None:
     """Write the flagged images for ``data.exclude=``, the page, the facts and last the list, which experts fill in."""
     with ThreadPoolExecutor(available_cores()) as threads:
-        pictures = list(threads.map(lambda path: read_jpeg(path, side), table["path"]))
+        pictures = list(threads.map(lambda path: read_jpeg(path, picture_side), table["path"]))
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     page = render_mining(facts, rows, pictures)
     if len(flagged):
@@ -147,12 +122,12 @@ def write_all(output: Path, table: pd.DataFrame, facts: dict[str, Any], flagged:
         table.to_csv(temporary, index=False, float_format=DECIMALS)
 
 
-def tell(facts: Mapping[str, Any], output: Path) -> None:
-    """Say in a few lines what was found."""
+def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
+    """Log in a few lines what was found."""
     pool, share, found = facts["pool"], facts["prevalence"], facts["yield"]
     log.info("%d of %d images chosen, by %s: %s", facts["chosen"], pool["images"], facts["by"], output)
-    if facts["chosen"] < facts["made"]["config"]["n"]:
-        log.warning("n=%d: the pool has no more groups to choose from", facts["made"]["config"]["n"])
+    if facts["chosen"] < n:
+        log.warning("n=%d: the pool has no more groups to choose from", n)
     if "why" in share:
         log.info("the share of positives in the pool can't be estimated: %s", share["why"])
     else:

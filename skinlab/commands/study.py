@@ -1,4 +1,4 @@
-"""A study: what it can see, its runs, and what they say of the unlabeled pool."""
+"""Run a study: arms that use unlabeled images or not, over label budgets, seeds and folds, and compare them."""
 
 from __future__ import annotations
 
@@ -9,99 +9,128 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
-from skinlab.assessment.evidence_files import made
-from skinlab.assessment.settings import check_asked
+from skinlab.assessment.evaluation_settings import evaluation_settings
+from skinlab.assessment.evidence_files import build_evidence, provenance, write_evidence
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.files import claim, write_json
+from skinlab.files import claim, write_json, write_text
+from skinlab.json_files import read_json
 from skinlab.runs.resuming import may_differ
 from skinlab.settings.invocation import Invocation
+from skinlab.settings.outputs import output_folder
+from skinlab.settings.study import StudySettings
 from skinlab.studies.jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
-from skinlab.studies.outcome import cautions, judge, show, told
-from skinlab.studies.plan import Plan, check_study, make_plan
-from skinlab.studies.power import power_words, study_power, trainings
+from skinlab.studies.outcome import (
+    Trained,
+    budget_systems,
+    compare_arms,
+    read_trainings,
+    run_record,
+    study_cautions,
+)
+from skinlab.studies.plan import Cell, Plan, check_overrides, make_plan
+from skinlab.studies.power import power_sentence, study_power
 from skinlab.studies.rows import Rows
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+NOTHING: dict[str, Any] = {"budgets": [], "differences": [], "verdicts": []}
 
 
-def study(config: dict[str, Any], invocation: Invocation) -> None:
-    """Run a study, or say what it would be.
+def study(settings: StudySettings, invocation: Invocation) -> None:
+    """Run a study, or print its plan or its power.
 
     Args:
-        config: the resolved config of ``conf/study.yaml``.
+        settings: of the command.
         invocation: its overrides go to the runs.
 
     Raises:
-        UserError: whatever a person must mend; nothing has been started then.
-        SystemExit: with code 1 if a run has failed, 143 if runs were terminated only; all others have had their turn,
-            and the evidence is theirs.
+        UserError: whatever the user has to correct; nothing has been started then.
+        SystemExit: with code 1 if a run has failed, 143 if runs were terminated only; all others have been run, and the
+            evidence is theirs.
     """
-    if config["power"]["positives"] is not None or config["power"]["negatives"] is not None:
-        print(power_words(study_power(config, _asked_counts(config["power"])), trainings(config)))
+    if settings.power.positives is not None and settings.power.negatives is not None:
+        counts = [settings.power.negatives, settings.power.positives]
+        print(power_sentence(study_power(settings, counts), settings.n_trainings))
         return
-    check_study(config, invocation)
-    check_asked(config)
-    output = _output(config)
-    rows = Rows(config["data"], config["folds"])
-    plan = make_plan(config, invocation, rows, output / "runs")
-    power = study_power(config, _test_counts(rows, config), len(rows.test) / max(rows.test["group"].nunique(), 1))
-    if config["plan"]:
-        _print_plan(plan, config, output)
-        print(power_words(power, trainings(config)))
+    if settings.output is None:
+        raise UserError("output= is missing: set output=DIR")
+    output = output_folder(settings.output)
+    check_overrides(settings, invocation)
+    rows = Rows(settings.data, settings.folds)
+    plan = make_plan(settings, invocation, rows, output / "runs")
+    counts, images_per_group = count_test_images(rows), len(rows.test) / max(rows.test["group"].nunique(), 1)
+    check_metrics(settings, rows)
+    power = study_power(settings, counts, images_per_group)
+    power["words"] = power_sentence(power, settings.n_trainings)
+    if settings.plan:
+        print_plan(plan, settings, output)
+        print(power["words"])
         return
-    check_words(plan, invocation)
+    check_jobs(plan, invocation)
+
     with claim(output, "output"):
-        _run(config, plan, power, rows, output)
+        known = read_states(output / "study.json")
+        check_same(plan, known, output)
+        states = {name: State(seconds=known.get(name, {}).get("seconds", 0.0)) for name in plan.jobs}
+        record = describe(settings, invocation, rows, power)
+        former = {name: each for name, each in known.items() if name not in plan.jobs}
 
+        def write(**results: Any) -> None:
+            now = {name: run_record(job, states[name]) for name, job in plan.jobs.items()}
+            write_json(output / "study.json", record | {"runs": former | now} | results)
 
-def _run(config: dict[str, Any], plan: Plan, power: dict[str, Any], rows: Rows, output: Path) -> None:
-    runs, path = output / "runs", output / "study.json"
-    known = read_states(path)
-    _check_same(plan, known, output)
-    states = {name: State(seconds=known.get(name, {}).get("seconds", 0.0)) for name in plan.jobs}
-    content: dict[str, Any] = {"format": FORMAT, "made": made("study", config), "finished": False}
-    classes = next(iter(rows.prepared.values())).classes
-    content["asked"] = {"classes": classes, "titles": {arm: config["recipes"][arm]["title"] for arm in config["arms"]}}
-    content["asked"] |= {
-        key: config[key] for key in ("arms", "budgets", "seeds", "folds", "judge_by", "n_draws", "level")
-    }
-    content["power"] = power | {"words": power_words(power, trainings(config))}
-    former = {name: each for name, each in known.items() if name not in plan.jobs}
-
-    def write(**more: Any) -> None:
-        now = {name: told(job, states[name]) for name, job in plan.jobs.items()}
-        write_json(path, content | {"runs": former | now} | more)
-
-    log.info("%s", content["power"]["words"])
-    run_jobs(
-        plan.jobs,
-        states,
-        runs,
-        start=lambda job: command_line(job, runs, config["launcher"]),
-        n_parallel=config["jobs"],
-        changed=write,
-    )
-    lost = {name: each.reason for name, each in states.items() if each.state != DONE}
-    cells = [cell for cell in plan.cells if states[cell.job].state == DONE]
-    evidence = judge(config, cells, rows, output) if cells else {"budgets": [], "differences": [], "verdicts": []}
-    evidence["cautions"] = [*plan.left_out, *cautions(config, lost)]
-    write(finished=not lost, **evidence)
-    show(path)
+        log.info("%s", power["words"])
+        run_jobs(
+            plan.jobs,
+            states,
+            output / "runs",
+            start=lambda job: command_line(job, output / "runs", settings.launcher),
+            n_parallel=settings.jobs,
+            changed=write,
+        )
+        lost = {name: each.reason for name, each in states.items() if each.state != DONE}
+        finished = [cell for cell in plan.cells if states[cell.job].state == DONE]
+        evidence = evaluate_trainings(finished, settings, invocation, rows, output) if finished else NOTHING
+        write(finished=not lost, **evidence, cautions=[*plan.left_out, *study_cautions(settings, lost)])
+        write_report(output)
     if lost:
-        for name, each in states.items():
-            if each.state in (FAILED, STOPPED):
-                log.error("%s %s: %s (%s)", name, each.state, lost[name], output / "logs" / f"{name}.log")
-        log.error("%d of %d runs are missing; the same command tries them again", len(lost), len(states))
-        raise SystemExit(1 if any(each.state == FAILED for each in states.values()) else 143)
+        raise SystemExit(report_lost(states, output))
 
 
-def check_words(plan: Plan, invocation: Invocation) -> None:
-    """Compose the first run of each arm and stage, so that mistyped words and too few images are told at once.
+def count_test_images(rows: Rows) -> list[int]:
+    """Return the test images of each class that has two or more.
+
+    Raises:
+        UserError: there is no test.
+    """
+    counts: list[int] = rows.test["label"].value_counts().reindex(rows.classes, fill_value=0).tolist()
+    if not sum(counts):
+        raise UserError("a study is judged on a locked test, and the data has none: set data.test_fraction above 0")
+    return [each for each in counts if each > 1]
+
+
+def check_metrics(settings: StudySettings, rows: Rows) -> None:
+    """Refuse what is no metric of the data, or has no direction.
+
+    Raises:
+        UserError: ``compare_by`` or ``judge_by`` names such.
+    """
+    n = len(rows.classes)
+    known = list(classification_metrics(np.full([n] * 2, 1 / n), np.arange(n), rows.classes))
+    for name in settings.metrics:
+        if name not in known:
+            raise UserError(f"compare_by, judge_by: {name} is no metric{nearest(name, known)}; e.g. auroc_macro")
+        if direction(name) is None:
+            raise UserError(f"compare_by, judge_by: no value of {name} is better than another; e.g. auroc_macro")
+
+
+def check_jobs(plan: Plan, invocation: Invocation) -> None:
+    """Compose the first run of each arm and stage, so that mistyped overrides and too few images are refused at once.
 
     Raises:
         UserError: Hydra can't compose one, or a pretraining has less than a batch of images.
@@ -111,71 +140,108 @@ def check_words(plan: Plan, invocation: Invocation) -> None:
         kind = job.name.partition("_b")[0]
         if kind not in batch:
             try:
-                batch[kind] = invocation.compose(job.command, job.words).data.batch_size
+                batch[kind] = invocation.compose(job.command, job.overrides).data.batch_size
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None
         if job.command == "pretrain" and job.rows < batch[kind]:
             raise UserError(
-                f"{job.name}: its {job.rows} images are less than a batch of {batch[kind]}; say "
+                f"{job.name}: its {job.rows} images are less than a batch of {batch[kind]}; set "
                 f"base_pretrain=data.batch_size={job.rows} or less, a larger budget, or leave the arm out"
             )
 
 
-def _check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path) -> None:
-    """Refuse to go on with runs of other words."""
+def check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path) -> None:
+    """Refuse to go on with runs of other overrides.
+
+    Raises:
+        UserError: the study in the folder has such runs.
+    """
     for name, job in plan.jobs.items():
-        then = [word for word in known.get(name, {}).get("words", job.words) if not _free(word)]
-        now = [word for word in job.words if not _free(word)]
+        then = [each for each in known.get(name, {}).get("words", job.overrides) if not _may_differ(each)]
+        now = [each for each in job.overrides if not _may_differ(each)]
         if sorted(then) != sorted(now):
-            was = next((word for word in then if word not in now), "less said")
-            words = next((word for word in now if word not in then), "less said")
+            former = next((each for each in then if each not in now), "fewer overrides")
+            current = next((each for each in now if each not in then), "fewer overrides")
             raise UserError(
-                f"{output} holds a study whose run {name} has {was}, now {words}; choose another output= or the former "
-                "settings (more arms, seeds, folds and larger budgets may join)"
+                f"{output} holds a study whose run {name} has {former}, now {current}; choose another output= or the "
+                "former settings (more arms, seeds, folds and larger budgets may join)"
             )
 
 
-def _free(word: str) -> bool:
-    return may_differ(word.partition("=")[0].lstrip("+~"))
+def _may_differ(override: str) -> bool:
+    return may_differ(override.partition("=")[0].lstrip("+~"))
 
 
-def _output(config: Mapping[str, Any]) -> Path:
-    if not isinstance(config["output"], str) or not config["output"]:
-        raise UserError("output= is missing: set output=DIR")
-    output = Path(config["output"]).expanduser().absolute()
-    if output.exists() and not output.is_dir():
-        raise UserError(f"output={config['output']} is a file; name a folder")
-    return output
-
-
-def _asked_counts(power: Mapping[str, Any]) -> list[int]:
-    counts = [power["negatives"], power["positives"]]
-    if any(type(each) is not int or each < 2 for each in counts):
-        raise UserError("power: give both power.positives=N and power.negatives=N, numbers of test images from 2 on")
-    return counts
-
-
-def _test_counts(rows: Rows, config: Mapping[str, Any]) -> list[int]:
-    classes = next(iter(rows.prepared.values())).classes
-    counts: list[int] = rows.test["label"].value_counts().reindex(classes, fill_value=0).tolist()
-    if not sum(counts):
-        raise UserError("a study is judged on a locked test, and the data has none: set data.test_fraction above 0")
-    figures = [*config["compare_by"], config["judge_by"]]
-    known = list(
-        classification_metrics(np.full([len(classes)] * 2, 1 / len(classes)), np.arange(len(classes)), classes)
-    )
-    unknown = next((name for name in figures if name not in known), None)
-    if unknown:
-        raise UserError(f"compare_by, judge_by: {unknown} is no figure{nearest(unknown, known)}; e.g. auroc_macro")
-    undirected = next((name for name in figures if direction(name) is None), None)
-    if undirected:
-        raise UserError(f"compare_by, judge_by: no value of {undirected} is better than another; e.g. auroc_macro")
-    return [each for each in counts if each > 1]
-
-
-def _print_plan(plan: Plan, config: Mapping[str, Any], output: Path) -> None:
+def print_plan(plan: Plan, settings: StudySettings, output: Path) -> None:
+    """Print the command of every run, and what is left out."""
     for job in plan.jobs.values():
-        words = shlex.join(["python", *command_line(job, output / "runs", config["launcher"])[1:]])
-        print(f"# {job.name}: {job.images:,} images{f', after {job.after}' if job.after else ''}\n{words}")
+        command = shlex.join(["python", *command_line(job, output / "runs", settings.launcher)[1:]])
+        print(f"# {job.name}: {job.images:,} images{f', after {job.after}' if job.after else ''}\n{command}")
     for line in plan.left_out:
         print(f"# {line}")
+
+
+def describe(settings: StudySettings, invocation: Invocation, rows: Rows, power: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the study's file says before the first run."""
+    keys = ("arms", "budgets", "seeds", "folds", "judge_by", "n_draws", "level")
+    return {
+        "format": FORMAT,
+        "made": provenance(invocation.command, settings.dump()),
+        "finished": False,
+        "asked": {
+            "classes": rows.classes,
+            "titles": {arm: settings.recipes[arm].title for arm in settings.arms},
+            **{key: getattr(settings, key) for key in keys},
+        },
+        "power": dict(power),
+    }
+
+
+def evaluate_trainings(
+    cells: list[Cell], settings: StudySettings, invocation: Invocation, rows: Rows, output: Path
+) -> dict[str, Any]:
+    """Return the comparison of the arms, and write the full evidence of every budget if wanted."""
+    trained = read_trainings(cells, output / "runs", settings.positive, rows.positive)
+    evidence = compare_arms(settings, trained, rows)
+    if settings.reports:
+        write_budgets(settings, invocation, trained, output)
+    return evidence
+
+
+def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trained, output: Path) -> None:
+    """Write evidence and report of every budget."""
+    made = provenance(invocation.command, settings.dump())
+    for budget in dict.fromkeys(cell.budget for cell, _ in trained):
+        over = "seed" if len(settings.folds) == 1 else "fold"
+        systems = budget_systems(trained, budget, output / "runs", over=over)
+        reference = "A" if any(system.name == "A" for system in systems) else None
+        evidence, thresholds = build_evidence(
+            systems, evaluation_settings(settings), compare_by=settings.compare_by, reference=reference, made=made
+        )
+        write_evidence(evidence, thresholds, output / "budgets" / f"{budget:g}", settings.saliency)
+
+
+def write_report(output: Path) -> None:
+    """Write the page of a study's file and print its verdicts."""
+    from skinlab.report.study_page import render_study  # matplotlib takes its time to import
+
+    content: dict[str, Any] = read_json(
+        output / "study.json", "record of a study", {"verdicts": list, "cautions": list}
+    )
+    write_text(output / "report.html", render_study(content))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for each in content["verdicts"]:
+        console.print(f"- {each['sentence']}")
+    for caution in content["cautions"]:
+        console.print(f"! {caution}")
+    console.print(f"report: {output / 'report.html'}")
+
+
+def report_lost(states: Mapping[str, State], output: Path) -> int:
+    """Log the runs that are missing, and return the exit code."""
+    for name, each in states.items():
+        if each.state in (FAILED, STOPPED):
+            log.error("%s %s: %s (%s)", name, each.state, each.reason, output / "logs" / f"{name}.log")
+    n_lost = sum(each.state != DONE for each in states.values())
+    log.error("%d of %d runs are missing; the same command tries them again", n_lost, len(states))
+    return 1 if any(each.state == FAILED for each in states.values()) else 143

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from skinlab.assessment.evidence_files import PAGES
-from skinlab.assessment.run_evidence import check_wanted, log_run_evidence, read_evidence, write_run_evidence
+from skinlab.assessment.evidence_files import PAGES, provenance, write_evidence
+from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evidence
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
+from skinlab.evaluation.evidence_form import Evidence
 from skinlab.files import is_main_process, write_json
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_splits import predict_splits
@@ -24,18 +25,20 @@ from skinlab.runs.outcome import run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
+from skinlab.settings.invocation import Invocation
 from skinlab.settings.recorded import read_recorded
 from skinlab.settings.train import TrainSettings
-from skinlab.tracking.loggers import check_loggers, log_outcome, run_loggers
+from skinlab.tracking.loggers import check_loggers, log_outcome, log_run_evidence, run_loggers
 
 log = logging.getLogger(__name__)
 
 
-def train(settings: TrainSettings) -> float:
+def train(settings: TrainSettings, invocation: Invocation | None = None) -> float:
     """Train, then score the best checkpoint on val and test.
 
     Args:
         settings: of the command.
+        invocation: its command line is recorded; None where there is none.
 
     Returns:
         The best value of the monitored metric, whose direction is ``best/mode`` of ``metrics.json``.
@@ -43,16 +46,16 @@ def train(settings: TrainSettings) -> float:
     Raises:
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
-    run_dir = Path(settings.run_dir)
+    run_dir, command = Path(settings.run_dir), invocation.command if invocation else "python -m skinlab.train"
     with claimed(run_dir):
         check_loggers(settings.logger)
-        check_wanted(settings.dump())
+        check_wanted(settings)
         settings = with_run_id(_with_mode(settings), run_dir)
         metrics = finished_metrics(settings, run_dir)
         if metrics is None:
-            metrics = _train(settings, run_dir)
+            metrics = _train(settings, run_dir, command)
         elif is_main_process():
-            _complete(settings, run_dir)
+            _complete(settings, run_dir, command)
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
@@ -64,12 +67,12 @@ def _with_mode(settings: TrainSettings) -> TrainSettings:
     return settings.updated({"callbacks.mode": monitor_mode(callbacks.monitor, callbacks.mode)})
 
 
-def _train(settings: TrainSettings, run_dir: Path) -> dict[str, Any]:
+def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     datamodule = build_datamodule(settings)
     prepared = datamodule.prepared
-    check_wanted(settings.dump(), prepared.classes)
+    check_wanted(settings, prepared.classes)
     name_absent_classes(datamodule)
 
     classifier, start = build_classifier(settings, datamodule)
@@ -101,7 +104,7 @@ def _train(settings: TrainSettings, run_dir: Path) -> dict[str, Any]:
             write_json(run_dir / "metrics.json", metrics)
             log_outcome(loggers, run_dir, metrics, step=trainer.global_step, fit=datamodule.fit)
             _draw(run_dir)
-            evidence = write_run_evidence(run_dir, settings.dump())
+            evidence = _write_evidence(run_dir, settings, command)
             log_run_evidence(loggers, run_dir, evidence, step=trainer.global_step)
         return metrics
 
@@ -114,19 +117,30 @@ def _check_validated(trainer: pl.Trainer, run_dir: Path) -> None:
         )
 
 
-def _complete(settings: TrainSettings, run_dir: Path) -> None:
+def _complete(settings: TrainSettings, run_dir: Path, command: str) -> None:
     """Make the pictures and the evidence that a finished run lacks."""
     if not (run_dir / "figures.png").is_file():
         _draw(run_dir)
     if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
         write_config(run_dir, settings)
-        write_run_evidence(run_dir, settings.dump())
+        _write_evidence(run_dir, settings, command)
     elif settings.evidence and settings.dump()["evidence"] != read_recorded(run_dir, {"evidence": dict})["evidence"]:
         log.warning(
             "evidence.json was made with other settings and is kept; for the present ones: python -m skinlab.evaluate "
             "predictions=%s output=DIR",
             run_dir,
         )
+
+
+def _write_evidence(run_dir: Path, settings: TrainSettings, command: str) -> Evidence | None:
+    """Write the evidence of a finished run into its directory and return it; None where there is none."""
+    if settings.evidence is None:
+        return None
+    found = evaluate_run(run_dir, settings.evidence, provenance(command, settings.dump()))
+    if found is None:
+        return None
+    write_evidence(*found, run_dir, settings.evidence.saliency)
+    return found[0]
 
 
 def _draw(run_dir: Path) -> None:

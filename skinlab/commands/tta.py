@@ -1,4 +1,4 @@
-"""What test-time augmentations are worth to a run: predictions by each, their cost, and the paired comparison."""
+"""Compare test-time augmentations of a run: predictions by each, their cost, and the paired comparison."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skinlab.assessment.evidence_files import build_evidence, write_evidence
-from skinlab.assessment.settings import check_settings
+from skinlab.assessment.evaluation_settings import command_evaluation
+from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_pages
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.data.images import printable
@@ -22,8 +22,11 @@ from skinlab.evaluation.metrics import classification_metrics
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
-from skinlab.inference.compare_views import predict_each
+from skinlab.inference.compare_views import predict_views
 from skinlab.models.prediction import tta_views
+from skinlab.report.terminal import print_evidence
+from skinlab.settings.invocation import Invocation
+from skinlab.settings.tta import TtaSettings
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.predictions import read_predictions
 
@@ -32,46 +35,47 @@ log = logging.getLogger(__name__)
 REFERENCE = "none"
 
 
-def compare_views(config: dict[str, Any]) -> None:
+def compare_views(settings: TtaSettings, invocation: Invocation) -> None:
     """Predict a split of the run ``ckpt`` by each of ``tta``, and write predictions, costs and evidence.
 
     Args:
-        config: the resolved config of ``conf/tta.yaml``.
+        settings: of the command.
+        invocation: its command line is recorded.
 
     Raises:
-        UserError: whatever a person must mend. Predictions that were made stay.
+        UserError: whatever the user has to correct. Predictions that were made stay.
     """
-    config["reference"] = REFERENCE
-    output, asked = check_settings(config, "ckpt")
-    names = list(dict.fromkeys([REFERENCE, *(config["tta"] or [])]))
-    n_views = {name: len(tta_views(name)) for name in names}
-    device = best_device(config["device"])
-    config["num_workers"] = loading_processes(config["num_workers"])
-    if len(config["ckpt"]) > 1:
-        raise UserError(f"ckpt={','.join(config['ckpt'])}: one run at a time")
-    run = open_run(Path(config["ckpt"][0]).expanduser())
+    output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
+    evaluation, device = command_evaluation(settings), best_device(settings.device)
+    run = open_run(Path(settings.ckpt).expanduser())
     bundle = load_bundle(run.path)
-    split, rows = split_rows(run.path, config["split"], bundle.classes)
-    _check_figures(config, rows, bundle.classes)
-    probabilities, seconds = predict_each(bundle, rows, names, device, config["num_workers"])
-    costs: list[Cost] = [
-        {
-            "name": name,
-            "views": n_views[name],
-            "seconds_per_1000": round(1000 * float(np.median(seconds[name])), 4),
-            "ratio": round(float(np.median(seconds[name] / seconds[REFERENCE])), 3),
-        }
-        for name in names
-    ]
+    split, rows = split_rows(run.path, settings.split, bundle.classes)
+    check_metrics(settings.compare_by, evaluation.positive, rows, bundle.classes)
+
+    names = list(dict.fromkeys([REFERENCE, *(settings.tta or [])]))
+    workers = loading_processes(settings.num_workers)
+    probabilities, seconds = predict_views(bundle, rows["path"].tolist(), names, device, workers)
+    costs = view_costs(seconds)
     facts = {"run": str(run.path.absolute()), "split": split, "device": device.type, "threads": torch.get_num_threads()}
+    made = provenance(invocation.command, settings.dump())
     with claim(output, "output"):
-        systems = _write_systems(run, bundle, rows, probabilities, costs, facts, output)
+        write_predictions(bundle, rows, probabilities, costs, facts, output / "predictions")
+        systems = [view_system(name, run, split, output / "predictions") for name in names]
         try:
-            evidence, thresholds = build_evidence(systems, asked, config, "tta")
+            evidence, thresholds = build_evidence(
+                systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, made=made
+            )
         except ValueError as error:
             raise UserError(str(error)) from None
         evidence["tta"] = costs
-        write_evidence(evidence, thresholds, output)
+        write_pages(evidence, thresholds, output, settings.saliency)
+        if settings.wandb:
+            from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
+
+            log_evidence(evidence, output)
+        write_json(output / "evidence.json", evidence)  # last: the folder counts as complete by it
+    print_evidence(evidence)
+    log.info("written: %s", output)
     for cost in costs:
         log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
 
@@ -104,40 +108,56 @@ def split_rows(run: Path, wanted: str, classes: Sequence[str]) -> tuple[str, pd.
     return split, rows
 
 
-def _check_figures(config: Mapping[str, Any], rows: pd.DataFrame, classes: Sequence[str]) -> None:
+def check_metrics(
+    compare_by: Sequence[str], positive: Sequence[str] | None, rows: pd.DataFrame, classes: Sequence[str]
+) -> None:
     """Refuse what the evaluation would, before hours of predicting.
 
     Raises:
-        UserError: unknown positive classes or figures.
+        UserError: unknown positive classes or metrics.
     """
     even = np.full((len(rows), len(classes)), 1 / len(classes))
     known = classification_metrics(*table_arrays(predictions_table(rows, even, classes)))
-    unknown = [name for name in config["compare_by"] if name not in known]
+    unknown = [name for name in compare_by if name not in known]
     if unknown:
-        raise UserError(f"compare_by={unknown[0]}: no such figure; {some(known, 12)} are there")
-    positive = config["positive"] or []
+        raise UserError(f"compare_by={unknown[0]}: no such metric; {some(known, 12)} are there")
+    positive = positive or []
     if [name for name in positive if name not in classes] or len(set(positive)) == len(classes):
         raise UserError(f"positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}")
 
 
-def _write_systems(
-    run: Run,
+def view_costs(seconds: Mapping[str, np.ndarray]) -> list[Cost]:
+    """Return what each augmentation costs, from name → seconds an image in each batch."""
+    return [
+        {
+            "name": name,
+            "views": len(tta_views(name)),
+            "seconds_per_1000": round(1000 * float(np.median(each)), 4),
+            "ratio": round(float(np.median(each / seconds[REFERENCE])), 3),
+        }
+        for name, each in seconds.items()
+    ]
+
+
+def write_predictions(
     bundle: Bundle,
     rows: pd.DataFrame,
     probabilities: Mapping[str, np.ndarray],
-    costs: Sequence[Mapping[str, Any]],
+    costs: Sequence[Cost],
     facts: Mapping[str, Any],
-    output: Path,
-) -> list[System]:
-    """Write a predictions table an augmentation, and return each as a system, its figures those of the table."""
+    folder: Path,
+) -> None:
+    """Write a predictions table of each augmentation, and ``meta.json`` with the costs of all."""
     shared = bundle.meta(**facts)
-    write_json(output / "predictions" / "meta.json", shared | {"tta": [dict(cost) for cost in costs]})
-    systems = []
+    write_json(folder / "meta.json", shared | {"tta": [dict(cost) for cost in costs]})
     for name, each in probabilities.items():
-        path = output / "predictions" / f"{name}.csv"
         table = predictions_table(rows, np.round(each, 6), bundle.classes)
-        write_json(path.with_suffix(".meta.json"), shared | {"tta": name})
-        write_text(path, table.to_csv(index=False, float_format=DECIMALS))
-        read = read_predictions(path)
-        systems.append(System(name, [read], [source(path, read) | {"split": facts["split"]}], runs=[run]))
-    return systems
+        write_json(folder / f"{name}.meta.json", shared | {"tta": name})
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format=DECIMALS))
+
+
+def view_system(name: str, run: Run, split: str, folder: Path) -> System:
+    """Return an augmentation as a system, its metrics those of the table that was written."""
+    path = folder / f"{name}.csv"
+    table = read_predictions(path)
+    return System(name, [table], [source(path, table) | {"split": split}], runs=[run])

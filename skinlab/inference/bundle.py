@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from skinlab.errors import UserError, nearest
+from skinlab.evaluation.calibration import Calibrator, calibrator_from_dict
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
@@ -192,6 +193,8 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         if not loaded or any(each[1] != classes for each in loaded):
             raise ValueError("its members are of other classes")
         gate, calibrator, positive = content["gate"], content["calibrator"], content["positive"]
+        if calibrator is not None:
+            read_calibrator(calibrator, len(classes))
         bundle = Bundle(
             tuple(each[0] for each in loaded),
             classes,
@@ -252,6 +255,22 @@ def shares(weights: Sequence[float], n: int) -> list[float]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator:
+    """Return the calibrator of a file or a bundle, once it is known to fit the number of classes.
+
+    Raises:
+        UserError: it is none, or one of other classes.
+    """
+    try:
+        calibrator = calibrator_from_dict(content)
+        tried = calibrator(np.full((1, n_classes), 1 / n_classes))
+        if tried.shape != (1, n_classes) or not np.isfinite(tried).all():
+            raise ValueError("it gives no probabilities")
+    except (ValueError, TypeError, IndexError) as error:
+        raise UserError(f"the calibrator is none for these {n_classes} classes: {error}") from None
+    return calibrator
 
 
 def best_device(requested: str = "auto") -> torch.device:

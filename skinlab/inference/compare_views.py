@@ -7,35 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from skinlab.data.dataset import batch_loader
 from skinlab.data.images import printable
-from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.inference.bundle import Bundle
-from skinlab.inference.readable_images import Readable
+from skinlab.inference.dataset import InferenceDataset, load_batches
 from skinlab.models.prediction import Network, predict_probabilities
 
-BATCH = 64  # a whole number of the steps that the network takes
+BATCH_SIZE = 64  # a whole number of the steps that the network takes
 WARM_UP = 8  # images shown before the clock runs
 
 
-def predict_each(
-    bundle: Bundle, rows: pd.DataFrame, names: Sequence[str], device: torch.device, num_workers: int
+def predict_views(
+    bundle: Bundle, paths: Sequence[str], names: Sequence[str], device: torch.device, num_workers: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Predict rows by every augmentation, each image read once.
+    """Predict images by every augmentation, each image read once.
 
     The seconds are the network's, transfers to the device included; reading the images comes on top, and is the same
-    for all. They are kept batch by batch, whose median a machine's other business hardly moves; and who comes first
-    changes with every batch, so that loading processes disturb all alike.
+    for all. They are kept batch by batch, since other processes hardly change their median; and the augmentations take
+    turns in being first, so that loading processes disturb all alike.
 
     Args:
         bundle: of one network.
-        rows: with ``path``.
+        paths: of the images.
         names: of the augmentations.
         device: to predict on.
         num_workers: loading processes.
@@ -46,16 +41,10 @@ def predict_each(
     Raises:
         UserError: an image can't be read.
     """
-    loader = batch_loader(
-        Readable(rows["path"].tolist(), bundle.image_size, bundle.fit),
-        EvalSampler(len(rows)),
-        batch_size=BATCH,
-        num_workers=min(num_workers, -(-len(rows) // BATCH)),
-    )
-    screen = Console(stderr=True)
-    title = f"predicting {len(rows)} images {len(names)} times"
-    batches = track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)
-    return timed(bundle.classifier.to(device), _readable(batches, rows), names, device)
+    images = InferenceDataset(paths, bundle.image_size, bundle.fit)
+    title = f"predicting {len(paths)} images {len(names)} times"
+    batches = load_batches(images, title, batch_size=BATCH_SIZE, num_workers=num_workers)
+    return timed(bundle.classifier.to(device), _refuse_bad(batches, paths), names, device)
 
 
 def timed(
@@ -78,8 +67,8 @@ def timed(
     }
 
 
-def _readable(batches: Iterable[dict[str, Any]], rows: pd.DataFrame) -> Iterable[dict[str, Any]]:
+def _refuse_bad(batches: Iterable[dict[str, Any]], paths: Sequence[str]) -> Iterable[dict[str, Any]]:
     for batch in batches:
         for row, reason in batch["bad"].items():
-            raise UserError(f"{printable(rows['path'][row])} {reason}; fix it: every image of the split is predicted")
+            raise UserError(f"{printable(paths[row])} {reason}; fix it: every image of the split is predicted")
         yield batch

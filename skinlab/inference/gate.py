@@ -113,19 +113,19 @@ class Gate:
     measured: dict[str, Any] = field(default_factory=dict)
     network: GateNetwork | None = None
 
-    def look(self, image: Image) -> Floats:
-        """Return what :meth:`excess` wants to know of an image, ``(F,)``.
+    def statistics(self, image: Image) -> Floats:
+        """Return the statistics of an image that :meth:`distance_ratio` takes, ``(F,)``.
 
         Args:
             image: uint8 RGB, best ``(SIZE, SIZE, 3)``.
         """
-        return look(image, self.network)
+        return gate_statistics(image, self.network)
 
-    def excess(self, statistics: Floats) -> Floats:
+    def distance_ratio(self, statistics: Floats) -> Floats:
         """Return distance over threshold of each row, ``(N,)``: above 1 is foreign.
 
         Args:
-            statistics: ``(N, F)``, see :meth:`look`.
+            statistics: ``(N, F)``, see :meth:`statistics`.
         """
         return distances(statistics, self.mean, self.scale, self.precision) / self.threshold
 
@@ -140,7 +140,7 @@ class Gate:
         return plain | {"statistics": list(STATISTICS), "network": network}
 
 
-def look(image: Image, network: GateNetwork | None = None) -> Floats:
+def gate_statistics(image: Image, network: GateNetwork | None = None) -> Floats:
     """Return the statistics of an image and, with a network, its features after them, ``(F,)``."""
     if network is None:
         return image_statistics(image)
@@ -190,7 +190,7 @@ def fit_gate(
     Args:
         statistics: ``(N, F)`` of training images, best of their :func:`varied` copies.
         held_back: ``(M, F)`` of other images of the same kind, as they are.
-        alarms: share of genuine images that may be called foreign.
+        alarms: share of genuine images that may be predicted foreign.
         network: whose features follow the statistics in each row.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinlab.data.images import printable, read_image
+from skinlab.data.images import read_image
 from skinlab.errors import UserError, some
 from skinlab.evaluation.reliability import wilson_interval
-from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, look, varied
+from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, gate_statistics, varied
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
 from skinlab.tables.csv_files import read_csv
@@ -23,60 +23,9 @@ from skinlab.tables.csv_files import read_csv
 log = logging.getLogger(__name__)
 
 HELD_BACK = 0.3  # of the training groups: these set the threshold
-NAMED = 20  # foreign images that a message names; the rest are counted
 FOREIGN = 100  # genuine images that foreign ones of each kind are made of
 # Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
 LEAST_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
-
-
-class Door:
-    """Where the gate stands: lets images pass and remembers the foreign ones.
-
-    Args:
-        gate: the bundle's.
-        paths: file of each row.
-        setting: ``warn`` or ``error``.
-    """
-
-    def __init__(self, gate: Gate, paths: Sequence[str], setting: str) -> None:
-        self.gate, self.paths, self.setting = gate, paths, setting
-        self.excess: dict[int, float] = {}
-
-    def admits(self, row: np.ndarray, statistics: np.ndarray) -> bool:
-        """Look at some images; tell whether the network need see them: with ``error`` not, once one is foreign.
-
-        Args:
-            row: numbers of the images.
-            statistics: the gate's look at each, ``(B, F)``.
-        """
-        if len(row):
-            self.excess |= dict(zip(row.tolist(), self.gate.excess(statistics).tolist(), strict=True))
-        return self.setting == "warn" or not self.foreign()
-
-    def foreign(self) -> list[int]:
-        """Return the rows of the foreign images seen so far."""
-        return [row for row, excess in self.excess.items() if not excess <= 1]
-
-    def tell(self) -> None:
-        """Warn of the foreign images, or refuse them.
-
-        Raises:
-            UserError: there are foreign images, and they are an error.
-        """
-        if not (foreign := self.foreign()):
-            return
-        told = some((printable(self.paths[row]) for row in foreign), NAMED)
-        message = (
-            f"{len(foreign)} of {len(self.excess)} images do not look like the dermoscopic images that the model was "
-            f"trained on: {told}"
-        )
-        if self.setting == "error":
-            raise UserError(f"{message}; remove them, or predict them all the same: gate=warn")
-        log.warning("%s; do not rely on their probabilities", message)
-
-    def figures(self) -> np.ndarray:
-        """Return distance over threshold of all images, ``(N,)``, in the order they came."""
-        return np.array(list(self.excess.values()))
 
 
 def find_split(given: str | None, places: Sequence[str]) -> Path:
@@ -129,10 +78,11 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     genuine = read_small(held_out["path"], num_workers)
     measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
-        measured["false_alarms"] = rate(gate.excess(_look(genuine, network, num_workers)) > 1)
+        measured["false_alarms"] = rate(gate.distance_ratio(_look(genuine, network, num_workers)) > 1)
         strangers = foreign_images(genuine[rng.permutation(len(genuine))[:FOREIGN]], seed)
         measured["detected"] = {
-            kind: rate(gate.excess(_look(images, network, num_workers)) > 1) for kind, images in strangers.items()
+            kind: rate(gate.distance_ratio(_look(images, network, num_workers)) > 1)
+            for kind, images in strangers.items()
         }
     _tell(measured)
     return replace(gate, measured=measured)
@@ -166,7 +116,7 @@ def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.nd
 
 def _look(images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int) -> np.ndarray:
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        return np.array(list(pool.map(lambda image: look(image, network), images)))
+        return np.array(list(pool.map(lambda image: gate_statistics(image, network), images)))
 
 
 def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:

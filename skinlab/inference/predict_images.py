@@ -3,140 +3,149 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from skinlab.data.dataset import batch_loader
+from skinlab.data.datamodule import loading_processes
 from skinlab.data.images import MISSING, printable
-from skinlab.data.samplers import EvalSampler
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, some
 from skinlab.inference.bundle import Bundle
-from skinlab.inference.gating import Door
-from skinlab.inference.readable_images import Readable
+from skinlab.inference.combining import combine_members
+from skinlab.inference.dataset import InferenceDataset, load_batches
+from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.models.prediction import predict_members
+from skinlab.settings.images import LoadingSettings
 
 log = logging.getLogger(__name__)
 
 NAMED = 20  # bad images that an error names; the rest are counted
 
 
-def look(
+@dataclass(frozen=True)
+class ImagePredictions:
+    """Predictions of the images that could be read.
+
+    Attributes:
+        read: ``(P,)`` whether each of the given images could be read; N could.
+        probabilities: ``(N, C)``, combined and calibrated as the bundle says.
+        distance_ratio: ``(N,)`` at the input gate, above 1 for a foreign image; None without a gate.
+        hashes: ``(N,)`` content hash of each image that may be a training image, 0 for the others.
+    """
+
+    read: np.ndarray
+    probabilities: np.ndarray
+    distance_ratio: np.ndarray | None
+    hashes: np.ndarray
+
+
+def predict_images(
     bundle: Bundle,
-    rows: pd.DataFrame,
-    config: dict[str, Any],
+    paths: Sequence[str],
+    settings: LoadingSettings,
     device: torch.device,
+    *,
+    tta: str = "none",
+    gate: str = "off",
     known: TrainingImages | None = None,
-    hashes: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray | None, dict[int, str]]:
-    """Show the images to every member; members that want the same images see them in one pass.
+) -> ImagePredictions:
+    """Predict images with every member; members that take images of one size share one reading of the files.
 
     Args:
         bundle: the members.
-        rows: with ``path``.
-        config: of the prediction.
+        paths: of the images.
+        settings: how images are loaded.
         device: to predict on.
-        known: the model's training images, among which the rows' are looked up; None to leave that out.
-        hashes: takes the content hash of each row's image that may be one of them, 0 for the others, ``(N,)``.
-
-    Returns:
-        The members' probabilities ``(M, N, C)``, each image's excess at the gate ``(N,)`` (None without one), and the
-        rows that could not be read with the reasons.
+        tta: test-time augmentation.
+        gate: what the bundle's input gate does on foreign images: ``warn``, ``error`` or ``off``.
+        known: the model's training images; their hashes are looked for among the images'. None to leave that out.
 
     Raises:
         UserError: images can't be read, or are foreign, and that is an error.
     """
+    workers, drop_bad = loading_processes(settings.num_workers), settings.on_bad_image == "drop"
+    monitor = InputGateMonitor(bundle.gate, paths, gate) if bundle.gate and gate != "off" else None
+    hashes, bad = np.zeros(len(paths), np.uint64), dict[int, str]()
+    members: dict[int, np.ndarray] = {}
     kinds = list(dict.fromkeys((member.image_size, member.fit) for member in bundle.members))
-    door = Door(bundle.gate, rows["path"].tolist(), config["gate"]) if bundle.gate and config["gate"] != "off" else None
-    found: dict[int, np.ndarray] = {}
-    bad: dict[int, str] = {}
-    for turn, kind in enumerate(kinds):
-        chosen = [i for i, member in enumerate(bundle.members) if (member.image_size, member.fit) == kind]
-        # What could be read once is there: failing later it is no image to be left out.
-        left = rows.drop(index=list(bad)).reset_index(drop=True) if turn else rows
-        guard = None if turn else door
-        loader = batch_loader(
-            Readable(
-                left["path"].tolist(),
-                *kind,
-                gate=guard.gate if guard else None,
-                known=None if turn else known,
-                refuse_masks=not turn,
-            ),
-            EvalSampler(len(left)),
-            batch_size=config["batch_size"],
-            num_workers=min(config["num_workers"], -(-len(left) // config["batch_size"])),
-        )
-        screen = Console(stderr=True)
+    for turn, (size, fit) in enumerate(kinds):
+        left = [path for row, path in enumerate(paths) if row not in bad]
         title = f"predicting {len(left)} images" + (f" ({turn + 1}/{len(kinds)})" if len(kinds) > 1 else "")
-        batches = track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)
-        on_bad_image = "error" if turn else config["on_bad_image"]
-        probabilities = predict_members(
-            [bundle.members[i].classifier.to(device) for i in chosen],
-            usable(batches, left, {} if turn else bad, on_bad_image=on_bad_image, door=guard, hashes=hashes),
-            device=device,
-            tta=config["tta"],
-        )
-        found |= dict(zip(chosen, probabilities, strict=True))
-    return np.stack([found[i] for i in range(len(bundle.members))]), door.figures() if door else None, bad
+        if turn == 0:
+            gated = monitor.gate if monitor else None
+            images = InferenceDataset(left, size, fit, gate=gated, known=known, refuse_masks=True)
+        else:  # what could be read once is there: failing now it is no image to be left out
+            images = InferenceDataset(left, size, fit)
+        batches = load_batches(images, title, batch_size=settings.batch_size, num_workers=workers)
+        if turn == 0:
+            batches = readable_batches(batches, left, bad, drop_bad=drop_bad, monitor=monitor, hashes=hashes)
+        else:
+            batches = readable_batches(batches, left, {}, drop_bad=False)
+        chosen = [i for i, member in enumerate(bundle.members) if (member.image_size, member.fit) == (size, fit)]
+        networks = [bundle.members[i].classifier.to(device) for i in chosen]
+        members |= dict(zip(chosen, predict_members(networks, batches, device=device, tta=tta), strict=True))
+    probabilities = combine_members(bundle, np.stack([members[i] for i in range(len(bundle.members))]))
+    read = ~np.isin(np.arange(len(paths)), list(bad))
+    return ImagePredictions(read, probabilities, monitor.distance_ratios() if monitor else None, hashes[read])
 
 
-def usable(
-    batches: Any,
-    rows: pd.DataFrame,
+def readable_batches(
+    batches: Iterable[dict[str, Any]],
+    paths: Sequence[str],
     bad: dict[int, str],
     *,
-    on_bad_image: str,
-    door: Door | None = None,
+    drop_bad: bool,
+    monitor: InputGateMonitor | None = None,
     hashes: np.ndarray | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield batches less their bad images; from the first one that is an error on, only look for more of them.
+    """Yield batches without the images that can't be read; after the first image that is an error, none any more.
+
+    The rest of the batches is read all the same, so that the error names all bad images at once.
 
     Args:
-        batches: of :class:`Readable`.
-        rows: with ``path``.
+        batches: of :class:`InferenceDataset`.
+        paths: of all images.
         bad: filled with row → reason.
-        on_bad_image: ``error`` or ``drop``.
-        door: of the gate, if there is one; then batches have ``statistics``.
+        drop_bad: whether images that can't be read are left out, instead of an error at the end.
+        monitor: of the input gate, if there is one; then batches have ``statistics``.
         hashes: filled with each row's content hash, where batches have them.
 
     Raises:
         UserError: at the end, if there were bad or foreign images and they are an error, or all images were bad; or if
             images have vanished meanwhile, which are none to be left out.
     """
-    there = [Path(path).exists() for path in rows["path"]]
+    there = [Path(path).exists() for path in paths]
     for batch in batches:
         bad |= batch["bad"]
-        rows_seen = batch["row"].numpy()
+        rows = batch["row"].numpy()
         if hashes is not None and "hash" in batch:
-            hashes[rows_seen] = batch["hash"]
-        good = ~np.isin(rows_seen, list(batch["bad"]))
-        admitted = door is None or door.admits(rows_seen[good], batch["statistics"][good])
-        if good.any() and admitted and (not bad or on_bad_image == "drop"):
+            hashes[rows] = batch["hash"]
+        good = ~np.isin(rows, list(batch["bad"]))
+        passed = monitor is None or monitor.add(rows[good], batch["statistics"][good])
+        if good.any() and passed and (not bad or drop_bad):
             yield {"image": batch["image"][good]}
     if gone := [row for row, reason in sorted(bad.items()) if reason == MISSING and there[row]]:
         raise UserError(
-            f"{len(gone)} of {len(rows)} images were removed while they were read (first: "
-            f"{printable(rows['path'][gone[0]])}); put them back (is their drive connected?) and start again"
+            f"{len(gone)} of {len(paths)} images were removed while they were read (first: "
+            f"{printable(paths[gone[0]])}); put them back (is their drive connected?) and start again"
         )
     if bad:
-        _tell_bad(rows, bad, on_bad_image)
-    if door is not None:
-        door.tell()
+        _report_bad(paths, bad, drop_bad=drop_bad)
+    if monitor is not None:
+        monitor.report()
 
 
-def _tell_bad(rows: pd.DataFrame, bad: dict[int, str], on_bad_image: str) -> None:
-    told = some((f"{printable(rows['path'][row])} {reason}" for row, reason in sorted(bad.items())), NAMED)
-    message = f"{len(bad)} of {len(rows)} images can't be read: {told}"
-    if on_bad_image == "error":
+def _report_bad(paths: Sequence[str], bad: dict[int, str], *, drop_bad: bool) -> None:
+    """Warn of the images that can't be read, or refuse them."""
+    named = some((f"{printable(paths[row])} {reason}" for row, reason in sorted(bad.items())), NAMED)
+    message = f"{len(bad)} of {len(paths)} images can't be read: {named}"
+    if not drop_bad:
         raise UserError(f"{message}; fix or remove them, or leave them out: on_bad_image=drop")
-    if len(bad) == len(rows):
+    if len(bad) == len(paths):
         raise UserError(f"{message}; no image is left")
     log.warning("%s; left out", message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,91 +13,126 @@ from skinlab.evaluation import mining
 from skinlab.evaluation.distances import unit
 from skinlab.evaluation.predictions import PREFIX
 from skinlab.evaluation.thresholds import positive_score
-from skinlab.mining.embeddings import Seen
+from skinlab.mining.embeddings import PoolEmbeddings
+from skinlab.settings.mine import MineSettings
 
-WAYS = ("probability", "uncertainty", "diversity", "mixed")
 
+@dataclass(frozen=True)
+class PoolScores:
+    """Scores of the pool's rows, ``(N,)`` each.
 
-def order_all(
-    seen: Seen, novelty: np.ndarray, positive: Sequence[str], classes: Sequence[str], config: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
-    """Return the order of every way that is asked for, at most ``n`` rows, one a group.
-
-    All ways are gone where the truth of some images is known, so that they can be compared.
+    Attributes:
+        probability: of the positive classes together.
+        uncertainty: from 0 to 1.
+        novelty: distance to the training images, 1 at the threshold; NaN where it is unknown.
     """
-    n, groups = config["n"], seen.pool["group"].to_numpy(dtype=object)
-    unsure = mining.uncertainty(seen.probabilities, config["uncertainty"])
+
+    probability: np.ndarray
+    uncertainty: np.ndarray
+    novelty: np.ndarray
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Rows of the pool in the order of each way to choose them.
+
+    Attributes:
+        rows: way → row numbers, at most ``n``, one a group.
+        mixed_by: the way that gave each row of ``mixed``.
+    """
+
+    rows: dict[str, np.ndarray]
+    mixed_by: list[str]
+
+    def ways(self, by: str) -> list[str]:
+        """Return the way that gave each row of one order."""
+        return self.mixed_by if by == "mixed" else [by] * len(self.rows[by])
+
+
+def score_pool(
+    embeddings: PoolEmbeddings, novelty: np.ndarray, classes: Sequence[str], positive: Sequence[str], uncertainty: str
+) -> PoolScores:
+    """Return the scores of the pool's rows.
+
+    Args:
+        embeddings: of the pool.
+        novelty: of its rows.
+        classes: of the probabilities.
+        positive: the classes that are looked for.
+        uncertainty: ``entropy``, ``margin`` or ``least_confidence``.
+    """
+    probabilities = embeddings.probabilities
+    return PoolScores(
+        positive_score(probabilities, classes, positive), mining.uncertainty(probabilities, uncertainty), novelty
+    )
+
+
+def order_pool(embeddings: PoolEmbeddings, scores: PoolScores, settings: MineSettings) -> Orders:
+    """Return the order of the way that is asked for; of every way where some labels are known, to compare them."""
+    n, groups = settings.n, embeddings.groups
     orders = {
-        "probability": mining.descending(positive_score(seen.probabilities, classes, positive)),
-        "uncertainty": mining.descending(unsure),
+        "probability": mining.first_of_each(mining.descending(scores.probability), groups),
+        "uncertainty": mining.first_of_each(mining.descending(scores.uncertainty), groups),
     }
-    orders = {name: mining.first_of_each(order, groups) for name, order in orders.items()}
     # The farthest images are the foreign ones: an expert would be shown little else.
-    familiar = orders["uncertainty"][~(novelty[orders["uncertainty"]] > 1)]
-    listed = familiar[: max(config["shortlist"], n)]
+    familiar = orders["uncertainty"][~(scores.novelty[orders["uncertainty"]] > 1)]
+    listed = familiar[: max(settings.shortlist, n)]
     orders = {name: order[:n] for name, order in orders.items()}
-    if config["by"] in orders and not (seen.pool["truth"] != "").any():
-        return orders
-    if config["diversity"] == "badge":
-        picked = mining.badge_order(seen.probabilities[listed], seen.features[listed], n, config["seed"])
+    if settings.by in orders and not (embeddings.pool["truth"] != "").any():
+        return Orders(orders, [])
+    if settings.diversity == "badge":
+        picked = mining.badge_order(embeddings.probabilities[listed], embeddings.features[listed], n, settings.seed)
     else:
-        train = (seen.labelled["split"] == "train").to_numpy()
-        picked = mining.k_centre_order(unit(seen.features[listed]), n, unit(seen.known_features[train]))
+        training = embeddings.labelled_features[embeddings.is_training]
+        picked = mining.k_centre_order(unit(embeddings.features[listed]), n, unit(training))
     orders["diversity"] = listed[picked]
-    return orders | {"mixed": mining.mixed(orders, groups, n)[0]}
+    mixed, mixed_by = mining.mixed(orders, groups, n)
+    return Orders(orders | {"mixed": mixed}, mixed_by)
 
 
-def chosen_table(
-    seen: Seen,
-    novelty: np.ndarray,
-    orders: Mapping[str, np.ndarray],
-    positive: Sequence[str],
-    classes: Sequence[str],
-    config: Mapping[str, Any],
+def list_images(
+    embeddings: PoolEmbeddings, scores: PoolScores, orders: Orders, by: str, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the rows of ``mine.csv``."""
-    order = orders[config["by"]]
-    ways = [config["by"]] * len(order)
-    if config["by"] == "mixed":
-        ways = mining.mixed(orders, seen.pool["group"].to_numpy(dtype=object), len(order))[1]
-    probabilities = seen.probabilities[order]
+    """Return the rows of ``mine.csv``, in the order of one way."""
+    order = orders.rows[by]
+    rows, probabilities = embeddings.pool.iloc[order], embeddings.probabilities[order]
     return pd.DataFrame(
         {
             "rank": np.arange(1, len(order) + 1),
-            "image_id": seen.pool["image_id"].to_numpy()[order],
+            "image_id": rows["image_id"].to_numpy(),
             "label": "",
-            "path": seen.pool["path"].to_numpy()[order],
-            "group": seen.pool["group"].to_numpy()[order],
-            "by": ways,
-            "probability": positive_score(probabilities, classes, positive),
-            "uncertainty": mining.uncertainty(probabilities, config["uncertainty"]),
-            "novelty": novelty[order],
-            "flagged": (novelty[order] > 1).astype(int),
+            "path": rows["path"].to_numpy(),
+            "group": rows["group"].to_numpy(),
+            "by": orders.ways(by),
+            "probability": scores.probability[order],
+            "uncertainty": scores.uncertainty[order],
+            "novelty": scores.novelty[order],
+            "flagged": (scores.novelty[order] > 1).astype(int),
         }
         | {PREFIX + name: probabilities[:, i] for i, name in enumerate(classes)}
     )
 
 
-def find_yield(
-    seen: Seen, orders: Mapping[str, np.ndarray], positive: Sequence[str], config: Mapping[str, Any]
+def measure_yield(
+    embeddings: PoolEmbeddings, orders: Mapping[str, np.ndarray], positive: Sequence[str], by: str
 ) -> dict[str, Any] | None:
-    """Return what each way would have found, of the images whose truth is known; None where there are none.
+    """Return how many positives each order would have found among images of known label; None where there are none.
 
-    Random looks at one image a group, too: a group is positive if one of its images is.
+    The random order shows one image a group, too: a group is positive if one of its images is.
     """
-    known = (seen.pool["truth"] != "").to_numpy()
+    pool = embeddings.pool
+    known, truth = (pool["truth"] != "").to_numpy(), pool["truth"].isin(positive).to_numpy()
     if not known.any():
         return None
-    truth = seen.pool["truth"].isin(positive).to_numpy()
-    n_groups, n_positive = seen.pool["group"][known].nunique(), seen.pool["group"][known & truth].nunique()
-    given = {name: truth[order[known[order]]] for name, order in orders.items()}
-    curves = {name: mining.yield_curve(found, n_positive, n_groups) for name, found in given.items()}
+    n_groups, n_positive = pool["group"][known].nunique(), pool["group"][known & truth].nunique()
+    found = {name: truth[order[known[order]]] for name, order in orders.items()}
+    curves = {name: mining.yield_curve(each, n_positive, n_groups) for name, each in found.items()}
     curves = {name: curve for name, curve in curves.items() if curve["looked"]}
     return {
         "positives": n_positive,
         "groups": n_groups,
         "known": int(known.sum()),
-        "by": config["by"],
+        "by": by,
         "at": {name: mining.at_looks(curve) for name, curve in curves.items()},
         "curves": curves,
     }

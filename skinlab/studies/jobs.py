@@ -54,9 +54,9 @@ def command_line(job: Job, runs: Path, launcher: str | None = None) -> list[str]
     """Return the command of a job; with a launcher it is a sweep of one, which Hydra hands to the cluster."""
     head = [sys.executable, "-m", f"skinlab.{job.command}"]
     if launcher is None:
-        return [*head, *job.words, f"hydra.run.dir={quoted(runs / job.name)}"]
+        return [*head, *job.overrides, f"hydra.run.dir={quoted(runs / job.name)}"]
     place = [f"hydra.sweep.dir={quoted(runs)}", f"hydra.sweep.subdir={quoted(Path(job.name))}"]
-    return [*head, "-m", f"hydra/launcher={launcher}", *job.words, *place]
+    return [*head, "-m", f"hydra/launcher={launcher}", *job.overrides, *place]
 
 
 def finished(job: Job, runs: Path) -> bool:

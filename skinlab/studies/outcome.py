@@ -1,133 +1,127 @@
-"""What the finished runs of a study say: its evidence, its page, and the full evidence of every budget."""
+"""The comparison of the arms of a study from the predictions of its runs."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from skinlab.assessment.evidence_files import build_evidence, write_files
-from skinlab.assessment.settings import check_asked
 from skinlab.assessment.systems import System, open_run, source
 from skinlab.errors import UserError
 from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.study import Trainings, bootstrap_trainings, study_evidence
-from skinlab.files import write_text
-from skinlab.json_files import read_json
+from skinlab.evaluation.study import bootstrap_trainings, study_evidence
+from skinlab.settings.study import StudySettings
 from skinlab.studies.jobs import State
 from skinlab.studies.plan import Cell, Job
 from skinlab.studies.rows import Rows
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import read_predictions
 
-log = logging.getLogger(__name__)
+Trained = list[tuple[Cell, Predictions]]  # each training with its predictions of the test
 
 
-def judge(config: dict[str, Any], cells: list[Cell], rows: Rows, output: Path) -> dict[str, Any]:
-    """Return what the trainings say, and write the full evidence of every budget if wanted."""
-    tables = _tables(cells, output / "runs", config["positive"], rows.positive)
-    by_place: dict[float, dict[str, dict[Hashable, Predictions]]] = {}
-    labelled: dict[float, list[int]] = {}
-    for cell, table in zip(cells, tables, strict=True):
-        by_place.setdefault(cell.budget, {}).setdefault(cell.arm, {})[cell.fold, cell.seed] = table
-        labelled.setdefault(cell.budget, []).append(rows.labelled(cell.budget, cell.fold, cell.seed))
-    figures = list(dict.fromkeys([config["judge_by"], *config["compare_by"]]))
-    draws: dict[float, dict[str, Trainings]] = {
-        budget: {
-            arm: bootstrap_trainings(each, figures, n_draws=config["n_draws"], seed=config["seed"])
-            for arm, each in arms.items()
-        }
-        for budget, arms in by_place.items()
-    }
-    recipes = config["recipes"]
-    evidence = study_evidence(
-        draws,
-        {budget: round(sum(each) / len(each)) for budget, each in labelled.items()},
-        against={arm: recipes[arm].get("against") or [] for arm in config["arms"]},
-        deciding=[arm for arm in config["arms"] if recipes[arm].get("needs_pool")],
-        metrics=figures,
-        judge_by=config["judge_by"],
-        with_pool=[b for b in by_place if rows.has_pool(b, config["folds"][0], config["seeds"][0])],
-        level=config["level"],
-    )
-    if config["reports"]:
-        for budget in by_place:
-            _write_budget(config, [cell for cell in cells if cell.budget == budget], by_place[budget], output)
-    return evidence
+def read_trainings(cells: Sequence[Cell], runs: Path, chosen: Sequence[str] | None, positive: str | None) -> Trained:
+    """Read the predictions of the test, rows in one order, the positive one of two classes last.
 
+    Args:
+        cells: the trainings.
+        runs: folder of the runs.
+        chosen: positive classes that the user names.
+        positive: the positive one of two classes of the data; None of more.
 
-def _tables(cells: list[Cell], runs: Path, chosen: Sequence[str] | None, positive: str | None) -> list[Predictions]:
-    """Read the predictions of the test, rows in one order, the positive one of two classes last."""
+    Raises:
+        UserError: predictions are missing or damaged, or not of the same images.
+    """
     try:
-        read = [read_predictions(runs / cell.job / "predictions" / "test.csv") for cell in cells]
+        tables = [read_predictions(predictions_path(cell, runs)) for cell in cells]
         if positive is not None:
-            name = positive_class(read[0].classes, chosen or [positive])
-            read = [table.positive_last(name) for table in read]
-        return align_rows(read, [cell.job for cell in cells])
+            name = positive_class(tables[0].classes, chosen or [positive])
+            tables = [table.positive_last(name) for table in tables]
+        return list(zip(cells, align_rows(tables, [cell.job for cell in cells]), strict=True))
     except ValueError as error:
         raise UserError(str(error)) from None
 
 
-def _write_budget(
-    config: dict[str, Any], cells: list[Cell], arms: Mapping[str, Mapping[Hashable, Predictions]], output: Path
-) -> None:
-    """Write evidence and report of one budget, the trainings of an arm side by side."""
+def predictions_path(cell: Cell, runs: Path) -> Path:
+    """Return where the test predictions of a training are."""
+    return runs / cell.job / "predictions" / "test.csv"
+
+
+def compare_arms(settings: StudySettings, trained: Trained, rows: Rows) -> dict[str, Any]:
+    """Return the metrics of every arm at every budget, their differences and the verdicts."""
+    budgets = list(dict.fromkeys(cell.budget for cell, _ in trained))
+    draws, n_labelled = {}, {}
+    for budget in budgets:
+        cells = [cell for cell, _ in trained if cell.budget == budget]
+        labelled = [rows.labelled(budget, cell.fold, cell.seed) for cell in cells]
+        n_labelled[budget] = round(sum(labelled) / len(labelled))
+        draws[budget] = {
+            arm: bootstrap_trainings(
+                {(cell.fold, cell.seed): table for cell, table in trained if (cell.budget, cell.arm) == (budget, arm)},
+                settings.metrics,
+                n_draws=settings.n_draws,
+                seed=settings.seed,
+            )
+            for arm in dict.fromkeys(cell.arm for cell in cells)
+        }
+    return study_evidence(
+        draws,
+        n_labelled,
+        against={arm: settings.recipes[arm].against or [] for arm in settings.arms},
+        deciding=[arm for arm in settings.arms if settings.recipes[arm].needs_pool],
+        metrics=settings.metrics,
+        judge_by=settings.judge_by,
+        with_pool=[budget for budget in budgets if rows.has_pool(budget, settings.folds[0], settings.seeds[0])],
+        level=settings.level,
+    )
+
+
+def budget_systems(trained: Trained, budget: float, runs: Path, *, over: str) -> list[System]:
+    """Return the arms at one budget as systems, the trainings of an arm side by side.
+
+    Args:
+        trained: all trainings.
+        budget: of the systems.
+        runs: folder of the runs.
+        over: what tells the trainings of an arm apart, ``seed`` or ``fold``.
+    """
+    at_budget = [(cell, table) for cell, table in trained if cell.budget == budget]
     systems = []
-    for arm, tables in arms.items():
-        own = [cell for cell in cells if cell.arm == arm]
-        paths = [output / "runs" / cell.job / "predictions" / "test.csv" for cell in own]
-        facts = [source(path, table) for path, table in zip(paths, tables.values(), strict=True)]
-        over = None if len(own) == 1 else "seed" if len(config["folds"]) == 1 else "fold"
-        keys = [cell.seed for cell in own] if over == "seed" else list(range(len(own)))
+    for arm in dict.fromkeys(cell.arm for cell, _ in at_budget):
+        own = [(cell, table) for cell, table in at_budget if cell.arm == arm]
         systems.append(
             System(
                 arm,
-                list(tables.values()),
-                facts,
-                over=over,
-                keys=keys,
-                runs=[open_run(path.parents[1]) for path in paths],
+                [table for _, table in own],
+                [source(predictions_path(cell, runs), table) for cell, table in own],
+                over=over if len(own) > 1 else None,
+                keys=[cell.seed if over == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)],
+                runs=[open_run(runs / cell.job) for cell, _ in own],
             )
         )
-    place = output / "budgets" / f"{cells[0].budget:g}"
-    reference = "A" if "A" in arms else None
-    known = config | {"reference": reference}
-    evidence, thresholds = build_evidence(systems, check_asked(config), known, "study")
-    write_files(evidence, thresholds, place, config["saliency"])
+    return systems
 
 
-def told(job: Job, state: State) -> dict[str, Any]:
-    """Return what a study's file says of a run."""
-    return {"command": job.command, "words": list(job.words), "images": job.images} | asdict(state)
+def run_record(job: Job, state: State) -> dict[str, Any]:
+    """Return the record of a run in the study's file."""
+    return {"command": job.command, "words": list(job.overrides), "images": job.images} | asdict(state)
 
 
-def cautions(config: Mapping[str, Any], lost: Mapping[str, str]) -> list[str]:
-    """Return what should be known before anything is concluded."""
+def study_cautions(settings: StudySettings, lost: Mapping[str, str]) -> list[str]:
+    """Return what should be known before anything is concluded.
+
+    Args:
+        settings: of the study.
+        lost: name of a run that is missing → reason.
+    """
     found = [f"{name} is missing: {reason}" for name, reason in lost.items()]
-    if len(config["seeds"]) * len(config["folds"]) < 3:
+    if settings.n_trainings < 3:
         found.append("Fewer than three trainings an arm: how far luck moves an arm is hardly known.")
-    if len(config["folds"]) > 1:
+    if len(settings.folds) > 1:
         found.append("Folds share most of their training images, so that their trainings are no independent ones.")
     found.append("Every arm chooses its best epoch by the validation labels, which no budget counts.")
-    if config["data"]["name"] == "phantom":
+    if settings.data.name == "phantom":
         found.append("Trained on procedural images; no metric here applies to patients.")
     return found
-
-
-def show(path: Path) -> None:
-    """Write the page of a study's file and print its verdicts."""
-    from skinlab.report.study_page import render_study  # matplotlib takes its time to import
-
-    study: dict[str, Any] = read_json(path, "record of a study", {"verdicts": list, "cautions": list})
-    write_text(path.with_name("report.html"), render_study(study))
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    for each in study["verdicts"]:
-        console.print(f"- {each['sentence']}")
-    for caution in study["cautions"]:
-        console.print(f"! {caution}")
-    console.print(f"report: {path.with_name('report.html')}")

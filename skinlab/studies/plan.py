@@ -1,4 +1,4 @@
-"""The plan of a study: which runs its arms need, in which words, and for how long."""
+"""The plan of a study: the runs of its arms, their overrides and lengths."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 from skinlab.selfsup.methods import needed_views
 from skinlab.settings.invocation import Invocation
+from skinlab.settings.study import RecipeSettings, StudySettings
 from skinlab.studies.rows import Rows
 
-# Groups whose words the study hands on: to every run, or to those that name the group.
+# Groups whose overrides go to the runs as well: to every run, or to those that name the group.
 SHARED, NAMED = ("data", "model", "trainer"), ("ssl", "semi")
 OWN = {
     "data.fold": "folds",
@@ -32,7 +33,7 @@ class Job:
     Attributes:
         name: of its directory.
         command: ``pretrain`` or ``train``.
-        words: its overrides.
+        overrides: of its command.
         images: that pass through the network in training: optimiser steps x images a step.
         rows: images of an epoch.
         after: the job that it waits for.
@@ -40,7 +41,7 @@ class Job:
 
     name: str
     command: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     images: int
     rows: int
     after: str | None = None
@@ -66,55 +67,18 @@ class Plan:
     left_out: list[str] = field(default_factory=list)
 
 
-def check_study(config: Mapping[str, Any], invocation: Invocation) -> None:
-    """Refuse what makes no study.
+def check_overrides(settings: StudySettings, invocation: Invocation) -> None:
+    """Refuse overrides of what the study sets itself.
 
     Raises:
-        UserError: one of the settings.
+        UserError: there are such.
     """
-    recipes, n_folds = config["recipes"], config["data"]["n_folds"]
-    for name in ("budgets", "seeds", "folds", "arms"):
-        values = config[name]
-        if not values:
-            raise UserError(f"{name}=[]: give one or more, such as {name}={_example(name)}")
-        if len(set(values)) < len(values):
-            raise UserError(f"{name}={_listed(values)}: one is there twice; give each once")
-    for arm in config["arms"]:
-        if arm not in recipes:
-            hint = nearest(str(arm), recipes)
-            raise UserError(
-                f"arms: {arm} is none of {', '.join(recipes)}{hint}; more are added to recipes in study.yaml"
-            )
-    for budget in config["budgets"]:
-        number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
-        if not number or not budget > 0 or (budget > 1 and budget % 1):
-            raise UserError(
-                f"budgets: {budget} is no budget; give shares in (0, 1], or whole numbers of images above 1"
-            )
-    if min(config["budgets"]) < 1 < max(config["budgets"]):
-        raise UserError(f"budgets={_listed(config['budgets'])}: give all as shares, or all as numbers of images")
-    for name, values, low in (("seeds", config["seeds"], 0), ("folds", config["folds"], 0)):
-        if any(type(each) is not int or each < low for each in values):
-            raise UserError(f"{name}={_listed(values)}: whole numbers from 0 on are expected")
-    if max(config["folds"]) >= n_folds:
-        raise UserError(
-            f"folds={_listed(config['folds'])}: there are {n_folds}, from 0 to {n_folds - 1} (data.n_folds)"
-        )
-    for name in ("epochs", "pretrain_epochs", "pretrain_views", "validations", "jobs"):
-        if config[name] is not None and config[name] < 1:
-            raise UserError(f"{name}={config[name]}: must be at least 1")
-    if config["semi"]["name"] == "none":
-        raise UserError("semi=none: name the semi-supervision of the arms E and F, such as semi=fixmatch")
-    if not 0 <= config["probe_share"] < 1:
-        raise UserError(
-            f"probe_share={config['probe_share']}: a share from 0 to below 1 is expected, or nothing is tuned"
-        )
-    for word in [*invocation.overrides, *config["base"], *config["base_pretrain"], *config["base_train"]]:
-        if _key(word) in OWN:
-            raise UserError(f"{word}: the study sets {_key(word)} itself; set {OWN[_key(word)]}=… instead")
+    for override in [*invocation.overrides, *settings.base, *settings.base_pretrain, *settings.base_train]:
+        if (key := _key(override)) in OWN:
+            raise UserError(f"{override}: the study sets {key} itself; set {OWN[key]}=… instead")
 
 
-def make_plan(config: Mapping[str, Any], invocation: Invocation, rows: Rows, runs: Path) -> Plan:
+def make_plan(settings: StudySettings, invocation: Invocation, rows: Rows, runs: Path) -> Plan:
     """Lay out every run of a study, pretrainings before what needs them.
 
     Compute is counted in images that pass through the network in training (optimiser steps x images a step, views
@@ -124,7 +88,7 @@ def make_plan(config: Mapping[str, Any], invocation: Invocation, rows: Rows, run
     rounded to whole ones.
 
     Args:
-        config: of the study, checked.
+        settings: of the study.
         invocation: the command line.
         rows: counts of the data.
         runs: folder of the runs.
@@ -132,14 +96,14 @@ def make_plan(config: Mapping[str, Any], invocation: Invocation, rows: Rows, run
     Raises:
         UserError: an arm needs a pool, and there is none.
     """
-    planner = _Planner(config, invocation, rows, runs)
-    recipes, budgets = config["recipes"], sorted(config["budgets"], key=size_of)
+    planner = _Planner(settings, invocation, rows, runs)
+    recipes, budgets = settings.recipes, sorted(settings.budgets, key=size_of)
     cells, left_out = [], []
-    for arm in [name for name in recipes if name in config["arms"]]:
-        kept = [budget for budget in budgets if planner.has_what_it_needs(arm, budget)]
+    for arm in [name for name in recipes if name in settings.arms]:
+        kept = [budget for budget in budgets if planner.has_its_pool(arm, budget)]
         if not kept:
             raise UserError(
-                f"arms: {arm} ({recipes[arm]['title']}) needs a pool, and {config['data']['name']} has none at these "
+                f"arms: {arm} ({recipes[arm].title}) needs a pool, and {settings.data.name} has none at these "
                 "budgets; add a budget below all labels, images without labels, or leave it out"
             )
         if len(kept) < len(budgets):
@@ -148,17 +112,17 @@ def make_plan(config: Mapping[str, Any], invocation: Invocation, rows: Rows, run
         cells += [
             planner.cell(arm, budget, fold, seed)
             for budget in kept
-            for fold in config["folds"]
-            for seed in config["seeds"]
+            for fold in settings.folds
+            for seed in settings.seeds
         ]
     order = sorted(planner.jobs.values(), key=lambda job: job.command != "pretrain")
     return Plan({job.name: job for job in order}, cells, left_out)
 
 
-def learned_from(rows: int, batch: int) -> int:
+def images_an_epoch(rows: int, batch: int) -> int:
     """Return the images of an epoch without an incomplete last batch, unless it is the only one.
 
-    >>> learned_from(63, 32), learned_from(64, 32), learned_from(20, 32)
+    >>> images_an_epoch(63, 32), images_an_epoch(64, 32), images_an_epoch(20, 32)
     (32, 64, 20)
     """
     return rows // batch * batch or rows
@@ -172,102 +136,105 @@ def size_of(budget: float) -> float:
 class _Planner:
     """Collects the jobs that the trainings of a study need."""
 
-    def __init__(self, config: Mapping[str, Any], invocation: Invocation, rows: Rows, runs: Path) -> None:
-        self.config, self.invocation, self.rows, self.runs = config, invocation, rows, runs
+    def __init__(self, settings: StudySettings, invocation: Invocation, rows: Rows, runs: Path) -> None:
+        self.settings, self.invocation, self.rows, self.runs = settings, invocation, rows, runs
         self.jobs: dict[str, Job] = {}
-        self.views = config["pretrain_views"] or sum(needed_views(config["ssl"]))
+        self.views = settings.pretrain_views or sum(needed_views(settings.ssl.dump()))
 
-    def has_what_it_needs(self, arm: str, budget: float) -> bool:
-        """Tell whether there is a pool for the stage that needs one."""
-        need = self.config["recipes"][arm].get("needs_pool")
-        wanted = {"train": [budget], "pretrain": self.config["budgets"]}.get(str(need), [])
-        fold, seed = self.config["folds"][0], self.config["seeds"][0]
-        return not wanted or any(self.rows.has_pool(each, fold, seed) for each in wanted)
+    def has_its_pool(self, arm: str, budget: float) -> bool:
+        """Return whether there is a pool for the stage that needs one."""
+        stage = self.settings.recipes[arm].needs_pool
+        budgets = {"train": [budget], "pretrain": self.settings.budgets}.get(str(stage), [])
+        fold, seed = self.settings.folds[0], self.settings.seeds[0]
+        return not budgets or any(self.rows.has_pool(each, fold, seed) for each in budgets)
 
     def cell(self, arm: str, budget: float, fold: int, seed: int) -> Cell:
         """Add a training, and its pretraining unless another arm or budget has brought it."""
-        config, recipe, rows = self.config, self.config["recipes"][arm], self.rows
+        settings, recipe, rows = self.settings, self.settings.recipes[arm], self.rows
         values = dict(self.invocation.choices) | {"budget": budget, "fold": fold, "seed": seed}
-        values["smallest"] = min(config["budgets"], key=size_of)
-        after = self._pretraining(arm, values).name if recipe.get("pretrain") else None
+        values["smallest"] = min(settings.budgets, key=size_of)
+        after = self._pretraining(arm, values).name if recipe.pretrain else None
         if after:
             values["backbone"] = quoted(self.runs / after / "backbone.safetensors")
-        images = config["epochs"] * rows.labelled(1.0, fold, seed)
-        if recipe.get("long"):
-            images += config["pretrain_epochs"] * rows.pretraining("all", 1.0, fold, seed) * self.views
-        words = _words("train", recipe, config, self.invocation, values)
-        said = _said(words)
+        images = settings.epochs * rows.labelled(1.0, fold, seed)
+        if recipe.long:
+            images += settings.pretrain_epochs * rows.pretraining("all", 1.0, fold, seed) * self.views
+        overrides = _overrides("train", recipe, settings, self.invocation, values)
+        chosen = _values(overrides)
         labelled = rows.labelled(budget, fold, seed)
-        batch = _whole(said, "data.batch_size", config["data"]["batch_size"])
-        an_epoch = learned_from(labelled, batch)
-        if "semi" in said:  # a step's pool images are as many, however few labelled ones it has
-            ratio = _whole(said, "semi.pool_ratio", config["semi"]["pool_ratio"])
+        batch = _whole(chosen, "data.batch_size", settings.data.batch_size)
+        an_epoch = images_an_epoch(labelled, batch)
+        if "semi" in chosen:  # a step's pool images are as many, however few labelled ones it has
+            ratio = _whole(chosen, "semi.pool_ratio", settings.semi.pool_ratio or 1)
             an_epoch += max(1, labelled // batch) * batch * ratio * POOL_VIEWS
         epochs = max(1, round(images / an_epoch))
-        every = max(1, epochs // config["validations"])
+        every = max(1, epochs // settings.validations)
         epochs = max(1, round(epochs / every)) * every
-        probe = min(max(1, round(config["probe_share"] * epochs)), epochs - 1) if config["probe_share"] else 0
-        words = _filled(words, {"epochs": epochs, "every": every, "probe": probe})
+        probe = min(max(1, round(settings.probe_share * epochs)), epochs - 1) if settings.probe_share else 0
+        overrides = _filled(overrides, {"epochs": epochs, "every": every, "probe": probe})
         name = f"{arm}_b{budget:g}_f{fold}_s{seed}"
-        self.jobs[name] = Job(name, "train", words, epochs * an_epoch, labelled, after)
+        self.jobs[name] = Job(name, "train", overrides, epochs * an_epoch, labelled, after)
         return Cell(arm, budget, fold, seed, name)
 
     def _pretraining(self, arm: str, values: Mapping[str, Any]) -> Job:
-        """Return the pretraining of an arm; runs of the same words are one."""
-        config, recipe = self.config, self.config["recipes"][arm]
-        words = _words("pretrain", recipe, config, self.invocation, values)
-        said, fold, seed = _said(words), values["fold"], values["seed"]
-        n_rows = self.rows.pretraining(said.get("pool", "all"), float(said.get("data.label_budget", 1)), fold, seed)
-        an_epoch = learned_from(n_rows, _whole(said, "data.batch_size", config["data"]["batch_size"]))
-        epochs = max(1, round(config["pretrain_epochs"] * self.rows.pretraining("all", 1.0, fold, seed) / an_epoch))
-        words = _filled(words, {"epochs": epochs, "every": max(1, epochs // config["validations"])})
-        namesake = next(name for name, each in config["recipes"].items() if each.get("pretrain") == recipe["pretrain"])
+        """Return the pretraining of an arm; runs of the same overrides are one."""
+        settings, recipe = self.settings, self.settings.recipes[arm]
+        overrides = _overrides("pretrain", recipe, settings, self.invocation, values)
+        chosen, fold, seed = _values(overrides), values["fold"], values["seed"]
+        n_rows = self.rows.pretraining(chosen.get("pool", "all"), float(chosen.get("data.label_budget", 1)), fold, seed)
+        an_epoch = images_an_epoch(n_rows, _whole(chosen, "data.batch_size", settings.data.batch_size))
+        epochs = max(1, round(settings.pretrain_epochs * self.rows.pretraining("all", 1.0, fold, seed) / an_epoch))
+        overrides = _filled(overrides, {"epochs": epochs, "every": max(1, epochs // settings.validations)})
+        namesake = next(name for name, each in settings.recipes.items() if each.pretrain == recipe.pretrain)
         name = f"{namesake}-pretrain_b{values['budget']:g}_f{fold}_s{seed}"
-        job = Job(name, "pretrain", words, epochs * an_epoch * self.views, n_rows)
-        job = next((each for each in self.jobs.values() if each.words == words), job)
+        job = Job(name, "pretrain", overrides, epochs * an_epoch * self.views, n_rows)
+        job = next((each for each in self.jobs.values() if each.overrides == overrides), job)
         return self.jobs.setdefault(job.name, job)
 
 
-def _words(
-    stage: str, recipe: Mapping[str, Any], config: Mapping[str, Any], invocation: Invocation, values: Mapping[str, Any]
+def _overrides(
+    stage: Literal["pretrain", "train"],
+    recipe: RecipeSettings,
+    settings: StudySettings,
+    invocation: Invocation,
+    values: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Return the words of a run; of two for one setting the later stays: the user's, then the arm's own."""
-    own = [*config["words"]["both"], *config["words"][stage], *config["base"], *config[f"base_{stage}"]]
-    named = {_key(word) for word in [*own, *recipe[stage]]}
+    """Return the overrides of a run; of two of one setting the later stays: the user's, then the arm's own."""
+    every, of_arm = getattr(settings.words, stage), getattr(recipe, stage) or []
+    own = [*settings.words.both, *every, *settings.base, *getattr(settings, f"base_{stage}")]
+    named = {_key(override) for override in [*own, *of_arm]}
     groups = [*SHARED, *(group for group in NAMED if group in named)]
-    handed_on = [word for word in invocation.overrides if _is_handed_on(_key(word), groups)]
-    found: dict[str, str] = {}
-    for word in [*own, *handed_on, *recipe[stage]]:
-        found[_key(word)] = word
+    users = [each for each in invocation.overrides if _goes_to_runs(_key(each), groups)]
+    found = {_key(override): override for override in [*own, *users, *of_arm]}
     return _filled(tuple(found.values()), values)
 
 
-def _is_handed_on(key: str, groups: Sequence[str]) -> bool:
+def _goes_to_runs(key: str, groups: Sequence[str]) -> bool:
     return key == "plugins" or (key.partition(".")[0] in groups and "." in key)
 
 
-def _filled(words: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Put values in the place of what is known by name; other braces stay as they are.
+def _filled(overrides: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Replace each known ``{name}`` by its value; other braces stay as they are.
 
     >>> _filled(["seed={seed}", "data.label_map={a: b}"], {"seed": 3})
     ('seed=3', 'data.label_map={a: b}')
     """
-    return tuple(PLACEHOLDER.sub(lambda at: str(values.get(at[1], at[0])), word) for word in words)
+    return tuple(PLACEHOLDER.sub(lambda at: str(values.get(at[1], at[0])), override) for override in overrides)
 
 
-def _said(words: Sequence[str]) -> dict[str, str]:
-    return {_key(word): word.partition("=")[2] for word in words}
+def _values(overrides: Sequence[str]) -> dict[str, str]:
+    return {_key(override): override.partition("=")[2] for override in overrides}
 
 
-def _whole(said: Mapping[str, str], key: str, default: int) -> int:
-    found = said.get(key, str(default))
+def _whole(chosen: Mapping[str, str], key: str, default: int) -> int:
+    found = chosen.get(key, str(default))
     if not found.isdecimal() or not int(found):
         raise UserError(f"{key}={found}: a whole number of at least 1 is expected")
     return int(found)
 
 
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def quoted(path: Path) -> str:
@@ -277,11 +244,3 @@ def quoted(path: Path) -> str:
     "'it\\'s'"
     """
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return f"[{','.join(map(str, values))}]"
-
-
-def _example(name: str) -> str:
-    return {"budgets": "[0.05,0.2,1.0]", "seeds": "[0,1,2]", "folds": "[0]", "arms": "[A,A+,D]"}[name]

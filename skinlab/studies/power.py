@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from skinlab.errors import UserError
 from skinlab.evaluation.metric_registry import metric_in_sentence
 from skinlab.evaluation.power import Design, detectable
+from skinlab.settings.study import StudySettings
 
 POWER_TABLES = 200
 
 
-def trainings(config: Mapping[str, Any]) -> int:
-    """Return the number of trainings of an arm."""
-    return len(config["folds"]) * len(config["seeds"])
+def study_power(settings: StudySettings, counts: Sequence[int], rows_per_group: float = 1.0) -> dict[str, Any]:
+    """Return what is assumed of two systems, and the difference of each metric that such a study detects.
 
+    Args:
+        settings: of the study.
+        counts: test images of each class.
+        rows_per_group: mean images of a group.
 
-def study_power(config: Mapping[str, Any], counts: list[int], rows_per_group: float = 1.0) -> dict[str, Any]:
-    """Return what is assumed of two systems, and what such a study can see of each figure."""
-    assumed = {key: config["power"][key] for key in ("auroc", "correlation", "seed_sd")}
+    Raises:
+        UserError: the assumptions contradict each other.
+    """
+    assumed = settings.power
     try:
-        design = Design(counts, seeds=trainings(config), rows_per_group=max(rows_per_group, 1.0), **assumed)
+        design = Design(
+            list(counts),
+            seeds=settings.n_trainings,
+            rows_per_group=max(rows_per_group, 1.0),
+            auroc=assumed.auroc,
+            correlation=assumed.correlation,
+            seed_sd=assumed.seed_sd,
+        )
     except ValueError as error:
         raise UserError(f"power: {error}") from None
-    found = detectable(design, level=config["level"], n_tables=POWER_TABLES)
+    found = detectable(design, level=settings.level, n_tables=POWER_TABLES)
     return {"assumed": asdict(design), "figures": {name: each.to_dict() for name, each in found.items()}}
 
 
-def power_words(power: Mapping[str, Any], trainings: int) -> str:
-    """Say what a study can see.
+def power_sentence(power: Mapping[str, Any], n_trainings: int) -> str:
+    """Return a sentence about the power of a study.
 
     >>> figures = {"auroc_macro": {"expected": 0.9, "error": 0.01, "difference": 0.034}}
-    >>> power_words({"assumed": {"counts": [1014, 59], "correlation": 0.85}, "figures": figures}, 1)
+    >>> power_sentence({"assumed": {"counts": [1014, 59], "correlation": 0.85}, "figures": figures}, 1)
     '1,073 test images (1014 + 59) and 1 training an arm: 80 % power for a difference of 0.034 macro AUROC (of 0.90).'
     """
     counts = power["assumed"]["counts"]
-    seen = ", ".join(
+    detected = ", ".join(
         f"{each['difference']:.3f} {metric_in_sentence(name)} (of {each['expected']:.2f})"
         for name, each in power["figures"].items()
     )
     return (
-        f"{sum(counts):,} test images ({' + '.join(map(str, counts))}) and {trainings} "
-        f"training{'s' if trainings > 1 else ''} an arm: 80 % power for a difference of {seen}."
+        f"{sum(counts):,} test images ({' + '.join(map(str, counts))}) and {n_trainings} "
+        f"training{'s' if n_trainings > 1 else ''} an arm: 80 % power for a difference of {detected}."
     )

@@ -51,15 +51,6 @@ class PredictionsTable:
     cautions: list[str] = field(default_factory=list)
 
 
-def table_reader(config: Mapping[str, Any]) -> TableReader:
-    """Return a reader with the settings of ``conf/command/tables.yaml``.
-
-    Raises:
-        UserError: as :class:`TableReader`.
-    """
-    return TableReader(config["columns"], config["label_map"], config["labels"], config["on_label_conflict"])
-
-
 def read_predictions(path: Path) -> Predictions:
     """Read a predictions table whose columns have the names of this project.
 

@@ -108,6 +108,24 @@ def log_summary(loggers: Sequence[Logger], metrics: Mapping[str, Any]) -> None:
             logger.log_summary(metrics)
 
 
+def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping[str, Any] | None, step: int) -> None:
+    """Log the intervals and the report of a run on W&B, if it is among the loggers.
+
+    Args:
+        loggers: of the run.
+        run_dir: with ``report.html``.
+        evidence: of the run, None where there is none.
+        step: optimiser steps done.
+    """
+    for logger in loggers:
+        if evidence is not None and isinstance(logger, FaultTolerantWandbLogger):
+            from skinlab.tracking.wandb_evidence import headline, page
+
+            (system,) = evidence["systems"]
+            logger.log_summary(headline(system, system["sources"][0]["split"]))
+            logger.log_metrics(page(run_dir), step)
+
+
 def close_loggers(loggers: Sequence[Logger], ok: bool = True) -> None:
     """Close every logger, whatever became of the run.
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.assessment.mistakes import add_saliency, check_saliency, overlay, overlays
+from skinlab.assessment.mistakes import add_saliency, overlay, overlays
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle
 from tests.run_directory import write_run
@@ -109,8 +109,6 @@ def test_what_must_be_and_can_t_be_is_refused(runs):
     assert add_saliency({"systems": [table]}, "auto") == {"systems": [table]}
     with pytest.raises(UserError, match="saliency=true: s has no run"):
         add_saliency({"systems": [table]}, True)
-    with pytest.raises(UserError, match=r"saliency=flase: .*did you mean false"):
-        check_saliency("flase")
 
 
 def test_only_where_it_looked_the_image_is_coloured():

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from skinlab.assessment.run_evidence import write_run_evidence
-from skinlab.cli.config import compose_config
+from skinlab.assessment.run_evidence import evaluate_run
 from skinlab.commands.evaluate import evaluate
 from skinlab.commands.train import train
 from skinlab.errors import UserError
@@ -19,6 +17,7 @@ from skinlab.evaluation.metrics import Scorer
 from skinlab.processes.signals import Stopped
 from skinlab.report.terminal import print_results
 from skinlab.tables.predictions import read_predictions
+from tests.command_settings import invocation_of, settings_of
 from tests.evidence_schema import validate_evidence
 
 QUICK = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "evidence.n_draws=200", "evidence.calibration=false"]
@@ -31,7 +30,7 @@ def words(tiny) -> list[str]:
 
 def evaluated(*given: str) -> None:
     words = [*given, "n_draws=100", "calibration=false", "saliency=false"]
-    evaluate(OmegaConf.to_container(compose_config("evaluate", words), resolve=True))
+    evaluate(settings_of("evaluate", *words), invocation_of("evaluate", *words))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_evidence_of_other_settings_stays(finished, compose_train, words, caplog
     before = (finished / "evidence.json").read_bytes()
     train(compose_train(*words, "evidence.level=0.9", run_dir=finished))
     assert (finished / "evidence.json").read_bytes() == before
-    assert "evidence.json was made with other settings and stays" in caplog.text
+    assert "evidence.json was made with other settings and is kept" in caplog.text
 
 
 def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypatch):
@@ -142,7 +141,7 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     split = pd.read_csv(run / "split.csv")
     split[(split["split"] != "test") | (split["label"] == "benign")].to_csv(run / "split.csv", index=False)
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
-    evidence = write_run_evidence(run, compose_train(*words, "evidence.saliency=false", run_dir=run).dump())
+    evidence, _ = evaluate_run(run, compose_train(*words, run_dir=run).evidence, {})
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
     assert "the test images can't be judged (run: all" in evidence["cautions"][0]
     assert any("had no training images of malignant" in text for text in evidence["cautions"])
@@ -156,7 +155,7 @@ def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, wor
         raise ValueError("all 3 rows are one group")
 
     monkeypatch.setattr(run_evidence, "build_evidence", one_group)
-    assert write_run_evidence(finished, compose_train(*words, run_dir=finished).dump()) is None
+    assert evaluate_run(finished, compose_train(*words, run_dir=finished).evidence, {}) is None
     assert "no evidence.json: all 3 rows are one group" in caplog.text
 
 

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from skinlab.cli.conf import config_directory
 from skinlab.commands.bundle import make_bundle
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
@@ -22,9 +20,10 @@ from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fi
 from skinlab.evaluation.ensembles import combine
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
-from skinlab.inference.combining import combine_as
+from skinlab.inference.combining import combine_members
 from skinlab.inference.ensembling import ensemble
 from skinlab.tables.predictions import read_predictions
+from tests.command_settings import settings_of
 from tests.run_directory import write_run
 
 CLASSES = ["bkl", "mel", "nv"]
@@ -66,8 +65,7 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(runs: list[str], output: Path) -> Callable[..., None]:
     def run(**settings: Any) -> None:
-        config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "bundle.yaml"))
-        make_bundle(config | {"ckpt": runs[0], "output": str(output), "num_workers": 0} | settings)
+        make_bundle(settings_of("bundle", **{"ckpt": runs[0], "output": output, "num_workers": 0} | settings))
 
     return run
 
@@ -187,10 +185,10 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
     three = Bundle((one, two, one), CLASSES, teams=(0, 0, 1))
     teams = np.stack([p[:2].mean(0), p[2]])
     for method in ("mean", "geometric"):
-        assert np.array_equal(combine_as(replace(three, method=method), p), combine(teams, method))
+        assert np.array_equal(combine_members(replace(three, method=method), p), combine(teams, method))
     weighted = replace(three, method="weighted", learned={"weights": [0.2, 0.8]})
-    assert np.array_equal(combine_as(weighted, p), combine(teams, "weighted", np.array([0.2, 0.8])))
-    assert np.array_equal(combine_as(replace(three, members=(one,), teams=()), p[:1]), p[0])
+    assert np.array_equal(combine_members(weighted, p), combine(teams, "weighted", np.array([0.2, 0.8])))
+    assert np.array_equal(combine_members(replace(three, members=(one,), teams=()), p[:1]), p[0])
 
 
 @pytest.mark.parametrize(
@@ -201,22 +199,22 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
         ({"ckpt": "/no/where"}, "no such file or directory"),
         ({"output": None}, r"set output=FILE\.bundle"),
         ({"output": "/no/where/m.bundle"}, "there is no folder /no/where"),
-        ({"output": "m.onnx"}, "is written to a file FILE.bundle, or set format=onnx"),
+        ({"output": "m.onnx"}, r"the name of a \.bundle file is expected, .* or set format=onnx"),
         ({"format": "onx"}, "did you mean onnx"),
         ({"combine": "median"}, "choose mean, geometric, weighted"),
         ({"combine": "overlap"}, r"skinlab\.ensemble runs=A,B method=overlap"),
-        ({"thresholds": ["best"]}, "threshold rule 'best' is unknown"),
+        ({"thresholds": ["best"], "positive": ["mel"]}, "threshold rule 'best' is unknown"),
         ({"thresholds": ["f1"]}, "name some, not all, of the classes bkl, mel, nv"),
         ({"thresholds": ["f1"], "positive": ["x"]}, "positive=x: name some"),
         ({"positive": ["mel"]}, "positive= goes with rules"),
         ({"weights": [1]}, "takes no weights"),
-        ({"weights": ["x"], "combine": "weighted"}, "numbers are expected"),
+        ({"weights": ["x"], "combine": "weighted"}, r"weights\.0=x: a number is expected"),
         ({"weights": 0.5}, "a list is expected"),
         ({"calibrator": "temprature"}, "calibrator=temprature: the calibrator can't be read .No such file"),
         ({"thresholds": "/no/where"}, "thresholds=/no/where: the thresholds.json of an evaluation can't be read"),
-        ({"gate": "yes"}, "gate=yes: choose auto, fit, none"),
-        ({"gate_alarms": 0.0}, "a share between 0 and 1"),
-        ({"gate_images": 0}, "must be at least 1"),
+        ({"gate": "yes"}, "gate=yes: auto, fit or none is expected"),
+        ({"gate_alarms": 0.0}, r"gate_alarms=0\.0: a number above 0"),
+        ({"gate_images": 0}, "a number of at least 1"),
         ({"num_workers": -1}, "give auto or a number"),
     ],
 )

@@ -10,11 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from skinlab.cli.conf import config_directory
-from skinlab.cli.config import register_resolvers
 from skinlab.commands.ensemble import combine_systems
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
@@ -25,6 +21,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.models.prediction import predict_probabilities
 from skinlab.models.weights import read_checkpoint
 from skinlab.tables.predictions import read_predictions
+from tests.command_settings import invocation_of, settings_of
 from tests.run_directory import write_run
 
 CLASSES = ["bkl", "mel", "nv"]
@@ -88,20 +85,18 @@ def combined(sweeps: dict[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("skinlab.report.page.render_report", lambda *_: "")  # seconds of drawing
 
     def run(*words: str) -> Path:
-        register_resolvers()
         quick = ["n_draws=100", "calibration=false", "search=null", "saliency=false", "positive=[mel]"]
         places = [f"runs=[{','.join(map(str, sweeps))}]", f"output={tmp_path / 'out'}"]
-        with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            config: Any = OmegaConf.to_container(compose("ensemble", [*places, *quick, *words]), resolve=True)
-        combine_systems(config)
+        settings = settings_of("ensemble", *places, *quick, *words)
+        combine_systems(settings, invocation_of("ensemble", *places, *quick, *words))
         return tmp_path / "out"
 
     return run
 
 
 def predicted(ckpt: Path, images: Path, output: Path, **settings: Any) -> pd.DataFrame:
-    config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "predict.yaml"))
-    predict(config | {"ckpt": str(ckpt), "input": str(images), "output": str(output), "num_workers": 0} | settings)
+    places = {"ckpt": ckpt, "input": images, "output": output, "num_workers": 0}
+    predict(settings_of("predict", **places | settings))
     return pd.read_csv(output)
 
 
@@ -177,7 +172,7 @@ def test_nothing_is_written_where_something_fails(
 ):
     with pytest.raises(UserError, match="saliency=true"):
         combined("saliency=true")
-    with pytest.raises(UserError, match="bundle=maybe: choose auto, true or false"):
+    with pytest.raises(UserError, match="bundle=maybe: true or false or auto is expected"):
         combined("bundle=maybe")
     lost = next(iter(sweeps)) / "fold1" / "checkpoints" / "best.ckpt"
     lost.rename(lost.with_suffix(".away"))

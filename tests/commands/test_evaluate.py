@@ -72,14 +72,14 @@ def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
         (["predictions=null"], "predictions= is missing"),
         (["predictions=none.csv"], "none.csv: no such file"),
         (["predictions={a}", "positive=[mle]"], "positive=mle: name some, not all"),
-        (["predictions={a}", "split=tset"], "split=tset: choose auto, val or test"),
+        (["predictions={a}", "split=tset"], "split=tset: auto, val or test is expected"),
         (["predictions={a}", "n_draws=10"], "n_draws=10"),
         (["predictions={a}", "level=95.0"], "level=95.0"),
         (["predictions={a}", "thresholds=[best]"], "threshold rule 'best' is unknown"),
         (["predictions={a},{b}", "compare_by=[pr_auc]", *QUICK], "pr_auc is no metric"),
         (["predictions={a},{b}", "reference=c", *QUICK], "reference=c is none of the systems"),
         (["predictions={a},{other}", *QUICK], "other has no row for image i0"),
-        (["predictions={a}", "apply_thresholds={a}"], "is no thresholds.json"),
+        (["predictions={a}", "apply_thresholds={a}"], "the thresholds.json of an evaluation"),
     ],
 )
 def test_mistakes_end_with_one_line(run, tmp_path, words, message):

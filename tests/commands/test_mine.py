@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from skinlab.cli.config import compose_config
 from skinlab.commands import mine as mining
 from skinlab.commands.mine import mine
 from skinlab.data.expert_labels import add_labels
@@ -18,9 +16,10 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.mining import prevalence as pool_prevalence
-from skinlab.mining.embeddings import Seen, find_novelty
+from skinlab.mining.embeddings import PoolEmbeddings, find_novelty
 from skinlab.mining.pool import AnnotationPool, with_truth
 from skinlab.mining.prevalence import find_prevalence
+from tests.command_settings import invocation_of, settings_of
 from tests.run_directory import write_run
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -48,9 +47,8 @@ def run_dir(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     return run
 
 
-def settings(run: Path | str, folder: Path | str, **more: Any) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(compose_config("mine", []))
-    return config | QUICK | {"ckpt": str(run), "output": str(folder)} | more
+def run_mine(run: Path | str, folder: Path | str, **more: Any) -> None:
+    mine(settings_of("mine", **QUICK | {"ckpt": run, "output": folder} | more), invocation_of("mine"))
 
 
 def read(output: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -66,7 +64,7 @@ def split(run_dir: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def mined(run_dir: Path, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("mined") / "out"
-    mine(settings(run_dir, output))
+    run_mine(run_dir, output)
     return output
 
 
@@ -125,23 +123,23 @@ def test_the_page_and_the_answers(mined: Path, split: pd.DataFrame, tmp_path: Pa
 @pytest.fixture
 def no_share(monkeypatch):
     """Leave out the estimate that takes the longest, where it doesn't matter."""
-    monkeypatch.setattr(mining, "find_prevalence", lambda *_: {"why": "nobody asked"})
+    monkeypatch.setattr(mining, "find_prevalence", lambda *_, **__: {"why": "nobody asked"})
 
 
 @pytest.mark.usefixtures("no_share")
 def test_orders_are_by_their_scores(run_dir: Path, tmp_path: Path):
     for by in ("probability", "uncertainty"):
-        mine(settings(run_dir, tmp_path / by, by=by, n=99))
+        run_mine(run_dir, tmp_path / by, by=by, n=99)
         table, facts = read(tmp_path / by)
         assert table[by].is_monotonic_decreasing
         assert len(table) == facts["pool"]["groups"], "n is more than there are"
-    mine(settings(run_dir, tmp_path / "badge", by="diversity", diversity="badge", shortlist=15))
+    run_mine(run_dir, tmp_path / "badge", by="diversity", diversity="badge", shortlist=15)
     assert len(read(tmp_path / "badge")[0]) == 12
 
 
 @pytest.mark.usefixtures("no_share")
 def test_the_batch_size_changes_nothing(run_dir: Path, mined: Path, tmp_path: Path):
-    mine(settings(run_dir, tmp_path / "o", batch_size=5))
+    run_mine(run_dir, tmp_path / "o", batch_size=5)
     assert (tmp_path / "o" / "mine.csv").read_text() == (mined / "mine.csv").read_text()
 
 
@@ -156,8 +154,8 @@ def test_a_folder_with_copies_is_a_pool_too(run_dir: Path, split: pd.DataFrame, 
         (folder / f"{name}.jpg").write_bytes(Path(source).read_bytes())
     (folder / "z.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"1 of \d+ images can't be read: .*z\.jpg"):
-        mine(settings(run_dir, tmp_path / "o", input=str(folder)))
-    mine(settings(run_dir, tmp_path / "o", input=str(folder), on_bad_image="drop"))
+        run_mine(run_dir, tmp_path / "o", input=str(folder))
+    run_mine(run_dir, tmp_path / "o", input=str(folder), on_bad_image="drop")
     table, facts = read(tmp_path / "o")
     assert facts["pool"]["unreadable"] == 1
     assert (facts["pool"]["held_out"], facts["pool"]["labelled"]) == (1, 1)
@@ -166,13 +164,13 @@ def test_a_folder_with_copies_is_a_pool_too(run_dir: Path, split: pd.DataFrame, 
     for name in "abcz":
         (folder / f"{name}.jpg").unlink()
     with pytest.raises(UserError, match=r"none of 2 images is left.*1 are of validation or test groups, 1 of labelled"):
-        mine(settings(run_dir, tmp_path / "p", input=str(folder)))
+        run_mine(run_dir, tmp_path / "p", input=str(folder))
 
 
 def test_a_bundle_ranks_a_folder_without_reference(run_dir: Path, phantom: Path, tmp_path: Path):
     save_bundle(load_bundle(run_dir), tmp_path / "m.bundle")
     folder = str(next(phantom.rglob("*.jpg")).parent)
-    mine(settings(tmp_path / "m.bundle", tmp_path / "o", input=folder, find_copies=False))
+    run_mine(tmp_path / "m.bundle", tmp_path / "o", input=folder, find_copies=False)
     table, facts = read(tmp_path / "o")
     assert len(table) == 12
     why = "there are no validation images to learn the model's errors from; give a run"
@@ -180,12 +178,12 @@ def test_a_bundle_ranks_a_folder_without_reference(run_dir: Path, phantom: Path,
     assert facts["pool"]["novelty"] is None
     assert (table["novelty"] == "").all()
     with pytest.raises(UserError, match="input= is missing"):
-        mine(settings(tmp_path / "m.bundle", tmp_path / "p"))
+        run_mine(tmp_path / "m.bundle", tmp_path / "p")
 
 
 @pytest.mark.usefixtures("no_share")
 def test_flagged_images_are_listed_to_be_excluded(run_dir: Path, tmp_path: Path):
-    mine(settings(run_dir, tmp_path / "o", alarms=0.5, by="probability"))
+    run_mine(run_dir, tmp_path / "o", alarms=0.5, by="probability")
     flagged = pd.read_csv(tmp_path / "o" / "flagged.csv", dtype=str)
     assert len(flagged) == read(tmp_path / "o")[1]["pool"]["novelty"]["flagged"] > 0
     assert "unlike the training images" in (tmp_path / "o" / "contact_sheet.html").read_text()
@@ -194,7 +192,7 @@ def test_flagged_images_are_listed_to_be_excluded(run_dir: Path, tmp_path: Path)
 def test_without_training_images_the_gate_tells_what_is_foreign():
     pool, features = pd.DataFrame({"group": ["a", "b"]}), np.ones((2, 3))
     labelled = pd.DataFrame({"group": [], "split": [], "label": []})
-    seen = Seen(pool, labelled, features, features, features[:0], features[:0], np.array([0.4, 1.3]))
+    seen = PoolEmbeddings(pool, labelled, features, features, features[:0], features[:0], np.array([0.4, 1.3]))
     novelty, measured = find_novelty(seen, 0.01, 0)
     assert novelty.tolist() == [0.4, 1.3]
     assert measured == {"by": "gate", "flagged": 1}
@@ -206,21 +204,21 @@ def test_a_foreign_image_is_flagged_and_the_training_s_own_are_not():
     labelled = pd.DataFrame({"group": groups, "split": ["train"] * 200 + ["val"] * 200, "label": ["a", "b"] * 200})
     rows = np.concatenate([known[200:] + 0.1, [[-4.0] * 4]])
     pool = pd.DataFrame({"group": range(201)})
-    novelty, measured = find_novelty(Seen(pool, labelled, rows, rows, known, known, None), 0.05, 0)
+    novelty, measured = find_novelty(PoolEmbeddings(pool, labelled, rows, rows, known, known, None), 0.05, 0)
     assert novelty[-1] > 2
     assert (novelty[:-1] > 1).mean() < 0.12
     assert measured["flagged"] == (novelty > 1).sum()
     assert measured["false_alarms"]["low"] < 0.05 < measured["false_alarms"]["high"]
 
 
-def known(n_positive: int, n_other: int, opinion: float) -> Seen:
+def known(n_positive: int, n_other: int, opinion: float) -> PoolEmbeddings:
     """Validation images of which so many are positive; the model tells them apart, or by 0.5 it doesn't."""
     label = np.repeat(["b", "a"], [n_positive, n_other])
     labelled = pd.DataFrame({"group": range(len(label)), "split": "val", "label": label})
     noise = np.random.default_rng(0).uniform(-0.05, 0.05, len(label))
     p = np.where(label == "b", opinion, 1 - opinion) + noise
     scores, none = np.stack([1 - p, p], 1), np.zeros((len(label), 1))
-    return Seen(pd.DataFrame({"group": range(len(label))}), labelled, scores, none, scores, none, None)
+    return PoolEmbeddings(pd.DataFrame({"group": range(len(label))}), labelled, scores, none, scores, none, None)
 
 
 @pytest.mark.parametrize(
@@ -229,25 +227,25 @@ def known(n_positive: int, n_other: int, opinion: float) -> Seen:
         ((3, 40), 0.8, "3 of 43 validation images are positive, 3 groups with and 40 without such images; .* takes 10"),
         ((40, 9), 0.8, "40 of 49 validation images are positive, 40 groups with and 9 without"),
         ((0, 30), 0.8, "0 of 30 validation images are positive"),
-        ((12, 12), 0.5, r"12 of 24 .*, and the 95 % interval is 0 to 100 %, which tells nothing"),
+        ((12, 12), 0.5, r"12 of 24 .*, and the 95 % interval, 0 to 100 %, is uninformative"),
     ],
 )
 def test_a_share_that_cannot_be_estimated_is_null_with_its_reason(counts, opinion, told):
     seen = known(*counts, opinion)
-    found = find_prevalence(seen, np.zeros(sum(counts)), ["b"], ["a", "b"], {"n_draws": 60, "seed": 0})
+    found = find_prevalence(seen, np.zeros(sum(counts)), ["a", "b"], ["b"], n_draws=60, seed=0)
     assert found["em"] is None
     assert re.search(told, found["why"])
 
 
 def test_enough_validation_images_give_a_share():
-    found = find_prevalence(known(20, 40, 0.8), np.zeros(60), ["b"], ["a", "b"], {"n_draws": 40, "seed": 0})
+    found = find_prevalence(known(20, 40, 0.8), np.zeros(60), ["a", "b"], ["b"], n_draws=40, seed=0)
     assert found["em"]["low"] < 1 / 3 < found["em"]["high"]
 
 
 def test_a_share_that_cannot_be_estimated_is_told_as_such_everywhere(run_dir, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(pool_prevalence, "LEAST_GROUPS", 99)
+    monkeypatch.setattr(pool_prevalence, "MIN_GROUPS", 99)
     with caplog.at_level("INFO"):
-        mine(settings(run_dir, tmp_path / "o"))
+        run_mine(run_dir, tmp_path / "o")
     assert re.search(r"can't be estimated: \d+ of \d+ validation images are positive", caplog.text)
     assert "share of positives in the pool, if labels" not in caplog.text
     facts = read(tmp_path / "o")[1]
@@ -259,29 +257,29 @@ MISTAKES = [
     ({"ckpt": None}, "ckpt= is missing"),
     ({"ckpt": "/nowhere"}, "ckpt=/nowhere: no such file"),
     ({"output": None}, "output= is missing"),
-    ({"n": 0}, "n=0: a whole number of at least 1"),
-    ({"by": "probabilty"}, r"by=probabilty: choose .*did you mean probability"),
-    ({"uncertainty": "variance"}, "uncertainty=variance: choose entropy"),
-    ({"alarms": 2}, "alarms=2: a share"),
+    ({"n": 0}, "n=0: a number of at least 1"),
+    ({"by": "probabilty"}, r"by=probabilty: .* is expected .did you mean probability"),
+    ({"uncertainty": "variance"}, "uncertainty=variance: entropy, margin or least_confidence is expected"),
+    ({"alarms": 2}, "alarms=2: a number below 1"),
     ({"positive": None}, "positive= is missing: say which of akiec, bcc"),
     ({"positive": ["mell"]}, r"positive=mell is no class of the model \(did you mean mel\?\)"),
     ({"positive": CLASSES}, "name some of the classes, not all"),
     ({"input": "/nowhere"}, "input=/nowhere: no such file or folder"),
-    ({"device": "gpu"}, "device=gpu: choose auto"),
+    ({"device": "gpu"}, "device=gpu: auto, cpu or cuda is expected"),
     ({"truth": "/nowhere.csv"}, "/nowhere.csv is not there"),
 ]
 
 
 @pytest.mark.parametrize(("more", "told"), MISTAKES)
 def test_mistakes_are_told_before_anything_is_predicted(run_dir: Path, tmp_path: Path, monkeypatch, more, told):
-    monkeypatch.setattr(mining, "see", lambda *_: pytest.fail("predicted"))
+    monkeypatch.setattr(mining, "embed_pool", lambda *_: pytest.fail("predicted"))
     with pytest.raises(UserError, match=told):
-        mine(settings(run_dir, tmp_path / "o", **more))
+        run_mine(run_dir, tmp_path / "o", **more)
     assert not (tmp_path / "o").exists()
 
 
 def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(mining, "see", lambda *_: pytest.fail("predicted"))
+    monkeypatch.setattr(mining, "embed_pool", lambda *_: pytest.fail("predicted"))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.ckpt").write_bytes((run_dir / "checkpoints" / "best.ckpt").read_bytes())
     pool = split["split"] == "pool"
@@ -297,18 +295,18 @@ def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_p
     ):
         rows.to_csv(tmp_path / "split.csv", index=False)
         with pytest.raises(UserError, match=told):
-            mine(settings(tmp_path, tmp_path / "o"))
+            run_mine(tmp_path, tmp_path / "o")
 
 
 def test_what_is_there_stays(run_dir: Path, mined: Path):
     with pytest.raises(UserError, match=r"mine\.csv exists; choose another output= or set overwrite=true"):
-        mine(settings(run_dir, mined))
+        run_mine(run_dir, mined)
 
 
 def test_the_command_tells_a_mistake_in_one_line(run):
     done = run("mine", "n=0", "ckpt=/nowhere", "output=o", "positive=mel,bcc")
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: n=0: a whole number of at least 1 is expected"
+    assert done.stderr.strip() == "error: n=0: a number of at least 1 is expected"
     assert run("mine", "--help").stdout.startswith("python -m skinlab.mine: ")
 
 

@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from skinlab.cli.conf import config_directory
 from skinlab.commands import predict as predicting
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
@@ -23,8 +21,9 @@ from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.gate import Gate, fit_gate, image_statistics
 from skinlab.inference.inputs import find_images
-from skinlab.inference.predict_images import usable
+from skinlab.inference.predict_images import readable_batches
 from skinlab.tables.predictions import TableReader
+from tests.command_settings import settings_of
 
 SEVEN = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 NAMES = ["10.png", "2.png", "a/1.jpg", "a/b/3.bmp", "c.d.png", "é.png"]  # as they are sorted
@@ -65,9 +64,8 @@ def predicted(folder: Path, seven: Path, output: Path) -> Predict:
     """Predict with the config's defaults and what is given; return what was written."""
 
     def run(**settings: Any) -> pd.DataFrame:
-        config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / "predict.yaml"))
-        config |= {"ckpt": str(seven), "input": str(folder), "output": str(output), "num_workers": 0}
-        predict(config | {name: str(v) if isinstance(v, Path) else v for name, v in settings.items()})
+        places = {"ckpt": seven, "input": folder, "output": output, "num_workers": 0}
+        predict(settings_of("predict", **places | settings))
         return pd.read_csv(settings.get("output", output), dtype={"image_id": str})
 
     return run
@@ -238,26 +236,26 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
     ("settings", "words"),
     [
         ({"ckpt": None}, "ckpt= is missing"),
-        ({"input": 3}, "set input=FOLDER_OR_CSV_OR_IMAGE"),
+        ({"input": None}, "set input=FOLDER_OR_CSV_OR_IMAGE"),
         ({"input": "/no/where"}, "no such file or folder"),
         ({"input": __file__}, "neither a folder, nor a CSV, nor an image"),
         ({"ckpt": "/no/where"}, "ckpt=/no/where: no such file or directory"),
         ({"output": "/no/where/p.csv"}, "there is no folder /no/where"),
-        ({"output": "p.txt"}, "the name of a CSV file is expected"),
+        ({"output": "p.txt"}, r"the name of a \.csv file is expected"),
         ({"format": "kagle"}, "did you mean kaggle"),
         ({"format": "kaggle"}, "format=kaggle wants two classes, the model has akiec"),
-        ({"threshold": 0.4}, "a number calls one of two classes, the model has akiec"),
+        ({"threshold": 0.4}, "a number needs a model of two classes, this has akiec"),
         ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
-        ({"threshold": "f1"}, r"is no rule of .*best\.ckpt, which has 0"),
+        ({"threshold": "f1"}, r"best\.ckpt has 0 thresholds, none of this rule"),
         ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
-        ({"tta": "d8"}, "tta=d8: choose none, flips, d4"),
-        ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
-        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"tta": "d8"}, "tta=d8: none, flips, d4 or multicrop is expected"),
+        ({"device": "gpu"}, "device=gpu: auto, cpu or cuda is expected"),
+        ({"batch_size": 0}, "batch_size=0: a number of at least 1"),
         ({"num_workers": -1}, "num_workers=-1: give auto or a number"),
-        ({"gate": "wran"}, "gate=wran: choose warn, error, off .did you mean warn"),
+        ({"gate": "wran"}, "gate=wran: warn, error or off is expected .did you mean warn"),
         ({"gate": "error"}, "has no input gate; make one"),
-        ({"on_bad_image": "skip"}, "on_bad_image=skip: choose error, drop"),
+        ({"on_bad_image": "skip"}, "on_bad_image=skip: error or drop is expected"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(predicted: Predict, output: Path, settings: dict, words: str):
@@ -387,7 +385,9 @@ def test_a_rule_of_the_bundle_calls_the_images(predicted: Predict, ruled: dict[s
     assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows"}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
     assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
-    with pytest.raises(UserError, match=r"threshold=f2 is no rule of .* which has 1: choose f1 .did you mean f1"):
+    with pytest.raises(
+        UserError, match=r"threshold=f2: .* has 1 thresholds, none of this rule; choose f1 .did you mean f1"
+    ):
         predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
 
 
@@ -402,7 +402,7 @@ def test_a_number_calls_the_second_of_two_classes(predicted: Predict, two: Path)
 def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ruled: dict[str, Path]):
     plain = predicted(ckpt=ruled["two"], format="kaggle")
     assert predicted(ckpt=ruled["two"], format="kaggle", threshold="f1", overwrite=True).equals(plain)
-    with pytest.raises(UserError, match="threshold=f1 is of benign; format=kaggle calls malignant"):
+    with pytest.raises(UserError, match="threshold=f1 is of benign; format=kaggle is of malignant"):
         predicted(ckpt=ruled["first"], format="kaggle", threshold="f1", overwrite=True)
 
 
@@ -495,13 +495,12 @@ def test_an_output_that_another_command_writes_is_refused(
     assert not output.exists()
 
 
-@pytest.mark.parametrize("on_bad_image", ["error", "drop"])
-def test_images_that_vanish_while_they_are_predicted_are_not_left_out(tmp_path, on_bad_image):
+@pytest.mark.parametrize("drop_bad", [False, True])
+def test_images_that_vanish_while_they_are_predicted_are_not_left_out(tmp_path, drop_bad):
     def batches():
         path.unlink()
         yield {"row": torch.tensor([0]), "image": torch.zeros(1, 3, 4, 4), "bad": {0: "does not exist"}}
 
     (path := tmp_path / "a.jpg").touch()
-    rows = pd.DataFrame({"path": [str(path)]})
     with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.jpg\); put"):
-        list(usable(batches(), rows, {}, on_bad_image=on_bad_image))
+        list(readable_batches(batches(), [str(path)], {}, drop_bad=drop_bad))

@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
-from skinlab.cli.config import compose_config, compose_settings
+from skinlab.cli.config import compose_settings
 from skinlab.commands import study as studying
-from skinlab.commands.study import check_words, study
+from skinlab.commands.study import check_jobs, study
 from skinlab.errors import UserError
 from skinlab.settings.invocation import Invocation
+from skinlab.settings.study import StudySettings
 from skinlab.studies.jobs import BLOCKED, DONE, FAILED, STOPPED, State, command_line, run_jobs, time_left
-from skinlab.studies.plan import Job, Plan, check_study, make_plan
+from skinlab.studies.plan import Job, Plan, check_overrides, make_plan
 from skinlab.studies.rows import Rows
 from tests import run_directory
+from tests.command_settings import settings_of
 from tests.conftest import MALIGNANT
 
 CHOICES = {"data": "ham10000", "model": "resnet18", "trainer": "cpu", "ssl": "simclr", "semi": "fixmatch"}
-QUICK = {"n_draws": 100, "calibration": False, "reports": False, "saliency": "false", "epochs": 2, "pretrain_epochs": 3}
+QUICK = {"n_draws": 100, "calibration": False, "reports": False, "saliency": False, "epochs": 2, "pretrain_epochs": 3}
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +38,17 @@ def settings(phantom: Path, shared_tmp: Path):
     """Compose the config of a study of the phantom."""
     words = ["data=ham10000", f"data.root={phantom}", "data.n_folds=2", f"data.label_map={MALIGNANT}"]
     words += [f"data.cache_dir={shared_tmp / 'cache'}"]
-    base: Any = OmegaConf.to_container(compose_config("study", words), resolve=True)
 
-    def config(output: Path, **more: Any) -> dict[str, Any]:
-        return base | QUICK | {"output": str(output), "budgets": [0.5, 1.0], "seeds": [0, 1]} | more
+    def made(output: Path, **more: Any) -> StudySettings:
+        values = QUICK | {"output": output, "budgets": [0.5, 1.0], "seeds": [0, 1]} | more
+        return settings_of("study", *words, **values)
 
-    return config
+    return made
 
 
 @pytest.fixture(scope="module")
 def rows(settings) -> Rows:
-    return Rows(settings(Path("o"))["data"], [0])
+    return Rows(settings(Path("o")).data, [0])
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def invocation(phantom: Path) -> Invocation:
 
 
 def value(job: Job, key: str) -> str:
-    return next(word.partition("=")[2] for word in job.words if word.partition("=")[0].lstrip("+") == key)
+    return next(word.partition("=")[2] for word in job.overrides if word.partition("=")[0].lstrip("+") == key)
 
 
 def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
@@ -90,7 +91,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, rows: Rows):
         return ["true"]
 
     monkeypatch.setattr(studying, "command_line", begin)
-    monkeypatch.setattr(studying, "check_words", lambda *_: None)  # has a test of its own, and takes its time
+    monkeypatch.setattr(studying, "check_jobs", lambda *_: None)  # has a test of its own, and takes its time
     monkeypatch.setattr(studying, "Rows", lambda data, folds: rows)
     monkeypatch.setattr("skinlab.studies.power.POWER_TABLES", 20)
     return told
@@ -125,7 +126,7 @@ def test_compute_is_matched_to_within_half_an_epoch(settings, invocation, rows):
         for arm in ("A+", "C", "G"):
             assert images[arm, budget, 0] == pytest.approx(together, rel=0.1)
     one = plan.jobs["E_b0.5_f0_s0"]
-    batch, ratio = config["data"]["batch_size"], config["semi"]["pool_ratio"]
+    batch, ratio = config.data.batch_size, config.semi.pool_ratio
     per_epoch = one.rows // batch * batch * (1 + 2 * ratio)
     assert one.images == int(value(one, "trainer.max_epochs")) * per_epoch
     assert abs(one.images - images["D", 0.5, 0]) <= per_epoch
@@ -139,20 +140,20 @@ def test_words_are_the_study_s_then_the_user_s_then_the_arm_s(settings, invocati
     before = plan.jobs["D-pretrain_b0.5_f0_s1"]
     assert (value(before, "ssl"), value(before, "pool"), value(before, "ssl.temperature")) == ("simclr", "all", "0.2")
     assert value(before, "data.label_budget") == "0.5", "its probe knows no more labels than the smallest budget"
-    assert "loss=focal" in after.words
-    assert "loss=focal" not in before.words
-    assert "ssl.temperature=0.2" not in after.words
-    assert "semi.weight=2" in plan.jobs["E_b0.5_f0_s1"].words
-    assert "semi.weight=2" not in plain.words
+    assert "loss=focal" in after.overrides
+    assert "loss=focal" not in before.overrides
+    assert "ssl.temperature=0.2" not in after.overrides
+    assert "semi.weight=2" in plan.jobs["E_b0.5_f0_s1"].overrides
+    assert "semi.weight=2" not in plain.overrides
     assert value(plain, "model.init") == "imagenet"
     assert {value(job, "seed") for job in (before, after, plain)} == {"1"}
     (parsed,) = OverridesParser.create().parse_overrides([f"model.init={value(after, 'model.init')}"])
     assert parsed.value() == "/o/it's, here/runs/D-pretrain_b0.5_f0_s1/backbone.safetensors"
     assert int(value(after, "model.freeze_epochs")) == max(1, round(0.25 * int(value(after, "trainer.max_epochs"))))
     for job in plan.jobs.values():
-        keys = [word.partition("=")[0] for word in job.words]
+        keys = [word.partition("=")[0] for word in job.overrides]
         assert len(keys) == len(set(keys))
-        OverridesParser.create().parse_overrides(list(job.words))
+        OverridesParser.create().parse_overrides(list(job.overrides))
         assert int(value(job, "trainer.max_epochs")) % int(job.command == "pretrain" or value(job, CHECK)) == 0
 
 
@@ -160,18 +161,18 @@ def test_compute_counts_the_images_of_whole_batches_and_the_method_s_views(setti
     config = settings(Path("o"), arms=["A", "C", "E"], base=["data.batch_size=25"], budgets=[0.5])
     plan = make_plan(config, invocation, rows, Path("/o/runs"))
     labelled = rows.labelled(0.5, 0, 0)
-    steps, ratio = labelled // 25, config["semi"]["pool_ratio"]
+    steps, ratio = labelled // 25, config.semi.pool_ratio
     an_epoch = {"A": 25 * steps, "C-pretrain": 2 * 25 * steps, "E": 25 * steps * (1 + 2 * ratio)}
     for arm, images in an_epoch.items():
         one = plan.jobs[f"{arm}_b0.5_f0_s0"]
         assert (one.rows, one.images) == (labelled, images * int(value(one, "trainer.max_epochs")))
-    few = make_plan(config | {"base": ["data.batch_size=100"]}, invocation, rows, Path("/o/runs")).jobs["E_b0.5_f0_s0"]
+    larger = config.updated({"base": ["data.batch_size=100"]})
+    few = make_plan(larger, invocation, rows, Path("/o/runs")).jobs["E_b0.5_f0_s0"]
     assert few.images == (labelled + 2 * ratio * 100) * int(value(few, "trainer.max_epochs")), (
         "the pool's batch is whole"
     )
-    alone = make_plan(config | {"ssl": {"name": "denoise"}}, invocation, rows, Path("/o/runs")).jobs[
-        "C-pretrain_b0.5_f0_s0"
-    ]
+    denoise = config.updated({"ssl": {"_target_": "skinlab.selfsup.denoise.Denoise", "name": "denoise"}})
+    alone = make_plan(denoise, invocation, rows, Path("/o/runs")).jobs["C-pretrain_b0.5_f0_s0"]
     assert alone.images == an_epoch["C-pretrain"] // 2 * int(value(alone, "trainer.max_epochs"))
 
 
@@ -179,7 +180,7 @@ def test_answers_join_after_the_budget_as_in_a_run(settings, rows, tmp_path):
     hidden = rows.manifest(0.5, 0, 0).query("hidden_label != ''").iloc[0]
     answers = tmp_path / "labels.csv"
     answers.write_text(f"image_id,label\n{hidden['image_id']},{hidden['hidden_label']}\n")
-    told = Rows(settings(tmp_path)["data"] | {"labels": str(answers)}, [0])
+    told = Rows(settings(tmp_path).data.updated({"labels": str(answers)}), [0])
     assert told.labelled(0.5, 0, 0) == rows.labelled(0.5, 0, 0) + 1
     assert told.labelled(1.0, 0, 0) == rows.labelled(1.0, 0, 0)
 
@@ -190,13 +191,13 @@ CHECK = "trainer.check_val_every_n_epoch"
 def test_the_words_compose_and_name_what_they_lack(settings, invocation, rows):
     config = settings(Path("o"), arms=list("BCE"), base_pretrain=["data.batch_size=4"])
     plan = make_plan(config, invocation, rows, Path("/o/runs"))
-    check_words(plan, invocation)
+    check_jobs(plan, invocation)
     wrong = Job("A_b1", "train", ("data=ham10000", "loss=fokal"), 1, 1)
     with pytest.raises(UserError, match=r"A: loss=fokal: no such choice \(did you mean focal\?\)"):
-        check_words(Plan({"A_b1": wrong}), invocation)
+        check_jobs(Plan({"A_b1": wrong}), invocation)
     small = settings(Path("o"), arms=["C"], base_pretrain=["data.batch_size=4096"])
     with pytest.raises(UserError, match=r"C-pretrain_b0\.5_f0_s0: its \d+ images are less than a batch of 4096"):
-        check_words(make_plan(small, invocation, rows, Path("/o/runs")), invocation)
+        check_jobs(make_plan(small, invocation, rows, Path("/o/runs")), invocation)
 
 
 def job(name: str, after: str | None = None, command: str = "train") -> Job:
@@ -317,7 +318,7 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     assert "A+_b0.5_f0_s1 is missing: out of memory" in content["cautions"]
     assert not content["finished"]
     fake.broken, fake.started[:] = set(), []
-    study(config | {"seeds": [0, 1, 2]}, invocation)
+    study(config.updated({"seeds": [0, 1, 2]}), invocation)
     again = {"A+_b0.5_f0_s1", *(f"{arm}_b0.5_f0_s2" for arm in ("A", "A+", "D", "D-pretrain"))}
     assert set(fake.started) == again, "what is finished is passed over; seeds may join"
     content = json.loads((output / "study.json").read_text())
@@ -330,7 +331,7 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     with pytest.raises(
         UserError, match=r"has trainer\.max_epochs=\d+, now trainer\.max_epochs=\d+; choose another output="
     ):
-        study(config | {"epochs": 30}, invocation)
+        study(config.updated({"epochs": 30}), invocation)
 
 
 def test_arms_that_are_alike_are_no_evidence_and_every_budget_has_its_full_report(settings, invocation, fake, tmp_path):
@@ -358,7 +359,7 @@ def test_a_plan_prints_commands_and_power_and_starts_nothing(settings, invocatio
 
 def test_the_power_of_so_many_images_needs_no_data(settings, capsys, tmp_path):
     power = {"positives": 59, "negatives": 1014, "auroc": 0.9, "correlation": 0.85, "seed_sd": 0.0}
-    study(settings(tmp_path, seeds=[0], power=power) | {"data": {}}, invocation)
+    study(settings(tmp_path, seeds=[0], power=power), invocation)
     assert capsys.readouterr().out.startswith("1,073 test images (1014 + 59) and 1 training an arm: 80 % power for")
     with pytest.raises(UserError, match="give both"):
         study(settings(tmp_path, power=power | {"negatives": None}), invocation)
@@ -366,22 +367,22 @@ def test_the_power_of_so_many_images_needs_no_data(settings, capsys, tmp_path):
 
 MISTAKES = [
     ({"arms": ["A", "H"]}, "arms: H is none of A, A\\+, B"),
-    ({"arms": []}, r"arms=\[\]: give one or more"),
+    ({"arms": []}, r"arms=\[\]: the list is empty; name one or more"),
     ({"seeds": []}, r"seeds=\[\]: give one or more, such as seeds=\[0,1,2\]"),
     ({"seeds": [0, 0]}, "one is there twice"),
-    ({"seeds": [-1]}, "whole numbers"),
+    ({"seeds": [-1]}, r"seeds\.0=-1: a number of at least 0"),
     ({"budgets": [0]}, "0 is no budget"),
     ({"budgets": [1.5]}, "1.5 is no budget"),
     ({"budgets": [0.1, 300]}, "all as shares, or all as numbers"),
     ({"folds": [2]}, r"folds=\[2\]: there are 2, from 0 to 1"),
-    ({"epochs": 0}, "epochs=0: must be at least 1"),
-    ({"jobs": 0}, "jobs=0: must be at least 1"),
+    ({"epochs": 0}, "epochs=0: a number of at least 1"),
+    ({"jobs": 0}, "jobs=0: a number of at least 1"),
     ({"base": ["data.fold=1"]}, r"data\.fold=1: the study sets data\.fold itself; set folds="),
     ({"base": ["data.batch_size=0"]}, r"data\.batch_size=0: a whole number of at least 1"),
     ({"base_pretrain": ["data.batch_size=many"]}, r"data\.batch_size=many: a whole number of at least 1"),
     ({"level": 2}, "level=2"),
     ({"n_draws": 5}, "n_draws=5"),
-    ({"judge_by": "auroc_makro"}, r"auroc_makro is no figure \(did you mean auroc_macro\?\)"),
+    ({"judge_by": "auroc_makro"}, r"auroc_makro is no metric \(did you mean auroc_macro\?\)"),
     ({"arms": ["A", "E"], "budgets": [1.0]}, "arms: E .* needs a pool, and ham10000 has none"),
     ({"arms": ["D"], "budgets": [1.0]}, "arms: D .* needs a pool"),
     ({"output": None}, "output= is missing"),
@@ -391,7 +392,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("more", "words"), MISTAKES)
 def test_mistakes_are_told_before_anything_is_started(settings, invocation, fake, tmp_path, more, words):
     with pytest.raises(UserError, match=words) as told:
-        study(settings(tmp_path / "o") | more, invocation)
+        study(settings(tmp_path / "o").updated(more), invocation)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "o").exists()
     assert not fake.started
@@ -404,11 +405,11 @@ def test_an_output_that_is_a_file_is_told(settings, invocation, tmp_path):
 
 
 def test_one_more_arm_is_a_few_lines(settings, invocation, rows):
-    config = settings(Path("o"), arms=["A", "H"])
-    config["recipes"] = config["recipes"] | {"H": {"title": "layer decay", "train": ["finetune=layer_decay"]}}
-    check_study(config, invocation)
+    recipes = settings(Path("o")).dump()["recipes"] | {"H": {"title": "layer decay", "train": ["finetune=layer_decay"]}}
+    config = settings(Path("o"), arms=["A", "H"], recipes=recipes)
+    check_overrides(config, invocation)
     plan = make_plan(config, invocation, rows, Path("/o/runs"))
-    assert "finetune=layer_decay" in plan.jobs["H_b1_f0_s0"].words
+    assert "finetune=layer_decay" in plan.jobs["H_b1_f0_s0"].overrides
 
 
 def test_the_command_tells_a_mistake_in_one_line(run, phantom):

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from skinlab.cli.config import compose_config
 from skinlab.commands import tta as tta_study
 from skinlab.commands.tta import compare_views
 from skinlab.data.images import read_image
@@ -21,6 +19,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.compare_views import timed
 from skinlab.models.prediction import predict_probabilities
 from skinlab.tables.predictions import read_predictions
+from tests.command_settings import invocation_of, settings_of
 from tests.evidence_schema import validate_evidence
 from tests.run_directory import write_run
 
@@ -38,15 +37,15 @@ def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
     return write_run(run, split=rows)
 
 
-def settings(run: Path, folder: Path, **more: Any) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(compose_config("tta", []))
-    return config | QUICK | {"ckpt": str(run), "output": str(folder)} | more
+def run_tta(run: Path, folder: Path, **more: Any) -> None:
+    settings = settings_of("tta", **QUICK | {"ckpt": run, "output": folder} | more)
+    compare_views(settings, invocation_of("tta"))
 
 
 @pytest.fixture(scope="module")
 def studied(untrained: Path, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("study") / "out"
-    compare_views(settings(untrained, output, positive=["mel", "bcc"], thresholds=["f1"]))
+    run_tta(untrained, output, positive=["mel", "bcc"], thresholds=["f1"])
     return output
 
 
@@ -101,7 +100,7 @@ def test_an_augmentation_of_an_invariant_network_is_none():
 
 
 def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path: Path):
-    compare_views(settings(untrained, tmp_path / "o", tta=["flips"], split="val", saliency="false"))
+    run_tta(untrained, tmp_path / "o", tta=["flips"], split="val", saliency=False)
     evidence = json.loads((tmp_path / "o" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["none", "flips"]
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
@@ -109,23 +108,23 @@ def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path
 
 
 MISTAKES = [
-    ({"tta": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
+    ({"tta": ["flip"]}, r"tta\.0=flip: none, flips, d4 or multicrop is expected \(did you mean flips\?\)"),
     ({"ckpt": "/nowhere"}, "no finished run"),
     ({"ckpt": None}, "ckpt= is missing"),
     ({"output": None}, "output= is missing"),
-    ({"split": "train"}, "split=train: choose auto, val or test"),
-    ({"device": "gpu"}, "device=gpu: choose auto, cpu or cuda"),
+    ({"split": "train"}, "split=train: auto, val or test is expected"),
+    ({"device": "gpu"}, "device=gpu: auto, cpu or cuda is expected"),
     ({"positive": ["cat"]}, "positive=cat"),
-    ({"compare_by": ["speed"]}, "compare_by=speed: no such figure"),
-    ({"saliency": "maybe"}, "saliency=maybe: choose auto, true or false"),
+    ({"compare_by": ["speed"]}, "compare_by=speed: no such metric"),
+    ({"saliency": "maybe"}, "saliency=maybe: true or false or auto is expected"),
 ]
 
 
 @pytest.mark.parametrize(("more", "told"), MISTAKES)
 def test_mistakes_are_told_before_anything_is_predicted(untrained: Path, tmp_path: Path, monkeypatch, more, told):
-    monkeypatch.setattr(tta_study, "predict_each", lambda *_: pytest.fail("predicted"))
+    monkeypatch.setattr(tta_study, "predict_views", lambda *_: pytest.fail("predicted"))
     with pytest.raises(UserError, match=told):
-        compare_views(settings(untrained, tmp_path / "o", **more))
+        run_tta(untrained, tmp_path / "o", **more)
     assert not (tmp_path / "o").exists()
 
 
@@ -152,16 +151,16 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
     ):
         run = damaged(untrained, tmp_path / str(i), names(column, value))
         with pytest.raises(UserError, match=told):
-            compare_views(settings(run, tmp_path / "o"))
+            run_tta(run, tmp_path / "o")
         assert not (tmp_path / "o").exists()
     (run / "split.csv").unlink()
     with pytest.raises(UserError, match=r"has no split\.csv"):
-        compare_views(settings(run, tmp_path / "o"))
+        run_tta(run, tmp_path / "o")
 
 
 def test_the_command_tells_a_mistake_in_one_line(run):
     done = run("tta", "views=flip,none", "ckpt=/nowhere", "output=o")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: tta=flip: choose none")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: tta.0=flip: none, flips, d4")
     assert len(done.stderr.strip().splitlines()) == 1
     assert run("tta", "--help").stdout.startswith("python -m skinlab.tta: ")

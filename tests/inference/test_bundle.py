@@ -151,7 +151,7 @@ def test_a_bundle_file_gives_back_all_that_it_was_made_of(pair: Bundle, tmp_path
     assert again.weights == [0.75, 0.25]
     seen = np.random.default_rng(1).normal(size=(5, len(STATISTICS)))
     assert again.gate is not None
-    np.testing.assert_array_equal(again.gate.excess(seen), pair.gate.excess(seen))
+    np.testing.assert_array_equal(again.gate.distance_ratio(seen), pair.gate.distance_ratio(seen))
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     for one, other in zip(pair.members, again.members, strict=True):
         assert (one.name, one.image_size, one.fit, one.sha256) == (

@@ -46,14 +46,14 @@ def fitted() -> Gate:
 
 
 def test_the_threshold_lets_the_stated_share_pass(fitted: Gate):
-    assert (fitted.excess(statistics(lesions(100, 1))) > 1).mean() == pytest.approx(0.05)
-    assert (fitted.excess(statistics(lesions(100, 2))) > 1).mean() <= 0.15
+    assert (fitted.distance_ratio(statistics(lesions(100, 1))) > 1).mean() == pytest.approx(0.05)
+    assert (fitted.distance_ratio(statistics(lesions(100, 2))) > 1).mean() <= 0.15
 
 
 def test_foreign_images_are_told(fitted: Gate):
     for kind, images in foreign_images(lesions(20, 3)).items():
         assert images.dtype == np.uint8
-        assert (fitted.excess(statistics(images)) > 1).mean() >= 0.9, kind
+        assert (fitted.distance_ratio(statistics(images)) > 1).mean() >= 0.9, kind
 
 
 def test_what_lies_outside_the_disc_does_not_count():
@@ -110,7 +110,7 @@ def test_no_variation_leaves_an_image_alone(monkeypatch: pytest.MonkeyPatch):
 def test_a_gate_goes_through_json_unchanged(fitted: Gate):
     again = gate_from_dict(json.loads(json.dumps(fitted.to_dict())))
     seen = statistics(lesions(5, 9))
-    np.testing.assert_array_equal(again.excess(seen), fitted.excess(seen))
+    np.testing.assert_array_equal(again.distance_ratio(seen), fitted.distance_ratio(seen))
     assert (again.threshold, again.quantile, again.measured) == (fitted.threshold, fitted.quantile, fitted.measured)
 
 

@@ -51,10 +51,10 @@ def gate(network: GateNetwork) -> Gate:
 
 
 def test_a_gate_looks_at_statistics_and_then_features(network: GateNetwork, image: np.ndarray):
-    seen = gate(network).look(image)
+    seen = gate(network).statistics(image)
     np.testing.assert_array_equal(seen, [*image_statistics(image), *network.features(image)])
     large = image.repeat(2, 0).repeat(2, 1)
-    np.testing.assert_allclose(gate(network).look(large), seen, atol=1e-9)
+    np.testing.assert_allclose(gate(network).statistics(large), seen, atol=1e-9)
 
 
 def test_a_gate_goes_with_its_network_through_a_file_of_tensors(network: GateNetwork, image: np.ndarray):
@@ -62,7 +62,9 @@ def test_a_gate_goes_with_its_network_through_a_file_of_tensors(network: GateNet
     torch.save(gate(network).to_dict(), file)
     file.seek(0)
     again = gate_from_dict(torch.load(file, weights_only=True))
-    np.testing.assert_array_equal(again.excess(again.look(image)), gate(network).excess(gate(network).look(image)))
+    np.testing.assert_array_equal(
+        again.distance_ratio(again.statistics(image)), gate(network).distance_ratio(gate(network).statistics(image))
+    )
     assert file.getbuffer().nbytes < 4e6
 
 

@@ -12,8 +12,9 @@ import torch
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.gate import SIZE, STATISTICS, Gate, image_statistics
+from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.inference.gate_network import WIDTH, GateNetwork
-from skinlab.inference.gating import Door, find_split, fit_run_gate, gate_network, rate, read_small
+from skinlab.inference.gating import find_split, fit_run_gate, gate_network, rate, read_small
 from skinlab.models.weights import WeightsUnavailable
 
 
@@ -43,7 +44,7 @@ def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatc
     for kind in ("noise", "text", "gradient"):
         assert measured["detected"][kind]["share"] == 1
     val = read_small(table.loc[table["split"] == "val", "path"], 1)
-    flagged = gate.excess(np.array([image_statistics(image) for image in val])) > 1
+    flagged = gate.distance_ratio(np.array([image_statistics(image) for image in val])) > 1
     assert rate(flagged) == measured["false_alarms"]
     again = fit(split, num_workers=2)
     assert again.to_dict() == gate.to_dict()
@@ -74,33 +75,33 @@ def test_no_images_are_no_error():
 
 @pytest.fixture
 def gate() -> Gate:
-    """A gate whose excess is the first statistic itself."""
+    """A gate whose distance ratio is the first statistic itself."""
     return Gate(np.zeros(2), np.ones(2), np.diag([1.0, 0.0]), 1.0, 0.99)
 
 
 def test_the_door_warns_once_and_names_the_foreign(gate: Gate, caplog: pytest.LogCaptureFixture):
-    door = Door(gate, ["a.jpg", "b.jpg", "c.jpg"], "warn")
-    assert door.admits(np.array([0, 1]), np.array([[0.5, 9], [2.0, 9]]))
-    assert door.admits(np.array([2]), np.array([[3.0, 0]]))
-    door.tell()
+    monitor = InputGateMonitor(gate, ["a.jpg", "b.jpg", "c.jpg"], "warn")
+    assert monitor.add(np.array([0, 1]), np.array([[0.5, 9], [2.0, 9]]))
+    assert monitor.add(np.array([2]), np.array([[3.0, 0]]))
+    monitor.report()
     assert "2 of 3 images do not look like the dermoscopic images" in caplog.text
     assert "b.jpg, c.jpg" in caplog.text
-    assert door.figures().tolist() == [0.5, 2.0, 3.0]
+    assert monitor.distance_ratios().tolist() == [0.5, 2.0, 3.0]
 
 
 def test_a_strict_door_shows_the_network_nothing_after_a_foreign_image(gate: Gate):
-    door = Door(gate, ["a.jpg", "b.jpg", "c.jpg"], "error")
-    assert door.admits(np.array([0]), np.array([[1.0, 0]]))  # the threshold itself still passes
-    assert not door.admits(np.array([1]), np.array([[np.nan, 0]]))
-    assert not door.admits(np.array([2]), np.array([[0.0, 0]]))
+    monitor = InputGateMonitor(gate, ["a.jpg", "b.jpg", "c.jpg"], "error")
+    assert monitor.add(np.array([0]), np.array([[1.0, 0]]))  # the threshold itself still passes
+    assert not monitor.add(np.array([1]), np.array([[np.nan, 0]]))
+    assert not monitor.add(np.array([2]), np.array([[0.0, 0]]))
     with pytest.raises(UserError, match=r"1 of 3 images .*: b\.jpg; remove them, or .* gate=warn"):
-        door.tell()
+        monitor.report()
 
 
 def test_a_door_with_nothing_foreign_is_silent(gate: Gate, caplog: pytest.LogCaptureFixture):
-    door = Door(gate, ["a.jpg"], "error")
-    assert door.admits(np.array([0]), np.array([[0.1, 0]]))
-    door.tell()
+    monitor = InputGateMonitor(gate, ["a.jpg"], "error")
+    assert monitor.add(np.array([0]), np.array([[0.1, 0]]))
+    monitor.report()
     assert not caplog.text
 
 
@@ -122,11 +123,11 @@ def test_with_images_enough_the_gate_sees_through_a_network(split: Path, network
     for kind in ("noise", "text", "gradient"):
         assert gate.measured["detected"][kind]["share"] == 1
     paths = pd.read_csv(split).query("split == 'val'")["path"].tolist()
-    door = Door(gate, paths, "warn")
-    whole = np.array([gate.look(image) for image in read_small(paths[2:5], 1)])
-    assert door.admits(np.array([2, 3, 4]), whole)
-    assert door.admits(np.array([], int), whole[:0])
-    np.testing.assert_array_equal(door.figures(), gate.excess(whole))
+    monitor = InputGateMonitor(gate, paths, "warn")
+    whole = np.array([gate.statistics(image) for image in read_small(paths[2:5], 1)])
+    assert monitor.add(np.array([2, 3, 4]), whole)
+    assert monitor.add(np.array([], int), whole[:0])
+    np.testing.assert_array_equal(monitor.distance_ratios(), gate.distance_ratio(whole))
 
 
 def test_without_images_or_weights_enough_it_does_without(

@@ -4,22 +4,20 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from skinlab.assessment.cautions import system_cautions
 from skinlab.assessment.systems import find_systems
-from skinlab.cli.conf import config_directory
 from skinlab.commands.bundle import make_bundle
 from skinlab.commands.predict import predict
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 from skinlab.errors import UserError
 from skinlab.runs.provenance import check_seen, merged, weight_provenance
+from tests.command_settings import settings_of
 from tests.run_directory import metrics_of, refused
 
 PAST = {"method": "simclr", "images": ["aa", "bb"], "groups": ["ga", "gb"]}
@@ -151,11 +149,6 @@ def renamed(first, tmp_path) -> Path:
             else:
                 cv2.imwrite(str(folder / f"{part}{i}.bmp"), cv2.imread(path))
     return folder
-
-
-def settings_of(command: str, **settings: object) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(OmegaConf.load(config_directory() / f"{command}.yaml"))
-    return config | {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
 @pytest.mark.parametrize("place", ["run", "bundle", "ensemble", "older run", "checkpoint"])

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import wandb
-from omegaconf import OmegaConf
 
-from skinlab.cli.config import compose_config
 from skinlab.commands.evaluate import evaluate
 from skinlab.tracking import wandb_evidence
+from tests.command_settings import invocation_of, settings_of
 
 
 @pytest.fixture
@@ -29,9 +28,9 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
 
     def run() -> Path:
-        config = OmegaConf.to_container(compose_config("evaluate", []))
-        config |= {"predictions": [str(tmp_path / f"{name}.csv") for name in "xy"], "output": str(tmp_path / "out")}
-        evaluate(config | {"positive": ["b"], "n_draws": 100, "calibration": False, "wandb": True})
+        places = {"predictions": [str(tmp_path / f"{name}.csv") for name in "xy"], "output": tmp_path / "out"}
+        quick = {"positive": ["b"], "n_draws": 100, "calibration": False, "wandb": True}
+        evaluate(settings_of("evaluate", **places, **quick), invocation_of("evaluate"))
         return tmp_path / "out"
 
     return run

@@ -1,32 +1,35 @@
-"""Images of a prediction as batches that name what can't be read and what the model has seen."""
+"""Batches of images to be predicted, with the reasons why some can't be read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
-from skinlab.data.dataset import ImageDataset
+from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.fingerprint import IS_MASK, is_mask
 from skinlab.data.images import BadImage, read_image
-from skinlab.data.samplers import Draw
+from skinlab.data.samplers import Draw, EvalSampler
 from skinlab.data.training_images import TrainingImages, read_and_hash
 from skinlab.inference.gate import FIT as GATE_FIT
 from skinlab.inference.gate import SIZE as GATE_SIZE
 from skinlab.inference.gate import Gate
 
 
-class Readable(ImageDataset):
-    """Reads images; one that can't be read becomes black, and its batch tells why under ``bad``: row → reason.
+class InferenceDataset(ImageDataset):
+    """Reads images; one that can't be read becomes black, and its batch has the reason under ``bad``: row → reason.
 
     Args:
         paths: file of each row.
         size: side of the images in pixels.
         fit: ``crop`` or ``stretch``.
-        gate: whose look at each image the batches tell, as ``statistics`` ``(B, F)``; None for none.
-        known: images whose contents the batches' are looked up among, as ``hash`` ``(B,)`` uint64; None for none.
+        gate: input gate whose statistics of each image are in the batches, as ``statistics`` ``(B, F)``; None for none.
+        known: the model's training images; batches then have each image's content hash, ``hash`` ``(B,)`` uint64, 0
+            where it can't be one of them; None to leave that out.
         refuse_masks: whether an image that is black and white only counts as one that can't be read.
     """
 
@@ -67,10 +70,28 @@ class Readable(ImageDataset):
             if self.refuse_masks and is_mask(image):
                 raise BadImage.at(path, IS_MASK)
             if self.gate:
-                self.statistics.append(self.gate.look(read_image(path, GATE_SIZE, GATE_FIT)))
+                self.statistics.append(self.gate.statistics(read_image(path, GATE_SIZE, GATE_FIT)))
         except BadImage as error:
             self.bad[visit.row] = error.reason
             if self.gate:
                 self.statistics.append(np.zeros(len(self.gate.mean)))
             return np.zeros((self.size, self.size, 3), np.uint8)
         return image
+
+
+def load_batches(
+    images: InferenceDataset, title: str, *, batch_size: int, num_workers: int
+) -> Iterable[dict[str, Any]]:
+    """Return the batches of all images in order, with a progress bar on a terminal.
+
+    Args:
+        images: to be loaded.
+        title: of the progress bar.
+        batch_size: images of a batch.
+        num_workers: loading processes at most; a few images take fewer.
+    """
+    n = len(images.paths)
+    workers = min(num_workers, -(-n // batch_size))
+    loader = batch_loader(images, EvalSampler(n), batch_size=batch_size, num_workers=workers)
+    screen = Console(stderr=True)
+    return track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)

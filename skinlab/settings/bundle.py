@@ -1,0 +1,45 @@
+"""The settings of ``skinlab.bundle``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from skinlab.settings.images import WorkerSettings
+from skinlab.settings.name_lists import read_names
+from skinlab.settings.required import required
+from skinlab.settings.types import Count, Names, Number, Places, Text
+
+
+def _rules_or_file(value: Any) -> Any:
+    """Return the place of a file as it is, and anything else as a list of rules."""
+    is_file = isinstance(value, str) and ("/" in value or value.endswith(".json") or Path(value).expanduser().is_file())
+    return value if is_file or value is None else read_names(value)
+
+
+class BundleSettings(WorkerSettings):
+    """``conf/bundle.yaml``."""
+
+    ckpt: Annotated[Places, required("RUN_OR_FILE")]
+    output: Annotated[Text, required("FILE.bundle")]
+    overwrite: bool
+    format: Literal["bundle", "safetensors", "onnx"]
+    combine: Text
+    weights: list[Number] | None
+    calibrator: Text
+    thresholds: Annotated[list[str] | str | None, BeforeValidator(_rules_or_file)]
+    positive: Names | None
+    cost_ratio: Annotated[Number, Field(gt=0)]
+    gate: Literal["auto", "fit", "none"]
+    gate_alarms: Annotated[Number, Field(gt=0, lt=1)]
+    gate_split: Text | None
+    gate_images: Count
+    seed: int
+
+    def mistakes(self) -> Iterator[str]:
+        """Refuse positive classes without rules."""
+        if self.positive and not isinstance(self.thresholds, list):
+            yield "positive= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"

@@ -1,0 +1,17 @@
+"""The settings of ``skinlab.evaluate``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from skinlab.settings.evaluations import EvaluationCommandSettings, Split, TableSettings
+from skinlab.settings.required import required
+from skinlab.settings.types import Places, Text
+
+
+class EvaluateSettings(EvaluationCommandSettings, TableSettings):
+    """``conf/evaluate.yaml``."""
+
+    predictions: Annotated[Places, required("RUN_OR_FILE")]
+    split: Split
+    reference: Text | None

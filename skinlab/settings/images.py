@@ -1,0 +1,27 @@
+"""The settings of how images are loaded, shared by the commands that predict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skinlab.settings.base import Settings
+from skinlab.settings.types import Count, Workers
+
+
+class WorkerSettings(Settings):
+    """How many processes load images; ``auto`` leaves one core to the network."""
+
+    num_workers: Workers
+
+
+class DeviceSettings(WorkerSettings):
+    """Where a network predicts."""
+
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class LoadingSettings(DeviceSettings):
+    """How images that may be damaged are predicted."""
+
+    batch_size: Count
+    on_bad_image: Literal["error", "drop"]

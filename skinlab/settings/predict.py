@@ -1,0 +1,43 @@
+"""The settings of ``skinlab.predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainValidator
+
+from skinlab.settings.images import LoadingSettings
+from skinlab.settings.required import required
+from skinlab.settings.types import Text
+
+
+def _threshold(value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if (number and 0 <= value <= 1) or isinstance(value, str):
+        return value
+    raise ValueError("a probability from 0 to 1, or a rule of the bundle's thresholds, is expected")
+
+
+def _off(value: Any) -> Any:
+    return "off" if value is False else value  # what YAML makes of off
+
+
+class PredictSettings(LoadingSettings):
+    """``conf/predict.yaml``."""
+
+    ckpt: Annotated[Text, required("RUN_OR_FILE")]
+    input: Annotated[Text, required("FOLDER_OR_CSV_OR_IMAGE")]
+    output: Annotated[Text, required("FILE.csv")]
+    overwrite: bool
+    columns: dict[str, Text | None]
+    label_map: dict[Any, Any] | None
+    format: Literal["table", "kaggle", "isic"]
+    threshold: Annotated[float | str, PlainValidator(_threshold)] | None
+    tta: Literal["none", "flips", "d4", "multicrop"]
+    gate: Annotated[Literal["warn", "error", "off"], BeforeValidator(_off)]
+
+    def mistakes(self) -> Iterator[str]:
+        """Refuse a threshold for a format that holds probabilities alone."""
+        if self.threshold is not None and self.format == "isic":
+            yield f"threshold={self.threshold}: format=isic holds probabilities alone; leave threshold= out"
