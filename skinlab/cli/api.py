@@ -94,7 +94,7 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
         with _composed(command, overrides) as (cfg, words):
             cfg = continued(cfg, words, command)
             config = resolved(cfg)
-            settings = settings_of(command, cfg, config)
+            settings = settings_of(command, config)
             value = call(command, settings, invocation(command, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, overrides)) from None

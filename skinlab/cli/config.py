@@ -23,8 +23,6 @@ from skinlab.cli.registry import COMMANDS, settings_model
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import create
 from skinlab.settings.invocation import Invocation
-from skinlab.settings.name_lists import name_lists, read_name_lists
-from skinlab.settings.part import _allowed, _targets, allowed_targets
 from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
@@ -45,7 +43,7 @@ def register_resolvers() -> None:
 
 def _probe_epochs(epochs: Any) -> Any:
     """Return how many of the epochs of a linear probe and fine-tuning are the probe's: three, at most half of them."""
-    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # check_config refuses the rest
+    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # the settings' types refuse the rest
 
 
 def _data_home(name: str) -> str:
@@ -71,57 +69,19 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return hidden
 
 
-def settings_of(name: str, cfg: DictConfig, config: dict[str, Any]) -> Any:
+def settings_of(name: str, config: Mapping[str, Any]) -> Any:
     """Return the settings of a command.
 
     Args:
         name: of the command.
-        cfg: as composed.
-        config: the same, resolved.
+        config: resolved.
 
     Raises:
         UserError: one line that names every mistake.
     """
-    if model := settings_model(name):
-        kept = "plugins" in model.model_fields  # a run records them
-        return create(model, {key: value for key, value in config.items() if kept or key != "plugins"})
-    for place, target in _targets(config):
-        if not str(target).startswith(allowed_targets()):
-            raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
-    read_name_lists(config, name)
-    _check_types(cfg, name, [text for text in HydraConfig.get().overrides.task if not text.startswith("~")])
-    return config
-
-
-def _check_types(cfg: DictConfig, name: str, overrides: Sequence[str]) -> None:
-    """Hold every overridden value against the type of its default."""
-    values = [o for o in OverridesParser.create().parse_overrides(list(overrides)) if not o.is_add()]
-    keys = [o.key_or_group for o in values if not (config_directory() / o.key_or_group).is_dir()]
-    keys = [key for key in keys if key not in name_lists(name)]
-    if not keys:
-        return
-    base = compose_config(name, [o for o in overrides if o.split("=")[0].lstrip("+") not in keys])
-    for key in keys:
-        default, value = OmegaConf.select(base, key), OmegaConf.select(cfg, key)
-        if not same_kind(default, value):
-            raise UserError(f"{key}={value}: {_kind(default)} is expected, as in {key}={default}")
-
-
-def same_kind(default: Any, value: Any) -> bool:
-    """Tell whether a value is of the type of a setting's default, plain or OmegaConf's."""
-    if default is None or value is None or isinstance(default, str):
-        return not (isinstance(default, str) and (OmegaConf.is_config(value) or isinstance(value, (dict, list))))
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, (int, float)):
-        whole = isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
-        return whole
-    return type(default) is type(value)
-
-
-def _kind(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    return names.get(type(default), "a list or mapping")
+    model = settings_model(name)
+    kept = "plugins" in model.model_fields  # a run records them
+    return create(model, {key: value for key, value in config.items() if kept or key != "plugins"})
 
 
 def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
@@ -170,7 +130,7 @@ def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = 
         config = resolved(cfg)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, name, overrides)) from None
-    return settings_of(name, cfg, config)
+    return settings_of(name, config)
 
 
 def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
@@ -240,7 +200,7 @@ def _unknown_keys(name: str, overrides: Sequence[str]) -> list[str]:
             continue
         hint = nearest(key, known) or nearest(key.rpartition(".")[2], [k.rpartition(".")[2] for k in known])
         lines.append(f"{key}: the config has no such key{hint}; --cfg job shows them all")
-    if lines and settings_model(name) is not None:
+    if lines:
         kept = [
             o.input_line or "" for o in others if not o.is_sweep_override() and not o.key_or_group.startswith("hydra")
         ]

@@ -41,11 +41,10 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
         raise UserError(
             f"{run_dir} was made with plugins={recorded['plugins']}; name them again: plugins=[{','.join(missing)}]"
         )
-    if model := settings_model(command):
-        try:
-            create(model, recorded)
-        except UserError as error:
-            raise UserError(f"{run_dir}/config.yaml is damaged ({error}); {REMEDY}") from None
+    try:
+        create(settings_model(command), recorded)
+    except UserError as error:
+        raise UserError(f"{run_dir}/config.yaml is damaged ({error}); {REMEDY}") from None
     composed: Any = OmegaConf.to_container(cfg, resolve=False)
     named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
     for key in named:

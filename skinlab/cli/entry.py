@@ -66,7 +66,7 @@ def _run(name: str, handler: SignalHandler) -> None:
             if HydraConfig.get().mode == RunMode.RUN:
                 cfg = continued(cfg, HydraConfig.get().overrides.task, name)
             config = resolved(cfg)
-            settings = settings_of(name, cfg, config)
+            settings = settings_of(name, config)
             _log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 from skinlab.cli.sweeps import run_isolated

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,10 +87,8 @@ COMMANDS = {
 }
 
 
-def settings_model(name: str) -> type[Settings] | None:
-    """Return the model of the settings of a command; None while it has none, and takes the resolved config instead."""
-    if find_spec(f"skinlab.settings.{name}") is None:
-        return None
+def settings_model(name: str) -> type[Settings]:
+    """Return the model of the settings of a command."""
     model: type[Settings] = getattr(import_module(f"skinlab.settings.{name}"), f"{name.title()}Settings")
     return model
 
@@ -99,13 +96,10 @@ def settings_model(name: str) -> type[Settings] | None:
 def list_settings(name: str) -> list[str]:
     """Return the settings of a command that may be written as ``name=A,B``, which Hydra would take for a sweep."""
     from skinlab.settings.base import walk
-    from skinlab.settings.name_lists import name_lists
     from skinlab.settings.types import AsList
 
-    if not (model := settings_model(name)):
-        return [*COMMANDS[name].lists, *name_lists(name)]
-    marked = [each for each, _, metadata in walk(model) if any(isinstance(mark, AsList) for mark in metadata)]
-    return ["plugins", *marked]
+    fields = walk(settings_model(name))
+    return ["plugins", *(each for each, _, marks in fields if any(isinstance(mark, AsList) for mark in marks))]
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -114,12 +108,10 @@ def load(name: str) -> Callable[..., Any]:
     return function
 
 
-def call(name: str, settings: Any, invocation: Invocation) -> Any:
+def call(name: str, settings: Settings, invocation: Invocation) -> Any:
     """Load the function of a command, check the arguments of what it builds, and call it."""
-    from skinlab.settings.base import Settings
     from skinlab.settings.part import check_parts
 
     function = load(name)
-    if isinstance(settings, Settings):
-        check_parts(settings.parts())
+    check_parts(settings.parts())
     return function(settings, invocation) if COMMANDS[name].with_invocation else function(settings)

@@ -48,7 +48,7 @@ def refused(monkeypatch, capsys):
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it
         monkeypatch.setattr("sys.argv", ["train", *words])
         monkeypatch.setattr("skinlab.cli.entry._log_to_terminal", lambda: None)
-        monkeypatch.setattr("skinlab.cli.registry.load", lambda name: work)
+        monkeypatch.setattr("skinlab.cli.registry.load", lambda name: lambda settings, _: work(settings))
         with pytest.raises(SystemExit) as ended:
             run_command("train")
         (line,) = capsys.readouterr().err.splitlines()

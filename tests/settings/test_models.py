@@ -73,7 +73,7 @@ def test_values_are_in_conf_alone(command):
         assert field.is_required() or field.default is None, name
 
 
-@pytest.mark.parametrize("command", MODELS)
+@pytest.mark.parametrize("command", ["train", "pretrain", "audit"])
 def test_a_dump_is_what_was_composed(command):
     needed = NEEDED.get(command, [])
     settings, cfg = compose_settings(command, needed), compose_config(command, needed)

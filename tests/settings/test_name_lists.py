@@ -1,12 +1,25 @@
 """Settings that hold names: one way to read them all, one line for what can't be read."""
 
+from typing import Annotated
+
 import pytest
 
+from skinlab.cli.registry import COMMANDS, list_settings
 from skinlab.errors import UserError
-from skinlab.settings.name_lists import name_lists, read_name_lists
+from skinlab.settings.base import Settings, create
+from skinlab.settings.types import Names, NamesOrEmpty, Places
 
 
-@pytest.mark.parametrize("setting", ["positive", "data.classes", "evidence.positive", "thresholds", "tta"])
+class Named(Settings):
+    positive: Names | None
+    thresholds: NamesOrEmpty
+    runs: Annotated[Places, None]
+
+
+EMPTY = {"positive": None, "thresholds": [], "runs": ["r"]}
+
+
+@pytest.mark.parametrize("setting", EMPTY)
 @pytest.mark.parametrize(
     ("value", "names"),
     [
@@ -15,7 +28,7 @@ from skinlab.settings.name_lists import name_lists, read_name_lists
         (0, ["0"]),
         ([1.0], ["1"]),
         (True, ["true"]),
-        (["mel ", 2], ["mel", "2"]),
+        (["mel", 2], ["mel", "2"]),
         (["mel", "mel"], r"\[mel,mel\]: mel is named twice"),
         ([1, "1"], "1 is named twice"),
         ({"mel": 1}, "a list of names is expected"),
@@ -25,24 +38,29 @@ from skinlab.settings.name_lists import name_lists, read_name_lists
     ],
 )
 def test_names_are_read_alike_in_every_setting(setting, value, names):
-    *path, key = setting.split(".")
-    config = {path[0]: {key: value}} if path else {key: value}
     if isinstance(names, str):
         with pytest.raises(UserError, match=f"^{setting}=.*{names}"):
-            read_name_lists(config, "train")
+            create(Named, EMPTY | {setting: value})
     else:
-        read_name_lists(config, "train")
-        assert (config[path[0]] if path else config)[key] == names
+        assert getattr(create(Named, EMPTY | {setting: value}), setting) == names
+
+
+def test_blanks_around_a_name_are_dropped_but_belong_to_a_place():
+    named = create(Named, {"positive": "mel ", "thresholds": [" f1"], "runs": " my run "})
+    assert (named.positive, named.thresholds, named.runs) == (["mel"], ["f1"], [" my run "])
 
 
 def test_an_empty_list_is_refused_where_it_means_nothing():
-    read_name_lists(config := {"compare_by": [], "positive": None, "evidence": {}}, "evaluate")
-    assert config == {"compare_by": [], "positive": None, "evidence": {}}
-    with pytest.raises(UserError, match=r"^data.classes=\[\]: the list is empty"):
-        read_name_lists({"data": {"classes": []}}, "train")
+    for setting in ("positive", "runs"):
+        with pytest.raises(UserError, match=rf"^{setting}=\[\]: the list is empty"):
+            create(Named, EMPTY | {setting: []})
 
 
-def test_the_thresholds_of_a_bundle_may_be_a_file():
-    read_name_lists(config := {"thresholds": "run/thresholds.json"}, "bundle")
-    assert config["thresholds"] == "run/thresholds.json"
-    assert "thresholds" in name_lists("evaluate")
+def test_lists_of_every_command_are_known_before_it_is_composed():
+    found = {name: set(list_settings(name)) for name in COMMANDS}
+    assert {"data.classes", "data.positive", "evidence.positive", "evidence.thresholds"} <= found["train"]
+    assert {"positive", "compare_by", "thresholds", "predictions"} <= found["evaluate"]
+    assert {"runs", "positive"} <= found["ensemble"]
+    assert {"arms", "base", "base_pretrain", "base_train"} <= found["study"]
+    assert "tta" in found["tta"]
+    assert "tta" not in found["predict"]

@@ -200,7 +200,7 @@ def test_the_command_is_given_the_recorded_config(run, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     for side_effect in ("_log_to_terminal", "set_up_threads"):
         monkeypatch.setattr(entry, side_effect, lambda *_: None)
-    monkeypatch.setattr(registry, "load", lambda name: seen.append)
+    monkeypatch.setattr(registry, "load", lambda name: lambda settings, _: seen.append(settings))
     entry.run_command("train")
     (settings,) = seen
     expected = read_recorded(run_dir)
