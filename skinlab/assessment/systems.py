@@ -15,17 +15,15 @@ from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.json_files import NUMBER, read_json
+from skinlab.settings.base import is_among, names_that_may_differ
 from skinlab.settings.recorded import read_recorded
+from skinlab.settings.train import TrainSettings
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import TableReader, count_training_images
 from skinlab.tables.same_names import with_names_of
 
-# What may differ between two runs of one recipe.
-INCIDENTAL = (
-    *("seed", "run_dir", "run_id", "resume", "data.fold", "data.num_workers", "data.cache", "data.cache_dir"),
-    *("logger", "callbacks.progress", "evidence"),
-)
+INCIDENTAL = names_that_may_differ(TrainSettings, "recipe")
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Run:
     def recipe(self) -> dict[str, Any]:
         """What the run shares with the other folds and seeds of its recipe."""
         settings = dict(_flatten(self.config))
-        return {k: v for k, v in settings.items() if not any(k == i or k.startswith(f"{i}.") for i in INCIDENTAL)}
+        return {name: value for name, value in settings.items() if not is_among(name, INCIDENTAL)}
 
 
 @dataclass(frozen=True)
