@@ -27,29 +27,31 @@ def single_members(systems: Sequence[System]) -> list[System]:
     Raises:
         ValueError: there is one member only.
     """
-    if len(systems) == 1 and systems[0].over == "seed":
+    if len(systems) == 1 and systems[0].replicate_axis == "seed":
         return [_seed(systems[0], i) for i in range(len(systems[0].tables))]
     if len(systems) < 2:
         raise ValueError(f"runs={systems[0].name} is one system: an ensemble takes two or more, or several seeds")
-    return [_fold_mean(system) if system.over == "fold" else _seed(system, 0) for system in systems]
+    return [_fold_mean(system) if system.replicate_axis == "fold" else _seed(system, 0) for system in systems]
 
 
 def _seed(system: System, i: int) -> System:
     """Return one seed of a system as a member."""
-    if system.over is None:
+    if system.replicate_axis is None:
         return system
-    key = system.keys[i]
+    key = system.replicate_ids[i]
     runs = [run for run in system.runs if run.config["seed"] == key]
     name = system.name if i == 0 else f"{system.name} (seed {key})"
     sources = [each for each in system.sources if Path(each["path"]).parents[1] in {run.path for run in runs}]
     selection = system.selection if i == 0 else None
     one = replace(system, name=name, tables=[system.tables[i]], sources=sources, selection=selection)
-    return replace(one, over=None, keys=[], runs=runs)
+    return replace(one, replicate_axis=None, replicate_ids=[], runs=runs)
 
 
 def _fold_mean(system: System) -> System:
     first, mean = system.tables[0], np.mean([table.probabilities for table in system.tables], axis=0)
-    return replace(system, tables=[first.with_probabilities(mean)], over=None, keys=[], selection=None)
+    return replace(
+        system, tables=[first.with_probabilities(mean)], replicate_axis=None, replicate_ids=[], selection=None
+    )
 
 
 def overlap_members(members: Sequence[System], positive: Sequence[str] | None) -> tuple[list[System], list[float]]:
@@ -145,7 +147,7 @@ def equal_cost_baseline(
     against it. There is no baseline without a system of so many seeds.
     """
     n = len(members)
-    enough = [system for system in systems if system.over == "seed" and len(system.tables) >= n]
+    enough = [system for system in systems if system.replicate_axis == "seed" and len(system.tables) >= n]
     if len(systems) == 1:
         return [], "the members are seeds of one system already"
     if not enough:

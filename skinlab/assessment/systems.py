@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,12 @@ from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.json_files import NUMBER, read_json
 from skinlab.settings.base import is_among, names_that_may_differ
-from skinlab.settings.recorded import read_recorded
+from skinlab.settings.recorded import leaves, read_recorded
 from skinlab.settings.train import TrainSettings
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import TableReader, count_training_images
 from skinlab.tables.same_names import with_names_of
-
-INCIDENTAL = names_that_may_differ(TrainSettings, "recipe")
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Run:
     @property
     def recipe(self) -> dict[str, Any]:
         """What the run shares with the other folds and seeds of its recipe."""
-        settings = dict(_flatten(self.config))
-        return {name: value for name, value in settings.items() if not is_among(name, INCIDENTAL)}
+        may_differ = names_that_may_differ(TrainSettings, "recipe")
+        return {name: value for name, value in leaves(self.config) if not is_among(name, may_differ)}
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class System:
         name: what the report calls it.
         tables: predictions of the same rows, one a seed (or a fold's model on a test they share).
         selection: rows of the same run on which thresholds may be chosen, if the tables are of others.
-        over: what tells the tables apart, ``seed`` or ``fold``.
-        keys: the seed or fold of each table.
+        replicate_axis: what tells the tables apart, ``seed`` or ``fold``.
+        replicate_ids: the seed or fold of each table.
         pooled: whether the rows are the validation folds of several runs put together.
         sources: the files, with hash, split, rows and meta.
         runs: the runs behind it, none for a table.
@@ -62,8 +60,8 @@ class System:
     tables: list[Predictions]
     sources: list[dict[str, Any]]
     selection: Predictions | None = None
-    over: str | None = None
-    keys: list[int] = field(default_factory=list)
+    replicate_axis: str | None = None
+    replicate_ids: list[int] = field(default_factory=list)
     pooled: bool = False
     runs: list[Run] = field(default_factory=list)
     groups_from: str | None = None
@@ -291,7 +289,9 @@ def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
         parts += read
     tables = align_rows(tables, [f"{name} (seed {seed})" for seed in by_seed])
     over = "seed" if len(tables) > 1 else None
-    whole = System(name, tables, _sources(parts), over=over, keys=list(by_seed), pooled=True, runs=list(runs))
+    whole = System(
+        name, tables, _sources(parts), replicate_axis=over, replicate_ids=list(by_seed), pooled=True, runs=list(runs)
+    )
     return replace(whole, cautions=_cautions(parts))
 
 
@@ -303,7 +303,9 @@ def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReade
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {over}; give those you mean")
     selection = systems[0].selection if over == "seed" else None
-    whole = System(name, tables, _sources(systems), selection=selection, over=over, keys=keys, runs=list(runs))
+    whole = System(
+        name, tables, _sources(systems), selection=selection, replicate_axis=over, replicate_ids=keys, runs=list(runs)
+    )
     return replace(whole, cautions=_cautions(systems))
 
 
@@ -313,14 +315,6 @@ def _sources(parts: Sequence[System]) -> list[dict[str, Any]]:
 
 def _cautions(parts: Sequence[System]) -> list[str]:
     return [f"{part.runs[0].path}: {text}" for part in parts for text in part.cautions]
-
-
-def _flatten(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _flatten(value, f"{place}.{key}" if place else str(key))
-    else:
-        yield place, node
 
 
 def _differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:

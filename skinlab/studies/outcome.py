@@ -96,8 +96,8 @@ def budget_systems(trained: Trained, budget: float, runs: Path, *, over: str) ->
                 arm,
                 [table for _, table in own],
                 [source(predictions_path(cell, runs), table) for cell, table in own],
-                over=over if len(own) > 1 else None,
-                keys=[cell.seed if over == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)],
+                replicate_axis=over if len(own) > 1 else None,
+                replicate_ids=[cell.seed if over == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)],
                 runs=[open_run(runs / cell.job) for cell, _ in own],
             )
         )

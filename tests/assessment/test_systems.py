@@ -56,7 +56,7 @@ def test_folds_are_pooled_and_seeds_stand_side_by_side(tmp_path):
             write_run(tmp_path / f"{seed}{fold}", fold=fold, seed=seed)
     (system,) = find(tmp_path)
     assert system.pooled
-    assert (system.over, system.keys) == ("seed", [0, 1])
+    assert (system.replicate_axis, system.replicate_ids) == ("seed", [0, 1])
     assert all(sorted(table.image_id) == sorted(IMAGES[6:]) for table in system.tables)
     assert (system.tables[0].image_id == system.tables[1].image_id).all()
     assert len(system.runs) == len(system.sources) == 6
@@ -66,7 +66,7 @@ def test_the_test_of_a_sweep_has_the_folds_side_by_side(tmp_path):
     for fold in range(3):
         write_run(tmp_path / str(fold), fold=fold)
     (system,) = find(tmp_path, split="test")
-    assert (system.over, system.keys, system.pooled) == ("fold", [0, 1, 2], False)
+    assert (system.replicate_axis, system.replicate_ids, system.pooled) == ("fold", [0, 1, 2], False)
     assert all(len(table) == 6 for table in system.tables)
     assert system.selection is None
 
