@@ -17,7 +17,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 UNCERTAINTIES = ("entropy", "margin", "least_confidence")
-DIVERSITIES = ("k_centre", "badge")
 TURNS = ("probability", "uncertainty", "probability", "diversity")  # of a mixed order, over and over
 BLOCK = 512  # rows whose distances are taken at once
 

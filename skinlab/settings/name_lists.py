@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from skinlab.text import clean
+
 
 def read_names(value: Any, *, places: bool = False, may_be_empty: bool = False) -> list[str]:
     """Return the names of a setting.
@@ -19,8 +21,6 @@ def read_names(value: Any, *, places: bool = False, may_be_empty: bool = False) 
     >>> read_names("mel"), read_names([1, "nv "])
     (['mel'], ['1', 'nv'])
     """
-    from skinlab.text import clean  # pandas comes with it, so it waits until there is something to read
-
     values = value if isinstance(value, list) else [value]
     names = [_name(each) if places else clean(_name(each)) for each in values]
     if not all(names):

@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import entropy
 
 from skinlab.evaluation.mining import (
-    DIVERSITIES,
     UNCERTAINTIES,
     at_looks,
     badge_order,
@@ -118,7 +117,6 @@ def test_badge_is_k_means_plus_plus_on_gradients(rng):
     wanted = ((gradients - gradients[order[0]]) ** 2).sum(1)
     assert np.abs(np.bincount(draws, minlength=40) / 1500 - wanted / wanted.sum()).max() < 0.03
     assert sorted(badge_order(np.tile([1.0, 0], (3, 1)), np.ones((3, 2)), 3)) == [0, 1, 2], "no gradient at all"
-    assert len(DIVERSITIES) == 2
 
 
 def test_yield_is_counted_by_hand():
