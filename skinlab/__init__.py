@@ -5,12 +5,14 @@ Every command is a function, too, which returns what was made: ``run = skinlab.t
 
 from typing import Any
 
-__all__ = ["audit", "bundle", "ensemble", "evaluate", "mine", "predict", "pretrain", "study", "train", "tta"]
+from skinlab.cli.registry import COMMANDS
+
+__all__ = list(COMMANDS)
 
 
 def __getattr__(name: str) -> Any:
-    """Return a command as a function; nothing is imported before it is asked for."""
-    if name not in __all__:
+    """Return a command as a function; torch is imported by the call."""
+    if name not in COMMANDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from skinlab.cli.api import function
 

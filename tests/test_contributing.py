@@ -23,6 +23,7 @@ FOUND_BY = {
     "smoothing": ["tests/evaluation/test_calibration.py"],
     "maximum": ["tests/evaluation/test_ensembles.py"],
     "mirror": ["tests/models/test_prediction.py"],
+    "support": ["tests/cli/test_program.py", "tests/cli/test_completion.py", "tests/settings/test_models.py"],
 }
 
 
@@ -37,6 +38,13 @@ def test_the_tree_is_that_of_the_package():
     assert f"skinlab/\n{tree()}\n" in TEXT, f"the tree of CONTRIBUTING.md should be\n{tree()}"
 
 
+def run_module(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m NAME`` in a folder, with the package that lies there."""
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", name, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
 def test_the_examples_are_all_that_a_new_part_needs(tmp_path):
     for name in ("skinlab", "conf", "tests"):
@@ -47,27 +55,14 @@ def test_the_examples_are_all_that_a_new_part_needs(tmp_path):
         assert path.is_file() == bool(append), name
         path.write_text((path.read_text() if append else "") + "\n\n" * bool(append) + content)
     files = sorted({path for paths in FOUND_BY.values() for path in paths})
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-vv",
-            "-p",
-            "no:cacheprovider",
-            "-n",
-            "0",
-            *files,
-            "-k",
-            " or ".join(FOUND_BY),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_module(
+        tmp_path, "pytest", "-vv", "-p", "no:cacheprovider", "-n", "0", *files, "-k", " or ".join(FOUND_BY)
     )
     assert done.returncode == 0, done.stdout[-4000:]
     for part, paths in FOUND_BY.items():
         for path in paths:
             assert re.search(rf"{path}::\S*\[\S*{part}\S*\] PASSED", done.stdout), f"{path} does not find {part}"
+    (tmp_path / "predictions.csv").write_text("image_id,label,prob_nv,prob_mel\na,nv,1,0\nb,nv,0,1\nc,mel,0,1\n")
+    done = run_module(tmp_path, "skinlab.support", "predictions=predictions.csv", "output=support.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "support.csv").read_text() == "label,support\nnv,2\nmel,1\n"
