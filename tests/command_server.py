@@ -27,14 +27,14 @@ class CommandServer:
         )
 
     def run(
-        self, command: str, words: Sequence[str], folder: Path, environment: dict[str, str], timeout: float
+        self, command: str, overrides: Sequence[str], folder: Path, environment: dict[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """Run ``python -m skinlab.<command>`` in a folder, as :func:`subprocess.run` would."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         outputs = [folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr")]
         request = {
-            **{"command": command, "words": list(words), "folder": str(folder), "environment": environment},
+            **{"command": command, "overrides": list(overrides), "folder": str(folder), "environment": environment},
             **{"outputs": list(map(str, outputs)), "timeout": timeout},
         }
         print(json.dumps(request), file=self.process.stdin, flush=True)
@@ -42,7 +42,7 @@ class CommandServer:
         printed = [path.read_text() for path in outputs]
         for path in outputs:
             path.unlink()
-        return subprocess.CompletedProcess([command, *words], code, *printed)
+        return subprocess.CompletedProcess([command, *overrides], code, *printed)
 
     def close(self) -> None:
         """End the process."""
@@ -88,7 +88,7 @@ def _work(request: dict[str, Any]) -> NoReturn:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        sys.argv[1:] = request["words"]
+        sys.argv[1:] = request["overrides"]
         runpy.run_module(f"skinlab.{request['command']}", run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as error:

@@ -13,6 +13,7 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.command_server import CommandServer
+from tests.refusals import REFUSALS, write_tables
 
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 # What names a time, a place, a duration or a wording instead of a result.
@@ -38,7 +40,7 @@ TWO = f"data.label_map={MALIGNANT}"
 QUICK = ["n_draws=200"]
 SSL = [*TINY, "data.batch_size=16", "views.small_size=32"]
 
-# name → command and its words; {out} is the folder of all runs.
+# name → command and its overrides; {out} is the folder of all runs.
 RUNS: dict[str, tuple[str, list[str]]] = {
     "train": ("train", [*TINY, TWO, "evidence.n_draws=200"]),
     "seed_1": ("train", [*TINY, TWO, "evidence.n_draws=200", "seed=1"]),
@@ -144,20 +146,20 @@ READ = ("ckpt", "predictions", "runs", "model.init")  # settings that name outco
 # Names of runs, each stage after those whose outcomes it reads.
 SECOND = [
     name
-    for name, (_, words) in RUNS.items()
-    if any(word.partition("=")[0] in READ and "{out}" in word for word in words)
+    for name, (_, overrides) in RUNS.items()
+    if any(word.partition("=")[0] in READ and "{out}" in word for word in overrides)
 ]
 THIRD = [name for name in SECOND if ".bundle" in RUNS[name][1][0]]
 STAGES = [[n for n in RUNS if n not in (*SECOND, "audit")], [n for n in SECOND if n not in THIRD], THIRD]
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Record golden outcomes, or compare two records."""
-    if words[:1] == ["record"] and len(words) == 2:
-        Path(words[1]).write_text(json.dumps(record(), indent=1, sort_keys=True), encoding="utf-8")
+    if arguments[:1] == ["record"] and len(arguments) == 2:
+        Path(arguments[1]).write_text(json.dumps(record(), indent=1, sort_keys=True), encoding="utf-8")
         return 0
-    if words[:1] == ["compare"] and len(words) == 3:
-        before, after = (json.loads(Path(each).read_text(encoding="utf-8")) for each in words[1:])
+    if arguments[:1] == ["compare"] and len(arguments) == 3:
+        before, after = (json.loads(Path(each).read_text(encoding="utf-8")) for each in arguments[1:])
         lines = list(differences(before, after))
         print("\n".join(lines[:200]) or f"equal: {sum(1 for _ in leaves(before))} values")
         return int(bool(lines))
@@ -166,7 +168,11 @@ def main(words: list[str]) -> int:
 
 
 def record() -> dict[str, Any]:
-    """Run everything in a temporary folder and return what it leaves: file → content or hash, command → exit code."""
+    """Run everything in a temporary folder and return what it leaves.
+
+    Returns:
+        File → content or hash, command → exit code, and the mistakes that were not refused as they should be.
+    """
     servers: SimpleQueue[CommandServer] = SimpleQueue()
     for _ in range(2):
         servers.put(CommandServer())
@@ -176,6 +182,7 @@ def record() -> dict[str, Any]:
         for stage in [["audit"], *STAGES]:  # the audit draws the phantom, which the other runs share
             codes = list(pool.map(lambda name: run(name, out, servers), stage))
             found |= {f"exit/{name}": code for name, code in zip(stage, codes, strict=True)}
+        found["refusals"] = wrong_refusals(out, pool, servers)
         for path in sorted(out.rglob("*")):
             relative = str(path.relative_to(out))
             content = None if relative.startswith(("data/", "cache/", "cwd/", "study/logs/")) else outcome(path)
@@ -188,23 +195,45 @@ def record() -> dict[str, Any]:
 
 def run(name: str, out: Path, servers: SimpleQueue[CommandServer]) -> int:
     """Run a command as a person would and return its exit code."""
-    command, words = RUNS[name]
-    words = [
-        word.replace("{out}", str(out)).replace("{data}", f"{out}/data/phantom_ham10000_160_48_0") for word in words
-    ]
-    if command in ("train", "pretrain", "audit") and "-m" not in words:
-        words.append(f"hydra.run.dir={out / name}")
-    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline"}
-    environment |= {"SKINLAB_DATA_ROOT": f"{out}/data", "SKINLAB_CACHE": f"{out}/cache", "HF_HUB_OFFLINE": "1"}
-    folder = out / "cwd" / name
-    for each in (folder, out / name):
-        each.mkdir(parents=True, exist_ok=True)
-    server = servers.get()
-    done = server.run(command, words, folder, os.environ | environment, timeout=600)
-    servers.put(server)
+    command, overrides = RUNS[name]
+    if command in ("train", "pretrain", "audit") and "-m" not in overrides:
+        overrides = [*overrides, f"hydra.run.dir={out / name}"]
+    (out / name).mkdir(parents=True, exist_ok=True)
+    done = run_command(command, overrides, out, name, servers)
     if done.returncode:
         print(f"{name}: exit code {done.returncode}\n{done.stderr[-1500:]}", file=sys.stderr)
     return done.returncode
+
+
+def run_command(
+    command: str, overrides: list[str], out: Path, name: str, servers: SimpleQueue[CommandServer]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in an empty folder of its own; {out} and {data} stand for the folder of all runs and the images."""
+    data = f"{out}/data/phantom_ham10000_160_48_0"
+    overrides = [word.replace("{out}", str(out)).replace("{data}", data) for word in overrides]
+    environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline"}
+    environment |= {"SKINLAB_DATA_ROOT": f"{out}/data", "SKINLAB_CACHE": f"{out}/cache", "HF_HUB_OFFLINE": "1"}
+    folder = out / "cwd" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    server = servers.get()
+    try:
+        return server.run(command, overrides, folder, os.environ | environment, timeout=600)
+    finally:
+        servers.put(server)
+
+
+def wrong_refusals(out: Path, pool: ThreadPoolExecutor, servers: SimpleQueue[CommandServer]) -> list[str]:
+    """Return the mistakes that were not refused with exit code 2 and one line, and print what happened instead."""
+    write_tables(out / "cwd" / "tables")
+    mistakes = [(command, overrides) for command, each in REFUSALS.items() for overrides in each]
+    done = pool.map(lambda item: run_command(*item[1], out, f"refusal_{item[0]}", servers), list(enumerate(mistakes)))
+    wrong = []
+    for (command, overrides), each in zip(mistakes, done, strict=True):
+        lines = [line for line in each.stderr.splitlines() if not line.startswith(("INFO: ", "WARNING: "))]
+        if each.returncode != 2 or len(lines) != 1 or not lines[0].startswith("error: "):
+            wrong.append(" ".join([command, *overrides]))
+            print(f"{wrong[-1]}: exit code {each.returncode}\n{each.stderr[-1500:]}", file=sys.stderr)
+    return wrong
 
 
 def outcome(path: Path) -> Any:
@@ -242,7 +271,7 @@ def stable(content: Any) -> Any:
 
 def is_stable(key: str) -> bool:
     """Return whether what a key or column holds is the same in two equal runs."""
-    return key not in VOLATILE and not any(word in key for word in ("second", "memory", "sha256", "path"))
+    return key not in VOLATILE and not any(part in key for part in ("second", "memory", "sha256", "path"))
 
 
 def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
