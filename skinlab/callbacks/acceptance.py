@@ -12,34 +12,34 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from skinlab.models.strategy import Judgement, Strategy
+from skinlab.models.strategy import PseudoLabels, Strategy
 
 log = logging.getLogger(__name__)
 
 
-def count_accepted(judgement: Judgement, hidden: Tensor, n_classes: int) -> Tensor:
-    """Count the pool images of each guessed class: judged, accepted, accepted of known truth, and right among these.
+def count_accepted(pseudo_labels: PseudoLabels, hidden: Tensor, n_classes: int) -> Tensor:
+    """Count the pool images of each pseudo-label: all, accepted, accepted of known class, and correct among these.
 
     Args:
-        judgement: classes guessed for images `(P,)`, and which of them were accepted.
+        pseudo_labels: of images `(P,)`, and which of them were accepted.
         hidden: true classes `(P,)`, -1 where unknown.
         n_classes: C.
 
     Returns:
         Counts `(C, 4)`.
 
-    >>> judgement = Judgement(torch.tensor([0, 0, 1, 1]), torch.tensor([True, True, True, False]))
-    >>> count_accepted(judgement, torch.tensor([0, 1, -1, 1]), 2).tolist()
+    >>> pseudo_labels = PseudoLabels(torch.tensor([0, 0, 1, 1]), torch.tensor([True, True, True, False]))
+    >>> count_accepted(pseudo_labels, torch.tensor([0, 1, -1, 1]), 2).tolist()
     [[2, 2, 2, 1], [2, 1, 0, 0]]
     """
-    label, accepted = judgement
+    label, accepted = pseudo_labels
     known = accepted & (hidden >= 0)
     chosen = (torch.ones_like(accepted), accepted, known, known & (hidden == label))
     return torch.stack([torch.bincount(label[mask], minlength=n_classes) for mask in chosen], 1)
 
 
 def acceptance_table(counts: Tensor, classes: Sequence[str], epoch: int) -> pd.DataFrame:
-    """Return a row a class: `judged`, `accepted`, its `share` of all accepted, and `precision` where truth is known.
+    """Return a row a class: `judged`, `accepted`, its `share` of all accepted, and `precision` where classes are known.
 
     Args:
         counts: of :func:`count_accepted` `(C, 4)`.
@@ -54,9 +54,9 @@ def acceptance_table(counts: Tensor, classes: Sequence[str], epoch: int) -> pd.D
 
 
 class AcceptanceLog(pl.Callback):
-    """Writes a row an epoch and class, and logs semi/accepted (a share) and, where truth is known, semi/precision.
+    """Writes a row an epoch and class, and logs semi/accepted (a share) and, where classes are known, semi/precision.
 
-    The steps only keep what was judged, on the device it is on; everything is counted at the epoch's end.
+    The steps only keep their pseudo-labels, on the device; they are counted at the epoch's end.
 
     Args:
         path: of the CSV.
@@ -65,25 +65,25 @@ class AcceptanceLog(pl.Callback):
 
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         self.path, self.classes = path, list(classes)
-        self.judged: list[tuple[Tensor, Judgement]] = []
+        self.steps: list[tuple[Tensor, PseudoLabels]] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start from nothing."""
-        self.judged = []
+        """Remove the pseudo-labels of the last epoch."""
+        self.steps = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the step's judgement."""
+        """Keep the step's pseudo-labels."""
         strategy = pl_module.semi
         assert isinstance(strategy, Strategy)
-        assert strategy.judgement is not None
-        self.judged.append((batch["pool"]["row"], strategy.judgement))
+        assert strategy.pseudo_labels is not None
+        self.steps.append((batch["pool"]["row"], strategy.pseudo_labels))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count, log and write; an epoch that a resumed run repeats replaces its rows."""
-        row = torch.cat([row for row, _ in self.judged]).cpu()
-        whole = Judgement(*(torch.cat(parts).cpu() for parts in zip(*(j for _, j in self.judged), strict=True)))
+        row = torch.cat([row for row, _ in self.steps]).cpu()
+        whole = PseudoLabels(*(torch.cat(parts).cpu() for parts in zip(*(j for _, j in self.steps), strict=True)))
         hidden = trainer.datamodule.hidden_targets(row)  # type: ignore[attr-defined]
         counts = count_accepted(whole, hidden, len(self.classes)).to(pl_module.device)
         counts = trainer.strategy.reduce(counts, reduce_op="sum").long()

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from skinlab.losses.cross_entropy import checked_smoothing
-from skinlab.losses.focal import checked_gamma, focus
-from skinlab.losses.inputs import full_precision
+from skinlab.losses.focal import focus
+from skinlab.losses.inputs import full_precision, non_negative
 
 
 def asymmetric_loss(
@@ -66,9 +65,9 @@ class Asymmetric(nn.Module):
         label_smoothing: float = 0.1,
     ) -> None:
         super().__init__()
-        self.gamma_pos = checked_gamma(gamma_pos, "gamma_pos")
-        self.gamma_neg = checked_gamma(gamma_neg, "gamma_neg")
-        self.label_smoothing = checked_smoothing(label_smoothing)
+        self.gamma_pos = non_negative("gamma_pos", gamma_pos)
+        self.gamma_neg = non_negative("gamma_neg", gamma_neg)
+        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""

@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from skinlab.errors import UserError
-from skinlab.losses.focal import checked_gamma, focal_loss
-from skinlab.losses.inputs import counts_tensor
+from skinlab.losses.focal import focal_loss
+from skinlab.losses.inputs import counts_tensor, non_negative
 
 
 def effective_number_weights(class_counts: Tensor, beta: float = 0.9999) -> Tensor:
@@ -44,17 +43,12 @@ class ClassBalanced(nn.Module):
 
     def __init__(self, class_counts: Sequence[int] | None = None, beta: float = 0.9999, gamma: float = 0.0) -> None:
         super().__init__()
-        self.gamma = checked_gamma(gamma)
-        weight = effective_number_weights(counts_tensor(class_counts, "class_balanced"), checked_beta(beta))
+        self.gamma = non_negative("gamma", gamma)
+        weight = effective_number_weights(
+            counts_tensor(class_counts, "class_balanced"), non_negative("beta", beta, below=1)
+        )
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
         return focal_loss(logits, target, gamma=self.gamma, alpha=self.weight).mean()
-
-
-def checked_beta(beta: float) -> float:
-    """Return the beta of the effective number, or raise UserError if it is not in [0, 1)."""
-    if not 0 <= beta < 1:
-        raise UserError(f"loss.beta={beta} is out of range: use 0 (no weighting) or more, below 1")
-    return beta

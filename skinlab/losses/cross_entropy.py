@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from skinlab.errors import UserError
-from skinlab.losses.inputs import counts_tensor, full_precision
+from skinlab.losses.inputs import counts_tensor, full_precision, non_negative
 
 
 def cross_entropy_loss(
@@ -62,7 +61,7 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, class_counts: Sequence[int] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.label_smoothing = checked_smoothing(label_smoothing)
+        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
@@ -88,17 +87,10 @@ class WeightedCrossEntropy(nn.Module):
         self, class_counts: Sequence[int] | None = None, power: float = 1.0, label_smoothing: float = 0.0
     ) -> None:
         super().__init__()
-        self.label_smoothing = checked_smoothing(label_smoothing)
+        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
         weight = inverse_frequency_weights(counts_tensor(class_counts, "weighted_ce"), power)
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
         return cross_entropy_loss(logits, target, weight=self.weight, label_smoothing=self.label_smoothing).mean()
-
-
-def checked_smoothing(label_smoothing: float) -> float:
-    """Return the label smoothing, or raise UserError if it is not in [0, 1)."""
-    if not 0 <= label_smoothing < 1:
-        raise UserError(f"loss.label_smoothing={label_smoothing} is out of range: use 0 (none) or more, below 1")
-    return label_smoothing

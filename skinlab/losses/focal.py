@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.inputs import full_precision
+from skinlab.losses.inputs import full_precision, non_negative
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None) -> Tensor:
@@ -59,16 +59,9 @@ class Focal(nn.Module):
         super().__init__()
         if alpha is not None and class_counts is not None and len(alpha) != len(class_counts):
             raise UserError(f"loss.alpha has {len(alpha)} weights for {len(class_counts)} classes: give one a class")
-        self.gamma = checked_gamma(gamma)
+        self.gamma = non_negative("gamma", gamma)
         self.register_buffer("alpha", None if alpha is None else torch.tensor(list(alpha)), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
         return focal_loss(logits, target, gamma=self.gamma, alpha=self.alpha).mean()
-
-
-def checked_gamma(gamma: float, name: str = "gamma") -> float:
-    """Return the exponent, or raise UserError if it is negative."""
-    if gamma < 0:
-        raise UserError(f"loss.{name}={gamma} is negative: use 0 (no focus) or more")
-    return gamma

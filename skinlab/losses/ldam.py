@@ -9,9 +9,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.class_balanced import checked_beta, effective_number_weights
+from skinlab.losses.class_balanced import effective_number_weights
 from skinlab.losses.cross_entropy import cross_entropy_loss
-from skinlab.losses.inputs import counts_tensor, full_precision
+from skinlab.losses.inputs import counts_tensor, full_precision, non_negative
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
@@ -89,7 +89,9 @@ class LDAM(nn.Module):
         counts = counts_tensor(class_counts, "ldam")
         self.scale, self.drw_start, self.reweights = scale, drw_start, drw_start == 0
         self.register_buffer("margins", ldam_margins(counts, max_margin).float(), persistent=False)
-        self.register_buffer("weight", effective_number_weights(counts, checked_beta(beta)).float(), persistent=False)
+        self.register_buffer(
+            "weight", effective_number_weights(counts, non_negative("beta", beta, below=1)).float(), persistent=False
+        )
 
     def set_epoch(self, epoch: int, max_epochs: int | None) -> None:
         """Turn the weights on once `drw_start` of the training is over; without a known end they stay as they are."""

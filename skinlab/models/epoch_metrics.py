@@ -59,6 +59,6 @@ class EpochMetrics(nn.Module):
         return {"loss": loss} | {name: loss.new_tensor(value) for name, value in found.items()}
 
     def reset(self) -> None:
-        """Forget the epoch."""
+        """Remove the collected predictions."""
         self.loss.reset()
         self.rows.reset()

@@ -1,4 +1,4 @@
-"""The interface of a semi-supervised strategy, which the classifier is given."""
+"""The interface of a semi-supervised strategy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from skinlab.errors import UserError
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-class Judgement(NamedTuple):
+class PseudoLabels(NamedTuple):
     """The pseudo-labels of a step's pool images.
 
     Attributes:
-        label: the class guessed for each, (P,).
+        label: the class of each, (P,).
         accepted: whether it was learned from, (P,).
     """
 
@@ -33,21 +33,21 @@ class Strategy(nn.Module):
         ramp_share: share of the run's optimiser steps over which the weight rises from 0.
 
     Attributes:
-        judgement: of the last step, None before the first.
-        teacher: a network that is validated and kept in place of the one that learns; None where they are the same.
+        pseudo_labels: of the last step, None before the first.
+        teacher: a network that is validated and saved in place of the trained one; None where they are the same.
 
     Raises:
         UserError: a setting out of range.
     """
 
-    judgement: Judgement | None
+    pseudo_labels: PseudoLabels | None
     teacher: nn.Module | None
 
     def __init__(self, weight: float = 1.0, ramp_share: float = 0.0) -> None:
         super().__init__()
         self.weight = in_range("weight", weight, 0, 1e4)
         self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
-        self.judgement, self.teacher = None, None
+        self.pseudo_labels, self.teacher = None, None
 
     def forward(
         self, network: nn.Module, batch: dict[str, Any], *, loss: Loss, progress: float, rng: np.random.Generator

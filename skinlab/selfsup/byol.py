@@ -25,6 +25,7 @@ class BYOL(Method):
     """
 
     at_most_one = ("momentum",)
+    teacher: Teacher
 
     def __init__(
         self,
@@ -49,11 +50,3 @@ class BYOL(Method):
             full_precision(self.criterion, first, target_of_first)
             + full_precision(self.criterion, second, target_of_second)
         )
-
-    def start(self, backbone: nn.Module) -> None:
-        """Copy the student's weights to the teacher."""
-        self.teacher.synchronise(backbone, self.head)
-
-    def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.follow(backbone, self.head, progress)

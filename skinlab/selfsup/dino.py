@@ -40,6 +40,8 @@ class DINO(Method):
     local_views = 6
     may_be_zero = ("local_views", "warmup_epochs", "freeze_epochs")
     at_most_one = ("momentum", "center_momentum")
+    head: DINOProjectionHead
+    teacher: Teacher
 
     def __init__(
         self,
@@ -85,10 +87,6 @@ class DINO(Method):
 
         return full_precision(loss, teacher, torch.stack(student))
 
-    def start(self, backbone: nn.Module) -> None:
-        """Copy the student's weights to the teacher."""
-        self.teacher.synchronise(backbone, self.head)
-
     def start_epoch(self, epoch: int) -> None:
         """Set the epoch, which the teacher's temperature depends on."""
         self.epoch = epoch
@@ -96,7 +94,3 @@ class DINO(Method):
     def before_step(self, epoch: int) -> None:
         """Remove the gradients of the last layer while it is frozen."""
         self.head.cancel_last_layer_gradients(epoch)
-
-    def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.follow(backbone, self.head, progress)

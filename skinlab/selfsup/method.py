@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skinlab.selfsup.encoder import Encoder
+from skinlab.selfsup.teacher import Teacher
 
 
 class Method(nn.Module):
@@ -16,6 +17,7 @@ class Method(nn.Module):
     Attributes:
         global_views: views of an image at full size.
         local_views: smaller views, which follow the global ones.
+        teacher: the student's moving average, which a run starts and updates; None for a method without one.
         min_batch: fewest images per process and step that it can learn from.
         leaves_unused: some parameters of the backbone may get no gradient, which DDP has to know.
         may_be_zero: settings that may be 0; all other numbers are above 0.
@@ -29,13 +31,21 @@ class Method(nn.Module):
     leaves_unused = False
     may_be_zero: tuple[str, ...] = ()
     at_most_one: tuple[str, ...] = ()
+    head: nn.Module
+    teacher: Teacher | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = None
 
     def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
         """Map normalised views, (B, 3, S, S) each, to the loss."""
         raise NotImplementedError
 
     def start(self, backbone: nn.Module) -> None:
-        """Prepare a run; called once the backbone has its initial weights."""
+        """Copy the student's initial weights to the teacher."""
+        if self.teacher is not None:
+            self.teacher.synchronise(backbone, self.head)
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare an epoch, counted from 0."""
@@ -44,7 +54,9 @@ class Method(nn.Module):
         """Change gradients before the optimiser uses them."""
 
     def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Update what follows the weights; `progress` in [0, 1] is the share of the run's steps before this one."""
+        """Update the teacher; `progress` in [0, 1] is the share of the run's steps before this one."""
+        if self.teacher is not None:
+            self.teacher.follow(backbone, self.head, progress)
 
 
 def full_precision(criterion: Callable[..., Tensor], *outputs: Tensor) -> Tensor:

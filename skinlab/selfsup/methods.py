@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -38,14 +38,15 @@ def build_method(settings: Settings, backbone: nn.Module, n_features: int) -> Me
     Raises:
         UserError: no such setting, or one out of range.
     """
-    method, given = method_class(settings), arguments(settings)
+    method, values = method_class(settings), arguments(settings)
     known = default_arguments(method)
-    for key, value in given.items():
+    for key, value in values.items():
         if key not in known:
             hint = nearest(key, known)
             raise UserError(f"ssl.{key}: ssl={settings['name']} has no such setting{hint}; it takes {', '.join(known)}")
         _check_range(method, key, value, known[key])
-    return method(backbone, n_features, **given)
+    build: Callable[..., Method] = method
+    return build(backbone, n_features, **values)
 
 
 def arguments(settings: Settings) -> dict[str, Any]:
@@ -79,11 +80,11 @@ def check_batch(settings: Settings, batch_size: int) -> None:
     Raises:
         UserError: too few.
     """
-    least = method_class(settings).min_batch
-    if batch_size < least:
+    min_batch = method_class(settings).min_batch
+    if batch_size < min_batch:
         raise UserError(
             f"data.batch_size: ssl={settings['name']} can't learn from {batch_size} images a step and process, it "
-            f"compares them with each other; give at least {least}, better hundreds"
+            f"compares them with each other; give at least {min_batch}, better hundreds"
         )
 
 

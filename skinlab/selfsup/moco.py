@@ -32,6 +32,7 @@ class MoCo(Method):
     """
 
     at_most_one = ("momentum",)
+    teacher: Teacher
 
     def __init__(
         self,
@@ -59,11 +60,3 @@ class MoCo(Method):
             keys = self.teacher.head(features)
         encode.record(features)
         return full_precision(self.criterion, queries, keys)
-
-    def start(self, backbone: nn.Module) -> None:
-        """Copy the student's weights to the teacher."""
-        self.teacher.synchronise(backbone, self.head)
-
-    def after_step(self, backbone: nn.Module, progress: float) -> None:
-        """Update the teacher."""
-        self.teacher.follow(backbone, self.head, progress)

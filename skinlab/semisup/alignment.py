@@ -38,27 +38,27 @@ def align(probabilities: Tensor, target: Tensor, mean: Tensor) -> Tensor:
     return scaled / scaled.sum(1, keepdim=True)
 
 
-def class_thresholds(taken: Tensor, prior: Tensor, base: float, least: float) -> Tensor:
+def class_thresholds(taken: Tensor, prior: Tensor, base: float, lowest: float) -> Tensor:
     """Return each class's threshold: the base one for the class learned best, lower ones for the others.
 
     FlexMatch's curriculum (Zhang et al., 2021, arXiv 2110.08263): ``beta / (2 - beta)`` of the base, beta being the
     number of images assigned to a class with confidence, relative to the best class. Here these numbers are first
     divided by the prior, which is the paper's rule for balanced classes; otherwise a rare class would count as not
-    learned because it is rare. Thresholds begin at `least`, not at 0, which would accept any image; while no image was
+    learned because it is rare. Thresholds begin at `lowest`, not at 0, which would accept any image; while no image was
     assigned, all classes have the base threshold.
 
     Args:
         taken: share of the images that were assigned to each class with at least the base confidence `(C,)`.
         prior: expected share of each class `(C,)`.
         base: threshold of the class learned best.
-        least: threshold of a class without images.
+        lowest: threshold of a class without images.
 
     >>> class_thresholds(torch.tensor([0.4, 0.1, 0.0]), torch.tensor([0.5, 0.25, 0.25]), 0.9, 0.6)
     tensor([0.9000, 0.7000, 0.6000])
     """
     status = taken / prior
     beta = torch.where(status.max() > 0, status / status.max(), 1.0)
-    return (least + (base - least) * beta / (2 - beta)).clamp(max=base)
+    return (lowest + (base - lowest) * beta / (2 - beta)).clamp(max=base)
 
 
 class RunningMean(nn.Module):
@@ -120,20 +120,20 @@ class ClassThresholds(nn.Module):
     Args:
         prior: expected share of each class `(C,)`.
         base: threshold of the class learned best.
-        least: threshold of a class without images; equal to `base` for one threshold of all classes.
+        lowest: threshold of a class without images; equal to `base` for one threshold of all classes.
         momentum: of the running shares.
     """
 
     prior: Tensor
 
-    def __init__(self, prior: Tensor, base: float, least: float, momentum: float) -> None:
+    def __init__(self, prior: Tensor, base: float, lowest: float, momentum: float) -> None:
         super().__init__()
-        self.base, self.least = base, least
+        self.base, self.lowest = base, lowest
         self.register_buffer("prior", prior, persistent=False)
         self.taken = RunningMean(len(prior), momentum)
 
     def forward(self, confidence: Tensor, label: Tensor) -> Tensor:
-        """Add confidences and guessed classes `(B,)` to the running shares; return the images' thresholds `(B,)`."""
+        """Add confidences and pseudo-labels `(B,)` to the running shares; return the images' thresholds `(B,)`."""
         confident = nn.functional.one_hot(label, len(self.prior)) * (confidence >= self.base)[:, None]
         taken = self.taken.update(confident.float().mean(0))
-        return class_thresholds(taken, self.prior, self.base, self.least)[label]
+        return class_thresholds(taken, self.prior, self.base, self.lowest)[label]

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.models.strategy import Judgement, Loss, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
 from skinlab.semisup.alignment import ClassThresholds, DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
 
@@ -21,8 +21,8 @@ def pseudo_label_loss(logits: Tensor, label: Tensor, accepted: Tensor) -> Tensor
 
     Args:
         logits: of the strong views `(P, C)`.
-        label: guessed classes `(P,)`.
-        accepted: which of them are learned `(P,)`.
+        label: pseudo-labels `(P,)`.
+        accepted: which of them count `(P,)`.
     """
     values = F.cross_entropy(logits.float(), label, reduction="none")
     return torch.where(accepted, values, 0.0).mean()
@@ -36,9 +36,9 @@ class FixMatch(Strategy):
         weight: of the pool's loss, the paper's lambda.
         ramp_share: share of the run's steps over which the weight rises from 0; 0 in the paper, since the number of
             accepted images rises by itself.
-        threshold: confidence from which a guess is accepted, tau; above 1 none is.
+        threshold: confidence from which a pseudo-label is accepted, tau; above 1 none is.
         least_threshold: the lowest threshold of a class (:func:`class_thresholds`).
-        alignment: whether guesses are aligned with the prior first.
+        alignment: whether predictions are aligned with the prior first.
         momentum: of the running means of alignment and thresholds; .99 is about ReMixMatch's mean over 128 batches.
 
     Raises:
@@ -71,14 +71,14 @@ class FixMatch(Strategy):
     def losses(
         self, network: nn.Module, batch: dict[str, Any], loss: Loss, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return the labelled images' loss and that of the accepted guesses."""
+        """Return the labelled images' loss and that of the accepted pseudo-labels."""
         # First, with gradients: autocast would reuse weights that it has cast without gradients.
         supervised = loss(network(batch["image"]), batch["target"])
         with unrecorded(network):
             with torch.no_grad():
-                guess = self.align(network(batch["pool"]["weak"]).float().softmax(1))
+                aligned = self.align(network(batch["pool"]["weak"]).float().softmax(1))
             logits = network(batch["pool"]["strong"])
-        confidence, label = guess.max(1)
+        confidence, label = aligned.max(1)
         accepted = confidence >= self.thresholds(confidence, label)
-        self.judgement = Judgement(label, accepted)
+        self.pseudo_labels = PseudoLabels(label, accepted)
         return supervised, pseudo_label_loss(logits, label, accepted)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skinlab.models.strategy import Judgement, Loss, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
 from skinlab.semisup.batch_norm import unrecorded
 
 
@@ -66,7 +66,7 @@ class MeanTeacher(Strategy):
         with unrecorded(network):
             predicted = network(batch["pool"]["strong"]).float().softmax(1)
         label = target.argmax(1)
-        self.judgement = Judgement(label, torch.ones_like(label, dtype=torch.bool))
+        self.pseudo_labels = PseudoLabels(label, torch.ones_like(label, dtype=torch.bool))
         return supervised, (predicted - target).square().mean()
 
     def ramp(self, progress: float) -> float:

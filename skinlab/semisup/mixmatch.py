@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skinlab.models.strategy import Judgement, Loss, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
 from skinlab.semisup.alignment import DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
 
@@ -49,7 +49,7 @@ def draw_shares(n: int, alpha: float, rng: np.random.Generator) -> Tensor:
 
 
 class MixMatch(Strategy):
-    """MixMatch (Berthelot et al., 2019, arXiv 1905.02249); a guess is the mean over the views ``weak`` and ``strong``.
+    """MixMatch (Berthelot et al., 2019, arXiv 1905.02249); pseudo-labels are means over the two views.
 
     Args:
         prior: class shares of the pool, for alignment.
@@ -57,7 +57,7 @@ class MixMatch(Strategy):
         ramp_share: share of the run's steps over which the weight rises from 0.
         temperature: of the sharpening, T.
         alpha: of the Beta distribution of the mixtures; 0 mixes nothing.
-        alignment: whether guesses are aligned with the prior before they are sharpened (ReMixMatch).
+        alignment: whether pseudo-labels are aligned with the prior before they are sharpened (ReMixMatch).
         momentum: of the alignment's running mean.
 
     Raises:
@@ -87,9 +87,11 @@ class MixMatch(Strategy):
     ) -> tuple[Tensor, Tensor]:
         """Return the mixed labelled images' loss and the mixed pool images' squared error."""
         n, views = len(batch["target"]), (batch["pool"]["weak"], batch["pool"]["strong"])
-        guess = self.guess(network, views)
+        soft_labels = self.soft_labels(network, views)
         images = torch.cat([batch["image"], *views])
-        targets = torch.cat([nn.functional.one_hot(batch["target"], guess.shape[1]).float(), guess, guess])
+        targets = torch.cat(
+            [nn.functional.one_hot(batch["target"], soft_labels.shape[1]).float(), soft_labels, soft_labels]
+        )
         partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
         share = draw_shares(len(images), self.alpha, rng).to(images.device)
         images = torch.lerp(images[partner], images, share.view(-1, 1, 1, 1))
@@ -100,8 +102,8 @@ class MixMatch(Strategy):
         return supervised, (predicted - targets[n:]).square().mean()
 
     @torch.no_grad()
-    def guess(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        """Return the sharpened class shares of pool images `(P, C)`, the mean over their views; all are accepted."""
+    def soft_labels(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
+        """Return the sharpened mean prediction over the views of pool images `(P, C)`; all are accepted."""
         device = views[0].device.type
         # Weights that autocast casts here, without gradients, must not be reused by the passes with gradients.
         autocast = torch.autocast(device, enabled=torch.is_autocast_enabled(device), cache_enabled=False)
@@ -109,5 +111,5 @@ class MixMatch(Strategy):
             mean = torch.stack([network(view).float().softmax(1) for view in views]).mean(0)
         aligned = self.align(mean)
         label = aligned.argmax(1)
-        self.judgement = Judgement(label, torch.ones_like(label, dtype=torch.bool))
+        self.pseudo_labels = PseudoLabels(label, torch.ones_like(label, dtype=torch.bool))
         return sharpen(aligned, self.temperature)

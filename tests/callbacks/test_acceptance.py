@@ -1,4 +1,4 @@
-"""What is counted of a strategy's judgements, against counts by hand."""
+"""What is counted of a strategy's pseudo-labels, against counts by hand."""
 
 from types import SimpleNamespace
 
@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from skinlab.callbacks.acceptance import AcceptanceLog, acceptance_table, count_accepted
-from skinlab.models.strategy import Judgement, Strategy
+from skinlab.models.strategy import PseudoLabels, Strategy
 
 HIDDEN = torch.tensor([0, 0, 1, 1, -1, 0])
 
 
-def judged(label: list[int], accepted: list[int]) -> Judgement:
-    return Judgement(torch.tensor(label), torch.tensor(accepted, dtype=torch.bool))
+def judged(label: list[int], accepted: list[int]) -> PseudoLabels:
+    return PseudoLabels(torch.tensor(label), torch.tensor(accepted, dtype=torch.bool))
 
 
 def test_counts_are_those_by_hand():
@@ -34,11 +34,11 @@ def test_an_epoch_is_written_and_logged_and_replaced_when_it_is_repeated(tmp_pat
         is_global_zero=True,
     )
 
-    def epoch(number: int, steps: list[tuple[list[int], Judgement]]) -> pd.DataFrame:
+    def epoch(number: int, steps: list[tuple[list[int], PseudoLabels]]) -> pd.DataFrame:
         trainer.current_epoch = number
         log = AcceptanceLog(tmp_path / "semi.csv", ["None", "mel"])
         log.on_train_epoch_start(trainer, module)
-        for rows, strategy.judgement in steps:
+        for rows, strategy.pseudo_labels in steps:
             log.on_train_batch_end(trainer, module, None, {"pool": {"row": torch.tensor(rows)}}, 0)
         log.on_train_epoch_end(trainer, module)
         return pd.read_csv(tmp_path / "semi.csv", keep_default_na=False)

@@ -24,7 +24,7 @@ def test_a_threshold_above_one_is_supervised_learning_to_the_last_bit(network, b
     loss = nn.functional.cross_entropy(alone(batch["image"]), batch["target"])
     strategy = FixMatch(PRIOR, threshold=1.01)
     total = sum(step(strategy, network, batch))
-    assert not strategy.judgement.accepted.any()
+    assert not strategy.pseudo_labels.accepted.any()
     assert torch.equal(total, loss)
     for mine, theirs in zip(gradients(network, total), gradients(alone, loss), strict=True):
         assert torch.equal(mine, theirs)
@@ -41,8 +41,8 @@ def test_loss_is_its_formula(network, batch, step, probabilities):
     strategy = FixMatch(PRIOR, weight=2.0, **OPEN)
     _, pool = step(strategy, network, batch)
     assert pool.item() == pytest.approx(2 * wanted, rel=1e-4)
-    assert strategy.judgement.label.tolist() == label.tolist()
-    assert strategy.judgement.accepted.tolist() == accepted.tolist()
+    assert strategy.pseudo_labels.label.tolist() == label.tolist()
+    assert strategy.pseudo_labels.accepted.tolist() == accepted.tolist()
 
 
 def test_aligned_guesses_are_what_is_judged(network, batch, step, probabilities):
@@ -50,7 +50,7 @@ def test_aligned_guesses_are_what_is_judged(network, batch, step, probabilities)
     wanted = weak * np.array(PRIOR) / weak.mean(0)
     strategy = FixMatch(PRIOR)
     step(strategy, network, batch)
-    assert strategy.judgement.label.tolist() == wanted.argmax(1).tolist()
+    assert strategy.pseudo_labels.label.tolist() == wanted.argmax(1).tolist()
 
 
 def test_weak_views_get_no_gradient_and_strong_ones_do(network, batch, step):

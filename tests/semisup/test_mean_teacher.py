@@ -63,7 +63,7 @@ def test_loss_is_its_formula(network, batch, step, probabilities):
     _, pool = step(strategy, network, batch, progress=0.25)
     wanted = 10 * math.exp(-5 * 0.5**2) * ((learned - taught) ** 2).mean()
     assert pool.item() == pytest.approx(wanted, rel=1e-4)
-    assert strategy.judgement.label.tolist() == taught.argmax(1).tolist()
+    assert strategy.pseudo_labels.label.tolist() == taught.argmax(1).tolist()
 
 
 def test_the_teacher_learns_nothing_and_keeps_its_statistics(network, batch, step):

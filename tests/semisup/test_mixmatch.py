@@ -62,8 +62,8 @@ def test_without_mixing_it_is_cross_entropy_and_squared_error(network, batch, st
     supervised, pool = step(strategy, network, batch)
     assert supervised.item() == pytest.approx(labelled, rel=1e-4)
     assert pool.item() == pytest.approx(10 * ((both - np.concatenate([guess, guess])) ** 2).mean(), rel=1e-4)
-    assert strategy.judgement.label.tolist() == guess.argmax(1).tolist()
-    assert strategy.judgement.accepted.all()
+    assert strategy.pseudo_labels.label.tolist() == guess.argmax(1).tolist()
+    assert strategy.pseudo_labels.accepted.all()
 
 
 def test_mixtures_are_those_of_the_formula(network, batch, step, probabilities):
