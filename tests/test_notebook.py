@@ -24,7 +24,7 @@ TINY = {
 N_POSITIVE, N_NEGATIVE, N_POOL, PHANTOM_SIZE, IMAGE_SIZE = 45, 75, 60, 32, 32
 NETWORK, PRETRAIN_EPOCHS, EPOCHS, BUDGET, FINETUNE = "test_resnet", 2, 2, 0.5, ["lp_ft"]
 STUDY_BUDGETS, STUDY_SEEDS, STUDY_PRETRAIN_EPOCHS, STUDY_EPOCHS = [0.5], [0], 1, 1
-N_LOOKED, N_DRAWS = 10, 100
+N_REVIEWED, N_DRAWS = 10, 100
 """,
     ENSEMBLE: """
 N_POSITIVE, N_NEGATIVE, PHANTOM_SIZE, IMAGE_SIZE = 45, 75, 32, 32
@@ -96,7 +96,7 @@ def test_settings_of_the_test_are_the_notebook_s(name):
 @pytest.mark.slow
 def test_story_of_the_pool_runs(tmp_path: Path):
     out = run_story(POOL, tmp_path)
-    for name in ("look", "views", "curves", "embedding", "recipes", "efficiency", "mining"):
+    for name in ("classes", "views", "curves", "embedding", "recipes", "efficiency", "mining"):
         assert (out / f"{name}.png").stat().st_size > 5000
     seen = set(read(out / "pretrained" / "backbone.json")["groups"])
     split = pd.read_csv(out / "pretrained" / "split.csv", dtype=str, keep_default_na=False)
@@ -119,7 +119,7 @@ def test_story_of_the_pool_runs(tmp_path: Path):
 @pytest.mark.slow
 def test_story_of_two_cnns_runs(tmp_path: Path):
     out = run_story(ENSEMBLE, tmp_path)
-    for name in ("look.png", "augmentation.png", "leaderboard.png", "flattery.png"):
+    for name in ("classes.png", "augmentation.png", "leaderboard.png", "optimism.png"):
         assert (out / name).stat().st_size > 5000
     found = {folder: read(out / folder / "evidence.json") for folder in ("mean", "tta", "overlap")}
     members = ["test_resnet", "test_convnext"]
@@ -129,4 +129,4 @@ def test_story_of_two_cnns_runs(tmp_path: Path):
     assert rows == {48}  # two fifths of 120: every system on the same test
     figures = {system["name"]: system["figures"] for system in found["overlap"]["systems"]}
     least = min(figures[name]["sensitivity"]["value"] for name in members)
-    assert figures["overlap of 2"]["sensitivity"]["value"] <= least  # both must say so
+    assert figures["overlap of 2"]["sensitivity"]["value"] <= least  # both must predict it

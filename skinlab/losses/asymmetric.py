@@ -49,7 +49,7 @@ class Asymmetric(nn.Module):
     """Asymmetric loss, averaged over images.
 
     Args:
-        class_counts: not used; taken so that every loss is built alike.
+        class_counts: not used; every loss takes them.
         gamma_pos: exponent of the target class.
         gamma_neg: exponent of the other classes.
         label_smoothing: share of the target spread evenly over all classes.

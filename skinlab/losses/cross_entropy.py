@@ -53,7 +53,7 @@ class CrossEntropy(nn.Module):
     """Cross-entropy without class weights, averaged over images.
 
     Args:
-        class_counts: not used; taken so that every loss is built alike.
+        class_counts: not used; every loss takes them.
         label_smoothing: share of the target spread evenly over all classes.
     """
 
