@@ -27,7 +27,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # What may import less than the layers below.
 ONLY = {
     "evaluation": {"processes"},
-    "losses": {"errors"},
+    "losses": {"errors", "settings"},
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
     "report": {"errors", "text", "files", "json_files", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},

@@ -9,7 +9,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.losses.focal import focus
-from skinlab.losses.inputs import full_precision, non_negative
+from skinlab.losses.inputs import full_precision
+from skinlab.settings.types import BelowOne, NotNegative
 
 
 def asymmetric_loss(
@@ -60,14 +61,14 @@ class Asymmetric(nn.Module):
     def __init__(
         self,
         class_counts: Sequence[int] | None = None,
-        gamma_pos: float = 0.0,
-        gamma_neg: float = 4.0,
-        label_smoothing: float = 0.1,
+        gamma_pos: NotNegative = 0.0,
+        gamma_neg: NotNegative = 4.0,
+        label_smoothing: BelowOne = 0.1,
     ) -> None:
         super().__init__()
-        self.gamma_pos = non_negative("gamma_pos", gamma_pos)
-        self.gamma_neg = non_negative("gamma_neg", gamma_neg)
-        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
+        self.gamma_pos = gamma_pos
+        self.gamma_neg = gamma_neg
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""

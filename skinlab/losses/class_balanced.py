@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from skinlab.losses.focal import focal_loss
-from skinlab.losses.inputs import counts_tensor, non_negative
+from skinlab.losses.inputs import counts_tensor
+from skinlab.settings.types import BelowOne, NotNegative
 
 
 def effective_number_weights(class_counts: Tensor, beta: float = 0.9999) -> Tensor:
@@ -35,18 +36,18 @@ class ClassBalanced(nn.Module):
         gamma: 0 is cross-entropy.
 
     Raises:
-        UserError: no class counts, or a setting is out of range.
+        UserError: no class counts.
     """
 
     corrects_imbalance: ClassVar[bool] = True
     weight: Tensor
 
-    def __init__(self, class_counts: Sequence[int] | None = None, beta: float = 0.9999, gamma: float = 0.0) -> None:
+    def __init__(
+        self, class_counts: Sequence[int] | None = None, beta: BelowOne = 0.9999, gamma: NotNegative = 0.0
+    ) -> None:
         super().__init__()
-        self.gamma = non_negative("gamma", gamma)
-        weight = effective_number_weights(
-            counts_tensor(class_counts, "class_balanced"), non_negative("beta", beta, below=1)
-        )
+        self.gamma = gamma
+        weight = effective_number_weights(counts_tensor(class_counts, "class_balanced"), beta)
         self.register_buffer("weight", weight.float(), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from skinlab.losses.inputs import counts_tensor, full_precision, non_negative
+from skinlab.losses.inputs import counts_tensor, full_precision
+from skinlab.settings.types import BelowOne
 
 
 def cross_entropy_loss(
@@ -59,9 +60,9 @@ class CrossEntropy(nn.Module):
 
     corrects_imbalance: ClassVar[bool] = False
 
-    def __init__(self, class_counts: Sequence[int] | None = None, label_smoothing: float = 0.0) -> None:
+    def __init__(self, class_counts: Sequence[int] | None = None, label_smoothing: BelowOne = 0.0) -> None:
         super().__init__()
-        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of logits `(B, C)` and targets `(B,)`."""
@@ -84,10 +85,10 @@ class WeightedCrossEntropy(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, class_counts: Sequence[int] | None = None, power: float = 1.0, label_smoothing: float = 0.0
+        self, class_counts: Sequence[int] | None = None, power: float = 1.0, label_smoothing: BelowOne = 0.0
     ) -> None:
         super().__init__()
-        self.label_smoothing = non_negative("label_smoothing", label_smoothing, below=1)
+        self.label_smoothing = label_smoothing
         weight = inverse_frequency_weights(counts_tensor(class_counts, "weighted_ce"), power)
         self.register_buffer("weight", weight.float(), persistent=False)
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.losses.inputs import full_precision, non_negative
+from skinlab.losses.inputs import full_precision
+from skinlab.settings.types import NotNegative
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: Tensor | None = None) -> Tensor:
@@ -47,19 +48,19 @@ class Focal(nn.Module):
         alpha: a weight for each class, in the order of the classes.
 
     Raises:
-        UserError: gamma is negative or alpha has another length than there are classes.
+        UserError: alpha has another length than there are classes.
     """
 
     corrects_imbalance: ClassVar[bool] = True
     alpha: Tensor | None
 
     def __init__(
-        self, class_counts: Sequence[int] | None = None, gamma: float = 2.0, alpha: Sequence[float] | None = None
+        self, class_counts: Sequence[int] | None = None, gamma: NotNegative = 2.0, alpha: Sequence[float] | None = None
     ) -> None:
         super().__init__()
         if alpha is not None and class_counts is not None and len(alpha) != len(class_counts):
             raise UserError(f"loss.alpha has {len(alpha)} weights for {len(class_counts)} classes: give one a class")
-        self.gamma = non_negative("gamma", gamma)
+        self.gamma = gamma
         self.register_buffer("alpha", None if alpha is None else torch.tensor(list(alpha)), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""Check the settings of losses and their class counts, and compute in float32 or more."""
+"""Check class counts, and compute losses in float32 or more."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -35,11 +34,3 @@ def counts_tensor(class_counts: Sequence[int] | None, loss: str) -> Tensor:
             "leave that class out or use loss=ce"
         )
     return torch.tensor(list(class_counts), dtype=torch.float64)
-
-
-def non_negative(name: str, value: float, below: float = math.inf) -> float:
-    """Return a setting of a loss, or raise UserError if it is not in [0, below)."""
-    if not 0 <= value < below:
-        upper = f", below {below:g}" if below < math.inf else ""
-        raise UserError(f"loss.{name}={value} is out of range: use 0 (off) or more{upper}")
-    return value

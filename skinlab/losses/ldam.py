@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from skinlab.errors import UserError
 from skinlab.losses.class_balanced import effective_number_weights
 from skinlab.losses.cross_entropy import cross_entropy_loss
-from skinlab.losses.inputs import counts_tensor, full_precision, non_negative
+from skinlab.losses.inputs import counts_tensor, full_precision
+from skinlab.settings.types import BelowOne, Share
 
 
 def ldam_margins(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
@@ -68,7 +68,7 @@ class LDAM(nn.Module):
         beta: of the effective number.
 
     Raises:
-        UserError: no class counts, or a setting is out of range.
+        UserError: no class counts.
     """
 
     corrects_imbalance: ClassVar[bool] = True
@@ -80,18 +80,14 @@ class LDAM(nn.Module):
         class_counts: Sequence[int] | None = None,
         max_margin: float = 0.5,
         scale: float = 10.0,
-        drw_start: float = 0.8,
-        beta: float = 0.9999,
+        drw_start: Share = 0.8,
+        beta: BelowOne = 0.9999,
     ) -> None:
         super().__init__()
-        if not 0 <= drw_start <= 1:
-            raise UserError(f"loss.drw_start={drw_start} is no share of the training: use 0 (at once) to 1 (never)")
         counts = counts_tensor(class_counts, "ldam")
         self.scale, self.drw_start, self.reweights = scale, drw_start, drw_start == 0
         self.register_buffer("margins", ldam_margins(counts, max_margin).float(), persistent=False)
-        self.register_buffer(
-            "weight", effective_number_weights(counts, non_negative("beta", beta, below=1)).float(), persistent=False
-        )
+        self.register_buffer("weight", effective_number_weights(counts, beta).float(), persistent=False)
 
     def set_epoch(self, epoch: int, max_epochs: int | None) -> None:
         """Turn the weights on once `drw_start` of the training is over; without a known end they stay as they are."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor, nn
 
-from skinlab.errors import UserError
-
 Loss = Callable[[Tensor, Tensor], Tensor]
+Weight = Annotated[float, Field(ge=0, le=1e4)]  # of the pool's loss
 
 
 class PseudoLabels(NamedTuple):
@@ -35,9 +35,6 @@ class Strategy(nn.Module):
     Attributes:
         pseudo_labels: of the last step, None before the first.
         teacher: a network that is validated and saved in place of the trained one; None where they are the same.
-
-    Raises:
-        UserError: a setting out of range.
     """
 
     pseudo_labels: PseudoLabels | None
@@ -45,8 +42,7 @@ class Strategy(nn.Module):
 
     def __init__(self, weight: float = 1.0, ramp_share: float = 0.0) -> None:
         super().__init__()
-        self.weight = in_range("weight", weight, 0, 1e4)
-        self.ramp_share = in_range("ramp_share", ramp_share, 0, 1)
+        self.weight, self.ramp_share = weight, ramp_share
         self.pseudo_labels, self.teacher = None, None
 
     def forward(
@@ -87,14 +83,3 @@ class Strategy(nn.Module):
 
     def after_step(self, network: nn.Module) -> None:
         """Update the state after an optimiser step, however many batches that accumulated."""
-
-
-def in_range(name: str, value: float, low: float, high: float) -> float:
-    """Return a setting of a strategy; refuse one outside [low, high].
-
-    >>> in_range("momentum", 0.9, 0, 1)
-    0.9
-    """
-    if not low <= value <= high:
-        raise UserError(f"semi.{name}={value} is out of range: choose from {low:g} to {high:g}")
-    return value

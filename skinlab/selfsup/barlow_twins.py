@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
+from skinlab.settings.types import Count, NotNegative
 
 
 class BarlowTwins(Method):
@@ -24,16 +25,15 @@ class BarlowTwins(Method):
     """
 
     min_batch = 8  # correlations over n images have rank n - 1
-    may_be_zero = ("redundancy",)
 
     def __init__(
         self,
         backbone: nn.Module,
         n_features: int,
         *,
-        redundancy: float = 5e-3,
-        hidden_dim: int = 2048,
-        output_dim: int = 2048,
+        redundancy: NotNegative = 5e-3,
+        hidden_dim: Count = 2048,
+        output_dim: Count = 2048,
     ) -> None:
         super().__init__()
         self.head = BarlowTwinsProjectionHead(n_features, hidden_dim, output_dim)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
 from skinlab.selfsup.teacher import Teacher
+from skinlab.settings.types import Count, Share
 
 
 class BYOL(Method):
@@ -24,7 +25,6 @@ class BYOL(Method):
         momentum: of the teacher at the first step, the paper's for 100 to 300 epochs (.996 for 1,000).
     """
 
-    at_most_one = ("momentum",)
     teacher: Teacher
 
     def __init__(
@@ -32,9 +32,9 @@ class BYOL(Method):
         backbone: nn.Module,
         n_features: int,
         *,
-        hidden_dim: int = 4096,
-        output_dim: int = 256,
-        momentum: float = 0.99,
+        hidden_dim: Count = 4096,
+        output_dim: Count = 256,
+        momentum: Share = 0.99,
     ) -> None:
         super().__init__()
         self.head = BYOLProjectionHead(n_features, hidden_dim, output_dim)

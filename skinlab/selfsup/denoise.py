@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 from skinlab.errors import UserError
 from skinlab.selfsup.encoder import Encoder, output_shape
 from skinlab.selfsup.method import Method, full_precision
+from skinlab.settings.types import Count, NotNegative, Share
 
 PROBE = 64  # pixels a side of the image that shows a backbone's feature map
 
@@ -33,11 +34,9 @@ class Denoise(Method):
     global_views = 1
     min_batch = 2  # a spread of features, to see a collapse
     leaves_unused = True
-    may_be_zero = ("noise", "cutout")
-    at_most_one = ("cutout",)
 
     def __init__(
-        self, backbone: nn.Module, n_features: int, *, noise: float = 0.3, cutout: float = 0.5, width: int = 256
+        self, backbone: nn.Module, n_features: int, *, noise: NotNegative = 0.3, cutout: Share = 0.5, width: Count = 256
     ) -> None:
         super().__init__()
         self.noise, self.cutout = noise, cutout

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
 from skinlab.selfsup.teacher import Teacher
+from skinlab.settings.types import Count, CountOrZero, Positive, Share
 
 
 class DINO(Method):
@@ -38,8 +39,6 @@ class DINO(Method):
 
     min_batch = 2  # no BatchNorm in the head, but a centre of one image is its own target
     local_views = 6
-    may_be_zero = ("local_views", "warmup_epochs", "freeze_epochs")
-    at_most_one = ("momentum", "center_momentum")
     head: DINOProjectionHead
     teacher: Teacher
 
@@ -48,17 +47,17 @@ class DINO(Method):
         backbone: nn.Module,
         n_features: int,
         *,
-        local_views: int = 6,
-        output_dim: int = 4096,
-        hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
-        student_temp: float = 0.1,
-        teacher_temp: float = 0.07,
-        warmup_teacher_temp: float = 0.04,
-        warmup_epochs: int = 30,
-        center_momentum: float = 0.9,
-        freeze_epochs: int = 1,
-        momentum: float = 0.996,
+        local_views: CountOrZero = 6,
+        output_dim: Count = 4096,
+        hidden_dim: Count = 2048,
+        bottleneck_dim: Count = 256,
+        student_temp: Positive = 0.1,
+        teacher_temp: Positive = 0.07,
+        warmup_teacher_temp: Positive = 0.04,
+        warmup_epochs: CountOrZero = 30,
+        center_momentum: Share = 0.9,
+        freeze_epochs: CountOrZero = 1,
+        momentum: Share = 0.996,
     ) -> None:
         super().__init__()
         self.local_views, self.epoch = local_views, 0

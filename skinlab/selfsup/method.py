@@ -20,8 +20,6 @@ class Method(nn.Module):
         teacher: the student's moving average, which a run starts and updates; None for a method without one.
         min_batch: fewest images per process and step that it can learn from.
         leaves_unused: some parameters of the backbone may get no gradient, which DDP has to know.
-        may_be_zero: settings that may be 0; all other numbers are above 0.
-        at_most_one: settings that are at most 1.
     """
 
     global_views = 2
@@ -29,8 +27,6 @@ class Method(nn.Module):
     # BatchNorm of two values yields +1 and -1 whatever they are; with four there is something to learn from.
     min_batch = 4
     leaves_unused = False
-    may_be_zero: tuple[str, ...] = ()
-    at_most_one: tuple[str, ...] = ()
     head: nn.Module
     teacher: Teacher | None
 

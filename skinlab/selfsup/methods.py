@@ -10,7 +10,7 @@ from torch import nn
 
 from skinlab.errors import UserError, nearest
 from skinlab.selfsup.method import Method
-from skinlab.settings.part import find_target
+from skinlab.settings.part import Part, check_parts, find_target
 
 Settings = Mapping[str, Any]  # a file of conf/ssl: ``_target_``, ``name`` and the arguments of the method
 
@@ -40,11 +40,11 @@ def build_method(settings: Settings, backbone: nn.Module, n_features: int) -> Me
     """
     method, values = method_class(settings), arguments(settings)
     known = default_arguments(method)
-    for key, value in values.items():
+    for key in values:
         if key not in known:
             hint = nearest(key, known)
             raise UserError(f"ssl.{key}: ssl={settings['name']} has no such setting{hint}; it takes {', '.join(known)}")
-        _check_range(method, key, value, known[key])
+    check_parts({"ssl": Part.model_validate({"_target_": settings["_target_"], **values})})
     build: Callable[..., Method] = method
     return build(backbone, n_features, **values)
 
@@ -86,15 +86,3 @@ def check_batch(settings: Settings, batch_size: int) -> None:
             f"data.batch_size: ssl={settings['name']} can't learn from {batch_size} images a step and process, it "
             f"compares them with each other; give at least {min_batch}, better hundreds"
         )
-
-
-def _check_range(method: type[Method], key: str, value: Any, default: Any) -> None:
-    if isinstance(default, bool):
-        fits, wanted = isinstance(value, bool), "true or false"
-    else:
-        whole, zero, one = isinstance(default, int), key in method.may_be_zero, key in method.at_most_one
-        number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        fits = number and (value >= 0 if zero else value > 0) and (value <= 1 if one else True)
-        wanted = f"a {'whole ' * whole}number, {'0 or more' if zero else 'above 0'}{' and at most 1' * one}"
-    if not fits:
-        raise UserError(f"ssl.{key}={value}: give {wanted}; the default is {default}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
 from skinlab.selfsup.teacher import Teacher
+from skinlab.settings.types import Count, Positive, Share
 
 
 class MoCo(Method):
@@ -31,7 +32,6 @@ class MoCo(Method):
         momentum: of the teacher at the first step, v3's.
     """
 
-    at_most_one = ("momentum",)
     teacher: Teacher
 
     def __init__(
@@ -39,11 +39,11 @@ class MoCo(Method):
         backbone: nn.Module,
         n_features: int,
         *,
-        temperature: float = 0.2,
-        queue: int = 4096,
-        hidden_dim: int = 2048,
-        output_dim: int = 128,
-        momentum: float = 0.99,
+        temperature: Positive = 0.2,
+        queue: Count = 4096,
+        hidden_dim: Count = 2048,
+        output_dim: Count = 128,
+        momentum: Share = 0.99,
     ) -> None:
         super().__init__()
         self.head = MoCoProjectionHead(n_features, hidden_dim, output_dim)

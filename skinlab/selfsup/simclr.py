@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
+from skinlab.settings.types import Count, Positive
 
 
 class SimCLR(Method):
@@ -29,9 +30,9 @@ class SimCLR(Method):
         backbone: nn.Module,
         n_features: int,
         *,
-        temperature: float = 0.1,
-        hidden_dim: int = 2048,
-        output_dim: int = 128,
+        temperature: Positive = 0.1,
+        hidden_dim: Count = 2048,
+        output_dim: Count = 128,
         batch_norm: bool = True,
     ) -> None:
         super().__init__()

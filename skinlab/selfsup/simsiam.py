@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
+from skinlab.settings.types import Count
 
 
 class SimSiam(Method):
@@ -28,9 +29,9 @@ class SimSiam(Method):
         backbone: nn.Module,
         n_features: int,
         *,
-        hidden_dim: int = 2048,
-        prediction_dim: int = 512,
-        output_dim: int = 2048,
+        hidden_dim: Count = 2048,
+        prediction_dim: Count = 512,
+        output_dim: Count = 2048,
     ) -> None:
         super().__init__()
         self.head = SimSiamProjectionHead(n_features, hidden_dim, output_dim)

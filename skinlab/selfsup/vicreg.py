@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.method import Method, full_precision
+from skinlab.settings.types import Count, NotNegative, Positive
 
 
 class VICReg(Method):
@@ -26,18 +27,17 @@ class VICReg(Method):
     """
 
     min_batch = 8  # covariances over n images have rank n - 1
-    may_be_zero = ("covariance",)
 
     def __init__(
         self,
         backbone: nn.Module,
         n_features: int,
         *,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
-        hidden_dim: int = 2048,
-        output_dim: int = 2048,
+        invariance: Positive = 25.0,
+        variance: Positive = 25.0,
+        covariance: NotNegative = 1.0,
+        hidden_dim: Count = 2048,
+        output_dim: Count = 2048,
     ) -> None:
         super().__init__()
         self.head = VICRegProjectionHead(n_features, hidden_dim, output_dim)

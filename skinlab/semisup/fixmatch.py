@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from pydantic import Field
 from torch import Tensor, nn
 
 from skinlab.errors import UserError
-from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
 from skinlab.semisup.alignment import ClassThresholds, DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
+from skinlab.settings.types import NotNegative, Share
 
 
 def pseudo_label_loss(logits: Tensor, label: Tensor, accepted: Tensor) -> Tensor:
@@ -42,24 +44,22 @@ class FixMatch(Strategy):
         momentum: of the running means of alignment and thresholds; .99 is about ReMixMatch's mean over 128 batches.
 
     Raises:
-        UserError: a setting out of range.
+        UserError: `least_threshold` is above `threshold`.
     """
 
     def __init__(
         self,
         prior: Sequence[float],
         *,
-        weight: float = 1.0,
-        ramp_share: float = 0.0,
-        threshold: float = 0.95,
-        least_threshold: float = 0.7,
+        weight: Weight = 1.0,
+        ramp_share: Share = 0.0,
+        threshold: Annotated[float, Field(ge=0, le=2)] = 0.95,
+        least_threshold: NotNegative = 0.7,
         alignment: bool = True,
-        momentum: float = 0.99,
+        momentum: Share = 0.99,
     ) -> None:
         super().__init__(weight, ramp_share)
-        in_range("threshold", threshold, 0, 2)
-        in_range("momentum", momentum, 0, 1)
-        if not 0 <= least_threshold <= threshold:
+        if least_threshold > threshold:
             raise UserError(
                 f"semi.least_threshold={least_threshold}: choose from 0 to semi.threshold={threshold}, "
                 "that one for the same threshold in all classes"

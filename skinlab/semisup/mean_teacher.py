@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
 from skinlab.semisup.batch_norm import unrecorded
+from skinlab.settings.types import Share
 
 
 class MeanTeacher(Strategy):
@@ -27,9 +28,6 @@ class MeanTeacher(Strategy):
         weight: of the mean squared difference of probabilities; the paper's is 100.
         ramp_share: share of the run's steps over which the weight rises, along the paper's ``exp(-5 (1 - t)^2)``.
         decay: of the teacher; over the first ``1 / (1 - decay)`` optimiser steps it is the arithmetic mean of students.
-
-    Raises:
-        UserError: a setting out of range.
     """
 
     steps: Tensor
@@ -38,12 +36,12 @@ class MeanTeacher(Strategy):
         self,
         prior: Sequence[float] = (),
         *,
-        weight: float = 100.0,
-        ramp_share: float = 0.4,
-        decay: float = 0.999,
+        weight: Weight = 100.0,
+        ramp_share: Share = 0.4,
+        decay: Share = 0.999,
     ) -> None:
         super().__init__(weight, ramp_share)
-        self.decay = in_range("decay", decay, 0, 1)
+        self.decay = decay
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def attach(self, network: nn.Module) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from skinlab.models.strategy import Loss, PseudoLabels, Strategy, in_range
+from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
 from skinlab.semisup.alignment import DistributionAlignment, prior_tensor
 from skinlab.semisup.batch_norm import unrecorded
+from skinlab.settings.types import Share
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
@@ -59,26 +61,22 @@ class MixMatch(Strategy):
         alpha: of the Beta distribution of the mixtures; 0 mixes nothing.
         alignment: whether pseudo-labels are aligned with the prior before they are sharpened (ReMixMatch).
         momentum: of the alignment's running mean.
-
-    Raises:
-        UserError: a setting out of range.
     """
 
     def __init__(
         self,
         prior: Sequence[float],
         *,
-        weight: float = 75.0,
-        ramp_share: float = 0.4,
-        temperature: float = 0.5,
-        alpha: float = 0.75,
+        weight: Weight = 75.0,
+        ramp_share: Share = 0.4,
+        temperature: Annotated[float, Field(ge=0.05, le=1)] = 0.5,
+        alpha: Annotated[float, Field(ge=0, le=100)] = 0.75,
         alignment: bool = True,
-        momentum: float = 0.99,
+        momentum: Share = 0.99,
     ) -> None:
         super().__init__(weight, ramp_share)
-        self.temperature = in_range("temperature", temperature, 0.05, 1)
-        self.alpha = in_range("alpha", alpha, 0, 100)
-        in_range("momentum", momentum, 0, 1)
+        self.temperature = temperature
+        self.alpha = alpha
         shares = prior_tensor(prior)
         self.align: nn.Module = DistributionAlignment(shares, momentum) if alignment else nn.Identity()
 

@@ -9,10 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from skinlab.settings.base import MayDiffer, Settings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Number, Share, Text
-
-NotNegative = Annotated[Number, Field(ge=0)]
-BelowOne = Annotated[Number, Field(ge=0, lt=1)]
+from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text
 
 
 def _share_or_count(value: float) -> float:

@@ -36,8 +36,12 @@ def _workers(value: Any) -> Any:
 
 
 Number = Annotated[float, PlainValidator(_number)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+BelowOne = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
 Text = Annotated[str, BeforeValidator(_text)]
 Workers = Annotated[int | Literal["auto"], PlainValidator(_workers)]
 # Names of classes, metrics or rules: one name alone is a list of one, and a number is a name.

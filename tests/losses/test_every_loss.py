@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skinlab.errors import UserError
-from skinlab.settings.part import build
+from skinlab.settings.part import Part, build, check_parts
 from tests.choices import choices, read_choice
 
 COUNTS = [40, 9, 3]
@@ -99,6 +99,12 @@ def test_every_loss_is_built_without_class_counts_or_refuses_in_one_line(name):
         assert "[5, 0] has a class without training images" in refusal(name, [5, 0])
 
 
+def checked_loss(name, setting):
+    """Build a loss as a command does, after a check of its settings."""
+    check_parts({"loss": Part.model_validate(read_choice("loss", name) | setting)})
+    return loss_of(name, **setting)
+
+
 @pytest.mark.parametrize(
     ("name", "setting"),
     [
@@ -113,4 +119,4 @@ def test_every_loss_is_built_without_class_counts_or_refuses_in_one_line(name):
 )
 def test_a_setting_out_of_range_is_refused(name, setting):
     with pytest.raises(UserError, match=rf"loss\.{next(iter(setting))}"):
-        loss_of(name, **setting)
+        checked_loss(name, setting)

@@ -164,8 +164,8 @@ def test_every_config_holds_the_defaults(name):
         ("simclr", {"hidden_dim": 2.5}, "whole number"),
         ("simclr", {"batch_norm": 1}, "true or false"),
         ("byol", {"momentum": 1.5}, "at most 1"),
-        ("moco", {"queue": 0}, "above 0"),
-        ("dino", {"local_views": -1}, "0 or more"),
+        ("moco", {"queue": 0}, "at least 1"),
+        ("dino", {"local_views": -1}, "at least 0"),
         ("byol", {"hidden_dim": "wide"}, "whole number"),
     ],
 )

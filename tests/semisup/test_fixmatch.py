@@ -10,6 +10,7 @@ from torch import nn
 from skinlab.errors import UserError
 from skinlab.semisup.batch_norm import unrecorded
 from skinlab.semisup.fixmatch import FixMatch, pseudo_label_loss
+from skinlab.settings.part import Part, check_parts
 
 PRIOR = [0.6, 0.3, 0.1]
 OPEN = {"threshold": 0.4, "least_threshold": 0.4, "alignment": False}
@@ -89,6 +90,12 @@ def test_frozen_norms_keep_their_statistics(network):
     assert network[1].track_running_stats
 
 
+def checked_fixmatch(settings):
+    """Build the strategy as a command does, after a check of its settings."""
+    check_parts({"semi": Part.model_validate({"_target_": "skinlab.semisup.fixmatch.FixMatch"} | settings)})
+    return FixMatch(**{"prior": PRIOR} | settings)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -101,4 +108,4 @@ def test_frozen_norms_keep_their_statistics(network):
 )
 def test_mistakes_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
-        FixMatch(**{"prior": PRIOR} | settings)
+        checked_fixmatch(settings)

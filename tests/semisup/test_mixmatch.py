@@ -13,6 +13,7 @@ from skinlab.losses.focal import Focal
 from skinlab.losses.ldam import LDAM
 from skinlab.losses.logit_adjustment import BalancedSoftmax, LogitAdjusted
 from skinlab.semisup.mixmatch import MixMatch, draw_shares, sharpen, soft_target_loss
+from skinlab.settings.part import Part, check_parts
 
 PRIOR = [0.6, 0.3, 0.1]
 LOSSES = [
@@ -102,4 +103,6 @@ def test_statistics_are_those_of_the_labelled_images(network, batch, step):
 
 def test_mistakes_are_refused():
     with pytest.raises(UserError, match=r"semi\.temperature=0"):
-        MixMatch(PRIOR, temperature=0.0)
+        check_parts(
+            {"semi": Part.model_validate({"_target_": "skinlab.semisup.mixmatch.MixMatch", "temperature": 0.0})}
+        )

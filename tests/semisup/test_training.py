@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from skinlab.cli.registry import call
 from skinlab.commands.train import train
 from skinlab.models.strategy import Strategy
 from skinlab.runs.semisupervision import pool_settings
 from skinlab.settings.part import build
 from tests.choices import choices
+from tests.command_settings import invocation_of
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 POOL = ["data.label_budget=0.5", "semi.pool_ratio=1", "data.batch_size=8"]
@@ -83,4 +85,4 @@ def test_killed_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
 )
 def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, words, message):
     with refused(re.escape(message), tmp_path / "run"):
-        train(compose_train(*tiny, *words, run_dir=tmp_path / "run"))
+        call("train", compose_train(*tiny, *words, run_dir=tmp_path / "run"), invocation_of("train"))
