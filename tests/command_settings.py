@@ -21,8 +21,7 @@ def composed(command: str, *overrides: str) -> dict[str, Any]:
 def settings_of(command: str, *overrides: str, **values: Any) -> Any:
     """Return the settings of a command; a path becomes text."""
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    config = {name: value for name, value in composed(command, *overrides).items() if name != "plugins"}
-    return create(settings_model(command), config | plain)
+    return create(settings_model(command), composed(command, *overrides) | plain)
 
 
 def invocation_of(command: str, *overrides: str) -> Invocation:

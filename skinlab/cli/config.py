@@ -79,9 +79,7 @@ def settings_of(name: str, config: Mapping[str, Any]) -> Any:
     Raises:
         UserError: one line that names every mistake.
     """
-    model = settings_model(name)
-    kept = "plugins" in model.model_fields  # a run records them
-    return create(model, {key: value for key, value in config.items() if kept or key != "plugins"})
+    return create(settings_model(name), config)
 
 
 def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:

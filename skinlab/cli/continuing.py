@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from skinlab.cli.conf import choice_file, config_directory
+from skinlab.cli.plugins import refuse_missing
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
 from skinlab.settings.base import create
@@ -37,10 +38,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
     if ("ssl" in recorded) != ("ssl" in cfg):
         theirs = "pretrain" if "ssl" in recorded else "train"
         raise UserError(f"{run_dir} holds a run of skinlab.{theirs}; choose another hydra.run.dir")
-    if missing := [name for name in recorded.get("plugins", []) if name not in cfg.plugins]:
-        raise UserError(
-            f"{run_dir} was made with plugins={recorded['plugins']}; name them again: plugins=[{','.join(missing)}]"
-        )
+    refuse_missing(recorded["plugins"], cfg.plugins, str(run_dir))
     try:
         create(settings_model(command), recorded)
     except UserError as error:

@@ -17,7 +17,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from skinlab.cli.conf import PLUGIN_FOLDERS
 from skinlab.errors import UserError
+from skinlab.settings.base import Settings
 from skinlab.settings.part import allow_targets
+from skinlab.settings.recorded import recorded_plugins
 
 
 class PluginSearchPath(SearchPathPlugin):
@@ -48,6 +50,32 @@ def enable_plugins(words: Sequence[str]) -> None:
                 PLUGIN_FOLDERS.append(folder)
     if PLUGIN_FOLDERS:
         Plugins.instance().register(PluginSearchPath)
+
+
+def check_plugins(settings: Settings) -> None:
+    """Refuse to read runs that were made with plugins which the command line does not name again.
+
+    Raises:
+        UserError: a run of ``ckpt``, ``runs`` or ``predictions`` may have parts of a package that is not imported.
+    """
+    named = settings.find("plugins")
+    for setting in ("ckpt", "runs", "predictions"):
+        places = settings.find(setting) or []
+        for place in [places] if isinstance(places, str) else places:
+            refuse_missing(recorded_plugins(Path(place).expanduser()), named, f"{setting}={place}")
+
+
+def refuse_missing(recorded: Sequence[str], named: Sequence[str], place: str) -> None:
+    """Refuse a run that was made with other plugins than those named.
+
+    Raises:
+        UserError: one or more are missing; a recorded name alone never imports code.
+    """
+    if missing := [name for name in recorded if name not in named]:
+        raise UserError(
+            f"{place} was made with plugins=[{','.join(recorded)}]; name them again: "
+            f"plugins=[{','.join([*named, *missing])}]"
+        )
 
 
 def _names(word: str) -> list[str]:

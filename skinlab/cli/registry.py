@@ -99,7 +99,7 @@ def list_settings(name: str) -> list[str]:
     from skinlab.settings.types import AsList
 
     fields = walk(settings_model(name))
-    return ["plugins", *(each for each, _, marks in fields if any(isinstance(mark, AsList) for mark in marks))]
+    return [each for each, _, marks in fields if any(isinstance(mark, AsList) for mark in marks)]
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -110,8 +110,10 @@ def load(name: str) -> Callable[..., Any]:
 
 def call(name: str, settings: Settings, invocation: Invocation) -> Any:
     """Load the function of a command, check the arguments of what it builds, and call it."""
+    from skinlab.cli.plugins import check_plugins
     from skinlab.settings.part import check_parts
 
+    check_plugins(settings)
     function = load(name)
     check_parts(settings.parts())
     return function(settings, invocation) if COMMANDS[name].with_invocation else function(settings)

@@ -46,13 +46,15 @@ def compare_views(settings: TtaSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct. Predictions that were made stay.
     """
     output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
+    names = list(dict.fromkeys([REFERENCE, *(settings.tta or [])]))
+    for name in names:
+        tta_views(name)  # refuses an unknown one before anything is read
     evaluation, device = command_evaluation(settings), best_device(settings.device)
     run = open_run(Path(settings.ckpt).expanduser())
     bundle = load_bundle(run.path)
     split, rows = split_rows(run.path, settings.split, bundle.classes)
     check_metrics(settings.compare_by, evaluation.positive, rows, bundle.classes)
 
-    names = list(dict.fromkeys([REFERENCE, *(settings.tta or [])]))
     workers = loading_processes(settings.num_workers)
     probabilities, seconds = predict_views(bundle, rows["path"].tolist(), names, device, workers)
     costs = view_costs(seconds)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.calibration import Calibrator, calibrator_from_dict
+from skinlab.evaluation.calibration import CALIBRATORS, Calibrator, calibrator_from_dict
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
@@ -187,6 +187,7 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
     version = content["bundle_format"]
     if version != FORMAT:
         raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
+    _check_registered(path, content)
     try:
         loaded = [read_member(each, path, str(each["sha256"])) for each in content["members"]]
         classes = [str(name) for name in content["classes"]]
@@ -214,13 +215,26 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
 
 
+def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a calibrator or combination that is registered by a package which is not imported."""
+    calibrator = content.get("calibrator")
+    calibrator = calibrator.get("method") if isinstance(calibrator, dict) else None
+    for kind, name, known in (
+        ("calibrator", calibrator, CALIBRATORS),
+        ("combine", content.get("method"), COMBINATIONS),
+    ):
+        if isinstance(name, str) and name not in known:
+            raise UserError(
+                f"bundle {path}: {kind}={name} is none of {', '.join(known)}; name the package that has it: "
+                "plugins=[my_package]"
+            )
+
+
 def _learned(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Any]:
     """Return what the bundle's method has learned, once it fits the teams and classes."""
     lineup = bundle.lineup
     if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
         raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
-    if bundle.method not in COMBINATIONS:
-        raise ValueError(f"method {bundle.method}, which is none of {', '.join(COMBINATIONS)}")
     name = COMBINATIONS[bundle.method].learns
     if set(content) != {name} - {None}:
         raise ValueError(f"method {bundle.method} with {', '.join(content) or 'nothing'} learned")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from skinlab.settings.base import Settings
+from skinlab.settings.command import CommandSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.part import Part
 from skinlab.settings.types import Text
 
 
-class AuditSettings(Settings):
+class AuditSettings(CommandSettings):
     """The settings of an audit."""
 
     data: DataSettings

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from skinlab.settings.command import required
 from skinlab.settings.images import WorkerSettings
 from skinlab.settings.name_lists import read_names
-from skinlab.settings.required import required
 from skinlab.settings.types import Count, Names, Number, Places, Text
 
 

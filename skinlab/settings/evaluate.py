@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from skinlab.settings.command import required
 from skinlab.settings.evaluations import EvaluationCommandSettings, Split, TableSettings
-from skinlab.settings.required import required
 from skinlab.settings.types import Places, Text
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from skinlab.settings.base import Settings
+from skinlab.settings.command import CommandSettings, required
 from skinlab.settings.evidence import EvidenceSettings
-from skinlab.settings.required import required
 from skinlab.settings.types import NamesOrEmpty, Text
 
 Split = Literal["auto", "val", "test"]
 
 
-class EvaluationCommandSettings(EvidenceSettings):
+class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
     """The evidence that a command writes into ``output``."""
 
     output: Annotated[Text, required("DIR")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from skinlab.settings.base import Settings
+from skinlab.settings.command import CommandSettings
 from skinlab.settings.types import Count, Workers
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(CommandSettings):
     """How many processes load images; ``auto`` leaves one core to the network."""
 
     num_workers: Workers

@@ -30,7 +30,7 @@ class Part(Settings):
     @classmethod
     def _check_target(cls, target: str) -> str:
         if not target.startswith(allowed_targets()):
-            raise ValueError(f"it is outside the allowed packages ({_allowed()}); use a class of those")
+            raise ValueError(f"it is {_outside()}")
         return target
 
 
@@ -125,7 +125,7 @@ def find_target(target: Any, place: str) -> Any:
         UserError: it names nothing, or is outside the allowed packages.
     """
     if isinstance(target, str) and not target.startswith(allowed_targets()):
-        raise UserError(f"{place}={target} is outside the allowed packages ({_allowed()}); use a class of those")
+        raise UserError(f"{place}={target} is {_outside()}")
     try:
         return get_object(target)
     except Exception as error:  # importing may fail in any way
@@ -134,6 +134,13 @@ def find_target(target: Any, place: str) -> Any:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _outside() -> str:
+    return (
+        f"outside the allowed packages ({_allowed()}); use a class of those, or name a package of your own: "
+        "plugins=[my_package]"
+    )
 
 
 def _allowed() -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainValidator
 
+from skinlab.settings.command import required
 from skinlab.settings.images import LoadingSettings
-from skinlab.settings.required import required
 from skinlab.settings.types import Text
 
 
@@ -34,7 +34,7 @@ class PredictSettings(LoadingSettings):
     label_map: dict[Any, Any] | None
     format: Literal["table", "kaggle", "isic"]
     threshold: Annotated[float | str, PlainValidator(_threshold)] | None
-    tta: Literal["none", "flips", "d4", "multicrop"]
+    tta: Text
     gate: Annotated[Literal["warn", "error", "off"], BeforeValidator(_off)]
 
     def mistakes(self) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,23 @@ def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
     if fault := form_fault(recorded, keys):
         raise UserError(f"{path} is damaged ({fault}); {REMEDY}")
     return _upgraded({str(key): value for key, value in recorded.items()})
+
+
+def recorded_plugins(place: Path) -> list[str]:
+    """Return the plugins of the runs that a place belongs to or holds; none where no config of a run can be read.
+
+    Args:
+        place: a run directory, a file in one, or a folder of runs.
+    """
+    near = [place, *place.absolute().parents[:2]] if place.is_file() else [place]
+    found = [run for run in near if (run / "config.yaml").is_file()]
+    found = found or [path.parent for depth in ("*", "*/*") for path in place.glob(f"{depth}/config.yaml")]
+    names: list[str] = []
+    for run in found:
+        with contextlib.suppress(UserError):  # reported by whoever needs the config
+            recorded = read_recorded(run, {"run_id": str})["plugins"]
+            names += map(str, recorded if isinstance(recorded, list) else [])
+    return list(dict.fromkeys(names))
 
 
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:

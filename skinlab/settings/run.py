@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from skinlab.settings.base import MayDiffer, Settings
+from skinlab.settings.base import MayDiffer
+from skinlab.settings.command import CommandSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.groups import (
     CallbackSettings,
@@ -18,7 +19,7 @@ from skinlab.settings.groups import (
 )
 from skinlab.settings.loggers import LoggerSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, NamesOrEmpty, Text
+from skinlab.settings.types import Count, Text
 
 
 class RunDataSettings(DataSettings):
@@ -27,7 +28,7 @@ class RunDataSettings(DataSettings):
     image_size: Count
 
 
-class RunSettings(Settings):
+class RunSettings(CommandSettings):
     """The settings of a run that trains, in a directory of its own."""
 
     data: RunDataSettings
@@ -40,7 +41,6 @@ class RunSettings(Settings):
     seed: Annotated[int, Field(ge=0), MayDiffer(recipe=True)]
     run_dir: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
     resume: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
-    plugins: Annotated[NamesOrEmpty, MayDiffer(resumed=True, recipe=True)]
     # Given by the command: the run's own where one goes on, else a new one.
     run_id: Annotated[str | None, MayDiffer(resumed=True, recipe=True)] = None
 

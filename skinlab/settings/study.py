@@ -9,6 +9,7 @@ from pydantic import Field
 
 from skinlab.errors import nearest
 from skinlab.settings.base import Settings
+from skinlab.settings.command import CommandSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.evidence import EvidenceSettings
 from skinlab.settings.groups import ModelSettings, SemiSettings, SslSettings, TrainerSettings
@@ -54,7 +55,7 @@ class RecipeSettings(Settings):
     against: list[str] | None = None
 
 
-class StudySettings(EvidenceSettings):
+class StudySettings(EvidenceSettings, CommandSettings):
     """The settings of a study."""
 
     data: DataSettings

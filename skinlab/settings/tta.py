@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BeforeValidator
-
+from skinlab.settings.command import required
 from skinlab.settings.evaluations import EvaluationCommandSettings, Split
 from skinlab.settings.images import DeviceSettings
-from skinlab.settings.name_lists import read_names
-from skinlab.settings.required import required
-from skinlab.settings.types import AsList, Text
+from skinlab.settings.types import Names, Text
 
 
 class TtaSettings(EvaluationCommandSettings, DeviceSettings):
@@ -18,4 +15,4 @@ class TtaSettings(EvaluationCommandSettings, DeviceSettings):
 
     ckpt: Annotated[Text, required("RUN")]
     split: Split
-    tta: Annotated[list[Literal["none", "flips", "d4", "multicrop"]], BeforeValidator(read_names), AsList()] | None
+    tta: Names | None

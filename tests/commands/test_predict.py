@@ -249,7 +249,7 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
         ({"threshold": "f1"}, r"best\.ckpt has 0 thresholds, none of this rule"),
         ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
-        ({"tta": "d8"}, "tta=d8: none, flips, d4 or multicrop is expected"),
+        ({"tta": "d8"}, "tta=d8: choose none, flips, d4, multicrop"),
         ({"device": "gpu"}, "device=gpu: auto, cpu or cuda is expected"),
         ({"batch_size": 0}, "batch_size=0: a number of at least 1"),
         ({"num_workers": -1}, "num_workers=-1: give auto or a number"),

@@ -108,7 +108,7 @@ def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path
 
 
 MISTAKES = [
-    ({"tta": ["flip"]}, r"tta\.0=flip: none, flips, d4 or multicrop is expected \(did you mean flips\?\)"),
+    ({"tta": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
     ({"ckpt": "/nowhere"}, "no finished run"),
     ({"ckpt": None}, "ckpt= is missing"),
     ({"output": None}, "output= is missing"),
@@ -161,6 +161,6 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
 def test_the_command_tells_a_mistake_in_one_line(run):
     done = run("tta", "views=flip,none", "ckpt=/nowhere", "output=o")
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: tta.0=flip: none, flips, d4")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: tta=flip: choose none, flips, d4")
     assert len(done.stderr.strip().splitlines()) == 1
     assert run("tta", "--help").stdout.startswith("python -m skinlab.tta: ")

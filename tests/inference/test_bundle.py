@@ -241,7 +241,7 @@ def _without_thresholds(content: dict) -> None:
         (_of_permuted_classes, "is damaged .its members are of other classes"),
         (_with_a_lacking_tensor, "lacks 1 tensors of its network"),
         (_with_negative_weights, "2 numbers from 0 on are expected"),
-        (_of_an_unknown_method, "is damaged .method median"),
+        (_of_an_unknown_method, "combine=median is none of"),
         (_with_an_empty_team, r"is damaged .2 networks in teams \[0, 2\]"),
         (_without_what_was_learned, "is damaged .method weighted with nothing learned"),
         (_with_a_reference_of_other_classes, r"is damaged .its reference are of shape \(2, 5, 4\)"),

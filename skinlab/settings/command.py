@@ -1,12 +1,20 @@
-"""A setting that has to be given on the command line."""
+"""What the settings of every command have in common."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
 from skinlab.errors import UserError
+from skinlab.settings.base import MayDiffer, Settings
+from skinlab.settings.types import NamesOrEmpty
+
+
+class CommandSettings(Settings):
+    """The settings of a command: beside its own the plugins that it has imported."""
+
+    plugins: Annotated[NamesOrEmpty, MayDiffer(resumed=True, recipe=True)]
 
 
 def required(example: str) -> BeforeValidator:
