@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.errors import UserError
+from skinlab.processes.cores import set_up_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +100,8 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
             cfg = continued(cfg, words, command)
             config = resolved(cfg)
             settings = settings_of(command, config)
-            value = call(command, settings, invocation(command, overrides))
+            with _set_up(config):
+                value = call(command, settings, invocation(command, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, overrides)) from None
     except OSError as error:
@@ -133,6 +139,35 @@ def _composed(command: str, overrides: Sequence[str]) -> Iterator[tuple[DictConf
         yield own, list(HydraConfig.get().overrides.task)
     finally:
         hydra.cfg = before
+
+
+@contextmanager
+def _set_up(config: Mapping[str, Any]) -> Iterator[None]:
+    """Set up threads and logging as a command does, and restore them; logging that is configured already stays."""
+    from skinlab.cli.entry import count_sharers, log_to_terminal
+
+    environment, root, lightning = dict(os.environ), logging.getLogger(), logging.getLogger("pytorch_lightning")
+    levels, torch = (root.level, lightning.level), sys.modules.get("torch")
+    n_threads = torch.get_num_threads() if torch else 0
+    set_up_threads(count_sharers(config))
+    if torch and "OMP_NUM_THREADS" not in environment and "OMP_NUM_THREADS" in os.environ:  # which it has read already
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    plain = not root.handlers
+    try:
+        with warnings.catch_warnings():
+            if plain:
+                log_to_terminal()
+            yield
+    finally:
+        if plain:
+            logging.captureWarnings(False)
+            root.handlers.clear()
+            root.setLevel(levels[0])
+            lightning.setLevel(levels[1])
+        os.environ.clear()
+        os.environ.update(environment)
+        if torch:
+            torch.set_num_threads(n_threads)
 
 
 def function(command: str) -> Callable[[Sequence[str]], Result]:

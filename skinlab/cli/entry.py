@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +67,13 @@ def _run(name: str, handler: SignalHandler) -> None:
                 cfg = continued(cfg, HydraConfig.get().overrides.task, name)
             config = resolved(cfg)
             settings = settings_of(name, config)
-            _log_to_terminal()
+            log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 from skinlab.cli.sweeps import run_isolated
 
                 return run_isolated(name, HydraConfig.get())
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
-                set_up_threads(_sharers(config))
+                set_up_threads(count_sharers(config))
             best: float | None = call(name, settings, invocation(name, sys.argv[1:]))
             return best
         except (UserError, OSError, RuntimeError) as error:
@@ -117,7 +117,7 @@ def _list_settings(name: str) -> list[str]:
     return list_settings(name)
 
 
-def _sharers(config: dict[str, Any]) -> int:
+def count_sharers(config: Mapping[str, Any]) -> int:
     """Return the number of processes that a command starts side by side: runs of a study, and the ranks of each."""
     devices = config.get("trainer", {}).get("devices", 1)
     ranks = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
@@ -153,7 +153,7 @@ def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any
     return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
 
 
-def _log_to_terminal() -> None:
+def log_to_terminal() -> None:
     """Send log lines to standard error, plainly."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -9,6 +9,7 @@ import pytest
 
 from skinlab.cli.api import function
 from skinlab.errors import UserError
+from skinlab.processes.cores import available_cores
 
 
 def test_a_training_returns_its_run_with_tables_metrics_and_paths(tiny, tmp_path, monkeypatch):
@@ -40,6 +41,27 @@ def test_mistakes_are_raised_in_one_line(tmp_path, monkeypatch):
             train(overrides)
         assert len(str(refused.value).splitlines()) == 1
     assert not list(tmp_path.rglob("*.*")), "nothing may be left behind"
+
+
+def test_a_command_called_from_python_warns_and_uses_threads_as_on_the_command_line(tmp_path):
+    code = """
+import logging, os, torch
+from skinlab.cli import api
+def called(command, settings, invocation):
+    logging.getLogger("skinlab.x").warning("threads %s", torch.get_num_threads())
+    print(invocation.command)
+api.call = called
+before = torch.get_num_threads(), dict(os.environ)
+api.run("study", ["output=o", "jobs=2"])
+assert before == (torch.get_num_threads(), dict(os.environ)) and not logging.getLogger().handlers
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stderr.strip() == f"WARNING: threads {max(1, available_cores() // 2)}"
+    assert done.stdout.strip() == "python -m skinlab.study output=o jobs=2"
 
 
 def test_importing_a_command_imports_nothing_heavy():

@@ -47,7 +47,7 @@ def refused(monkeypatch, capsys):
     def start(work, *words):
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it
         monkeypatch.setattr("sys.argv", ["train", *words])
-        monkeypatch.setattr("skinlab.cli.entry._log_to_terminal", lambda: None)
+        monkeypatch.setattr("skinlab.cli.entry.log_to_terminal", lambda: None)
         monkeypatch.setattr("skinlab.cli.registry.load", lambda name: lambda settings, _: work(settings))
         with pytest.raises(SystemExit) as ended:
             run_command("train")

@@ -73,7 +73,7 @@ def test_a_command_sets_up_its_threads_before_it_loads_torch(monkeypatch, tmp_pa
 
     monkeypatch.setattr("os.environ", {k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP", "GOMP"))})
     monkeypatch.setattr(cores, "available_cores", lambda: 6)
-    monkeypatch.setattr(entry, "_log_to_terminal", lambda: None)
+    monkeypatch.setattr(entry, "log_to_terminal", lambda: None)
     monkeypatch.setattr(sys, "argv", ["train", *words, f"hydra.run.dir={tmp_path}"])
     monkeypatch.setattr(entry, "call", call)
     entry.run_command("train")

@@ -198,7 +198,7 @@ def test_the_command_is_given_the_recorded_config(run, monkeypatch):
     run_dir, seen = run(*GIVEN), []
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={run_dir}", "trainer.max_epochs=20"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    for side_effect in ("_log_to_terminal", "set_up_threads"):
+    for side_effect in ("log_to_terminal", "set_up_threads"):
         monkeypatch.setattr(entry, side_effect, lambda *_: None)
     monkeypatch.setattr(registry, "load", lambda name: lambda settings, _: seen.append(settings))
     entry.run_command("train")
