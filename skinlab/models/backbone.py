@@ -47,15 +47,11 @@ def build_network(
             default size, or for a network of any size.
 
     Raises:
-        UserError: timm has no such model or can't build it with these settings, or the head is unknown.
+        UserError: timm has no such model or can't build it with these settings, or a cosine head does not fit.
     """
     if not isinstance(name, str) or not timm.is_model(name):
         name = str(name)
         raise UserError(f"model.name={name}: timm has no such model{nearest(name, timm.list_models())}")
-    if head not in ("linear", "cosine"):
-        raise UserError(f"model.head={head}: choose linear or cosine{nearest(head, ['linear', 'cosine'])}")
-    if not 0 <= dropout < 1:
-        raise UserError(f"model.dropout={dropout}: a probability from 0 to below 1 is expected")
     sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     try:
         network: nn.Module = timm.create_model(name, num_classes=num_classes, drop_rate=dropout, **sized)
@@ -203,14 +199,14 @@ def initialise(
         if not path.exists():
             hint = nearest(init, ["auto", "imagenet", "random"])
             raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
-        theirs = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
+        source = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
         state = read_tensors(path)
         if any(key.startswith("method.") for key in state):
             raise UserError(
                 f"model.init={init}: a checkpoint of skinlab.pretrain, which has no record of its training images; "
                 "give its run directory, or backbone.safetensors in it"
             )
-        _load_backbone(network, state, f"model.init={init}", theirs)
+        _load_backbone(network, state, f"model.init={init}", source)
         return str(path)
     try:
         _load_backbone(network, imagenet_state(name, image_size), f"model.init={init}")
@@ -231,22 +227,22 @@ def initialise(
 
 
 def _load_backbone(
-    network: nn.Module, state: Mapping[str, torch.Tensor], place: str, theirs: str = "another architecture"
+    network: nn.Module, state: Mapping[str, torch.Tensor], place: str, source: str = "another architecture"
 ) -> None:
-    """Load all weights but those of the head; refuse those of another architecture, `theirs`."""
+    """Load all weights but those of the head; refuse those of another architecture, `source`."""
     prefix = head_name(network) + "."
-    ours = {key: value for key, value in network.state_dict().items() if not key.startswith(prefix)}
-    missing = [key for key in ours if key not in state]
+    needed = {key: value for key, value in network.state_dict().items() if not key.startswith(prefix)}
+    missing = [key for key in needed if key not in state]
     if missing:
         raise UserError(
-            f"{place}: the file lacks {len(missing)} of the backbone's {len(ours)} tensors (first: {missing[0]}); "
-            f"it is of {theirs}: choose the model= it was trained with"
+            f"{place}: the file lacks {len(missing)} of the backbone's {len(needed)} tensors (first: {missing[0]}); "
+            f"it is of {source}: choose the model= it was trained with"
         )
-    wrong = [key for key in ours if state[key].shape != ours[key].shape]
+    wrong = [key for key in needed if state[key].shape != needed[key].shape]
     if wrong:
         raise UserError(
             f"{place}: {wrong[0]} has shape {tuple(state[wrong[0]].shape)}, the model needs "
-            f"{tuple(ours[wrong[0]].shape)}; it is of {theirs} or image size: choose the model= and data.image_size it "
-            "was trained with"
+            f"{tuple(needed[wrong[0]].shape)}; it is of {source} or image size: choose the model= and data.image_size "
+            "it was trained with"
         )
-    network.load_state_dict({key: state[key] for key in ours}, strict=False)
+    network.load_state_dict({key: state[key] for key in needed}, strict=False)

@@ -83,7 +83,7 @@ class Classifier(pl.LightningModule):
 
     @property
     def kept(self) -> nn.Module:
-        """The network that is validated and kept: the strategy's teacher, if it has one, or the trained network."""
+        """The network that is validated and saved: the strategy's teacher, if it has one, or the trained network."""
         teacher = None if self.semi is None else self.semi.teacher
         return self.network if teacher is None else teacher
 

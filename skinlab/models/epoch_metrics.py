@@ -1,4 +1,4 @@
-"""The metrics of one epoch: probabilities are collected over all processes and scored once, as the final ones are."""
+"""Metrics of one epoch: probabilities of all processes are collected, and evaluated as the final ones are."""
 
 from __future__ import annotations
 

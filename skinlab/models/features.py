@@ -63,10 +63,10 @@ class Penultimate:
         for steps in self.recorded:
             rows = torch.cat(steps)[:n].numpy()
             steps.clear()
-            length = (
-                np.linalg.norm(rows, axis=1, keepdims=True) if len(self.recorded) > 1 else np.ones((n, 1), np.float32)
-            )
-            parts.append(rows / np.where(length > 0, length, 1))
+            if len(self.recorded) > 1:
+                length = np.linalg.norm(rows, axis=1, keepdims=True)
+                rows = rows / np.where(length > 0, length, 1)
+            parts.append(rows)
         return np.concatenate(parts, 1)
 
 

@@ -20,7 +20,7 @@ class BarlowTwins(Method):
         backbone: the student's.
         n_features: features F that it yields.
         redundancy: weight of the off-diagonal correlations, the paper's lambda.
-        hidden_dim: width of the projection; the paper's 8192 would dwarf a small backbone, its figure 4 has 2048 too.
+        hidden_dim: width of the projection; the paper's 8192 is for large backbones, its figure 4 has 2048 too.
         output_dim: size of the projection.
     """
 

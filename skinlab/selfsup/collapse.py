@@ -1,4 +1,4 @@
-"""Detect collapse: the features of all images become equal, which the losses of some methods even reward."""
+"""Detect collapse: all images get equal features, a trivial minimum of some methods' losses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from skinlab.selfsup.encoder import Encoder, output_shape
 from skinlab.selfsup.method import Method, full_precision
 from skinlab.settings.types import Count, NotNegative, Share
 
-PROBE = 64  # pixels a side of the image that shows a backbone's feature map
+PROBE = 64  # pixels a side of the image that a backbone's feature map is measured with
 
 
 class Denoise(Method):
@@ -32,7 +32,7 @@ class Denoise(Method):
     """
 
     global_views = 1
-    min_batch = 2  # a spread of features, to see a collapse
+    min_batch = 2  # the spread of features detects collapse
     leaves_unused = True
 
     def __init__(

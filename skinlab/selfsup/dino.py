@@ -25,7 +25,7 @@ class DINO(Method):
         backbone: the student's.
         n_features: features F that it yields.
         local_views: small crops an image, the paper's for ResNet-50.
-        output_dim: prototypes; the paper's 65536 would dwarf a small backbone, its ablation has 4096 close by.
+        output_dim: prototypes; the paper's 65536 is for large backbones, its ablation finds 4096 little worse.
         hidden_dim: width of the projection, the paper's.
         bottleneck_dim: size of the normalised projection, the paper's.
         student_temp: the student's temperature, the paper's.
@@ -33,7 +33,7 @@ class DINO(Method):
         warmup_teacher_temp: the teacher's temperature in the first epoch, the paper's.
         warmup_epochs: epochs of that warm-up, the paper's.
         center_momentum: of the centre, the paper's.
-        freeze_epochs: epochs in which the last layer stays as it is, the paper's.
+        freeze_epochs: epochs in which the last layer is frozen, the paper's.
         momentum: of the teacher at the first step, the paper's.
     """
 

@@ -1,4 +1,4 @@
-"""The backbone that a method calls, with a record of the features of a step."""
+"""Compute features for a method, and record those of a step for its metrics."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def build_method(settings: Settings, backbone: nn.Module, n_features: int) -> Me
     for key in values:
         if key not in known:
             hint = nearest(key, known)
-            raise UserError(f"ssl.{key}: ssl={settings['name']} has no such setting{hint}; it takes {', '.join(known)}")
+            raise UserError(
+                f"ssl.{key}: ssl={settings['name']} has no such setting{hint}; there are {', '.join(known)}"
+            )
     check_parts({"ssl": Part.model_validate({"_target_": settings["_target_"], **values})})
     build: Callable[..., Method] = method
     return build(backbone, n_features, **values)

@@ -18,8 +18,8 @@ from skinlab.settings.types import Count, Positive, Share
 class MoCo(Method):
     """MoCo v2 (Chen et al., 2020, arXiv 2003.04297) with v3's momentum schedule (arXiv 2104.02057).
 
-    BatchNorm would tell a query which keys are of its own batch. The paper shuffles the keys between devices against
-    that; here the teacher normalises by averaged statistics instead, which serves a single device as well (EMAN,
+    With BatchNorm, a query could be matched by the statistics of its batch alone. The paper therefore shuffles the keys
+    between devices; here the teacher normalises by averaged statistics, which works on a single device, too (EMAN,
     arXiv 2101.08482).
 
     Args:

@@ -40,7 +40,7 @@ class Pretrainer(pl.LightningModule):
         seed: with the epoch and the rank it fixes what is random in an epoch.
 
     Raises:
-        UserError: no such network or method, or a setting of theirs or of the optimiser that can't be.
+        UserError: an unknown network or method, or a wrong setting of theirs or of the optimiser.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Pretrainer(pl.LightningModule):
         self.n_projected: int | None = known.get("output_dim")
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
         if (decay := optimizer.get("layer_decay", 1.0)) != 1:
-            raise UserError(f"optimizer.layer_decay={decay}: it is for fine-tuning; pretraining wants 1.0")
-        build_optimizer(self, self.optimizer_settings, batch_size=1)  # refuses now what it would refuse later
+            raise UserError(f"optimizer.layer_decay={decay}: it is for fine-tuning; set it to 1.0")
+        build_optimizer(self, self.optimizer_settings, batch_size=1)  # refuse mistakes before the training
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, 3, H, W) to features (B, F)."""

@@ -22,7 +22,7 @@ class VICReg(Method):
         invariance: weight of the distance between views, the paper's lambda.
         variance: weight of the hinge on each dimension's standard deviation, the paper's mu.
         covariance: weight of the covariances between dimensions, the paper's nu.
-        hidden_dim: width of the projection; the paper's 8192 would dwarf a small backbone.
+        hidden_dim: width of the projection; the paper's 8192 is for large backbones.
         output_dim: size of the projection.
     """
 

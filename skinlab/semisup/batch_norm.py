@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 
 @contextmanager
-def unrecorded(network: nn.Module) -> Iterator[None]:
+def keep_running_statistics(network: nn.Module) -> Iterator[None]:
     """Normalise by the statistics of the batch, as in training, without updating the running statistics.
 
     These stay those of the labelled images, whose augmentation is closest to validation, so that a pool of which no

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skinlab.errors import UserError
 from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
 from skinlab.semisup.alignment import ClassThresholds, DistributionAlignment, prior_tensor
-from skinlab.semisup.batch_norm import unrecorded
+from skinlab.semisup.batch_norm import keep_running_statistics
 from skinlab.settings.types import NotNegative, Share
 
 
@@ -74,7 +74,7 @@ class FixMatch(Strategy):
         """Return the labelled images' loss and that of the accepted pseudo-labels."""
         # First, with gradients: autocast would reuse weights that it has cast without gradients.
         supervised = loss(network(batch["image"]), batch["target"])
-        with unrecorded(network):
+        with keep_running_statistics(network):
             with torch.no_grad():
                 aligned = self.align(network(batch["pool"]["weak"]).float().softmax(1))
             logits = network(batch["pool"]["strong"])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
-from skinlab.semisup.batch_norm import unrecorded
+from skinlab.semisup.batch_norm import keep_running_statistics
 from skinlab.settings.types import Share
 
 
@@ -61,7 +61,7 @@ class MeanTeacher(Strategy):
         supervised = loss(network(batch["image"]), batch["target"])
         with torch.no_grad():
             target = self.teacher.eval()(batch["pool"]["weak"]).float().softmax(1)
-        with unrecorded(network):
+        with keep_running_statistics(network):
             predicted = network(batch["pool"]["strong"]).float().softmax(1)
         label = target.argmax(1)
         self.pseudo_labels = PseudoLabels(label, torch.ones_like(label, dtype=torch.bool))

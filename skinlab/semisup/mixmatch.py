@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skinlab.models.strategy import Loss, PseudoLabels, Strategy, Weight
 from skinlab.semisup.alignment import DistributionAlignment, prior_tensor
-from skinlab.semisup.batch_norm import unrecorded
+from skinlab.semisup.batch_norm import keep_running_statistics
 from skinlab.settings.types import Share
 
 
@@ -95,7 +95,7 @@ class MixMatch(Strategy):
         images = torch.lerp(images[partner], images, share.view(-1, 1, 1, 1))
         targets = torch.lerp(targets[partner], targets, share.view(-1, 1))
         supervised = soft_target_loss(loss, network(images[:n]), targets[:n])
-        with unrecorded(network):
+        with keep_running_statistics(network):
             predicted = network(images[n:]).float().softmax(1)
         return supervised, (predicted - targets[n:]).square().mean()
 
@@ -105,7 +105,7 @@ class MixMatch(Strategy):
         device = views[0].device.type
         # Weights that autocast casts here, without gradients, must not be reused by the passes with gradients.
         autocast = torch.autocast(device, enabled=torch.is_autocast_enabled(device), cache_enabled=False)
-        with unrecorded(network), autocast:
+        with keep_running_statistics(network), autocast:
             mean = torch.stack([network(view).float().softmax(1) for view in views]).mean(0)
         aligned = self.align(mean)
         label = aligned.argmax(1)

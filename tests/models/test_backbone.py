@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from skinlab.cli.config import compose_settings
 from skinlab.errors import UserError
 from skinlab.models.backbone import (
     CosineHead,
@@ -66,11 +67,6 @@ def test_a_network_that_timm_does_not_have_is_refused(name, message):
         build_network(name, 2)
 
 
-def test_a_dropout_that_can_not_be_is_refused():
-    with pytest.raises(UserError, match=r"^model\.dropout=7.0: "):
-        build_network("test_resnet", 2, dropout=7.0)
-
-
 def test_a_network_of_one_image_size_is_built_for_the_size_of_the_images():
     settings, network = check_network({"name": "test_vit"}, 3, image_size=64, batch_size=4)
     assert settings == {"name": "test_vit", "image_size": 64}
@@ -112,11 +108,13 @@ def test_facts_of_a_backbone():
     assert not has_depthwise(resnet)
 
 
-def test_mistyped_names_are_refused():
+def test_mistyped_names_and_values_are_refused():
     with pytest.raises(UserError, match="did you mean resnet18"):
         build_network("resnet_18", 2)
-    with pytest.raises(UserError, match="did you mean cosine"):
-        build_network("test_resnet", 2, head="cosin")
+    with pytest.raises(UserError, match=r"model\.head=cosin: .*did you mean cosine"):
+        compose_settings("train", ["model.head=cosin"])
+    with pytest.raises(UserError, match=r"model\.dropout=7"):
+        compose_settings("train", ["model.dropout=7"])
 
 
 def test_a_checkpoint_of_other_classes_gives_its_backbone(save_classifier: Callable[..., Path], tmp_path: Path):

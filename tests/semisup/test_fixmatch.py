@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skinlab.errors import UserError
-from skinlab.semisup.batch_norm import unrecorded
+from skinlab.semisup.batch_norm import keep_running_statistics
 from skinlab.semisup.fixmatch import FixMatch, pseudo_label_loss
 from skinlab.settings.part import Part, check_parts
 
@@ -85,7 +85,7 @@ def test_frozen_norms_keep_their_statistics(network):
     network.eval()
     images = torch.randn(4, 3, 8, 8)
     wanted = network(images)
-    with unrecorded(network):
+    with keep_running_statistics(network):
         assert torch.equal(network(images), wanted)
     assert network[1].track_running_stats
 
