@@ -57,7 +57,7 @@ class Unchanged(Calibrator):
 
     @classmethod
     def fit(cls, probabilities: Floats, target: Ints) -> Self:
-        """Return it: there is nothing to fit."""
+        """Return the calibrator, which has no parameters."""
         return cls()
 
     def __call__(self, probabilities: Floats) -> Floats:
@@ -192,7 +192,7 @@ def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
 def cross_fit(
     method: str, probabilities: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
 ) -> Floats:
-    """Return probabilities ``(N, C)``, each row's by a calibrator that never saw its group.
+    """Return probabilities ``(N, C)``, each row's by a calibrator fitted without its group.
 
     Args:
         method: one of ``CALIBRATORS``.
@@ -211,7 +211,7 @@ def cross_fit(
 
 
 def correct_prior(probabilities: Floats, training_prior: Floats, target_prior: Floats) -> Floats:
-    """Move probabilities from the class shares a model was trained on to other ones (Saerens et al., 2002).
+    """Correct probabilities from the training prior to another prior (Saerens et al., 2002).
 
     Args:
         probabilities: ``(N, C)``.

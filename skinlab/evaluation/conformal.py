@@ -1,4 +1,4 @@
-"""Sets of classes that hold the true one with a promised share, for each class by itself."""
+"""Conformal prediction: sets of classes that contain the true one with a chosen coverage, class by class."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rows_needed(level: float) -> int:
 
 
 def conformal_thresholds(probabilities: Floats, target: Ints, level: float = 0.9) -> Floats:
-    """Return for each class the least probability at which it joins a set (Vovk, 2012; Sadinle et al., 2019).
+    """Return the lowest probability with which each class is in a set (Vovk, 2012; Sadinle et al., 2019).
 
     Split conformal prediction conditional on the class (Mondrian), with one minus the probability as the score: new
     rows of a class get sets that hold it with probability ``level`` at least, whatever the model, while they are like

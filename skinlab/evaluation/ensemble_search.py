@@ -80,7 +80,7 @@ class SubsetChoice:
 
     @property
     def agreeing(self) -> int:
-        """How many outer folds chose as all rows do."""
+        """Return the number of outer folds whose choice is that of all rows."""
         return self.per_fold.count(self.chosen)
 
 
@@ -105,7 +105,7 @@ class Search:
     exhaustive: bool
 
 
-class _Judge:
+class _SubsetScorer:
     """Combines subsets of the members once each and gives their metric on some of the rows, more being better."""
 
     def __init__(
@@ -199,7 +199,7 @@ def search_subsets(
         raise ValueError(f"max_size={max_size}, method={method}: search two members or more, without learned weights")
     fold = group_folds(groups, target, n_folds, seed)
     _check_classes(fold, target, classes)
-    judge = _Judge(members, target, classes, metric, method, thresholds)
+    judge = _SubsetScorer(members, target, classes, metric, method, thresholds)
     overall = judge.candidates(rows, largest)
     if np.isnan(list(overall.values())).all():
         raise ValueError(f"search={metric} has no value on these images; choose by another")
@@ -225,7 +225,7 @@ def _check_classes(fold: Ints, target: Ints, classes: Sequence[str]) -> None:
 
 
 def _choice(
-    judge: _Judge,
+    judge: _SubsetScorer,
     overall: Mapping[Subset, float],
     within: Sequence[Mapping[Subset, float]],
     fold: Ints,

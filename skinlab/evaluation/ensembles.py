@@ -1,4 +1,4 @@
-"""Several systems' probabilities made into one: rules of combination and learned weights."""
+"""Combine the probabilities of several systems, by rules or by learned weights."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _geometric(members: Floats, _: None) -> Floats:
 
 
 def rank_reference(members: Floats, size: int = QUANTILES) -> Floats:
-    """Return what new rows are ranked among: order statistics ``(M, Q, C)`` of each member and class, Q <= ``size``.
+    """Return the reference values that new rows are ranked among: order statistics ``(M, Q, C)`` of each member and class, Q <= ``size``.
 
     They are evenly spaced, least and greatest among them; up to ``size`` rows are all kept.
 

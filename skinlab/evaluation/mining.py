@@ -1,4 +1,4 @@
-"""Which unlabeled images an expert should look at first: scores, orders, and what an order has found."""
+"""Rank unlabeled images for labelling by an expert: scores, orders, and the yield of an order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def descending(score: Floats) -> Ints:
 
 
 def first_of_each(order: Ints, groups: npt.NDArray[Any]) -> Ints:
-    """Return an order less all rows whose group has been in it before.
+    """Return an order without rows whose group occurs earlier in it.
 
     >>> first_of_each(np.array([2, 0, 1, 3]), np.array(["a", "b", "a", "c"])).tolist()
     [2, 1, 3]
@@ -62,7 +62,7 @@ def first_of_each(order: Ints, groups: npt.NDArray[Any]) -> Ints:
 
 
 def mixed(orders: Mapping[str, Ints], groups: npt.NDArray[Any], n: int) -> tuple[Ints, list[str]]:
-    """Let orders take turns, each giving its next row of a group that no one has given.
+    """Merge orders by turns: each adds its next row of a group that is not in the result yet.
 
     Of any beginning half comes by probability, a quarter by uncertainty and a quarter by diversity.
 
@@ -158,7 +158,7 @@ def badge_order(probabilities: Floats, features: Features, n: int, seed: int = 0
 
 
 def yield_curve(found: Bools, n_positive: int, n_total: int, level: float = 0.95) -> dict[str, Any]:
-    """Return what an expert has found after each image, against looking at as many in a random order.
+    """Return the positives found after each image, and those expected in a random order.
 
     Args:
         found: ``(n,)`` whether each image of the order is positive.

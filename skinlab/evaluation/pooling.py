@@ -18,7 +18,7 @@ def pool_folds(
     expected: Collection[str] | None = None,
     name: str = "the sweep",
 ) -> Predictions:
-    """Put validation folds together, each row predicted by the one model that did not see it.
+    """Join validation folds, each row predicted by the one model that was not trained on it.
 
     Args:
         tables: predictions of each fold's validation rows.

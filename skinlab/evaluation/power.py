@@ -1,4 +1,4 @@
-"""What a study can see, before its first epoch: the smallest difference of two systems with 80 % power.
+"""Power of a study before its first epoch: the smallest difference of two systems found with 80 % power.
 
 Scores are binormal: of standard deviation 1, those of a class shifted so that its area under the ROC curve is the one
 expected (Green and Swets, 1966). Two systems predict the same rows, so that their scores are correlated within a class.

@@ -1,4 +1,4 @@
-"""The share of positives among images without labels, by a classifier whose errors are known from labelled ones.
+"""Estimate the prevalence of positives among unlabeled images from error rates on labelled ones.
 
 Counting positive predictions is biased: where positives are rare most of them are false positives. Both estimates here
 correct it, and both assume label shift: the classes may be of other shares than in the reference, but within a class

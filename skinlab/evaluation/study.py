@@ -140,7 +140,7 @@ def bootstrap_trainings(
 
 
 def metric_estimate(arm: Trainings, metric: str, level: float = LEVEL) -> Estimate:
-    """Return a metric of one arm, its mean over the trainings; few trainings never widen it beyond what can be."""
+    """Return a metric of one arm, its mean over the trainings; the interval is clipped to the metric's bounds."""
     samples = np.mean([each.values[metric] for each in arm.values()], axis=0)
     found = pool_variances(samples, np.array([each.estimate[metric] for each in arm.values()]), level)
     least, most = bounds(metric)
@@ -169,7 +169,7 @@ def differences(
     judge_by: str,
     level: float = LEVEL,
 ) -> list[Difference]:
-    """Hold every arm against those that it is to be held against, at every budget.
+    """Compare every arm with its reference arms, at every budget.
 
     Holm's correction has two families. The first is the question of the study: each deciding arm against the first of
     its rivals that is there, by the metric of the verdict, at all budgets. The second is everything else.

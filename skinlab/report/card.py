@@ -1,4 +1,4 @@
-"""The model card, filled from ``evidence.json``; what the evidence doesn't hold stays a visible blank."""
+"""The model card, filled from ``evidence.json``; values that it lacks stay visible blanks."""
 
 from __future__ import annotations
 

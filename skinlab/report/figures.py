@@ -84,7 +84,7 @@ def run_figure(run_dir: Path) -> Path:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    """Write the picture whole or not at all."""
+    """Write the picture by an atomic rename."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         figure.savefig(temporary, format="png")

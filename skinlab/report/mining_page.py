@@ -30,7 +30,7 @@ WAYS = {
 
 
 def render_mining(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> str:
-    """Return the whole page, which asks for nothing outside itself and works from a file.
+    """Return the whole page, which needs no other file and no network.
 
     Args:
         facts: what ``mine.json`` holds.
@@ -69,7 +69,7 @@ def _environment() -> Environment:
 
 
 def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
-    """Draw positives found over images looked at: the way that was chosen, the others thin, random in its band.
+    """Draw positives found against images inspected: the chosen order, others in thin lines, random order in a band.
 
     Args:
         curves: way → what :func:`skinlab.evaluation.mining.yield_curve` returned.

@@ -38,7 +38,7 @@ FEW = 100  # positives below which a threshold is uncertain
 
 
 def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None) -> str:
-    """Return the whole page, which asks for nothing outside itself.
+    """Return the whole page, which needs no other file and no network.
 
     Args:
         evidence: the content of ``evidence.json``; a block that is null is left out. A worst mistake may have a

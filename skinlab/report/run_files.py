@@ -13,7 +13,7 @@ from skinlab.tables.csv_files import numbers, read_csv
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a predictions table; names stay text, whatever they look like."""
+    """Read a predictions table; names are read as text, also those that look like numbers."""
     table = read_csv(path, ["image_id", "label"])
     return table.assign(**{name: numbers(table[name]) for name in table.columns if name.startswith(PREFIX)})
 

@@ -65,7 +65,7 @@ def efficiency_chart(
 
 
 def spread_out(heights: Sequence[float], least: float) -> Floats:
-    """Move heights apart until none is nearer to another than `least`, each as little as one pass upwards needs.
+    """Move heights apart, in one pass upwards, until neighbours are at least `least` apart.
 
     >>> spread_out([0.5, 0.5, 0.9], 0.1).round(2).tolist()
     [0.45, 0.55, 0.9]

@@ -27,7 +27,7 @@ HEADLINES = {
 
 
 def render_study(study: Study) -> str:
-    """Return the whole page, which asks for nothing outside itself.
+    """Return the whole page, which needs no other file and no network.
 
     Args:
         study: what ``study.json`` holds.

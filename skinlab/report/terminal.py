@@ -75,7 +75,7 @@ def print_evidence(evidence: Evidence) -> None:
 
 
 def _print_seen(console: Console, evidence: Evidence) -> list[str]:
-    """Print above the metrics which images are none of new ones, and return the sentences."""
+    """Print above the metrics which images the model was trained on, and return the sentences."""
     said = [f"{each['name']}: {words}" for each in evidence["systems"] if (words := seen_words(each.get("seen")))]
     for sentence in said:
         console.print(f"! {sentence}", style="bold", highlight=False, markup=False)
