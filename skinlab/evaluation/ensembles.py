@@ -95,7 +95,7 @@ def _geometric(members: Floats, _: None) -> Floats:
 
 
 def rank_reference(members: Floats, size: int = QUANTILES) -> Floats:
-    """Return the reference values that new rows are ranked among: order statistics ``(M, Q, C)`` of each member and class, Q <= ``size``.
+    """Return order statistics ``(M, Q, C)``, Q <= ``size``, of each member and class, among which new rows are ranked.
 
     They are evenly spaced, least and greatest among them; up to ``size`` rows are all kept.
 
