@@ -23,9 +23,11 @@ from skinlab.inference.bundle_parts import (
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
 from skinlab.inference.gating import find_split, fit_run_gate
+from skinlab.models.weights import find_checkpoint
 from skinlab.runs.provenance import members_images
 from skinlab.settings.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.tables.csv_files import read_csv
 from skinlab.tables.predictions import read_predictions
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def make_bundle(settings: BundleSettings) -> None:
     """
     places, output = settings.ckpt, check_output(settings)
     with claim_file(output):
+        check_files(settings)
         models = [load_bundle(place) for place in places]
         bundle = ensemble(models, places, method=settings.combine, weights=settings.weights)
         check_method(bundle, settings, places)
@@ -55,6 +58,19 @@ def make_bundle(settings: BundleSettings) -> None:
             bundle = add_gate(replace(bundle, training_images=seen), settings, places)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
+
+
+def check_files(settings: BundleSettings) -> None:
+    """Refuse missing checkpoints, and a missing split for the input gate, before any model is loaded.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    for place in settings.ckpt:
+        find_checkpoint(place)
+    fits_gate = settings.gate == "fit" or (settings.gate == "auto" and settings.gate_split is not None)
+    if settings.format == "bundle" and fits_gate:
+        read_csv(find_split(settings.gate_split, settings.ckpt), ["path", "split"])
 
 
 def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) -> None:

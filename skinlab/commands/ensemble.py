@@ -58,6 +58,8 @@ def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
     try:
         systems = align(found, evaluation.positive)
         members, thresholds = single_members(systems), None
+        if settings.bundle is True:
+            run_places(members, "bundle=true: ")
         positive = evaluation.positive if len(members[0].tables[0].classes) > 2 else None
         if method == "overlap":
             evaluation = replace(evaluation, positive=None, rules=())
@@ -96,6 +98,18 @@ def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
     log.info("written: %s", output)
 
 
+def run_places(members: Sequence[System], setting: str = "") -> list[str]:
+    """Return the directories of the members' runs.
+
+    Raises:
+        UserError: a member is a table without a run.
+    """
+    for member in members:
+        if not member.runs:
+            raise UserError(f"{setting}{member.name} is a table, without a run's checkpoint")
+    return [str(run.path) for member in members for run in member.runs]
+
+
 def build_bundle(
     members: Sequence[System],
     settings: EnsembleSettings,
@@ -121,11 +135,8 @@ def build_bundle(
 
     if settings.bundle is False:
         return None
-    places = [str(run.path) for member in members for run in member.runs]
     try:
-        for member in members:
-            if not member.runs:
-                raise UserError(f"{member.name} is a table, without a run's checkpoint")
+        places = run_places(members)
         models = [load_bundle(place) for place in places]
         whole = ensemble(models, places)
         seen = members_images(places, (model.training_images for model in models))

@@ -26,6 +26,7 @@ from skinlab.report.mining_page import render_mining
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.mine import MineSettings
 from skinlab.settings.outputs import output_folder, refuse_existing
+from skinlab.tables.predictions import read_labels
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     """
     output = output_folder(settings.output)
     refuse_existing(output / LIST, overwrite=settings.overwrite)
+    if settings.truth is not None:  # refused now, not after the search for copies
+        read_labels(settings.truth, f"truth={settings.truth}", settings.columns)
     device = best_device(settings.device)
     run, bundle = run_of(settings.ckpt), load_bundle(settings.ckpt)
     classes = bundle.outputs

@@ -21,6 +21,7 @@ from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.inputs import find_images
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
+from skinlab.models.weights import find_checkpoint
 from skinlab.report.wording import seen_words
 from skinlab.runs.provenance import seen_counts, training_images
 from skinlab.settings.outputs import output_file, refuse_existing
@@ -39,7 +40,8 @@ def predict(settings: PredictSettings) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output = check_output(settings)
-    tta_views(settings.tta)  # refuses an unknown name before anything is read
+    tta_views(settings.tta)  # refuses an unknown name, as the next line a missing file, before images are listed
+    find_checkpoint(settings.ckpt)
     with claim_file(output):
         device, missing_ok = best_device(settings.device), settings.on_bad_image == "drop"
         rows = find_images(

@@ -12,6 +12,7 @@ from skinlab.callbacks.assembly import build_pretraining_callbacks
 from skinlab.callbacks.probe import Probe
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
+from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_setup
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
@@ -52,6 +53,7 @@ def pretrain(settings: PretrainSettings) -> float:
 def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, write backbone and metrics; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
+    find_init(settings.model.init)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
     pretrainer, start = build_pretrainer(settings, datamodule)
     data = PretrainingData(datamodule, settings)

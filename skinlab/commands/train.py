@@ -19,6 +19,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_splits import predict_splits
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
+from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_config, write_setup
 from skinlab.runs.outcome import run_metrics, write_predictions
@@ -70,6 +71,7 @@ def _with_mode(settings: TrainSettings) -> TrainSettings:
 def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
+    find_init(settings.model.init)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
     prepared = datamodule.prepared
     check_wanted(settings, prepared.classes)

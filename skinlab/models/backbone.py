@@ -196,9 +196,6 @@ def initialise(
         return "random"
     if init not in ("auto", "imagenet"):
         path = Path(init).expanduser().resolve()
-        if not path.exists():
-            hint = nearest(init, ["auto", "imagenet", "random"])
-            raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
         source = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
         state = read_tensors(path)
         if any(key.startswith("method.") for key in state):

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skinlab.errors import UserError
+from skinlab.errors import UserError, nearest
 from skinlab.files import replacing, write_json
 
 NAME = "backbone.safetensors"
@@ -72,13 +72,16 @@ def find_init(init: str) -> str:
     """Return ``model.init`` with a run directory replaced by the backbone in it.
 
     Raises:
-        UserError: the directory has none, or it is a bundle.
+        UserError: there is no such file, the directory has none, or it is a bundle.
     """
-    path = Path(init).expanduser()
+    path, names = Path(init).expanduser(), ("auto", "imagenet", "random")
     if path.suffix == ".bundle":
         raise UserError(f"model.init={init}: a bundle is for predictions; give its run's checkpoints/best.ckpt")
-    if init in ("auto", "imagenet", "random") or not path.is_dir():
+    if init in names or path.is_file():
         return init
+    if not path.is_dir():
+        hint = nearest(init, names)
+        raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
     if not (path / NAME).is_file():
         raise UserError(
             f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain, or a file such "

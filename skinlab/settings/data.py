@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -60,3 +61,8 @@ class DataSettings(Part):
     n_negative: int | None = None
     n_unlabeled: int | None = None
     n_test: int | None = None
+
+    def mistakes(self) -> Iterator[str]:
+        """Refuse a fold that the split can't have."""
+        if self.fold is not None and not 0 <= self.fold < self.n_folds:
+            yield f"data.fold={self.fold} is out of range: with data.n_folds={self.n_folds} use 0 to {self.n_folds - 1}"

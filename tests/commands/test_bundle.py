@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinlab.commands import bundle as bundling
 from skinlab.commands.bundle import make_bundle
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
@@ -223,6 +224,20 @@ def test_mistakes_are_told_before_anything_is_written(make, output: Path, settin
         make(**settings)
     assert "\n" not in str(told.value)
     assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ckpt": [__file__, "/no/where"]}, "ckpt=/no/where: no such file or directory"),
+        ({"gate_split": "/no/where.csv"}, r"/no/where\.csv is not there"),
+        ({"ckpt": __file__, "gate": "fit"}, "is no run with a split"),
+    ],
+)
+def test_missing_files_are_refused_before_a_model_is_loaded(make, monkeypatch, settings: dict, words: str):
+    monkeypatch.setattr(bundling, "load_bundle", lambda *_: pytest.fail("loaded"))
+    with pytest.raises(UserError, match=words):
+        make(**settings)
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", '{"method": "isotonic", "knots": 3, "values": 1, "prior": 2}', "x"])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skinlab.commands import ensemble as combining
 from skinlab.commands.ensemble import combine_systems
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
@@ -168,10 +169,15 @@ def test_two_classes_stay_under_their_own_names(combined: Combined, sweeps: dict
 
 
 def test_nothing_is_written_where_something_fails(
-    combined: Combined, sweeps: dict[Path, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    combined: Combined, sweeps: dict[Path, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch
 ):
     with pytest.raises(UserError, match="saliency=true"):
         combined("saliency=true")
+    run = next(iter(sweeps)) / "fold0"
+    with monkeypatch.context() as patch:
+        patch.setattr(combining, "build_ensemble", lambda *_, **__: pytest.fail("combined"))
+        with pytest.raises(UserError, match="bundle=true: val is a table, without a run"):
+            combined("bundle=true", f"runs=[{run / 'predictions' / 'val.csv'},{run}]")
     with pytest.raises(UserError, match="bundle=maybe: true or false or auto is expected"):
         combined("bundle=maybe")
     lost = next(iter(sweeps)) / "fold1" / "checkpoints" / "best.ckpt"

@@ -278,6 +278,12 @@ def test_mistakes_are_told_before_anything_is_predicted(run_dir: Path, tmp_path:
     assert not (tmp_path / "o").exists()
 
 
+def test_a_missing_table_of_labels_is_refused_before_the_pool_is_searched_for_copies(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(mining, "open_pool", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(UserError, match=r"/nowhere\.csv is not there"):
+        run_mine(run_dir, tmp_path / "o", truth="/nowhere.csv")
+
+
 def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(mining, "embed_pool", lambda *_: pytest.fail("predicted"))
     (tmp_path / "checkpoints").mkdir()

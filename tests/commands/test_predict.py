@@ -406,6 +406,12 @@ def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ru
         predicted(ckpt=ruled["first"], format="kaggle", threshold="f1", overwrite=True)
 
 
+def test_a_missing_checkpoint_is_refused_before_the_images_are_listed(predicted: Predict, monkeypatch):
+    monkeypatch.setattr(predicting, "find_images", lambda *_, **__: pytest.fail("listed"))
+    with pytest.raises(UserError, match="ckpt=/no/where: no such file or directory"):
+        predicted(ckpt="/no/where")
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"^input=.* holds no image"):
         find_images(str(tmp_path))

@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from skinlab.commands import pretrain as pretraining
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 from skinlab.errors import UserError
@@ -217,6 +218,12 @@ MISTAKES = [
 def test_mistakes_end_before_an_epoch(compose_pretrain, overrides, tmp_path, wrong, message):
     with refused(re.escape(message), tmp_path / "run"):
         pretrain(compose_pretrain(*overrides, *SMALL, *wrong, run_dir=tmp_path / "run"))
+
+
+def test_missing_weights_are_refused_before_the_data_is_read(compose_pretrain, overrides, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "build_datamodule", lambda *_: pytest.fail("data read"))
+    with pytest.raises(UserError, match=r"model.init=/nowhere.ckpt: no such file"):
+        pretrain(compose_pretrain(*overrides, *SMALL, "model.init=/nowhere.ckpt", run_dir=tmp_path / "run"))
 
 
 def test_copies_of_test_images_are_left_out_of_the_pool(compose_pretrain, overrides, phantom, tmp_path, caplog):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skinlab.commands import train as training
 from skinlab.commands.train import name_absent_classes, train
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics import classification_metrics
@@ -137,6 +138,16 @@ def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, overrides, 
         train(compose_train(*common, *overrides, run_dir=tmp_path / "run"))
 
 
+def test_missing_weights_and_folds_are_refused_before_the_data_is_read(compose_train, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "build_datamodule", lambda *_: pytest.fail("data read"))
+    for override, message in (
+        ("model.init=/nowhere.ckpt", "model.init=/nowhere.ckpt: no such file"),
+        ("data.fold=2", "data.fold=2 is out of range: with data.n_folds=2 use 0 to 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(compose_train(*tiny, override, run_dir=tmp_path / "run"))
+
+
 def test_a_loss_that_is_no_number_stops_with_a_diagnosis(compose_train, tiny, tmp_path):
     overrides = [*tiny, "optimizer.lr=1e30", "trainer.gradient_clip_val=0.0"]
     with pytest.raises(UserError, match=r"the loss became nan .*learning rate"):
@@ -155,7 +166,12 @@ def test_two_processes_train_and_write_one_run(run, tiny, tmp_path):
 
 
 def test_a_sweep_runs_each_job_in_its_own_directory_and_outlives_a_bad_one(run, tiny, tmp_path):
-    overrides = [*tiny, "trainer.max_epochs=1", "data.fold=0,7", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    overrides = [
+        *tiny,
+        "trainer.max_epochs=1",
+        "callbacks.monitor=val/loss,val/f1",
+        f"hydra.sweep.dir={tmp_path / 'sweep'}",
+    ]
     done = run("train", "-m", *overrides)
     assert done.returncode == 1
     assert "exit code 2" in done.stderr

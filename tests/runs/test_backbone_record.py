@@ -29,8 +29,11 @@ def test_files_without_a_record_have_none(tmp_path):
 
 
 def test_a_run_directory_stands_for_its_backbone(tmp_path):
-    for init in ("auto", "random", "imagenet", "some.ckpt"):
+    (tmp_path / "some.ckpt").touch()
+    for init in ("auto", "random", "imagenet", str(tmp_path / "some.ckpt")):
         assert find_init(init) == init
+    with pytest.raises(UserError, match=r"model\.init=imagnet: no such file \(did you mean imagenet\?\)"):
+        find_init("imagnet")
     with pytest.raises(UserError, match=r"has no backbone\.safetensors; give a finished run"):
         find_init(str(tmp_path))
     with pytest.raises(UserError, match=r"a bundle is for predictions; give its run's checkpoints/best\.ckpt"):
