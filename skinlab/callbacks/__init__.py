@@ -1,1 +1,1 @@
-"""Lightning callbacks: probe, averaged weights, frozen layers, early stopping, safe checkpoints."""
+"""Lightning callbacks: probe, weight averaging, frozen layers, early stopping, atomic checkpoints."""

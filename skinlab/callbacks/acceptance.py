@@ -1,4 +1,4 @@
-"""What a semi-supervised strategy accepted of the pool, and how right it was where the truth is known but hidden."""
+"""Record the pseudo-labels that a semi-supervised strategy accepts, and their precision where classes are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The callbacks of a training or pretraining run, from its settings."""
+"""Build the callbacks of a training or pretraining run from its settings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pytorch_lightning.callbacks import (
 
 from skinlab.callbacks.acceptance import AcceptanceLog
 from skinlab.callbacks.collapse import StopAtCollapse
-from skinlab.callbacks.epoch_figures import EpochFigures
 from skinlab.callbacks.freeze import FreezeBackbone
+from skinlab.callbacks.pretraining_metrics import PretrainingMetrics
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.callbacks.safety import FiniteLoss
 from skinlab.errors import UserError, nearest
@@ -31,7 +31,7 @@ from skinlab.settings.train import TrainSettings
 def build_callbacks(
     settings: TrainSettings, run_dir: Path, classes: list[str], counts: list[int] | None = None
 ) -> list[pl.Callback]:
-    """Build the callbacks; the checkpoints come last, after whatever else an epoch's end does.
+    """Build the callbacks of a training; checkpoints come last, after whatever else happens at the end of an epoch.
 
     Args:
         settings: of the run.
@@ -81,7 +81,7 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
             "early; set it to 0, or callbacks.monitor=train/loss"
         )
     callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps)]
-    callbacks += [StopAtCollapse(), EpochFigures()]
+    callbacks += [StopAtCollapse(), PretrainingMetrics()]
     if settings.logger:
         callbacks.append(LearningRateMonitor())
     if probe is not None:
@@ -98,7 +98,7 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
 
 
 def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) -> None:
-    """Refuse a monitor that no epoch will have.
+    """Refuse a monitor that is no metric of an epoch, or has no value on these images.
 
     Args:
         monitor: with its ``val/``.
@@ -120,7 +120,7 @@ def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) ->
 
 
 def monitor_mode(monitor: str, mode: str = "auto") -> str:
-    """Return whether a monitor is better the smaller (``min``) or the larger (``max``): that belongs to the metric.
+    """Return the direction in which a monitor improves, ``min`` or ``max``, which follows from its metric.
 
     Args:
         monitor: with its ``val/``.

@@ -1,4 +1,4 @@
-"""A stop for a pretraining whose network answers every image alike."""
+"""Stop a pretraining whose features have collapsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skinlab.errors import UserError
 
 
 class StopAtCollapse(pl.Callback):
-    """Asks the module for its ``diagnosis`` at the end of every epoch, before a checkpoint is made of it."""
+    """Stops at a collapse found by the module's ``diagnosis`` at the end of an epoch, before its checkpoint."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check the epoch.

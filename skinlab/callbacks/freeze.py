@@ -1,4 +1,4 @@
-"""Linear probe, then fine-tune (Kumar et al., 2022, arXiv 2202.10054)."""
+"""Train the head alone first, then fine-tune (Kumar et al., 2022, arXiv 2202.10054)."""
 
 from __future__ import annotations
 

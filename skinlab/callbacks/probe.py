@@ -18,7 +18,7 @@ PROBE_METRICS = [f"probe/{kind}_{name}" for kind in ("knn", "linear") for name i
 
 
 class Probe(pl.Callback):
-    """Logs how well nearest neighbours and a linear classifier separate the classes by the module's ``features``.
+    """Logs the accuracy of nearest neighbours and of a linear classifier on the module's ``features``.
 
     The images are those of the training part alone, scored out of fold with whole groups kept together
     (:func:`skinlab.evaluation.probing.probe_metrics`), so that validation and test stay untouched.
@@ -46,14 +46,14 @@ class Probe(pl.Callback):
         self.metrics: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Probe the weights that the run starts from: the origin of its curves, a row of its own without an epoch."""
+        """Probe the initial weights, and log their metrics in a row without an epoch."""
         if trainer.global_step == 0:
             self.start = self._shared(trainer, pl_module)
             for logger in trainer.loggers:
                 logger.log_metrics(self.start, step=0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Probe, if it is time to."""
+        """Probe every ``every_n_epochs`` epochs."""
         for name in self.metrics:  # Lightning keeps them: patience would count one probe once an epoch
             trainer.callback_metrics.pop(name, None)
         self.metrics, epoch = {}, trainer.current_epoch + 1
@@ -62,7 +62,7 @@ class Probe(pl.Callback):
             pl_module.log_dict(self.metrics)
 
     def _shared(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
-        """Measure in one process for all; an error there is raised in all, or the others would wait for ever."""
+        """Measure in one process for all; an error is raised in all, or the others would wait for ever."""
         found: dict[str, float] | str = {}
         if trainer.is_global_zero:
             try:
@@ -94,5 +94,5 @@ class Probe(pl.Callback):
         return {"start": self.start, "figures": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember the start."""
+        """Restore the metrics of the initial weights."""
         self.start = state_dict["start"]

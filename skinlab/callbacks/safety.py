@@ -1,4 +1,4 @@
-"""Callbacks and plugins that keep a training from being lost: whole checkpoints, and a stop at the first bad number."""
+"""Write checkpoints atomically, and stop a training at the first loss that is not finite."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class FiniteLoss(pl.Callback):
-    """Stops at a loss that is no number, with what is needed to find out why.
+    """Stops at a loss that is not finite, with the batch and learning rate for finding the cause.
 
     Args:
-        every_n_steps: how often a GPU is asked (asking waits for it); a CPU is asked every step.
+        every_n_steps: how often the loss is read from a GPU, which waits for it; on a CPU every step.
     """
 
     def __init__(self, every_n_steps: int = 20) -> None:

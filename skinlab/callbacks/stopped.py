@@ -1,4 +1,4 @@
-"""A run whose patience has run out stays stopped when it is continued."""
+"""Keep a run stopped that early stopping had ended before it is continued."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a command line to checked settings: Hydra, plugins, exit codes, one-line errors."""
+"""Turn a command line into checked settings and run its command: Hydra, plugins, exit codes, one-line errors."""

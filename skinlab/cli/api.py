@@ -1,4 +1,4 @@
-"""The commands as functions: the overrides of a command line go in, an object with all that was made comes out."""
+"""Call the commands as functions of overrides; each returns an object with its files, tables and metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXT = ("image_id", "group", "source", "label", "split")
 
 @dataclass(frozen=True)
 class Result:
-    """What a command made.
+    """The results of a command: its files, tables, metrics and evidence.
 
     Attributes:
         path: the run directory, or the folder or file of ``output=``.
@@ -96,8 +96,8 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
 
     config: dict[str, Any] = {}
     try:
-        with _composed(command, overrides) as (cfg, words):
-            cfg = continued(cfg, words, command)
+        with _composed(command, overrides) as (cfg, task_overrides):
+            cfg = continued(cfg, task_overrides, command)
             config = resolved(cfg)
             settings = settings_of(command, config)
             with _set_up(config):
@@ -123,11 +123,11 @@ def _composed(command: str, overrides: Sequence[str]) -> Iterator[tuple[DictConf
     from skinlab.cli.plugins import enable_plugins
 
     register_resolvers()
-    words = prepare_command_line(overrides, list_settings(command), COMMANDS[command].aliases)
-    if flag := next((word for word in words if word.startswith("-")), None):
+    prepared = prepare_command_line(overrides, list_settings(command), COMMANDS[command].aliases)
+    if flag := next((each for each in prepared if each.startswith("-")), None):
         raise UserError(f"{flag}: a flag of the command line; write settings as key=value")
-    enable_plugins(words)
-    cfg = compose_config(command, words, with_hydra=True)
+    enable_plugins(prepared)
+    cfg = compose_config(command, prepared, with_hydra=True)
     hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
     try:
         hydra.set_config(cfg)
@@ -173,9 +173,9 @@ def _set_up(config: Mapping[str, Any]) -> Iterator[None]:
 def function(command: str) -> Callable[[Sequence[str]], Result]:
     """Return a command as a function of its overrides."""
 
-    def called(overrides: Sequence[str] = ()) -> Result:
+    def run_with(overrides: Sequence[str] = ()) -> Result:
         return run(command, overrides)
 
-    called.__name__ = called.__qualname__ = command
-    called.__doc__ = f"{COMMANDS[command].summary}, see :func:`skinlab.cli.api.run`."
-    return called
+    run_with.__name__ = run_with.__qualname__ = command
+    run_with.__doc__ = f"{COMMANDS[command].summary}, see :func:`skinlab.cli.api.run`."
+    return run_with

@@ -1,4 +1,4 @@
-"""The command line before Hydra reads it: flags in front, threshold rules quoted, nothing foreign, no secrets."""
+"""Prepare the command line for Hydra: move flags to the front, quote rules, refuse foreign configs and secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOREIGN_FLAGS = ("config_path", "config_name", "config_dir", "experimental_rerun
 def prepare_command_line(
     arguments: Sequence[str], lists: Sequence[str] = (), aliases: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Return the command line as Hydra takes it.
+    """Return the command line in the form that Hydra reads.
 
     Args:
         arguments: as typed, without the program's name.

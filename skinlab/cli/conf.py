@@ -1,4 +1,4 @@
-"""Where the config files are."""
+"""Find the config files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a composed config to settings: resolvers, and one line for mistakes."""
+"""Turn a composed config into settings, and Hydra's errors into one line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _probe_epochs(epochs: Any) -> Any:
 
 
 def _data_home(name: str) -> str:
-    """Return where a data set is looked for: below SKINLAB_DATA_ROOT, else below ``data`` in the current folder."""
+    """Return where a data set is expected: below SKINLAB_DATA_ROOT, else below ``data`` in the current folder."""
     home = os.environ.get("SKINLAB_DATA_ROOT") or "data"
     return str((Path(home).expanduser() / name).absolute())
 
@@ -83,7 +83,7 @@ def settings_of(name: str, config: Mapping[str, Any]) -> Any:
 
 
 def compose_config(name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    """Compose a config, whatever Hydra has composed before; with Hydra's own settings if they are needed."""
+    """Compose the config of a command anew; with Hydra's own settings if they are needed."""
     state = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

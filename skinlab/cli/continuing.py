@@ -83,7 +83,7 @@ def _settings_of(group: str, choice: str) -> Iterator[str]:
 
 
 def _copy(source: dict[str, Any], target: dict[str, Any], key: str) -> None:
-    """Give a setting of one config to another, which loses it where the first has none."""
+    """Copy a setting from one config to another; delete it there if the first has none."""
     *groups, name = key.split(".")
     for group in groups:
         source = source.get(group) or {}

@@ -1,4 +1,4 @@
-"""Run a command: Hydra in, exit code out; nothing heavy is imported before the settings have been checked."""
+"""Run a command through Hydra and exit with its code; torch is imported only after the settings were checked."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _read_command_line(name: str) -> None:
 
 
 def _list_settings(name: str) -> list[str]:
-    """Return the settings whose ``A,B`` is a list: none of names in a sweep, none where no override may hold a list."""
+    """Return the settings whose ``A,B`` is a list and not a sweep."""
     sweep = bool({"-m", "--multirun"} & set(sys.argv))
     if sweep or not any("," in word or word.count("=") > 1 for word in sys.argv[1:]):
         return list(COMMANDS[name].lists) if sweep else []

@@ -26,21 +26,21 @@ class PluginSearchPath(SearchPathPlugin):
     """Adds the folders ``conf`` of plugins to those that Hydra searches, after skinlab's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add them."""
+        """Add the folders."""
         for folder in PLUGIN_FOLDERS:
             search_path.append("plugins", f"file://{folder}")
 
 
-def enable_plugins(words: Sequence[str]) -> None:
+def enable_plugins(overrides: Sequence[str]) -> None:
     """Import the packages that ``plugins=`` names, allow their targets and add their config files.
 
     Args:
-        words: the command line; only what it names itself is imported, since importing runs code.
+        overrides: of the command line; only what it names itself is imported, since importing runs code.
 
     Raises:
         UserError: a name is no package's, or its import fails.
     """
-    names = [name for word in words if word.startswith("plugins=") for name in _names(word)]
+    names = [name for each in overrides if each.startswith("plugins=") for name in _names(each)]
     for name in names:
         package = _import(name)
         allow_targets(name)

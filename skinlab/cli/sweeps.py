@@ -1,4 +1,4 @@
-"""Jobs of a multirun, each a process of its own.
+"""Run the jobs of a multirun, each in a process of its own.
 
 Run inside the sweep, a distributed job would start its other ranks with the whole sweep's command line, and leave its
 rank variables behind for the next job (Lightning issues 11300 and 15737). On its own it can neither do that nor take
@@ -22,7 +22,7 @@ from skinlab.processes.signals import Stopped, stop_code
 log = logging.getLogger(__name__)
 
 # The value of a job that failed for an optimising sweeper: NaN stops Optuna (Hydra issue 2237).
-WORST = 1e12
+FAILED_VALUE = 1e12
 AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 
@@ -31,7 +31,7 @@ class JobFailedError(RuntimeError):
 
 
 def run_isolated(name: str, hydra: HydraConf) -> float:
-    """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in the directory the sweep gave it.
+    """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in its directory of the sweep.
 
     Args:
         name: the command.
@@ -66,11 +66,11 @@ def run_isolated(name: str, hydra: HydraConf) -> float:
     if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
         raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
     log.warning("%s", message)
-    return WORST
+    return FAILED_VALUE
 
 
 def _quoted(directory: Path) -> str:
-    """Quote a path for Hydra's grammar, which knows commas and equal signs."""
+    """Quote a path for Hydra's grammar, in which commas and equal signs have a meaning."""
     return "'" + str(directory).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -79,5 +79,5 @@ def _monitored(directory: Path) -> float:
     metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.exists() else {}
     value = metrics.get("best/monitor")
     if value is None:
-        return WORST
+        return FAILED_VALUE
     return -float(value) if metrics.get("best/mode") == "max" else float(value)

@@ -1,4 +1,4 @@
-"""Errors of the operating system in plain words: which setting's place, what happened there, what to do."""
+"""Turn errors of the operating system into one line: the setting, its path, what happened there, a remedy."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
 from skinlab.inference.gating import find_split, fit_run_gate
 from skinlab.models.weights import find_checkpoint
-from skinlab.runs.provenance import members_images
+from skinlab.runs.provenance import merged_training_images
 from skinlab.settings.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.csv_files import read_csv
@@ -54,7 +54,7 @@ def make_bundle(settings: BundleSettings) -> None:
         bundle = add_calibrator(bundle, settings, validation)
         bundle = add_thresholds(bundle, settings, validation)
         if settings.format == "bundle":
-            seen = members_images(places, (model.training_images for model in models))
+            seen = merged_training_images(places, (model.training_images for model in models))
             bundle = add_gate(replace(bundle, training_images=seen), settings, places)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)

@@ -131,7 +131,7 @@ def build_bundle(
     """
     from skinlab.inference.bundle import load_bundle  # torch, only where it is needed
     from skinlab.inference.ensembling import ensemble
-    from skinlab.runs.provenance import members_images
+    from skinlab.runs.provenance import merged_training_images
 
     if settings.bundle is False:
         return None
@@ -139,7 +139,7 @@ def build_bundle(
         places = run_places(members)
         models = [load_bundle(place) for place in places]
         whole = ensemble(models, places)
-        seen = members_images(places, (model.training_images for model in models))
+        seen = merged_training_images(places, (model.training_images for model in models))
     except UserError as error:
         if settings.bundle is True:
             raise UserError(f"bundle=true: {error}") from None

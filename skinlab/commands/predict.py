@@ -23,7 +23,7 @@ from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
 from skinlab.models.weights import find_checkpoint
 from skinlab.report.wording import seen_words
-from skinlab.runs.provenance import seen_counts, training_images
+from skinlab.runs.provenance import count_usages, training_images
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.settings.predict import PredictSettings
 
@@ -60,7 +60,7 @@ def predict(settings: PredictSettings) -> None:
         seen = known.usage(found.hashes, rows.get("group"))
 
         table = tabulate(rows, found, bundle.outputs, threshold, seen)
-        counts = seen_counts(seen, known.unknown)
+        counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
         if found.distance_ratio is not None and bundle.gate is not None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}

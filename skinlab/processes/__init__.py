@@ -1,1 +1,1 @@
-"""Processor cores, worker processes, jobs and signals."""
+"""Manage processor cores, worker processes, jobs and signals."""

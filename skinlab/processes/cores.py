@@ -1,4 +1,4 @@
-"""The processor cores of this process, and how its threads wait; without an import of torch."""
+"""Count the processor cores of this process and set up its threads, without an import of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of sweeps and studies: processes that end with the command that started them."""
+"""Start and end the jobs of sweeps and studies: processes that end with their command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals: a command that gets one cleans up, prints one line and exits with 128 + the signal's number."""
+"""Handle signals: clean up, print one line and exit with 128 + the signal's number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
+MESSAGES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
 GRACE = 20.0  # seconds for cleaning up
 POLL = 0.5  # seconds between two checks whether the parent exists
 RANK_GRACE = 10.0  # seconds between the closing of rank 0's connections and its end
@@ -35,7 +35,7 @@ def stop_code(returncode: int) -> int | None:
     (143, 143, None, None, None)
     """
     code = 128 - returncode if returncode < 0 else returncode
-    return code if code - 128 in WORDS else None
+    return code if code - 128 in MESSAGES else None
 
 
 @contextmanager
@@ -73,7 +73,7 @@ class SignalHandler:
         self.quiet = PARENT in os.environ  # the process that started this job reports its end
         # Whether this process was started by rank 0.
         self.rank = rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ
-        for each in WORDS:
+        for each in MESSAGES:
             if signal.getsignal(each) is not signal.SIG_IGN:  # set by nohup and &
                 signal.signal(each, signal.SIG_IGN if rank else self._stop)
         receiver, sender = os.pipe()
@@ -113,7 +113,7 @@ class SignalHandler:
 
     def _watch(self, receiver: int) -> None:
         """Wait for a signal, then end the process if the main thread has not done so in time."""
-        while (signum := os.read(receiver, 1)[0]) not in WORDS:
+        while (signum := os.read(receiver, 1)[0]) not in MESSAGES:
             pass
         end = time.monotonic() + GRACE
         while time.monotonic() < end:
@@ -142,7 +142,7 @@ class SignalHandler:
 
     def _say(self, signum: int, message: str = "") -> None:
         if not self.quiet:
-            print(message or f"{WORDS[signal.Signals(signum)]}: {self.remedy}", file=sys.stderr, flush=True)
+            print(message or f"{MESSAGES[signal.Signals(signum)]}: {self.remedy}", file=sys.stderr, flush=True)
 
     def end(self, error: Stopped | None = None) -> NoReturn:
         """Print how to continue, end the children and exit."""

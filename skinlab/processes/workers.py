@@ -1,4 +1,4 @@
-"""Worker processes, which end with their parent; one that stops working ends in an error, not in a hang."""
+"""Run worker processes, which end with their parent; one that stops working is an error, not a hang."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def lost_worker(error: BaseException, *, stalled: bool = False) -> UserError | N
 
 
 def has_room(size: int) -> bool:
-    """Return whether shared memory has so many bytes free."""
+    """Return whether shared memory has a number of bytes free."""
     return not SHM.is_dir() or shutil.disk_usage(SHM).free >= size
 
 

@@ -1,1 +1,1 @@
-"""A training or pretraining run: its parts, its directory, its provenance."""
+"""Build, fit, continue and record a training or pretraining run."""

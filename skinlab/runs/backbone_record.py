@@ -1,4 +1,4 @@
-"""The record of a pretrained backbone: its method, network and training images.
+"""Write and read the record of a pretrained backbone: its method, network and training images.
 
 The record lies within the safetensors file, as its metadata, so that it can't be lost on the way; ``backbone.json``
 beside it is the same for people to read.
@@ -21,9 +21,9 @@ from skinlab.files import replacing, write_json
 
 NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
-# Content hashes and groups of what was learned from, and of what the best epoch was chosen by; weights that it began
-# with, whose training images are unknown.
-SEEN = ("images", "groups", "val_images", "val_groups", "files", "unknown")
+# Content hashes and groups of the training images and of the images that the best epoch was chosen by, the ends of
+# their file names, and initial weights whose training images are unknown.
+TRAINING_IMAGES = ("images", "groups", "val_images", "val_groups", "files", "unknown")
 REMEDY = "write the file again by skinlab.pretrain"
 
 
@@ -62,7 +62,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} has a damaged record ({error}); {REMEDY}") from None
     if not isinstance(record, dict):
         raise UserError(f"{path} has a damaged record (a {type(record).__name__} instead of a mapping); {REMEDY}")
-    for name in SEEN:
+    for name in TRAINING_IMAGES:
         if not isinstance(record.get(name, []), list):
             raise UserError(f"{path} has a damaged record (its {name} is no list); {REMEDY}")
     return record

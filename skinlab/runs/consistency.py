@@ -1,4 +1,4 @@
-"""Settings that leave others without effect, one line each."""
+"""Find settings that leave others without effect."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cautions(settings: RunSettings, n_batches: int) -> Iterator[str]:
 
 
 def _epoch_cautions(settings: RunSettings, epochs: int) -> Iterator[str]:
-    """Yield what the number of epochs leaves without effect."""
+    """Yield a line for each setting that the number of epochs leaves without effect."""
     of_epochs, patience = f"of trainer.max_epochs={epochs}", settings.callbacks.patience
     probed = isinstance(settings, PretrainSettings)
     every = settings.find("probe.every_n_epochs") or settings.trainer.check_val_every_n_epoch

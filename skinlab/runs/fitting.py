@@ -1,4 +1,4 @@
-"""What every command that trains does around the fit: lock the directory, write the setup, build the Trainer."""
+"""Fit a module as every command that trains does: lock the directory, write the setup, build the Trainer, fit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class KeepSignals(pl.Callback):
         self.handler, self.started = signal.getsignal(signal.SIGTERM), False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put it back: this is the first hook after Lightning's own handler is in place."""
+        """Restore the handler: this is the first hook after Lightning has set its own."""
         self.started = True  # a checkpoint has been read by now
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.handler)

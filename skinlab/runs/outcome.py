@@ -1,4 +1,4 @@
-"""What a training leaves beside its checkpoints: predictions tables and ``metrics.json``."""
+"""Write the outcome of a training: predictions tables and ``metrics.json``."""
 
 from __future__ import annotations
 

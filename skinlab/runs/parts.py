@@ -1,4 +1,4 @@
-"""The parts of a training or pretraining run, built and checked before anything is written."""
+"""Build and check the parts of a training or pretraining run before anything is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
-from skinlab.runs.provenance import check_seen, weight_provenance
+from skinlab.runs.provenance import check_training_images, weight_provenance
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
@@ -118,12 +118,12 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
 
 
 def smallest_batch(datamodule: SkinDataModule) -> int:
-    """Return the number of images in the smallest training batch: an incomplete one is only used if it is the only."""
+    """Return the number of images in the smallest training batch; an incomplete batch is dropped unless it is alone."""
     return max(1, min(datamodule.batch_size, len(datamodule.rows("train"))))
 
 
 def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
-    """Return what a module must know of its images: size, fit, and mean and std of the network's ImageNet weights."""
+    """Return the input format of a module: image size, fit, and mean and std of the network's ImageNet weights."""
     mean, std = normalisation(network)
     return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
 
@@ -131,7 +131,7 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, An
 def start_from(
     model: ModelSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
 ) -> dict[str, Any]:
-    """Load the initial weights of a network, unless they were trained on what the run is to be judged by.
+    """Load the initial weights of a network; refuse weights trained on validation or test images of the run.
 
     Args:
         model: the network's settings.
@@ -148,7 +148,7 @@ def start_from(
     init = find_init(model.init)
     provenance = weight_provenance(init, datamodule.cache_dir)
     used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
-    seen = check_seen(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
+    seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
     return {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used} | seen
 
 

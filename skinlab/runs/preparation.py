@@ -1,4 +1,4 @@
-"""The data of a run, audited and split; torch is not needed for it."""
+"""Audit and split the data of a run, without an import of torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from skinlab.settings.part import build
 
 
 def prepare_data(data: DataSettings) -> Prepared:
-    """Prepare the data of a run as a training would.
+    """Return the audited and split data of a run.
 
     Raises:
         UserError: whatever has to be corrected before training.

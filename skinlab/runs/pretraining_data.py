@@ -1,4 +1,4 @@
-"""The views and the probe of a pretraining."""
+"""Load the views of a pretraining, and build its probe."""
 
 from __future__ import annotations
 

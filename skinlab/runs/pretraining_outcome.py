@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from skinlab.callbacks.assembly import choose_monitor
+from skinlab.callbacks.pretraining_metrics import STATE_KEY
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.training_images import file_tail
 from skinlab.files import write_json
@@ -36,7 +37,7 @@ def write_outcome(
         settings: of the run.
         datamodule: of the run.
         pretrainer: of the run; its weights are not used, those of the best checkpoint are.
-        facts: what else belongs into the metrics, ``init_used`` among it.
+        facts: further entries of the metrics, such as ``init_used``.
 
     Returns:
         The metrics, flat name → value.
@@ -46,7 +47,7 @@ def write_outcome(
     epochs = {"start": start, "best": _epoch_metrics(best), "last": _epoch_metrics(last)}
     probed = any(name.startswith("probe/") for name in epochs["best"])
     monitor, mode = choose_monitor(settings.callbacks.monitor, probed)
-    counts = last["callbacks"]["EpochFigures"]
+    counts = last["callbacks"][STATE_KEY]
     shared = facts | {
         "best/epoch": best["epoch"],
         "run_id": settings.run_id,
@@ -78,14 +79,12 @@ def _epoch_metrics(checkpoint: dict[str, Any]) -> dict[str, float]:
     """Return the metrics that the callbacks kept of the epoch before a checkpoint."""
     states = checkpoint["callbacks"]
     return {
-        name: value
-        for kept in ("Probe", "EpochFigures")
-        for name, value in states.get(kept, {}).get("figures", {}).items()
+        name: value for kept in ("Probe", STATE_KEY) for name, value in states.get(kept, {}).get("figures", {}).items()
     }
 
 
 def backbone_record(settings: PretrainSettings, datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
-    """Return what a backbone is, and its training images: those of this run and of the one it started from."""
+    """Return the record of a backbone: method, network, and the training images of this run and its initial weights."""
     rows = datamodule.pool_rows(settings.pool)
     hashes = datamodule.prepared.image_hashes
     own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
@@ -125,7 +124,7 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
         show(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({others_shown})" if others_shown else ""))
     start = metrics.get(f"start/{metrics['monitor']}")
     if start is not None and start >= metrics["best/monitor"]:
-        show(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining has not paid")
+        show(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining improved nothing")
     for sentence in limit_sentences(metrics):
         show(f"! {sentence}")
     show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")

@@ -1,4 +1,4 @@
-"""The training images of a model and of its initial weights, and whether a run is evaluated on any of them."""
+"""Find the training images of a model and of its initial weights, and check that no run is evaluated on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skinlab.data.training_images import NO_LIST, TrainingImages, contents
 from skinlab.errors import UserError, some
 from skinlab.models.weights import find_checkpoint
 from skinlab.processes.cores import available_cores
-from skinlab.runs.backbone_record import NAME, SEEN, read_record
+from skinlab.runs.backbone_record import NAME, TRAINING_IMAGES, read_record
 from skinlab.settings.recorded import read_recorded
 from skinlab.tables.csv_files import read_csv
 
@@ -29,14 +29,14 @@ NAMES = ("auto", "imagenet", "random")  # weights that were not trained on image
 
 
 def weight_provenance(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
-    """Return the training images of weights, and of those that they began with.
+    """Return the training images of weights, and of the weights that they started from.
 
     Args:
         init: as ``model.init``.
         audit_cache: directory of cached image hashes, or None.
 
     Returns:
-        ``method`` and the lists of ``SEEN``, which may lack; nothing for ImageNet's and random weights.
+        ``method`` and the lists of ``TRAINING_IMAGES``, which may lack; nothing for ImageNet's and random weights.
     """
     path = Path(init).expanduser().absolute()
     if init in NAMES:
@@ -50,7 +50,7 @@ def weight_provenance(init: str, audit_cache: str | Path | None) -> dict[str, An
 
 
 def training_images(place: str | Path, carried: Mapping[str, Any] | None = None) -> TrainingImages:
-    """Return the images that a model was trained on and chosen by, those of its initial weights among them.
+    """Return the training and validation images of a model, with those of its initial weights.
 
     Args:
         place: as ``ckpt``: a run directory, a checkpoint in one, or a bundle.
@@ -71,14 +71,14 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
         raise UserError(f"{path}: its record of training images is damaged ({error}); make it again") from None
 
 
-def members_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+def merged_training_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Return the training images of the models of some places together, as a bundle carries them."""
     parts = [training_images(place, images) for place, images in zip(places, carried, strict=True)]
     return TrainingImages.merged(parts).to_dict()
 
 
-def seen_counts(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
-    """Count the images that a model was trained on, as :meth:`TrainingImages.usage` has it for each.
+def count_usages(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
+    """Count how :meth:`TrainingImages.usage` says that images were used by a model.
 
     Returns:
         ``images`` in all, ``train``, ``val`` and ``group``, and the ``unknown``.
@@ -114,20 +114,21 @@ def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[st
 
 
 def merged(*provenances: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return the training images of some weights and of those before them together.
+    """Merge the training images of weights and of their initial weights.
 
     >>> merged({"images": ["b"]}, {"images": ["a", "b"], "groups": ["g"]})["images"]
     ['a', 'b']
     """
     return {
-        key: sorted({each for provenance in provenances for each in provenance.get(key, ())} - {""}) for key in SEEN
+        key: sorted({each for provenance in provenances for each in provenance.get(key, ())} - {""})
+        for key in TRAINING_IMAGES
     }
 
 
-def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
-    """Count the validation and test images of a split that weights were trained on, or on others of their group.
+def check_training_images(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
+    """Count the validation and test images that weights were trained on, themselves or by others of their group.
 
-    What chose their best epoch is no test any more, but still good to choose by.
+    Images that chose the best epoch of the weights may validate this run, but not test it.
 
     Args:
         init: as set, for the error.
@@ -136,10 +137,10 @@ def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_s
         allow_seen: warn rather than refuse.
 
     Returns:
-        ``init_saw_val`` and ``init_saw_test``; nothing where all that they saw is unknown.
+        ``init_saw_val`` and ``init_saw_test``; empty where no training image is known.
 
     Raises:
-        UserError: there are some.
+        UserError: there are some, and ``allow_seen`` is false.
     """
     if provenance.get("unknown"):
         log.warning(
@@ -152,13 +153,13 @@ def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_s
         return {}
     rows = prepared.manifest
     rows = rows.assign(image_hash=[prepared.image_hashes[each] for each in rows["image_id"]])
-    learned = _seen(rows, {key: provenance[key] for key in ("images", "groups")})
-    tested = _seen(rows, provenance)
-    seen = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
-    counts = {split: int((how != "").sum()) for split, how in seen.items()}
+    learned = _usage(rows, {key: provenance[key] for key in ("images", "groups")})
+    tested = _usage(rows, provenance)
+    usages = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
+    counts = {split: int((how != "").sum()) for split, how in usages.items()}
     if any(counts.values()):
-        _report(init, provenance, rows["image_id"], seen, allow_seen)
-    elif rows["group"][rows["split"].isin(seen)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
+        _report(init, provenance, rows["image_id"], usages, allow_seen)
+    elif rows["group"][rows["split"].isin(usages)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
         log.warning(
             "model.init=%s: no image of this data was used in training (%s), yet groups of val or test are named as "
             "there; if the data is the same in another form, the metrics do not hold for new images",
@@ -168,17 +169,17 @@ def check_seen(init: str, provenance: Provenance, prepared: Prepared, *, allow_s
     return {f"init_saw_{split}": count for split, count in counts.items()}
 
 
-def _seen(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
+def _usage(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
     known = TrainingImages.of(provenance)
     return pd.Series(known.usage(contents(rows["image_hash"]), rows["group"]), index=rows.index, dtype=str)
 
 
 def _report(
-    init: str, provenance: Provenance, ids: pd.Series[str], seen: Mapping[str, pd.Series[str]], allow_seen: bool
+    init: str, provenance: Provenance, ids: pd.Series[str], usages: Mapping[str, pd.Series[str]], allow_seen: bool
 ) -> None:
-    """Refuse or warn, in one line."""
+    """Raise an error, or log a warning, about images that the weights were trained on."""
     parts = []
-    for split, how in seen.items():
+    for split, how in usages.items():
         if (how != "").any():
             others = (how == "group").sum()
             by_group = f", {others} of them by other images of their group" if others else ""

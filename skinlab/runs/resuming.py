@@ -1,4 +1,4 @@
-"""Continue a run: what may differ, from which checkpoint, and when nothing is left to do."""
+"""Continue a run: find its checkpoint, check its settings, and return the metrics of a finished run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ EPOCHS = "trainer.max_epochs"
 # What is read of the metrics of a finished run.
 FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
 # What a checkpoint must have for a training to continue from it.
-FILLED: Keys = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer_states": list}
-RESTORED: Keys = {"epoch": int, "global_step": int, "lr_schedulers": list, **FILLED}
+NOT_EMPTY: Keys = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer_states": list}
+RESTORED: Keys = {"epoch": int, "global_step": int, "lr_schedulers": list, **NOT_EMPTY}
 
 
 def may_differ(name: str) -> bool:
@@ -85,7 +85,7 @@ def check_same(now: Mapping[str, Any], then: Mapping[str, Any], run: Path) -> No
 
 
 def finished_metrics(settings: RunSettings, run_dir: Path) -> dict[str, Any] | None:
-    """Return the metrics of a run that has had all its epochs, else None.
+    """Return the metrics of a run that has finished all its epochs, else None.
 
     Raises:
         UserError: its images or labels have changed since.
@@ -111,7 +111,7 @@ def finished_metrics(settings: RunSettings, run_dir: Path) -> dict[str, Any] | N
 
 
 def check_split(resume: str, run_dir: Path, split_hash: str) -> None:
-    """Refuse to continue a run on other images or labels: the same settings may name tables that have changed.
+    """Refuse to continue a run on other images or labels: its tables may have changed.
 
     Args:
         resume: as for :func:`find_resume`.
@@ -207,7 +207,7 @@ def read_resumable(path: Path) -> dict[str, Any]:
         UserError: it is missing, damaged, or lacks what Lightning restores: the training would begin anew, unnoticed.
     """
     content: dict[str, Any] = read_checkpoint(path)
-    fault = form_fault(content, RESTORED) or next((f"its {key} is empty" for key in FILLED if not content[key]), "")
+    fault = form_fault(content, RESTORED) or next((f"its {key} is empty" for key in NOT_EMPTY if not content[key]), "")
     if fault:
         raise UserError(f"checkpoint {path} is damaged or only weights ({fault}); restore it, or use another")
     return content

@@ -1,4 +1,4 @@
-"""The files of a run directory, written whole or not at all."""
+"""Mark whether a run directory holds all results of its run."""
 
 from __future__ import annotations
 

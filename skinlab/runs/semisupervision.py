@@ -1,4 +1,4 @@
-"""Semi-supervision in a training run: its strategy and the pool's part of the batches."""
+"""Set up semi-supervision in a training run: the strategy, and the share of the pool in a batch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def build_strategy(semi: SemiSettings, datamodule: SkinDataModule) -> Strategy |
 
 
 def default_prior(datamodule: SkinDataModule) -> list[int]:
-    """Return the labelled training images of each class, by which the pool's shares are judged.
+    """Return the labelled training images of each class, the expected class distribution of the pool.
 
     As they are and not as a sampler draws them, for the pool is drawn from the same source; and without the answers of
     ``data.labels``, whose images somebody has picked.

@@ -1,1 +1,1 @@
-"""The settings of commands: what they may be, and those of a recorded run."""
+"""Define and check the settings of all commands, and read those of a recorded run."""

@@ -1,4 +1,4 @@
-"""The base class of all settings: created from a config once, checked as a whole, never changed afterwards."""
+"""Define the base class of all settings: immutable, created from a config and checked as a whole."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def mistakes(self) -> Iterator[str]:
-        """Yield one line for each combination of these settings that must not be: the mistake, its place, a remedy."""
+        """Yield one line for each invalid combination of these settings: the mistake, its place, a remedy."""
         return iter(())
 
     @model_validator(mode="after")
@@ -149,7 +149,7 @@ def names_that_may_differ(model: type[Settings], between: Literal["resumed", "re
 
 
 def is_among(name: str, names: list[str]) -> bool:
-    """Return whether a setting is one of those named, or belongs to one of the groups.
+    """Return whether a setting is one of the names, or belongs to a group among them.
 
     >>> is_among("logger.wandb.project", ["logger", "seed"]), is_among("seeds", ["seed"])
     (True, False)

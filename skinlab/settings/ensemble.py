@@ -21,6 +21,6 @@ class EnsembleSettings(EvaluationCommandSettings, TableSettings):
     bundle: bool | Literal["auto"]
 
     def mistakes(self) -> Iterator[str]:
-        """Refuse thresholds for an ensemble that makes calls already."""
+        """Refuse thresholds for an ensemble that combines decisions instead of probabilities."""
         if self.method == "overlap" and self.apply_thresholds is not None:
             yield "apply_thresholds= and method=overlap: an overlap makes calls already; leave one out"

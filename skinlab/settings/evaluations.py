@@ -1,4 +1,4 @@
-"""The settings that the commands that evaluate predictions have in common."""
+"""Define the settings that all commands which evaluate predictions share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Split = Literal["auto", "val", "test"]
 
 
 class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
-    """The evidence that a command writes into ``output``."""
+    """The settings of a command that writes evidence into ``output``."""
 
     output: Annotated[Text, required("DIR")]
     overwrite: bool

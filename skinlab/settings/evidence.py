@@ -1,4 +1,4 @@
-"""What is computed from predictions: ``evidence=`` of a training, and every command that reads predictions."""
+"""Define what is computed from predictions: ``evidence=`` of a training, and of every command that evaluates."""
 
 from __future__ import annotations
 

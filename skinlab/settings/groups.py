@@ -1,4 +1,4 @@
-"""The settings of the config groups that belong to a training or pretraining alone."""
+"""Define the settings of the config groups that only training and pretraining have."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ModelSettings(Settings):
 
 
 class SamplerSettings(Settings):
-    """How often the images of each class are drawn."""
+    """How often the images of each class are sampled."""
 
     power: Number
 
@@ -108,7 +108,7 @@ class SchedulerSettings(Settings):
     min_ratio: Share
 
     def mistakes(self) -> Iterator[str]:
-        """A constant rate can't fall."""
+        """Yield the mistake of a constant learning rate with a final value."""
         if self.name == "constant" and self.min_ratio != 1:
             yield (
                 f"scheduler.min_ratio={self.min_ratio}: a constant learning rate never falls; set it to 1, or "
@@ -146,7 +146,7 @@ class CallbackSettings(Settings):
 
 
 class TrainCallbackSettings(CallbackSettings):
-    """Those of a training, whose monitor has a direction."""
+    """The callbacks of a training, whose monitor has a direction."""
 
     mode: Literal["auto", "min", "max"]
 

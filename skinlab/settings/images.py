@@ -1,4 +1,4 @@
-"""The settings of how images are loaded, shared by the commands that predict."""
+"""Define how images are loaded, for all commands that predict."""
 
 from __future__ import annotations
 

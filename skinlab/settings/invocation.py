@@ -1,4 +1,4 @@
-"""How a command was called: what its settings alone do not contain."""
+"""Hold how a command was called, which its settings alone do not contain."""
 
 from __future__ import annotations
 

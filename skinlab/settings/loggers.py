@@ -29,5 +29,5 @@ class LoggerSettings(Settings):
     wandb: WandbSettings | None = None
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return whether there is any logger."""
         return any(each is not None for each in (self.csv, self.tensorboard, self.wandb))

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, in plain words."""
+"""Turn pydantic's validation errors into one line for each wrong setting."""
 
 from __future__ import annotations
 

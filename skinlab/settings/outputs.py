@@ -1,4 +1,4 @@
-"""Where a command writes: refused before anything is read where it can't, or where results would be lost."""
+"""Check where a command writes: refuse, before anything is read, what can't be written or would be lost."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class PretrainSettings(RunSettings):
     probe: ProbeSettings
 
     def mistakes(self) -> Iterator[str]:
-        """What several groups together must not be, and what is of no use in a pretraining."""
+        """Yield invalid combinations of several groups, and what is of no use in a pretraining."""
         yield from super().mistakes()
         for name, neutral in TRAINING_ONLY.items():
             if (value := getattr(self.model, name)) != neutral:

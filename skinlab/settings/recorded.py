@@ -13,7 +13,7 @@ from skinlab.errors import UserError
 from skinlab.json_files import Keys, form_fault
 
 # What every command that trains records.
-KEYS: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
+REQUIRED: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
 # The methods of pretrainings that were recorded before config.yaml named their classes.
 METHODS = {
     "simclr": "skinlab.selfsup.simclr.SimCLR",
@@ -33,7 +33,7 @@ def holds_run(run_dir: Path) -> bool:
     return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
 
 
-def read_recorded(run_dir: Path, keys: Keys = KEYS) -> dict[str, Any]:
+def read_recorded(run_dir: Path, keys: Keys = REQUIRED) -> dict[str, Any]:
     """Return the config that a run was started with.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the settings of a training and of a pretraining have in common."""
+"""Define the settings that training and pretraining share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunSettings(CommandSettings):
     run_id: Annotated[str | None, MayDiffer(resumed=True, recipe=True)] = None
 
     def mistakes(self) -> Iterator[str]:
-        """A warm-up longer than the run."""
+        """Yield the mistake of a warm-up that is longer than the run."""
         if self.scheduler.warmup_epochs >= self.trainer.max_epochs:
             yield (
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs}: the learning rate never reaches optimizer.lr "

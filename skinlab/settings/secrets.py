@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords: recognised by name or by shape, and masked in whatever is recorded."""
+"""Mask keys, tokens and passwords in whatever is recorded; they are recognised by name or by form."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ EXAMPLES = {"budgets": "[0.05,0.2,1.0]", "seeds": "[0,1,2]", "folds": "[0]"}
 
 
 class PowerSettings(Settings):
-    """What is assumed of two systems, and of how many test images the power is asked."""
+    """The assumptions of a power analysis: two systems, and numbers of test images."""
 
     positives: Annotated[int, Field(ge=2)] | None
     negatives: Annotated[int, Field(ge=2)] | None
@@ -31,7 +31,7 @@ class PowerSettings(Settings):
     seed_sd: Number
 
     def mistakes(self) -> Iterator[str]:
-        """One of two numbers alone."""
+        """Yield the mistake of setting only one of the two numbers that belong together."""
         if (self.positives is None) != (self.negatives is None):
             yield "power: give both power.positives=N and power.negatives=N, numbers of test images from 2 on"
 
@@ -97,7 +97,7 @@ class StudySettings(EvidenceSettings, CommandSettings):
         return len(self.folds) * len(self.seeds)
 
     def mistakes(self) -> Iterator[str]:
-        """What makes no study."""
+        """Yield what makes a study impossible, such as an unknown arm."""
         for name, example in EXAMPLES.items():
             values = getattr(self, name)
             if not values:

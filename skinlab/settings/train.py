@@ -34,7 +34,7 @@ class TrainSettings(RunSettings):
     ]
 
     def mistakes(self) -> Iterator[str]:
-        """What several groups together must not be."""
+        """Yield invalid combinations of several groups."""
         yield from super().mistakes()
         every, epochs = self.trainer.check_val_every_n_epoch, self.trainer.max_epochs
         if every > epochs:

@@ -1,1 +1,1 @@
-"""Loggers that never stop a training, and what they are sent."""
+"""Log metrics, charts and reports, by loggers whose failure never stops a training."""

@@ -1,4 +1,4 @@
-"""Loggers that lose nothing: a CSV that a continued run appends to, and W&B, whose failure costs no training."""
+"""Log to a CSV that a continued run appends to, and to W&B, whose failure does not stop a training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CsvLogger(Logger):
 
     @property
     def version(self) -> str:
-        """Return nothing: a run directory holds one run."""
+        """Return an empty version: a run directory holds one run."""
         return ""
 
     @property
@@ -59,7 +59,7 @@ class CsvLogger(Logger):
         return str(self.path.parent)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Keep nothing: the run's config.yaml has it all."""
+        """Do nothing: config.yaml of the run holds the hyper-parameters."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append a row, adding columns for new metrics.
@@ -118,7 +118,7 @@ def _step(row: Mapping[str, str | None]) -> float:
 
 
 class FaultTolerantWandbLogger(WandbLogger):
-    """Lightning's, except that W&B's own process dying costs the curves and not the training."""
+    """Lightning's W&B logger, except that a failure of W&B does not stop the training."""
 
     lost = False
 

@@ -66,7 +66,7 @@ def open_loggers(
 
 @contextmanager
 def run_loggers(settings: RunSettings, run_dir: Path, *, resumed: Path | None = None) -> Iterator[list[Logger]]:
-    """Yield the loggers of a run and close them, whatever becomes of it; arguments as :func:`open_loggers`."""
+    """Yield the loggers of a run and close them even after an error; arguments as :func:`open_loggers`."""
     loggers, ok = open_loggers(settings.logger, run_dir, settings.dump(), resumed=resumed), False
     try:
         yield loggers
@@ -83,7 +83,7 @@ def log_outcome(
     step: int,
     fit: str = "crop",
 ) -> None:
-    """Log the metrics after the last epoch; the CSV is left alone, as ``metrics.json`` has it.
+    """Log the metrics after the last epoch, except to the CSV: ``metrics.json`` holds them.
 
     Args:
         loggers: of the run.
@@ -127,7 +127,7 @@ def log_run_evidence(loggers: Sequence[Logger], run_dir: Path, evidence: Mapping
 
 
 def close_loggers(loggers: Sequence[Logger], ok: bool = True) -> None:
-    """Close every logger, whatever became of the run.
+    """Close every logger, also after an error.
 
     Args:
         loggers: of the run.

@@ -1,4 +1,4 @@
-"""An evaluation on Weights & Biases: its headline with intervals, its comparisons and its report."""
+"""Log an evaluation on Weights & Biases: its metrics with intervals, its comparisons and its report."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from skinlab.tracking.wandb_run import open_wandb
 
 log = logging.getLogger(__name__)
 
-ENDS = ("difference", "low", "high", "p", "p_holm", "detectable")
+COLUMNS = ("difference", "low", "high", "p", "p_holm", "detectable")
 
 
 def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
-    """Log an evaluation as a W&B run of its own; whatever goes wrong there costs a warning.
+    """Log an evaluation as a W&B run of its own; an error of W&B is a warning.
 
     Args:
         evidence: as written.
@@ -65,10 +65,10 @@ def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparisons as a W&B table, nothing where there are none."""
     if not evidence["comparisons"]:
         return {}
-    table = wandb.Table(columns=["a", "b", "figure", *ENDS, "sentence"])
+    table = wandb.Table(columns=["a", "b", "figure", *COLUMNS, "sentence"])
     for pair in evidence["comparisons"]:
         difference = pair["difference"]
         numbers = {"difference": difference["value"], "low": difference["low"], "high": difference["high"]}
-        ends = [(numbers | pair | numbers)[end] for end in ENDS]
-        table.add_data(pair["a"], pair["b"], pair["figure"], *ends, pair["sentence"])
+        values = [(numbers | pair | numbers)[column] for column in COLUMNS]
+        table.add_data(pair["a"], pair["b"], pair["figure"], *values, pair["sentence"])
     return {"comparisons": table}

@@ -1,4 +1,4 @@
-"""The final metrics of a run on W&B, and charts of its predictions."""
+"""Log the final metrics of a run on W&B, and charts of its predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skinlab.report.curves import precision_recall_steps
 from skinlab.report.run_files import scored_predictions
 from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger
 
-WORST = 32  # mistakes shown
+N_MISTAKES = 32  # shown
 SIDE = 224  # of their images, in pixels
 RECALLS = np.linspace(0, 1, 101)
 
@@ -53,9 +53,9 @@ def media(split: str, table: pd.DataFrame, fit: str = "crop") -> dict[str, Any]:
         fit: how the images were cut for the network.
     """
     probabilities, target, classes = table_arrays(table)
-    called = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     confusion = wandb.plot.confusion_matrix(
-        y_true=target.tolist(), preds=called.tolist(), class_names=classes, title=f"Confusion matrix, {split}"
+        y_true=target.tolist(), preds=predicted.tolist(), class_names=classes, title=f"Confusion matrix, {split}"
     )
     curves = wandb.plot_table(
         "wandb/area-under-curve/v0",
@@ -94,30 +94,30 @@ def precision_at_recall(
     return pd.concat(curves, ignore_index=True)
 
 
-def worst_mistakes(table: pd.DataFrame, n: int = WORST) -> pd.DataFrame:
-    """Return the n wrong calls that were made with the highest probability.
+def worst_mistakes(table: pd.DataFrame, n: int = N_MISTAKES) -> pd.DataFrame:
+    """Return the n images that are predicted wrongly with the highest probability.
 
     Args:
         table: predictions with labels.
         n: at most so many.
 
     Returns:
-        Columns ``image_id``, ``label``, ``called``, their two probabilities, ``group``, ``source`` and ``path``.
+        Columns ``image_id``, ``label``, ``predicted``, their two probabilities, ``group``, ``source`` and ``path``.
     """
     probabilities, target, classes = table_arrays(table)
-    called, rows = probabilities.argmax(1), np.arange(len(table))
+    predicted, rows = probabilities.argmax(1), np.arange(len(table))
     mistakes = pd.DataFrame(
         {
             "image_id": table["image_id"],
             "label": table["label"],
-            "called": np.array(classes)[called],
-            "prob_called": probabilities[rows, called],
+            "predicted": np.array(classes)[predicted],
+            "prob_predicted": probabilities[rows, predicted],
             "prob_label": probabilities[rows, target],
             "group": table["group"],
             "source": table["source"],
             "path": table["path"],
         }
     )
-    order = np.argsort(-mistakes["prob_called"].to_numpy(), kind="stable")
-    wrong = order[called[order] != target[order]]
+    order = np.argsort(-mistakes["prob_predicted"].to_numpy(), kind="stable")
+    wrong = order[predicted[order] != target[order]]
     return mistakes.take(wrong[:n].tolist()).reset_index(drop=True)

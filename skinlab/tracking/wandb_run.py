@@ -1,4 +1,4 @@
-"""Open a run on Weights & Biases without a question, offline where the server can't be reached."""
+"""Open a run on Weights & Biases without prompting, offline where the server can't be reached."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _set_up() -> None:
 
 
 def _out_of_reach() -> str:
-    """Return why the server can't be used, or nothing; never asks for a key."""
+    """Return why the server can't be used, or nothing; never prompt for a key."""
     try:
         known = wandb.login(prompt=False, verify=True)
     except wandb.Error as error:

@@ -57,7 +57,7 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkey
     monkeypatch.setenv("LOCAL_RANK", "1")
     directory = tmp_path / "lr=0.1,it's"
     started = ended(0)
-    assert sweeps.run_isolated("train", hydra_of(directory)) == sweeps.WORST
+    assert sweeps.run_isolated("train", hydra_of(directory)) == sweeps.FAILED_VALUE
     ((command, environment),) = started
     assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
     assert "LOCAL_RANK" not in environment
@@ -77,7 +77,7 @@ def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
 def test_an_optimiser_gets_the_worst_value_instead(ended, tmp_path):
     ended(1)
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
-    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.WORST
+    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.FAILED_VALUE
 
 
 @pytest.mark.parametrize(("code", "of_sweep"), [(130, 130), (143, 143), (-15, 143)])

@@ -16,7 +16,7 @@ from skinlab.commands.predict import predict
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 from skinlab.errors import UserError
-from skinlab.runs.provenance import check_seen, merged, weight_provenance
+from skinlab.runs.provenance import check_training_images, merged, weight_provenance
 from tests.command_settings import settings_of
 from tests.run_directory import metrics_of, refused
 
@@ -33,48 +33,51 @@ def prepared(groups: str = "g", **split_of: str) -> SimpleNamespace:
 
 def test_images_that_were_seen_are_counted_and_refused(caplog):
     clean = prepared(a="train", b="pool", c="val", d="test")
-    assert check_seen("x", PAST, clean, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    assert check_training_images("x", PAST, clean, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
     assert not caplog.text
     leaky = prepared(a="val", b="test", c="val", d="test", e="train")
     with pytest.raises(
         UserError, match=r"model.init=x: .*\(simclr\) used 1 val images \(a\) and 1 test images \(b\)"
     ) as message:
-        check_seen("x", PAST, leaky, allow_seen=False)
+        check_training_images("x", PAST, leaky, allow_seen=False)
     assert len(str(message.value).splitlines()) == 1
-    assert check_seen("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
+    assert check_training_images("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
     assert "used 1 val images" in caplog.text
 
 
 def test_another_photograph_of_a_lesion_that_was_seen_counts():
     leaky = prepared(a="train", b="test", b2="test", b3="test", c="test", a2="val")
     with pytest.raises(UserError, match=r"1 val images \(a2\), 1 of them by other images of their group and 3 test"):
-        check_seen("x", PAST, leaky, allow_seen=False)
-    assert check_seen("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 3}
+        check_training_images("x", PAST, leaky, allow_seen=False)
+    assert check_training_images("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 3}
 
 
 def test_groups_of_other_data_are_not_taken_for_ours(caplog):
     strange = prepared(a2="test", b2="val", c="train")
-    assert check_seen("x", PAST, strange, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    assert check_training_images("x", PAST, strange, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
     assert "named as there" in caplog.text, "it may be the same data in another size, though"
     caplog.clear()
     other_names = prepared("lesion_", a="train", b="train", b2="test")
     provenance = PAST | {"groups": ["lesion_b"]}  # one image in common has its name by chance, the other none
-    assert check_seen("x", provenance, other_names, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    assert check_training_images("x", provenance, other_names, allow_seen=False) == {
+        "init_saw_val": 0,
+        "init_saw_test": 0,
+    }
 
 
 def test_what_chose_the_weights_may_choose_again_but_not_test():
     provenance = PAST | {"val_images": ["cc"], "val_groups": ["gc"]}
     again = prepared(a="train", c="val", c2="val")
-    assert check_seen("x", provenance, again, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
+    assert check_training_images("x", provenance, again, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
     tested = prepared(a="train", c="test", c2="test")
-    assert check_seen("x", provenance, tested, allow_seen=True) == {"init_saw_val": 0, "init_saw_test": 2}
+    assert check_training_images("x", provenance, tested, allow_seen=True) == {"init_saw_val": 0, "init_saw_test": 2}
 
 
 def test_what_is_not_known_is_said(tmp_path, caplog):
     assert weight_provenance("auto", None) == weight_provenance("random", None) == {}
     (tmp_path / "best.ckpt").touch()
     provenance = weight_provenance(str(tmp_path / "best.ckpt"), None)
-    assert check_seen("best.ckpt", provenance, prepared(a="test"), allow_seen=False) == {}
+    assert check_training_images("best.ckpt", provenance, prepared(a="test"), allow_seen=False) == {}
     assert "the training images of these weights are not known" in caplog.text
     assert len(caplog.records) == 1
 

@@ -31,8 +31,8 @@ def test_a_class_without_rows_shifts_no_column(table):
 def test_worst_mistakes_come_first_and_hits_never(table):
     mistakes = worst_mistakes(table, 10)
     assert len(mistakes) == 10
-    assert (mistakes["label"] != mistakes["called"]).all()
-    assert mistakes["prob_called"].is_monotonic_decreasing
+    assert (mistakes["label"] != mistakes["predicted"]).all()
+    assert mistakes["prob_predicted"].is_monotonic_decreasing
     everyone = worst_mistakes(table, 1000)
-    assert everyone["prob_called"].iloc[0] == mistakes["prob_called"].iloc[0]
-    assert set(everyone["called"]) == {"bcc", "mel", "nv"}
+    assert everyone["prob_predicted"].iloc[0] == mistakes["prob_predicted"].iloc[0]
+    assert set(everyone["predicted"]) == {"bcc", "mel", "nv"}

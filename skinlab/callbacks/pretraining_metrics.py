@@ -7,18 +7,25 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+STATE_KEY = "EpochFigures"  # as in checkpoints of earlier versions
 
-class EpochFigures(pl.Callback):
+
+class PretrainingMetrics(pl.Callback):
     """Counts images and seconds over all parts of a run, and keeps the metrics ``train/...`` of the last epoch.
 
     Attributes:
-        images: of all processes, each as often as it was drawn.
+        images: of all processes, each as often as it was sampled.
         seconds: of the epochs, without what callbacks do between them.
         metrics: of the epoch that a checkpoint was made after.
     """
 
     def __init__(self) -> None:
         self.images, self.seconds, self.metrics = 0, 0.0, dict[str, float]()
+
+    @property
+    def state_key(self) -> str:
+        """Return the name of the state in a checkpoint."""
+        return STATE_KEY
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -27,7 +34,7 @@ class EpochFigures(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch."""
+        """Count the images of the batch."""
         self.epoch_images += len(batch["row"]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,9 +47,9 @@ class EpochFigures(pl.Callback):
         self.metrics["epoch"] = float(trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
+        """Return the counts and metrics that a checkpoint keeps."""
         return {"images": self.images, "seconds": self.seconds, "figures": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue counting."""
+        """Restore the counts and metrics."""
         self.images, self.seconds, self.metrics = state_dict["images"], state_dict["seconds"], state_dict["figures"]
