@@ -76,7 +76,7 @@ def check_held(path: Path) -> None:
         if path.is_relative_to(directory) and not _is_held(directory):
             raise UserError(
                 f"{directory} was removed or renamed while this process wrote to it, and {path.name} is not written; "
-                "put it back to go on with it, then give the same command again"
+                "restore it and run the same command again"
             )
 
 
@@ -142,7 +142,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     except OSError as error:
         raise UserError(
             f"can't write {path} ({error.strerror or error}): free some space or choose another directory; "
-            "what was there before is untouched"
+            "the existing file is unchanged"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

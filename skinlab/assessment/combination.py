@@ -92,7 +92,7 @@ def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
     """Return rows as positives against others; of two classes they are that already."""
     view = rows.binary(positive) if positive else rows
     if len(view.classes) != 2:
-        raise ValueError("method=overlap calls positives: name them, as in positive=[mel,bcc,akiec]")
+        raise ValueError("method=overlap needs positive classes: name them, as in positive=[mel,bcc,akiec]")
     return view
 
 
@@ -151,7 +151,7 @@ def equal_cost_baseline(
     if len(systems) == 1:
         return [], "the members are seeds of one system already"
     if not enough:
-        return [], f"no system has {n} seeds; train {n} seeds of the best one for the rival of equal cost"
+        return [], f"no system has {n} seeds; train {n} seeds of the best one for the equal-cost baseline"
     metric = settings.search or "pr_auc_macro"
 
     def quality(system: System) -> float:

@@ -203,7 +203,7 @@ def source(path: Path, table: Predictions) -> dict[str, Any]:
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
-    remedy = "restore it, or move it away and do without the training prior and the checkpoint's hash"
+    remedy = "restore it, or remove it; the training prior and the checkpoint's hash are then unknown"
     meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {"classes": list}, remedy=remedy)
     for key, types, kind in (("training_prior", NUMBER, "shares"), ("positive", str, "classes")):
         values = meta.get(key) or []

@@ -21,7 +21,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint whole or not at all.
 
         Raises:
-            UserError: it can't be written; what was there before is untouched.
+            UserError: it can't be written; the existing file is unchanged.
         """
         target = Path(path)
         check_held(target)
@@ -34,8 +34,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.replace(target)
         except OSError as error:
             raise UserError(
-                f"can't write the checkpoint {target} ({error.strerror or error}); the last good one stays: free some "
-                f"space, then continue with hydra.run.dir={target.parent.parent}"
+                f"can't write the checkpoint {target} ({error.strerror or error}); the last good one is kept: free "
+                f"some space, then continue with hydra.run.dir={target.parent.parent}"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def prepare_command_line(
         _refuse_secret(override)
     hidden = [masked(text) for text in overrides]
     for text in (text for text, shown in zip(overrides, hidden, strict=True) if text != shown and "://" not in text):
-        print(f"WARNING: {masked(text)}: it looks like a secret, so {MASK} is used in its place", file=sys.stderr)
+        print(f"WARNING: {masked(text)}: it may be a secret, so {MASK} is used in its place", file=sys.stderr)
     return [*flags, *(text if "://" in text else shown for text, shown in zip(overrides, hidden, strict=True))]
 
 

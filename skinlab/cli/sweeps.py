@@ -47,7 +47,7 @@ def run_isolated(name: str, hydra: HydraConf) -> float:
     """
     if "maximize" in str(hydra.sweeper.get("direction")).lower():
         raise UserError(
-            "hydra.sweeper.direction=maximize would look for the worst job: a job returns its monitored metric with "
+            "hydra.sweeper.direction=maximize would search for the worst job: a job returns its monitored metric with "
             "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
         )
     directory = Path(hydra.runtime.output_dir)

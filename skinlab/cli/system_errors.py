@@ -12,7 +12,7 @@ from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REMEDIES = {
-    **dict.fromkeys(FULL, "free some space there or choose another place, then give the same command again"),
+    **dict.fromkeys(FULL, "free some space there or choose another place, then run the same command again"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "give this user the right to it, or choose another place"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file lies where a folder is expected; choose another place"),
     errno.EROFS: "choose a place that can be written",

@@ -80,9 +80,11 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
         UserError: a graph of ranks or an overlap, or a calibrator or thresholds beside an overlap.
     """
     if settings.format == "onnx" and bundle.method in ("rank", "overlap"):
-        raise UserError(f"format=onnx: a graph can't hold method={bundle.method}; use format=bundle")
+        raise UserError(f"format=onnx: a graph can't compute method={bundle.method}; use format=bundle")
     if bundle.method == "overlap" and (settings.calibrator != "none" or settings.thresholds is not None):
-        raise UserError(f"{places[0]} is an overlap and makes calls already; leave out calibrator= and thresholds=")
+        raise UserError(
+            f"{places[0]} is an overlap, which has its own thresholds; leave out calibrator= and thresholds="
+        )
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none" and bundle.calibrator is not None:
         raise UserError(
             f"calibrator={settings.calibrator}: {places[0]} has a calibrator already; give the runs it was made of"
@@ -116,7 +118,7 @@ def read_validation(bundle: Bundle, settings: BundleSettings, places: list[str])
     except ValueError as error:
         raise UserError(f"{setting}: {error}") from None
     if tables[0].classes != bundle.classes:
-        raise UserError(f"{setting}: {paths[0]} is of other classes than its model; give a run as it was written")
+        raise UserError(f"{setting}: {paths[0]} has other classes than its model; give an unchanged run")
     return tables
 
 

@@ -98,7 +98,7 @@ def positive_classes(chosen: Sequence[str] | None, classes: Sequence[str], defau
     """
     names = chosen or ([] if default is None else [default])
     if not names:
-        raise UserError(f"positive= is missing: say which of {', '.join(classes)} are looked for, as in positive=[A,B]")
+        raise UserError(f"positive= is missing: name some of {', '.join(classes)}, as in positive=[A,B]")
     if unknown := [name for name in names if name not in classes]:
         hint = nearest(unknown[0], classes)
         raise UserError(f"positive={unknown[0]} is no class of the model{hint}: {', '.join(classes)}")

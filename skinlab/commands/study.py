@@ -110,7 +110,7 @@ def count_test_images(rows: Rows) -> list[int]:
     """
     counts: list[int] = rows.test["label"].value_counts().reindex(rows.classes, fill_value=0).tolist()
     if not sum(counts):
-        raise UserError("a study is judged on a locked test, and the data has none: set data.test_fraction above 0")
+        raise UserError("a study is evaluated on a test part, and the data has none: set data.test_fraction above 0")
     return [each for each in counts if each > 1]
 
 
@@ -126,7 +126,7 @@ def check_metrics(settings: StudySettings, rows: Rows) -> None:
         if name not in known:
             raise UserError(f"compare_by, judge_by: {name} is no metric{nearest(name, known)}; e.g. auroc_macro")
         if direction(name) is None:
-            raise UserError(f"compare_by, judge_by: no value of {name} is better than another; e.g. auroc_macro")
+            raise UserError(f"compare_by, judge_by: {name} has no better direction; e.g. auroc_macro")
 
 
 def check_jobs(plan: Plan, invocation: Invocation) -> None:

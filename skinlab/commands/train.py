@@ -115,7 +115,7 @@ def _check_validated(trainer: pl.Trainer, run_dir: Path) -> None:
     if not (run_dir / "checkpoints" / "best.ckpt").is_file():
         raise UserError(
             f"training ended after {trainer.global_step} steps, before its first validation, so that {run_dir} has "
-            "no best epoch; raise trainer.max_steps or trainer.max_time, or take debug=fast for a trial"
+            "no best epoch; raise trainer.max_steps or trainer.max_time, or set debug=fast for a trial"
         )
 
 

@@ -95,7 +95,7 @@ def split_rows(run: Path, wanted: str, classes: Sequence[str]) -> tuple[str, pd.
     """
     place = run / "split.csv"
     if not place.is_file():
-        raise UserError(f"{run} has no split.csv, which tells the images of its splits; give a run of skinlab.train")
+        raise UserError(f"{run} has no split.csv, which lists the images of its splits; give a run of skinlab.train")
     table = read_csv(place, ["path", *COLUMNS])
     split = wanted if wanted != "auto" else "test" if (table["split"] == "test").any() else "val"
     rows = table[table["split"] == split].reset_index(drop=True)

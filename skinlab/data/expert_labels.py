@@ -168,7 +168,7 @@ def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
     named = _read_excluded(manifest, path)
     unknown = named[~named.isin(manifest["image_id"])]
     if len(unknown) == len(named):
-        raise UserError(f"data.exclude={path} names no image of the data: its image_id is, say, {named.iloc[0]}")
+        raise UserError(f"data.exclude={path} names no image of the data; its first image_id is {named.iloc[0]}")
     if len(unknown):
         log.warning("data.exclude=%s: %d rows name no image of the data: %s", path, len(unknown), some(unknown))
 

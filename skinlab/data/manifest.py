@@ -162,7 +162,7 @@ def _check_classes(before: pd.Series[str], after: pd.Series[str], renames: Mappi
             counts = labels.value_counts()
             rare, frequent = sorted(pairs[0], key=lambda name: (counts[name], -len(name)))
             raise UserError(
-                f"classes {rare!r} ({counts[rare]} images) and {frequent!r} ({counts[frequent]}) look like one: write "
+                f"classes {rare!r} ({counts[rare]} images) and {frequent!r} ({counts[frequent]}) seem to be one: write "
                 f"them in one way, or give both one new class, such as 'data.label_map={{{rare}: {frequent}}}'"
             )
 

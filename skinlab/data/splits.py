@@ -186,7 +186,9 @@ def select_fold(manifest: pd.DataFrame, fold: int | None = 0) -> pd.DataFrame:
     """
     if (manifest["split"] == "val").any():
         if fold not in (0, None):
-            raise UserError(f"data.fold={fold}: the split column has its own val, and so but one fold; use data.fold=0")
+            raise UserError(
+                f"data.fold={fold}: the split column has a val part, so that there is one fold only; use data.fold=0"
+            )
         return manifest.copy()
     last = int(manifest["fold"].max())
     if fold is None or not 0 <= fold <= last:

@@ -89,7 +89,7 @@ def check_spellings(frame: pd.DataFrame, columns: Iterable[str]) -> None:
             first, second = pairs[0]
             counts = frame[column].value_counts()
             raise UserError(
-                f"column {column}: {first!r} ({counts[first]} rows) and {second!r} ({counts[second]} rows) look like "
+                f"column {column}: {first!r} ({counts[first]} rows) and {second!r} ({counts[second]} rows) seem to be "
                 f"one name{f', and {len(pairs) - 1} more such pairs' if len(pairs) > 1 else ''}: "
                 "write each name in one way in the table"
             )

@@ -38,10 +38,14 @@ def one_order(members: Sequence[Predictions], names: Sequence[str]) -> list[Pred
 
 def _aligned(first: Predictions, member: Predictions, first_name: str, name: str) -> Predictions:
     if member.classes != first.classes:
-        what = "order their classes" if set(member.classes) == set(first.classes) else "know other classes"
+        what = (
+            "have their classes in different orders"
+            if set(member.classes) == set(first.classes)
+            else "have different classes"
+        )
         raise ValueError(
             f"{first_name} and {name} {what}: {', '.join(first.classes)} against {', '.join(member.classes)}; "
-            "put together systems of one task, with the probability columns in one order"
+            "use systems of one task, with the probability columns in one order"
         )
     place = {image: row for row, image in enumerate(member.image_id)}
     missing = [image for image in first.image_id if image not in place]

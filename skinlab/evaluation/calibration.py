@@ -263,7 +263,9 @@ def _check(probabilities: Floats, target: Ints) -> None:
 
 def _check_classes(probabilities: Floats, c: int) -> None:
     if probabilities.shape[1] != c:
-        raise ValueError(f"a calibrator of {c} classes got {probabilities.shape[1]}: use it on the classes it was made")
+        raise ValueError(
+            f"a calibrator of {c} classes got {probabilities.shape[1]}: use it on the classes it was fitted on"
+        )
 
 
 def _plain(value: Any, sequence: type[list[Any]] | type[tuple[Any, ...]]) -> Any:

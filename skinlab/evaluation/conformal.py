@@ -23,7 +23,7 @@ def rows_needed(level: float) -> int:
     9
     """
     if not 0 < level < 1:
-        raise ValueError(f"level={level:g} is the promised coverage: give it between 0 and 1, such as 0.9")
+        raise ValueError(f"level={level:g} is the coverage: set it between 0 and 1, such as 0.9")
     return int(np.ceil(level / (1 - level) - 1e-9))
 
 

@@ -114,7 +114,7 @@ class _SubsetScorer:
         self.members, self.target, self.classes = members, target, classes
         self.metric, self.method, self.thresholds = metric, method, thresholds
         if direction(metric) is None:
-            raise ValueError(f"search={metric}: no value of it is better than another; choose such as pr_auc_macro")
+            raise ValueError(f"search={metric} has no better direction; choose e.g. pr_auc_macro")
         self.sign = -1 if direction(metric) == "min" else 1
         self.combined: dict[Subset, Floats] = {}
 
@@ -202,7 +202,7 @@ def search_subsets(
     judge = _SubsetScorer(members, target, classes, metric, method, thresholds)
     overall = judge.candidates(rows, largest)
     if np.isnan(list(overall.values())).all():
-        raise ValueError(f"search={metric} has no value on these images; choose by another")
+        raise ValueError(f"search={metric} is undefined on these images; choose another metric")
     within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
         metric=metric,
@@ -221,7 +221,7 @@ def _check_classes(fold: Ints, target: Ints, classes: Sequence[str]) -> None:
         raise ValueError(f"all {len(target)} rows are {classes[present[0]]}; a choice needs rows of two classes")
     alone = [str(classes[c]) for c in present if len(np.unique(fold[target == c])) < 2]
     if alone:
-        raise ValueError(f"all rows of {', '.join(alone)} fell into one fold; bring more groups or leave the class out")
+        raise ValueError(f"all rows of {', '.join(alone)} are in one fold; add groups or leave the class out")
 
 
 def _choice(

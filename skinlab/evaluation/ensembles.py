@@ -65,7 +65,7 @@ def combine(
             raise ValueError(f"{name} {np.shape(values)} for {len(members)} members; give one a member")
     if reference is not None and (method != "rank" or np.shape(reference)[::2] != members.shape[::2]):
         raise ValueError(
-            f"a reference {np.shape(reference)} for method={method} of members {members.shape}; make it anew"
+            f"a reference {np.shape(reference)} for method={method} of members {members.shape}; make it again"
         )
     found = COMBINATIONS[method]
     combined: Floats = found.function(members, learned[found.learns] if found.learns else None)

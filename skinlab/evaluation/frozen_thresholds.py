@@ -94,7 +94,7 @@ def refuse_other_positives(frozen: FrozenThreshold, positive: Sequence[str]) -> 
     if set(positive) != set(frozen.positive):
         raise ValueError(
             f"the threshold for {frozen.rule} was chosen for positive={','.join(frozen.positive)}, not "
-            f"positive={','.join(positive)}: set positive={','.join(frozen.positive)}, or choose it anew"
+            f"positive={','.join(positive)}: set positive={','.join(frozen.positive)}, or choose it again"
         )
 
 

@@ -29,10 +29,10 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
     if name == "table":
         return
     if name == "kaggle" and len(classes) != 2:
-        raise ValueError(f"format=kaggle wants two classes, the model has {', '.join(classes)}; choose format=table")
+        raise ValueError(f"format=kaggle needs two classes, the model has {', '.join(classes)}; choose format=table")
     if name == "isic" and sorted(each.upper() for each in classes) != sorted(ISIC_COLUMNS):
         wanted = ", ".join(ISIC_COLUMNS).lower()
-        raise ValueError(f"format=isic wants {wanted}, the model has {', '.join(classes)}; choose format=table")
+        raise ValueError(f"format=isic needs {wanted}, the model has {', '.join(classes)}; choose format=table")
     names = pd.Series(kaggle_ids(files) if name == "kaggle" else isic_names(files))
     repeats = names[names.duplicated()]
     if len(repeats):

@@ -186,7 +186,9 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
     """Rebuild a bundle from the content of its file."""
     version = content["bundle_format"]
     if version != FORMAT:
-        raise UserError(f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it anew with it")
+        raise UserError(
+            f"bundle {path} has format {version}, this skinlab reads format {FORMAT}; make it again with this version"
+        )
     _check_registered(path, content)
     try:
         loaded = [read_member(each, path, str(each["sha256"])) for each in content["members"]]

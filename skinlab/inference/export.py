@@ -94,7 +94,7 @@ def write_onnx(bundle: Bundle, path: Path) -> float:
     inputs = {(member.image_size, member.fit) for member in bundle.members}
     if len(inputs) > 1:
         raise UserError(
-            f"format=onnx: the {len(bundle.members)} networks want images of different sizes or fits, and a graph "
+            f"format=onnx: the {len(bundle.members)} networks need images of different sizes or fits, and a graph "
             "takes one; export each run by itself"
         )
     deployed = Deployed(bundle).cpu().eval()

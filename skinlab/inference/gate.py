@@ -162,7 +162,7 @@ def gate_from_dict(content: Mapping[str, Any]) -> Gate:
         ValueError: something is missing, of another shape, no finite number, or of other statistics.
     """
     if list(content.get("statistics", ())) != list(STATISTICS):
-        raise ValueError("its input gate is of other statistics than this version of skinlab knows")
+        raise ValueError("its input gate uses other statistics than this version of skinlab")
     network = None if content.get("network") is None else GateNetwork(content["network"])
     n = len(STATISTICS) + (0 if network is None else WIDTH)
     shapes = {"mean": (n,), "scale": (n,), "precision": (n, n), "threshold": (), "quantile": ()}
@@ -200,7 +200,7 @@ def fit_gate(
         raise ValueError(f"alarms={alarms}: a share between 0 and 1 is expected, such as 0.01")
     if min(len(statistics), len(held_back)) < LEAST_IMAGES:
         raise ValueError(
-            f"an input gate wants {LEAST_IMAGES} images to be fitted on and as many for its threshold, "
+            f"an input gate needs {LEAST_IMAGES} images to be fitted on and as many for its threshold, "
             f"got {len(statistics)} and {len(held_back)}"
         )
     mean, scale = statistics.mean(0), np.maximum(statistics.std(0), 1e-3)

@@ -54,7 +54,7 @@ class InputGateMonitor:
             return
         named = some((printable(self.paths[row]) for row in foreign), NAMED)
         message = (
-            f"{len(foreign)} of {len(self.ratios)} images do not look like the dermoscopic images that the model was "
+            f"{len(foreign)} of {len(self.ratios)} images differ from the dermoscopic images that the model was "
             f"trained on: {named}"
         )
         if self.setting == "error":

@@ -91,7 +91,7 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
 def gate_network(n_images: int) -> GateNetwork | None:
     """Return the network whose features a gate fitted on ``n_images`` looks at; None, and why in the log, for none."""
     if n_images < LEAST_FOR_NETWORK:
-        log.info("gate: of simple statistics alone, for %d images; %d are wanted", n_images, LEAST_FOR_NETWORK)
+        log.info("gate: of simple statistics alone, for %d images; %d are needed", n_images, LEAST_FOR_NETWORK)
         return None
     try:
         return GateNetwork.pretrained()

@@ -152,7 +152,7 @@ def _check_inside(table: Path, paths: Sequence[str]) -> None:
         raise UserError(f"{empty} rows of {table} have no path; fill it in or delete the rows")
     outside = [p for p in paths if ".." in p and not p.startswith("/") and os.path.normpath(p).startswith("..")]
     if outside:
-        raise UserError(f"{len(outside)} paths of {table} leave its folder: {some(outside)}; give absolute ones")
+        raise UserError(f"{len(outside)} paths of {table} are outside its folder: {some(outside)}; give absolute ones")
 
 
 def _check_ids(table: Path, ids: pd.Series[str]) -> None:

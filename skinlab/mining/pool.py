@@ -107,8 +107,8 @@ def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
     foreign = sorted(set(table["label"]) - {"", *classes})
     if foreign:
         raise UserError(
-            f"ckpt= is of other classes than {run}/split.csv: its class {foreign[0]} is none of {', '.join(classes)}; "
-            "give a run as it was written"
+            f"ckpt= has other classes than {run}/split.csv, whose class {foreign[0]} is none of {', '.join(classes)}; "
+            "give an unchanged run"
         )
     return table
 
@@ -116,7 +116,7 @@ def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
 def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the run's pool rows, and the copies that its audit found."""
     if run is None:
-        raise UserError("input= is missing: a bundle or a checkpoint outside a run knows no pool; set input=FOLDER")
+        raise UserError("input= is missing: a bundle or a checkpoint outside a run has no pool; set input=FOLDER")
     pool = table[table["split"] == "pool"].reset_index(drop=True)
     if not len(pool):
         raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; set input=FOLDER_OR_CSV")

@@ -89,7 +89,7 @@ def _refuse_unordered_lists(settings: TrainSettings, classes: list[str]) -> None
     if lists and settings.data.classes is None and classes != sorted(classes):
         order, (name, value) = ",".join(classes), next(iter(lists.items()))
         raise UserError(
-            f"loss.{name}={value}: the classes stand in the order {order}, the positive one last; confirm that the "
+            f"loss.{name}={value}: the classes are in the order {order}, the positive one last; confirm that the "
             f"list does, too: data.classes=[{order}]"
         )
 
@@ -105,7 +105,9 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
         {"name": settings.model.name}, 0, image_size=datamodule.image_size, batch_size=datamodule.batch_size
     )
     if is_fixed_size(tried) and needed_views(method)[1]:
-        raise UserError(f"model.name={network['name']} takes images of one size; set ssl.local_views=0, or take a CNN")
+        raise UserError(
+            f"model.name={network['name']} takes images of one size; set ssl.local_views=0, or choose a CNN"
+        )
     pretrainer = Pretrainer(
         network=network,
         method=method,

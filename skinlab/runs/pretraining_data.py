@@ -60,7 +60,7 @@ def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | 
     except ValueError as error:
         raise UserError(
             f"{error}, here are {len(rows)} images of {rows['label'].nunique()} class(es) and "
-            f"{rows['group'].nunique()} group(s); label others, or go without: probe.every_n_epochs=0"
+            f"{rows['group'].nunique()} group(s); label others, or set probe.every_n_epochs=0"
         ) from None
     dataset = ImageDataset(rows["path"].tolist(), target, size=datamodule.image_size, fit=datamodule.fit)
     return Probe(

@@ -161,8 +161,8 @@ def check_training_images(init: str, provenance: Provenance, prepared: Prepared,
         _report(init, provenance, rows["image_id"], usages, allow_seen)
     elif rows["group"][rows["split"].isin(usages)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
         log.warning(
-            "model.init=%s: no image of this data was used in training (%s), yet groups of val or test are named as "
-            "there; if the data is the same in another form, the metrics do not hold for new images",
+            "model.init=%s: no image of this data was used in training (%s), but groups of val or test have the "
+            "same names; if the data is the same in another form, the metrics do not hold for new images",
             init,
             provenance["method"],
         )
@@ -188,7 +188,7 @@ def _report(
     message = f"model.init={init}: its training ({provenance['method']}) used {' and '.join(parts)}"
     if not allow_seen:
         raise UserError(
-            f"{message}; take weights made with the same data.fold and data.split_seed, or let it count as a leak: "
+            f"{message}; use weights made with the same data.fold and data.split_seed, or accept the leak: "
             "model.allow_seen=true"
         )
     log.warning("%s: the metrics of those images do not hold for new ones", message)

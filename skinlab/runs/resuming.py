@@ -151,7 +151,7 @@ def check_other_run(settings: RunSettings, run_dir: Path) -> None:
         check_same(settings.dump(), read_recorded(run), run)
     epochs = int(read_resumable(path)["epoch"]) + 1
     if epochs >= settings.trainer.max_epochs:
-        raise UserError(f"resume={path} has had {epochs} epochs: raise trainer.max_epochs above that")
+        raise UserError(f"resume={path} has been trained for {epochs} epochs: raise trainer.max_epochs above that")
 
 
 def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:

@@ -64,7 +64,7 @@ def default_prior(datamodule: SkinDataModule) -> list[int]:
     counts = rows["label"].value_counts().reindex(classes, fill_value=0).tolist()
     if 0 in counts:
         raise UserError(
-            f"semi.prior: no training image of {classes[counts.index(0)]} was labelled but by data.labels, which does "
-            f"not tell the pool's shares; give them for {', '.join(classes)}: semi.prior=[...]"
+            f"semi.prior: no training image of {classes[counts.index(0)]} was labelled except by data.labels, from "
+            f"which the pool's shares can't be counted; give them for {', '.join(classes)}: semi.prior=[...]"
         )
     return counts

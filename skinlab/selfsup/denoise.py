@@ -43,7 +43,7 @@ class Denoise(Method):
         try:
             channels, side, _ = output_shape(backbone, PROBE, maps=True)
         except (AssertionError, RuntimeError, ValueError) as error:  # tokens instead of maps, or images of one size
-            raise UserError(f"ssl=denoise: the network yields no feature maps ({error}); take a CNN") from None
+            raise UserError(f"ssl=denoise: the network yields no feature maps ({error}); choose a CNN") from None
         self.decoder = decoder(channels, width, doublings=round(math.log2(PROBE / side)))
 
     def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:

@@ -23,4 +23,4 @@ class EnsembleSettings(EvaluationCommandSettings, TableSettings):
     def mistakes(self) -> Iterator[str]:
         """Refuse thresholds for an ensemble that combines decisions instead of probabilities."""
         if self.method == "overlap" and self.apply_thresholds is not None:
-            yield "apply_thresholds= and method=overlap: an overlap makes calls already; leave one out"
+            yield "apply_thresholds= and method=overlap: an overlap has its own thresholds; leave one out"

@@ -17,7 +17,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(UserError, match=r"No space left on device.*last good one stays"):
+    with pytest.raises(UserError, match=r"No space left on device.*last good one is kept"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]

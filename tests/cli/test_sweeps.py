@@ -48,7 +48,7 @@ def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, m
 def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(ended, tmp_path, direction):
     hydra, started = hydra_of(tmp_path), ended(0)
     hydra.sweeper["direction"] = direction
-    with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would look for the worst"):
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would search for the worst"):
         sweeps.run_isolated("train", hydra)
     assert not started
 

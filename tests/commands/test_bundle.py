@@ -172,9 +172,9 @@ def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(ma
     save_bundle(overlap, output)
     there = {"ckpt": str(output), "output": str(output.parent / "again.bundle")}
     for settings in ({"thresholds": ["f1"]}, {"calibrator": "vector"}):
-        with pytest.raises(UserError, match="is an overlap and makes calls already"):
+        with pytest.raises(UserError, match="is an overlap, which has its own thresholds"):
             make(**there | settings)
-    with pytest.raises(UserError, match="a graph can't hold method=overlap"):
+    with pytest.raises(UserError, match="a graph can't compute method=overlap"):
         make(**there | {"format": "onnx", "output": str(output.parent / "m.onnx")})
     make(**there)
     assert load_bundle(output.parent / "again.bundle").meta() | {"checkpoint_sha256": ""} == overlap.meta()

@@ -261,7 +261,7 @@ MISTAKES = [
     ({"by": "probabilty"}, r"by=probabilty: .* is expected .did you mean probability"),
     ({"uncertainty": "variance"}, "uncertainty=variance: entropy, margin or least_confidence is expected"),
     ({"alarms": 2}, "alarms=2: a number below 1"),
-    ({"positive": None}, "positive= is missing: say which of akiec, bcc"),
+    ({"positive": None}, "positive= is missing: name some of akiec, bcc"),
     ({"positive": ["mell"]}, r"positive=mell is no class of the model \(did you mean mel\?\)"),
     ({"positive": CLASSES}, "name some of the classes, not all"),
     ({"input": "/nowhere"}, "input=/nowhere: no such file or folder"),
@@ -292,7 +292,7 @@ def test_a_run_s_own_mistakes_are_told(run_dir: Path, split: pd.DataFrame, tmp_p
     for rows, told in (
         (split[~pool], "has no pool: no row of its split.csv"),
         (split.assign(path=split["path"].mask(pool, "/gone.jpg")), r"\d+ of \d+ images of .* are missing: /gone.jpg"),
-        (split.assign(label=split["label"].replace("mel", "melanoma")), "its class melanoma is none of akiec"),
+        (split.assign(label=split["label"].replace("mel", "melanoma")), "whose class melanoma is none of akiec"),
         (
             split.assign(hidden_label=split["hidden_label"].replace("mel", "cat")),
             "hidden_label: label 'cat' of image .* is none of",

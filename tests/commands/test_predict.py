@@ -243,7 +243,7 @@ def test_files_that_a_table_only_promises(predicted: Predict, folder: Path, tmp_
         ({"output": "/no/where/p.csv"}, "there is no folder /no/where"),
         ({"output": "p.txt"}, r"the name of a \.csv file is expected"),
         ({"format": "kagle"}, "did you mean kaggle"),
-        ({"format": "kaggle"}, "format=kaggle wants two classes, the model has akiec"),
+        ({"format": "kaggle"}, "format=kaggle needs two classes, the model has akiec"),
         ({"threshold": 0.4}, "a number needs a model of two classes, this has akiec"),
         ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
         ({"threshold": "f1"}, r"best\.ckpt has 0 thresholds, none of this rule"),
@@ -272,7 +272,7 @@ def test_mistakes_are_told_before_anything_is_written(predicted: Predict, output
             "photo,label\na.png,mel\n",
             "neither a column path nor image_id; its columns are photo, label; .*columns.path=",
         ),
-        ("path\n../x.png\n", r"1 paths of .* leave its folder: \.\./x\.png"),
+        ("path\n../x.png\n", r"1 paths of .* are outside its folder: \.\./x\.png"),
         ("path,label\n,mel\n", "1 rows of .* have no path"),
         ("path,image_id\na,1\nb,1\n", "names 1 more than once"),
         ("path,image_id\na,\n", "1 rows of .* have no image_id"),
@@ -316,7 +316,7 @@ def test_a_gate_warns_and_adds_its_column(
     assert table.columns.tolist() == [*plain.columns[:-1], "gate", "path"]
     pd.testing.assert_frame_equal(table.drop(columns="gate"), plain)
     assert (table["gate"] > 1).tolist() == [name != "2.png" for name in NAMES]
-    assert "5 of 6 images do not look like the dermoscopic images" in caplog.text
+    assert "5 of 6 images differ from the dermoscopic images" in caplog.text
     assert "10.png" in caplog.text
     assert json.loads((output.parent / "p.meta.json").read_text())["gate"]["warned"] == 5
     for off in ("off", False):
@@ -325,7 +325,7 @@ def test_a_gate_warns_and_adds_its_column(
 
 
 def test_a_strict_gate_predicts_nothing(predicted: Predict, gated: Path, folder: Path, output: Path):
-    with pytest.raises(UserError, match=r"5 of 6 images do not look like .*10\.png.*gate=warn"):
+    with pytest.raises(UserError, match=r"5 of 6 images differ from .*10\.png.*gate=warn"):
         predicted(ckpt=gated, gate="error", batch_size=2)
     assert not list(output.parent.iterdir())
     assert len(predicted(ckpt=gated, gate="error", input=folder / "2.png")) == 1
@@ -402,7 +402,7 @@ def test_a_number_calls_the_second_of_two_classes(predicted: Predict, two: Path)
 def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ruled: dict[str, Path]):
     plain = predicted(ckpt=ruled["two"], format="kaggle")
     assert predicted(ckpt=ruled["two"], format="kaggle", threshold="f1", overwrite=True).equals(plain)
-    with pytest.raises(UserError, match="threshold=f1 is of benign; format=kaggle is of malignant"):
+    with pytest.raises(UserError, match="threshold=f1 is for benign; format=kaggle needs one for malignant"):
         predicted(ckpt=ruled["first"], format="kaggle", threshold="f1", overwrite=True)
 
 
@@ -418,7 +418,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path):
 
 
 def test_a_model_of_other_classes_makes_no_isic_file(predicted: Predict, two: Path):
-    with pytest.raises(UserError, match=r"format=isic wants mel, .* the model has benign, malignant"):
+    with pytest.raises(UserError, match=r"format=isic needs mel, .* the model has benign, malignant"):
         predicted(ckpt=two, format="isic")
 
 

@@ -50,8 +50,11 @@ def test_an_image_without_a_group_is_its_own_with_one_warning(caplog):
         ({"split": ["tran", "", ""]}, r"unknown split tran \(did you mean train\?\): use train.*data.columns.split"),
         ({"age": ["old", "", ""]}, "age old is no number of years"),
         ({"age": ["45", "-1", "999"]}, r"age -1 is no number of years from 0 to 120 \(2 rows\)"),
-        ({"group": ["P7", "p7", "P7"]}, r"column group: 'P7' \(2 rows\) and 'p7' \(1 rows\) look like one name: write"),
-        ({"group": ["1", "1.0", "2"]}, "'1' .* and '1.0' .* look like one name"),
+        (
+            {"group": ["P7", "p7", "P7"]},
+            r"column group: 'P7' \(2 rows\) and 'p7' \(1 rows\) seem to be one name: write",
+        ),
+        ({"group": ["1", "1.0", "2"]}, "'1' .* and '1.0' .* seem to be one name"),
         ({"source": ["Site_A", "site a", "b"]}, "column source: 'Site_A' .* and 'site a'"),
         ({"sex": ["Male", "male", ""]}, "column sex"),
         ({"site": ["Back", "back", ""]}, "column site"),
@@ -143,7 +146,7 @@ def test_relabel_merges_classes_and_leaves_the_rest():
         ("mel", None, "label_map=mel is no map: write"),
         (["mel", "nv"], None, "is no map: write"),
         ({"unknown": "x"}, None, "'unknown' counts as no label"),
-        ({"mel": "NV"}, None, r"classes 'NV' \(1 images\) and 'nv' \(1\) look like one"),
+        ({"mel": "NV"}, None, r"classes 'NV' \(1 images\) and 'nv' \(1\) seem to be one"),
         (None, ["nv", "MEL"], r"unknown class mel \(1 images\) \(did you mean MEL\?\)"),
         (None, ["nv", "melanoma"], r"unknown class mel \(1 images\) \(did you mean melanoma\?\)"),
     ],
@@ -158,10 +161,10 @@ def test_unknown_classes_are_refused_with_the_nearest(label_map, classes, compla
 )
 def test_classes_that_look_like_one_stop_with_both_and_are_merged_by_the_map(names):
     manifest = build_manifest(rows(label=[names[0], names[1], names[1]]))
-    remedy = rf"classes '{names[0]}' \(1 images\) and '{names[1]}' \(2\) look like one.*={{{names[0]}: {names[1]}}}"
+    remedy = rf"classes '{names[0]}' \(1 images\) and '{names[1]}' \(2\) seem to be one.*={{{names[0]}: {names[1]}}}"
     with pytest.raises(UserError, match=remedy):
         relabel(manifest)
-    with pytest.raises(UserError, match="look like one"):  # one of them mapped away would leave the other a class
+    with pytest.raises(UserError, match="seem to be one"):  # one of them mapped away would leave the other a class
         relabel(manifest, {names[0]: "malignant"})
     assert class_names(relabel(manifest, {names[0]: names[1]})) == [names[1]]
     assert class_names(relabel(manifest, dict.fromkeys(names, "malignant"))) == ["malignant"]

@@ -164,7 +164,7 @@ def test_a_users_own_validation_part_is_the_only_fold():
     split = assign_folds(tiny(["a", "b"] * 2, split=["train", "train", "val", "val"]), n_folds=5)
     assert (split["fold"] == -1).all()
     pd.testing.assert_frame_equal(select_fold(split, 0), split)
-    with pytest.raises(UserError, match="has its own val"):
+    with pytest.raises(UserError, match="has a val part"):
         select_fold(split, 1)
 
 

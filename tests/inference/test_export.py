@@ -89,7 +89,7 @@ def test_members_of_different_sizes_fit_into_no_graph(
 ):
     monkeypatch.setattr(export, "_packages", lambda: (None, None))
     large = replace(singles[1], members=(replace(singles[1].members[0], image_size=64),))
-    with pytest.raises(UserError, match="want images of different sizes"):
+    with pytest.raises(UserError, match="need images of different sizes"):
         write_onnx(ensemble([singles[0], large], ["a", "b"]), tmp_path / "x.onnx")
 
 

@@ -132,7 +132,7 @@ def test_a_damaged_gate_is_refused(fitted: Gate, change: dict, words: str):
 def test_too_few_images_and_no_share_are_refused():
     few = np.zeros((10, len(STATISTICS)))
     with pytest.raises(
-        ValueError, match="wants 40 images to be fitted on and as many for its threshold, got 10 and 10"
+        ValueError, match="needs 40 images to be fitted on and as many for its threshold, got 10 and 10"
     ):
         fit_gate(few, few)
     with pytest.raises(ValueError, match="alarms=1: a share"):

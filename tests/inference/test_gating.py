@@ -51,7 +51,7 @@ def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatc
 
 
 def test_too_few_or_missing_images_are_told(split: Path, tmp_path: Path):
-    with pytest.raises(UserError, match=r"split\.csv: an input gate wants 40 images .*; set gate=none"):
+    with pytest.raises(UserError, match=r"split\.csv: an input gate needs 40 images .*; set gate=none"):
         fit(split, limit=30)
     table = pd.read_csv(split)
     table.loc[:1, "path"] = ["/gone/a.jpg", "/gone/b.jpg"]
@@ -84,7 +84,7 @@ def test_the_door_warns_once_and_names_the_foreign(gate: Gate, caplog: pytest.Lo
     assert monitor.add(np.array([0, 1]), np.array([[0.5, 9], [2.0, 9]]))
     assert monitor.add(np.array([2]), np.array([[3.0, 0]]))
     monitor.report()
-    assert "2 of 3 images do not look like the dermoscopic images" in caplog.text
+    assert "2 of 3 images differ from the dermoscopic images" in caplog.text
     assert "b.jpg, c.jpg" in caplog.text
     assert monitor.distance_ratios().tolist() == [0.5, 2.0, 3.0]
 

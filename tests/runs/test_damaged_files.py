@@ -126,6 +126,6 @@ def test_a_folder_that_is_removed_in_mid_run_does_not_come_back_without_its_file
         if taken:
             run.mkdir()
             (run / ".lock").touch()  # of another process
-        with pytest.raises(UserError, match=r"run was removed or renamed .*put it back"):
+        with pytest.raises(UserError, match=r"run was removed or renamed .*restore it"):
             write(run)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", *taken * [".lock"], "moved", *taken * ["run"]]

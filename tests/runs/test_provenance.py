@@ -55,7 +55,7 @@ def test_another_photograph_of_a_lesion_that_was_seen_counts():
 def test_groups_of_other_data_are_not_taken_for_ours(caplog):
     strange = prepared(a2="test", b2="val", c="train")
     assert check_training_images("x", PAST, strange, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
-    assert "named as there" in caplog.text, "it may be the same data in another size, though"
+    assert "have the same names" in caplog.text, "it may be the same data in another size, though"
     caplog.clear()
     other_names = prepared("lesion_", a="train", b="train", b2="test")
     provenance = PAST | {"groups": ["lesion_b"]}  # one image in common has its name by chance, the other none

@@ -23,7 +23,7 @@ def test_the_prior_counts_labels_but_no_answers():
 
 
 def test_a_class_of_answers_alone_asks_for_a_prior():
-    with pytest.raises(UserError, match=r"no training image of b was labelled but by data\.labels") as message:
+    with pytest.raises(UserError, match=r"no training image of b was labelled except by data\.labels") as message:
         default_prior(datamodule(ROWS | {"answered": [False] * 3 + [True] * 2}))
     assert len(str(message.value).splitlines()) == 1
 

@@ -93,7 +93,7 @@ def _with_files(frame: pd.DataFrame, base: str, place: Path) -> pd.DataFrame:
     else:
         frame = frame.assign(path=_images_of(frame["image_id"], list_files(base), base, place))
         if (twice := frame["image_id"][frame["path"].duplicated(keep=False) & (frame["path"] != "")]).size:
-            raise UserError(f"{place}: several ids mean one image: {some(twice)}; keep one row an image")
+            raise UserError(f"{place}: several ids refer to one image: {some(twice)}; keep one row an image")
     if "image_id" not in frame:
         frame["image_id"] = frame["path"]
     frame["path"] = (base + "/" + frame["path"]).mask(frame["path"] == "", "")
@@ -117,7 +117,7 @@ def _existing(paths: pd.Series[str], base: str, place: Path) -> pd.Series[str]:
     paths = paths.mask(missing, found.where((found != "") | (named == ""), paths[missing]))
     _refuse_outside(paths, base)
     if (twice := paths[paths.duplicated() & paths.isin(found[found != ""])]).size:
-        raise UserError(f"{place}: several rows mean the image {some(twice.unique())}; correct their paths")
+        raise UserError(f"{place}: several rows refer to the image {some(twice.unique())}; correct their paths")
     return paths
 
 
@@ -169,5 +169,5 @@ def _refuse_outside(paths: pd.Series[str], base: str) -> None:
     outside = [os.path.normpath(f"{base}/{path}") for path in paths[paths.str.startswith(".")] if _leaves(path)]
     if outside:
         raise UserError(
-            f"{len(outside)} paths of the table leave data.root={base}: {some(outside)}; move the images below it"
+            f"{len(outside)} paths of the table are outside data.root={base}: {some(outside)}; move the images below it"
         )

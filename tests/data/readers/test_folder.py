@@ -71,7 +71,7 @@ def test_a_class_folder_is_trimmed_and_folders_that_look_like_one_stop(root):
     assert sorted(manifest["label"].unique()) == ["", "mel", "nv"]
     assert manifest.loc[manifest["image_id"] == "nv /c.jpg", "path"].tolist() == [f"{root}/nv /c.jpg"]
     write_image.parent.rename(root / "NV")
-    with pytest.raises(UserError, match=r"classes 'NV' \(1 images\) and 'nv' \(1\) look like one"):
+    with pytest.raises(UserError, match=r"classes 'NV' \(1 images\) and 'nv' \(1\) seem to be one"):
         relabel(read_folder(root))
 
 

@@ -33,7 +33,7 @@ def test_an_id_of_its_own_and_optional_columns(tmp_path):
 @pytest.mark.parametrize("path", ["../a.jpg", "b/../../a.jpg", "/etc/a.jpg", "..", ".", "{root}x/a.jpg", "./../a.jpg"])
 def test_paths_that_leave_the_root_are_refused(tmp_path, path):
     table = write(tmp_path, path=["ok.jpg", path.format(root=tmp_path)], label="nv", group="1")
-    with pytest.raises(UserError, match=r"1 paths of the table leave data\.root="):
+    with pytest.raises(UserError, match=r"1 paths of the table are outside data\.root="):
         read_table(tmp_path, table)
 
 
@@ -189,19 +189,19 @@ def test_a_mask_has_its_own_path(tmp_path):
     place(tmp_path, "a.jpg", "masks/a.png")
     table = write(tmp_path, path=["a.jpg", "a.jpg"], image_id=["a", "b"], label="nv", mask_path=["masks\\a.png", "NA"])
     assert read_table(tmp_path, table)["mask_path"].tolist() == [f"{tmp_path}/masks/a.png", ""]
-    with pytest.raises(UserError, match=r"leave data\.root"):
+    with pytest.raises(UserError, match=r"are outside data\.root"):
         read_table(tmp_path, write(tmp_path, path=["a.jpg"], label=["nv"], mask_path=["../a.png"]))
 
 
 def test_two_rows_do_not_mean_one_image(tmp_path):
     place(tmp_path, "1.jpg", "2.jpg")
-    with pytest.raises(UserError, match=r"several rows mean the image 1\.jpg"):
+    with pytest.raises(UserError, match=r"several rows refer to the image 1\.jpg"):
         read_table(tmp_path, write(tmp_path, path=["train/1.jpg", "test/1.jpg"], image_id=["a", "b"], label="nv"))
-    with pytest.raises(UserError, match=r"several ids mean one image: 1, 1\.jpg"):
+    with pytest.raises(UserError, match=r"several ids refer to one image: 1, 1\.jpg"):
         read_table(tmp_path, write(tmp_path, image_id=["1", "1.jpg"], label="nv"))
 
 
 def test_an_existing_file_outside_the_root_is_not_taken_for_one_inside(tmp_path):
     place(tmp_path, "root/1.jpg", "other/1.jpg")
-    with pytest.raises(UserError, match=r"1 paths of the table leave data\.root=.*other/1\.jpg"):
+    with pytest.raises(UserError, match=r"1 paths of the table are outside data\.root=.*other/1\.jpg"):
         read_table(tmp_path / "root", tmp_path / write(tmp_path, path=["../other/1.jpg"], label=["nv"]))
