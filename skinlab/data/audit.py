@@ -15,12 +15,11 @@ from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
 from skinlab.data.readers.listing import find_masks, left_out_warnings
 from skinlab.data.text_changes import ATTRIBUTE, describe_changes
-from skinlab.errors import UserError, nearest, some
+from skinlab.errors import UserError, some
 
 log = logging.getLogger(__name__)
 
 REPORT_VERSION = 1
-ON_BAD_IMAGE = ("error", "drop")
 LEFT_OUT = ("not_in_table", "masks", "other_formats")  # the manifest's attrs: files without a row
 
 
@@ -63,9 +62,6 @@ def audit(
     Raises:
         AuditFailed: bad images with "error", none left with "drop", or a class with fewer groups than folds.
     """
-    if on_bad_image not in ON_BAD_IMAGE:
-        hint = nearest(on_bad_image, ON_BAD_IMAGE)
-        raise UserError(f"data.on_bad_image={on_bad_image} is unknown{hint}: use {' or '.join(ON_BAD_IMAGE)}")
     started = time.perf_counter()
     on_disk = np.flatnonzero(manifest["path"] != "")
     paths = manifest["path"].iloc[on_disk].tolist()

@@ -50,7 +50,7 @@ def apply_budget(manifest: pd.DataFrame, budget: float = 1.0, seed: int = 0) -> 
 
 
 def check_budget(manifest: pd.DataFrame, budget: float) -> None:
-    """Refuse a budget that is out of range for any split of these rows, before the images are read.
+    """Refuse a budget that no split of these rows can have, before the images are read.
 
     Args:
         manifest: from a reader, relabelled.
@@ -74,8 +74,7 @@ def check_budget(manifest: pd.DataFrame, budget: float) -> None:
 
 
 def _check_range(budget: float) -> None:
-    number = isinstance(budget, int | float) and not isinstance(budget, bool)
-    if not number or not budget > 0 or (budget > 1 and budget % 1 != 0):
+    if not budget > 0 or (budget > 1 and budget % 1 != 0):  # also of a study's recipe, which no setting has checked
         raise UserError(
             f"data.label_budget={budget} is no budget: use a share in (0, 1] of the training groups, "
             "or a whole number of training images above 1"

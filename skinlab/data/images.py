@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from skinlab.data.image_formats import image_format
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 178_956_970  # twice Pillow's limit of a quarter of a gigabyte at three bytes a pixel
-FITS = ("crop", "stretch")
 
 # Only these decoders are used: others of Pillow's (such as EPS) start other programs.
 Image.init()
@@ -84,8 +83,6 @@ def read_with_kind(
     on_whole: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[np.ndarray, str]:
     """Read an image as `read_image` does; return it with how it was stored: "JPEG RGB turned", "TIFF L frames"."""
-    if fit not in FITS:
-        raise UserError(f"fit={fit} is unknown{nearest(fit, FITS)}: use one of {', '.join(FITS)}")
     try:
         # First the kind of file, since opening a pipe would block; making a Path takes as long as the call.
         status = os.stat(path)  # noqa: PTH116

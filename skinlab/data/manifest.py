@@ -176,8 +176,6 @@ def clean_label_map(label_map: Mapping[str, str] | None) -> dict[str, str]:
     >>> clean_label_map({"mel ": "malignant", 0: "benign"})
     {'mel': 'malignant', '0': 'benign'}
     """
-    if label_map is not None and not isinstance(label_map, Mapping):
-        raise UserError(f"data.label_map={label_map} is no map: write {{OLD: NEW}}, such as {{mel: malignant}}")
     renames: dict[str, str] = {}
     for key, value in (label_map or {}).items():
         if not isinstance(value, str | int | float | None):

@@ -59,7 +59,7 @@ class TrainSampler(Sampler[Draw]):
         world_size: Number of processes.
 
     Raises:
-        UserError: If `power` is outside [0, 1], a row to be balanced has no label, or processes outnumber rows.
+        UserError: If a row to be balanced has no label, or processes outnumber rows.
     """
 
     def __init__(
@@ -72,8 +72,6 @@ class TrainSampler(Sampler[Draw]):
         world_size: int = 1,
     ) -> None:
         self.labels = np.asarray(labels, dtype=np.int64)
-        if not 0.0 <= power <= 1.0:
-            raise UserError(f"sampler.power={power} is out of range: choose from 0 (natural) to 1 (balanced)")
         if power > 0 and (self.labels < 0).any():
             raise UserError("a weighted sampler needs a label for every training image: set sampler=none")
         if len(self.labels) < world_size:

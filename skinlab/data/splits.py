@@ -37,10 +37,6 @@ def assign_folds(
     Raises:
         UserError: a class has too few groups, or the user's own split is incomplete.
     """
-    if n_folds < 2:
-        raise UserError(f"data.n_folds={n_folds} is too few: use 2 or more")
-    if not 0 <= test_fraction < 1:
-        raise UserError(f"data.test_fraction={test_fraction} is no share: use 0 (no test part) or more, below 1")
     if not manifest["image_id"].is_monotonic_increasing:
         manifest = manifest.sort_values("image_id", ignore_index=True)
     manifest = manifest.assign(fold=np.int64(-1))

@@ -37,47 +37,16 @@ class Device:
     rates: Mapping[str, float]
 
 
+_ARTEFACTS = ("hair", "ruler", "bubbles", "ink")
+# share, gain, saturation, vignette, round field, resolution, grain; rates of the artefacts
 DEVICES = {
-    "polarised": Device(
-        share=0.36,
-        gain=(0.9, 1.0, 1.08),
-        saturation=0.95,
-        vignette=0.22,
-        round_field=0.15,
-        resolution=1.0,
-        grain=0.008,
-        rates={"hair": 0.35, "ruler": 0.2, "bubbles": 0.05, "ink": 0.06},
-    ),
-    "videoscope": Device(
-        share=0.32,
-        gain=(1.04, 0.9, 0.92),
-        saturation=1.18,
-        vignette=0.06,
-        round_field=0.0,
-        resolution=0.62,
-        grain=0.006,
-        rates={"hair": 0.3, "ruler": 0.02, "bubbles": 0.15, "ink": 0.02},
-    ),
-    "contact": Device(
-        share=0.23,
-        gain=(0.97, 1.03, 1.04),
-        saturation=1.02,
-        vignette=0.14,
-        round_field=0.3,
-        resolution=0.9,
-        grain=0.01,
-        rates={"hair": 0.4, "ruler": 0.25, "bubbles": 0.4, "ink": 0.08},
-    ),
-    "slide": Device(
-        share=0.09,
-        gain=(1.03, 0.99, 0.9),
-        saturation=1.1,
-        vignette=0.3,
-        round_field=0.5,
-        resolution=0.75,
-        grain=0.014,
-        rates={"hair": 0.35, "ruler": 0.08, "bubbles": 0.3, "ink": 0.03},
-    ),
+    name: Device(*optics, dict(zip(_ARTEFACTS, rates, strict=True)))
+    for name, optics, rates in (
+        ("polarised", (0.36, (0.9, 1.0, 1.08), 0.95, 0.22, 0.15, 1.0, 0.008), (0.35, 0.2, 0.05, 0.06)),
+        ("videoscope", (0.32, (1.04, 0.9, 0.92), 1.18, 0.06, 0.0, 0.62, 0.006), (0.3, 0.02, 0.15, 0.02)),
+        ("contact", (0.23, (0.97, 1.03, 1.04), 1.02, 0.14, 0.3, 0.9, 0.01), (0.4, 0.25, 0.4, 0.08)),
+        ("slide", (0.09, (1.03, 0.99, 0.9), 1.1, 0.3, 0.5, 0.75, 0.014), (0.35, 0.08, 0.3, 0.03)),
+    )
 }
 
 

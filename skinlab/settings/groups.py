@@ -39,7 +39,7 @@ class ModelSettings(Settings):
 class SamplerSettings(Settings):
     """How often the images of each class are sampled."""
 
-    power: Number
+    power: Share
 
 
 class AugmentSettings(Settings):

@@ -29,7 +29,6 @@ from skinlab.text import clean, two_spellings
 
 READABLE = ("image_id", "label", "group", "source", "split", "fold")
 FROM_LABELS = ("label", "group", "source")
-CONFLICTS = ("error", "labels")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class TableReader:
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
 
     Raises:
-        UserError: a setting is unknown, or the table of labels can't be read.
+        UserError: the table of labels can't be read.
     """
 
     def __init__(
@@ -116,9 +115,6 @@ class TableReader:
         labels: str | None = None,
         on_label_conflict: str = "error",
     ) -> None:
-        if on_label_conflict not in CONFLICTS:
-            hint = nearest(str(on_label_conflict), CONFLICTS)
-            raise UserError(f"on_label_conflict={on_label_conflict}: choose {' or '.join(CONFLICTS)}{hint}")
         self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
         self.labels, self.on_label_conflict = labels, on_label_conflict

@@ -148,11 +148,6 @@ def test_nothing_left_is_refused(manifest):
         run(manifest, on_bad_image="drop", n_folds=1)
 
 
-def test_unknown_mode_names_the_nearest(manifest):
-    with pytest.raises(UserError, match="did you mean drop"):
-        run(manifest, on_bad_image="dropp")
-
-
 def test_a_class_needs_a_group_a_fold(manifest):
     with pytest.raises(AuditFailed, match=r"n_folds=4: mel has 3, nv has 3; lower data\.n_folds") as caught:
         run(manifest, n_folds=4)

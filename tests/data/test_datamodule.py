@@ -135,8 +135,6 @@ def test_a_folder_of_images_pretrains_without_its_copies(tmp_path):
     ("settings", "arguments", "complaint"),
     [
         ({"transform": None}, {}, "set views=ssl_derm"),
-        ({}, {"n_small": -1}, "views.n_small=-1"),
-        ({}, {"lesion_pairs": 1.5}, "views.lesion_pairs=1.5"),
         ({"transform": heavy}, {"n_small": 2}, "no small views"),
         ({}, {"pool": "train"}, "no such image is left"),
         ({"batch_size": 6}, {}, "5 images a process are less than a batch of 6"),
@@ -151,11 +149,6 @@ def test_a_pretraining_that_can_not_be_is_refused_in_one_line(tmp_path, settings
 def test_semi_supervision_without_a_pool_is_refused(build):
     with pytest.raises(UserError, match=r"hide labels by data\.label_budget"):
         build().pool_loader()
-
-
-def test_a_negative_number_of_workers_is_refused(build):
-    with pytest.raises(UserError, match="num_workers"):
-        build(num_workers=-1)
 
 
 def test_loading_processes_leave_a_core(monkeypatch):

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from skinlab.data.images import BadImage, printable, read_image, read_jpeg
-from skinlab.errors import UserError
 
 
 def picture(width: int, height: int) -> np.ndarray:
@@ -243,11 +242,6 @@ def test_names_in_any_bytes(tmp_path):
 
 def test_printable_keeps_ordinary_names():
     assert printable("Muttermal/Größe 1.jpg") == "Muttermal/Größe 1.jpg"
-
-
-def test_unknown_fit_names_the_nearest(tmp_path):
-    with pytest.raises(UserError, match="stretch"):
-        read_image(tmp_path / "a.jpg", 8, "strech")
 
 
 def test_a_jpeg_for_a_page_is_the_whole_upright_image(tmp_path):

@@ -143,8 +143,6 @@ def test_relabel_merges_classes_and_leaves_the_rest():
         ({"mel": "x", "mel ": "y"}, None, "mel has two new classes, x and y: keep one"),
         ({"mel": "x", "MEL": "y"}, None, "mel has two new classes, x and y: keep one"),
         ({"mel": ["a", "b"]}, None, r"mel has the new class \['a', 'b'\]: give one name"),
-        ("mel", None, "label_map=mel is no map: write"),
-        (["mel", "nv"], None, "is no map: write"),
         ({"unknown": "x"}, None, "'unknown' counts as no label"),
         ({"mel": "NV"}, None, r"classes 'NV' \(1 images\) and 'nv' \(1\) seem to be one"),
         (None, ["nv", "MEL"], r"unknown class mel \(1 images\) \(did you mean MEL\?\)"),

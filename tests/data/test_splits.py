@@ -89,8 +89,6 @@ def test_no_test_part_on_request():
     [
         ({"n_folds": 5}, "for 5 folds and a test part: rare has 5, needed are 6; lower data.n_folds"),
         ({"n_folds": 6, "test_fraction": 0}, "for 6 folds of the training part: rare has 5, needed are 6"),
-        ({"n_folds": 1}, "data.n_folds=1 is too few"),
-        ({"test_fraction": 1}, "data.test_fraction=1 is no share"),
     ],
 )
 def test_what_can_not_be_dealt_is_refused(settings, complaint):

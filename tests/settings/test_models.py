@@ -1,5 +1,6 @@
 """The models of the settings and the files in conf/ agree: values in the one, types and limits in the other."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 from skinlab.cli.conf import config_directory
 from skinlab.cli.config import compose_config, compose_settings
 from skinlab.cli.registry import COMMANDS, settings_model
+from skinlab.errors import UserError
 from skinlab.settings.base import Settings, groups_within, walk
 
 MODELS = {name: model for name in COMMANDS if (model := settings_model(name))}
@@ -81,3 +83,31 @@ def test_a_dump_is_what_was_composed(command):
         cfg.run_dir = "."
     composed = OmegaConf.to_container(cfg, resolve=True)
     assert yaml.safe_load(yaml.safe_dump(settings.dump())) == composed
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "value", "expected"),
+    [
+        ("train", "data.on_bad_image", "dropp", "did you mean drop"),
+        ("train", "data.fit", "strech", "did you mean stretch"),
+        ("train", "data.num_workers", -1, "0 or more"),
+        ("train", "data.n_folds", 1, "at least 2"),
+        ("train", "data.test_fraction", 1, "below 1"),
+        ("train", "data.label_budget", 0, "above 0"),
+        ("train", "data.label_budget", -3, "above 0"),
+        ("train", "data.label_budget", "nan", "above 0"),
+        ("train", "data.label_budget", "few", "a number"),
+        ("train", "data.label_budget", "true", "a number"),
+        ("train", "data.label_map", "mel", "a mapping"),
+        ("train", "data.label_map", "[mel,nv]", "a mapping"),
+        ("train", "sampler.power", 1.5, "at most 1"),
+        ("pretrain", "views.n_small", -1, "at least 0"),
+        ("pretrain", "views.small_size", 0, "at least 1"),
+        ("pretrain", "views.lesion_pairs", 1.5, "at most 1"),
+        ("evaluate", "on_label_conflict", "eror", "did you mean error"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_line(command, place, value, expected):
+    with pytest.raises(UserError, match=rf"{re.escape(place)}.*{expected}") as raised:
+        compose_settings(command, [*NEEDED.get(command, []), f"{place}={value}"])
+    assert "\n" not in str(raised.value)

@@ -198,7 +198,6 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
             {"columns": {"label": "waht"}},
             "column waht .did you mean what.*columns.label=NAME",
         ),
-        ({"image_id": IDS, "label": LABELS}, {"on_label_conflict": "eror"}, "choose error or labels"),
         (
             {"image_id": [*IDS, f"{IDS[0]}.jpg"], "label": [*LABELS, "nv"]},
             {},
