@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
     """A user's mistake; the message is one line with the mistake, the place and the remedy."""
+
+
+@contextmanager
+def user_errors(prefix: str = "") -> Iterator[None]:
+    """Raise any ``ValueError`` of the block, or of a decorated function, as a :class:`UserError`.
+
+    >>> with user_errors("power: "):
+    ...     float("high")
+    Traceback (most recent call last):
+    skinlab.errors.UserError: power: could not convert string to float: 'high'
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{prefix}{error}") from None
 
 
 def nearest(name: object, options: Iterable[str]) -> str:

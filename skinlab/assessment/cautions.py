@@ -1,19 +1,22 @@
-"""What a reader must know of the systems behind an evaluation: how their images were kept apart, what training had."""
+"""Warn of what limits an evaluation: images known from training, short trainings, classes without training images."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from skinlab.assessment.systems import Run, System
 from skinlab.evaluation.evidence_form import KnownImages
 from skinlab.report.wording import limit_sentences, seen_words
 
 
-def seen_here(system: System) -> KnownImages | None:
-    """Count the images of a system that its models know already; None where nothing says.
+def count_known_images(system: System) -> KnownImages | None:
+    """Count the images of a system that its models were trained or selected on; None where that is unknown.
 
-    Of a run its validation images have chosen the best epoch, and its initial weights may have seen others.
+    A run's validation images chose its best epoch; its initial weights may have been trained on others.
     """
     split, n = system.sources[0]["split"], len(system.tables[0])
-    found = [each["seen"] for each in system.sources if each.get("seen")]
+    found: list[Mapping[str, Any]] = [seen for each in system.sources if (seen := each.get("seen"))]
     for run in system.runs:
         trained = int(run.metrics.get(f"init_saw_{split}") or 0)
         found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
@@ -26,7 +29,7 @@ def seen_here(system: System) -> KnownImages | None:
 
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
-    seen = seen_here(system)
+    seen = count_known_images(system)
     found = [seen_words(seen)] if seen_words(seen) else []
     found += [text for run in system.runs for text in _run_cautions(run)]
     found += [*_unseen_classes(system), *system.cautions]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skinlab.errors import UserError
+from skinlab.errors import user_errors
 from skinlab.evaluation.evidence import EvaluationSettings
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
@@ -37,11 +37,9 @@ def evaluation_settings(
     Raises:
         UserError: a rule for thresholds is none.
     """
-    try:
+    with user_errors():
         for rule in settings.thresholds:
             parse_rule(rule)
-    except ValueError as error:
-        raise UserError(str(error)) from None
     return EvaluationSettings(
         positive=settings.positive or (list(frozen[0].positive) if frozen else None),
         prevalence=settings.prevalence,

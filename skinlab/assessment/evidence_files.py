@@ -7,9 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from skinlab.assessment.cautions import seen_here, system_cautions
+from skinlab.assessment.cautions import count_known_images, system_cautions
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
@@ -17,7 +17,7 @@ from skinlab.evaluation import evidence_form
 from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import compare
 from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
-from skinlab.evaluation.evidence_form import Evidence, Made, Mistake, Source
+from skinlab.evaluation.evidence_form import Evidence, Made, Mistake
 from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.files import write_json, write_text
 from skinlab.json_files import read_json
@@ -89,8 +89,8 @@ def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
         system.tables,
         settings,
         selection=system.selection,
-        over=system.replicate_axis,
-        keys=system.replicate_ids,
+        replicate_axis=system.replicate_axis,
+        replicate_ids=system.replicate_ids,
         pooled=system.pooled,
         names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
         training_prior=system.training_prior,
@@ -103,8 +103,8 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
     return {
         "init_used": system.run.metrics.get("init_used") if system.run else None,
         "groups_from": system.groups_from,
-        "sources": cast("list[Source]", system.sources),
-        "seen": seen_here(system),
+        "sources": system.sources,
+        "seen": count_known_images(system),
         **found.block,
     }
 
@@ -118,18 +118,24 @@ def _known_metrics(names: Sequence[str], draws: Sequence[tuple[str, BootstrapSam
     return names
 
 
-def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
-    """Write the report, the model card and the thresholds, if there are any: all files but ``evidence.json``.
-
-    A folder counts as complete by its ``evidence.json``, so the caller writes that last: a killed command can be
-    repeated.
+def write_evidence(
+    evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str, *, wandb: bool = False
+) -> None:
+    """Write the report, the model card, the thresholds, if there are any, and last ``evidence.json``.
 
     Args:
         evidence: of the systems.
         thresholds: of the systems.
         output: folder to write.
         saliency: whether the report shows Grad-CAM: ``auto``, True (or fail) or False.
+        wandb: whether the evidence is logged to W&B, too.
     """
+    write_pages(evidence, thresholds, output, saliency)
+    complete_evidence(evidence, output, wandb=wandb)
+
+
+def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
+    """Write all files but ``evidence.json``; arguments as :func:`write_evidence`."""
     pages = _render_pages(add_saliency(evidence, saliency))
     for name, text in pages.items():
         write_text(output / name, text)
@@ -139,9 +145,12 @@ def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, sa
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
 
 
-def write_evidence(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
-    """Write the pages, the thresholds and last the evidence; arguments as :func:`write_pages`."""
-    write_pages(evidence, thresholds, output, saliency)
+def complete_evidence(evidence: Evidence, output: Path, *, wandb: bool) -> None:
+    """Log the evidence to W&B, if wanted, and write ``evidence.json``, by which a folder counts as complete."""
+    if wandb:
+        from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
+
+        log_evidence(evidence, output)
     write_json(output / "evidence.json", evidence)
 
 

@@ -1,4 +1,4 @@
-"""The systems behind an evaluation: tables, runs and sweeps, pooled over folds and gathered over seeds."""
+"""Find the systems of an evaluation: tables, runs and sweeps, with pooled folds and seeds as replicates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from skinlab.errors import UserError
+from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.alignment import align_rows, one_order
+from skinlab.evaluation.evidence_form import Source
 from skinlab.evaluation.grouping import same_grouping, share_groups
 from skinlab.evaluation.pooling import pool_folds
 from skinlab.evaluation.predictions import Predictions
@@ -20,7 +21,7 @@ from skinlab.settings.recorded import leaves, read_recorded
 from skinlab.settings.train import TrainSettings
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.positive import positive_class
-from skinlab.tables.predictions import TableReader, count_training_images
+from skinlab.tables.predictions import PredictionsTable, TableReader, count_training_images
 from skinlab.tables.same_names import with_names_of
 
 
@@ -47,7 +48,7 @@ class System:
         name: what the report calls it.
         tables: predictions of the same rows, one a seed (or a fold's model on a test they share).
         selection: rows of the same run on which thresholds may be chosen, if the tables are of others.
-        replicate_axis: what tells the tables apart, ``seed`` or ``fold``.
+        replicate_axis: in what the tables differ, ``seed`` or ``fold``.
         replicate_ids: the seed or fold of each table.
         pooled: whether the rows are the validation folds of several runs put together.
         sources: the files, with hash, split, rows and meta.
@@ -58,7 +59,7 @@ class System:
 
     name: str
     tables: list[Predictions]
-    sources: list[dict[str, Any]]
+    sources: list[Source]
     selection: Predictions | None = None
     replicate_axis: str | None = None
     replicate_ids: list[int] = field(default_factory=list)
@@ -102,15 +103,13 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
     reader, systems = reader or TableReader(), []
     for place in places:
         path = Path(place).expanduser()
-        try:
+        with user_errors():
             if path.is_dir() and not (path / "predictions").is_dir():
                 systems += _sweep(path, split, reader)
             elif path.is_dir():
                 systems.append(_run_system(open_run(path), split, reader))
             else:
                 systems.append(_table_system(path, split, reader))
-        except ValueError as error:
-            raise UserError(str(error)) from None
     names = [system.name for system in systems]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
@@ -193,13 +192,19 @@ def open_run(path: Path) -> Run:
     return Run(path, config, metrics)
 
 
-def source(path: Path, table: Predictions) -> dict[str, Any]:
+def source(path: Path, table: Predictions) -> Source:
     """Return what the evidence says of a file: hash, split, rows, and the meta data beside it."""
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
     meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.exists()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    facts = {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta}
-    return facts | {"seen": count_training_images(path, table) or meta.get("seen")}
+    seen: Any = count_training_images(path, table) or meta.get("seen")
+    return {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta, "seen": seen}
+
+
+def _table_source(path: Path, table: PredictionsTable) -> Source:
+    """Return the source of a table, with its split and the facts of its reading."""
+    whole = source(path, table.rows) | ({} if table.split is None else {"split": table.split}) | table.facts
+    return cast("Source", whole)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
@@ -216,8 +221,9 @@ def _table_system(path: Path, split: str, reader: TableReader) -> System:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a predictions table or a run directory")
     table = reader.read(path, split)
-    facts = source(path, table.rows) | ({} if table.split is None else {"split": table.split}) | table.facts
-    return System(path.stem, [table.rows], [facts], selection=table.selection, cautions=table.cautions)
+    return System(
+        path.stem, [table.rows], [_table_source(path, table)], selection=table.selection, cautions=table.cautions
+    )
 
 
 def _run_table(run: Run, split: str, reader: TableReader) -> System:
@@ -232,8 +238,7 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
                 f"{path} holds {len(table.rows)} labelled images, {run.path}/split.csv {len(labels)} of {split}: "
                 "one is cut off; copy the run again, or give the table itself"
             )
-    facts = source(path, table.rows) | table.facts
-    return System(run.path.name, [table.rows], [facts], runs=[run], cautions=table.cautions)
+    return System(run.path.name, [table.rows], [_table_source(path, table)], runs=[run], cautions=table.cautions)
 
 
 def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:
@@ -309,7 +314,7 @@ def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReade
     return replace(whole, cautions=_cautions(systems))
 
 
-def _sources(parts: Sequence[System]) -> list[dict[str, Any]]:
+def _sources(parts: Sequence[System]) -> list[Source]:
     return [each for part in parts for each in part.sources]
 
 

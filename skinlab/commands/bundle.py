@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from skinlab.data.datamodule import loading_processes
-from skinlab.errors import UserError
-from skinlab.evaluation.alignment import align_rows
+from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.calibration import CALIBRATORS
 from skinlab.evaluation.operating import ThresholdSettings
 from skinlab.evaluation.predictions import Predictions
@@ -22,13 +21,13 @@ from skinlab.inference.bundle_parts import (
 )
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
-from skinlab.inference.gating import find_split, fit_run_gate
+from skinlab.inference.gate_fitting import find_split, fit_run_gate
+from skinlab.inference.run_tables import read_validation, validation_paths
 from skinlab.models.weights import find_checkpoint
 from skinlab.runs.provenance import merged_training_images
 from skinlab.settings.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.csv_files import read_csv
-from skinlab.tables.predictions import read_predictions
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def make_bundle(settings: BundleSettings) -> None:
         models = [load_bundle(place) for place in places]
         bundle = ensemble(models, places, method=settings.combine, weights=settings.weights)
         check_method(bundle, settings, places)
-        validation = read_validation(bundle, settings, places)
+        validation = validation_predictions(bundle, settings)
         bundle = add_calibrator(bundle, settings, validation)
         bundle = add_thresholds(bundle, settings, validation)
         if settings.format == "bundle":
@@ -91,40 +90,15 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
         )
 
 
-def read_validation(bundle: Bundle, settings: BundleSettings, places: list[str]) -> list[Predictions]:
-    """Read the validation predictions of the members' runs, where a calibrator or thresholds are fitted on them.
-
-    Returns:
-        A table a member, their images in one order; none where nothing is fitted.
-
-    Raises:
-        UserError: the runs have none, or not of the same images and classes.
-    """
+def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Predictions]:
+    """Read the members' validation predictions where a calibrator or thresholds are fitted on them; else none."""
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none":
         setting = f"calibrator={settings.calibrator}"
     elif isinstance(settings.thresholds, list):
         setting = f"thresholds=[{','.join(settings.thresholds)}]"
     else:
         return []
-    paths = validation_paths(places)
-    missing = [path for path in paths if not path.is_file()]
-    if missing or len(places) != len(bundle.members):
-        reason = f"there is no {missing[0]}" if missing else f"{places[0]} is an ensemble without those of its members"
-        raise UserError(
-            f"{setting} needs validation predictions, and {reason}; give runs, or a JSON file with what is needed"
-        )
-    try:
-        tables = align_rows([read_predictions(path) for path in paths], [str(path) for path in paths])
-    except ValueError as error:
-        raise UserError(f"{setting}: {error}") from None
-    if tables[0].classes != bundle.classes:
-        raise UserError(f"{setting}: {paths[0]} has other classes than its model; give an unchanged run")
-    return tables
-
-
-def validation_paths(places: list[str]) -> list[Path]:
-    """Return where the validation predictions of runs are."""
-    return [Path(place).expanduser() / "predictions" / "val.csv" for place in places]
+    return read_validation(settings.ckpt, len(bundle.members), bundle.classes, setting)
 
 
 def listed_validation(settings: BundleSettings) -> str:
@@ -143,10 +117,8 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
         return bundle
     if chosen not in CALIBRATORS:
         return replace(bundle, calibrator=read_calibrator_file(chosen, bundle))
-    try:
+    with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
         return replace(bundle, calibrator=calibrator_of(chosen, bundle, validation))
-    except ValueError as error:
-        raise UserError(f"calibrator={chosen} on {listed_validation(settings)}: {error}") from None
 
 
 def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
@@ -162,11 +134,9 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
         thresholds = read_bundle_thresholds(chosen, bundle)
     else:
         positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
-        try:
+        with user_errors(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: "):
             choice = ThresholdSettings(chosen, settings.cost_ratio, seed=settings.seed, positive=positive)
             thresholds = choose_thresholds(bundle, validation, choice)
-        except ValueError as error:
-            raise UserError(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: {error}") from None
     return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
 
 

@@ -19,9 +19,15 @@ from skinlab.assessment.combination import (
     single_members,
 )
 from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_pages
+from skinlab.assessment.evidence_files import (
+    build_evidence,
+    complete_evidence,
+    evidence_folder,
+    provenance,
+    write_pages,
+)
 from skinlab.assessment.systems import System, align, find_systems
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.evaluation.evidence_form import Evidence
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
@@ -55,7 +61,7 @@ def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
     reader = TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
     found = find_systems(settings.runs, split=settings.split, reader=reader)
     made = provenance(invocation.command, settings.dump())
-    try:
+    with user_errors():
         systems = align(found, evaluation.positive)
         members, thresholds = single_members(systems), None
         if settings.bundle is True:
@@ -77,8 +83,6 @@ def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
         if method == "overlap" and positive:
             evidence["asked"]["positive"] = list(positive)  # of the members, before they were a binary view
         evidence["ensemble"] = ensemble_facts(members, settings, learned, sentence)
-    except ValueError as error:
-        raise UserError(str(error)) from None
     bundle = build_bundle(members, settings, learned, positive, frozen.get(ensemble.name, []))
 
     with claim(output, "output"):
@@ -89,11 +93,7 @@ def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
 
             with replacing(output / "model.bundle") as temporary:
                 save_bundle(bundle, temporary)
-        if settings.wandb:
-            from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
-
-            log_evidence(evidence, output)
-        write_json(output / "evidence.json", evidence)  # last: the folder counts as complete by it
+        complete_evidence(evidence, output, wandb=settings.wandb)
     print_evidence(evidence)
     log.info("written: %s", output)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_pages
+from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_evidence
 from skinlab.assessment.systems import find_systems
-from skinlab.errors import UserError
-from skinlab.files import claim, write_json
+from skinlab.errors import user_errors
+from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.evaluate import EvaluateSettings
 from skinlab.settings.invocation import Invocation
@@ -32,19 +32,12 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     reader = TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
     systems = find_systems(settings.predictions, split=settings.split, reader=reader)
     made = provenance(invocation.command, settings.dump())
-    try:
+    with user_errors():
         evidence, thresholds = build_evidence(
             systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, made=made
         )
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
     with claim(output, "output"):
-        write_pages(evidence, thresholds, output, settings.saliency)
-        if settings.wandb:
-            from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
-
-            log_evidence(evidence, output)
-        write_json(output / "evidence.json", evidence)  # last: the folder counts as complete by it
+        write_evidence(evidence, thresholds, output, settings.saliency, wandb=settings.wandb)
     print_evidence(evidence)
     log.info("written: %s", output)

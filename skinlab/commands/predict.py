@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
 from skinlab.evaluation.thresholds import positive_score
@@ -106,10 +106,8 @@ def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str])
     """
     if settings.gate == "error" and bundle.gate is None:
         raise UserError(f"gate=error: {settings.ckpt} has no input gate; make one: python -m skinlab.bundle gate=fit")
-    try:
+    with user_errors():
         check_format(settings.format, bundle.outputs, paths)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] | None:

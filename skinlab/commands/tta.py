@@ -12,22 +12,21 @@ import pandas as pd
 import torch
 
 from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_pages
+from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_evidence
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
-from skinlab.data.images import printable
-from skinlab.errors import UserError, some
+from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.evidence_form import Cost
 from skinlab.evaluation.metrics import classification_metrics
-from skinlab.evaluation.predictions import COLUMNS, DECIMALS, predictions_table, table_arrays
+from skinlab.evaluation.predictions import DECIMALS, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.compare_views import predict_views
+from skinlab.inference.run_tables import read_split
 from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.tta import TtaSettings
-from skinlab.tables.csv_files import read_csv
 from skinlab.tables.predictions import read_predictions
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def compare_views(settings: TtaSettings, invocation: Invocation) -> None:
     evaluation, device = command_evaluation(settings), best_device(settings.device)
     run = open_run(Path(settings.ckpt).expanduser())
     bundle = load_bundle(run.path)
-    split, rows = split_rows(run.path, settings.split, bundle.classes)
+    split, rows = read_split(run.path, settings.split, bundle.classes)
     check_metrics(settings.compare_by, evaluation.positive, rows, bundle.classes)
 
     workers = loading_processes(settings.num_workers)
@@ -63,51 +62,16 @@ def compare_views(settings: TtaSettings, invocation: Invocation) -> None:
     with claim(output, "output"):
         write_predictions(bundle, rows, probabilities, costs, facts, output / "predictions")
         systems = [view_system(name, run, split, output / "predictions") for name in names]
-        try:
+        with user_errors():
             evidence, thresholds = build_evidence(
                 systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, made=made
             )
-        except ValueError as error:
-            raise UserError(str(error)) from None
         evidence["tta"] = costs
-        write_pages(evidence, thresholds, output, settings.saliency)
-        if settings.wandb:
-            from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
-
-            log_evidence(evidence, output)
-        write_json(output / "evidence.json", evidence)  # last: the folder counts as complete by it
+        write_evidence(evidence, thresholds, output, settings.saliency, wandb=settings.wandb)
     print_evidence(evidence)
     log.info("written: %s", output)
     for cost in costs:
         log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
-
-
-def split_rows(run: Path, wanted: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:
-    """Return a split's name and rows, as the run's ``split.csv`` has them.
-
-    Args:
-        run: its directory.
-        wanted: ``val``, ``test``, or ``auto`` for the test, where there is one.
-        classes: of the run.
-
-    Raises:
-        UserError: there are no such rows, or labels or images are missing.
-    """
-    place = run / "split.csv"
-    if not place.is_file():
-        raise UserError(f"{run} has no split.csv, which lists the images of its splits; give a run of skinlab.train")
-    table = read_csv(place, ["path", *COLUMNS])
-    split = wanted if wanted != "auto" else "test" if (table["split"] == "test").any() else "val"
-    rows = table[table["split"] == split].reset_index(drop=True)
-    if not len(rows):
-        raise UserError(f"split={split}: {place} has no such rows; it has {', '.join(sorted(set(table['split'])))}")
-    foreign = rows["image_id"][~rows["label"].isin(classes)]
-    if len(foreign):
-        raise UserError(f"{place}: {len(foreign)} rows of {split} have no label of the run's classes: {some(foreign)}")
-    gone = [printable(path) for path in rows["path"] if not Path(path).is_file()]
-    if gone:
-        raise UserError(f"{len(gone)} of {len(rows)} images of {place} are missing: {some(gone)}; put them back there")
-    return split, rows
 
 
 def check_metrics(

@@ -75,8 +75,8 @@ def system_evidence(
     settings: EvaluationSettings,
     *,
     selection: Predictions | None = None,
-    over: str | None = None,
-    keys: Sequence[int] = (),
+    replicate_axis: str | None = None,
+    replicate_ids: Sequence[int] = (),
     pooled: bool = False,
     names: tuple[str, str] = ("these rows", "other rows"),
     training_prior: Sequence[float] | None = None,
@@ -91,8 +91,8 @@ def system_evidence(
         tables: predictions of the same rows in the same order.
         settings: of the evaluation.
         selection: other rows of the first table's model, to choose thresholds on.
-        over: in what the tables differ, ``seed`` or ``fold``.
-        keys: the seed or fold of each table.
+        replicate_axis: in what the tables differ, ``seed`` or ``fold``.
+        replicate_ids: the seed or fold of each table.
         pooled: whether the rows are validation folds put together.
         names: of the rows and of the selection, in messages.
         training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
@@ -115,7 +115,7 @@ def system_evidence(
         "support": {each: int((first.target == i).sum()) for i, each in enumerate(first.classes)},
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
         "figures": _intervals(samples, settings.level),
-        "spread": spread(tables, over, keys, pooled=pooled),
+        "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
         "confusion": _confusion(first),
         "per_source": per_source(first, level=settings.level, seed=settings.seed),
         "curves": _curves(first, resampler, settings),

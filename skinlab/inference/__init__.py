@@ -1,1 +1,1 @@
-"""From a trained model and image files to probabilities."""
+"""Predict images with trained models: prediction, TTA, bundles, export, input gate, Grad-CAM."""

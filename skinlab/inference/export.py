@@ -1,4 +1,4 @@
-"""A bundle for other programs: a timm state dict as safetensors, or an ONNX graph held against torch."""
+"""Export a bundle: as a timm state dict (safetensors), or as an ONNX graph that is compared with torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The input gate: how far an image's colours and edges are from those of the dermoscopic images a model learned from.
+"""Detect images that are unlike the dermoscopic training images, by a Mahalanobis distance.
 
-A Mahalanobis distance over thirty simple statistics of the central disc and, where there are images enough to fit it,
-the features of an ImageNet network. It catches what is no dermoscopic image; it can't tell a bad dermoscopic image from
-a good one, nor a lesion the model doesn't know.
+The distance is of thirty statistics of colour and edges in the central disc and, where there are enough images to fit
+them, of the features of an ImageNet network. It detects images that are not dermoscopic; it detects neither poor
+dermoscopic images nor lesions of unknown classes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DISC = 0.85  # of the half side: dermoscopes often darken what lies farther out,
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EDGE = 5.0  # lightness steps a pixel, of 100 from black to white
 VARIATION = 0.05  # sd of log gamma and of log channel gains: what one dermoscope's camera differs from another's
-SHRINKAGE = 0.02  # of the correlations towards none, so that two statistics that nearly agree don't rule
-LEAST_IMAGES = 40
+SHRINKAGE = 0.02  # of the correlations towards 0, so that two nearly collinear statistics don't dominate
+MIN_IMAGES = 40
 STATISTICS = (
     *(f"{channel}_q{round(100 * q):02d}" for q in LEVELS for channel in ("lightness", "a", "b", "chroma")),
     *("lightness_centre", "chroma_centre"),
@@ -198,9 +198,9 @@ def fit_gate(
     """
     if not 0 < alarms < 1:
         raise ValueError(f"alarms={alarms}: a share between 0 and 1 is expected, such as 0.01")
-    if min(len(statistics), len(held_back)) < LEAST_IMAGES:
+    if min(len(statistics), len(held_back)) < MIN_IMAGES:
         raise ValueError(
-            f"an input gate needs {LEAST_IMAGES} images to be fitted on and as many for its threshold, "
+            f"an input gate needs {MIN_IMAGES} images to be fitted on and as many for its threshold, "
             f"got {len(statistics)} and {len(held_back)}"
         )
     mean, scale = statistics.mean(0), np.maximum(statistics.std(0), 1e-3)

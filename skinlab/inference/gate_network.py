@@ -1,7 +1,7 @@
-"""What the middle stages of an ImageNet network see in an image: features that tell an input gate skin from faces.
+"""Compute the input gate's features: channel means of the middle stages of an ImageNet network.
 
-A network trained on dermoscopy has no use for what it never met: its last features put a face among the lesions. One
-that was trained on everyday things has, and its middle stages, which know textures and parts, tell best.
+A network trained on dermoscopy alone maps foreign images, such as faces, among the lesions. The middle stages of an
+ImageNet network, which encode textures and parts of objects, separate them best.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The images that a prediction is asked for: a folder's, a table's, or one."""
+"""Find the images to predict: those of a folder or a table, or a single one."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def find_images(
     Raises:
         UserError: there is nothing at that place, or nothing that can be predicted.
     """
-    given = Path(place).expanduser().absolute()
-    suffix, columns = given.suffix.lower(), {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
-    if (columns or label_map) and given.exists() and suffix not in TABLE_SUFFIXES:
+    path = Path(place).expanduser().absolute()
+    suffix, columns = path.suffix.lower(), {ours: theirs for ours, theirs in (columns or {}).items() if theirs}
+    if (columns or label_map) and path.exists() and suffix not in TABLE_SUFFIXES:
         setting = "columns" if columns else "label_map"
         raise UserError(f"{setting}= is for a table, which input={place} is not; leave it out")
-    if given.is_dir():
-        files = _list(given)
+    if path.is_dir():
+        files = _list(path)
         for line in left_out_warnings(files.masks, files.other_formats):
             log.warning(line)
-        return pd.DataFrame({"image_id": files.images, "path": [f"{given}/{relative}" for relative in files.images]})
-    if not given.exists():
+        return pd.DataFrame({"image_id": files.images, "path": [f"{path}/{relative}" for relative in files.images]})
+    if not path.exists():
         raise UserError(f"input={place}: no such file or folder; give a folder, a CSV or an image")
     if suffix in TABLE_SUFFIXES:
-        rows = _table(given, missing_ok, columns)
+        rows = _table(path, missing_ok, columns)
         if label_map:
             if "label" not in rows:
                 raise UserError(
@@ -79,7 +79,7 @@ def find_images(
             rows["label"] = rows["label"].map(renamed(rows["label"], names))
         return rows
     if suffix in IMAGE_SUFFIXES:
-        return pd.DataFrame({"image_id": [given.name], "path": [str(given)]})
+        return pd.DataFrame({"image_id": [path.name], "path": [str(path)]})
     if kind := OTHER_IMAGE_SUFFIXES.get(suffix):
         raise UserError(f"input={place}: {kind} images can't be read; convert it to JPEG or PNG")
     raise UserError(f"input={place}: neither a folder, nor a CSV, nor an image ({', '.join(sorted(IMAGE_SUFFIXES))})")
@@ -98,24 +98,24 @@ def _table(path: Path, missing_ok: bool, columns: Mapping[str, str | None]) -> p
     table = rename_columns(table, columns)
     base, id_column = path.parent, find_column(table.columns, IMAGE_ID_NAMES)
     if "path" in table:
-        given = table["path"].tolist()
-        _check_inside(path, given)
-        own = (each.removeprefix(f"{base}/").removeprefix("./") for each in given)
+        listed = table["path"].tolist()
+        _check_inside(path, listed)
+        own = (each.removeprefix(f"{base}/").removeprefix("./") for each in listed)
         ids = table["image_id"].map(clean) if "image_id" in table else pd.Series(own, dtype=str)
     elif id_column is not None:
-        ids, given = table[id_column].map(clean), _below(path, table[id_column])
+        ids, listed = table[id_column].map(clean), _below(path, table[id_column])
     else:
         raise UserError(
             f"{path} has neither a column path nor image_id{nearest('path', table.columns)}; its columns are "
             f"{some(table.columns, 9)}; name one: columns.path=NAME"
         )
     _check_ids(path, ids)
-    paths = [os.path.join(base, each) for each in given]  # noqa: PTH118 (a Path each costs a million rows seconds)
+    paths = [os.path.join(base, each) for each in listed]  # noqa: PTH118 (a Path each costs a million rows seconds)
     missing = [] if missing_ok else [i for i, each in enumerate(paths) if not os.path.isfile(each)]  # noqa: PTH113
     if missing:
-        for i, found in zip(missing, _elsewhere(path, [given[i] for i in missing], len(paths)), strict=True):
+        for i, found in zip(missing, _elsewhere(path, [listed[i] for i in missing], len(paths)), strict=True):
             paths[i] = str(base / found)
-    if masks := find_masks(given):
+    if masks := find_masks(listed):
         log.warning("%d rows of %s are masks by their names: %s; delete those rows", len(masks), path, some(masks))
     known = {name: clean_column(table[name]) for name in COLUMNS if name in table}
     return pd.DataFrame(known | {"image_id": ids, "path": paths}, index=table.index)

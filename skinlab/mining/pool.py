@@ -1,4 +1,4 @@
-"""The images that an expert may be shown: a run's pool or a folder's, less what teaches nothing or spoils a test."""
+"""List the images offered for annotation: a run's pool or a folder's, without labelled and held-out lesions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pandas as pd
 from skinlab.data.audit import merge_groups
 from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
-from skinlab.errors import UserError, some
+from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.inference.inputs import find_images
+from skinlab.inference.run_tables import check_files
 from skinlab.json_files import read_json
 from skinlab.models.weights import find_checkpoint
 from skinlab.tables.columns import as_classes
@@ -53,7 +54,7 @@ def run_of(place: str) -> Path | None:
 
 def open_pool(
     run: Path | None,
-    given: str | None,
+    place: str | None,
     *,
     classes: Sequence[str],
     columns: Mapping[str, str | None] | None = None,
@@ -63,15 +64,16 @@ def open_pool(
 ) -> AnnotationPool:
     """List the images that may be offered.
 
-    Left out are images of groups in the validation or test part, whose answers the next run would have to refuse, and
+    Left out are images of groups in the validation or test part, whose labels the next run would refuse, and
     of groups with a labelled training image.
 
     Args:
         run: whose ``split.csv`` counts, if there is one.
-        given: folder or CSV; the run's pool if left out.
+        place: folder or CSV; the run's pool if left out.
         classes: of the model.
-        columns: our name → that of a given CSV.
-        find_copies: look for copies among given images and of labelled ones; the run's audit did so for its pool.
+        columns: our name → that of the CSV.
+        find_copies: look for copies among the images of ``place`` and of labelled ones, as the run's audit did for
+            its pool.
         missing_ok: whether files may be missing.
         num_workers: processes that look for copies.
 
@@ -79,8 +81,8 @@ def open_pool(
         UserError: no image is left, or images are missing.
     """
     table = _split(run, classes) if run else _empty()
-    pool, copies = _run_pool(run, table) if given is None else _given_pool(given, table, missing_ok, columns)
-    if given is not None and find_copies:
+    pool, copies = _run_pool(run, table) if place is None else _input_pool(place, table, missing_ok, columns)
+    if place is not None and find_copies:
         pool, table, copies = _with_copies(pool, table, num_workers)
     labelled = table[table["split"].isin(["train", *HELD_OUT])]
     held = pool["group"].isin(labelled["group"][labelled["split"].isin(HELD_OUT)])
@@ -93,8 +95,8 @@ def open_pool(
         raise UserError(f"none of {len(pool)} images is left to be labelled: {why}; give others: input=FOLDER")
     reference = labelled[labelled["split"] != "test"].reset_index(drop=True)
     if not missing_ok:
-        _check_files([*rows["path"]], f"input={given}" if given else f"{run}/split.csv")
-    _check_files([*reference["path"]], f"{run}/split.csv")
+        check_files([*rows["path"]], f"input={place}" if place else f"{run}/split.csv")
+    check_files([*reference["path"]], f"{run}/split.csv")
     return AnnotationPool(rows.assign(truth=rows.get("hidden_label", "")), reference, counts)
 
 
@@ -132,7 +134,7 @@ def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict
 
 
 def _unknown() -> dict[str, None]:
-    """Return the counts of copies where nobody has looked for them."""
+    """Return the counts of copies where none were looked for."""
     return {"copies": None, "copies_of_held_out": None}
 
 
@@ -148,11 +150,11 @@ def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> dict[str
     return {"copies": sum(a == b == "pool" for a, b in splits), "copies_of_held_out": len(held)}
 
 
-def _given_pool(
-    given: str, table: pd.DataFrame, missing_ok: bool, columns: Mapping[str, str | None] | None
+def _input_pool(
+    place: str, table: pd.DataFrame, missing_ok: bool, columns: Mapping[str, str | None] | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the images of a folder or table; those that the run knows keep its ids, groups and labels."""
-    found = find_images(given, missing_ok=missing_ok, columns=columns)
+    found = find_images(place, missing_ok=missing_ok, columns=columns)
     known = table.drop_duplicates("path").set_index("path").reindex(found["path"]).reset_index()
     rows = pd.DataFrame({"path": found["path"], "split": "pool"})
     rows["image_id"] = known["image_id"].fillna(found["image_id"])
@@ -214,9 +216,3 @@ def with_truth(
             f"there and {hidden[image]} in split.csv); correct one of them"
         )
     return replace(pool, rows=pool.rows.assign(truth=found.to_numpy()))
-
-
-def _check_files(paths: Sequence[str], place: str) -> None:
-    gone = [printable(path) for path in paths if not Path(path).is_file()]
-    if gone:
-        raise UserError(f"{len(gone)} of {len(paths)} images of {place} are missing: {some(gone)}; put them back there")

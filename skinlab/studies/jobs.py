@@ -1,4 +1,4 @@
-"""The runs of a study: each a process of its own, finished ones passed over, a failed one no loss to the others."""
+"""Run the jobs of a study as processes: finished ones are skipped, and a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def command_line(job: Job, runs: Path, launcher: str | None = None) -> list[str]
 
 
 def finished(job: Job, runs: Path) -> bool:
-    """Tell whether a run has left its results."""
+    """Return whether a run has left its results."""
     return is_finished(runs / job.name) and (runs / job.name / RESULTS[job.command]).is_file()
 
 
@@ -73,7 +73,7 @@ def run_jobs(
     n_parallel: int,
     changed: Callable[[], Any],
 ) -> None:
-    """Run jobs to their end, as many at a time as wanted; their states are told as they change.
+    """Run jobs to their end, up to ``n_parallel`` at a time.
 
     Args:
         jobs: by name; none waits for a later one.
@@ -92,7 +92,7 @@ def run_jobs(
             while True:
                 for name in [name for name, each in running.items() if each.process.poll() is not None]:
                     _end(jobs[name], states[name], running.pop(name), runs)
-                    display.tell(name)
+                    display.report(name)
                     changed()
                 ready = _ready(jobs, states)
                 for job in ready[: n_parallel - len(running)]:
@@ -176,7 +176,7 @@ def time_left(jobs: Mapping[str, Job], states: Mapping[str, State], n_parallel: 
 
 
 def duration(seconds: float | None) -> str:
-    """Say how long something takes.
+    """Return a duration as text.
 
     >>> duration(40), duration(5400), duration(9000), duration(None)
     ('40 s', '90 min', '2.5 h', 'an unknown time')
@@ -206,8 +206,8 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def tell(self, name: str) -> None:
-        """Say how a run has ended."""
+    def report(self, name: str) -> None:
+        """Log how a run has ended."""
         state = self.states[name]
         ended = f"done in {duration(state.seconds)}" if state.state == DONE else f"{state.state}: {state.reason}"
         left = time_left(self.jobs, self.states, self.n_parallel)
@@ -218,12 +218,12 @@ class _Display:
             self.progress.console.print(line, highlight=False, markup=False)
 
     def show(self) -> None:
-        """Bring the bar up to date."""
+        """Update the bar."""
         done = sum(self.jobs[name].images for name, each in self.states.items() if each.state == DONE)
         now = ", ".join(name for name, each in self.states.items() if each.state == RUNNING)
         left = time_left(self.jobs, self.states, self.n_parallel)
-        words = f"{now}; about {duration(left)} left"
-        self.progress.update(self.task, completed=done, description=words, counts=self._counts())
+        description = f"{now}; about {duration(left)} left"
+        self.progress.update(self.task, completed=done, description=description, counts=self._counts())
 
     def _counts(self) -> str:
         ended = sum(each.state not in (WAITING, RUNNING) for each in self.states.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.assessment.systems import System, open_run, source
-from skinlab.errors import UserError
+from skinlab.errors import user_errors
 from skinlab.evaluation.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.study import bootstrap_trainings, study_evidence
@@ -34,14 +34,12 @@ def read_trainings(cells: Sequence[Cell], runs: Path, chosen: Sequence[str] | No
     Raises:
         UserError: predictions are missing or damaged, or not of the same images.
     """
-    try:
+    with user_errors():
         tables = [read_predictions(predictions_path(cell, runs)) for cell in cells]
         if positive is not None:
             name = positive_class(tables[0].classes, chosen or [positive])
             tables = [table.positive_last(name) for table in tables]
         return list(zip(cells, align_rows(tables, [cell.job for cell in cells]), strict=True))
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def predictions_path(cell: Cell, runs: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from skinlab.errors import UserError
+from skinlab.errors import user_errors
 from skinlab.evaluation.metric_registry import metric_in_sentence
 from skinlab.evaluation.power import Design, detectable
 from skinlab.settings.study import StudySettings
@@ -26,7 +26,7 @@ def study_power(settings: StudySettings, counts: Sequence[int], rows_per_group: 
         UserError: the assumptions contradict each other.
     """
     assumed = settings.power
-    try:
+    with user_errors("power: "):
         design = Design(
             list(counts),
             seeds=settings.n_trainings,
@@ -35,8 +35,6 @@ def study_power(settings: StudySettings, counts: Sequence[int], rows_per_group: 
             correlation=assumed.correlation,
             seed_sd=assumed.seed_sd,
         )
-    except ValueError as error:
-        raise UserError(f"power: {error}") from None
     found = detectable(design, level=settings.level, n_tables=POWER_TABLES)
     return {"assumed": asdict(design), "figures": {name: each.to_dict() for name, each in found.items()}}
 

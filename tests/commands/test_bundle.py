@@ -83,7 +83,7 @@ def test_without_training_images_there_is_no_gate_and_that_is_told(
 
 
 def test_a_gate_is_fitted_on_a_split_and_kept(make, output: Path, phantom: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("skinlab.inference.gate.LEAST_IMAGES", 20)
+    monkeypatch.setattr("skinlab.inference.gate.MIN_IMAGES", 20)
     table = read_ham10000(phantom)[["path", "group"]].assign(split="train")
     table.to_csv(output.parent / "s.csv", index=False)
     make(gate_split=str(output.parent / "s.csv"))

@@ -16,9 +16,6 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.mining import prevalence as pool_prevalence
-from skinlab.mining.embeddings import PoolEmbeddings, find_novelty
-from skinlab.mining.pool import AnnotationPool, with_truth
-from skinlab.mining.prevalence import find_prevalence
 from tests.command_settings import invocation_of, settings_of
 from tests.run_directory import write_run
 
@@ -189,59 +186,6 @@ def test_flagged_images_are_listed_to_be_excluded(run_dir: Path, tmp_path: Path)
     assert "unlike the training images" in (tmp_path / "o" / "contact_sheet.html").read_text()
 
 
-def test_without_training_images_the_gate_tells_what_is_foreign():
-    pool, features = pd.DataFrame({"group": ["a", "b"]}), np.ones((2, 3))
-    labelled = pd.DataFrame({"group": [], "split": [], "label": []})
-    seen = PoolEmbeddings(pool, labelled, features, features, features[:0], features[:0], np.array([0.4, 1.3]))
-    novelty, measured = find_novelty(seen, 0.01, 0)
-    assert novelty.tolist() == [0.4, 1.3]
-    assert measured == {"by": "gate", "flagged": 1}
-
-
-def test_a_foreign_image_is_flagged_and_the_training_s_own_are_not():
-    rng = np.random.default_rng(0)
-    known, groups = rng.normal(size=(400, 4)) + 4, [f"g{i}" for i in range(400)]
-    labelled = pd.DataFrame({"group": groups, "split": ["train"] * 200 + ["val"] * 200, "label": ["a", "b"] * 200})
-    rows = np.concatenate([known[200:] + 0.1, [[-4.0] * 4]])
-    pool = pd.DataFrame({"group": range(201)})
-    novelty, measured = find_novelty(PoolEmbeddings(pool, labelled, rows, rows, known, known, None), 0.05, 0)
-    assert novelty[-1] > 2
-    assert (novelty[:-1] > 1).mean() < 0.12
-    assert measured["flagged"] == (novelty > 1).sum()
-    assert measured["false_alarms"]["low"] < 0.05 < measured["false_alarms"]["high"]
-
-
-def known(n_positive: int, n_other: int, opinion: float) -> PoolEmbeddings:
-    """Validation images of which so many are positive; the model tells them apart, or by 0.5 it doesn't."""
-    label = np.repeat(["b", "a"], [n_positive, n_other])
-    labelled = pd.DataFrame({"group": range(len(label)), "split": "val", "label": label})
-    noise = np.random.default_rng(0).uniform(-0.05, 0.05, len(label))
-    p = np.where(label == "b", opinion, 1 - opinion) + noise
-    scores, none = np.stack([1 - p, p], 1), np.zeros((len(label), 1))
-    return PoolEmbeddings(pd.DataFrame({"group": range(len(label))}), labelled, scores, none, scores, none, None)
-
-
-@pytest.mark.parametrize(
-    ("counts", "opinion", "told"),
-    [
-        ((3, 40), 0.8, "3 of 43 validation images are positive, 3 groups with and 40 without such images; .* takes 10"),
-        ((40, 9), 0.8, "40 of 49 validation images are positive, 40 groups with and 9 without"),
-        ((0, 30), 0.8, "0 of 30 validation images are positive"),
-        ((12, 12), 0.5, r"12 of 24 .*, and the 95 % interval, 0 to 100 %, is uninformative"),
-    ],
-)
-def test_a_share_that_cannot_be_estimated_is_null_with_its_reason(counts, opinion, told):
-    seen = known(*counts, opinion)
-    found = find_prevalence(seen, np.zeros(sum(counts)), ["a", "b"], ["b"], n_draws=60, seed=0)
-    assert found["em"] is None
-    assert re.search(told, found["why"])
-
-
-def test_enough_validation_images_give_a_share():
-    found = find_prevalence(known(20, 40, 0.8), np.zeros(60), ["a", "b"], ["b"], n_draws=40, seed=0)
-    assert found["em"]["low"] < 1 / 3 < found["em"]["high"]
-
-
 def test_a_share_that_cannot_be_estimated_is_told_as_such_everywhere(run_dir, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(pool_prevalence, "MIN_GROUPS", 99)
     with caplog.at_level("INFO"):
@@ -314,35 +258,3 @@ def test_the_command_tells_a_mistake_in_one_line(run):
     assert done.returncode == 2
     assert done.stderr.strip() == "error: n=0: a number of at least 1 is expected"
     assert run("mine", "--help").stdout.startswith("python -m skinlab.mine: ")
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ({"image": ["B.PNG", "a", "a"], "dx": ["NV", "mel ", "mel "]}, None),
-        ({"isic_id": ["a", "b"], "NV": ["0.0", "1.0"], "MEL": ["1.0", "0.0"]}, None),
-        (
-            {"image_id": ["a", "b"], "label": ["nv", "nv"]},
-            "contradicts 1 hidden labels of the run .first: image p/a",
-        ),
-        ({"image_id": ["a", "a"], "label": ["nv", "mel"]}, "image a has several rows"),
-        (
-            {"image_id": ["a", "a.jpg"], "label": ["nv", "mel"]},
-            r"1 images have rows that contradict each other, such as p/a.jpg .a: nv, a.jpg: mel.; keep one row",
-        ),
-        (
-            {"image_id": ["a", "b"], "label": ["cat", "nv"]},
-            "label .cat. of image p/a.jpg is none of its classes",
-        ),
-        ({"image_id": ["x"], "label": ["nv"]}, "has no label of an image of the pool"),
-    ],
-)
-def test_known_labels_join_the_pool_or_are_refused(tmp_path: Path, rows: dict, words: str | None):
-    pd.DataFrame(rows).to_csv(tmp_path / "truth.csv", index=False)
-    images = pd.DataFrame({"image_id": ["p/a.jpg", "p/b.jpg"], "truth": ["mel", ""]})
-    arguments = (AnnotationPool(images, images[:0], {}), str(tmp_path / "truth.csv"), {}, ["mel", "nv"])
-    if words is None:
-        assert with_truth(*arguments).rows["truth"].tolist() == ["mel", "nv"]
-    else:
-        with pytest.raises(UserError, match=f"truth=.*{words}"):
-            with_truth(*arguments)

@@ -41,7 +41,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
 def test_seeds_are_averaged_on_the_same_draws():
     one, two = rows(), rows()
     two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
-    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), over="seed", keys=[3, 7])
+    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicate_axis="seed", replicate_ids=[3, 7])
     alone = [system_evidence("s", [each], EvaluationSettings(**QUICK)) for each in (one, two)]
     for name in ("auroc_macro", "brier"):
         mean = np.mean([each.block["figures"][name]["value"] for each in alone])

@@ -12,9 +12,9 @@ import torch
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.gate import SIZE, STATISTICS, Gate, image_statistics
+from skinlab.inference.gate_fitting import find_split, fit_run_gate, gate_network, rate, read_small
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.inference.gate_network import WIDTH, GateNetwork
-from skinlab.inference.gating import find_split, fit_run_gate, gate_network, rate, read_small
 from skinlab.models.weights import WeightsUnavailable
 
 
@@ -34,7 +34,7 @@ def fit(split: Path, **settings: int) -> Gate:
 
 
 def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("skinlab.inference.gate.LEAST_IMAGES", 20)
+    monkeypatch.setattr("skinlab.inference.gate.MIN_IMAGES", 20)
     gate = fit(split)
     table = pd.read_csv(split)
     measured = gate.measured
@@ -111,8 +111,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> GateNetwork:
     torch.manual_seed(0)
     state = timm.create_model("tf_efficientnet_lite0").state_dict()
     monkeypatch.setattr("skinlab.inference.gate_network.imagenet_state", lambda name: state)
-    monkeypatch.setattr("skinlab.inference.gating.LEAST_FOR_NETWORK", 20)
-    monkeypatch.setattr("skinlab.inference.gate.LEAST_IMAGES", 20)
+    monkeypatch.setattr("skinlab.inference.gate_fitting.MIN_IMAGES_FOR_NETWORK", 20)
+    monkeypatch.setattr("skinlab.inference.gate.MIN_IMAGES", 20)
     return GateNetwork(state)
 
 

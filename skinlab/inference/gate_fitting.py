@@ -1,4 +1,4 @@
-"""The input gate of a run: fitted on its training images, its errors measured on images it has not seen."""
+"""Fit the input gate of a run on its training images and measure its error rates on held-out images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HELD_BACK = 0.3  # of the training groups: these set the threshold
 FOREIGN = 100  # genuine images that foreign ones of each kind are made of
 # Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
-LEAST_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
+MIN_IMAGES_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
 
 
 def find_split(given: str | None, places: Sequence[str]) -> Path:
@@ -47,8 +47,8 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     """Fit a gate on a split's training images and measure it on its validation and test images.
 
     A part of the training groups sets the threshold; its share of false alarms is measured on other images, the
-    detection on foreign ones that are drawn or made of these. The gate sees through an ImageNet network, too, if there
-    are ``LEAST_FOR_NETWORK`` images to fit it on and the network's weights are at hand.
+    detection on foreign ones that are drawn or made of these. The features of an ImageNet network are used, too,
+    if there are ``MIN_IMAGES_FOR_NETWORK`` images to fit them on and the network's weights are at hand.
 
     Args:
         split: CSV with ``path``, ``group`` and ``split``.
@@ -68,8 +68,8 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     network = gate_network(len(fitting))
     try:
         gate = fit_gate(
-            _look([varied(image, rng) for image in fitting], network, num_workers),
-            _look(waiting, network, num_workers),
+            _statistics_of([varied(image, rng) for image in fitting], network, num_workers),
+            _statistics_of(waiting, network, num_workers),
             alarms=alarms,
             network=network,
         )
@@ -78,20 +78,20 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     genuine = read_small(held_out["path"], num_workers)
     measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
-        measured["false_alarms"] = rate(gate.distance_ratio(_look(genuine, network, num_workers)) > 1)
+        measured["false_alarms"] = rate(gate.distance_ratio(_statistics_of(genuine, network, num_workers)) > 1)
         strangers = foreign_images(genuine[rng.permutation(len(genuine))[:FOREIGN]], seed)
         measured["detected"] = {
-            kind: rate(gate.distance_ratio(_look(images, network, num_workers)) > 1)
+            kind: rate(gate.distance_ratio(_statistics_of(images, network, num_workers)) > 1)
             for kind, images in strangers.items()
         }
-    _tell(measured)
+    _report(measured)
     return replace(gate, measured=measured)
 
 
 def gate_network(n_images: int) -> GateNetwork | None:
     """Return the network whose features a gate fitted on ``n_images`` looks at; None, and why in the log, for none."""
-    if n_images < LEAST_FOR_NETWORK:
-        log.info("gate: of simple statistics alone, for %d images; %d are needed", n_images, LEAST_FOR_NETWORK)
+    if n_images < MIN_IMAGES_FOR_NETWORK:
+        log.info("gate: of simple statistics alone, for %d images; %d are needed", n_images, MIN_IMAGES_FOR_NETWORK)
         return None
     try:
         return GateNetwork.pretrained()
@@ -114,7 +114,9 @@ def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.nd
     return np.stack(images) if images else np.empty((0, SIZE, SIZE, 3), np.uint8)
 
 
-def _look(images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int) -> np.ndarray:
+def _statistics_of(
+    images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int
+) -> np.ndarray:
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
         return np.array(list(pool.map(lambda image: gate_statistics(image, network), images)))
 
@@ -133,7 +135,7 @@ def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFra
     return parts[0], parts[1]
 
 
-def _tell(measured: dict[str, Any]) -> None:
+def _report(measured: dict[str, Any]) -> None:
     log.info("gate: fitted on %(fitted_on)d images, its threshold set on %(threshold_on)d others", measured)
     if alarms := measured.get("false_alarms"):
         log.info(

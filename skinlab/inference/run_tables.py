@@ -1,0 +1,83 @@
+"""Read the tables of runs: the rows of a split, and the validation predictions of a bundle's members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from skinlab.data.images import printable
+from skinlab.errors import UserError, some, user_errors
+from skinlab.evaluation.alignment import align_rows
+from skinlab.evaluation.predictions import COLUMNS, Predictions
+from skinlab.tables.csv_files import read_csv
+from skinlab.tables.predictions import read_predictions
+
+
+def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:
+    """Return a split's name and rows, as the run's ``split.csv`` has them.
+
+    Args:
+        run: its directory.
+        split: ``val``, ``test``, or ``auto`` for the test, where there is one.
+        classes: of the run.
+
+    Raises:
+        UserError: there are no such rows, or labels or images are missing.
+    """
+    place = run / "split.csv"
+    if not place.is_file():
+        raise UserError(f"{run} has no split.csv, which lists the images of its splits; give a run of skinlab.train")
+    table = read_csv(place, ["path", *COLUMNS])
+    split = split if split != "auto" else "test" if (table["split"] == "test").any() else "val"
+    rows = table[table["split"] == split].reset_index(drop=True)
+    if not len(rows):
+        raise UserError(f"split={split}: {place} has no such rows; it has {', '.join(sorted(set(table['split'])))}")
+    foreign = rows["image_id"][~rows["label"].isin(classes)]
+    if len(foreign):
+        raise UserError(f"{place}: {len(foreign)} rows of {split} have no label of the run's classes: {some(foreign)}")
+    check_files([*rows["path"]], str(place))
+    return split, rows
+
+
+def check_files(paths: Sequence[str], place: str) -> None:
+    """Refuse the rows of a table whose images are missing.
+
+    Raises:
+        UserError: there are such rows.
+    """
+    gone = [printable(path) for path in paths if not Path(path).is_file()]
+    if gone:
+        raise UserError(f"{len(gone)} of {len(paths)} images of {place} are missing: {some(gone)}; put them back there")
+
+
+def validation_paths(places: Sequence[str]) -> list[Path]:
+    """Return where the validation predictions of runs are."""
+    return [Path(place).expanduser() / "predictions" / "val.csv" for place in places]
+
+
+def read_validation(places: Sequence[str], n_members: int, classes: Sequence[str], setting: str) -> list[Predictions]:
+    """Read the validation predictions of the runs of a bundle's members, their images in one order.
+
+    Args:
+        places: the runs.
+        n_members: of the bundle.
+        classes: of the bundle.
+        setting: that needs the predictions, for messages.
+
+    Raises:
+        UserError: the runs have none, or not of the same images and classes.
+    """
+    paths = validation_paths(places)
+    missing = [path for path in paths if not path.is_file()]
+    if missing or len(places) != n_members:
+        reason = f"there is no {missing[0]}" if missing else f"{places[0]} is an ensemble without those of its members"
+        raise UserError(
+            f"{setting} needs validation predictions, and {reason}; give runs, or a JSON file with what is needed"
+        )
+    with user_errors(f"{setting}: "):
+        tables = align_rows([read_predictions(path) for path in paths], [str(path) for path in paths])
+    if tables[0].classes != classes:
+        raise UserError(f"{setting}: {paths[0]} is of other classes than its model; give a run as it was written")
+    return tables
