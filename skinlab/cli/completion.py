@@ -13,38 +13,42 @@ from skinlab.cli.registry import COMMANDS
 
 SCRIPTS = {
     "bash": """_skinlab() {
-    local IFS=$'\\n' word="${COMP_LINE:0:COMP_POINT}"
-    word="${word##* }"
-    COMPREPLY=($(skinlab --candidates "${COMP_WORDS[1]}" "$word" 2>/dev/null))
+    local IFS=$'\\n' line="${COMP_LINE:0:COMP_POINT}" typed
+    local word="${line##* }"
+    IFS=' ' read -ra typed <<< "${line% *}"
+    COMPREPLY=($(skinlab --candidates "${typed[@]:1}" "$word" 2>/dev/null))
     [[ "$word" == *=* ]] && COMPREPLY=("${COMPREPLY[@]#*=}")
     compopt -o nospace
 }
 complete -o default -F _skinlab skinlab""",
     "zsh": """_skinlab() {
     local -a found
-    found=("${(@f)$(skinlab --candidates "${words[2]}" "${words[CURRENT]}" 2>/dev/null)}")
+    found=("${(@f)$(skinlab --candidates "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     compadd -S "" -- $found
 }
 compdef _skinlab skinlab""",
 }
 
 
-def candidates(words: Sequence[str]) -> list[str]:
-    """Return what the word at the cursor may become.
+def candidates(typed: Sequence[str]) -> list[str]:
+    """Return the completions of the argument at the cursor.
 
     Args:
-        words: the command, as far as it is typed, and the word at the cursor.
+        typed: the arguments up to the cursor: the command, its overrides, and the one to complete.
 
     >>> candidates(["tr", "tr"])
     ['train']
     >>> candidates(["train", "loss=fo"])
     ['loss=focal']
+    >>> candidates(["train", "loss=focal", "loss.ga"])
+    ['loss.gamma=']
     """
-    name, word = [*words, "", ""][:2]
+    name, *overrides, word = typed if len(typed) > 1 else [*typed, "", ""][:2]
     if name not in COMMANDS:
         return [command for command in COMMANDS if command.startswith(name)]
     group, sign, _ = word.partition("=")
-    settings = sorted(set(_settings(name)))
+    choices_typed = dict(each.split("=", 1) for each in overrides if "=" in each)
+    settings = sorted(set(_settings(name, choices_typed)))
     if sign:
         files = (config_directory() / group).glob("*.yaml") if group in settings else ()
         choices = sorted(path.stem for path in files if path.stem != "default")
@@ -54,8 +58,8 @@ def candidates(words: Sequence[str]) -> list[str]:
     return [each for each in found if each.startswith(word)]
 
 
-def _settings(command: str) -> Iterator[str]:
-    """Yield the groups and the dotted names of the settings of a command, as its default choices have them."""
+def _settings(command: str, choices_typed: Mapping[str, str]) -> Iterator[str]:
+    """Yield the groups and the dotted names of the settings of a command, by the typed choices or else its defaults."""
     content = _read(config_directory() / f"{command}.yaml")
     for entry in content.pop("defaults", []):
         for group, choice in entry.items() if isinstance(entry, Mapping) else ():
@@ -64,7 +68,10 @@ def _settings(command: str) -> Iterator[str]:
                 continue
             if plain not in ("command", "evidence"):
                 yield plain
-            for each in choice if isinstance(choice, list) else [choice]:
+            used = choice if isinstance(choice, list) else [choice]
+            if choice is not None and plain in choices_typed:  # null: an overlay such as experiment=, of other groups
+                used = choices_typed[plain].strip("[]").split(",")
+            for each in used:
                 below = plain if plain != "command" and "@" not in str(group) else ""
                 yield from _names(_with_defaults(plain, str(each)), below)
     yield from _names(content, "")

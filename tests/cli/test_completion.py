@@ -22,9 +22,13 @@ from tests.choices import choices
         (["tta", "views="], []),  # a group of pretrain
         (["train", "seed=1"], []),
         (["train", "nothing"], []),
+        (["train", "loss=focal", "seed=1", "loss.g"], ["loss.gamma="]),
+        (["train", "logger=[csv,wandb]", "logger.wandb.pro"], ["logger.wandb.project="]),
+        (["train", "loss.g"], []),  # the default choice has no such setting
+        (["train", "loss=typo", "loss.g"], []),
     ],
 )
-def test_what_a_word_may_become(overrides, found):
+def test_the_completions_of_an_argument(overrides, found):
     assert candidates(overrides) == found
 
 
@@ -36,16 +40,24 @@ def test_every_setting_of_an_example_is_offered(command):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("skinlab tr", "train"), ("skinlab train loss=fo", "focal"), ("skinlab train los", "loss=")]
+    ("line", "found"),
+    [
+        ("skinlab tr", "train"),
+        ("skinlab train loss=fo", "focal"),
+        ("skinlab train los", "loss="),
+        ("skinlab train  loss=focal loss.", "loss.gamma="),
+    ],
 )
 def test_the_script_for_bash_completes_a_line(line, found):
     script = f"""
 compopt() {{ :; }}
 skinlab() {{
-    case "$2 $3" in
-        "tr tr") echo train ;;
+    local IFS=" "
+    case "${{*:2}}" in
+        "tr") echo train ;;
         "train loss=fo") echo loss=focal ;;
         "train los") echo loss= ;;
+        "train loss=focal loss.") echo loss.gamma= ;;
     esac
 }}
 {SCRIPTS["bash"]}
