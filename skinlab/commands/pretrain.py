@@ -14,7 +14,7 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_setup
+from skinlab.runs.fitting import claimed, fit, training_limits, write_setup
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData, build_probe
 from skinlab.runs.pretraining_outcome import print_outcome, write_outcome
@@ -67,11 +67,9 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     write_setup(run_dir, settings, datamodule.prepared)
 
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
-        progress = settings.callbacks.progress
-        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, arguments=arguments)
         if settings.model.compile:
             pretrainer.backbone.compile()
-        fit(trainer, pretrainer, data, checkpoint)
+        trainer = fit(settings, pretrainer, data, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
         facts = start | {"precision": str(trainer.precision)} | training_limits(trainer)

@@ -21,7 +21,7 @@ from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import build_trainer, claimed, fit, training_limits, write_config, write_setup
+from skinlab.runs.fitting import claimed, fit, training_limits, write_config, write_setup
 from skinlab.runs.outcome import run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
@@ -86,11 +86,9 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     write_setup(run_dir, settings, prepared)
 
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
-        progress = settings.callbacks.progress
-        trainer = build_trainer(run_dir, callbacks, loggers, progress=progress, arguments=arguments)
         if settings.model.compile:
             classifier.network.compile()
-        fit(trainer, classifier, datamodule, checkpoint)
+        trainer = fit(settings, classifier, datamodule, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
         _check_validated(trainer, run_dir)

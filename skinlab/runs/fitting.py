@@ -80,49 +80,42 @@ class KeepSignals(pl.Callback):
             signal.signal(signal.SIGTERM, self.handler)
 
 
-def build_trainer(
-    run_dir: Path,
+def fit(
+    settings: RunSettings,
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
     callbacks: Sequence[pl.Callback],
     loggers: Sequence[Logger],
-    *,
-    progress: bool,
     arguments: Mapping[str, Any],
+    checkpoint: Path | None,
 ) -> pl.Trainer:
-    """Return the Trainer of a run.
+    """Fit a module to the data of a run and return the Trainer.
 
     Args:
-        run_dir: of the run.
+        settings: of the run.
+        module: to train.
+        data: to train on.
         callbacks: of the run.
         loggers: of the run.
-        progress: whether to show a progress bar.
         arguments: see :func:`skinlab.runs.parts.trainer_arguments`.
+        checkpoint: from which the run continues, None for a new one.
+
+    Raises:
+        UserError: the content of the checkpoint does not fit the run.
     """
+    run_dir = Path(settings.run_dir)
     profiler = SimpleProfiler(run_dir, filename="profile") if arguments.get("profiler") == "simple" else None
-    return pl.Trainer(
+    trainer = pl.Trainer(
         logger=list(loggers),
         callbacks=[*callbacks, KeepSignals(), StayStopped()],
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         default_root_dir=run_dir,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=settings.callbacks.progress,
         num_sanity_val_steps=0,
         **{**arguments, "profiler": profiler},
     )
-
-
-def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule, checkpoint: Path | None) -> None:
-    """Train.
-
-    Args:
-        trainer: of :func:`build_trainer`.
-        module: to train.
-        data: to train on.
-        checkpoint: from which the run continues, None for a new one.
-
-    Raises:
-        UserError: the content of the checkpoint does not fit the run.
-    """
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MISFITS as error:
@@ -134,13 +127,14 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataM
             f"checkpoint {checkpoint} is damaged or not of this run ({reason}); restore it, or choose another "
             "hydra.run.dir"
         ) from None
+    return trainer
 
 
 def training_limits(trainer: pl.Trainer) -> dict[str, Any]:
     """Return where settings such as ``debug=fast`` kept a training from all batches or epochs, {} where none did.
 
     Args:
-        trainer: after the fit.
+        trainer: of :func:`fit`.
 
     Returns:
         ``train_batches`` and ``val_batches`` of an epoch with those ``…_available``; ``steps_trained`` of
