@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Command:
     """A command, run as ``skinlab NAME`` or ``python -m skinlab.NAME``.
 
+    Its function is ``skinlab.commands.NAME.NAME``; it takes the settings, ``skinlab.settings.NAME.NameSettings``.
+
     Attributes:
         summary: what it does, in one line.
         example: its overrides in a typical call.
-        function: of ``skinlab.commands.NAME``; it takes the settings, ``skinlab.settings.NAME.NameSettings``.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
         aliases: other names of its settings.
         with_invocation: whether the function takes an :class:`skinlab.settings.invocation.Invocation`, too.
@@ -27,7 +28,6 @@ class Command:
 
     summary: str
     example: str
-    function: str
     lists: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     with_invocation: bool = False
@@ -37,50 +37,42 @@ COMMANDS = {
     "train": Command(
         "Train a classifier and score its best checkpoint",
         "data=ham10000 model=effnet_b3 loss=focal",
-        "train",
         with_invocation=True,
     ),
-    "pretrain": Command("Pretrain a backbone on images without labels", "data=ham10000 ssl=simclr", "pretrain"),
+    "pretrain": Command("Pretrain a backbone on images without labels", "data=ham10000 ssl=simclr"),
     "predict": Command(
         "Predict the classes of images with a trained classifier",
         "ckpt=RUN input=FOLDER output=FILE.csv",
-        "predict",
     ),
     "evaluate": Command(
         "Compute every metric with its interval from predictions",
         "predictions=RUN output=DIR",
-        "evaluate",
         with_invocation=True,
     ),
     "ensemble": Command(
         "Combine systems and compare the ensemble with its members",
         "runs=A,B output=DIR",
-        "combine_systems",
         with_invocation=True,
     ),
     "bundle": Command(
         "Pack a classifier with its calibrator, thresholds and input gate into one file",
         "ckpt=RUN output=FILE.bundle",
-        "make_bundle",
     ),
     "tta": Command(
         "Compare test-time augmentations of a run and their cost",
         "ckpt=RUN output=DIR",
-        "compare_views",
         aliases={"views": "tta"},  # conf/views is a config group of pretrain
         with_invocation=True,
     ),
     "mine": Command(
         "Rank unlabeled images for annotation",
         "ckpt=RUN output=DIR",
-        "mine",
         with_invocation=True,
     ),
-    "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR", "run_audit"),
+    "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR"),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",
         "data=ham10000 output=DIR",
-        "study",
         lists=("base", "base_pretrain", "base_train"),
         with_invocation=True,
     ),
@@ -104,7 +96,7 @@ def list_settings(name: str) -> list[str]:
 
 def load(name: str) -> Callable[..., Any]:
     """Import the function of a command; torch may come with it, so it waits until the config has been checked."""
-    function: Callable[..., Any] = getattr(import_module(f"skinlab.commands.{name}"), COMMANDS[name].function)
+    function: Callable[..., Any] = getattr(import_module(f"skinlab.commands.{name}"), name)
     return function
 
 

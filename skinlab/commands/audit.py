@@ -20,7 +20,7 @@ from skinlab.settings.audit import AuditSettings
 from skinlab.tables.splits import SPLITS
 
 
-def run_audit(settings: AuditSettings) -> None:
+def audit(settings: AuditSettings) -> None:
     """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and print a summary.
 
     Args:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 FORMATS = {"bundle": ".bundle", "safetensors": ".safetensors", "onnx": ".onnx"}
 
 
-def make_bundle(settings: BundleSettings) -> None:
+def bundle(settings: BundleSettings) -> None:
     """Put the models of ``ckpt`` into the one file ``output``.
 
     Args:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def combine_systems(settings: EnsembleSettings, invocation: Invocation) -> None:
+def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     """Combine the systems of ``runs`` and write predictions, evidence, report and bundle into ``output``.
 
     Args:
@@ -129,8 +129,8 @@ def build_bundle(
     Raises:
         UserError: it must be, and a member has no run, or a run no checkpoint that fits the others'.
     """
+    from skinlab.inference import ensembling
     from skinlab.inference.bundle import load_bundle  # torch, only where it is needed
-    from skinlab.inference.ensembling import ensemble
     from skinlab.runs.provenance import merged_training_images
 
     if settings.bundle is False:
@@ -138,7 +138,7 @@ def build_bundle(
     try:
         places = run_places(members)
         models = [load_bundle(place) for place in places]
-        whole = ensemble(models, places)
+        whole = ensembling.ensemble(models, places)
         seen = merged_training_images(places, (model.training_images for model in models))
     except UserError as error:
         if settings.bundle is True:

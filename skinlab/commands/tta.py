@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 REFERENCE = "none"
 
 
-def compare_views(settings: TtaSettings, invocation: Invocation) -> None:
+def tta(settings: TtaSettings, invocation: Invocation) -> None:
     """Predict a split of the run ``ckpt`` by each of ``tta``, and write predictions, costs and evidence.
 
     Args:

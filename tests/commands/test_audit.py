@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from skinlab.cli.config import compose_settings
-from skinlab.commands.audit import counts_table, run_audit
+from skinlab.commands.audit import audit, counts_table
 from skinlab.data.audit import AuditFailed
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
@@ -64,7 +64,7 @@ def test_the_command_needs_no_torch(phantom: Path, shared_tmp: Path, tmp_path: P
 
 
 def test_the_split_and_its_hash_are_those_a_training_would_use(settings: AuditSettings):
-    run_audit(settings)
+    audit(settings)
     run_dir = Path(settings.run_dir)
     report = json.loads((run_dir / "audit.json").read_text())
     split = pd.read_csv(run_dir / "split.csv", keep_default_na=False)
@@ -75,7 +75,7 @@ def test_the_split_and_its_hash_are_those_a_training_would_use(settings: AuditSe
 
 
 def test_a_contact_sheet_has_a_row_for_every_class(settings: AuditSettings, tmp_path: Path):
-    run_audit(settings.updated({"contact_sheet": str(tmp_path / "sheet.png")}))
+    audit(settings.updated({"contact_sheet": str(tmp_path / "sheet.png")}))
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] > 7 * 128
     assert sheet.shape[1] >= 8 * 128
@@ -87,12 +87,12 @@ def test_what_fails_an_audit_is_written_down_and_reported(
     settings = settings.updated({"data.reader": folder_reader(tmp_path / "images"), "data.classes": None})
     (tmp_path / "images" / "nv" / "3.png").write_bytes(b"no image")
     with pytest.raises(AuditFailed, match=r"3\.png"):
-        run_audit(settings)
+        audit(settings)
     report = json.loads((tmp_path / "run" / "audit.json").read_text())
     assert [bad["image_id"] for bad in report["bad_images"]] == ["nv/3.png"]
     assert not (tmp_path / "run" / "split.csv").exists()
     assert "problem: 1 of 12 images" in capsys.readouterr().out
-    run_audit(settings.updated({"data.on_bad_image": "drop"}))
+    audit(settings.updated({"data.on_bad_image": "drop"}))
     assert len(pd.read_csv(tmp_path / "run" / "split.csv")) == 11
 
 
@@ -103,12 +103,12 @@ def test_mistakes_are_reported_before_anything_is_written(settings: AuditSetting
         ({"data.num_workers": -2}, r"data\.num_workers=-2: give auto or a number"),
     ):
         with pytest.raises(UserError, match=overrides):
-            run_audit(settings.updated(values))
+            audit(settings.updated(values))
     assert not (tmp_path / "run" / "audit.json").exists()
     (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / "config.yaml").touch()
     with pytest.raises(UserError, match="holds a training run"):
-        run_audit(settings)
+        audit(settings)
 
 
 def test_the_counts_add_up(phantom: Path):

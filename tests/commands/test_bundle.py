@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from skinlab.commands import bundle as bundling
-from skinlab.commands.bundle import make_bundle
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
@@ -66,7 +65,7 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(runs: list[str], output: Path) -> Callable[..., None]:
     def run(**settings: Any) -> None:
-        make_bundle(settings_of("bundle", **{"ckpt": runs[0], "output": output, "num_workers": 0} | settings))
+        bundling.bundle(settings_of("bundle", **{"ckpt": runs[0], "output": output, "num_workers": 0} | settings))
 
     return run
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from skinlab.commands import ensemble as combining
-from skinlab.commands.ensemble import combine_systems
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
@@ -89,7 +88,7 @@ def combined(sweeps: dict[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest
         quick = ["n_draws=100", "calibration=false", "search=null", "saliency=false", "positive=[mel]"]
         places = [f"runs=[{','.join(map(str, sweeps))}]", f"output={tmp_path / 'out'}"]
         settings = settings_of("ensemble", *places, *quick, *words)
-        combine_systems(settings, invocation_of("ensemble", *places, *quick, *words))
+        combining.ensemble(settings, invocation_of("ensemble", *places, *quick, *words))
         return tmp_path / "out"
 
     return run

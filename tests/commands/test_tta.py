@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from skinlab.commands import tta as tta_study
-from skinlab.commands.tta import compare_views
 from skinlab.data.images import read_image
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
@@ -39,7 +38,7 @@ def untrained(phantom: Path, save_classifier, tmp_path_factory) -> Path:
 
 def run_tta(run: Path, folder: Path, **more: Any) -> None:
     settings = settings_of("tta", **QUICK | {"ckpt": run, "output": folder} | more)
-    compare_views(settings, invocation_of("tta"))
+    tta_study.tta(settings, invocation_of("tta"))
 
 
 @pytest.fixture(scope="module")

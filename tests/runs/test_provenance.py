@@ -11,7 +11,7 @@ import pytest
 
 from skinlab.assessment.cautions import system_cautions
 from skinlab.assessment.systems import find_systems
-from skinlab.commands.bundle import make_bundle
+from skinlab.commands.bundle import bundle as make_bundle
 from skinlab.commands.predict import predict
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
