@@ -1,4 +1,4 @@
-"""Reads images of usual formats: upright, RGB, decoded at about the working size."""
+"""Read images of usual formats: upright, RGB, decoded at about the working size."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _ages(column: pd.Series[str]) -> pd.Series[float]:
 
 
 def _caution_giant_group(groups: pd.Series[str]) -> None:
-    """Warn of one very large group, which is mostly a word for unknown that :mod:`skinlab.text` does not list."""
+    """Warn of one very large group, whose name often means unknown in a word that :mod:`skinlab.text` does not list."""
     sizes = groups[groups != ""].value_counts().head(2)
     if len(sizes) == 2 and sizes.iloc[0] >= max(GIANT_SHARE * len(groups), GIANT_RATIO * sizes.iloc[1]):
         log.warning(

@@ -10,7 +10,7 @@ from skinlab.phantom.pigment import region
 
 
 def milia(patch: Patch, rng: np.random.Generator, strength: float) -> None:
-    """Paint milia-like cysts: small round white to yellow lights."""
+    """Paint milia-like cysts: small round white to yellow spots."""
     centres = scatter(rng, patch.inner > 0.1, int(rng.integers(4, 16)))
     radii = np.clip(rng.lognormal(np.log(0.026), 0.35, len(centres)), 0.015, 0.06)
     patch.cover("white", (0.4 + 0.45 * strength) * blur(discs(patch.size, centres, radii), 0.006 * patch.size))

@@ -1,4 +1,4 @@
-"""Writes a phantom to disk, completely or not at all, with the same content for any number of processes."""
+"""Write a phantom to disk, completely or not at all, with the same content for any number of processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of images and nothing else: for pretraining."""
+"""Reader of a folder of unlabeled images, for pretraining."""
 
 from __future__ import annotations
 
