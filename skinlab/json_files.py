@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ Types = type | tuple[type, ...]
 Keys = Mapping[str, Types]
 
 
-def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: str = "", setting: str = "") -> Any:
+def read_json(
+    path: str | Path,
+    kind: str,
+    keys: Keys | None = None,
+    *,
+    remedy: str = "",
+    setting: str = "",
+    upgrade: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
     """Read a JSON file.
 
     Args:
@@ -24,6 +32,7 @@ def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: 
             empty mapping for any mapping.
         remedy: for a missing or damaged file.
         setting: that names the file, for messages.
+        upgrade: turns the content of an older file into the present form, before the keys are checked.
 
     Raises:
         UserError: the file is missing, can't be read, is damaged, or of another form.
@@ -38,6 +47,8 @@ def read_json(path: str | Path, kind: str, keys: Keys | None = None, *, remedy: 
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
         reason = "it is empty" if path.stat().st_size == 0 else str(error).splitlines()[0]
         raise UserError(f"{place}: the {kind} is damaged ({reason}); {remedy}") from None
+    if upgrade is not None and isinstance(content, dict):
+        content = upgrade(content)
     if keys is not None and (fault := form_fault(content, keys)):
         raise UserError(f"{place} is not the {kind} ({fault}); {remedy}")
     return content

@@ -27,7 +27,7 @@ from tests.refusals import REFUSALS, write_tables
 
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 # What names a time, a place, a duration or a wording instead of a result.
-VOLATILE = {"made", "ratio", "run_id", "run", "cautions", "command"}
+VOLATILE = {"made", "provenance", "ratio", "run_id", "run", "cautions", "command"}
 VOLATILE |= {"threads", "reader", "root", "lines"}
 VOLATILE |= {"warnings", "problems", "sentence", "verdict", "words", "started", "versions", "summary"}
 

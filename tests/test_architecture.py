@@ -31,7 +31,7 @@ ONLY = {
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
     "report": {"errors", "text", "files", "json_files", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
-    "cli": {"errors", "files", "json_files", "processes", "settings"},
+    "cli": {"errors", "files", "json_files", "processes", "settings", "evaluation"},
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - LAYER.keys() - {"__init__"}
 PACKAGES = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}

@@ -127,6 +127,6 @@ def test_story_of_two_cnns_runs(tmp_path: Path):
     assert [system["name"] for system in found["overlap"]["systems"]] == [*members, "overlap of 2"]
     rows = {system["rows"] for each in found.values() for system in each["systems"]}
     assert rows == {48}  # two fifths of 120: every system on the same test
-    figures = {system["name"]: system["figures"] for system in found["overlap"]["systems"]}
+    figures = {system["name"]: system["metrics"] for system in found["overlap"]["systems"]}
     least = min(figures[name]["sensitivity"]["value"] for name in members)
     assert figures["overlap of 2"]["sensitivity"]["value"] <= least  # both must predict it

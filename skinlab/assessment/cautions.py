@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from skinlab.assessment.systems import Run, System
-from skinlab.evaluation.evidence_form import KnownImages
+from skinlab.evaluation.evidence_form import TrainingOverlap
 from skinlab.report.wording import limit_sentences, seen_words
 
 
-def count_known_images(system: System) -> KnownImages | None:
+def count_known_images(system: System) -> TrainingOverlap | None:
     """Count the images of a system that its models were trained or selected on; None where that is unknown.
 
     A run's validation images chose its best epoch; its initial weights may have been trained on others.
     """
     split, n = system.sources[0]["split"], len(system.tables[0])
-    found: list[Mapping[str, Any]] = [seen for each in system.sources if (seen := each.get("seen"))]
+    found: list[Mapping[str, Any]] = [seen for each in system.sources if (seen := each.get("training_overlap"))]
     for run in system.runs:
         trained = int(run.metrics.get(f"init_saw_{split}") or 0)
         found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})

@@ -186,7 +186,7 @@ def ensemble_facts(
         "thresholds": _rounded(learned.get("thresholds")),
         "diversity": [_pair(names[i], names[j], pair) for (i, j), pair in pairs.items()],
         "search": None,
-        "rival": baseline,
+        "equal_cost_baseline": baseline,
     }
     if settings.search and settings.method not in ("weighted", "overlap"):
         facts["search"] = _search(_selections(members) or tables, names, settings.search, settings)
@@ -221,10 +221,10 @@ def _search(
         method=settings.method,
     )
     return {
-        "figure": found.metric,
+        "metric": found.metric,
         "rows": len(first),
-        "everyone": found.everyone,
-        "considered": found.considered,
+        "all_members": found.all_members,
+        "n_candidates": found.n_candidates,
         "exhaustive": found.exhaustive,
         "folds": len(found.subset.per_fold),
         "single": _chosen(found.single),
@@ -238,10 +238,10 @@ def _chosen(choice: SubsetChoice) -> evidence_form.Subset:
         "chosen": list(choice.chosen),
         "nested": choice.nested,
         "same_rows": choice.same_rows,
-        "typical": choice.typical,
-        "flatters": choice.optimism,
-        "worth": choice.worth,
-        "agreeing": choice.agreeing,
+        "candidate_mean": choice.candidate_mean,
+        "optimism": choice.optimism,
+        "gain": choice.gain,
+        "folds_agreeing": choice.folds_agreeing,
     }
 
 

@@ -17,10 +17,11 @@ from skinlab.evaluation import evidence_form
 from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import compare
 from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
-from skinlab.evaluation.evidence_form import Evidence, Made, Mistake
+from skinlab.evaluation.evidence_form import Evidence, Mistake, Provenance
 from skinlab.evaluation.evidence_parts import row_cautions
+from skinlab.evaluation.evidence_upgrade import upgrade_evidence
 from skinlab.files import write_json, write_text
-from skinlab.json_files import read_json
+from skinlab.json_files import Keys, read_json
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
@@ -37,7 +38,7 @@ def build_evidence(
     *,
     compare_by: Sequence[str] = (),
     reference: str | None = None,
-    made: Made,
+    made: Provenance,
 ) -> tuple[Evidence, dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
@@ -63,7 +64,7 @@ def build_evidence(
     comparisons = compare(draws, _known_metrics(compare_by, draws), settings.level, reference)
     evidence: Evidence = {
         "format": FORMAT,
-        "asked": {
+        "settings": {
             "classes": classes,
             "positive": list(settings.positive or classes[1:]) if settings.positive or len(classes) == 2 else None,
             "prevalence": settings.prevalence,
@@ -72,7 +73,7 @@ def build_evidence(
             "level": settings.level,
             "seed": settings.seed,
         },
-        "made": made,
+        "provenance": made,
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict(settings.level) for each in comparisons],
         "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
@@ -99,12 +100,12 @@ def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
 
 def _block(system: System, found: SystemEvidence) -> evidence_form.System:
     """Return the block of a system with what is known of its files and runs."""
-    _add_paths(found.block["worst"], system)
+    _add_paths(found.block["worst_mistakes"], system)
     return {
         "init_used": system.run.metrics.get("init_used") if system.run else None,
         "groups_from": system.groups_from,
         "sources": system.sources,
-        "seen": count_known_images(system),
+        "training_overlap": count_known_images(system),
         **found.block,
     }
 
@@ -172,14 +173,16 @@ def evidence_folder(place: str, command_line: str, *, overwrite: bool) -> Path:
     if overwrite or not path.exists():
         return output
     remedy = "choose another output= or set overwrite=true"
-    former = str(read_json(path, "evidence of an evaluation", {"made.command": str}, remedy=remedy)["made"]["command"])
+    keys: Keys = {"provenance.command": str}
+    former: Evidence = read_json(path, "evidence of an evaluation", keys, remedy=remedy, upgrade=upgrade_evidence)
+    command = former["provenance"]["command"]
     unfinished = not all((output / name).is_file() for name in PAGES)
-    if not former.startswith("python -m skinlab.train") and not (unfinished and former == command_line):
+    if not command.startswith("python -m skinlab.train") and not (unfinished and command == command_line):
         refuse_existing(path, overwrite=False)
     return output
 
 
-def provenance(command_line: str, config: Mapping[str, Any]) -> Made:
+def provenance(command_line: str, config: Mapping[str, Any]) -> Provenance:
     """Return how something is made: the command line, its config, the versions of packages, and the day."""
     return {
         "command": command_line,
@@ -234,7 +237,7 @@ def worst_images(evidence: Evidence) -> dict[str, bytes]:
 
     images = {}
     for system in evidence["systems"]:
-        for each in system["worst"]:
+        for each in system["worst_mistakes"]:
             if each["path"] and Path(each["path"]).is_file():
                 try:
                     images[each["image_id"]] = read_jpeg(each["path"], THUMBNAIL_SIDE)

@@ -45,13 +45,13 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
                 raise
             log.warning("%s: its worst mistakes are shown without Grad-CAM: %s", system["name"], error)
             found = {}
-        if setting is True and system["worst"] and not found:
+        if setting is True and system["worst_mistakes"] and not found:
             raise UserError(
                 f"saliency=true: {system['name']} has no run with the checkpoint and the images of its worst mistakes; "
                 "set saliency=auto"
             )
-        worst = [_with_picture(row, found.get(row["image_id"])) for row in system["worst"]]
-        systems.append({**system, "worst": worst})
+        worst = [_with_picture(row, found.get(row["image_id"])) for row in system["worst_mistakes"]]
+        systems.append({**system, "worst_mistakes": worst})
     return {**evidence, "systems": systems}
 
 
@@ -70,7 +70,7 @@ def overlays(system: System) -> dict[str, bytes]:
     Raises:
         UserError: a checkpoint or an image is damaged.
     """
-    rows = [row for row in system["worst"] if row["path"] and Path(row["path"]).is_file()]
+    rows = [row for row in system["worst_mistakes"] if row["path"] and Path(row["path"]).is_file()]
     runs = _runs(system) if rows else []
     maps: dict[str, list[npt.NDArray[np.float32]]] = {}
     fits: dict[str, str] = {}
@@ -105,7 +105,7 @@ def _runs(system: System) -> list[tuple[Path, str, set[str]]]:
     """Return the runs behind a system's mistakes: directory, hash of the checkpoint, and images predicted by it."""
     sources = [source for source in system["sources"] if _checkpoint(source)]
     spread = system["spread"]
-    if spread and not (system["pooled_folds"] and spread["over"] == "fold"):
+    if spread and not (system["pooled_folds"] and spread["replicate_axis"] == "fold"):
         # Of seeds side by side the mistakes are the first one's.
         first: set[str] = set()
         kept = []
@@ -142,12 +142,12 @@ def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, np
     bundle = load_bundle(run)
     if bundle.sha256 != sha256:
         raise UserError(f"{run}: its checkpoint is no longer the one of its predictions; predict again")
-    known = [row for row in rows if row["called"] in bundle.classes]
+    known = [row for row in rows if row["predicted"] in bundle.classes]
     if not known:  # such as the predictions of a binary view
         return {}, bundle.fit
     images = np.stack([read_image(str(row["path"]), bundle.image_size, bundle.fit) for row in known])
     shown = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    predicted = [bundle.classes.index(row["called"]) for row in known]
+    predicted = [bundle.classes.index(row["predicted"]) for row in known]
     maps = gradcam(bundle.classifier.to(best_device()), shown, predicted)
     return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
 

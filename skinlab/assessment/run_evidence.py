@@ -11,7 +11,8 @@ from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import build_evidence
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import Evidence, Made
+from skinlab.evaluation.evidence_form import Evidence, Provenance
+from skinlab.evaluation.evidence_upgrade import upgrade_evidence
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.settings.evidence import EvidenceSettings
 from skinlab.settings.train import TrainSettings
@@ -49,7 +50,7 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) 
         )
 
 
-def evaluate_run(run_dir: Path, settings: EvidenceSettings, made: Made) -> tuple[Evidence, dict[str, Any]] | None:
+def evaluate_run(run_dir: Path, settings: EvidenceSettings, made: Provenance) -> tuple[Evidence, dict[str, Any]] | None:
     """Return the evidence of a finished run, and its thresholds; None and a warning where its images allow none.
 
     It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one
@@ -87,6 +88,7 @@ def read_evidence(run_dir: Path) -> Evidence | None:
     path = run_dir / "evidence.json"
     if not path.exists():
         return None
-    keys: Keys = {"systems": list, "asked.level": NUMBER, "cautions": list}
-    evidence: Evidence = read_json(path, "evidence of a run", keys, remedy="delete it to have it made again")
+    keys: Keys = {"systems": list, "settings.level": NUMBER, "cautions": list}
+    remedy = "delete it to have it made again"
+    evidence: Evidence = read_json(path, "evidence of a run", keys, remedy=remedy, upgrade=upgrade_evidence)
     return evidence

@@ -197,8 +197,15 @@ def source(path: Path, table: Predictions) -> Source:
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
     meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.exists()), {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    seen: Any = count_training_images(path, table) or meta.get("seen")
-    return {"path": str(path), "sha256": digest, "split": path.stem, "rows": len(table), "meta": meta, "seen": seen}
+    overlap: Any = count_training_images(path, table) or meta.get("seen")
+    return {
+        "path": str(path),
+        "sha256": digest,
+        "split": path.stem,
+        "rows": len(table),
+        "meta": meta,
+        "training_overlap": overlap,
+    }
 
 
 def _table_source(path: Path, table: PredictionsTable) -> Source:

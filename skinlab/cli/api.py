@@ -57,8 +57,11 @@ class Result:
 
     @functools.cached_property
     def evidence(self) -> dict[str, Any]:
-        """The content of ``evidence.json``, empty where there is none."""
-        return self._json("evidence.json")
+        """The content of ``evidence.json`` in its present format, empty where there is none."""
+        from skinlab.evaluation.evidence_upgrade import upgrade_evidence
+
+        content = self._json("evidence.json")
+        return upgrade_evidence(content) if content else {}
 
     def _json(self, name: str) -> dict[str, Any]:
         from skinlab.json_files import read_json

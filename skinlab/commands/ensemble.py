@@ -81,7 +81,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
             made=made,
         )
         if method == "overlap" and positive:
-            evidence["asked"]["positive"] = list(positive)  # of the members, before they were a binary view
+            evidence["settings"]["positive"] = list(positive)  # of the members, before they were a binary view
         evidence["ensemble"] = ensemble_facts(members, settings, learned, sentence)
     bundle = build_bundle(members, settings, learned, positive, frozen.get(ensemble.name, []))
 
@@ -174,6 +174,6 @@ def write_predictions(ensemble: System, evidence: Evidence, folder: Path) -> Non
     write_text(folder / f"{split}.csv", text)
     facts: Mapping[str, Any] = evidence["ensemble"]
     kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}
-    seen = next(each["seen"] for each in evidence["systems"] if each["name"] == ensemble.name)
+    seen = next(each["training_overlap"] for each in evidence["systems"] if each["name"] == ensemble.name)
     positive = table.classes[1:] if len(table.classes) == 2 else None
     write_json(folder / "meta.json", {"classes": table.classes, "positive": positive, **kept, "seen": seen})

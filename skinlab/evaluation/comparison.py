@@ -40,7 +40,7 @@ class Comparison:
         return {
             "a": self.a,
             "b": self.b,
-            "figure": self.metric,
+            "metric": self.metric,
             "difference": self.difference.to_dict(),
             "p": self.p,
             "p_holm": self.p_holm,

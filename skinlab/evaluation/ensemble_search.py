@@ -63,9 +63,9 @@ class SubsetChoice:
         per_fold: the choice made without each outer fold, in order.
         nested: the metric of all rows, each combined by the choice made without its fold (nested cross-validation).
         same_rows: the metric of ``chosen`` on the rows it was chosen on, which is optimistic.
-        typical: the mean metric of the candidates compared that have as many members, as if one were picked at random.
+        candidate_mean: the mean metric of the candidates with as many members, as of one picked at random.
         optimism: by how much ``same_rows`` is better than ``nested``.
-        worth: by how much ``nested`` is better than ``typical``: the benefit of choosing.
+        gain: by how much ``nested`` is better than ``candidate_mean``: the benefit of choosing.
         probabilities: ``(N, C)`` behind ``nested``, for intervals and paired comparisons.
     """
 
@@ -73,13 +73,13 @@ class SubsetChoice:
     per_fold: tuple[tuple[str, ...], ...]
     nested: float
     same_rows: float
-    typical: float
+    candidate_mean: float
     optimism: float
-    worth: float
+    gain: float
     probabilities: Floats
 
     @property
-    def agreeing(self) -> int:
+    def folds_agreeing(self) -> int:
         """Return the number of outer folds whose choice is that of all rows."""
         return self.per_fold.count(self.chosen)
 
@@ -91,8 +91,8 @@ class Search:
     Attributes:
         metric: the metric that chose.
         single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
-        everyone: the metric of all members together, which needs no choice and has no optimism.
-        considered: how many candidates were compared on all rows.
+        all_members: the metric of all members together, which needs no choice and has no optimism.
+        n_candidates: how many candidates were compared on all rows.
         exhaustive: whether these were all there are.
     """
 
@@ -100,8 +100,8 @@ class Search:
     single: SubsetChoice
     pair: SubsetChoice
     subset: SubsetChoice
-    everyone: float
-    considered: int
+    all_members: float
+    n_candidates: int
     exhaustive: bool
 
 
@@ -209,8 +209,8 @@ def search_subsets(
         single=_choice(judge, overall, within, fold, names, (1, 1)),
         pair=_choice(judge, overall, within, fold, names, (2, 2)),
         subset=_choice(judge, overall, within, fold, names, (2, largest)),
-        everyone=judge.sign * judge.score(judge.probabilities(tuple(range(m))), rows),
-        considered=len(overall),
+        all_members=judge.sign * judge.score(judge.probabilities(tuple(range(m))), rows),
+        n_candidates=len(overall),
         exhaustive=len(overall) == sum(comb(m, size) for size in range(1, largest + 1)),
     )
 
@@ -237,14 +237,14 @@ def _choice(
     for k, pick in enumerate(picks):
         nested[fold == k] = judge.probabilities(pick)[fold == k]
     nested_score, same_rows = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
-    typical = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
+    candidate_mean = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
     return SubsetChoice(
         chosen=tuple(names[i] for i in chosen),
         per_fold=tuple(tuple(names[i] for i in pick) for pick in picks),
         nested=judge.sign * nested_score,
         same_rows=judge.sign * same_rows,
-        typical=judge.sign * typical,
+        candidate_mean=judge.sign * candidate_mean,
         optimism=same_rows - nested_score,
-        worth=nested_score - typical,
+        gain=nested_score - candidate_mean,
         probabilities=nested,
     )

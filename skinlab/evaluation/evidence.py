@@ -29,7 +29,7 @@ from skinlab.evaluation.reliability import reliability
 from skinlab.evaluation.thresholds import choose_threshold, f1_of_predictions, optimism
 from skinlab.evaluation.utility import npv_at_prevalence, ppv_at_prevalence, risk_coverage
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
 NO_OTHER_IMAGES = (
     "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
@@ -114,7 +114,7 @@ def system_evidence(
         "groups": len(np.unique(first.group.astype(str))),
         "support": {each: int((first.target == i).sum()) for i, each in enumerate(first.classes)},
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
-        "figures": _intervals(samples, settings.level),
+        "metrics": _intervals(samples, settings.level),
         "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
         "confusion": _confusion(first),
         "per_source": per_source(first, level=settings.level, seed=settings.seed),
@@ -125,7 +125,7 @@ def system_evidence(
         "conformal": conformal_report(
             first.probabilities, first.target, first.group, first.classes, seed=settings.seed
         ),
-        "worst": worst_mistakes(first),
+        "worst_mistakes": worst_mistakes(first),
         **positive,
     }
     return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
@@ -195,7 +195,7 @@ def _positive_blocks(
     resampler = Resampler(view.group, view.target)
     samples = bootstrap(_mean_statistic(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
     samples = _at_prevalence(samples, settings.prevalence)
-    blocks["binary"] = {"positive": positive, "figures": _intervals(samples, settings.level)}
+    blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
     blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level, seed=settings.seed)
     chosen_on = None if selection is None else settings.binary_view(selection)
     if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
@@ -250,7 +250,7 @@ def _thresholds(
     found = _optimism(view, chosen_on, settings.seed)
     cautions.append(
         "F1 at a threshold chosen on the evaluated images themselves would have been "
-        "{same_rows:.3f}; at a threshold {how} it is {honest:.3f}.".format(**found)
+        "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
     )
     return table, thresholds, found
 
@@ -261,11 +261,11 @@ def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> Op
     if selection is None:
         found = optimism(score, truth, view.group, "f1", seed=seed)
         how = "chosen on other lesions' rows"
-        return {"rule": "f1", "same_rows": found.same_rows, "honest": found.cross_fitted, "how": how}
+        return {"rule": "f1", "same_rows": found.same_rows, "held_out": found.cross_fitted, "how": how}
     own = choose_threshold(score, truth, "f1")
     other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
     same_images, nested = (f1_of_predictions(score >= threshold, truth) for threshold in (own, other))
-    return {"rule": "f1", "same_rows": same_images, "honest": nested, "how": "chosen on validation rows"}
+    return {"rule": "f1", "same_rows": same_images, "held_out": nested, "how": "chosen on validation rows"}
 
 
 def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:

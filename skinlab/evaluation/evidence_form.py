@@ -37,12 +37,12 @@ class SpreadOfMetric(TypedDict):
 class Spread(TypedDict):
     """The variation between seeds, or between folds, which intervals don't include."""
 
-    over: str
+    replicate_axis: str
     n: int
-    figures: dict[str, SpreadOfMetric]
+    metrics: dict[str, SpreadOfMetric]
 
 
-class KnownImages(TypedDict):
+class TrainingOverlap(TypedDict):
     """How many of the images a model knows from training (`train`), from model selection (`val`), or by lesion."""
 
     images: int
@@ -61,14 +61,14 @@ class Source(TypedDict):
     rows: int
     meta: dict[str, Any]
     columns: NotRequired[dict[str, str]]
-    seen: NotRequired[KnownImages | None]
+    training_overlap: NotRequired[TrainingOverlap | None]
 
 
 class SourceMetrics(TypedDict):
     """The images of one acquisition site or device; metrics only where there are enough of them."""
 
     rows: int
-    figures: Metrics | None
+    metrics: Metrics | None
 
 
 class Curve(TypedDict):
@@ -119,7 +119,7 @@ class Mistake(TypedDict):
 
     image_id: str
     label: str
-    called: str
+    predicted: str
     probability: float
     path: str | None
     saliency: NotRequired[str]  # in pages only: Grad-CAM as a data URI
@@ -144,11 +144,11 @@ class ThresholdRow(TypedDict):
 
 
 class Optimism(TypedDict):
-    """F1 at a threshold chosen on the evaluated images, and at one chosen on others (`honest`)."""
+    """F1 at a threshold chosen on the evaluated images, and at one chosen on others (`held_out`)."""
 
     rule: str
     same_rows: float
-    honest: float
+    held_out: float
     how: str
 
 
@@ -166,7 +166,7 @@ class PositiveView(TypedDict):
     """The positive classes against all others."""
 
     positive: list[str]
-    figures: Metrics
+    metrics: Metrics
 
 
 class PositiveMetrics(TypedDict):
@@ -186,7 +186,7 @@ class SystemMetrics(PositiveMetrics):
     groups: int
     support: dict[str, int]
     pooled_folds: list[int] | None
-    figures: Metrics
+    metrics: Metrics
     spread: Spread | None
     confusion: list[list[int]]
     per_source: dict[str, SourceMetrics] | None
@@ -195,7 +195,7 @@ class SystemMetrics(PositiveMetrics):
     calibration: dict[str, dict[str, float]] | None
     risk_coverage: RiskCoverage
     conformal: Conformal
-    worst: list[Mistake]
+    worst_mistakes: list[Mistake]
 
 
 class System(SystemMetrics):
@@ -204,7 +204,7 @@ class System(SystemMetrics):
     init_used: str | None
     groups_from: str | None
     sources: list[Source]
-    seen: NotRequired[KnownImages | None]  # not in evidence of older versions
+    training_overlap: NotRequired[TrainingOverlap | None]  # not in evidence of older versions
 
 
 class Comparison(TypedDict):
@@ -212,7 +212,7 @@ class Comparison(TypedDict):
 
     a: str
     b: str
-    figure: str
+    metric: str
     difference: Interval
     p: Number
     p_holm: Number
@@ -232,7 +232,7 @@ class Settings(TypedDict):
     seed: int
 
 
-class Made(TypedDict):
+class Provenance(TypedDict):
     """How the evidence was made: the command as typed, its configuration, versions and the day."""
 
     command: str
@@ -258,19 +258,19 @@ class Subset(TypedDict):
     chosen: list[str]
     nested: Number
     same_rows: Number
-    typical: Number
-    flatters: Number
-    worth: Number
-    agreeing: int
+    candidate_mean: Number
+    optimism: Number
+    gain: Number
+    folds_agreeing: int
 
 
 class Search(TypedDict):
     """A nested search for the best members of an ensemble."""
 
-    figure: str
+    metric: str
     rows: int
-    everyone: Number
-    considered: int
+    all_members: Number
+    n_candidates: int
     exhaustive: bool
     folds: int
     single: Subset
@@ -279,7 +279,7 @@ class Search(TypedDict):
 
 
 class Ensemble(TypedDict):
-    """How an ensemble is combined, how its members differ, and the equal-cost baseline (`rival`)."""
+    """How an ensemble is combined, how its members differ, and the equal-cost baseline (`equal_cost_baseline`)."""
 
     method: str
     members: list[str]
@@ -287,7 +287,7 @@ class Ensemble(TypedDict):
     thresholds: list[float] | None
     diversity: list[Diversity]
     search: Search | None
-    rival: str
+    equal_cost_baseline: str
 
 
 class Cost(TypedDict):
@@ -302,9 +302,9 @@ class Cost(TypedDict):
 class Evidence(TypedDict):
     """The content of ``evidence.json``."""
 
-    format: Literal[1]
-    asked: Settings
-    made: Made
+    format: Literal[2]
+    settings: Settings
+    provenance: Provenance
     systems: list[System]
     comparisons: list[Comparison]
     cautions: list[str]

@@ -22,21 +22,23 @@ NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 BAND_DRAWS = 200
 
 
-def spread(tables: Sequence[Predictions], over: str | None, keys: Sequence[int], *, pooled: bool) -> Spread | None:
+def spread(
+    tables: Sequence[Predictions], replicate_axis: str | None, replicate_ids: Sequence[int], *, pooled: bool
+) -> Spread | None:
     """Return mean and standard deviation over seeds, or over folds."""
-    if over is None and pooled:
-        over, first = "fold", tables[0]
-        keys = sorted({int(fold) for fold in first.fold})
-        tables = [first.take(first.fold == fold) for fold in keys]
-    if over is None:
+    if replicate_axis is None and pooled:
+        replicate_axis, first = "fold", tables[0]
+        replicate_ids = sorted({int(fold) for fold in first.fold})
+        tables = [first.take(first.fold == fold) for fold in replicate_ids]
+    if replicate_axis is None:
         return None
     each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
     metrics: dict[str, SpreadOfMetric] = {}
     for name in (name for name in each[0] if not name.startswith("support/")):
         values = np.array([metrics_of_one[name] for metrics_of_one in each])
-        by_key: dict[str, float | None] = dict(zip(map(str, keys), values.tolist(), strict=True))
+        by_key: dict[str, float | None] = dict(zip(map(str, replicate_ids), values.tolist(), strict=True))
         metrics[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "values": by_key}
-    return {"over": over, "n": len(tables), "figures": metrics}
+    return {"replicate_axis": replicate_axis, "n": len(tables), "metrics": metrics}
 
 
 def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str, SourceMetrics] | None:
@@ -53,7 +55,7 @@ def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str
             scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
             samples = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
             metrics = {name: samples.interval(name, level).to_dict() for name in names}
-        found[source] = {"rows": len(part), "figures": metrics}
+        found[source] = {"rows": len(part), "metrics": metrics}
     return found
 
 
@@ -108,7 +110,7 @@ def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
         {
             "image_id": str(predictions.image_id[i]),
             "label": predictions.classes[predictions.target[i]],
-            "called": predictions.classes[predicted[i]],
+            "predicted": predictions.classes[predicted[i]],
             "probability": round(float(confidence[i]), 4),
             "path": str(predictions.path[i]) or None,
         }

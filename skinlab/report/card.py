@@ -37,8 +37,8 @@ def render_card(evidence: Evidence) -> str:
     environment.filters |= {each.__name__: each for each in words} | {"thousands": count}
     card = environment.get_template("model_card.md.j2")
     return card.render(
-        asked=evidence["asked"],
-        made=evidence["made"],
+        settings=evidence["settings"],
+        provenance=evidence["provenance"],
         systems=[_system(evidence, each) for each in evidence["systems"]],
         comparisons=evidence["comparisons"],
         cautions=evidence["cautions"],
@@ -56,9 +56,9 @@ def markdown_text(value: Any) -> str:
 
 def _system(evidence: Evidence, system: System) -> dict[str, Any]:
     """Lay out the tables of one system."""
-    metrics, binary = system["figures"], system["binary"]["figures"] if system["binary"] else {}
-    spread = system["spread"]["figures"] if system["spread"] else {}
-    classes = evidence["asked"]["classes"]
+    metrics, binary = system["metrics"], system["binary"]["metrics"] if system["binary"] else {}
+    spread = system["spread"]["metrics"] if system["spread"] else {}
+    classes = evidence["settings"]["classes"]
     metas = [source["meta"] for source in system["sources"]]
     return dict(system) | {
         "headline": headline(metrics, "card"),

@@ -48,9 +48,9 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     systems = [_system(evidence, i, images or {}) for i in range(len(evidence["systems"]))]
     page = _environment().get_template("report.html.j2")
     return page.render(
-        asked=evidence["asked"],
-        made=evidence["made"],
-        cost_ratio=evidence["asked"]["cost_ratio"],
+        settings=evidence["settings"],
+        provenance=evidence["provenance"],
+        cost_ratio=evidence["settings"]["cost_ratio"],
         systems=systems,
         comparison=_comparison(evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),
@@ -85,20 +85,20 @@ def _environment() -> Environment:
 def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, Any]:
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
     given = evidence["systems"][place]
-    classes = evidence["asked"]["classes"]
-    positive = evidence["asked"]["positive"] or classes[-1:]
-    of_two = given["figures"] if "sensitivity" in given["figures"] else {}
-    binary = given["binary"] or {"positive": positive, "figures": of_two}
+    classes = evidence["settings"]["classes"]
+    positive = evidence["settings"]["positive"] or classes[-1:]
+    of_two = given["metrics"] if "sensitivity" in given["metrics"] else {}
+    binary = given["binary"] or {"positive": positive, "metrics": of_two}
     return dict(given) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
-        "headline": _headline(headline(given["figures"], "page")),
+        "headline": _headline(headline(given["metrics"], "page")),
         "positive": binary["positive"],
-        "binary_headline": _headline(positive_headline(binary["figures"], "page")),
+        "binary_headline": _headline(positive_headline(binary["metrics"], "page")),
         "spread_metrics": _spread_metrics(given["spread"]),
-        "class_columns": columns(given["figures"], "page", classes),
-        "calibration_columns": columns(given["figures"], "calibration", classes),
+        "class_columns": columns(given["metrics"], "page", classes),
+        "calibration_columns": columns(given["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
         "source_columns": _source_columns(given["per_source"]),
@@ -107,7 +107,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "curve_charts": _curves(given, place, classes),
         "uncertain": [row for row in given["thresholds"] or [] if row["positives"] < FEW],
         "answered": _answered(given["risk_coverage"]),
-        "worst": [dict(row) | _picture(images.get(row["image_id"])) for row in given["worst"] or []],
+        "worst_mistakes": [dict(row) | _picture(images.get(row["image_id"])) for row in given["worst_mistakes"] or []],
     }
 
 
@@ -120,11 +120,11 @@ def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _spread_metrics(spread: Spread | None) -> dict[str, Any]:
     """Keep the metrics of all classes together."""
-    return {name: row for name, row in (spread["figures"] if spread else {}).items() if "/" not in name}
+    return {name: row for name, row in (spread["metrics"] if spread else {}).items() if "/" not in name}
 
 
 def _source_columns(sources: Mapping[str, SourceMetrics] | None) -> list[str]:
-    found = {name for source in (sources or {}).values() for name in source["figures"] or {}}
+    found = {name for source in (sources or {}).values() for name in source["metrics"] or {}}
     return [metric.name for metric in shown_metrics("sources", "all", "positive") if metric.name in found]
 
 
@@ -167,14 +167,14 @@ def _charts(system: System, place: int) -> dict[str, Any]:
 
 def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Draw a PR and a ROC curve a class, the binary view first."""
-    curves, support, metrics = system["curves"], system["support"], system["figures"]
-    positive = system["binary"] or {"positive": [], "figures": {}}
+    curves, support, metrics = system["curves"], system["support"], system["metrics"]
+    positive = system["binary"] or {"positive": [], "metrics": {}}
     total = sum(support.values()) or 1
     drawn = []
     for i, of in enumerate([*(each for each in curves if each not in classes), *(c for c in classes if c in curves)]):
         merged = of not in classes
         rows = sum(support.get(each, 0) for each in positive["positive"]) if merged else support.get(of, 0)
-        areas = positive["figures"] if merged else metrics
+        areas = positive["metrics"] if merged else metrics
         panel: dict[str, Any] = {"name": of, "merged": merged, "rows": rows}
         for kind, area, curve in (("pr", "pr_auc", curves[of]["pr"]), ("roc", "auroc", curves[of]["roc"])):
             panel[area] = areas.get(f"{area}/{of}")
@@ -191,8 +191,8 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     systems, pairs = evidence["systems"], evidence["comparisons"]
     if len(systems) < 2:
         return None
-    many = [each["figures"] for each in systems]
-    binary = [each["binary"]["figures"] if each["binary"] else {} for each in systems]
+    many = [each["metrics"] for each in systems]
+    binary = [each["binary"]["metrics"] if each["binary"] else {} for each in systems]
     names = [each["name"] for each in systems]
     beside = [
         _beside(names, many, name, "") for name in headline(many[0], "page") if all(name in each for each in many)
@@ -202,9 +202,9 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
         for name in positive_headline(binary[0], "page")
         if all(name in each for each in binary)
     ]
-    metrics = dict.fromkeys(pair["figure"] for pair in pairs)
+    metrics = dict.fromkeys(pair["metric"] for pair in pairs)
     differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(metrics)]
-    clear = [each for each in pairs if _is_clear(each, evidence["asked"]["level"])]
+    clear = [each for each in pairs if _is_clear(each, evidence["settings"]["level"])]
     listed = clear if len(pairs) > MOST_SENTENCES else pairs
     return {
         "beside": beside,
@@ -233,7 +233,7 @@ def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view:
 
 def _differences(pairs: Sequence[Comparison], metric: str, key: str) -> dict[str, Any]:
     """Draw the differences of one metric, a pair of systems a row."""
-    of = [pair for pair in pairs if pair["figure"] == metric]
+    of = [pair for pair in pairs if pair["metric"] == metric]
     rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
     words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
     label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)

@@ -26,10 +26,10 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     """
     console = Console()
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
-    intervals = evidence["systems"][0]["figures"] if evidence else {}
+    intervals = evidence["systems"][0]["metrics"] if evidence else {}
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
-    level = f", {evidence['asked']['level']:.0%} intervals" if evidence else ""
+    level = f", {evidence['settings']['level']:.0%} intervals" if evidence else ""
     table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
     table.add_column("metric")
     for split in splits:
@@ -76,7 +76,11 @@ def print_evidence(evidence: Evidence) -> None:
 
 def _print_seen(console: Console, evidence: Evidence) -> list[str]:
     """Print above the metrics which images the model was trained on, and return the sentences."""
-    said = [f"{each['name']}: {words}" for each in evidence["systems"] if (words := seen_words(each.get("seen")))]
+    said = [
+        f"{each['name']}: {words}"
+        for each in evidence["systems"]
+        if (words := seen_words(each.get("training_overlap")))
+    ]
     for sentence in said:
         console.print(f"! {sentence}", style="bold", highlight=False, markup=False)
     return said
@@ -97,7 +101,7 @@ def _headline(evidence: Evidence) -> Table:
         table.add_column(system["name"], justify="right")
     positive = _positive(systems[0])
     for metric in shown_metrics("terminal", "all", "positive"):
-        found = [(_binary(system) | system["figures"]).get(metric.name) for system in systems]
+        found = [(_binary(system) | system["metrics"]).get(metric.name) for system in systems]
         if all(found):
             table.add_row(_label(metric, positive), *(_interval(each) for each in found if each))
     for rows in zip(*(system.get("thresholds") or [] for system in systems), strict=False):  # some may have none
@@ -111,15 +115,15 @@ def _leaderboard(evidence: Evidence) -> Table:
     """Return a row a system, the best first, and a column a metric."""
     systems = evidence["systems"]
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
-    metrics = [metric for metric in wanted if metric.name in systems[0]["figures"]][:LEADERBOARD_COLUMNS]
+    metrics = [metric for metric in wanted if metric.name in systems[0]["metrics"]][:LEADERBOARD_COLUMNS]
     positive = _positive(systems[0])
     table = Table(title=_title(evidence))
     table.add_column("system")
     for metric in metrics:
         table.add_column(_label(metric, positive), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
-    for system in sorted(systems, key=lambda system: sign * (system["figures"][last]["value"] or 0)):
-        table.add_row(system["name"], *(_interval(system["figures"][metric.name]) for metric in metrics))
+    for system in sorted(systems, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
+        table.add_row(system["name"], *(_interval(system["metrics"][metric.name]) for metric in metrics))
     return table
 
 
@@ -132,11 +136,11 @@ def _label(metric: Metric, positive: Sequence[str]) -> str:
 
 def _title(evidence: Evidence) -> str:
     first = evidence["systems"][0]
-    return f"{first['rows']} rows, {first['groups']} groups, {evidence['asked']['level']:.0%} intervals"
+    return f"{first['rows']} rows, {first['groups']} groups, {evidence['settings']['level']:.0%} intervals"
 
 
 def _binary(system: System) -> Metrics:
-    return system["binary"]["figures"] if system["binary"] else {}
+    return system["binary"]["metrics"] if system["binary"] else {}
 
 
 def _positive(system: System) -> list[str]:

@@ -132,19 +132,19 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
         calls = zip(ensemble["members"], ensemble["thresholds"], strict=True)
         lines.append("Thresholds of the members: " + ", ".join(f"{name} {number(at)}" for name, at in calls) + ".")
     if search := ensemble["search"]:
-        best, metric = search["subset"], metric_in_sentence(search["figure"])
+        best, metric = search["subset"], metric_in_sentence(search["metric"])
         nested, optimistic = number(best["nested"]), number(best["same_rows"])
-        everyone, single = number(search["everyone"]), number(search["single"]["nested"])
-        among = f"{'all' if search['exhaustive'] else 'the best of a stepwise search of'} {search['considered']}"
+        all_members, single = number(search["all_members"]), number(search["single"]["nested"])
+        among = f"{'all' if search['exhaustive'] else 'the best of a stepwise search of'} {search['n_candidates']}"
         lines.append(
             f"Best subset by {metric}, of {among}: {' + '.join(best['chosen'])}, {nested} by nested cross-validation "
-            f"({optimistic} on the images of the choice; all members {everyone}, best single {single})."
+            f"({optimistic} on the images of the choice; all members {all_members}, best single {single})."
         )
         lines.append(
-            f"{best['agreeing']} of {search['folds']} folds choose that subset; the choice gains "
-            f"{number(best['worth'], signed=True)} over the mean of the subsets of its size."
+            f"{best['folds_agreeing']} of {search['folds']} folds choose that subset; the choice gains "
+            f"{number(best['gain'], signed=True)} over the mean of the subsets of its size."
         )
-    return [*lines, f"Equal-cost baseline: {ensemble['rival']}."]
+    return [*lines, f"Equal-cost baseline: {ensemble['equal_cost_baseline']}."]
 
 
 def seen_words(seen: Mapping[str, Any] | None) -> str:

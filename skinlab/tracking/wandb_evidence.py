@@ -30,7 +30,7 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
     """
     project = os.environ.get("WANDB_PROJECT", "skinlab")
     settings = WandbSettings(project=project, entity=None, name=None, group=None, tags=["evaluation"], offline=False)
-    config = {**evidence["made"]["config"], "run_id": secrets.token_hex(4)}
+    config = {**evidence["provenance"]["config"], "run_id": secrets.token_hex(4)}
     try:
         logger = open_wandb(settings, output, config)
         done = False
@@ -53,10 +53,10 @@ def page(output: Path) -> dict[str, Any]:
 def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
     """Return the metrics that the terminal shows, flat: ``name/metric``, and its ``_low`` and ``_high``."""
     flat: dict[str, float] = {}
-    figures = {**(system["binary"] or {}).get("figures", {}), **system["figures"]}
-    for figure in (metric.name for metric in shown_metrics("terminal", "all", "positive") if metric.name in figures):
+    metrics = {**(system["binary"] or {}).get("metrics", {}), **system["metrics"]}
+    for metric in (each.name for each in shown_metrics("terminal", "all", "positive") if each.name in metrics):
         ends = {"": "value", "_low": "low", "_high": "high"}
-        each = {f"{name}/{figure}{end}": figures[figure][key] for end, key in ends.items()}
+        each = {f"{name}/{metric}{end}": metrics[metric][key] for end, key in ends.items()}
         flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}
     return flat
 
@@ -65,10 +65,10 @@ def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparisons as a W&B table, nothing where there are none."""
     if not evidence["comparisons"]:
         return {}
-    table = wandb.Table(columns=["a", "b", "figure", *COLUMNS, "sentence"])
+    table = wandb.Table(columns=["a", "b", "metric", *COLUMNS, "sentence"])
     for pair in evidence["comparisons"]:
         difference = pair["difference"]
         numbers = {"difference": difference["value"], "low": difference["low"], "high": difference["high"]}
         values = [(numbers | pair | numbers)[column] for column in COLUMNS]
-        table.add_data(pair["a"], pair["b"], pair["figure"], *values, pair["sentence"])
+        table.add_data(pair["a"], pair["b"], pair["metric"], *values, pair["sentence"])
     return {"comparisons": table}

@@ -42,10 +42,16 @@ def system(*places: Path, images: str = "01", called: str = "b", **more):
         for p in places
     ]
     worst = [
-        {"image_id": i, "label": "a", "called": called, "probability": 0.9, "path": str(places[0].parent / f"{i}.jpg")}
+        {
+            "image_id": i,
+            "label": "a",
+            "predicted": called,
+            "probability": 0.9,
+            "path": str(places[0].parent / f"{i}.jpg"),
+        }
         for i in images
     ]
-    return {"name": "s", "sources": sources, "worst": worst, "spread": None, "pooled_folds": None} | more
+    return {"name": "s", "sources": sources, "worst_mistakes": worst, "spread": None, "pooled_folds": None} | more
 
 
 def test_jpegs_by_image_of_what_is_there(runs):
@@ -62,7 +68,7 @@ def test_systems_get_pictures_of_their_own(runs):
     before = json.dumps(evidence)
     first, second = add_saliency(evidence, "auto")["systems"]
     assert json.dumps(evidence) == before
-    pictures = [each["worst"][0]["saliency"] for each in (first, second)]
+    pictures = [each["worst_mistakes"][0]["saliency"] for each in (first, second)]
     assert pictures[0] != pictures[1]
     prefix, _, content = pictures[0].partition(",")
     assert prefix == "data:image/jpeg;base64"
@@ -74,9 +80,9 @@ def test_an_ensemble_averages_its_members_and_seeds_show_the_first(runs):
     first, second = overlays(system(runs[0]))["0"], overlays(system(runs[1]))["0"]
     both = overlays(system(*runs))["0"]
     assert both not in (first, second)
-    seeds = system(*runs, spread={"over": "seed"})
+    seeds = system(*runs, spread={"replicate_axis": "seed"})
     assert overlays(seeds)["0"] == first
-    pooled_pair = system(*runs, spread={"over": "fold"}, pooled_folds=[0, 1])
+    pooled_pair = system(*runs, spread={"replicate_axis": "fold"}, pooled_folds=[0, 1])
     assert overlays(pooled_pair)["0"] == both
 
 
@@ -87,7 +93,7 @@ def test_of_pooled_folds_each_image_is_shown_to_the_network_that_predicted_it(ru
         pd.DataFrame({"image_id": [str(i)]}).to_csv(folds[i] / "predictions" / "test.csv", index=False)
     for image in range(2):
         shutil.copy(runs[0].parent / f"{image}.jpg", tmp_path)
-    pooled = overlays(system(*folds, spread={"over": "fold"}, pooled_folds=[0, 1]))
+    pooled = overlays(system(*folds, spread={"replicate_axis": "fold"}, pooled_folds=[0, 1]))
     assert pooled == {"0": overlays(system(runs[0]))["0"], "1": overlays(system(runs[1]))["1"]}
 
 
@@ -95,8 +101,8 @@ def test_another_checkpoint_than_the_one_that_predicted_is_not_shown(runs, caplo
     stale = system(runs[0])
     stale["sources"][0]["meta"]["checkpoint_sha256"] = "0"
     shown = add_saliency({"systems": [stale, system(runs[1])]}, "auto")["systems"]
-    assert "saliency" not in shown[0]["worst"][0]
-    assert "saliency" in shown[1]["worst"][0]
+    assert "saliency" not in shown[0]["worst_mistakes"][0]
+    assert "saliency" in shown[1]["worst_mistakes"][0]
     assert "no longer the one of its predictions" in caplog.text
     with pytest.raises(UserError, match="no longer the one"):
         add_saliency({"systems": [stale]}, True)
@@ -104,7 +110,7 @@ def test_another_checkpoint_than_the_one_that_predicted_is_not_shown(runs, caplo
 
 def test_what_must_be_and_can_t_be_is_refused(runs):
     table = system(runs[0])
-    for row in table["worst"]:
+    for row in table["worst_mistakes"]:
         row["path"] = None
     assert add_saliency({"systems": [table]}, "auto") == {"systems": [table]}
     with pytest.raises(UserError, match="saliency=true: s has no run"):

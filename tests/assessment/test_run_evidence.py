@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skinlab.assessment.run_evidence import evaluate_run
+from skinlab.assessment.evidence_files import evidence_folder
+from skinlab.assessment.run_evidence import evaluate_run, read_evidence
+from skinlab.cli.api import Result
 from skinlab.commands.evaluate import evaluate
 from skinlab.commands.train import train
 from skinlab.errors import UserError
@@ -45,16 +47,16 @@ def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
     evidence = json.loads((finished / "evidence.json").read_text())
     (system,) = evidence["systems"]
     assert system["sources"][0]["split"] == "test"
-    assert evidence["made"]["config"]["trainer"]["max_epochs"] == 1
+    assert evidence["provenance"]["config"]["trainer"]["max_epochs"] == 1
     rows = read_predictions(finished / "predictions" / "test.csv")
     scorer = Scorer(rows.probabilities, rows.target, rows.classes)
     draws = bootstrap(scorer, Resampler(rows.group, rows.target), n_draws=200, seed=0)
     expected = draws.interval("balanced_accuracy", 0.95)
-    written = system["figures"]["balanced_accuracy"]
+    written = system["metrics"]["balanced_accuracy"]
     assert (written["value"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
     assert written["value"] == json.loads((finished / "metrics.json").read_text())["test/balanced_accuracy"]
     assert system["thresholds"][0]["chosen_on"].startswith("val, ")
-    assert all(each["path"] for each in system["worst"])
+    assert all(each["path"] for each in system["worst_mistakes"])
 
 
 def test_its_report_shows_where_the_network_looked(finished):
@@ -177,3 +179,12 @@ def test_the_runs_are_one_recipe_whatever_is_asked_of_their_evidence(finished):
     from skinlab.assessment.systems import open_run
 
     assert not [key for key in open_run(finished).recipe if key.startswith("evidence")]
+
+
+def test_evidence_of_format_1_is_read_under_the_present_names(tmp_path):
+    figures = {"auroc_macro": {"value": 0.7}}
+    content = {"format": 1, "asked": {"level": 0.9}, "made": {"command": "python -m skinlab.train"}, "cautions": []}
+    (tmp_path / "evidence.json").write_text(json.dumps(content | {"systems": [{"figures": figures}]}))
+    for found in (read_evidence(tmp_path), Result(tmp_path).evidence):
+        assert (found["format"], found["settings"], found["systems"]) == (2, {"level": 0.9}, [{"metrics": figures}])
+    assert evidence_folder(str(tmp_path), "python -m skinlab.evaluate", overwrite=False) == tmp_path

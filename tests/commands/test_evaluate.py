@@ -41,7 +41,7 @@ def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["good", "bad"]
     assert evidence["systems"][0]["thresholds"][0]["applied_to"] == "cross-fitted"
-    assert "skinlab.evaluate" in evidence["made"]["command"]
+    assert "skinlab.evaluate" in evidence["provenance"]["command"]
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
     assert "good" in (tmp_path / "out" / "model_card.md").read_text()
     thresholds = json.loads((tmp_path / "out" / "thresholds.json").read_text())
@@ -107,7 +107,7 @@ def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
     facts = evidence["ensemble"]
     assert len(facts["diversity"]) == 3
     assert (facts["search"] is not None) == (method == "mean")
-    assert "cost" in facts["rival"]
+    assert "cost" in facts["equal_cost_baseline"]
     assert {each["b"] for each in evidence["comparisons"]} | {each["a"] for each in evidence["comparisons"]} >= {
         "m0",
         "m2",
@@ -143,5 +143,5 @@ def test_what_is_no_image_is_left_out_of_the_report(tmp_path, caplog):
     )  # Pillow would run Ghostscript
     names = {"good": "good.png", "bad": "bad.jpg", "gone": "gone.jpg"}
     worst = [{"image_id": image_id, "path": str(tmp_path / name)} for image_id, name in names.items()]
-    assert list(worst_images({"systems": [{"worst": worst}]})) == ["good"]
+    assert list(worst_images({"systems": [{"worst_mistakes": worst}]})) == ["good"]
     assert "the report shows bad without its image" in caplog.text

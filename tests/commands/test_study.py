@@ -234,7 +234,7 @@ def test_arms_that_are_alike_are_no_evidence_and_every_budget_has_its_full_repor
     assert [each["verdict"] for each in content["verdicts"]] == ["no evidence"], "E has no pool at the budget 1"
     evidence = json.loads((tmp_path / "o" / "budgets" / "0.5" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["A", "E"]
-    assert evidence["systems"][0]["spread"]["over"] == "seed"
+    assert evidence["systems"][0]["spread"]["replicate_axis"] == "seed"
     assert (tmp_path / "o" / "budgets" / "1" / "report.html").is_file()
 
 

@@ -80,7 +80,7 @@ def test_tables_are_those_that_predict_would_write(studied: Path, untrained: Pat
 
 
 def test_the_report_shows_where_the_network_looked(studied: Path):
-    worst = [row for s in json.loads((studied / "evidence.json").read_text())["systems"] for row in s["worst"]]
+    worst = [row for s in json.loads((studied / "evidence.json").read_text())["systems"] for row in s["worst_mistakes"]]
     assert worst
     assert all(row["path"] for row in worst)
     assert not any("saliency" in row for row in worst), "pictures belong to the page"

@@ -63,13 +63,13 @@ def test_the_good_members_are_found_in_every_fold():
     p, target, groups = systems([0.0, 2.0, 0.0, 2.0])
     found = search_subsets(p, names(4), target, groups, CLASSES)
     assert found.pair.chosen == ("m1", "m3")
-    assert found.pair.agreeing == 5
+    assert found.pair.folds_agreeing == 5
     # One choice throughout: the nested rows are the pair's own, and there is no optimism.
     assert found.pair.optimism == 0
     assert found.pair.probabilities == pytest.approx(combine(p[[1, 3]]))
-    assert found.pair.worth > 0.05
+    assert found.pair.gain > 0.05
     assert found.exhaustive
-    assert found.considered == 4 + 6 + 4
+    assert found.n_candidates == 4 + 6 + 4
 
 
 def test_figures_are_those_of_their_probabilities():
@@ -83,14 +83,14 @@ def test_figures_are_those_of_their_probabilities():
     best_pair = max(pairs, key=pairs.__getitem__)
     assert found.pair.chosen == tuple(f"m{i}" for i in best_pair)
     assert found.pair.same_rows == pytest.approx(max(pairs.values()))
-    assert found.pair.typical == pytest.approx(np.mean(list(pairs.values())))
-    assert found.everyone == pytest.approx(metric(p.mean(0)))
+    assert found.pair.candidate_mean == pytest.approx(np.mean(list(pairs.values())))
+    assert found.all_members == pytest.approx(metric(p.mean(0)))
     alike = combinations(range(4), len(found.subset.chosen))
-    assert found.subset.typical == pytest.approx(np.mean([metric(combine(p[list(subset)])) for subset in alike]))
+    assert found.subset.candidate_mean == pytest.approx(np.mean([metric(combine(p[list(subset)])) for subset in alike]))
     for choice in (found.single, found.pair, found.subset):
         assert choice.nested == pytest.approx(metric(choice.probabilities))
         assert choice.optimism == pytest.approx(choice.same_rows - choice.nested)
-        assert choice.worth == pytest.approx(choice.nested - choice.typical)
+        assert choice.gain == pytest.approx(choice.nested - choice.candidate_mean)
     fold = group_folds(groups, target, 5, 1)
     for k, pick in enumerate(found.subset.per_fold):
         chosen = p[[int(name[1:]) for name in pick]]
@@ -110,24 +110,24 @@ def test_a_fold_has_no_part_in_its_own_choice():
 
 
 def test_choosing_among_coins_is_optimistic():
-    optimism, worth = [], []
+    optimism, gain = [], []
     for seed in range(4):
         p, target, groups = systems([0.0] * 6, n=120, c=2, seed=seed)
         found = search_subsets(p, names(6), target, groups, CLASSES[:2], metric="balanced_accuracy", max_size=2)
         optimism.append(found.pair.optimism)
-        worth.append(found.pair.worth)
+        gain.append(found.pair.gain)
     assert np.mean(optimism) > 0.03
-    assert abs(np.mean(worth)) < np.mean(optimism)
+    assert abs(np.mean(gain)) < np.mean(optimism)
 
 
 def test_lower_is_better_for_a_loss():
     p, target, groups = systems([0.5, 3.0, 0.5])
     found = search_subsets(p, names(3), target, groups, CLASSES, metric="log_loss")
     assert found.single.chosen == ("m1",)
-    assert 0 < found.single.same_rows < found.single.typical
-    assert found.single.worth > 0
+    assert 0 < found.single.same_rows < found.single.candidate_mean
+    assert found.single.gain > 0
     assert found.single.optimism == pytest.approx(found.single.nested - found.single.same_rows)
-    assert found.everyone > 0
+    assert found.all_members > 0
 
 
 def test_beyond_pairs_subsets_grow_from_the_best_pair(monkeypatch):
@@ -137,7 +137,7 @@ def test_beyond_pairs_subsets_grow_from_the_best_pair(monkeypatch):
     grown = search_subsets(p, names(5), target, groups, CLASSES)
     assert listed.exhaustive
     assert not grown.exhaustive
-    assert grown.considered == 5 + 10 + 3
+    assert grown.n_candidates == 5 + 10 + 3
     assert listed.subset.chosen == grown.subset.chosen == ("m1", "m3", "m4")
     assert grown.pair.chosen == listed.pair.chosen
 
@@ -153,7 +153,7 @@ def test_overlap_is_searched_with_its_members_thresholds():
         both = combine(p[list(pair)], "overlap", thresholds=thresholds[list(pair)])
         f1[pair] = classification_metrics(both, target, CLASSES[:2])["f1_positive"]
     assert found.pair.same_rows == pytest.approx(max(f1.values()))
-    assert found.pair.typical == pytest.approx(np.mean(list(f1.values())))
+    assert found.pair.candidate_mean == pytest.approx(np.mean(list(f1.values())))
 
 
 def test_equals_go_to_the_smaller_and_first():

@@ -28,7 +28,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
     ).block
     json.dumps(block)
     own = classification_metrics(view.probabilities, view.target, view.classes)
-    for name, metric in block["figures"].items():
+    for name, metric in block["metrics"].items():
         assert metric["value"] == pytest.approx(own[name], nan_ok=True), name
         assert metric["low"] <= metric["high"]
     assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
@@ -44,14 +44,14 @@ def test_seeds_are_averaged_on_the_same_draws():
     both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicate_axis="seed", replicate_ids=[3, 7])
     alone = [system_evidence("s", [each], EvaluationSettings(**QUICK)) for each in (one, two)]
     for name in ("auroc_macro", "brier"):
-        mean = np.mean([each.block["figures"][name]["value"] for each in alone])
-        assert both.block["figures"][name]["value"] == pytest.approx(mean)
+        mean = np.mean([each.block["metrics"][name]["value"] for each in alone])
+        assert both.block["metrics"][name]["value"] == pytest.approx(mean)
         assert np.allclose(both.samples.values[name], np.mean([each.samples.values[name] for each in alone], axis=0))
-    spread = both.block["spread"]["figures"]["auroc_macro"]
+    spread = both.block["spread"]["metrics"]["auroc_macro"]
     assert spread["values"] == {
-        k: pytest.approx(a.block["figures"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)
+        k: pytest.approx(a.block["metrics"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)
     }
-    assert both.block["spread"]["over"] == "seed"
+    assert both.block["spread"]["replicate_axis"] == "seed"
 
 
 def test_pooled_folds_have_their_spread_and_cross_fitted_thresholds():
@@ -74,9 +74,9 @@ def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
 
 
 def test_prevalence_moves_ppv_only():
-    plain = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], **QUICK)).block["binary"]["figures"]
+    plain = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], **QUICK)).block["binary"]["metrics"]
     rare = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], prevalence=0.01, **QUICK)).block["binary"][
-        "figures"
+        "metrics"
     ]
     assert rare["ppv"]["value"] < 0.2 * plain["ppv"]["value"]
     assert rare["sensitivity"] == plain["sensitivity"]
@@ -113,7 +113,7 @@ def only(view: Predictions, *numbers: int) -> Predictions:
 def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, asked, more, told, missing):
     found = system_evidence("s", [view], EvaluationSettings(**asked), **more)
     json.dumps(found.block)
-    assert found.block["figures"]["accuracy"]["value"] > 0
+    assert found.block["metrics"]["accuracy"]["value"] > 0
     assert found.block["calibration"].keys() == {"none", "temperature", "vector", "isotonic"}
     assert [told in text for text in found.cautions] == ([True] if told else [])
     assert missing is None or found.block[missing] is None
@@ -122,4 +122,4 @@ def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, asked, mo
 def test_worst_mistakes_are_the_surest():
     found = worst_mistakes(rows(), 5)
     assert [each["probability"] for each in found] == sorted((each["probability"] for each in found), reverse=True)
-    assert all(each["label"] != each["called"] for each in found)
+    assert all(each["label"] != each["predicted"] for each in found)

@@ -53,15 +53,19 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
     assert "mean doubt" in comparison.sentence()
     table_draws = bootstrap_trainings({0: table}, ["doubt"], n_draws=100)
     assert metric_estimate(table_draws, "doubt").value == pytest.approx(metrics["doubt"])
-    system = {"sources": [{"split": "val", "path": "p.csv", "meta": {}}], "seen": None, "init_used": "random"}
+    system = {
+        "sources": [{"split": "val", "path": "p.csv", "meta": {}}],
+        "training_overlap": None,
+        "init_used": "random",
+    }
     evidence = {
-        "asked": {"classes": table.classes, "positive": None, "level": 0.95, "prevalence": None, "cost_ratio": 1.0},
-        "made": {"config": {}},
+        "settings": {"classes": table.classes, "positive": None, "level": 0.95, "prevalence": None, "cost_ratio": 1.0},
+        "provenance": {"config": {}},
         "systems": [system | each.block for each in found],
         "comparisons": [],
         "cautions": [],
     }
-    assert "doubt" in evidence["systems"][0]["per_source"]["x"]["figures"]
+    assert "doubt" in evidence["systems"][0]["per_source"]["x"]["metrics"]
     for page in (render_report(evidence), render_card(evidence)):
         assert "Mean doubt" in page
     print_evidence(evidence)

@@ -29,15 +29,15 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         "groups": 20,
         "support": dict.fromkeys(classes, 10),
         "pooled_folds": ["0", "1"],
-        "figures": figures,
-        "binary": {"positive": classes[1:2], "figures": {each: interval(0.8) for each in binary}},
+        "metrics": figures,
+        "binary": {"positive": classes[1:2], "metrics": {each: interval(0.8) for each in binary}},
         "spread": {
-            "over": "fold",
+            "replicate_axis": "fold",
             "n": 2,
-            "figures": {"balanced_accuracy": {"mean": 0.6, "sd": 0.01, "values": {"0": 0.59, "1": 0.61}}},
+            "metrics": {"balanced_accuracy": {"mean": 0.6, "sd": 0.01, "values": {"0": 0.59, "1": 0.61}}},
         },
         "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
-        "per_source": {"vienna": {"rows": 30, "figures": {"balanced_accuracy": interval(0.6)}}},
+        "per_source": {"vienna": {"rows": 30, "metrics": {"balanced_accuracy": interval(0.6)}}},
         "curves": {each: {"roc": curve, "pr": curve} for each in (classes[1], "positive")},
         "reliability": {
             "confidence": [0.6, 0.9],
@@ -52,7 +52,7 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             | {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows"}
             | at
         ],
-        "optimism": {"rule": "f1", "same_rows": 0.712, "honest": 0.655, "how": "chosen on other lesions' rows"},
+        "optimism": {"rule": "f1", "same_rows": 0.712, "held_out": 0.655, "how": "chosen on other lesions' rows"},
         "decision_curve": {
             "threshold": [0.1, 0.2],
             "net_benefit": [0.1, 0.05],
@@ -62,22 +62,24 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         },
         "risk_coverage": {"coverage": [0.5, 1.0], "risk": [0.1, 0.3], "aurc": 0.2},
         "conformal": {"level": 0.9, "coverage": {"overall": 0.91}, "mean_size": 1.3, "note": "made on val"},
-        "worst": [{"image_id": "ISIC_1", "label": classes[1], "called": classes[0], "probability": 0.97, "path": None}],
+        "worst_mistakes": [
+            {"image_id": "ISIC_1", "label": classes[1], "predicted": classes[0], "probability": 0.97, "path": None}
+        ],
     }
 
 
 def empty_system(name: str) -> dict[str, Any]:
     """A system of three images of which nothing could be computed."""
     given = dict.fromkeys(system()) | {"name": name, "rows": 3}
-    return given | {"figures": {}, "support": {}, "curves": {}, "worst": [], "sources": []}
+    return given | {"metrics": {}, "support": {}, "curves": {}, "worst_mistakes": [], "sources": []}
 
 
 def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None) -> dict[str, Any]:
     names = [each["name"] for each in systems]
-    pair = {"figure": "balanced_accuracy", "difference": interval(0.02), "p": 0.0001, "p_holm": 0.2, "detectable": 0.03}
+    pair = {"metric": "balanced_accuracy", "difference": interval(0.02), "p": 0.0001, "p_holm": 0.2, "detectable": 0.03}
     return {
-        "format": 1,
-        "asked": {
+        "format": 2,
+        "settings": {
             "classes": classes or CLASSES,
             "positive": ["mel"],
             "prevalence": 0.05,
@@ -86,7 +88,7 @@ def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None)
             "level": 0.95,
             "seed": 0,
         },
-        "made": {
+        "provenance": {
             "command": "python -m skinlab.evaluate predictions=run",
             "config": {"n_draws": 2000},
             "versions": {"skinlab": "0.1.0"},
@@ -109,8 +111,8 @@ def hostile() -> dict[str, Any]:
     """One system whose every name is markup."""
     bad = ["a|b", "<script>alert(1)</script>"]
     given = evidence_of([system("<img src=x onerror=y>", bad)], bad)
-    given["systems"][0]["worst"][0]["image_id"] = '"><script>'
-    given["systems"][0]["per_source"] = {"<b>": {"rows": 1, "figures": {}}}
+    given["systems"][0]["worst_mistakes"][0]["image_id"] = '"><script>'
+    given["systems"][0]["per_source"] = {"<b>": {"rows": 1, "metrics": {}}}
     given["cautions"] = ["<script>"]
-    given["made"]["command"] = "--> </style><script>"
+    given["provenance"]["command"] = "--> </style><script>"
     return given

@@ -57,7 +57,7 @@ def test_with_hardly_anything():
 
 @pytest.mark.parametrize("missing", [None, math.nan])
 def test_what_is_not_known_is_a_dash(evidence, missing):
-    evidence["systems"][0]["figures"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
+    evidence["systems"][0]["metrics"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
     assert f"| mel | 10 | {DASH} |" in render_card(evidence)
 
 

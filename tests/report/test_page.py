@@ -17,7 +17,7 @@ SECTIONS = {
     "thresholds": "thresholds",
     "decision_curve": "decision",
     "per_source": "sources",
-    "worst": "mistakes",
+    "worst_mistakes": "mistakes",
 }
 
 
@@ -90,7 +90,7 @@ def test_every_block_is_there(evidence):
     text = render_report(evidence)
     names = "headline data classes curves confusion thresholds calibration decision abstention sources mistakes"
     assert headings(text) == names.split()
-    assert {"asked", "comparison", "s1", "s2", "cautions", "made"} <= set(Page(text).ids)
+    assert {"settings", "comparison", "s1", "s2", "cautions", "provenance"} <= set(Page(text).ids)
     for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "&lt; 0.001"):
         assert words in text
     assert "F1 would be 0.712" in text
@@ -112,7 +112,7 @@ def test_a_null_block_is_left_out(evidence, block):
 
 @pytest.mark.usefixtures("undrawn")
 def test_training_images_are_reported_before_the_comparison_and_the_metrics(evidence):
-    evidence["systems"][0]["seen"] = {"images": 9, "train": 4, "val": 0}
+    evidence["systems"][0]["training_overlap"] = {"images": 9, "train": 4, "val": 0}
     text = render_report(evidence)
     places = [found.start() for found in re.finditer("4 of 9 images were trained on by this model", text)]
     comparison, first, side = (text.index(f'id="{name}"') for name in ("comparison", "s1", "comparison-title"))
@@ -125,13 +125,13 @@ def test_sections_of_several_blocks_go_with_the_last(evidence):
     first["reliability"] = first["risk_coverage"] = None
     assert {"calibration", "abstention"} <= set(headings(render_report(evidence)))
     first["calibration"] = first["conformal"] = None
-    first["figures"] = {k: v for k, v in first["figures"].items() if not k.startswith("calibration")}
+    first["metrics"] = {k: v for k, v in first["metrics"].items() if not k.startswith("calibration")}
     assert not {"calibration", "abstention"} & set(headings(render_report(evidence)))
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_with_hardly_anything():
-    only = empty_system("x") | {"figures": {"balanced_accuracy": {"value": None, "low": None, "high": None}}}
+    only = empty_system("x") | {"metrics": {"balanced_accuracy": {"value": None, "low": None, "high": None}}}
     text = render_report(evidence_of([only], ["a", "b"]))
     assert headings(text) == ["headline", "data"]
     assert "comparison" not in Page(text).ids
@@ -142,8 +142,8 @@ def test_with_hardly_anything():
 def test_what_is_not_known_is_a_dash(evidence, missing):
     first = evidence["systems"][0]
     evidence["systems"][1] |= {"curves": {}, "reliability": None, "decision_curve": None, "risk_coverage": None}
-    first["figures"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
-    first["figures"]["balanced_accuracy"] = missing
+    first["metrics"]["recall/mel"] = {"value": missing, "low": missing, "high": missing}
+    first["metrics"]["balanced_accuracy"] = missing
     first["calibration"]["none"]["log_loss"] = missing
     first["reliability"]["accuracy"][0] = missing
     first["curves"]["mel"]["pr"]["y"] = [missing] * 3
@@ -170,7 +170,7 @@ def test_pictures_lie_in_the_page(evidence):
     jpeg, png = b"\xff\xd8\xff\x00", b"\x89PNG\x00"
     expected = {"jpeg": jpeg, "png": png}
     expected = [f"data:image/{k};base64,{base64.b64encode(v).decode()}" for k, v in expected.items()]
-    evidence["systems"][0]["worst"][0]["saliency"] = expected[1]
+    evidence["systems"][0]["worst_mistakes"][0]["saliency"] = expected[1]
     text = render_report(evidence, {"ISIC_1": jpeg, "ISIC_2": jpeg})
     sources = [link for link in Page(text).links if not link.startswith("#")]
     assert sources == expected
@@ -201,7 +201,7 @@ def test_tables_are_readable_by_ear(evidence):
 @pytest.mark.usefixtures("undrawn")
 def test_the_order_of_systems_does_not_change_their_own_figures(evidence):
     second = evidence["systems"][1]
-    second["figures"]["balanced_accuracy"] = {"value": 0.123, "low": 0.1, "high": 0.2}
+    second["metrics"]["balanced_accuracy"] = {"value": 0.123, "low": 0.1, "high": 0.2}
     text = render_report(evidence)
     assert "0.123" in text[text.index('id="s2"') :]
     assert "0.123" not in text[text.index('id="s1"') : text.index('id="s2"')]

@@ -62,7 +62,7 @@ def run(tmp_path):
     files = {
         "config.yaml": CONFIG,
         "metrics.json": json.dumps({"run_id": "a", "best/epoch": 0}),
-        "evidence.json": json.dumps({"systems": [], "asked": {"level": 0.9}, "cautions": []}),
+        "evidence.json": json.dumps({"format": 2, "systems": [], "settings": {"level": 0.9}, "cautions": []}),
         "split.csv": ROWS,
         "predictions/val.csv": ROWS,
         "predictions/meta.json": json.dumps({"classes": ["a"], "training_prior": [1.0]}),

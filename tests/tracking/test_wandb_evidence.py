@@ -58,7 +58,7 @@ def test_figures_comparisons_and_report_are_logged(evaluated, monkeypatch):
     output = evaluated()
     evidence = json.loads((output / "evidence.json").read_text())
     for system in evidence["systems"]:
-        figure = system["figures"]["balanced_accuracy"]
+        figure = system["metrics"]["balanced_accuracy"]
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
             assert recorder.summary[f"{system['name']}/balanced_accuracy{end}"] == figure[key]
     table = recorder.logged["comparisons"]

@@ -1,0 +1,48 @@
+"""Rename the keys of an ``evidence.json`` of format 1 to those of the present format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RENAMED = {
+    "asked": "settings",
+    "made": "provenance",
+    "figures": "metrics",
+    "figure": "metric",
+    "seen": "training_overlap",
+    "worst": "worst_mistakes",
+    "called": "predicted",
+    "over": "replicate_axis",
+    "honest": "held_out",
+    "everyone": "all_members",
+    "considered": "n_candidates",
+    "typical": "candidate_mean",
+    "flatters": "optimism",
+    "worth": "gain",
+    "agreeing": "folds_agreeing",
+    "rival": "equal_cost_baseline",
+}
+# Blocks that hold renamed keys. All others stay as they are: their keys are names of classes or settings.
+BLOCKS = {"systems", "sources", "spread", "binary", "worst", "optimism", "comparisons", "ensemble", "search"}
+BLOCKS |= {"single", "pair", "subset"}
+
+
+def upgrade_evidence(evidence: dict[str, Any]) -> dict[str, Any]:
+    """Return evidence of any format in the present one.
+
+    >>> upgrade_evidence({"format": 1, "asked": {"level": 0.95}, "systems": [{"worst": [{"called": "nv"}]}]})
+    {'format': 2, 'settings': {'level': 0.95}, 'systems': [{'worst_mistakes': [{'predicted': 'nv'}]}]}
+    """
+    return evidence if evidence.get("format") == 2 else _rename_keys(evidence) | {"format": 2}
+
+
+def _rename_keys(value: Any) -> Any:
+    """Rename the keys of a block, or of each block of a list."""
+    if isinstance(value, list):
+        return [_rename_keys(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    block = {RENAMED.get(key, key): _rename_keys(each) if key in BLOCKS else each for key, each in value.items()}
+    if isinstance(sources := block.get("per_source"), dict):
+        block["per_source"] = {name: _rename_keys(each) for name, each in sources.items()}
+    return block
