@@ -66,12 +66,15 @@ def _run(name: str, handler: SignalHandler) -> None:
             if HydraConfig.get().mode == RunMode.RUN:
                 cfg = continued(cfg, HydraConfig.get().overrides.task, name)
             config = resolved(cfg)
-            settings = settings_of(name, config)
-            log_to_terminal()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 from skinlab.cli.sweeps import run_isolated
 
+                if HydraConfig.get().job.num == 0:  # a mistake in a later job ends that job alone
+                    settings_of(name, config)
+                log_to_terminal()
                 return run_isolated(name, HydraConfig.get())
+            settings = settings_of(name, config)
+            log_to_terminal()
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
             best: float | None = call(name, settings, invocation(name, sys.argv[1:]))

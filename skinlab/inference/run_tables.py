@@ -79,5 +79,5 @@ def read_validation(places: Sequence[str], n_members: int, classes: Sequence[str
     with user_errors(f"{setting}: "):
         tables = align_rows([read_predictions(path) for path in paths], [str(path) for path in paths])
     if tables[0].classes != classes:
-        raise UserError(f"{setting}: {paths[0]} is of other classes than its model; give a run as it was written")
+        raise UserError(f"{setting}: {paths[0]} has other classes than its model; give an unchanged run")
     return tables
