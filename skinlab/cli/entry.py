@@ -66,15 +66,14 @@ def _run(name: str, handler: SignalHandler) -> None:
             if HydraConfig.get().mode == RunMode.RUN:
                 cfg = continued(cfg, HydraConfig.get().overrides.task, name)
             config = resolved(cfg)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            hydra_config = HydraConfig.get()
+            if hydra_config.mode == RunMode.RUN or hydra_config.job.num == 0:  # a later job checks its own settings
+                settings = settings_of(name, config)
+            log_to_terminal()
+            if hydra_config.mode == RunMode.MULTIRUN:
                 from skinlab.cli.sweeps import run_isolated
 
-                if HydraConfig.get().job.num == 0:  # a mistake in a later job ends that job alone
-                    settings_of(name, config)
-                log_to_terminal()
-                return run_isolated(name, HydraConfig.get())
-            settings = settings_of(name, config)
-            log_to_terminal()
+                return run_isolated(name, hydra_config)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
             best: float | None = call(name, settings, invocation(name, sys.argv[1:]))

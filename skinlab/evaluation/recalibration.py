@@ -8,7 +8,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 NEWTON_STEPS = 50
-LEAST = 1e-6  # predictions tables have six decimals
+MIN_PROBABILITY = 1e-6  # predictions tables have six decimals
 
 
 class Logistic:
@@ -61,6 +61,6 @@ def slope_and_intercept(probability: Floats, truth: Floats) -> tuple[Logistic, L
         probability: ``(N,)``, clipped to [1e-6, 1 - 1e-6].
         truth: ``(N,)`` 0 or 1.
     """
-    p = np.clip(probability, LEAST, 1 - LEAST)
+    p = np.clip(probability, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     logit, one = np.log(p / (1 - p)), np.ones_like(p)
     return Logistic(np.stack([logit, one]), np.zeros_like(p), truth), Logistic(one[None], logit, truth)

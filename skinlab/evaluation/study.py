@@ -172,11 +172,11 @@ def differences(
     """Compare every arm with its reference arms, at every budget.
 
     Holm's correction has two families. The first is the question of the study: each deciding arm against the first of
-    its rivals that is there, by the metric of the verdict, at all budgets. The second is everything else.
+    its references that is there, by the metric of the verdict, at all budgets. The second is everything else.
 
     Args:
         cells: budget → arm → its trainings.
-        against: arm → rivals, the one that a verdict is about first.
+        against: arm → references, the one that a verdict is about first.
         deciding: the arms that the verdict is about.
         metrics: names of the metrics.
         judge_by: the metric of the verdict.
@@ -185,10 +185,10 @@ def differences(
     rows = []
     for budget, arms in cells.items():
         for a in arms:
-            rivals = [b for b in against.get(a, ()) if b in arms and b != a]
-            for b in rivals:
+            references = [b for b in against.get(a, ()) if b in arms and b != a]
+            for b in references:
                 for metric in metrics:
-                    decides = a in deciding and b == rivals[0] and metric == judge_by
+                    decides = a in deciding and b == references[0] and metric == judge_by
                     estimate = difference_estimate(arms[a], arms[b], metric, level)
                     rows.append((budget, a, b, metric, decides, estimate))
     adjusted = np.full(len(rows), np.nan)
@@ -208,7 +208,7 @@ def _verdict(estimate: Estimate, p_holm: float, metric: str, level: float) -> st
 
 
 def budget_verdict(
-    found: Sequence[Difference], words: str, level: float = LEVEL, subject: str = POOL
+    found: Sequence[Difference], budget_name: str, level: float = LEVEL, subject: str = POOL
 ) -> dict[str, Any] | None:
     """Say in a sentence whether the pool helps at one budget; None without a deciding difference.
 
@@ -216,7 +216,7 @@ def budget_verdict(
 
     Args:
         found: the differences at one budget.
-        words: the budget's name, such as ``5 % of the labels (313 images)``.
+        budget_name: such as ``5 % of the labels (313 images)``.
         level: 1 - level is the error rate.
         subject: what helps, where there is no pool at this budget.
     """
@@ -230,24 +230,24 @@ def budget_verdict(
     }
     ordered = sorted(deciding, key=lambda each: (each.verdict != verdict, each.a))
     metric = metric_in_sentence(deciding[0].metric)
-    parts = "; ".join(_told(each) for each in ordered)
+    parts = "; ".join(_difference_sentence(each) for each in ordered)
     least = max(each.estimate.detectable(level) for each in deciding)
     seen = f" Detectable difference (80 % power): {least:.3f}." if np.isfinite(least) else ""
     if min(each.estimate.n for each in deciding) < 2:
         seen = " With one training per arm the variation between trainings is unknown: give several seeds."
-    return {"verdict": verdict, "sentence": f"{words}: {results[verdict]}, by {metric}: {parts}.{seen}"}
+    return {"verdict": verdict, "sentence": f"{budget_name}: {results[verdict]}, by {metric}: {parts}.{seen}"}
 
 
-def _told(each: Difference) -> str:
+def _difference_sentence(each: Difference) -> str:
     found = each.estimate
     span = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}], corrected p = {each.p_holm:.2g}"
     return f"{each.a} minus {each.b} is {span} ({each.verdict})".replace("-", "\N{MINUS SIGN}")
 
 
-def budget_words(budget: float, labelled: int) -> str:
+def name_budget(budget: float, labelled: int) -> str:
     """Name a label budget.
 
-    >>> budget_words(0.05, 313), budget_words(1, 6408), budget_words(300, 298)
+    >>> name_budget(0.05, 313), name_budget(1, 6408), name_budget(300, 298)
     ('5 % of the labels (313 images)', 'All labels (6,408 images)', '298 labelled images')
     """
     if budget > 1:
@@ -284,11 +284,11 @@ def study_evidence(
     found = differences(cells, against, deciding, metrics, judge_by, level)
     budgets, verdicts = [], []
     for budget in sorted(cells, key=lambda each: labelled[each]):
-        words = budget_words(budget, labelled[budget])
+        budget_name = name_budget(budget, labelled[budget])
         arms = [_arm(name, trainings, metrics, level) for name, trainings in cells[budget].items()]
-        budgets.append({"budget": budget, "words": words, "labelled": labelled[budget], "arms": arms})
+        budgets.append({"budget": budget, "words": budget_name, "labelled": labelled[budget], "arms": arms})
         subject = POOL if budget in with_pool else NO_POOL
-        verdict = budget_verdict([each for each in found if each.budget == budget], words, level, subject)
+        verdict = budget_verdict([each for each in found if each.budget == budget], budget_name, level, subject)
         if verdict:
             verdicts.append({"budget": budget, "pool": budget in with_pool} | verdict)
     return {"budgets": budgets, "differences": [each.to_dict(level) for each in found], "verdicts": verdicts}

@@ -41,7 +41,7 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
 
 
 def kaggle_submission(files: Sequence[str], predicted: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return ``ID,label`` as DSM-2025 wants it: ``test/`` and the file's name, and 1 for the positive class.
+    """Return ``ID,label`` in DSM-2025's format: ``test/`` and the file's name, and 1 for the positive class.
 
     Args:
         files: path of each image.

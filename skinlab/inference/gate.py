@@ -21,7 +21,7 @@ from skinlab.inference.gate_network import WIDTH, GateNetwork
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-SIZE, FIT = 64, "crop"  # how the gate wants its images read, whatever the network wants
+SIZE, FIT = 64, "crop"  # how the gate's images are read, whatever the network's settings
 DISC = 0.85  # of the half side: dermoscopes often darken what lies farther out, and differ in how much
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EDGE = 5.0  # lightness steps a pixel, of 100 from black to white

@@ -108,7 +108,7 @@ def rate(flagged: np.ndarray) -> dict[str, Any]:
 
 
 def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.ndarray:
-    """Read images as a gate wants them, uint8 ``(N, SIZE, SIZE, 3)``; Pillow leaves other threads their turn."""
+    """Read images for a gate, uint8 ``(N, SIZE, SIZE, 3)``; Pillow leaves other threads their turn."""
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
         images = list(pool.map(lambda path: read_image(path, SIZE, FIT), paths))
     return np.stack(images) if images else np.empty((0, SIZE, SIZE, 3), np.uint8)

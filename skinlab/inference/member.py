@@ -1,4 +1,4 @@
-"""A trained classifier as inference wants it, from the content of a checkpoint."""
+"""A trained classifier for inference, built from the content of a checkpoint."""
 
 from __future__ import annotations
 
