@@ -119,24 +119,15 @@ def _known_metrics(names: Sequence[str], draws: Sequence[tuple[str, BootstrapSam
     return names
 
 
-def write_evidence(
-    evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str, *, wandb: bool = False
-) -> None:
-    """Write the report, the model card, the thresholds, if there are any, and last ``evidence.json``.
+def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
+    """Write the report, the model card and the thresholds, if there are any: all files but ``evidence.json``.
 
     Args:
         evidence: of the systems.
         thresholds: of the systems.
         output: folder to write.
         saliency: whether the report shows Grad-CAM: ``auto``, True (or fail) or False.
-        wandb: whether the evidence is logged to W&B, too.
     """
-    write_pages(evidence, thresholds, output, saliency)
-    complete_evidence(evidence, output, wandb=wandb)
-
-
-def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
-    """Write all files but ``evidence.json``; arguments as :func:`write_evidence`."""
     pages = _render_pages(add_saliency(evidence, saliency))
     for name, text in pages.items():
         write_text(output / name, text)
@@ -146,12 +137,8 @@ def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, sa
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
 
 
-def complete_evidence(evidence: Evidence, output: Path, *, wandb: bool) -> None:
-    """Log the evidence to W&B, if wanted, and write ``evidence.json``, by which a folder counts as complete."""
-    if wandb:
-        from skinlab.tracking.wandb_evidence import log_evidence  # W&B takes its time to import
-
-        log_evidence(evidence, output)
+def complete_evidence(evidence: Evidence, output: Path) -> None:
+    """Write ``evidence.json``, the last file, by which a folder counts as complete."""
     write_json(output / "evidence.json", evidence)
 
 

@@ -36,6 +36,7 @@ from skinlab.report.terminal import print_evidence
 from skinlab.settings.ensemble import EnsembleSettings
 from skinlab.settings.invocation import Invocation
 from skinlab.tables.predictions import TableReader
+from skinlab.tracking.wandb_evidence import log_evidence
 
 if TYPE_CHECKING:
     from skinlab.inference.bundle import Bundle
@@ -93,7 +94,8 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
 
             with replacing(output / "model.bundle") as temporary:
                 save_bundle(bundle, temporary)
-        complete_evidence(evidence, output, wandb=settings.wandb)
+        log_evidence(evidence, output, enabled=settings.wandb)
+        complete_evidence(evidence, output)
     print_evidence(evidence)
     log.info("written: %s", output)
 

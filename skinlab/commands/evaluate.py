@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 
 from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_evidence
+from skinlab.assessment.evidence_files import (
+    build_evidence,
+    complete_evidence,
+    evidence_folder,
+    provenance,
+    write_pages,
+)
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import user_errors
 from skinlab.files import claim
@@ -13,6 +19,7 @@ from skinlab.report.terminal import print_evidence
 from skinlab.settings.evaluate import EvaluateSettings
 from skinlab.settings.invocation import Invocation
 from skinlab.tables.predictions import TableReader
+from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +45,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         )
 
     with claim(output, "output"):
-        write_evidence(evidence, thresholds, output, settings.saliency, wandb=settings.wandb)
+        write_pages(evidence, thresholds, output, settings.saliency)
+        log_evidence(evidence, output, enabled=settings.wandb)
+        complete_evidence(evidence, output)
     print_evidence(evidence)
     log.info("written: %s", output)

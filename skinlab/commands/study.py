@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from skinlab.assessment.evaluation_settings import evaluation_settings
-from skinlab.assessment.evidence_files import build_evidence, provenance, write_evidence
+from skinlab.assessment.evidence_files import build_evidence, complete_evidence, provenance, write_pages
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
@@ -218,7 +218,9 @@ def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trai
         evidence, thresholds = build_evidence(
             systems, evaluation_settings(settings), compare_by=settings.compare_by, reference=reference, made=made
         )
-        write_evidence(evidence, thresholds, output / "budgets" / f"{budget:g}", settings.saliency)
+        folder = output / "budgets" / f"{budget:g}"
+        write_pages(evidence, thresholds, folder, settings.saliency)
+        complete_evidence(evidence, folder)
 
 
 def write_report(output: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from skinlab.assessment.evidence_files import PAGES, provenance, write_evidence
+from skinlab.assessment.evidence_files import PAGES, complete_evidence, provenance, write_pages
 from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evidence
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
@@ -139,7 +139,8 @@ def _write_evidence(run_dir: Path, settings: TrainSettings, command: str) -> Evi
     found = evaluate_run(run_dir, settings.evidence, provenance(command, settings.dump()))
     if found is None:
         return None
-    write_evidence(*found, run_dir, settings.evidence.saliency)
+    write_pages(*found, run_dir, settings.evidence.saliency)
+    complete_evidence(found[0], run_dir)
     return found[0]
 
 

@@ -12,7 +12,13 @@ import pandas as pd
 import torch
 
 from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import build_evidence, evidence_folder, provenance, write_evidence
+from skinlab.assessment.evidence_files import (
+    build_evidence,
+    complete_evidence,
+    evidence_folder,
+    provenance,
+    write_pages,
+)
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
@@ -28,6 +34,7 @@ from skinlab.report.terminal import print_evidence
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.tta import TtaSettings
 from skinlab.tables.predictions import read_predictions
+from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +74,9 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
                 systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, made=made
             )
         evidence["tta"] = costs
-        write_evidence(evidence, thresholds, output, settings.saliency, wandb=settings.wandb)
+        write_pages(evidence, thresholds, output, settings.saliency)
+        log_evidence(evidence, output, enabled=settings.wandb)
+        complete_evidence(evidence, output)
     print_evidence(evidence)
     log.info("written: %s", output)
     for cost in costs:

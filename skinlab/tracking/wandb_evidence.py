@@ -9,25 +9,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import wandb
-
 from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.settings.loggers import WandbSettings
-from skinlab.tracking.fault_tolerant_loggers import first_line
-from skinlab.tracking.wandb_run import open_wandb
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("difference", "low", "high", "p", "p_holm", "detectable")
 
 
-def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
+def log_evidence(evidence: Mapping[str, Any], output: Path, *, enabled: bool) -> None:
     """Log an evaluation as a W&B run of its own; an error of W&B is a warning.
 
     Args:
         evidence: as written.
         output: its folder, with ``report.html``; takes W&B's own files, in ``wandb/``.
+        enabled: whether ``wandb=true``; W&B and Lightning are imported only then.
     """
+    if not enabled:
+        return
+    from skinlab.tracking.fault_tolerant_loggers import first_line
+    from skinlab.tracking.wandb_run import open_wandb
+
     project = os.environ.get("WANDB_PROJECT", "skinlab")
     settings = WandbSettings(project=project, entity=None, name=None, group=None, tags=["evaluation"], offline=False)
     config = {**evidence["provenance"]["config"], "run_id": secrets.token_hex(4)}
@@ -47,6 +49,8 @@ def log_evidence(evidence: Mapping[str, Any], output: Path) -> None:
 
 def page(output: Path) -> dict[str, Any]:
     """Return the report of a folder as W&B shows it."""
+    import wandb
+
     return {"report": wandb.Html(str(output / "report.html"), inject=False)}
 
 
@@ -63,6 +67,8 @@ def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
 
 def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparisons as a W&B table, nothing where there are none."""
+    import wandb
+
     if not evidence["comparisons"]:
         return {}
     table = wandb.Table(columns=["a", "b", "metric", *COLUMNS, "sentence"])

@@ -10,7 +10,7 @@ import pytest
 import wandb
 
 from skinlab.commands.evaluate import evaluate
-from skinlab.tracking import wandb_evidence
+from skinlab.tracking import wandb_evidence, wandb_run
 from tests.command_settings import invocation_of, settings_of
 
 
@@ -54,7 +54,7 @@ class Recorder:
 
 def test_figures_comparisons_and_report_are_logged(evaluated, monkeypatch):
     recorder, opened = Recorder(), []
-    monkeypatch.setattr(wandb_evidence, "open_wandb", lambda *arguments: opened.append(arguments) or recorder)
+    monkeypatch.setattr(wandb_run, "open_wandb", lambda *arguments: opened.append(arguments) or recorder)
     output = evaluated()
     evidence = json.loads((output / "evidence.json").read_text())
     for system in evidence["systems"]:
@@ -87,12 +87,12 @@ def test_offline_it_is_kept_for_later(evaluated, caplog):
 @pytest.mark.parametrize("place", ["open_wandb", "headline", "tables"])
 def test_whatever_fails_costs_a_warning(evaluated, monkeypatch, caplog, place):
     recorder = Recorder()
-    monkeypatch.setattr(wandb_evidence, "open_wandb", lambda *_: recorder)
+    monkeypatch.setattr(wandb_run, "open_wandb", lambda *_: recorder)
 
     def fail(*_):
         raise RuntimeError("no luck\nat all")
 
-    monkeypatch.setattr(wandb_evidence, place, fail)
+    monkeypatch.setattr(wandb_run if place == "open_wandb" else wandb_evidence, place, fail)
     output = evaluated()
     assert (output / "evidence.json").is_file()
     assert "W&B does not have this evaluation (no luck)" in caplog.text
