@@ -72,22 +72,18 @@ def conformal_sets(probabilities: Floats, thresholds: Floats) -> Bools:
 def cross_conformal(
     probabilities: Floats,
     target: Ints,
-    groups: npt.NDArray[Any],
+    folds: Ints,
     level: float = 0.9,
-    n_folds: int = 5,
-    seed: int = 0,
 ) -> Bools:
-    """Return sets ``(N, C)`` whose thresholds come from other groups' rows.
+    """Return sets ``(N, C)`` whose thresholds come from the rows of other folds.
 
     Args:
         probabilities: ``(N, C)``.
         target: ``(N,)`` true class numbers.
-        groups: ``(N,)`` lesion or patient of each row.
+        folds: ``(N,)`` fold of each row; a group is in one.
         level: coverage promised.
-        n_folds: number of grouped folds.
-        seed: of the folds.
     """
-    folds, sets = group_folds(groups, target, n_folds, seed), np.zeros(probabilities.shape, bool)
+    sets = np.zeros(probabilities.shape, bool)
     for fold in np.unique(folds):
         held = folds == fold
         thresholds = conformal_thresholds(probabilities[~held], target[~held], level)
@@ -119,8 +115,8 @@ def conformal_report(
         ``level``, ``coverage`` (``overall`` and each class, NaN for one without rows), ``mean_size`` of the sets, and
         ``note``, which names the classes without a promise and the share of empty sets.
     """
-    sets = cross_conformal(probabilities, target, groups, level, n_folds, seed)
     folds, needed = group_folds(groups, target, n_folds, seed), rows_needed(level)
+    sets = cross_conformal(probabilities, target, folds, level)
     held = sets[np.arange(len(target)), target]
     rows = np.bincount(target, minlength=len(classes))
     hits = np.bincount(target, weights=held, minlength=len(classes))

@@ -259,9 +259,7 @@ def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> Op
     """Return the F1 at a threshold of best F1 chosen on the evaluated images, and at one chosen on others."""
     truth, score = view.target == 1, view.probabilities[:, 1]
     if selection is None:
-        found = optimism(score, truth, view.group, "f1", seed=seed)
-        how = "chosen on other lesions' rows"
-        return {"rule": "f1", "same_rows": found.same_rows, "held_out": found.cross_fitted, "how": how}
+        return optimism(score, truth, view.group, "f1", seed=seed)
     own = choose_threshold(score, truth, "f1")
     other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
     same_images, nested = (f1_of_predictions(score >= threshold, truth) for threshold in (own, other))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.thresholds import threshold_spread
+from skinlab.evaluation.thresholds import choose_threshold, threshold_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -73,10 +73,14 @@ def freeze(
     cost_ratio: float = 1.0,
 ) -> FrozenThreshold:
     """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes."""
-    spread = threshold_spread(score, truth, groups, rule, n_draws, seed, cost_ratio)
+    threshold = choose_threshold(score, truth, rule, cost_ratio)
+    low, high = threshold_interval(score, truth, groups, rule, n_draws, seed, cost_ratio)
     return FrozenThreshold(
         rule,
-        **asdict(spread),
+        threshold,
+        low,
+        high,
+        positives=int(truth.sum()),
         chosen_on=chosen_on,
         rows_sha256=rows_hash(image_ids),
         positive=list(positive),

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.bootstrap import Resampler
+from skinlab.evaluation.evidence_form import Optimism
 from skinlab.evaluation.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
@@ -139,17 +139,7 @@ def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
     return np.asarray(np.where(upper < 0, np.nextafter(low, np.inf), np.where(lower == n, high, middle)))
 
 
-@dataclass(frozen=True)
-class ThresholdSpread:
-    """A threshold with its bootstrap interval and the number of positives it was chosen on."""
-
-    threshold: float
-    low: float
-    high: float
-    positives: int
-
-
-def threshold_spread(
+def threshold_interval(
     score: Floats,
     truth: Bools,
     groups: npt.NDArray[Any],
@@ -158,17 +148,15 @@ def threshold_spread(
     seed: int = 0,
     cost_ratio: float = 1.0,
     level: float = 0.95,
-) -> ThresholdSpread:
-    """Return the percentile interval of a chosen threshold over bootstrap samples of the groups.
+) -> tuple[float, float]:
+    """Return the percentile interval of a chosen threshold over bootstrap samples of the groups, stratified by truth.
 
-    The samples are stratified by truth. ``groups`` is ``(N,)``, the rest as in
-    ``choose_threshold``.
+    ``groups`` is ``(N,)``, the rest as in ``choose_threshold``.
     """
-    threshold = choose_threshold(score, truth, rule, cost_ratio)
     resampler = Resampler(groups, truth.astype(np.int64))
     sampled = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
     low, high = np.nanquantile(np.concatenate(sampled), [(1 - level) / 2, (1 + level) / 2])
-    return ThresholdSpread(threshold, float(low), float(high), int(truth.sum()))
+    return float(low), float(high)
 
 
 def cross_fitted_predictions(
@@ -192,15 +180,6 @@ def cross_fitted_predictions(
     return predicted
 
 
-@dataclass(frozen=True)
-class Optimism:
-    """F1 with the threshold chosen on the rows it is reported on, F1 cross-fitted, and the first less the second."""
-
-    same_rows: float
-    cross_fitted: float
-    optimism: float
-
-
 def optimism(
     score: Floats,
     truth: Bools,
@@ -218,7 +197,7 @@ def optimism(
 
     >>> rng = np.random.default_rng(0)
     >>> found = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
-    >>> found.same_rows > found.cross_fitted
+    >>> found["same_rows"] > found["held_out"]
     True
     """
     same = f1_of_predictions(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
@@ -226,7 +205,7 @@ def optimism(
         cross_fitted_predictions(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats)
     )
     cross_fitted = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
-    return Optimism(same, cross_fitted, same - cross_fitted)
+    return {"rule": rule, "same_rows": same, "held_out": cross_fitted, "how": "chosen on other lesions' rows"}
 
 
 def f1_of_predictions(predicted: Bools, truth: Bools) -> float:

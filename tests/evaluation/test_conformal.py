@@ -85,7 +85,8 @@ def test_too_few_rows_altogether_hold_everything():
 def test_sets_come_from_other_groups():
     p, target = rows((60, 60, 60))
     groups = np.arange(180) // 2
-    sets, folds = cross_conformal(p, target, groups, 0.9, seed=3), group_folds(groups, target, 5, 3)
+    folds = group_folds(groups, target, 5, 3)
+    sets = cross_conformal(p, target, folds, 0.9)
     for fold in range(5):
         held = folds == fold
         assert (sets[held] == conformal_sets(p[held], conformal_thresholds(p[~held], target[~held]))).all()
@@ -96,7 +97,7 @@ def test_the_report_counts_what_the_sets_hold():
     classes = ["nv", "mel", "bcc", "vasc"]
     p = np.hstack([p * 0.999, np.full((360, 1), 0.001)])
     report = conformal_report(p, target, np.arange(360), classes, 0.9, seed=1)
-    sets = cross_conformal(p, target, np.arange(360), 0.9, seed=1)
+    sets = cross_conformal(p, target, group_folds(np.arange(360), target, seed=1), 0.9)
     assert report["mean_size"] == pytest.approx(sets.sum() / 360)
     assert report["coverage"]["overall"] == pytest.approx(sets[np.arange(360), target].mean())
     for i, name in enumerate(classes[:3]):
@@ -108,7 +109,7 @@ def test_the_report_counts_what_the_sets_hold():
 
 def test_higher_levels_make_larger_sets():
     p, target = rows((200, 100, 60))
-    small, large = (cross_conformal(p, target, np.arange(360), level) for level in (0.7, 0.95))
+    small, large = (cross_conformal(p, target, group_folds(np.arange(360), target), level) for level in (0.7, 0.95))
     assert (large >= small).all()
     assert large.sum() > small.sum()
 
