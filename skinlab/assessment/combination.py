@@ -12,7 +12,7 @@ import numpy as np
 from skinlab.assessment.systems import System
 from skinlab.evaluation import evidence_form
 from skinlab.evaluation.alignment import align_rows
-from skinlab.evaluation.ensemble_search import SubsetChoice, diversity, search_subsets
+from skinlab.evaluation.ensemble_search import diversity, search_subsets
 from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
@@ -178,70 +178,39 @@ def ensemble_facts(
         baseline: the sentence about the equal-cost baseline.
     """
     names, tables = [member.name for member in members], [member.tables[0] for member in members]
-    pairs = diversity(_stack(tables), tables[0].target)
     facts: evidence_form.Ensemble = {
         "method": settings.method,
         "members": names,
         "weights": _rounded(learned.get("weights")),
         "thresholds": _rounded(learned.get("thresholds")),
-        "diversity": [_pair(names[i], names[j], pair) for (i, j), pair in pairs.items()],
+        "diversity": diversity(_stack(tables), names, tables[0].target),
         "search": None,
         "equal_cost_baseline": baseline,
     }
     if settings.search and settings.method not in ("weighted", "overlap"):
-        facts["search"] = _search(_selections(members) or tables, names, settings.search, settings)
+        facts["search"] = _search(_selections(members) or tables, names, settings)
     return facts
 
 
-def _pair(a: str, b: str, values: Mapping[str, float]) -> evidence_form.Diversity:
-    return {
-        "a": a,
-        "b": b,
-        "disagreement": values["disagreement"],
-        "both_wrong": values["both_wrong"],
-        "error_correlation": values["error_correlation"],
-        "q_statistic": values["q_statistic"],
-    }
-
-
-def _search(
-    rows: Sequence[Predictions], names: Sequence[str], metric: str, settings: EnsembleSettings
-) -> evidence_form.Search:
+def _search(rows: Sequence[Predictions], names: Sequence[str], settings: EnsembleSettings) -> evidence_form.Search:
     """Search the best subset of the members, nested over folds."""
-    first = rows[0]
+    first, metric = rows[0], str(settings.search)
     found = search_subsets(
-        _stack(rows),
-        names,
-        first.target,
-        first.group,
-        first.classes,
-        metric,
+        *(_stack(rows), names, first.target, first.group, first.classes, metric),
         max_size=settings.max_size,
         seed=settings.seed,
         method=settings.method,
     )
     return {
-        "metric": found.metric,
+        "metric": metric,
         "rows": len(first),
         "all_members": found.all_members,
         "n_candidates": found.n_candidates,
         "exhaustive": found.exhaustive,
         "folds": len(found.subset.per_fold),
-        "single": _chosen(found.single),
-        "pair": _chosen(found.pair),
-        "subset": _chosen(found.subset),
-    }
-
-
-def _chosen(choice: SubsetChoice) -> evidence_form.Subset:
-    return {
-        "chosen": list(choice.chosen),
-        "nested": choice.nested,
-        "same_rows": choice.same_rows,
-        "candidate_mean": choice.candidate_mean,
-        "optimism": choice.optimism,
-        "gain": choice.gain,
-        "folds_agreeing": choice.folds_agreeing,
+        "single": found.single.to_dict(),
+        "pair": found.pair.to_dict(),
+        "subset": found.subset.to_dict(),
     }
 
 

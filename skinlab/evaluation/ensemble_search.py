@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation import evidence_form
 from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, stacked
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metric_registry import direction
@@ -21,8 +22,8 @@ Subset = tuple[int, ...]
 MAX_SUBSETS = 64  # above this, subsets of three and more grow from the best pair instead of being listed
 
 
-def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, float]]:
-    """Return the diversity of each pair of members, by their numbers ``(i, j)``, ``i < j``.
+def diversity(members: Floats, names: Sequence[str], target: Ints) -> list[evidence_form.Diversity]:
+    """Return the diversity of each pair of members.
 
     ``disagreement`` is the share of rows they predict differently, ``both_wrong`` the share on which both err,
     ``error_correlation`` the correlation of their 0/1 errors, ``q_statistic`` Yule's Q of the errors (Kuncheva and
@@ -30,27 +31,31 @@ def diversity(members: Floats, target: Ints) -> dict[tuple[int, int], dict[str, 
 
     Args:
         members: ``(M, N, C)`` probabilities; the most probable class is predicted.
+        names: M names.
         target: ``(N,)`` true class numbers.
 
     >>> sure = np.eye(2)[[[0, 0, 1, 1], [0, 1, 0, 1]]]
-    >>> diversity(sure, np.array([0, 0, 0, 1]))[0, 1]["disagreement"]
+    >>> diversity(sure, ["a", "b"], np.array([0, 0, 0, 1]))[0]["disagreement"]
     0.5
     """
     members = stacked(members)
     check_target(members, target)
     calls = members.argmax(2)
     wrong = (calls != target).astype(np.int64)
-    pairs = {}
+    pairs: list[evidence_form.Diversity] = []
     for i, j in combinations(range(len(members)), 2):
         neither, only_j, only_i, both = np.bincount(2 * wrong[i] + wrong[j], minlength=4) / len(target)
         alike, unlike = both * neither, only_i * only_j
         spread = np.sqrt((both + only_i) * (neither + only_j) * (both + only_j) * (neither + only_i))
-        pairs[i, j] = {
+        pair: evidence_form.Diversity = {
+            "a": names[i],
+            "b": names[j],
             "disagreement": float((calls[i] != calls[j]).mean()),
             "both_wrong": float(both),
             "error_correlation": float((alike - unlike) / spread) if spread > 0 else float("nan"),
             "q_statistic": float((alike - unlike) / (alike + unlike)) if alike + unlike > 0 else float("nan"),
         }
+        pairs.append(pair)
     return pairs
 
 
@@ -83,6 +88,11 @@ class SubsetChoice:
         """Return the number of outer folds whose choice is that of all rows."""
         return self.per_fold.count(self.chosen)
 
+    def to_dict(self) -> evidence_form.Subset:
+        """Return its block in ``evidence.json``."""
+        values = {name: getattr(self, name) for name in evidence_form.Subset.__annotations__}
+        return cast("evidence_form.Subset", values | {"chosen": list(self.chosen)})
+
 
 @dataclass(frozen=True)
 class Search:
@@ -90,7 +100,7 @@ class Search:
 
     Attributes:
         metric: the metric that chose.
-        single, pair, subset: the best member, pair, and subset from two members to the largest size asked for.
+        single, pair, subset: the best member, pair, and subset from two members to the largest size.
         all_members: the metric of all members together, which needs no choice and has no optimism.
         n_candidates: how many candidates were compared on all rows.
         exhaustive: whether these were all there are.

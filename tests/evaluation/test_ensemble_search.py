@@ -32,7 +32,7 @@ def names(m: int) -> list[str]:
 def test_diversity_by_hand():
     # Right (1) and wrong (0) of two members on ten rows: both right 5, only the first 1, only the second 2, neither 2.
     right = np.array([[1] * 5 + [1] + [0] * 2 + [0] * 2, [1] * 5 + [0] + [1] * 2 + [0] * 2])
-    got = diversity(np.stack([1.0 - right, right], axis=2), np.ones(10, np.int64))[0, 1]
+    got = diversity(np.stack([1.0 - right, right], axis=2), ["a", "b"], np.ones(10, np.int64))[0]
     assert got["disagreement"] == pytest.approx(0.3)
     assert got["both_wrong"] == pytest.approx(0.2)
     assert got["q_statistic"] == pytest.approx((5 * 2 - 1 * 2) / (5 * 2 + 1 * 2))
@@ -41,20 +41,20 @@ def test_diversity_by_hand():
 def test_error_correlation_agrees_with_scikit_learn_on_every_pair():
     p, target, _ = systems([1.0, 1.0, 2.0])
     wrong = p.argmax(2) != target
-    got = diversity(p, target)
-    assert list(got) == [(0, 1), (0, 2), (1, 2)]
-    for i, j in got:
-        assert got[i, j]["error_correlation"] == pytest.approx(matthews_corrcoef(wrong[i], wrong[j]))
-        assert got[i, j]["disagreement"] == pytest.approx((p[i].argmax(1) != p[j].argmax(1)).mean())
+    got = diversity(p, names(3), target)
+    assert [(pair["a"], pair["b"]) for pair in got] == [("m0", "m1"), ("m0", "m2"), ("m1", "m2")]
+    for pair, (i, j) in zip(got, combinations(range(3), 2), strict=True):
+        assert pair["error_correlation"] == pytest.approx(matthews_corrcoef(wrong[i], wrong[j]))
+        assert pair["disagreement"] == pytest.approx((p[i].argmax(1) != p[j].argmax(1)).mean())
 
 
 def test_a_member_is_not_diverse_from_itself_and_one_that_never_errs_has_no_correlation():
     p, target, _ = systems([1.0])
-    twins = diversity(np.concatenate([p, p]), target)[0, 1]
+    twins = diversity(np.concatenate([p, p]), names(2), target)[0]
     assert twins["disagreement"] == 0
     assert twins["error_correlation"] == pytest.approx(1)
     assert twins["q_statistic"] == pytest.approx(1)
-    against = diversity(np.stack([p[0], np.eye(3)[target]]), target)[0, 1]
+    against = diversity(np.stack([p[0], np.eye(3)[target]]), names(2), target)[0]
     assert np.isnan(against["error_correlation"])
     assert np.isnan(against["q_statistic"])
 
