@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
 from skinlab.errors import user_errors
 from skinlab.evaluation.evidence import EvaluationSettings
+from skinlab.evaluation.evidence_form import Provenance
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
-from skinlab.settings.evaluations import EvaluationCommandSettings
+from skinlab.settings.evaluations import EvaluationCommandSettings, TableSettings
 from skinlab.settings.evidence import EvidenceSettings
+from skinlab.settings.invocation import Invocation
+from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds
 
 
-def command_evaluation(settings: EvaluationCommandSettings) -> EvaluationSettings:
-    """Return the settings of the evaluation of a command, with the thresholds of ``apply_thresholds=`` read.
+def open_evaluation(
+    settings: EvaluationCommandSettings, invocation: Invocation
+) -> tuple[Path, EvaluationSettings, Provenance]:
+    """Return the output folder, the settings of the evaluation and the provenance of a command that writes evidence.
 
     Raises:
-        UserError: a rule is none, or the thresholds can't be read.
+        UserError: the folder holds evidence already, a rule is none, or the thresholds can't be read.
     """
+    output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
     place = settings.apply_thresholds
     frozen = [] if place is None else read_thresholds(place, "apply_thresholds")
-    return evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
+    evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
+    return output, evaluation, describe_provenance(invocation.command, settings.dump())
+
+
+def table_reader(settings: TableSettings) -> TableReader:
+    """Return the reader of tables of predictions with a command's settings."""
+    return TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
 
 
 def evaluation_settings(

@@ -38,7 +38,7 @@ def build_evidence(
     *,
     compare_by: Sequence[str] = (),
     reference: str | None = None,
-    made: Provenance,
+    provenance: Provenance,
 ) -> tuple[Evidence, dict[str, Any]]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
@@ -47,7 +47,7 @@ def build_evidence(
         settings: of the evaluation.
         compare_by: metrics by which systems are compared.
         reference: the system that all others are compared with; None compares every pair.
-        made: how the evidence is made, see :func:`provenance`.
+        provenance: see :func:`describe_provenance`.
 
     Raises:
         ValueError: rows unfit to be judged, or systems whose rows differ.
@@ -73,7 +73,7 @@ def build_evidence(
             "level": settings.level,
             "seed": settings.seed,
         },
-        "provenance": made,
+        "provenance": provenance,
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict(settings.level) for each in comparisons],
         "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
@@ -169,7 +169,7 @@ def evidence_folder(place: str, command_line: str, *, overwrite: bool) -> Path:
     return output
 
 
-def provenance(command_line: str, config: Mapping[str, Any]) -> Provenance:
+def describe_provenance(command_line: str, config: Mapping[str, Any]) -> Provenance:
     """Return how something is made: the command line, its config, the versions of packages, and the day."""
     return {
         "command": command_line,

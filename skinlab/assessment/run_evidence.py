@@ -50,7 +50,9 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) 
         )
 
 
-def evaluate_run(run_dir: Path, settings: EvidenceSettings, made: Provenance) -> tuple[Evidence, dict[str, Any]] | None:
+def evaluate_run(
+    run_dir: Path, settings: EvidenceSettings, provenance: Provenance
+) -> tuple[Evidence, dict[str, Any]] | None:
     """Return the evidence of a finished run, and its thresholds; None and a warning where its images allow none.
 
     It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one
@@ -59,13 +61,15 @@ def evaluate_run(run_dir: Path, settings: EvidenceSettings, made: Provenance) ->
     Args:
         run_dir: with ``config.yaml``, ``metrics.json`` and ``predictions/``.
         settings: of the evidence.
-        made: how the evidence is made, see :func:`skinlab.assessment.evidence_files.provenance`.
+        provenance: see :func:`skinlab.assessment.evidence_files.describe_provenance`.
     """
     reasons: dict[str, str] = {}
     evaluation = evaluation_settings(settings)
     for split in [name for name in ("test", "val") if (run_dir / "predictions" / f"{name}.csv").is_file()]:
         try:
-            evidence, thresholds = build_evidence(find_systems([str(run_dir)], split=split), evaluation, made=made)
+            evidence, thresholds = build_evidence(
+                find_systems([str(run_dir)], split=split), evaluation, provenance=provenance
+            )
             break
         except ValueError as error:
             reasons[split] = str(error)

@@ -21,13 +21,12 @@ from skinlab.inference.bundle_parts import (
 )
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
-from skinlab.inference.gate_fitting import find_split, fit_run_gate
+from skinlab.inference.gate_fitting import GateSplit, fit_run_gate, read_gate_split
 from skinlab.inference.run_tables import read_validation, validation_paths
 from skinlab.models.weights import find_checkpoint
 from skinlab.runs.provenance import merged_training_images
 from skinlab.settings.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
-from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ def bundle(settings: BundleSettings) -> None:
     """
     places, output = settings.ckpt, check_output(settings)
     with claim_file(output):
-        check_files(settings)
+        split = check_files(settings)
         models = [load_bundle(place) for place in places]
         bundle = ensemble(models, places, method=settings.combine, weights=settings.weights)
         check_method(bundle, settings, places)
@@ -54,13 +53,13 @@ def bundle(settings: BundleSettings) -> None:
         bundle = add_thresholds(bundle, settings, validation)
         if settings.format == "bundle":
             seen = merged_training_images(places, (model.training_images for model in models))
-            bundle = add_gate(replace(bundle, training_images=seen), settings, places)
+            bundle = add_gate(replace(bundle, training_images=seen), settings, split)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
 
 
-def check_files(settings: BundleSettings) -> None:
-    """Refuse missing checkpoints, and a missing split for the input gate, before any model is loaded.
+def check_files(settings: BundleSettings) -> GateSplit | None:
+    """Refuse missing checkpoints before any model is loaded; return the split that an input gate is to be fitted on.
 
     Raises:
         UserError: a file is missing.
@@ -68,8 +67,7 @@ def check_files(settings: BundleSettings) -> None:
     for place in settings.ckpt:
         find_checkpoint(place)
     fits_gate = settings.gate == "fit" or (settings.gate == "auto" and settings.gate_split is not None)
-    if settings.format == "bundle" and fits_gate:
-        read_csv(find_split(settings.gate_split, settings.ckpt), ["path", "split"])
+    return read_gate_split(settings.gate_split, settings.ckpt) if settings.format == "bundle" and fits_gate else None
 
 
 def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) -> None:
@@ -140,26 +138,26 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
 
 
-def add_gate(bundle: Bundle, settings: BundleSettings, places: list[str]) -> Bundle:
-    """Return the bundle with the input gate of ``gate=``, fitted on the training images of the first run.
+def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) -> Bundle:
+    """Return the bundle with the input gate of ``gate=``, fitted on ``split`` or the training images of the first run.
 
     Raises:
         UserError: ``gate=fit``, and there is no split or its images are not there.
     """
     if settings.gate == "none":
         return replace(bundle, gate=None)
-    if settings.gate == "auto" and settings.gate_split is None and bundle.gate is not None:
+    if split is None and bundle.gate is not None:
         return bundle
     try:
         gate = fit_run_gate(
-            find_split(settings.gate_split, places),
+            split or read_gate_split(None, settings.ckpt),
             alarms=settings.gate_alarms,
             limit=settings.gate_images,
             num_workers=loading_processes(settings.num_workers),
             seed=settings.seed,
         )
     except UserError as error:
-        if settings.gate == "fit" or settings.gate_split is not None:
+        if split is not None:
             raise
         log.warning("no input gate: %s", error)
         return bundle

@@ -18,12 +18,10 @@ from skinlab.assessment.combination import (
     overlap_members,
     single_members,
 )
-from skinlab.assessment.evaluation_settings import command_evaluation
+from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import (
     build_evidence,
     complete_evidence,
-    evidence_folder,
-    provenance,
     write_pages,
 )
 from skinlab.assessment.systems import System, align, find_systems
@@ -35,7 +33,6 @@ from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.ensemble import EnsembleSettings
 from skinlab.settings.invocation import Invocation
-from skinlab.tables.predictions import TableReader
 from skinlab.tracking.wandb_evidence import log_evidence
 
 if TYPE_CHECKING:
@@ -57,11 +54,8 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     if settings.method not in COMBINATIONS:
         hint = nearest(settings.method, COMBINATIONS)
         raise UserError(f"method={settings.method}: choose {', '.join(COMBINATIONS)}{hint}")
-    output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
-    evaluation, method = command_evaluation(settings), settings.method
-    reader = TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
-    found = find_systems(settings.runs, split=settings.split, reader=reader)
-    made = provenance(invocation.command, settings.dump())
+    (output, evaluation, provenance), method = open_evaluation(settings, invocation), settings.method
+    found = find_systems(settings.runs, split=settings.split, reader=table_reader(settings))
     with user_errors():
         systems = align(found, evaluation.positive)
         members, thresholds = single_members(systems), None
@@ -79,7 +73,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
             evaluation,
             compare_by=settings.compare_by,
             reference=ensemble.name,
-            made=made,
+            provenance=provenance,
         )
         if method == "overlap" and positive:
             evidence["settings"]["positive"] = list(positive)  # of the members, before they were a binary view

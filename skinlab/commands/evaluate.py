@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import (
-    build_evidence,
-    complete_evidence,
-    evidence_folder,
-    provenance,
-    write_pages,
-)
+from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
+from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import user_errors
 from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.evaluate import EvaluateSettings
 from skinlab.settings.invocation import Invocation
-from skinlab.tables.predictions import TableReader
 from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)
@@ -34,14 +27,11 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
-    evaluation = command_evaluation(settings)
-    reader = TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
-    systems = find_systems(settings.predictions, split=settings.split, reader=reader)
-    made = provenance(invocation.command, settings.dump())
+    output, evaluation, provenance = open_evaluation(settings, invocation)
+    systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     with user_errors():
         evidence, thresholds = build_evidence(
-            systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, made=made
+            systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, provenance=provenance
         )
 
     with claim(output, "output"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from skinlab.assessment.evidence_files import provenance
+from skinlab.assessment.evidence_files import describe_provenance
 from skinlab.data.images import read_jpeg
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import DECIMALS
@@ -70,7 +70,7 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     table = list_images(embeddings, scores, orders, settings.by, classes)
     facts = {
         "format": 1,
-        "made": provenance(invocation.command, settings.dump() | {"positive": positive}),
+        "made": describe_provenance(invocation.command, settings.dump() | {"positive": positive}),
         "run": str(run.absolute()) if run else None,
         "model": bundle.meta(),
         "classes": classes,

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from skinlab.assessment.evaluation_settings import evaluation_settings
-from skinlab.assessment.evidence_files import build_evidence, complete_evidence, provenance, write_pages
+from skinlab.assessment.evidence_files import build_evidence, complete_evidence, describe_provenance, write_pages
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
@@ -186,7 +186,7 @@ def describe(settings: StudySettings, invocation: Invocation, rows: Rows, power:
     keys = ("arms", "budgets", "seeds", "folds", "judge_by", "n_draws", "level")
     return {
         "format": FORMAT,
-        "made": provenance(invocation.command, settings.dump()),
+        "made": describe_provenance(invocation.command, settings.dump()),
         "finished": False,
         "asked": {
             "classes": rows.classes,
@@ -210,13 +210,17 @@ def evaluate_trainings(
 
 def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trained, output: Path) -> None:
     """Write evidence and report of every budget."""
-    made = provenance(invocation.command, settings.dump())
+    provenance = describe_provenance(invocation.command, settings.dump())
     for budget in dict.fromkeys(cell.budget for cell, _ in trained):
         over = "seed" if len(settings.folds) == 1 else "fold"
         systems = budget_systems(trained, budget, output / "runs", over=over)
         reference = "A" if any(system.name == "A" for system in systems) else None
         evidence, thresholds = build_evidence(
-            systems, evaluation_settings(settings), compare_by=settings.compare_by, reference=reference, made=made
+            systems,
+            evaluation_settings(settings),
+            compare_by=settings.compare_by,
+            reference=reference,
+            provenance=provenance,
         )
         folder = output / "budgets" / f"{budget:g}"
         write_pages(evidence, thresholds, folder, settings.saliency)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from skinlab.assessment.evidence_files import PAGES, complete_evidence, provenance, write_pages
+from skinlab.assessment.evidence_files import PAGES, complete_evidence, describe_provenance, write_pages
 from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evidence
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
@@ -136,7 +136,7 @@ def _write_evidence(run_dir: Path, settings: TrainSettings, command: str) -> Evi
     """Write the evidence of a finished run into its directory and return it; None where there is none."""
     if settings.evidence is None:
         return None
-    found = evaluate_run(run_dir, settings.evidence, provenance(command, settings.dump()))
+    found = evaluate_run(run_dir, settings.evidence, describe_provenance(command, settings.dump()))
     if found is None:
         return None
     write_pages(*found, run_dir, settings.evidence.saliency)

@@ -11,14 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skinlab.assessment.evaluation_settings import command_evaluation
-from skinlab.assessment.evidence_files import (
-    build_evidence,
-    complete_evidence,
-    evidence_folder,
-    provenance,
-    write_pages,
-)
+from skinlab.assessment.evaluation_settings import open_evaluation
+from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
@@ -51,12 +45,11 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     Raises:
         UserError: whatever the user has to correct. Predictions that were made stay.
     """
-    output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
+    output, evaluation, provenance = open_evaluation(settings, invocation)
     names = list(dict.fromkeys([REFERENCE, *(settings.tta or [])]))
     for name in names:
         tta_views(name)  # refuses an unknown one before anything is read
-    evaluation, device = command_evaluation(settings), best_device(settings.device)
-    run = open_run(Path(settings.ckpt).expanduser())
+    device, run = best_device(settings.device), open_run(Path(settings.ckpt).expanduser())
     bundle = load_bundle(run.path)
     split, rows = read_split(run.path, settings.split, bundle.classes)
     check_metrics(settings.compare_by, evaluation.positive, rows, bundle.classes)
@@ -65,13 +58,12 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     probabilities, seconds = predict_views(bundle, rows["path"].tolist(), names, device, workers)
     costs = view_costs(seconds)
     facts = {"run": str(run.path.absolute()), "split": split, "device": device.type, "threads": torch.get_num_threads()}
-    made = provenance(invocation.command, settings.dump())
     with claim(output, "output"):
         write_predictions(bundle, rows, probabilities, costs, facts, output / "predictions")
         systems = [view_system(name, run, split, output / "predictions") for name in names]
         with user_errors():
             evidence, thresholds = build_evidence(
-                systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, made=made
+                systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, provenance=provenance
             )
         evidence["tta"] = costs
         write_pages(evidence, thresholds, output, settings.saliency)

@@ -99,14 +99,12 @@ class Search:
     """The result of a nested search.
 
     Attributes:
-        metric: the metric that chose.
         single, pair, subset: the best member, pair, and subset from two members to the largest size.
         all_members: the metric of all members together, which needs no choice and has no optimism.
         n_candidates: how many candidates were compared on all rows.
         exhaustive: whether these were all there are.
     """
 
-    metric: str
     single: SubsetChoice
     pair: SubsetChoice
     subset: SubsetChoice
@@ -215,7 +213,6 @@ def search_subsets(
         raise ValueError(f"search={metric} is undefined on these images; choose another metric")
     within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
-        metric=metric,
         single=_choice(judge, overall, within, fold, names, (1, 1)),
         pair=_choice(judge, overall, within, fold, names, (2, 2)),
         subset=_choice(judge, overall, within, fold, names, (2, largest)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,22 +28,29 @@ FOREIGN = 100  # genuine images that foreign ones of each kind are made of
 MIN_IMAGES_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
 
 
-def find_split(given: str | None, places: Sequence[str]) -> Path:
-    """Return the ``split.csv`` to fit on: the one given, else the first run's own.
+class GateSplit(NamedTuple):
+    """The table of images that a gate is fitted on: ``path``, ``split`` and, if there is one, ``group``."""
+
+    place: Path
+    rows: pd.DataFrame
+
+
+def read_gate_split(place: str | None, runs: Sequence[str]) -> GateSplit:
+    """Read the table to fit on: the one at a place, else the ``split.csv`` of the first run.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it lacks a column.
     """
-    if given is not None:
-        return Path(given).expanduser()
-    place = Path(places[0]).expanduser()
-    run = place if place.is_dir() else place.parent.parent
-    if not (run / "split.csv").is_file():
-        raise UserError(f"{places[0]} is no run with a split.csv that names its training images; set gate_split=CSV")
-    return run / "split.csv"
+    path = None if place is None else Path(place).expanduser()
+    if path is None:
+        run = Path(runs[0]).expanduser()
+        path = (run if run.is_dir() else run.parent.parent) / "split.csv"
+        if not path.is_file():
+            raise UserError(f"{runs[0]} is no run with a split.csv that names its training images; set gate_split=CSV")
+    return GateSplit(path, read_csv(path, ["path", "split"]))
 
 
-def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, seed: int) -> Gate:
+def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: int, seed: int) -> Gate:
     """Fit a gate on a split's training images and measure it on its validation and test images.
 
     A part of the training groups sets the threshold; its share of false alarms is measured on other images, the
@@ -51,7 +58,7 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
     if there are ``MIN_IMAGES_FOR_NETWORK`` images to fit them on and the network's weights are at hand.
 
     Args:
-        split: CSV with ``path``, ``group`` and ``split``.
+        split: its images.
         alarms: share of genuine images that may be warned of.
         limit: images of each split at most.
         num_workers: threads that read.
@@ -74,7 +81,7 @@ def fit_run_gate(split: Path, *, alarms: float, limit: int, num_workers: int, se
             network=network,
         )
     except ValueError as error:
-        raise UserError(f"{split}: {error}; set gate=none") from None
+        raise UserError(f"{split.place}: {error}; set gate=none") from None
     genuine = read_small(held_out["path"], num_workers)
     measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
@@ -121,9 +128,9 @@ def _statistics_of(
         return np.array(list(pool.map(lambda image: gate_statistics(image, network), images)))
 
 
-def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _rows(split: GateSplit, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return training and held-out rows whose images are there."""
-    table = read_csv(split, ["path", "split"])
+    table = split.rows
     table = table.assign(group=table["group"] if "group" in table else table["path"])
     parts = []
     for names in (("train",), ("val", "test")):
@@ -131,7 +138,9 @@ def _rows(split: Path, limit: int, rng: np.random.Generator) -> tuple[pd.DataFra
         parts.append(rows.iloc[np.sort(rng.permutation(len(rows))[:limit])])
     gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]
     if gone:
-        raise UserError(f"{len(gone)} images of {split} are missing: {some(gone)}; put them there or set gate=none")
+        raise UserError(
+            f"{len(gone)} images of {split.place} are missing: {some(gone)}; put them there or set gate=none"
+        )
     return parts[0], parts[1]
 
 

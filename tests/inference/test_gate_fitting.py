@@ -12,7 +12,7 @@ import torch
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.inference.gate import SIZE, STATISTICS, Gate, image_statistics
-from skinlab.inference.gate_fitting import find_split, fit_run_gate, gate_network, rate, read_small
+from skinlab.inference.gate_fitting import fit_run_gate, gate_network, rate, read_gate_split, read_small
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
@@ -30,7 +30,9 @@ def split(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(split: Path, **settings: int) -> Gate:
-    return fit_run_gate(split, **{"alarms": 0.05, "limit": 1000, "num_workers": 0, "seed": 0} | settings)
+    return fit_run_gate(
+        read_gate_split(str(split), []), **{"alarms": 0.05, "limit": 1000, "num_workers": 0, "seed": 0} | settings
+    )
 
 
 def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatch: pytest.MonkeyPatch):
@@ -62,11 +64,11 @@ def test_too_few_or_missing_images_are_told(split: Path, tmp_path: Path):
 
 def test_a_checkpoint_belongs_to_the_run_around_it(split: Path, tmp_path: Path):
     shutil.copy(split, tmp_path / "split.csv")
-    assert find_split(None, [str(tmp_path)]) == tmp_path / "split.csv"
-    assert find_split(None, [str(tmp_path / "checkpoints" / "best.ckpt")]) == tmp_path / "split.csv"
-    assert find_split("other.csv", [str(tmp_path)]) == Path("other.csv")
+    for place in (tmp_path, tmp_path / "checkpoints" / "best.ckpt"):
+        assert read_gate_split(None, [str(place)]).place == tmp_path / "split.csv"
+    assert read_gate_split(str(split), [str(tmp_path)]).place == split
     with pytest.raises(UserError, match=r"is no run with a split\.csv"):
-        find_split(None, [str(tmp_path / "x" / "y" / "z.ckpt")])
+        read_gate_split(None, [str(tmp_path / "x" / "y" / "z.ckpt")])
 
 
 def test_no_images_are_no_error():
