@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from skinlab.cli.config import compose_settings
 from skinlab.data.contact_sheet import contact_sheet
 from skinlab.data.readers.phantom import read_phantom
 from skinlab.errors import UserError
@@ -17,6 +19,7 @@ from skinlab.phantom.artefacts import ARTEFACTS
 from skinlab.phantom.devices import DEVICES
 from skinlab.phantom.plan import HAM10000_COUNTS, Settings, apportion, plan
 from skinlab.phantom.traits import CLASSES, MALIGNANT, STRUCTURES, draw_traits
+from skinlab.settings.data import Artefact, Diagnosis
 
 SMALL = {"n_images": 28, "image_size": 32, "num_workers": 0}
 DSM = {"layout": "dsm2025", "n_positive": 3, "n_negative": 9, "n_unlabeled": 8, "n_test": 4, "image_size": 32}
@@ -206,21 +209,27 @@ def test_losing_the_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("override", "message"),
     [
-        ({"layout": "ham1000"}, r"did you mean ham10000\?"),
-        ({"image_size": 8}, "image_size=8"),
-        ({"seed": -1}, "seed=-1"),
-        ({"n_images": 3}, "n_images=3"),
-        ({"layout": "dsm2025", "n_test": 0}, "n_test"),
-        ({"artefact_bias": {"rulr": {"mel": 1}}}, r"did you mean ruler\?"),
-        ({"artefact_bias": {"ruler": {"melanoma": 1}}}, r"did you mean mel\?"),
-        ({"artefact_bias": {"ruler": {"mel": 1.5}}}, "between 0 and 1"),
+        ("layout=ham1000", "=ham1000: ham10000 or dsm2025 is expected (did you mean ham10000?)"),
+        ("phantom_size=8", "=8: a number of at least 32 is expected"),
+        ("phantom_seed=-1", "=-1: a number of at least 0 is expected"),
+        ("n_images=3", "=3: a number of at least 7 is expected"),
+        ("n_test=0", "=0: a number of at least 1 is expected"),
+        ("artefact_bias={rulr: {mel: 1}}", ".rulr: ink, ruler, hair or bubbles is expected (did you mean ruler?)"),
+        ("artefact_bias={ruler: {melanom: 1}}", ".melanom: akiec, .* or vasc is expected (did you mean mel?)"),
+        ("artefact_bias={ruler: {mel: 1.5}}", ".ruler.mel=1.5: a number of at most 1 is expected"),
     ],
 )
-def test_mistakes_name_the_remedy(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        settings(**changes)
+def test_mistakes_name_the_remedy(override: str, message: str) -> None:
+    place = "data." + override.partition("=")[0]
+    with pytest.raises(UserError, match=place + ".*" + message.replace("(", r"\(").replace("?)", r"\?\)")):
+        compose_settings("train", ["data=phantom", f"data.{override}"])
+
+
+def test_the_settings_know_the_artefacts_and_diagnoses() -> None:
+    assert set(get_args(Artefact)) == set(ARTEFACTS)
+    assert get_args(Diagnosis) == CLASSES
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, 100, 10_015])

@@ -5,7 +5,7 @@ memory; the only difference is that one in memory is deleted by its last user, a
 For that its users share a lock on it, which the operating system releases however a process ends (and which `filelock`
 does not have). One in memory is no faster than one on a disk that the page cache holds, but needs no disk.
 
-A cache that another user can have written, or that is damaged, is built again. It ends in a digest of its name, its
+A cache that another user can have written, or that is damaged, is built again. It ends in a checksum of its name, its
 shape and a few of its images, so that checking it takes the same time whatever its size.
 """
 
@@ -31,7 +31,7 @@ from rich.progress import track
 
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
-from skinlab.data.private_files import UnusableFile, make_private_folder, open_private
+from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, make_private_folder, open_private
 from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing
@@ -40,8 +40,7 @@ from skinlab.processes.cores import available_cores
 FORMAT = 2  # raise it when `read_image` returns other pixels for the same file, or the layout of a cache changes
 RAM = Path("/dev/shm")  # a file system in memory, there on every Linux
 CHUNK = 64  # images written at a time
-SEAL = 32  # bytes of the digest at a cache's end
-SEALED_IMAGES = 8  # of those the digest is made of
+CHECKED_IMAGES = 8  # of those the checksum is made of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class CachedImages:
     """Decoded images by row; another process that unpickles it opens the file instead of getting the pixels.
 
     Args:
-        path: File of (N, S, S, 3) uint8 pixels and their seal.
+        path: File of (N, S, S, 3) uint8 pixels and their checksum.
         size: Side of an image in pixels, S.
         temporary: Whether the last user deletes the file.
         rows: Rows of the file, in order; None for all.
@@ -152,23 +151,21 @@ def _map(file: BinaryIO, path: Path, size: int) -> npt.NDArray[np.uint8]:
     Raises:
         UnusableFile: it is cut, or no cache of this name.
     """
-    count, rest = divmod(os.fstat(file.fileno()).st_size - SEAL, size * size * 3)
+    count, rest = divmod(os.fstat(file.fileno()).st_size - CHECKSUM, size * size * 3)
     if count < 1 or rest:
         raise UnusableFile(f"{path} is cut or no image cache")
     mapped = np.memmap(file, dtype=np.uint8, mode="r", shape=(count, size, size, 3))
     pixels = np.asarray(mapped)  # indexing a memmap itself takes five times as long
-    file.seek(-SEAL, os.SEEK_END)
-    if file.read() != _seal(path, pixels):
+    file.seek(-CHECKSUM, os.SEEK_END)
+    if file.read() != _checksum(path, pixels):
         raise UnusableFile(f"{path} holds other images than were cached under its name")
     return pixels
 
 
-def _seal(path: Path, pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Return a digest of a cache's name, shape and a few of its images, the first and the last among them."""
-    digest = hashlib.blake2b(f"{path.name} {pixels.shape}".encode(), digest_size=SEAL)
-    for row in np.linspace(0, len(pixels) - 1, SEALED_IMAGES, dtype=np.int64):
-        digest.update(pixels[row].data)
-    return digest.digest()
+def _checksum(path: Path, pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return the checksum of a cache's name, shape and a few of its images, the first and the last among them."""
+    rows = np.linspace(0, len(pixels) - 1, CHECKED_IMAGES, dtype=np.int64)
+    return checksum(f"{path.name} {pixels.shape}".encode(), *(pixels[row].data for row in rows))
 
 
 def _key(paths: Sequence[str | Path], size: int, fit: str) -> str:
@@ -204,7 +201,7 @@ def _build(path: Path, paths: Sequence[str | Path], *, size: int, fit: str, num_
             file.flush()
             pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=(len(paths), size, size, 3))
             file.seek(0, os.SEEK_END)
-            file.write(_seal(path, np.asarray(pixels)))
+            file.write(_checksum(path, np.asarray(pixels)))
     except UserError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
             raise too_little from error

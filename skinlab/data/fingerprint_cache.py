@@ -15,14 +15,13 @@ import pandas as pd
 from skinlab.data.duplicates import PAIR, find_duplicates
 from skinlab.data.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.images import printable
-from skinlab.data.private_files import UnusableFile, open_private
+from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
 from skinlab.files import replacing
 
 log = logging.getLogger(__name__)
 
 VERSION = 2  # raise it when fingerprints or the search for pairs change
-SEAL = 32  # bytes of the digest before the records
 ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
 
 
@@ -119,8 +118,8 @@ def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
         return None
     try:
         with open_private(store) as file:
-            seal, content = file.read(SEAL), file.read()
-        if seal != _seal(store, content):
+            head, content = file.read(CHECKSUM), file.read()
+        if head != checksum(os.fsencode(store.name), content):
             raise UnusableFile(f"{store} is damaged")
         return np.frombuffer(content, dtype)
     except FileNotFoundError:
@@ -132,13 +131,6 @@ def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
         return None
 
 
-def _seal(store: Path, content: bytes) -> bytes:
-    """Return a digest of a file's name and records."""
-    digest = hashlib.blake2b(os.fsencode(store.name), digest_size=SEAL)
-    digest.update(content)
-    return digest.digest()
-
-
 def _save(store: Path | None, records: np.ndarray) -> None:
     """Write the records of a file, which another run reads as they were or as they are now."""
     if store is None:
@@ -146,7 +138,7 @@ def _save(store: Path | None, records: np.ndarray) -> None:
     content = records.tobytes()
     try:
         with replacing(store, mode=0o600) as temporary:
-            temporary.write_bytes(_seal(store, content) + content)
+            temporary.write_bytes(checksum(os.fsencode(store.name), content) + content)
     except (OSError, UserError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         log.warning("the audit can't be cached in %s (%s): the next run reads all images again", store.parent, reason)

@@ -1,8 +1,9 @@
-"""Files that only this user can have written, checked before they are read."""
+"""Files of caches: only this user can have written them, and a checksum shows whether they are whole."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -10,9 +11,16 @@ from typing import BinaryIO
 
 from skinlab.errors import UserError
 
+CHECKSUM = 32  # bytes
+
 
 class UnusableFile(UserError):  # noqa: N818
     """A file that others can have written, or with other content than expected; the message names it and says why."""
+
+
+def checksum(*parts: bytes | memoryview) -> bytes:
+    """Return the checksum of some bytes one after the other."""
+    return hashlib.blake2b(b"".join(parts), digest_size=CHECKSUM).digest()
 
 
 def open_private(path: Path) -> BinaryIO:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinlab.errors import UserError, nearest
 from skinlab.phantom.artefacts import ARTEFACTS
 from skinlab.phantom.devices import DEVICES
 from skinlab.phantom.scene import stream
@@ -21,7 +20,7 @@ _MIN_LESIONS = 12  # of a rare class, for a test part and five folds
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the pixels and files of a phantom."""
+    """Settings of the pixels and files of a phantom; their limits are those of `data=phantom`."""
 
     layout: str
     image_size: int
@@ -32,36 +31,6 @@ class Settings:
     n_negative: int
     n_unlabeled: int
     n_test: int
-
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise UserError(
-                f"layout={self.layout} is unknown{nearest(self.layout, LAYOUTS)}: use one of {', '.join(LAYOUTS)}"
-            )
-        if not 32 <= self.image_size <= 1024:
-            raise UserError(f"image_size={self.image_size} is out of range for the phantom: use 32 to 1024")
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed} is negative: use 0 or more")
-        if self.layout == "ham10000" and self.n_images < len(CLASSES):
-            raise UserError(
-                f"n_images={self.n_images} is too few: the phantom's seven classes need at least {len(CLASSES)}"
-            )
-        if self.layout == "dsm2025" and min(self.n_positive, self.n_negative, self.n_unlabeled, self.n_test) < 1:
-            raise UserError("layout=dsm2025 needs n_positive, n_negative, n_unlabeled and n_test of at least 1 each")
-        for artefact, rates in self.artefact_bias.items():
-            if artefact not in ARTEFACTS:
-                known = ", ".join(ARTEFACTS)
-                raise UserError(
-                    f"artefact_bias: {artefact} is unknown{nearest(artefact, ARTEFACTS)}: use one of {known}"
-                )
-            for name, rate in rates.items():
-                if name not in CLASSES:
-                    known = ", ".join(CLASSES)
-                    raise UserError(
-                        f"artefact_bias: class {name} is unknown{nearest(name, CLASSES)}: use one of {known}"
-                    )
-                if not 0 <= rate <= 1:
-                    raise UserError(f"artefact_bias: the rate {rate} of {artefact} for {name} must lie between 0 and 1")
 
 
 @dataclass(frozen=True)

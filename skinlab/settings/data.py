@@ -9,9 +9,11 @@ from pydantic import ConfigDict, Field
 
 from skinlab.settings.base import MayDiffer
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Names, Number, Text, Workers
+from skinlab.settings.types import Count, CountOrZero, Names, Number, Share, Text, Workers
 
 Cache = Literal["none", "ram", "disk"]
+Artefact = Literal["ink", "ruler", "hair", "bubbles"]
+Diagnosis = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 
 
 class ReaderSettings(Part):
@@ -53,14 +55,14 @@ class DataSettings(Part):
     columns: dict[str, Any] | None = None
     # data=phantom
     layout: Literal["ham10000", "dsm2025"] | None = None
-    n_images: Count | None = None
-    phantom_size: Count | None = None
-    phantom_seed: int | None = None
-    artefact_bias: dict[str, Any] | None = None
-    n_positive: int | None = None
-    n_negative: int | None = None
-    n_unlabeled: int | None = None
-    n_test: int | None = None
+    n_images: Annotated[int, Field(ge=7)] | None = None  # one of each diagnosis
+    phantom_size: Annotated[int, Field(ge=32, le=1024)] | None = None
+    phantom_seed: CountOrZero | None = None
+    artefact_bias: dict[Artefact, dict[Diagnosis, Share]] | None = None
+    n_positive: Count | None = None
+    n_negative: Count | None = None
+    n_unlabeled: Count | None = None
+    n_test: Count | None = None
 
     def mistakes(self) -> Iterator[str]:
         """Refuse a fold that the split can't have."""

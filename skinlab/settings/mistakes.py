@@ -88,7 +88,8 @@ def _line(place: str, errors: Sequence[ErrorDetails], known: Sequence[str]) -> s
     if not phrases:
         return f"{place}={value}: {errors[0]['msg']}"
     *first, last = phrases
-    return f"{place}={value}: {', '.join(first)}{' or ' * bool(first)}{last} is expected{nearest(value, choices)}"
+    found = place if errors[0]["loc"][-1] == "[key]" else f"{place}={value}"
+    return f"{found}: {', '.join(first)}{' or ' * bool(first)}{last} is expected{nearest(value, choices)}"
 
 
 def _choices(error: ErrorDetails) -> Iterator[str]:

@@ -62,15 +62,15 @@ def blacken(path: Path, tmp_path: Path) -> None:
 def swap(path: Path, tmp_path: Path) -> None:
     """Give it the name of another cache, whose images are as many and as large."""
     content = path.read_bytes()
-    pixels = np.frombuffer(content[: -cache.SEAL], np.uint8).reshape(N, SIZE, SIZE, 3)[::-1].copy()
-    path.write_bytes(pixels.tobytes() + cache._seal(path.with_name("other.u8"), pixels))
+    pixels = np.frombuffer(content[: -cache.CHECKSUM], np.uint8).reshape(N, SIZE, SIZE, 3)[::-1].copy()
+    path.write_bytes(pixels.tobytes() + cache._checksum(path.with_name("other.u8"), pixels))
 
 
 FAULTS = {
     "empty": lambda path, tmp_path: path.write_bytes(b""),
     "cut": lambda path, tmp_path: os.truncate(path, path.stat().st_size - 5),
     "cut to whole images": lambda path, tmp_path: os.truncate(path, SIZE * SIZE * 3 * 4),
-    "cut with the seal": lambda path, tmp_path: os.truncate(path, SIZE * SIZE * 3 * 4 + cache.SEAL),
+    "cut with its checksum": lambda path, tmp_path: os.truncate(path, SIZE * SIZE * 3 * 4 + cache.CHECKSUM),
     "black": blacken,
     "another cache": swap,
     "link": link,
@@ -95,7 +95,7 @@ def test_what_is_not_our_cache_is_built_again(paths, folder, tmp_path, kind, fau
     assert not path.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o600
     if fault == "link":
-        assert (tmp_path / "elsewhere").stat().st_size == N * SIZE * SIZE * 3 + cache.SEAL
+        assert (tmp_path / "elsewhere").stat().st_size == N * SIZE * SIZE * 3 + cache.CHECKSUM
 
 
 def test_a_folder_in_shared_memory_has_to_be_ones_own(paths, folder, tmp_path):
@@ -113,8 +113,8 @@ def test_a_folder_in_shared_memory_has_to_be_ones_own(paths, folder, tmp_path):
 
 
 def test_a_cache_that_cannot_be_read_back_is_refused(paths, folder, monkeypatch):
-    seals = itertools.count()
-    monkeypatch.setattr(cache, "_seal", lambda path, pixels: bytes([next(seals)]) * cache.SEAL)
+    checksums = itertools.count()
+    monkeypatch.setattr(cache, "_checksum", lambda path, pixels: bytes([next(checksums)]) * cache.CHECKSUM)
     with pytest.raises(UserError, match=r"though it was just written; set data\.cache_dir to a folder on a local disk"):
         build(paths, folder)
 
