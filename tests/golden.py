@@ -29,7 +29,7 @@ MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl:
 # What names a time, a place, a duration or a wording instead of a result.
 VOLATILE = {"made", "provenance", "ratio", "run_id", "run", "cautions", "command"}
 VOLATILE |= {"threads", "reader", "root", "lines"}
-VOLATILE |= {"warnings", "problems", "sentence", "verdict", "words", "started", "versions", "summary"}
+VOLATILE |= {"overrides", "warnings", "problems", "sentence", "verdict", "words", "started", "versions", "summary"}
 
 TINY = [
     *("data=phantom", "data.n_images=160", "data.phantom_size=48", "data.image_size=32", "data.n_folds=2"),

@@ -113,7 +113,7 @@ def test_story_of_the_pool_runs(tmp_path: Path):
     assert [each["verdict"] for each in study["verdicts"]] == ["no evidence"], "one training can't tell"
     mined = read(out / "mined" / "mine.json")
     assert mined["yield"]["known"] == 84  # the pool, and half of 48 labels hidden
-    assert mined["yield"]["at"]["mixed"][-1]["looked"] == 10
+    assert mined["yield"]["at"]["mixed"][-1]["labelled"] == 10
 
 
 @pytest.mark.slow

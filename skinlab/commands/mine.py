@@ -69,8 +69,8 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     orders = order_pool(embeddings, scores, settings)
     table = list_images(embeddings, scores, orders, settings.by, classes)
     facts = {
-        "format": 1,
-        "made": describe_provenance(invocation.command, settings.dump() | {"positive": positive}),
+        "format": 2,
+        "provenance": describe_provenance(invocation.command, settings.dump() | {"positive": positive}),
         "run": str(run.absolute()) if run else None,
         "model": bundle.meta(),
         "classes": classes,
@@ -138,4 +138,4 @@ def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
         log.info("share of positives in the pool, if labels alone have shifted: %.1f %% (%.1f to %.1f %%)", *ends)
     if found and facts["by"] in found["at"]:
         last = found["at"][facts["by"]][-1]
-        log.info("of the first %(looked)d images %(found)d are positive; expected at random: %(random).1f", last)
+        log.info("of the first %(labelled)d images %(found)d are positive; expected at random: %(random).1f", last)

@@ -37,7 +37,7 @@ from skinlab.studies.rows import Rows
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 NOTHING: dict[str, Any] = {"budgets": [], "differences": [], "verdicts": []}
 
 
@@ -66,10 +66,10 @@ def study(settings: StudySettings, invocation: Invocation) -> None:
     counts, images_per_group = count_test_images(rows), len(rows.test) / max(rows.test["group"].nunique(), 1)
     check_metrics(settings, rows)
     power = study_power(settings, counts, images_per_group)
-    power["words"] = power_sentence(power, settings.n_trainings)
+    power["sentence"] = power_sentence(power, settings.n_trainings)
     if settings.plan:
         print_plan(plan, settings, output)
-        print(power["words"])
+        print(power["sentence"])
         return
     check_jobs(plan, invocation)
 
@@ -84,7 +84,7 @@ def study(settings: StudySettings, invocation: Invocation) -> None:
             now = {name: run_record(job, states[name]) for name, job in plan.jobs.items()}
             write_json(output / "study.json", record | {"runs": former | now} | results)
 
-        log.info("%s", power["words"])
+        log.info("%s", power["sentence"])
         run_jobs(
             plan.jobs,
             states,
@@ -157,7 +157,7 @@ def check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path)
         UserError: the study in the folder has such runs.
     """
     for name, job in plan.jobs.items():
-        then = [each for each in known.get(name, {}).get("words", job.overrides) if not _may_differ(each)]
+        then = [each for each in known.get(name, {}).get("overrides", job.overrides) if not _may_differ(each)]
         now = [each for each in job.overrides if not _may_differ(each)]
         if sorted(then) != sorted(now):
             former = next((each for each in then if each not in now), "fewer overrides")
@@ -186,9 +186,9 @@ def describe(settings: StudySettings, invocation: Invocation, rows: Rows, power:
     keys = ("arms", "budgets", "seeds", "folds", "judge_by", "n_draws", "level")
     return {
         "format": FORMAT,
-        "made": describe_provenance(invocation.command, settings.dump()),
+        "provenance": describe_provenance(invocation.command, settings.dump()),
         "finished": False,
-        "asked": {
+        "settings": {
             "classes": rows.classes,
             "titles": {arm: settings.recipes[arm].title for arm in settings.arms},
             **{key: getattr(settings, key) for key in keys},

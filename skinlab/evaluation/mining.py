@@ -167,8 +167,8 @@ def yield_curve(found: Bools, n_positive: int, n_total: int, level: float = 0.95
         level: of random's interval, which is the hypergeometric distribution's.
 
     Returns:
-        ``looked``, ``found``, ``random``, ``random_low`` and ``random_high``, each ``(n,)``, and ``lift`` ``(n,)``, how
-        many times as many as random is expected to find; NaN where that is none.
+        ``labelled``, ``found``, ``random``, ``random_low`` and ``random_high``, each ``(n,)``, and ``lift`` ``(n,)``,
+        how many times as many as random is expected to find; NaN where that is none.
 
     >>> curve = yield_curve(np.array([True, False, True]), n_positive=2, n_total=8)
     >>> curve["found"], curve["random"], curve["lift"]
@@ -178,13 +178,13 @@ def yield_curve(found: Bools, n_positive: int, n_total: int, level: float = 0.95
         raise ValueError(
             f"{found.sum()} of {len(found)} found, but {n_positive} of {n_total} are there: check the rows"
         )
-    looked, so_far = np.arange(1, len(found) + 1), np.cumsum(found)
-    expected = looked * n_positive / max(n_total, 1)
-    law = hypergeom(n_total, n_positive, looked)
+    labelled, so_far = np.arange(1, len(found) + 1), np.cumsum(found)
+    expected = labelled * n_positive / max(n_total, 1)
+    law = hypergeom(n_total, n_positive, labelled)
     with np.errstate(invalid="ignore", divide="ignore"):
         lift = so_far / expected
     return {
-        "looked": looked.tolist(),
+        "labelled": labelled.tolist(),
         "found": so_far.tolist(),
         "random": expected.round(4).tolist(),
         "random_low": law.ppf((1 - level) / 2).astype(int).tolist(),
@@ -193,10 +193,12 @@ def yield_curve(found: Bools, n_positive: int, n_total: int, level: float = 0.95
     }
 
 
-def at_looks(curve: Mapping[str, Sequence[Any]], looks: Sequence[int] = (10, 25, 50, 100, 200)) -> list[dict[str, Any]]:
+def points_of_curve(
+    curve: Mapping[str, Sequence[Any]], counts: Sequence[int] = (10, 25, 50, 100, 200)
+) -> list[dict[str, Any]]:
     """Return a curve's metrics after some numbers of images, and after all."""
-    last = len(curve["looked"])
-    wanted = sorted({each for each in (*looks, last) if 1 <= each <= last})
+    last = len(curve["labelled"])
+    wanted = sorted({each for each in (*counts, last) if 1 <= each <= last})
     return [{name: values[each - 1] for name, values in curve.items()} for each in wanted]
 
 

@@ -74,10 +74,6 @@ class Detectable:
     standard_error: float
     difference: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers by their names in ``study.json``."""
-        return {"expected": self.expected, "error": self.standard_error, "difference": self.difference}
-
 
 def detectable(
     design: Design, *, level: float = LEVEL, power: float = POWER, n_tables: int = N_TABLES, seed: int = 0

@@ -58,11 +58,6 @@ class Estimate:
     p: float
     n: int
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers by their names in ``study.json``."""
-        names = {"standard_error": "error", "degrees_of_freedom": "freedom"}
-        return {names.get(name, name): value for name, value in asdict(self).items()}
-
     def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
         """Return the smallest true difference that is significant with the given power."""
         return float(student.ppf([(1 + level) / 2, power], self.degrees_of_freedom).sum() * self.standard_error)
@@ -83,9 +78,9 @@ class Difference:
 
     def to_dict(self, level: float) -> dict[str, Any]:
         """Return plain values by their names in ``study.json``, with the detectable difference."""
-        rest = {name: getattr(self, name) for name in ("budget", "a", "b", "decides", "p_holm", "verdict")}
-        difference = {"difference": self.estimate.to_dict(), "detectable": self.estimate.detectable(level)}
-        return rest | {"figure": self.metric} | difference
+        rest = {name: getattr(self, name) for name in ("budget", "a", "b", "metric", "decides", "p_holm", "verdict")}
+        difference = {"difference": asdict(self.estimate), "detectable": self.estimate.detectable(level)}
+        return rest | difference
 
 
 def pool_variances(samples: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:
@@ -286,7 +281,7 @@ def study_evidence(
     for budget in sorted(cells, key=lambda each: labelled[each]):
         budget_name = name_budget(budget, labelled[budget])
         arms = [_arm(name, trainings, metrics, level) for name, trainings in cells[budget].items()]
-        budgets.append({"budget": budget, "words": budget_name, "labelled": labelled[budget], "arms": arms})
+        budgets.append({"budget": budget, "name": budget_name, "labelled": labelled[budget], "arms": arms})
         subject = POOL if budget in with_pool else NO_POOL
         verdict = budget_verdict([each for each in found if each.budget == budget], budget_name, level, subject)
         if verdict:
@@ -299,7 +294,7 @@ def _arm(name: str, trainings: Trainings, metrics: Sequence[str], level: float) 
     return {
         "name": name,
         "trainings": len(trainings),
-        "figures": {metric: metric_estimate(trainings, metric, level).to_dict() for metric in metrics},
+        "metrics": {metric: asdict(metric_estimate(trainings, metric, level)) for metric in metrics},
         "spread": {
             metric: {"sd": float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"), "values": each}
             for metric, each in values.items()

@@ -127,12 +127,12 @@ def measure_yield(
     n_groups, n_positive = pool["group"][known].nunique(), pool["group"][known & truth].nunique()
     found = {name: truth[order[known[order]]] for name, order in orders.items()}
     curves = {name: mining.yield_curve(each, n_positive, n_groups) for name, each in found.items()}
-    curves = {name: curve for name, curve in curves.items() if curve["looked"]}
+    curves = {name: curve for name, curve in curves.items() if curve["labelled"]}
     return {
         "positives": n_positive,
         "groups": n_groups,
         "known": int(known.sum()),
         "by": by,
-        "at": {name: mining.at_looks(curve) for name, curve in curves.items()},
+        "at": {name: mining.points_of_curve(curve) for name, curve in curves.items()},
         "curves": curves,
     }

@@ -78,22 +78,22 @@ def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDE / 72, 260 / 72), dpi=72)
         axes = figure.add_axes((0.13, 0.16, 0.83, 0.8))
-        longest = max(curves.values(), key=lambda curve: len(curve["looked"]))
-        looked = [0, *longest["looked"]]
+        longest = max(curves.values(), key=lambda curve: len(curve["labelled"]))
+        labelled = [0, *longest["labelled"]]
         low, high = ([0, *longest[name]] for name in ("random_low", "random_high"))
-        axes.fill_between(looked, low, high, color=SOFT, alpha=0.22, linewidth=0)
-        axes.plot(looked, [0, *longest["random"]], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.fill_between(labelled, low, high, color=SOFT, alpha=0.22, linewidth=0)
+        axes.plot(labelled, [0, *longest["random"]], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
         for place, (name, curve) in enumerate(curves.items()):
             width, depth = (2.4, 3) if name == by else (1.1, 2)
-            line = [0, *curve["looked"]], [0, *curve["found"]]
+            line = [0, *curve["labelled"]], [0, *curve["found"]]
             axes.plot(*line, color=series(place), linewidth=width, zorder=depth)
         axes.set(xlabel="images labelled", ylabel="positives found")
-        axes.set_xlim(0, looked[-1])
+        axes.set_xlim(0, labelled[-1])
         axes.set_ylim(0)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(color=LINE)
-        last = {name: f"{curve['found'][-1]} of {curve['looked'][-1]}" for name, curve in curves.items()}
+        last = {name: f"{curve['found'][-1]} of {curve['labelled'][-1]}" for name, curve in curves.items()}
         words = "; ".join(f"{WAYS[name]} {found}" for name, found in last.items())
         return inline_svg(figure, "yield", f"Positives found: {words}; random {longest['random'][-1]:.1f}")
 
@@ -108,5 +108,5 @@ def _card(row: Mapping[str, Any], picture: bytes, classes: Sequence[str]) -> dic
 
 def _at_hundred(curve: Mapping[str, Any]) -> dict[str, Any]:
     """Return a curve's values at a hundred images, or at its end if that comes sooner."""
-    at = min(100, len(curve["looked"])) - 1
+    at = min(100, len(curve["labelled"])) - 1
     return {name: values[at] for name, values in curve.items()}

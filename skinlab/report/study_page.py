@@ -45,25 +45,26 @@ def render_study(study: Study) -> str:
         "in_words": in_words,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }
-    asked, verdicts = study["asked"], study.get("verdicts") or []
-    metrics = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["figures"]))
+    settings, verdicts = study["settings"], study.get("verdicts") or []
+    metrics = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["metrics"]))
     return environment.get_template("study.html.j2").render(
-        asked=asked,
-        made=study.get("made") or {},
+        settings=settings,
+        provenance=study.get("provenance") or {},
         power=study.get("power") or {},
         headline=HEADLINES.get(
             frozenset(each["verdict"] for each in verdicts if each["pool"]), "The unlabeled pool helps and hurts"
         ),
         verdicts=verdicts,
         arms=[
-            {"name": arm, "ink": i % N_SERIES + 1, "title": asked["titles"][arm]} for i, arm in enumerate(asked["arms"])
+            {"name": arm, "ink": i % N_SERIES + 1, "title": settings["titles"][arm]}
+            for i, arm in enumerate(settings["arms"])
         ],
         budgets=study["budgets"],
         metrics=metrics,
-        curves=[{"words": metric_label(name), "chart": _curve(study, name)} for name in metrics],
+        curves=[{"name": metric_label(name), "chart": _curve(study, name)} for name in metrics],
         differences=[_differences(study, row) for row in study["budgets"]],
         pairs=study.get("differences") or [],
-        words={row["budget"]: row["words"] for row in study["budgets"]},
+        names={row["budget"]: row["name"] for row in study["budgets"]},
         runs=study.get("runs") or {},
         cautions=study.get("cautions") or [],
     )
@@ -71,27 +72,28 @@ def render_study(study: Study) -> str:
 
 def _curve(study: Study, metric: str) -> Markup:
     """Draw the arms of a study; each keeps its colour, whatever budgets it has."""
-    lines, told = [], []
-    for arm in study["asked"]["arms"]:
+    lines, descriptions = [], []
+    for arm in study["settings"]["arms"]:
         found = [
-            (row["labelled"], each["figures"][metric])
+            (row["labelled"], each["metrics"][metric])
             for row in study["budgets"]
             for each in row["arms"]
-            if each["name"] == arm and metric in each["figures"]
+            if each["name"] == arm and metric in each["metrics"]
         ]
         line = {key: [each[key] for _, each in found] for key in ("value", "low", "high")}
         lines.append((arm, line | {"labelled": [labelled for labelled, _ in found]}))
-        told.append(f"{arm} " + ", ".join(f"{number(each)} at {count(labelled)}" for labelled, each in found))
-    words = metric_label(metric)
-    return efficiency_chart(lines, words, f"curve-{metric}", f"{words} against labelled images: {'; '.join(told)}")
+        descriptions.append(f"{arm} " + ", ".join(f"{number(each)} at {count(labelled)}" for labelled, each in found))
+    axis = metric_label(metric)
+    description = f"{axis} against labelled images: {'; '.join(descriptions)}"
+    return efficiency_chart(lines, axis, f"curve-{metric}", description)
 
 
 def _differences(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:
     """Draw the differences in the metric of the verdict at one budget."""
-    judge_by = study["asked"]["judge_by"]
-    pairs = [each for each in study["differences"] if each["budget"] == row["budget"] and each["figure"] == judge_by]
+    judge_by = study["settings"]["judge_by"]
+    pairs = [each for each in study["differences"] if each["budget"] == row["budget"] and each["metric"] == judge_by]
     rows = [(f"{each['a']} {MINUS} {each['b']}", each["difference"]) for each in pairs]
-    label = f"{row['words']}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
+    label = f"{row['name']}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
     name = f"differences-{study['budgets'].index(row)}"
     chart = dots_chart(rows, [INK] * len(rows), name, label, zero=True) if rows else Markup("")
-    return {"words": row["words"], "chart": chart}
+    return {"name": row["name"], "chart": chart}

@@ -239,8 +239,22 @@ def read_states(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     remedy = "delete it to count the finished runs anew, or choose another output"
-    runs: dict[str, Any] = read_json(path, "record of a study", {"runs": dict}, remedy=remedy)["runs"]
+    content = read_json(path, "record of a study", {"runs": dict}, remedy=remedy, upgrade=_upgrade)
+    runs: dict[str, Any] = content["runs"]
     for name, run in runs.items():
-        if not isinstance(run, dict) or not isinstance(run.get("words"), list):
-            raise UserError(f"{path} is damaged (its run {name} has no list of words); {remedy}")
+        if not isinstance(run, dict) or not isinstance(run.get("overrides"), list):
+            raise UserError(f"{path} is damaged (its run {name} has no list of overrides); {remedy}")
     return runs
+
+
+def _upgrade(study: dict[str, Any]) -> dict[str, Any]:
+    """Rename the overrides of the runs in a file of format 1, where they were called words."""
+    runs = study.get("runs")
+    if study.get("format") != 1 or not isinstance(runs, dict):
+        return study
+    renamed = {
+        name: {"overrides" if key == "words" else key: value for key, value in run.items()}
+        for name, run in runs.items()
+        if isinstance(run, dict)
+    }
+    return study | {"runs": runs | renamed}

@@ -104,7 +104,7 @@ def budget_systems(trained: Trained, budget: float, runs: Path, *, over: str) ->
 
 def run_record(job: Job, state: State) -> dict[str, Any]:
     """Return the record of a run in the study's file."""
-    return {"command": job.command, "words": list(job.overrides), "images": job.images} | asdict(state)
+    return {"command": job.command, "overrides": list(job.overrides), "images": job.images} | asdict(state)
 
 
 def study_cautions(settings: StudySettings, lost: Mapping[str, str]) -> list[str]:

@@ -36,20 +36,20 @@ def study_power(settings: StudySettings, counts: Sequence[int], rows_per_group: 
             seed_sd=assumed.seed_sd,
         )
     found = detectable(design, level=settings.level, n_tables=POWER_TABLES)
-    return {"assumed": asdict(design), "figures": {name: each.to_dict() for name, each in found.items()}}
+    return {"assumed": asdict(design), "metrics": {name: asdict(each) for name, each in found.items()}}
 
 
 def power_sentence(power: Mapping[str, Any], n_trainings: int) -> str:
     """Return a sentence about the power of a study.
 
-    >>> figures = {"auroc_macro": {"expected": 0.9, "error": 0.01, "difference": 0.034}}
-    >>> power_sentence({"assumed": {"counts": [1014, 59], "correlation": 0.85}, "figures": figures}, 1)
+    >>> metrics = {"auroc_macro": {"expected": 0.9, "standard_error": 0.01, "difference": 0.034}}
+    >>> power_sentence({"assumed": {"counts": [1014, 59], "correlation": 0.85}, "metrics": metrics}, 1)
     '1,073 test images (1014 + 59) and 1 training an arm: 80 % power for a difference of 0.034 macro AUROC (of 0.90).'
     """
     counts = power["assumed"]["counts"]
     detected = ", ".join(
         f"{each['difference']:.3f} {metric_in_sentence(name)} (of {each['expected']:.2f})"
-        for name, each in power["figures"].items()
+        for name, each in power["metrics"].items()
     )
     return (
         f"{sum(counts):,} test images ({' + '.join(map(str, counts))}) and {n_trainings} "

@@ -209,12 +209,17 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     assert content["runs"]["A+_b0.5_f0_s1"]["state"] == FAILED
     assert "A+_b0.5_f0_s1 is missing: out of memory" in content["cautions"]
     assert not content["finished"]
+    for run in content["runs"].values():
+        run["words"] = run.pop("overrides")
+    (output / "study.json").write_text(json.dumps(content | {"format": 1}))  # a file of format 1 is continued
     fake.broken, fake.started[:] = set(), []
     study(config.updated({"seeds": [0, 1, 2]}), invocation)
     again = {"A+_b0.5_f0_s1", *(f"{arm}_b0.5_f0_s2" for arm in ("A", "A+", "D", "D-pretrain"))}
     assert set(fake.started) == again, "what is finished is passed over; seeds may join"
     content = json.loads((output / "study.json").read_text())
     assert content["finished"]
+    assert content["format"] == 2
+    assert all(run["overrides"] and "words" not in run for run in content["runs"].values())
     (verdict,) = content["verdicts"]
     assert verdict["verdict"] == "helps"
     assert verdict["sentence"] in capsys.readouterr().out

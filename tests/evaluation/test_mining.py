@@ -8,12 +8,12 @@ from scipy.stats import entropy
 
 from skinlab.evaluation.mining import (
     UNCERTAINTIES,
-    at_looks,
     badge_order,
     descending,
     first_of_each,
     k_centre_order,
     mixed,
+    points_of_curve,
     uncertainty,
     yield_curve,
 )
@@ -121,12 +121,12 @@ def test_badge_is_k_means_plus_plus_on_gradients(rng):
 
 def test_yield_is_counted_by_hand():
     curve = yield_curve(np.array([True, True, False, True]), n_positive=5, n_total=20)
-    assert curve["looked"] == [1, 2, 3, 4]
+    assert curve["labelled"] == [1, 2, 3, 4]
     assert curve["found"] == [1, 2, 2, 3]
     assert curve["random"] == [0.25, 0.5, 0.75, 1.0]
     assert curve["lift"] == [4, 4, pytest.approx(2.6667), 3]
-    assert [row["looked"] for row in at_looks(curve, (2, 100))] == [2, 4]
-    assert at_looks(curve, (2,))[0]["found"] == 2
+    assert [row["labelled"] for row in points_of_curve(curve, (2, 100))] == [2, 4]
+    assert points_of_curve(curve, (2,))[0]["found"] == 2
 
 
 def test_random_s_interval_is_that_of_random_orders(rng):

@@ -160,8 +160,8 @@ def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
     assert first.startswith("10 % of the labels (15 images): the pool helps, by macro AUROC: D minus A is +0.")
     assert second.startswith("All labels (150 images): no evidence that pretraining (nothing is left for a pool)")
     arm = found["budgets"][0]["arms"][1]
-    assert list(arm["figures"]) == FIGURES
-    assert arm["figures"]["auroc_macro"]["value"] == pytest.approx(np.mean(arm["spread"]["auroc_macro"]["values"]))
+    assert list(arm["metrics"]) == FIGURES
+    assert arm["metrics"]["auroc_macro"]["value"] == pytest.approx(np.mean(arm["spread"]["auroc_macro"]["values"]))
 
 
 def test_a_figure_of_one_arm_counts_its_trainings(arms):

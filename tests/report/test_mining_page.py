@@ -33,7 +33,7 @@ def facts(**more) -> dict:
         for name, found in {"probability": 2, "uncertainty": 1, "diversity": 0, "mixed": 1}.items()
     }
     return {
-        "made": {"command": "python -m skinlab.mine", "date": "2026-11-22"},
+        "provenance": {"command": "python -m skinlab.mine", "date": "2026-11-22"},
         "model": {"checkpoint_sha256": "ab" * 32},
         "classes": CLASSES,
         "positive": ["mel"],

@@ -21,14 +21,21 @@ ARMS = ["A", "A+", "D<script>"]
 def estimate(value: float | None) -> dict[str, Any]:
     ends = {"low": -0.05, "high": 0.05}
     found = {end: None if value is None else value + by for end, by in ends.items()}
-    return {"value": value, "error": 0.02, "freedom": 5.0, "trainings_share": 0.4, "p": 0.01, "n": 3} | found
+    return {
+        "value": value,
+        "standard_error": 0.02,
+        "degrees_of_freedom": 5.0,
+        "trainings_share": 0.4,
+        "p": 0.01,
+        "n": 3,
+    } | found
 
 
 def arm(name: str, value: float | None) -> dict[str, Any]:
     return {
         "name": name,
         "trainings": 3,
-        "figures": {"auroc_macro": estimate(value), "brier": estimate(value)},
+        "metrics": {"auroc_macro": estimate(value), "brier": estimate(value)},
         "spread": {"auroc_macro": {"sd": 0.01, "values": [value]}, "brier": {"sd": None, "values": [value]}},
     }
 
@@ -36,18 +43,23 @@ def arm(name: str, value: float | None) -> dict[str, Any]:
 @pytest.fixture
 def study() -> dict[str, Any]:
     words = {0.1: "10 % of the labels (30 images)", 1.0: "All labels (300 images)"}
-    pair = {"a": ARMS[2], "b": "A+", "figure": "auroc_macro", "decides": True, "p_holm": 0.02, "verdict": "helps"}
+    pair = {"a": ARMS[2], "b": "A+", "metric": "auroc_macro", "decides": True, "p_holm": 0.02, "verdict": "helps"}
     pair |= {"difference": estimate(0.06), "detectable": 0.07}
     return {
-        "format": 1,
-        "made": {"command": "python -m skinlab.study", "date": "2026-11-22", "versions": {}, "config": {"jobs": 1}},
-        "asked": {"arms": ARMS, "titles": {name: f"title of {name}" for name in ARMS}, "judge_by": "auroc_macro"}
+        "format": 2,
+        "provenance": {
+            "command": "python -m skinlab.study",
+            "date": "2026-11-22",
+            "versions": {},
+            "config": {"jobs": 1},
+        },
+        "settings": {"arms": ARMS, "titles": {name: f"title of {name}" for name in ARMS}, "judge_by": "auroc_macro"}
         | {"level": 0.95, "n_draws": 2000},
-        "power": {"words": "2,003 test images see 0.03."},
-        "runs": {"A_b0.1_f0_s0": {"state": "done", "images": 1234, "seconds": 90.0, "words": ["seed=0"]}},
+        "power": {"sentence": "2,003 test images see 0.03."},
+        "runs": {"A_b0.1_f0_s0": {"state": "done", "images": 1234, "seconds": 90.0, "overrides": ["seed=0"]}},
         "budgets": [
-            {"budget": 0.1, "words": words[0.1], "labelled": 30, "arms": [arm(name, 0.7) for name in ARMS]},
-            {"budget": 1.0, "words": words[1.0], "labelled": 300, "arms": [arm(name, 0.8) for name in ARMS[:2]]},
+            {"budget": 0.1, "name": words[0.1], "labelled": 30, "arms": [arm(name, 0.7) for name in ARMS]},
+            {"budget": 1.0, "name": words[1.0], "labelled": 300, "arms": [arm(name, 0.8) for name in ARMS[:2]]},
         ],
         "differences": [pair | {"budget": 0.1}, pair | {"budget": 1.0, "decides": False, "verdict": "no evidence"}],
         "verdicts": [{"budget": 0.1, "pool": True, "verdict": "helps", "sentence": "10 %: the pool helps."}],
