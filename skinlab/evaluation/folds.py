@@ -1,4 +1,4 @@
-"""Grouped, stratified folds for cross-fitting."""
+"""Grouped, stratified folds for cross-fitting and probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int
     """Return a fold number for each row, ``(N,)``; no group is cut, and each class is dealt evenly.
 
     A group counts for the rarest class among its rows. The order of the rows makes no difference. With fewer groups
-    than folds there is a fold a group; ValueError for fewer than two of either.
+    than folds there is a fold a group; ValueError for fewer than two of either. Splits of a data set have an algorithm
+    of their own (`skinlab.data.splits`), since their parts have given shares and balance every class of mixed groups.
 
     >>> group_folds(np.array(["a", "a", "b", "c", "d"]), np.array([1, 1, 1, 0, 0]), n_folds=2).tolist()
     [0, 0, 1, 0, 1]

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinlab.evaluation.distances import unit
+from skinlab.evaluation.folds import group_folds
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
@@ -107,21 +107,15 @@ def probe_metrics(features: Floats, target: Ints, groups: npt.ArrayLike, n_class
 
 
 def probe_folds(target: Ints, groups: npt.ArrayLike) -> Ints:
-    """Return the fold of each row: whole groups, the classes in like proportion.
+    """Return the fold of each row, by the algorithm of cross-fitting.
 
     Raises:
         ValueError: one class or one group only.
     """
-    numbers = pd.factorize(np.asarray(groups))[0]
-    n_folds = min(N_FOLDS, int(numbers.max(initial=-1)) + 1, int(np.bincount(target).max(initial=0)))
-    if len(np.unique(target)) < 2 or n_folds < 2:
+    n_folds = min(N_FOLDS, int(np.bincount(target).max(initial=0)))
+    if len(np.unique(target)) < 2 or pd.Series(groups).nunique() < 2 or n_folds < 2:
         raise ValueError("a probe needs labelled images of two classes and two groups, two images of one class")
-    fold = np.zeros(len(target), np.int64)
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings(action="ignore"):  # of classes with fewer rows than folds
-        for number, (_, out) in enumerate(splitter.split(numbers, target, numbers)):
-            fold[out] = number
-    return fold
+    return group_folds(np.asarray(groups), target, n_folds)
 
 
 def stratified(target: Ints, limit: int) -> Ints:
