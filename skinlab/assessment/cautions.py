@@ -7,7 +7,7 @@ from typing import Any
 
 from skinlab.assessment.systems import Run, System
 from skinlab.evaluation.evidence_form import TrainingOverlap
-from skinlab.report.wording import limit_sentences, seen_words
+from skinlab.report.wording import limit_sentences, overlap_sentence
 
 
 def count_known_images(system: System) -> TrainingOverlap | None:
@@ -30,7 +30,7 @@ def count_known_images(system: System) -> TrainingOverlap | None:
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
     seen = count_known_images(system)
-    found = [seen_words(seen)] if seen_words(seen) else []
+    found = [overlap_sentence(seen)] if overlap_sentence(seen) else []
     found += [text for run in system.runs for text in _run_cautions(run)]
     found += [*_unseen_classes(system), *system.cautions]
     if system.groups_from is not None:

@@ -22,7 +22,7 @@ from skinlab.inference.inputs import find_images
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
 from skinlab.models.weights import find_checkpoint
-from skinlab.report.wording import seen_words
+from skinlab.report.wording import overlap_sentence
 from skinlab.runs.provenance import count_usages, training_images
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.settings.predict import PredictSettings
@@ -67,7 +67,7 @@ def predict(settings: PredictSettings) -> None:
         if threshold is not None:
             facts["threshold"] = threshold
         write_predictions(table, rows["path"].tolist(), facts | {"seen": counts}, settings.format, output)
-    if sentence := seen_words(counts):
+    if sentence := overlap_sentence(counts):
         log.warning("%s", sentence)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
 

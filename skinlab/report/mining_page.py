@@ -5,19 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from skinlab.report.charts import WIDE, series
+from skinlab.report.rendering import data_uri, render
 from skinlab.report.svg import LINE, SOFT, STYLE, inline_svg
-from skinlab.report.wording import count, number, percent, shorten
 
 PREFIX = "prob_"
 LIKELIEST = 3  # classes whose probability stands at an image
@@ -41,8 +39,8 @@ def render_mining(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], p
     found = facts.get("yield") or {}
     cards = [_card(row, picture, facts["classes"]) for row, picture in zip(rows, pictures, strict=True)]
     names = "\n".join([*facts["classes"], *(str(row["image_id"]) for row in rows)])
-    page = _environment().get_template("mining.html.j2")
-    return page.render(
+    return render(
+        "mining.html.j2",
         facts=facts,
         pool=facts["pool"],
         share=facts["prevalence"],
@@ -57,15 +55,6 @@ def render_mining(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], p
         # Answers are kept in the browser under this name: those of another list never show up.
         key=hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16],
     )
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "percent": percent, "thousands": count, "shorten": shorten}
-    return environment
 
 
 def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
@@ -98,15 +87,15 @@ def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
         return inline_svg(figure, "yield", f"Positives found: {words}; random {longest['random'][-1]:.1f}")
 
 
-def _card(row: Mapping[str, Any], picture: bytes, classes: Sequence[str]) -> dict[str, Any]:
+def _card(row: Mapping[str, Any], picture: bytes, classes: Sequence[str]) -> dict[str, object]:
     likeliest = sorted(classes, key=lambda name: -float(row[PREFIX + name]))[:LIKELIEST]
     return dict(row) | {
-        "picture": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
+        "picture": data_uri(picture),
         "likeliest": [(name, float(row[PREFIX + name])) for name in likeliest],
     }
 
 
-def _at_hundred(curve: Mapping[str, Any]) -> dict[str, Any]:
+def _at_hundred(curve: Mapping[str, Any]) -> dict[str, object]:
     """Return a curve's values at a hundred images, or at its end if that comes sooner."""
     at = min(100, len(curve["labelled"])) - 1
     return {name: values[at] for name, values in curve.items()}

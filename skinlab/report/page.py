@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from skinlab.evaluation import metric_registry
-from skinlab.evaluation.evidence_form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, Spread, System
+from skinlab.evaluation.evidence_form import (
+    Comparison,
+    Evidence,
+    Metrics,
+    RiskCoverage,
+    SourceMetrics,
+    Spread,
+    SpreadOfMetric,
+    System,
+)
 from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.rendering import data_uri, render
 from skinlab.report.svg import INK, N_SERIES
-from skinlab.report.wording import (
-    MINUS,
-    between,
-    bounds,
-    count,
-    ensemble_words,
-    in_words,
-    interval,
-    number,
-    p_value,
-    percent,
-    rule_words,
-    seen_words,
-    shorten,
-)
+from skinlab.report.wording import MINUS, ensemble_words, interval, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 FEW = 100  # positives below which a threshold is uncertain
@@ -46,8 +38,8 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         images: image id → JPEG or PNG, for the worst mistakes.
     """
     systems = [_system(evidence, i, images or {}) for i in range(len(evidence["systems"]))]
-    page = _environment().get_template("report.html.j2")
-    return page.render(
+    return render(
+        "report.html.j2",
         settings=evidence["settings"],
         provenance=evidence["provenance"],
         cost_ratio=evidence["settings"]["cost_ratio"],
@@ -59,66 +51,46 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     )
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": number,
-        "bounds": bounds,
-        "interval": interval,
-        "between": between,
-        "in_words": in_words,
-        "percent": percent,
-        "p_value": p_value,
-        "metric_label": metric_label,
-        "thousands": count,
-        "rule_words": rule_words,
-        "seen_words": seen_words,
-        "shorten": shorten,
-        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
-    }
-    return environment
-
-
-def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, Any]:
+def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, object]:
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
-    given = evidence["systems"][place]
+    system = evidence["systems"][place]
     classes = evidence["settings"]["classes"]
     positive = evidence["settings"]["positive"] or classes[-1:]
-    of_two = given["metrics"] if "sensitivity" in given["metrics"] else {}
-    binary = given["binary"] or {"positive": positive, "metrics": of_two}
-    return dict(given) | {
+    of_two = system["metrics"] if "sensitivity" in system["metrics"] else {}
+    binary = system["binary"] or {"positive": positive, "metrics": of_two}
+    return dict(system) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
-        "headline": _headline(headline(given["metrics"], "page")),
+        "headline": _headline(headline(system["metrics"], "page")),
         "positive": binary["positive"],
         "binary_headline": _headline(positive_headline(binary["metrics"], "page")),
-        "spread_metrics": _spread_metrics(given["spread"]),
-        "class_columns": columns(given["metrics"], "page", classes),
-        "calibration_columns": columns(given["metrics"], "calibration", classes),
+        "spread_metrics": _spread_metrics(system["spread"]),
+        "class_columns": columns(system["metrics"], "page", classes),
+        "calibration_columns": columns(system["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
-        "source_columns": _source_columns(given["per_source"]),
-        "shares": _shares(given["confusion"]),
-        "charts": _charts(given, place),
-        "curve_charts": _curves(given, place, classes),
-        "uncertain": [row for row in given["thresholds"] or [] if row["positives"] < FEW],
-        "answered": _answered(given["risk_coverage"]),
-        "worst_mistakes": [dict(row) | _picture(images.get(row["image_id"])) for row in given["worst_mistakes"] or []],
+        "source_columns": _source_columns(system["per_source"]),
+        "shares": _shares(system["confusion"]),
+        "charts": _charts(system, place),
+        "curve_charts": _curves(system, place, classes),
+        "uncertain": [row for row in system["thresholds"] or [] if row["positives"] < FEW],
+        "error_rates": _error_rates(system["risk_coverage"]),
+        "worst_mistakes": [
+            dict(row) | ({"image": data_uri(image)} if (image := images.get(row["image_id"])) else {})
+            for row in system["worst_mistakes"] or []
+        ],
     }
 
 
-def _headline(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _headline(values: Metrics) -> list[dict[str, object]]:
     """Return label, value and meaning of each metric."""
     found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
     metrics = [(find_metric(name), metric_label(name), value) for name, value in found]
     return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
 
 
-def _spread_metrics(spread: Spread | None) -> dict[str, Any]:
+def _spread_metrics(spread: Spread | None) -> dict[str, SpreadOfMetric]:
     """Keep the metrics of all classes together."""
     return {name: row for name, row in (spread["metrics"] if spread else {}).items() if "/" not in name}
 
@@ -137,7 +109,7 @@ def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
     return shares
 
 
-def _answered(curve: RiskCoverage | None) -> list[dict[str, float]]:
+def _error_rates(curve: RiskCoverage | None) -> list[dict[str, float]]:
     """Return the error rate when all, 90 % and 80 % of the images are kept."""
     if not curve:
         return []
@@ -146,10 +118,10 @@ def _answered(curve: RiskCoverage | None) -> list[dict[str, float]]:
     return [{"coverage": at, "risk": float(np.interp(at, coverage[order], risk[order]))} for at in (1.0, 0.9, 0.8)]
 
 
-def _charts(system: System, place: int) -> dict[str, Any]:
+def _charts(system: System, place: int) -> dict[str, Markup]:
     """Draw the single charts of a system that has what they show."""
     colour, key, name = charts.series(place), f"s{place + 1}", system["name"]
-    drawn: dict[str, Any] = {}
+    drawn: dict[str, Markup] = {}
     if reliability := system["reliability"]:
         drawn["reliability"] = charts.reliability_chart(
             reliability, colour, f"{key}-reliability", f"Reliability of {name}: accuracy against confidence"
@@ -165,7 +137,7 @@ def _charts(system: System, place: int) -> dict[str, Any]:
     return drawn
 
 
-def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str, object]]:
     """Draw a PR and a ROC curve a class, the binary view first."""
     curves, support, metrics = system["curves"], system["support"], system["metrics"]
     positive = system["binary"] or {"positive": [], "metrics": {}}
@@ -175,7 +147,7 @@ def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str
         merged = of not in classes
         rows = sum(support.get(each, 0) for each in positive["positive"]) if merged else support.get(of, 0)
         areas = positive["metrics"] if merged else metrics
-        panel: dict[str, Any] = {"name": of, "merged": merged, "rows": rows}
+        panel: dict[str, object] = {"name": of, "merged": merged, "rows": rows}
         for kind, area, curve in (("pr", "pr_auc", curves[of]["pr"]), ("roc", "auroc", curves[of]["roc"])):
             panel[area] = areas.get(f"{area}/{of}")
             label = f"{charts.AXES[kind][1]} against {charts.AXES[kind][0]} for {of}: area {interval(panel[area])}"
@@ -186,7 +158,7 @@ def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str
     return drawn
 
 
-def _comparison(evidence: Evidence) -> dict[str, Any] | None:
+def _comparison(evidence: Evidence) -> dict[str, object] | None:
     """Draw the systems beside each other and their differences; nothing with a single system."""
     systems, pairs = evidence["systems"], evidence["comparisons"]
     if len(systems) < 2:
@@ -194,18 +166,18 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     many = [each["metrics"] for each in systems]
     binary = [each["binary"]["metrics"] if each["binary"] else {} for each in systems]
     names = [each["name"] for each in systems]
+    views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
     beside = [
-        _beside(names, many, name, "") for name in headline(many[0], "page") if all(name in each for each in many)
+        _beside(names, metrics, name, view)
+        for metrics, shown, view in views
+        for name in shown
+        if all(name in each for each in metrics)
     ]
-    beside += [
-        _beside(names, binary, name, ", positive")
-        for name in positive_headline(binary[0], "page")
-        if all(name in each for each in binary)
-    ]
-    metrics = dict.fromkeys(pair["metric"] for pair in pairs)
-    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(metrics)]
-    clear = [each for each in pairs if _is_clear(each, evidence["settings"]["level"])]
-    listed = clear if len(pairs) > MOST_SENTENCES else pairs
+    compared = dict.fromkeys(pair["metric"] for pair in pairs)
+    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(compared)]
+    alpha = 1 - evidence["settings"]["level"]
+    significant = [each for each in pairs if each["p_holm"] is not None and each["p_holm"] < alpha]
+    listed = significant if len(pairs) > MOST_SENTENCES else pairs
     return {
         "beside": beside,
         "differences": differences,
@@ -215,12 +187,7 @@ def _comparison(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def _is_clear(pair: Comparison, level: float) -> bool:
-    p = pair["p_holm"]
-    return p is not None and p < 1 - level
-
-
-def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str) -> dict[str, Any]:
+def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str) -> dict[str, object]:
     """Draw one metric of all systems."""
     rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
     entry = find_metric(metric)
@@ -231,24 +198,10 @@ def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view:
     return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
 
 
-def _differences(pairs: Sequence[Comparison], metric: str, key: str) -> dict[str, Any]:
+def _differences(pairs: Sequence[Comparison], metric: str, key: str) -> dict[str, object]:
     """Draw the differences of one metric, a pair of systems a row."""
     of = [pair for pair in pairs if pair["metric"] == metric]
     rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
     words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
     label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
-
-
-def _picture(image: bytes | None) -> dict[str, str]:
-    return {"image": _data_uri(image)} if image else {}
-
-
-def _data_uri(data: bytes) -> str:
-    """Write a picture as an address that holds it.
-
-    >>> _data_uri(bytes([255, 216, 255]))
-    'data:image/jpeg;base64,/9j/'
-    """
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from skinlab.evaluation.metric_registry import metric_label
 from skinlab.report.charts import dots_chart
+from skinlab.report.rendering import render
 from skinlab.report.study_charts import efficiency_chart
 from skinlab.report.svg import INK, N_SERIES
-from skinlab.report.wording import MINUS, count, in_words, interval, number, p_value, percent
+from skinlab.report.wording import MINUS, count, interval, number
 
 Study = Mapping[str, Any]
 HEADLINES = {
@@ -32,22 +31,10 @@ def render_study(study: Study) -> str:
     Args:
         study: what ``study.json`` holds.
     """
-    environment = Environment(
-        loader=PackageLoader("skinlab.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": number,
-        "interval": interval,
-        "percent": percent,
-        "p_value": p_value,
-        "metric_label": metric_label,
-        "thousands": count,
-        "in_words": in_words,
-        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
-    }
     settings, verdicts = study["settings"], study.get("verdicts") or []
     metrics = list(dict.fromkeys(name for row in study["budgets"] for arm in row["arms"] for name in arm["metrics"]))
-    return environment.get_template("study.html.j2").render(
+    return render(
+        "study.html.j2",
         settings=settings,
         provenance=study.get("provenance") or {},
         power=study.get("power") or {},
@@ -88,7 +75,7 @@ def _curve(study: Study, metric: str) -> Markup:
     return efficiency_chart(lines, axis, f"curve-{metric}", description)
 
 
-def _differences(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:
+def _differences(study: Study, row: Mapping[str, Any]) -> dict[str, object]:
     """Draw the differences in the metric of the verdict at one budget."""
     judge_by = study["settings"]["judge_by"]
     pairs = [each for each in study["differences"] if each["budget"] == row["budget"] and each["metric"] == judge_by]

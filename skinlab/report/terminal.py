@@ -11,7 +11,7 @@ from rich.table import Table
 
 from skinlab.evaluation.evidence_form import Evidence, Interval, Metrics, System
 from skinlab.evaluation.metric_registry import Metric, shown_metrics
-from skinlab.report.wording import ensemble_words, seen_words
+from skinlab.report.wording import ensemble_words, overlap_sentence
 
 LEADERBOARD_COLUMNS = 3
 
@@ -53,10 +53,10 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
                 for s in splits
             )
             table.add_row(f"F1 / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
-    said = _print_seen(console, evidence) if evidence else []
+    printed = _print_overlap(console, evidence) if evidence else []
     console.print(table)
     if evidence:
-        _print_cautions(console, evidence, said)
+        _print_cautions(console, evidence, printed)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
 
@@ -65,30 +65,30 @@ def print_evidence(evidence: Evidence) -> None:
     """Print the headline of every system with its intervals, the comparisons and the cautions."""
     console = Console()
     systems = evidence["systems"]
-    said = _print_seen(console, evidence)
+    printed = _print_overlap(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
     for line in [each["sentence"] for each in evidence["comparisons"]]:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
-    _print_cautions(console, evidence, said)
+    _print_cautions(console, evidence, printed)
 
 
-def _print_seen(console: Console, evidence: Evidence) -> list[str]:
+def _print_overlap(console: Console, evidence: Evidence) -> list[str]:
     """Print above the metrics which images the model was trained on, and return the sentences."""
-    said = [
+    printed = [
         f"{each['name']}: {words}"
         for each in evidence["systems"]
-        if (words := seen_words(each.get("training_overlap")))
+        if (words := overlap_sentence(each.get("training_overlap")))
     ]
-    for sentence in said:
+    for sentence in printed:
         console.print(f"! {sentence}", style="bold", highlight=False, markup=False)
-    return said
+    return printed
 
 
-def _print_cautions(console: Console, evidence: Evidence, said: Sequence[str]) -> None:
+def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]) -> None:
     for caution in evidence["cautions"]:
-        if caution not in said:
+        if caution not in printed:
             console.print(f"! {caution}", highlight=False, markup=False)
 
 

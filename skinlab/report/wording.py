@@ -147,12 +147,12 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
     return [*lines, f"Equal-cost baseline: {ensemble['equal_cost_baseline']}."]
 
 
-def seen_words(seen: Mapping[str, Any] | None) -> str:
+def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:
     """Return a sentence on how many images the model knows from its training; "" where it knows none.
 
-    >>> seen_words({"images": 400, "train": 300, "val": 0})
+    >>> overlap_sentence({"images": 400, "train": 300, "val": 0})
     '300 of 400 images were trained on by this model: the metrics are not of new images.'
-    >>> seen_words({"images": 9, "train": 0, "val": 9})
+    >>> overlap_sentence({"images": 9, "train": 0, "val": 9})
     '9 of 9 images chose its best epoch, thresholds or calibrator: the metrics are not of new images.'
     """
     words = {
@@ -160,13 +160,13 @@ def seen_words(seen: Mapping[str, Any] | None) -> str:
         "val": "chose its best epoch, thresholds or calibrator",
         "group": "show a lesion of its training images",
     }
-    seen = seen or {}
-    found = [f"{count(seen[kind])} {text}" for kind, text in words.items() if seen.get(kind)]
+    overlap = overlap or {}
+    found = [f"{count(overlap[kind])} {text}" for kind, text in words.items() if overlap.get(kind)]
     if not found:
-        unknown = seen.get("unknown") or []
+        unknown = overlap.get("unknown") or []
         return f"Whether the images were trained on is not known: {', '.join(unknown)}." if unknown else ""
     first, _, rest = found[0].partition(" ")
-    listed = [f"{first} of {count(seen['images'])} images {rest}", *found[1:]]
+    listed = [f"{first} of {count(overlap['images'])} images {rest}", *found[1:]]
     together = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
     return f"{together}: the metrics are not of new images."
 

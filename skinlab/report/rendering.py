@@ -1,0 +1,69 @@
+"""Fill the templates of the pages and of the model card."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from skinlab.evaluation.metric_registry import metric_label
+from skinlab.report.wording import (
+    between,
+    bounds,
+    count,
+    in_words,
+    interval,
+    number,
+    overlap_sentence,
+    p_value,
+    percent,
+    rule_words,
+    shorten,
+)
+
+WORDING = (between, bounds, in_words, interval, metric_label, number, overlap_sentence, p_value, percent, rule_words)
+ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a filled template; what is written into it is escaped, as HTML or as Markdown (``.md.j2``)."""
+    return _environment(markdown=template.endswith(".md.j2")).get_template(template).render(**values)
+
+
+@cache
+def _environment(*, markdown: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("skinlab.report"),
+        autoescape=not markdown,
+        finalize=markdown_text if markdown else None,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {each.__name__: each for each in WORDING} | {
+        "thousands": count,
+        "shorten": shorten,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
+    }
+    return environment
+
+
+def markdown_text(value: Any) -> str:
+    r"""Keep names from being read as markup.
+
+    >>> markdown_text("<b>|[mel](there)")
+    '&lt;b>\\|[mel]\\(there)'
+    """
+    return "" if value is None else str(value).translate(ESCAPES).replace("](", "]\\(")
+
+
+def data_uri(data: bytes) -> str:
+    """Return the address that holds a JPEG or PNG.
+
+    >>> data_uri(bytes([255, 216, 255]))
+    'data:image/jpeg;base64,/9j/'
+    """
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
