@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from skinlab.data.audit import AuditFailed, summary
+from skinlab.data.audit import AuditFailed
+from skinlab.data.audit_report import AuditReport, summary
 from skinlab.data.contact_sheet import contact_sheet
 from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
@@ -39,12 +39,11 @@ def audit(settings: AuditSettings) -> None:
             write_json(run_dir / "audit.json", failure.report)
             print_audit(failure.report, run_dir)
             raise
-        report = prepared.audit | {"split_sha256": prepared.split_hash}
-        write_json(run_dir / "audit.json", report)
+        write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
         write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
         if sheet is not None:
             write_sheet(prepared.manifest, sheet)
-    print_audit(report, run_dir, prepared)
+    print_audit(prepared.audit, run_dir, prepared)
 
 
 def check_sheet(place: str | None) -> Path | None:
@@ -70,7 +69,7 @@ def write_sheet(manifest: pd.DataFrame, path: Path) -> None:
         temporary.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
-def print_audit(report: dict[str, Any], run_dir: Path, prepared: Prepared | None = None) -> None:
+def print_audit(report: AuditReport, run_dir: Path, prepared: Prepared | None = None) -> None:
     """Print what was found, the images of each class and source in each part of the split, and where it is written."""
     console = Console()
     for line in summary(report):

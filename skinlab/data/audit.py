@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from skinlab.data.audit_report import VERSION, AuditReport, BadImageEntry, Copies, CopyEntry, Counts, problems, warnings
 from skinlab.data.duplicates import clusters
 from skinlab.data.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
-from skinlab.data.readers.listing import find_masks, left_out_warnings
-from skinlab.data.text_changes import ATTRIBUTE, describe_changes
-from skinlab.errors import UserError, some
+from skinlab.data.readers.listing import find_masks
+from skinlab.data.text_changes import ATTRIBUTE
+from skinlab.errors import UserError
 
 log = logging.getLogger(__name__)
-
-REPORT_VERSION = 1
-LEFT_OUT = ("not_in_table", "masks", "other_formats")  # the manifest's attrs: files without a row
 
 
 class AuditFailed(UserError):  # noqa: N818
     """A data set that can't be used for training as it is; `report` is the audit's."""
 
-    def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
+    def __init__(self, message: str, report: AuditReport) -> None:
         super().__init__(message)
-        self.report = report or {}
+        self.report = report
 
 
 class AuditResult(NamedTuple):
@@ -42,7 +40,7 @@ class AuditResult(NamedTuple):
     """
 
     manifest: pd.DataFrame
-    report: dict[str, Any]
+    report: AuditReport
     digests: np.ndarray
     copies: np.ndarray
 
@@ -67,13 +65,11 @@ def audit(
     paths = manifest["path"].iloc[on_disk].tolist()
     records, reasons, n_cached = fingerprints(paths, cache_dir, num_workers)
     masks = find_masks(paths)
-    reasons |= {position: "is a mask by its name" for position, path in enumerate(paths) if path in masks}
+    reasons |= {at: "is a mask by its name" for at, path in enumerate(paths) if path in masks}
     reason = np.full(len(manifest), "has no file on disk", dtype=object)
-    reason[on_disk] = ""
-    for position, text in reasons.items():
-        reason[on_disk[position]] = text
+    reason[on_disk] = [reasons.get(position, "") for position in range(len(paths))]
     bad = reason != ""
-    bad_images = [
+    bad_images: list[BadImageEntry] = [
         {"image_id": printable(row.image_id), "path": printable(row.path), "reason": text}
         for row, text in zip(manifest[bad].itertuples(), reason[bad], strict=True)
     ]
@@ -81,23 +77,27 @@ def audit(
     records = records[~bad[on_disk]]
     pairs = duplicates(records, cache_dir)
     merged, merged_groups = merge_groups(kept, pairs)
-    report = {
-        "version": REPORT_VERSION,
+    report: AuditReport = {
+        "version": VERSION,
         "images": len(manifest),
         "kept": len(kept),
         "on_bad_image": on_bad_image,
         **_counts(merged, records),
         "bad_images": bad_images,
-        **{name: [printable(path) for path in manifest.attrs.get(name, [])] for name in LEFT_OUT},
+        "not_in_table": _left_out(manifest, "not_in_table"),
+        "masks": _left_out(manifest, "masks"),
+        "other_formats": _left_out(manifest, "other_formats"),
         "several_frames": kept.loc[np.char.find(records["kind"], b" frames") >= 0, "image_id"].map(printable).tolist(),
         "text_changes": manifest.attrs.get(ATTRIBUTE, {}),
         **_copies(kept, pairs),
         "merged_groups": merged_groups,
         "few_groups": _few_groups(merged, n_folds),
         "remembered": n_cached,
+        "problems": [],
+        "warnings": [],
+        "seconds": 0.0,
     }
-    report["problems"] = _problems(report, n_folds)
-    report["warnings"] = _warnings(report)
+    report["problems"], report["warnings"] = problems(report, n_folds), warnings(report)
     report["seconds"] = round(time.perf_counter() - started, 2)
     for line in report["warnings"]:
         log.warning(line)
@@ -130,38 +130,12 @@ def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFram
     return manifest.assign(group=pd.Series(new_names[codes], index=manifest.index, dtype=str)), merged
 
 
-def summary(report: dict[str, Any]) -> list[str]:
-    """Return an audit's report as a few lines of text.
-
-    >>> report = {"kept": 3, "images": 4, "groups": 3, "grouped": False, "labels": {"mel": 1, "nv": 2}}
-    >>> report |= {"kinds": {"JPEG RGB": 3}, "sizes": {"600x450": 3}, "duplicates": [], "merged_groups": {}}
-    >>> report |= {"problems": [], "warnings": ["1 of 4 images can't be used"], "remembered": 3, "seconds": 0.5}
-    >>> for line in summary(report):
-    ...     print(line)
-    3 of 4 images in 3 groups (each image its own): mel 1, nv 2
-    stored as JPEG RGB (3); 600x450 (3) pixels
-    0 pairs of copies, 0 groups merged
-    warning: 1 of 4 images can't be used
-    checked in 0.5 s, 3 images read by an earlier audit
-    """
-    labels = ", ".join(f"{label or 'unlabeled'} {count}" for label, count in report["labels"].items())
-    stored = "; ".join(
-        some((f"{name} ({count})" for name, count in report[key].items()), 4) for key in ("kinds", "sizes")
-    )
-    merged = sum(len(names) for names in report["merged_groups"].values())
-    alone = "" if report["grouped"] else " (each image its own)"
-    return [
-        f"{report['kept']} of {report['images']} images in {report['groups']} groups{alone}: {labels}",
-        *([f"stored as {stored} pixels"] if report["kept"] else []),
-        f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
-        *(f"problem: {line}" for line in report["problems"]),
-        *(f"warning: {line}" for line in report["warnings"]),
-        f"checked in {report['seconds']} s, {report['remembered']} images read by an earlier audit",
-    ]
+def _left_out(manifest: pd.DataFrame, name: str) -> list[str]:
+    """Return the files without a row that the reader has listed in the manifest's `attrs`."""
+    return [printable(path) for path in manifest.attrs.get(name, [])]
 
 
-def _counts(manifest: pd.DataFrame, records: np.ndarray) -> dict[str, Any]:
-    """Count groups, labels, sources, splits, kinds of file and sizes, each the most frequent first."""
+def _counts(manifest: pd.DataFrame, records: np.ndarray) -> Counts:
 
     def by_count(values: pd.Series) -> dict[str, int]:
         return {str(value): int(count) for value, count in values.value_counts().items()}
@@ -178,13 +152,18 @@ def _counts(manifest: pd.DataFrame, records: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """Return all copies, those with different labels, and those of a labelled and an unlabeled image."""
+def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> Copies:
     ids, labels = manifest["image_id"].to_numpy(dtype=object), manifest["label"].to_numpy(dtype=object)
-    found: dict[str, list[dict[str, Any]]] = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
+    found: Copies = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
     for a, b, similarity, exact, turned in pairs.tolist():
-        copy = {"a": printable(ids[a]), "b": printable(ids[b]), "labels": [str(labels[a]), str(labels[b])]}
-        copy |= {"similarity": round(similarity, 3), "exact": exact, "turned": turned}
+        copy: CopyEntry = {
+            "a": printable(ids[a]),
+            "b": printable(ids[b]),
+            "labels": [str(labels[a]), str(labels[b])],
+            "similarity": round(similarity, 3),
+            "exact": exact,
+            "turned": turned,
+        }
         found["duplicates"].append(copy)
         if labels[a] != labels[b]:
             found["label_conflicts" if labels[a] and labels[b] else "pool_duplicates"].append(copy)
@@ -198,59 +177,3 @@ def _few_groups(manifest: pd.DataFrame, n_folds: int) -> dict[str, int]:
     rows = manifest[(manifest["label"] != "") & manifest["split"].isin(["", "train"])]
     groups = rows.drop_duplicates(["label", "group"])["label"].value_counts().sort_index()
     return {str(label): int(count) for label, count in groups.items() if count < n_folds}
-
-
-def _problems(report: dict[str, Any], n_folds: int) -> list[str]:
-    """Return a line with the remedy for each finding that prevents a training."""
-    problems = []
-    if report["bad_images"] and report["on_bad_image"] == "error":
-        problems.append(f"{_bad_images(report)}; fix or remove them, or train without them: data.on_bad_image=drop")
-    elif not report["kept"]:
-        problems.append(f"no image is left: {_bad_images(report)}; fix the files or check data.root")
-    if report["few_groups"]:
-        few = some(f"{label} has {count}" for label, count in report["few_groups"].items())
-        problems.append(
-            f"too few groups of a class for data.n_folds={n_folds}: {few}; "
-            "lower data.n_folds, merge classes by data.label_map, or add images"
-        )
-    return problems
-
-
-def _warnings(report: dict[str, Any]) -> list[str]:
-    """Return a line for each finding that does not prevent a training."""
-    lines = []
-    if report["bad_images"] and report["on_bad_image"] == "drop":
-        lines.append(f"{_bad_images(report)}; left out")
-    if report["not_in_table"]:
-        lines.append(
-            f"{len(report['not_in_table'])} images are not in the table and are left out: "
-            f"{some(report['not_in_table'])}"
-        )
-    if text := describe_changes(report["text_changes"]):
-        lines.append(text)
-    lines += left_out_warnings(report["masks"], report["other_formats"])
-    if report["several_frames"]:
-        count, names = len(report["several_frames"]), some(report["several_frames"])
-        lines.append(f"{count} images have several frames or pages, of which the first is used: {names}")
-    if report["merged_groups"]:
-        merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
-        lines.append(f"duplicates across groups; these groups are merged: {merged}")
-    if report["label_conflicts"]:
-        pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
-        lines.append(f"{len(report['label_conflicts'])} pairs of copies have different labels: {pairs}")
-    if report["pool_duplicates"]:
-        pairs = some(map(_pair, report["pool_duplicates"]))
-        lines.append(f"{len(report['pool_duplicates'])} unlabeled images are copies of labelled ones: {pairs}")
-    return lines
-
-
-def _bad_images(report: dict[str, Any]) -> str:
-    by_reason: dict[str, list[str]] = {}
-    for image in report["bad_images"]:
-        by_reason.setdefault(image["reason"], []).append(image["path"] or image["image_id"])
-    named = some(f"{some(names)} ({reason})" for reason, names in by_reason.items())
-    return f"{len(report['bad_images'])} of {report['images']} images can't be used: {named}"
-
-
-def _pair(copy: dict[str, Any]) -> str:
-    return f"{copy['a']} = {copy['b']}"

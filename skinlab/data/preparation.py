@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skinlab.data.audit import AuditResult, audit
+from skinlab.data.audit_report import AuditReport, AuditReportWithPool
 from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.data.fingerprint import ImageHashes
@@ -45,7 +45,7 @@ class Prepared:
 
     manifest: pd.DataFrame
     classes: list[str]
-    audit: dict[str, Any]
+    audit: AuditReport
     split_hash: str
     image_hashes: Mapping[str, str]
     copies: np.ndarray
@@ -142,7 +142,8 @@ def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult) ->
     """Return the prepared data; if there is a pool, its counts are added to the report."""
     report = audited.report
     if (manifest["split"] == "pool").any():
-        report = report | {"pool": pool_report(manifest, audited.copies)}
+        with_pool: AuditReportWithPool = {**report, "pool": pool_report(manifest, audited.copies)}
+        report = with_pool
     hashes = ImageHashes(manifest["image_id"], audited.digests)
     return Prepared(manifest, names, report, split_hash(manifest), hashes, audited.copies)
 

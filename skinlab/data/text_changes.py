@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -11,9 +11,17 @@ from skinlab.errors import UserError
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import two_spellings
 
-ATTRIBUTE = "text_changes"  # of a frame: column → {"changed": values, "missing": of these, "examples": {old: new}}
+ATTRIBUTE = "text_changes"  # of a frame: column → Changes
 METADATA = ("age", "sex", "site")  # often missing; splits, training and metrics do not depend on them
 EXAMPLES = 3
+
+
+class Changes(TypedDict):
+    """The changed values of a column, the missing ones among them, and some of them: old → new."""
+
+    changed: int
+    missing: int
+    examples: dict[str, str]
 
 
 def clean_text(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -37,22 +45,24 @@ def replace_columns(frame: pd.DataFrame, columns: Mapping[str, pd.Series]) -> pd
     return replaced
 
 
-def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def merged(before: Mapping[str, Changes], after: Mapping[str, Changes]) -> dict[str, Changes]:
     """Return the sum of the changes of two passes over the same columns."""
-    total = dict(before)
+    total = {**before, **after}
     for name, new in after.items():
-        old = before.get(name, {"changed": 0, "missing": 0, "examples": {}})
-        examples = dict(list({**old["examples"], **new["examples"]}.items())[:EXAMPLES])
-        total[name] = {key: old[key] + new[key] for key in ("changed", "missing")} | {"examples": examples}
+        if name in before:
+            old = before[name]
+            examples = dict(list({**old["examples"], **new["examples"]}.items())[:EXAMPLES])
+            changed, missing = old["changed"] + new["changed"], old["missing"] + new["missing"]
+            total[name] = {"changed": changed, "missing": missing, "examples": examples}
     return total
 
 
-def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
-    """Count the changed values and the missing ones among them, with a few examples; empty if none has changed."""
+def _changes(before: pd.Series, after: pd.Series) -> Changes | None:
+    """Count the changed values; None if there are none."""
     text = before.fillna("").astype(str)
     different = (text != after).to_numpy()
     if not different.any():
-        return {}
+        return None
     pairs = pd.DataFrame({"old": text[different], "new": after[different].astype(str)})
     examples = pairs.drop_duplicates().sort_values(["old", "new"]).head(EXAMPLES)
     return {
@@ -62,7 +72,7 @@ def _changes(before: pd.Series, after: pd.Series) -> dict[str, Any]:
     }
 
 
-def describe_changes(changes: Mapping[str, Any]) -> str:
+def describe_changes(changes: Mapping[str, Changes]) -> str:
     """Return one line about the changes, without missing ages, sexes and sites.
 
     >>> describe_changes({"label": {"changed": 2, "missing": 1, "examples": {"NA": "", "mel ": "mel"}}})

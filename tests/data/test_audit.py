@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from skinlab.data import fingerprint, fingerprint_cache
-from skinlab.data.audit import AuditFailed, audit, merge_groups, summary
+from skinlab.data.audit import AuditFailed, audit, merge_groups
+from skinlab.data.audit_report import summary
 from skinlab.data.duplicates import PAIR
 from skinlab.data.manifest import build_manifest
 from skinlab.errors import UserError
