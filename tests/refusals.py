@@ -84,6 +84,7 @@ REFUSALS: dict[str, list[list[str]]] = {
         [OUTPUT, "arms=[A,Z]"],
         [OUTPUT, "budgets=[2.0]"],
         [OUTPUT, "base=[data.image_sise=32]"],
+        [OUTPUT, "base_train=[model.init=nowhere.safetensors]"],
     ],
 }
 

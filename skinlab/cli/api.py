@@ -93,6 +93,7 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.config import explain, invocation, resolved, settings_of
     from skinlab.cli.continuing import continued
     from skinlab.cli.system_errors import explain_os_error
@@ -107,6 +108,11 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
                 value = call(command, settings, invocation(command, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, overrides)) from None
+    except UserError as error:
+        message = name_as_typed(str(error), overrides, COMMANDS[command].aliases)
+        if message == str(error):
+            raise
+        raise UserError(message) from error
     except OSError as error:
         line = explain_os_error(error, config)
         if line is None:

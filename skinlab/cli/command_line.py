@@ -56,6 +56,18 @@ def prepare_command_line(
     return [*flags, *(text if "://" in text else shown for text, shown in zip(overrides, hidden, strict=True))]
 
 
+def name_as_typed(message: str, arguments: Sequence[str], aliases: Mapping[str, str]) -> str:
+    """Return a message with the names of settings that the command line has, where those are aliases.
+
+    >>> name_as_typed("tta=flip: choose flips", ["views=flip"], {"views": "tta"})
+    'views=flip: choose flips'
+    """
+    for alias, name in aliases.items():
+        if any(each.startswith(f"{alias}=") for each in arguments):
+            message = re.sub(rf"(?<![\w./]){name}(?==)", alias, message)
+    return message
+
+
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return flags and overrides; argparse itself needs the overrides in one block."""
     parser = get_args_parser()

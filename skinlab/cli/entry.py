@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from skinlab.cli.continuing import continued
 from skinlab.cli.registry import COMMANDS, call, list_settings
@@ -48,12 +48,18 @@ def _run(name: str, handler: SignalHandler) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
+    from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
 
-    verbose = _verbose()
+    verbose, typed = _verbose(), sys.argv[1:]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
+
+    def refuse(error: Exception, line: str | None) -> NoReturn:
+        if line is None:
+            raise error
+        raise SystemExit(_report(name_as_typed(line, typed, COMMANDS[name].aliases), verbose=verbose)) from None
 
     def job(cfg: DictConfig) -> float | None:
         handler.remedy = _how_to_go_on(HydraConfig.get())
@@ -82,24 +88,18 @@ def _run(name: str, handler: SignalHandler) -> None:
             handler.wait_for_rank_0()
             if isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError):  # a worker was lost
                 handler.wait_for_group_signal()
-            line = _one_line(error, config)
-            if line is None:
-                raise
-            raise SystemExit(_report(line, verbose=verbose)) from None
+            refuse(error, _one_line(error, config))
 
     try:
         _read_command_line(name)
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise SystemExit(_report(explain(error, name, sys.argv[1:]), verbose=verbose)) from None
+        refuse(error, explain(error, name, sys.argv[1:]))
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except (UserError, OSError) as error:
-        line = _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word))
-        if line is None:
-            raise
-        raise SystemExit(_report(line, verbose=verbose)) from None
+        refuse(error, _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)))
 
 
 def _read_command_line(name: str) -> None:

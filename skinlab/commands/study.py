@@ -18,6 +18,7 @@ from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
 from skinlab.files import claim, write_json, write_text
 from skinlab.json_files import read_json
+from skinlab.runs.backbone_record import find_init
 from skinlab.runs.resuming import may_differ
 from skinlab.settings.invocation import Invocation
 from skinlab.settings.outputs import output_folder
@@ -130,17 +131,20 @@ def check_metrics(settings: StudySettings, rows: Rows) -> None:
 
 
 def check_jobs(plan: Plan, invocation: Invocation) -> None:
-    """Compose the first run of each arm and stage, so that mistyped overrides and too few images are refused at once.
+    """Compose the first run of each arm and stage, to refuse mistyped overrides, missing weights and too few images.
 
     Raises:
-        UserError: Hydra can't compose one, or a pretraining has less than a batch of images.
+        UserError: an override or ``model.init`` of one is wrong, or a pretraining has less than a batch of images.
     """
     batch: dict[str, int] = {}
     for job in plan.jobs.values():
         kind = job.name.partition("_b")[0]
         if kind not in batch:
             try:
-                batch[kind] = invocation.compose(job.command, job.overrides).data.batch_size
+                run = invocation.compose(job.command, job.overrides)
+                if not (job.after and job.after in run.model.init):  # weights that an earlier run of the study makes
+                    find_init(run.model.init)
+                batch[kind] = run.data.batch_size
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None
         if job.command == "pretrain" and job.rows < batch[kind]:

@@ -196,6 +196,9 @@ def test_the_words_compose_and_name_what_they_lack(settings, invocation, rows):
     small = settings(Path("o"), arms=["C"], base_pretrain=["data.batch_size=4096"])
     with pytest.raises(UserError, match=r"C-pretrain_b0\.5_f0_s0: its \d+ images are less than a batch of 4096"):
         check_jobs(make_plan(small, invocation, rows, Path("/o/runs")), invocation)
+    elsewhere = settings(Path("o"), arms=["A", "D"], base_train=["model.init=/nowhere.safetensors"])
+    with pytest.raises(UserError, match=r"^A: model.init=/nowhere.safetensors: no such file"):
+        check_jobs(make_plan(elsewhere, invocation, rows, Path("/o/runs")), invocation)
 
 
 def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invocation, fake, tmp_path, capsys):
