@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
 
 from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
+from skinlab.settings.base import Settings, create
+from skinlab.settings.types import Text
 
 MAX_SIDE = 8192  # pixels; more is no size that a network was trained at
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,31 @@ class Member:
         return str(self.classifier.hparams["network"]["name"])
 
 
+class ImageParameters(Settings):
+    """What a checkpoint says of the images that its network was trained on."""
+
+    model_config = ConfigDict(extra="ignore")
+    image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    fit: Literal["crop", "stretch"]
+    mean: Annotated[list[Finite], Field(strict=False, min_length=3, max_length=3)]
+    std: Annotated[list[Annotated[Finite, Field(gt=0)]], Field(strict=False, min_length=3, max_length=3)]
+
+
+class HyperParameters(Settings):
+    """What inference needs of a checkpoint's hyper-parameters."""
+
+    classes: Annotated[list[Text], Field(min_length=2)]
+    training_prior: list[Finite]
+    inputs: ImageParameters
+
+    def mistakes(self) -> Iterator[str]:
+        """Yield what makes the classes and their shares impossible."""
+        if len(set(self.classes)) < len(self.classes):
+            yield "its classes are not different names"
+        if len(self.training_prior) != len(self.classes):
+            yield "its training_prior is not one number a class"
+
+
 def read_member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Member, list[str]]:
     """Build a classifier from the content of a checkpoint; return it with its classes.
 
@@ -49,46 +78,24 @@ def read_member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Me
     Raises:
         UserError: it is not the whole of a classifier.
     """
+    refusal, remedy = f"checkpoint {path} is not one of a skinlab classifier", "use checkpoints/best.ckpt of a run"
     hparams, state = content.get("hyper_parameters"), content.get("state_dict")
     if not isinstance(hparams, dict) or not isinstance(state, dict):
-        raise UserError(f"checkpoint {path} is not one of a skinlab classifier; use checkpoints/best.ckpt of a run")
+        raise UserError(f"{refusal}; {remedy}")
     try:
-        _check_hyper_parameters(hparams)
+        known = create(HyperParameters, {name: hparams.get(name) for name in HyperParameters.model_fields})
+    except UserError as error:
+        raise UserError(f"{refusal} ({error}); {remedy}") from None
+    try:
         classifier = Classifier(**hparams)
     except UserError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            f"checkpoint {path} is not one of a skinlab classifier ({str(error).splitlines()[0]}); use "
-            "checkpoints/best.ckpt of a run"
-        ) from None
+        raise UserError(f"{refusal} ({str(error).splitlines()[0]}); {remedy}") from None
     _load_network(classifier, state, path)
-    prior, inputs = [float(share) for share in hparams["training_prior"]], hparams["inputs"]
-    member = Member(classifier.eval().requires_grad_(False), inputs["image_size"], inputs["fit"], prior, sha256)
-    return member, [str(name) for name in hparams["classes"]]
-
-
-def _check_hyper_parameters(hparams: Mapping[str, Any]) -> None:
-    """Raise ValueError where a value is of another type or range than a training records."""
-    classes, prior, inputs = hparams["classes"], hparams["training_prior"], hparams["inputs"]
-    if not isinstance(classes, list) or len({*map(str, classes)}) < max(len(classes), 2):
-        raise ValueError("its classes are not two or more different names")
-    if not isinstance(prior, list) or len(prior) != len(classes) or not all(map(_is_number, prior)):
-        raise ValueError("its training_prior is no number a class")
-    if not isinstance(inputs["image_size"], int) or not 1 <= inputs["image_size"] <= MAX_SIDE:
-        raise ValueError(f"its image_size is not from 1 to {MAX_SIDE}")
-    if inputs["fit"] not in ("crop", "stretch"):
-        raise ValueError("its fit is neither crop nor stretch")
-    for name in ("mean", "std"):
-        values = inputs[name]
-        if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_number, values)):
-            raise ValueError(f"its {name} is not three numbers")
-    if min(inputs["std"]) <= 0:
-        raise ValueError("its std is not above 0")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    prior, inputs = [float(share) for share in known.training_prior], known.inputs
+    member = Member(classifier.eval().requires_grad_(False), inputs.image_size, inputs.fit, prior, sha256)
+    return member, known.classes
 
 
 def _load_network(classifier: Classifier, state: Mapping[str, Any], path: Path) -> None:
