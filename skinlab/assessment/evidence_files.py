@@ -20,6 +20,7 @@ from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEviden
 from skinlab.evaluation.evidence_form import Evidence, Mistake, Provenance
 from skinlab.evaluation.evidence_parts import row_cautions
 from skinlab.evaluation.evidence_upgrade import upgrade_evidence
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
 from skinlab.settings.outputs import output_folder, refuse_existing
@@ -27,6 +28,7 @@ from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
 
+Thresholds = dict[str, list[FrozenThreshold]]  # name of a system → its thresholds
 PAGES = ("report.html", "model_card.md")
 VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
 THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
@@ -39,7 +41,7 @@ def build_evidence(
     compare_by: Sequence[str] = (),
     reference: str | None = None,
     provenance: Provenance,
-) -> tuple[Evidence, dict[str, Any]]:
+) -> tuple[Evidence, Thresholds]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
 
     Args:
@@ -78,10 +80,7 @@ def build_evidence(
         "comparisons": [each.to_dict(settings.level) for each in comparisons],
         "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
     }
-    thresholds = {
-        system.name: [threshold.to_dict() for threshold in each.thresholds] for system, each in found if each.thresholds
-    }
-    return evidence, thresholds
+    return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
 
 
 def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
@@ -119,7 +118,7 @@ def _known_metrics(names: Sequence[str], draws: Sequence[tuple[str, BootstrapSam
     return names
 
 
-def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, saliency: bool | str) -> None:
+def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, saliency: bool | str) -> None:
     """Write the report, the model card and the thresholds, if there are any: all files but ``evidence.json``.
 
     Args:
@@ -132,7 +131,8 @@ def write_pages(evidence: Evidence, thresholds: dict[str, Any], output: Path, sa
     for name, text in pages.items():
         write_text(output / name, text)
     if thresholds:
-        write_json(output / "thresholds.json", thresholds)
+        rows = {name: [each.to_dict() for each in of_system] for name, of_system in thresholds.items()}
+        write_json(output / "thresholds.json", rows)
     else:
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
 

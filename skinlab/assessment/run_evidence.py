@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from skinlab.assessment.evaluation_settings import evaluation_settings
-from skinlab.assessment.evidence_files import build_evidence
+from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence_form import Evidence, Provenance
@@ -52,7 +51,7 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) 
 
 def evaluate_run(
     run_dir: Path, settings: EvidenceSettings, provenance: Provenance
-) -> tuple[Evidence, dict[str, Any]] | None:
+) -> tuple[Evidence, Thresholds] | None:
     """Return the evidence of a finished run, and its thresholds; None and a warning where its images allow none.
 
     It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one

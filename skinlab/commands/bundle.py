@@ -135,7 +135,7 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
         with user_errors(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: "):
             choice = ThresholdSettings(chosen, settings.cost_ratio, seed=settings.seed, positive=positive)
             thresholds = choose_thresholds(bundle, validation, choice)
-    return replace(bundle, thresholds=[each.to_dict() for each in thresholds])
+    return replace(bundle, thresholds=thresholds)
 
 
 def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) -> Bundle:

@@ -28,6 +28,7 @@ from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles import COMBINATIONS
 from skinlab.evaluation.evidence_form import Evidence
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
@@ -111,7 +112,7 @@ def build_bundle(
     settings: EnsembleSettings,
     learned: Mapping[str, Any],
     positive: Sequence[str] | None,
-    thresholds: list[dict[str, Any]],
+    thresholds: list[FrozenThreshold],
 ) -> Bundle | None:
     """Return the members' networks as one that predict takes, a member's folds a team; None where that is not wanted.
 

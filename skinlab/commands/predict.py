@@ -131,15 +131,15 @@ def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] 
 
 
 def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> dict[str, Any]:
-    known = {row["rule"]: row for row in bundle.thresholds}
+    known = {row.rule: row for row in bundle.thresholds}
     if rule not in known:
         remedy = f"choose {', '.join(known)}{nearest(rule, known)}" if known else "choose thresholds by skinlab.bundle"
         raise UserError(f"threshold={rule}: {settings.ckpt} has {len(known)} thresholds, none of this rule; {remedy}")
     row, positive = known[rule], bundle.positive_output
-    if settings.format == "kaggle" and row["positive"] != [positive]:
-        raise UserError(f"threshold={rule} is for {', '.join(row['positive'])}; format=kaggle needs one for {positive}")
-    kept = {key: row.get(key) for key in ("rule", "low", "high", "positive", "chosen_on")}
-    return kept | {"value": row["threshold"]}
+    if settings.format == "kaggle" and row.positive != [positive]:
+        raise UserError(f"threshold={rule} is for {', '.join(row.positive)}; format=kaggle needs one for {positive}")
+    kept = {key: getattr(row, key) for key in ("rule", "low", "high", "positive", "chosen_on")}
+    return kept | {"value": row.threshold}
 
 
 def tabulate(

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, ValidationError
 
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.calibration import CALIBRATORS, Calibrator, calibrator_from_dict
 from skinlab.evaluation.ensembles import COMBINATIONS
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
 from skinlab.models.classifier import Classifier
 from skinlab.models.weights import find_checkpoint, read_checkpoint
+from skinlab.settings.base import Settings
 from skinlab.tables.positive import known_positive
 
 FORMAT = 1  # of bundle files
@@ -53,7 +56,7 @@ class Bundle:
     teams: tuple[int, ...] = ()
     positive: list[str] | None = None
     calibrator: dict[str, Any] | None = None
-    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    thresholds: list[FrozenThreshold] = field(default_factory=list)
     gate: Gate | None = None
     training_images: dict[str, Any] | None = None
 
@@ -123,7 +126,7 @@ class Bundle:
         if self.calibrator is not None:
             facts["calibrator"] = self.calibrator
         if self.thresholds:
-            facts["thresholds"] = self.thresholds
+            facts["thresholds"] = [each.to_dict() for each in self.thresholds]
         return facts | more
 
 
@@ -142,15 +145,15 @@ def load_bundle(place: str | Path) -> Bundle:
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
-    """Write a bundle to one file of tensors and plain containers; the calibrator and thresholds must be plain, too.
+    """Write a bundle to one file of tensors and plain containers; the calibrator must be plain, too.
 
     Raises:
-        UserError: calibrator or thresholds hold something that is no number, text, list or mapping.
+        UserError: the calibrator holds something that is no number, text, list or mapping.
     """
     try:
-        facts = json.loads(json.dumps([bundle.calibrator, bundle.thresholds]))
+        calibrator = json.loads(json.dumps(bundle.calibrator))
     except (TypeError, ValueError) as error:
-        raise UserError(f"calibrator or thresholds are not plain ({error}); give what a JSON file can hold") from None
+        raise UserError(f"the calibrator is not plain ({error}); give what a JSON file can hold") from None
     members = [
         {
             "hyper_parameters": dict(member.classifier.hparams),
@@ -167,8 +170,8 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "learned": {name: torch.tensor(np.asarray(values)) for name, values in bundle.learned.items()},
         "teams": list(bundle.teams),
         "positive": bundle.positive,
-        "calibrator": facts[0],
-        "thresholds": facts[1],
+        "calibrator": calibrator,
+        "thresholds": [each.to_dict() for each in bundle.thresholds],
         "gate": bundle.gate.to_dict() if bundle.gate else None,
     }
     if bundle.training_images is not None:
@@ -182,6 +185,22 @@ def _tensor(value: Any) -> Any:
     return torch.from_numpy(value.view(np.int64)) if isinstance(value, np.ndarray) else value
 
 
+class BundleFile(Settings):
+    """The content of a bundle's file."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+    classes: list[str]
+    members: list[dict[str, Any]]
+    method: str
+    learned: dict[str, Any]
+    teams: list[int]
+    positive: list[str] | None
+    calibrator: dict[str, Any] | None
+    thresholds: list[FrozenThreshold]
+    gate: dict[str, Any] | None
+    training_images: dict[str, Any] | None = None
+
+
 def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
     """Rebuild a bundle from the content of its file."""
     version = content["bundle_format"]
@@ -191,28 +210,31 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         )
     _check_registered(path, content)
     try:
-        loaded = [read_member(each, path, str(each["sha256"])) for each in content["members"]]
-        classes = [str(name) for name in content["classes"]]
-        if not loaded or any(each[1] != classes for each in loaded):
+        file = BundleFile.model_validate(content)
+        loaded = [read_member(each, path, str(each["sha256"])) for each in file.members]
+        if not loaded or any(each[1] != file.classes for each in loaded):
             raise ValueError("its members are of other classes")
-        gate, calibrator, positive = content["gate"], content["calibrator"], content["positive"]
-        if calibrator is not None:
-            read_calibrator(calibrator, len(classes))
+        if file.calibrator is not None:
+            read_calibrator(file.calibrator, len(file.classes))
         bundle = Bundle(
             tuple(each[0] for each in loaded),
-            classes,
+            file.classes,
             sha256,
-            content["method"],
-            teams=tuple(int(team) for team in content["teams"]),
-            positive=None if positive is None else [str(name) for name in positive],
-            calibrator=None if calibrator is None else dict(calibrator),
-            thresholds=[dict(each) for each in content["thresholds"]],
-            gate=None if gate is None else gate_from_dict(gate),
-            training_images=content.get("training_images"),
+            file.method,
+            teams=tuple(file.teams),
+            positive=file.positive,
+            calibrator=file.calibrator,
+            thresholds=file.thresholds,
+            gate=None if file.gate is None else gate_from_dict(file.gate),
+            training_images=file.training_images,
         )
-        return replace(bundle, learned=_learned(content["learned"], bundle))
+        return replace(bundle, learned=_learned(file.learned, bundle))
     except UserError:
         raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"its {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UserError(f"bundle {path} is damaged ({reason}); make it again") from None
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
 

@@ -118,7 +118,7 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
     file = output.parent / "thresholds.json"
     file.write_text(json.dumps({"run": [FROZEN]}))
     make(thresholds=str(file))
-    assert load_bundle(output).thresholds == [FROZEN]
+    assert [each.to_dict() for each in load_bundle(output).thresholds] == [FROZEN]
     with caplog.at_level(logging.WARNING):
         make(ckpt=str(output), output=str(output.parent / "m.safetensors"), format="safetensors")
     assert "does not apply the model's thresholds" in caplog.text
@@ -160,9 +160,9 @@ def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs:
     assert bundle.calibrator is not None
     view = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean)).binary(["mel", "bkl"])
     for row, rule in zip(bundle.thresholds, ("f1", "cost"), strict=True):
-        assert row["threshold"] == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
-        assert (row["rule"], row["positive"], row["chosen_on"]) == (rule, ["mel", "bkl"], "val, 40 rows")
-        assert row["low"] <= row["threshold"] <= row["high"]
+        assert row.threshold == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
+        assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], "val, 40 rows")
+        assert row.low <= row.threshold <= row.high
 
 
 def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(make, runs: list[str], output: Path):

@@ -128,7 +128,9 @@ def test_the_bundle_predicts_what_the_members_predictions_combine_to(
     bundle, rules = load_bundle(out), (out / "thresholds.json").is_file()
     assert rules == (method != "overlap")
     name = f"{method} of 2"
-    assert bundle.thresholds == (json.loads((out / "thresholds.json").read_text())[name] if rules else [])
+    assert [each.to_dict() for each in bundle.thresholds] == (
+        json.loads((out / "thresholds.json").read_text())[name] if rules else []
+    )
     if method in ("mean", "geometric"):
         table = pd.read_csv(out / "predictions" / "oof.csv").sort_values("image_id")
         np.testing.assert_allclose(got, table.filter(like="prob_"), atol=2e-6)

@@ -17,6 +17,7 @@ from skinlab.commands import predict as predicting
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.gate import Gate, fit_gate, image_statistics
@@ -366,10 +367,9 @@ def test_members_that_want_other_images_are_combined(
 def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Bundles of seven and of two classes with thresholds."""
     folder = tmp_path_factory.mktemp("ruled")
-    rule = {"rule": "f1", "low": 0.1, "high": 0.6, "chosen_on": "val, 9 rows"}
     kinds = {"seven": (seven, ["mel", "bcc"], 0.3), "two": (two, ["malignant"], 0.5), "first": (two, ["benign"], 0.5)}
     for name, (place, positive, threshold) in kinds.items():
-        thresholds = [rule | {"threshold": threshold, "positive": positive}]
+        thresholds = [FrozenThreshold("f1", threshold, 0.1, 0.6, 3, "val, 9 rows", "", positive)]
         save_bundle(replace(load_bundle(place), thresholds=thresholds), folder / f"{name}.bundle")
     return {name: folder / f"{name}.bundle" for name in kinds}
 

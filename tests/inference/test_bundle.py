@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from skinlab.errors import UserError
+from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.inference.bundle import Bundle, best_device, load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.gate import STATISTICS, fit_gate
@@ -136,7 +137,7 @@ def pair(checkpoint: Path, save_classifier: Callable[..., Path]) -> Bundle:
     return replace(
         members,
         calibrator={"method": "temperature", "temperature": 1.5},
-        thresholds=[{"rule": "f1", "threshold": 0.3, "low": 0.2, "high": 0.4, "positive": ["mel"]}],
+        thresholds=[FrozenThreshold("f1", 0.3, 0.2, 0.4, 9, "val, 60 rows", "", ["mel"])],
         gate=fit_gate(seen, seen),
     )
 
@@ -233,6 +234,10 @@ def _without_thresholds(content: dict) -> None:
     del content["thresholds"]
 
 
+def _with_half_a_threshold(content: dict) -> None:
+    del content["thresholds"][0]["threshold"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -247,7 +252,8 @@ def _without_thresholds(content: dict) -> None:
         (_with_a_reference_of_other_classes, r"is damaged .its reference are of shape \(2, 5, 4\)"),
         (_with_calls_of_three_classes, "is damaged .method overlap with positive classes None"),
         (_with_half_a_gate, "is damaged .its input gate has a wrong mean"),
-        (_without_thresholds, "is damaged"),
+        (_without_thresholds, "is damaged .its thresholds: Field required"),
+        (_with_half_a_threshold, r"is damaged .its thresholds\.0\.threshold: Field required"),
     ],
 )
 def test_a_spoilt_bundle_is_refused(pair: Bundle, tmp_path: Path, spoil: Callable[[dict], None], words: str):
@@ -275,7 +281,7 @@ def test_what_a_method_learned_and_who_is_in_which_team_is_kept(pair: Bundle, tm
     assert rank.outputs == CLASSES
     assert overlap.outputs == ["other", "positive"]
     assert "reference" not in rank.meta()
-    assert json.loads(json.dumps(again.meta()))["thresholds"] == pair.thresholds
+    assert json.loads(json.dumps(again.meta()))["thresholds"] == [pair.thresholds[0].to_dict()]
     assert json.loads(json.dumps(again.meta()))["learned"] == {"thresholds": [0.1, 0.7]}
 
 
