@@ -52,7 +52,27 @@ class TrainingOverlap(TypedDict):
     unknown: NotRequired[list[str]]
 
 
-class Source(TypedDict):
+class LabelsTable(TypedDict):
+    """The table of labels: how many of the rows it gives a label, group or source, and how many labels it replaces."""
+
+    path: str | None
+    rows: int
+    label: NotRequired[int]
+    group: NotRequired[int]
+    source: NotRequired[int]
+    replaced: int
+
+
+class TableFacts(TypedDict, total=False):
+    """How a predictions table was read: renamed columns, rows of each split not evaluated, labels from elsewhere."""
+
+    columns: dict[str, str]
+    left_out: dict[str, int]
+    selection: dict[str, int]
+    labels: LabelsTable
+
+
+class Source(TableFacts):
     """A predictions file: its hash, its rows, and the meta data beside it."""
 
     path: str
@@ -60,7 +80,6 @@ class Source(TypedDict):
     split: str
     rows: int
     meta: dict[str, Any]
-    columns: NotRequired[dict[str, str]]
     training_overlap: NotRequired[TrainingOverlap | None]
 
 

@@ -21,10 +21,11 @@ RENAMED = {
     "worth": "gain",
     "agreeing": "folds_agreeing",
     "rival": "equal_cost_baseline",
+    "overruled": "replaced",
 }
 # Blocks that hold renamed keys. All others stay as they are: their keys are names of classes or settings.
 BLOCKS = {"systems", "sources", "spread", "binary", "worst", "optimism", "comparisons", "ensemble", "search"}
-BLOCKS |= {"single", "pair", "subset"}
+BLOCKS |= {"single", "pair", "subset", "labels"}
 
 
 def upgrade_evidence(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,26 @@ from skinlab.tables.predictions import read_labels
 HELD_OUT = ("val", "test")
 
 
+class Copies(TypedDict):
+    """Pairs of copies within the pool, and pool images that are copies of held-out ones; None if not looked for."""
+
+    copies: int | None
+    copies_of_held_out: int | None
+
+
+class PoolCounts(Copies):
+    """How many images the pool was made of, were left out for their group, and are left with how many groups."""
+
+    images: int
+    held_out: int
+    labelled: int
+    repeats: int
+    groups: int
+
+
+UNKNOWN: Copies = {"copies": None, "copies_of_held_out": None}
+
+
 @dataclass(frozen=True)
 class AnnotationPool:
     """Rows of ``image_id``, ``path``, ``group``, ``label`` and ``split``.
@@ -39,7 +59,7 @@ class AnnotationPool:
 
     rows: pd.DataFrame
     labelled: pd.DataFrame
-    counts: dict[str, Any]
+    counts: PoolCounts
 
 
 def run_of(place: str) -> Path | None:
@@ -88,8 +108,15 @@ def open_pool(
     held = pool["group"].isin(labelled["group"][labelled["split"].isin(HELD_OUT)])
     known = ~held & (pool["group"].isin(labelled["group"][labelled["split"] == "train"]) | (pool["label"] != ""))
     rows = pool[~held & ~known].reset_index(drop=True)
-    counts = {"images": len(pool), **copies, "held_out": int(held.sum()), "labelled": int(known.sum())}
-    counts |= {"repeats": len(rows) - rows["group"].nunique(), "groups": rows["group"].nunique()}
+    n_groups = rows["group"].nunique()
+    counts: PoolCounts = {
+        "images": len(pool),
+        **copies,
+        "held_out": int(held.sum()),
+        "labelled": int(known.sum()),
+        "repeats": len(rows) - n_groups,
+        "groups": n_groups,
+    }
     if not len(rows):
         why = f"{counts['held_out']} are of validation or test groups, {counts['labelled']} of labelled ones"
         raise UserError(f"none of {len(pool)} images is left to be labelled: {why}; give others: input=FOLDER")
@@ -115,7 +142,7 @@ def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, Copies]:
     """Return the run's pool rows, and the copies that its audit found."""
     if run is None:
         raise UserError("input= is missing: a bundle or a checkpoint outside a run has no pool; set input=FOLDER")
@@ -124,7 +151,7 @@ def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict
         raise UserError(f"{run} has no pool: no row of its split.csv is unlabeled; set input=FOLDER_OR_CSV")
     split = dict(zip(map(printable, table["image_id"]), table["split"], strict=True))
     if not (run / "audit.json").exists():
-        return pool, _unknown()
+        return pool, UNKNOWN
     found = read_json(run / "audit.json", "audit of a run", {"duplicates": list})["duplicates"]
     try:
         pairs = [(str(pair["a"]), str(pair["b"])) for pair in found]
@@ -133,12 +160,7 @@ def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, dict
     return pool, _copies(pairs, split)
 
 
-def _unknown() -> dict[str, None]:
-    """Return the counts of copies where none were looked for."""
-    return {"copies": None, "copies_of_held_out": None}
-
-
-def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> dict[str, int]:
+def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> Copies:
     """Count pairs of copies within the pool, and pool images that are copies of validation or test images."""
     splits = [(split.get(a, ""), split.get(b, "")) for a, b in pairs]
     held = {
@@ -152,7 +174,7 @@ def _copies(pairs: Sequence[tuple[str, str]], split: dict[str, str]) -> dict[str
 
 def _input_pool(
     place: str, table: pd.DataFrame, missing_ok: bool, columns: Mapping[str, str | None] | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, Copies]:
     """Return the images of a folder or table; those that the run knows keep its ids, groups and labels."""
     found = find_images(place, missing_ok=missing_ok, columns=columns)
     known = table.drop_duplicates("path").set_index("path").reindex(found["path"]).reset_index()
@@ -163,12 +185,12 @@ def _input_pool(
     rows["label"] = known["label"].fillna("")
     if "hidden_label" in known:
         rows["hidden_label"] = known["hidden_label"].fillna("")
-    return rows.drop_duplicates("image_id").reset_index(drop=True), _unknown()
+    return rows.drop_duplicates("image_id").reset_index(drop=True), UNKNOWN
 
 
 def _with_copies(
     pool: pd.DataFrame, table: pd.DataFrame, num_workers: int
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, Copies]:
     """Put copies of one picture into one group, in the pool and in the run's table alike."""
     strangers = pool[~pool["path"].isin(table["path"])]
     every = pd.concat([table, strangers], ignore_index=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, some
+from skinlab.evaluation.evidence_form import LabelsTable, TableFacts
 from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
 from skinlab.tables.columns import (
     LABEL_NAMES,
@@ -46,7 +47,7 @@ class PredictionsTable:
     rows: Predictions
     selection: Predictions | None = None
     split: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: TableFacts = field(default_factory=TableFacts)
     cautions: list[str] = field(default_factory=list)
 
 
@@ -154,12 +155,14 @@ class TableReader:
             others = to_predictions(selection, str(path)) if known else None
         except ValueError as error:
             raise UserError(str(error)) from None
-        facts |= chosen.facts | ({} if ours or not self.columns else {"columns": self.columns})
+        facts |= chosen.facts
+        if self.columns and not ours:
+            facts["columns"] = self.columns
         return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
 
     def _with_classes(
         self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
-    ) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+    ) -> tuple[pd.DataFrame, TableFacts, list[str]]:
         """Return a table with classes as labels and numbers as probabilities, with facts and cautions.
 
         Args:
@@ -181,16 +184,18 @@ class TableReader:
         table, cautions = with_probabilities(table, probability_columns(table), str(path), names)
         own = as_classes(own, table_classes(table), label_map, str(path))
         theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
-        facts: dict[str, Any] = {}
+        facts: TableFacts = {}
         if unused:
             cautions.append(f"label_map renames {some(unused)}, which is the label of no image here.")
         if joined is not None:
-            own, overruled = self._overruled(own, theirs, path)
+            own, n_replaced = self._replace_labels(own, theirs, path)
             taken = {name: int((joined[name] != "").sum()) for name in FROM_LABELS if name in joined}
-            facts["labels"] = {"path": self.labels, "rows": len(table), **taken, "overruled": overruled}
+            facts["labels"] = cast(
+                "LabelsTable", {"path": self.labels, "rows": len(table), **taken, "replaced": n_replaced}
+            )
             counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
-            overruling = f"; {overruled} labels of the table differ and are not used" if overruled else ""
-            cautions.append(f"{self.labels} gives {counts} (of {len(table)}){overruling}.")
+            replacing = f"; {n_replaced} labels of the table differ and are not used" if n_replaced else ""
+            cautions.append(f"{self.labels} gives {counts} (of {len(table)}){replacing}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
         return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
@@ -213,7 +218,7 @@ class TableReader:
         check_one_label_each(truth, ids.tolist(), place)
         return truth.set_index("image_id").reindex(known).fillna("").reset_index(drop=True)
 
-    def _overruled(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:
+    def _replace_labels(self, own: pd.Series[str], theirs: pd.Series[str], path: Path) -> tuple[pd.Series[str], int]:
         """Return each row's label, from the table of labels if it has one, and the number of replaced labels."""
         differing = own.index[(own != "") & (theirs != "") & (own != theirs)]
         if len(differing) and self.on_label_conflict == "error":

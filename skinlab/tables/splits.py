@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from skinlab.errors import UserError
+from skinlab.evaluation.evidence_form import TableFacts
 from skinlab.tables.text_columns import clean_column, map_distinct
 from skinlab.text import name_key
 
@@ -37,7 +38,7 @@ class ChosenRows(NamedTuple):
     rows: pd.DataFrame
     selection: pd.DataFrame
     split: str | None
-    facts: dict[str, Any]
+    facts: TableFacts
     cautions: list[str]
 
 
@@ -63,7 +64,7 @@ def choose_rows(table: pd.DataFrame, wanted: str, place: str) -> ChosenRows:
     if len(counts) == 1:
         return ChosenRows(rows, selection, None, {}, cautions)
     left_out = {name: n for name, n in counts.items() if name not in (split, "val" if len(selection) else split)}
-    facts: dict[str, Any] = {"left_out": left_out} if left_out else {}
+    facts: TableFacts = {"left_out": left_out} if left_out else {}
     sentence = f"of {len(table)} images of the table the {len(rows)} of split {split or 'unknown'} are evaluated"
     if len(selection):
         facts["selection"] = {"val": len(selection)}

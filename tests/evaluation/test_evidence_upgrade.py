@@ -69,3 +69,9 @@ def test_evidence_of_the_present_format_stays_as_it_is():
 def test_damaged_evidence_of_format_1_keeps_its_values():
     damaged = {"asked": 3, "systems": {"figures": []}, "made": None}
     assert upgrade_evidence(damaged) == {"format": 2, "settings": 3, "systems": {"metrics": []}, "provenance": None}
+
+
+def test_the_count_of_replaced_labels_is_renamed():
+    sources = [{"labels": {"path": "truth.csv", "rows": 6, "overruled": 1}}]
+    upgraded = upgrade_evidence({"format": 1, "systems": [{"sources": sources}]})
+    assert upgraded["systems"][0]["sources"][0]["labels"] == {"path": "truth.csv", "rows": 6, "replaced": 1}

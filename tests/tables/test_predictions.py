@@ -167,7 +167,7 @@ def test_labels_are_joined_by_the_name_of_the_image(tmp_path, ids, one_hot):
     found = read(write(tmp_path / "p.csv", frame(ids, labels=None)), labels=str(labels))
     assert found.rows.target.tolist() == [0, 1, 2] * 2
     assert found.rows.image_id.tolist() == ids
-    assert found.facts["labels"] == {"path": str(labels), "rows": 6, "label": 6, "overruled": 0}
+    assert found.facts["labels"] == {"path": str(labels), "rows": 6, "label": 6, "replaced": 0}
     assert "gives the label of 6 rows (of 6)" in " ".join(found.cautions)
 
 
@@ -181,7 +181,7 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
     found = read(path, labels=truth, on_label_conflict="labels")
     assert found.rows.target.tolist() == [1, 1, 2, 0, 1, 2]
     assert set(found.rows.group) == {"h"}
-    assert found.facts["labels"] == {"path": truth, "rows": 6, "label": 6, "group": 6, "overruled": 1}
+    assert found.facts["labels"] == {"path": truth, "rows": 6, "label": 6, "group": 6, "replaced": 1}
     assert "1 labels of the table differ" in " ".join(found.cautions)
 
 
