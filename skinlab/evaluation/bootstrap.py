@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +37,7 @@ class Interval:
 
     def to_dict(self) -> evidence_form.Interval:
         """Return the five numbers by name."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "bca_low": self.bca_low,
-            "bca_high": self.bca_high,
-        }
+        return cast("evidence_form.Interval", asdict(self))
 
 
 @dataclass(frozen=True)
@@ -148,7 +142,7 @@ class Resampler:
         return np.ascontiguousarray(by_group[:size].T)[self.group]
 
     def without(self) -> Iterator[Floats]:
-        """Yield weights that each leave out one part of the groups; the parts are dealt class by class."""
+        """Yield weights that each leave out one part of the groups; each class is spread evenly over the parts."""
         order = np.concatenate(self.strata)
         n_parts = min(LEFT_OUT, len(order))
         part = np.empty(len(order), np.int64)

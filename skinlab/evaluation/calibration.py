@@ -14,14 +14,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from skinlab.evaluation.folds import group_folds
+from skinlab.evaluation.predictions import check_target
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 TINY = float(np.finfo(np.float32).tiny)
-MAX_TEMPERATURE = (
-    10.0  # and at least its inverse: a handful of rows that are all right would give a temperature of zero
-)
+MAX_TEMPERATURE = 10.0  # and at least its inverse: a handful of rows that are all right would give zero
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Temperature(Calibrator):
     @classmethod
     def fit(cls, probabilities: Floats, target: Ints) -> Self:
         """Return the temperature of least log-loss, within a factor of ten of one."""
-        _check(probabilities, target)
+        check_target(probabilities, target)
         logs, bound = _log(probabilities), np.log(MAX_TEMPERATURE)
 
         def loss(log_temperature: float) -> float:
@@ -151,7 +150,7 @@ class Isotonic(Calibrator):
     @classmethod
     def fit(cls, probabilities: Floats, target: Ints) -> Self:
         """Fit one curve a class."""
-        _check(probabilities, target)
+        check_target(probabilities, target)
         c = probabilities.shape[1]
         least = 1 / (len(target) + 2)
         isotonic = [IsotonicRegression(y_min=least, y_max=1 - least) for _ in range(c)]
@@ -202,7 +201,7 @@ def cross_fit(
         n_folds: number of grouped folds.
         seed: of the folds.
     """
-    _check(probabilities, target)
+    check_target(probabilities, target)
     folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
     for fold in np.unique(folds):
         held = folds == fold
@@ -250,15 +249,6 @@ def _named(method: str) -> type[Calibrator]:
     if method not in CALIBRATORS:
         raise ValueError(f"calibration={method} is unknown: choose one of {', '.join(CALIBRATORS)}")
     return CALIBRATORS[method]
-
-
-def _check(probabilities: Floats, target: Ints) -> None:
-    n, c = probabilities.shape
-    if n == 0 or target.shape != (n,):
-        raise ValueError(f"calibration got {n} rows of probabilities and {len(target)} labels: give a label a row")
-    strange = int(((target < 0) | (target >= c)).sum())
-    if strange:
-        raise ValueError(f"calibration got {strange} of {n} rows without a known label: leave them out")
 
 
 def _check_classes(probabilities: Floats, c: int) -> None:

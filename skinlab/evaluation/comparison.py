@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,34 +38,25 @@ class Comparison:
 
     def to_dict(self, level: float = LEVEL) -> evidence_form.Comparison:
         """Return plain values and the sentence by their names in ``evidence.json``."""
-        return {
-            "a": self.a,
-            "b": self.b,
-            "metric": self.metric,
-            "difference": self.difference.to_dict(),
-            "p": self.p,
-            "p_holm": self.p_holm,
-            "detectable": self.detectable,
-            "sentence": self.sentence(level),
-        }
+        return cast("evidence_form.Comparison", asdict(self) | {"sentence": self.sentence(level)})
 
     def sentence(self, level: float = LEVEL) -> str:
         """Return the result of the comparison as a sentence."""
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        words = metric_in_sentence(self.metric)
+        metric = metric_in_sentence(self.metric)
         span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], corrected p = {self.p_holm:.3g}".replace("-", "\N{MINUS SIGN}")
         if not np.isfinite(self.p):
-            return f"{self.a} and {self.b} can't be compared by {words}: it has no value here."
+            return f"{self.a} and {self.b} can't be compared by {metric}: it has no value here."
         if value == low == high == 0:
-            return f"{self.a} and {self.b} have the same {words} on every bootstrap sample."
+            return f"{self.a} and {self.b} have the same {metric} on every bootstrap sample."
         if self.p_holm <= 1 - level:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
             if direction(self.metric) == "min":
-                return f"{lower} has a lower, better {words} than {higher}: {self.a} minus {self.b} is {span}."
-            return f"{higher} has a higher {words} than {lower}: {self.a} minus {self.b} is {span}."
+                return f"{lower} has a lower, better {metric} than {higher}: {self.a} minus {self.b} is {span}."
+            return f"{higher} has a higher {metric} than {lower}: {self.a} minus {self.b} is {span}."
         alone = " Its interval excludes zero, but counts this comparison alone." if low * high > 0 else ""
         return (
-            f"No evidence that {self.a} and {self.b} differ in {words}: {span}; a true difference under "
+            f"No evidence that {self.a} and {self.b} differ in {metric}: {span}; a true difference under "
             f"{self.detectable:.3f} is below the detectable difference (80 % power).{alone}"
         )
 

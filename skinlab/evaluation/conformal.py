@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from skinlab.evaluation.evidence_form import Conformal
 from skinlab.evaluation.folds import group_folds
+from skinlab.evaluation.predictions import check_target
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,7 +33,7 @@ def conformal_thresholds(probabilities: Floats, target: Ints, level: float = 0.9
 
     Split conformal prediction conditional on the class (Mondrian), with one minus the probability as the score: new
     rows of a class get sets that hold it with probability ``level`` at least, whatever the model, while they are like
-    the rows given here. A class with fewer than ``rows_needed(level)`` rows takes the threshold of all rows together,
+    these rows. A class with fewer than ``rows_needed(level)`` rows takes the threshold of all rows together,
     which promises nothing for that class; with too few rows altogether the threshold is zero and sets hold everything.
 
     Args:
@@ -51,8 +52,7 @@ def conformal_thresholds(probabilities: Floats, target: Ints, level: float = 0.9
     array([0.1, 0.1])
     """
     n, c = probabilities.shape
-    if target.shape != (n,) or not ((target >= 0) & (target < c)).all():
-        raise ValueError(f"conformal sets need a known label on each of {n} rows: leave rows without one out")
+    check_target(probabilities, target)
     needed = rows_needed(level)
     likelihood = probabilities[np.arange(n), target]
     together = _quantile(likelihood, level) if n >= needed else 0.0

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import precision_recall_curve
 
 from skinlab.evaluation import evidence_form
-from skinlab.evaluation.bootstrap import BLOCK, LEVEL, Resampler
+from skinlab.evaluation.bootstrap import LEVEL, Resampler
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.ranking import Curve, Ranking
 
@@ -39,7 +40,7 @@ def class_curves(
             continue
         ranking = Ranking(predictions.probabilities[:, i], truth)
         own = ranking.curve(np.ones((len(predictions), 1)))
-        sampled = [ranking.curve(resampler.block(seed, start, BLOCK)) for start in range(0, N_DRAWS, BLOCK)]
+        sampled = [ranking.curve(weights) for weights in resampler.weights(N_DRAWS, seed)]
         roc, pr = (_with_band(points, own, sampled, tails) for points in (_roc, _precision_recall))
         found[name] = {"roc": roc, "pr": pr}
     return found
@@ -72,3 +73,23 @@ def _precision_recall(curve: Curve) -> Floats:
         at = np.minimum(np.searchsorted(tp, GRID * curve.n_pos[b] - 1e-9), len(tp) - 1)
         rows.append((tp / (tp + fp))[at])
     return np.array(rows)
+
+
+def precision_recall_steps(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """Return the step curve whose area is the average precision.
+
+    Args:
+        truth: ``(N,)`` which rows are positive; at least one.
+        scores: ``(N,)``, higher for the positive.
+
+    Returns:
+        Recall ``(K,)``, rising from above 0 to 1, and precision ``(K,)``, which holds between the recall before and its
+        own.
+
+    >>> recall, precision = precision_recall_steps(np.array([True, False, True]), np.array([0.9, 0.5, 0.1]))
+    >>> recall.tolist(), precision.round(2).tolist()
+    ([0.5, 1.0], [1.0, 0.67])
+    """
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    levels, first = np.unique(recall[::-1], return_index=True)  # the first to reach a recall has the best precision
+    return levels[1:], precision[::-1][first][1:]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
 
-BLOCK = 1024  # rows whose neighbours are looked for at once
+BLOCK = 1024  # rows whose neighbours are searched at once
 
 
 def unit(rows: Features) -> Features:

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation import evidence_form
-from skinlab.evaluation.ensembles import Floats, Ints, check_target, combine, stacked
+from skinlab.evaluation.ensembles import Floats, Ints, combine, stacked
 from skinlab.evaluation.folds import group_folds
 from skinlab.evaluation.metric_registry import direction
 from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.predictions import check_target
 
 Subset = tuple[int, ...]
 
@@ -40,8 +41,8 @@ def diversity(members: Floats, names: Sequence[str], target: Ints) -> list[evide
     """
     members = stacked(members)
     check_target(members, target)
-    calls = members.argmax(2)
-    wrong = (calls != target).astype(np.int64)
+    predicted = members.argmax(2)
+    wrong = (predicted != target).astype(np.int64)
     pairs: list[evidence_form.Diversity] = []
     for i, j in combinations(range(len(members)), 2):
         neither, only_j, only_i, both = np.bincount(2 * wrong[i] + wrong[j], minlength=4) / len(target)
@@ -50,7 +51,7 @@ def diversity(members: Floats, names: Sequence[str], target: Ints) -> list[evide
         pair: evidence_form.Diversity = {
             "a": names[i],
             "b": names[j],
-            "disagreement": float((calls[i] != calls[j]).mean()),
+            "disagreement": float((predicted[i] != predicted[j]).mean()),
             "both_wrong": float(both),
             "error_correlation": float((alike - unlike) / spread) if spread > 0 else float("nan"),
             "q_statistic": float((alike - unlike) / (alike + unlike)) if alike + unlike > 0 else float("nan"),
@@ -192,7 +193,7 @@ def search_subsets(
         metric: name of the metric that chooses, of ``classification_metrics``.
         max_size: most members in the small subset, 2 or more.
         n_folds: number of outer folds.
-        seed: of their deal.
+        seed: of the folds.
         method: of ``combine``, all but ``weighted``. ``rank`` ranks among all rows, without their labels.
         thresholds: ``(M,)`` for ``overlap``, chosen on other rows than these.
 
@@ -207,16 +208,16 @@ def search_subsets(
         raise ValueError(f"max_size={max_size}, method={method}: search two members or more, without learned weights")
     fold = group_folds(groups, target, n_folds, seed)
     _check_classes(fold, target, classes)
-    judge = _SubsetScorer(members, target, classes, metric, method, thresholds)
-    overall = judge.candidates(rows, largest)
+    scorer = _SubsetScorer(members, target, classes, metric, method, thresholds)
+    overall = scorer.candidates(rows, largest)
     if np.isnan(list(overall.values())).all():
         raise ValueError(f"search={metric} is undefined on these images; choose another metric")
-    within = [judge.candidates(fold != k, largest) for k in np.unique(fold)]
+    within = [scorer.candidates(fold != k, largest) for k in np.unique(fold)]
     return Search(
-        single=_choice(judge, overall, within, fold, names, (1, 1)),
-        pair=_choice(judge, overall, within, fold, names, (2, 2)),
-        subset=_choice(judge, overall, within, fold, names, (2, largest)),
-        all_members=judge.sign * judge.score(judge.probabilities(tuple(range(m))), rows),
+        single=_choice(scorer, overall, within, fold, names, (1, 1)),
+        pair=_choice(scorer, overall, within, fold, names, (2, 2)),
+        subset=_choice(scorer, overall, within, fold, names, (2, largest)),
+        all_members=scorer.sign * scorer.score(scorer.probabilities(tuple(range(m))), rows),
         n_candidates=len(overall),
         exhaustive=len(overall) == sum(comb(m, size) for size in range(1, largest + 1)),
     )
@@ -232,7 +233,7 @@ def _check_classes(fold: Ints, target: Ints, classes: Sequence[str]) -> None:
 
 
 def _choice(
-    judge: _SubsetScorer,
+    scorer: _SubsetScorer,
     overall: Mapping[Subset, float],
     within: Sequence[Mapping[Subset, float]],
     fold: Ints,
@@ -240,17 +241,17 @@ def _choice(
     sizes: tuple[int, int],
 ) -> SubsetChoice:
     chosen, picks = best(overall, *sizes), [best(scores, *sizes) for scores in within]
-    nested = np.empty(judge.members.shape[1:])
+    nested = np.empty(scorer.members.shape[1:])
     for k, pick in enumerate(picks):
-        nested[fold == k] = judge.probabilities(pick)[fold == k]
-    nested_score, same_rows = judge.score(nested, np.ones(len(fold), bool)), overall[chosen]
+        nested[fold == k] = scorer.probabilities(pick)[fold == k]
+    nested_score, same_rows = scorer.score(nested, np.ones(len(fold), bool)), overall[chosen]
     candidate_mean = float(np.mean([score for subset, score in overall.items() if len(subset) == len(chosen)]))
     return SubsetChoice(
         chosen=tuple(names[i] for i in chosen),
         per_fold=tuple(tuple(names[i] for i in pick) for pick in picks),
-        nested=judge.sign * nested_score,
-        same_rows=judge.sign * same_rows,
-        candidate_mean=judge.sign * candidate_mean,
+        nested=scorer.sign * nested_score,
+        same_rows=scorer.sign * same_rows,
+        candidate_mean=scorer.sign * candidate_mean,
         optimism=same_rows - nested_score,
         gain=nested_score - candidate_mean,
         probabilities=nested,

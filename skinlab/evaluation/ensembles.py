@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from skinlab.evaluation.folds import group_folds
+from skinlab.evaluation.predictions import check_target
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,8 +32,8 @@ def combine(
 
     - ``mean``: arithmetic mean. ``weighted``: the same with weights. ``geometric``: geometric mean, rows normalised.
     - ``rank``: each class's scores become ranks in [0, 1] (ties share theirs), averaged, rows normalised. It frees
-      members from each other's calibration, but the result is **not calibrated**, calls every class about as often as
-      any other and depends on which rows stand in the table, or in the ``reference`` among whose rows each is placed
+      members from each other's calibration, but the result is **not calibrated**, predicts all classes about equally
+      often and depends on which rows stand in the table, or in the ``reference`` among whose rows each is placed
       instead. Beyond two classes the normalised rows also blur the order within a class, which costs the average
       precision of rare ones.
     - ``overlap``: two classes; positive only where every member's positive probability reaches its threshold. The
@@ -190,27 +191,17 @@ def fit_weights(members: Floats, target: Ints) -> Floats:
     return np.asarray(found.x / found.x.sum())
 
 
-def check_target(members: Floats, target: Ints) -> None:
-    """Refuse true classes that don't fit ``(M, N, C)`` members, or rows without a label."""
-    _, n, c = members.shape
-    if target.shape != (n,):
-        raise ValueError(f"{n} rows of probabilities and {len(target)} true classes")
-    if (target < 0).any() or (target >= c).any():
-        row = int(((target < 0) | (target >= c)).argmax())
-        raise ValueError(f"row {row} has no label among the {c} classes; give labelled rows only")
-
-
 def cross_fit_weights(
     members: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
 ) -> tuple[Floats, Floats]:
     """Return the weighted mean of each row under weights learned without its fold, and those weights.
 
     Args:
-        members: ``(M, N, C)`` out-of-fold probabilities: no member saw the row in training.
+        members: ``(M, N, C)`` out-of-fold probabilities: no member was trained on the row.
         target: ``(N,)`` true class numbers.
         groups: ``(N,)``; a group is never cut.
         n_folds: number of folds K.
-        seed: of the deal.
+        seed: of the folds.
 
     Returns:
         ``(N, C)`` probabilities and ``(K, M)`` weights, a row a held fold.

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, Statistic, bootstrap
 from skinlab.evaluation.conformal import conformal_report
@@ -106,7 +107,9 @@ def system_evidence(
     resampler = Resampler(first.group, first.target)
     samples = bootstrap(_mean_statistic(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
-    confidence, correct = first.probabilities.max(1), first.probabilities.argmax(1) == first.target
+    confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
+    arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
+    confusion = confusion_matrix(first.target, predicted, labels=range(len(first.classes)))
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
@@ -116,26 +119,17 @@ def system_evidence(
         "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
         "metrics": _intervals(samples, settings.level),
         "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
-        "confusion": _confusion(first),
+        "confusion": confusion.tolist(),
         "per_source": per_source(first, level=settings.level, seed=settings.seed),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
         "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
-        "conformal": conformal_report(
-            first.probabilities, first.target, first.group, first.classes, seed=settings.seed
-        ),
+        "conformal": conformal_report(*arrays, first.classes, seed=settings.seed),
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
     return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
-
-
-def _confusion(predictions: Predictions) -> list[list[int]]:
-    """Return the number of images of each true class by predicted class."""
-    c, predicted = len(predictions.classes), predictions.probabilities.argmax(1)
-    counts: list[list[int]] = np.bincount(predictions.target * c + predicted, minlength=c * c).reshape(c, c).tolist()
-    return counts
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:

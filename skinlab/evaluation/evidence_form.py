@@ -240,7 +240,7 @@ class Comparison(TypedDict):
 
 
 class Settings(TypedDict):
-    """What the evaluation was asked for."""
+    """The settings of the evaluation."""
 
     classes: list[str]
     positive: list[str] | None

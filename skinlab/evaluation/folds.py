@@ -11,7 +11,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
-    """Return a fold number for each row, ``(N,)``; no group is cut, and each class is dealt evenly.
+    """Return a fold number for each row, ``(N,)``; no group is cut, and each class is spread evenly.
 
     A group counts for the rarest class among its rows. The order of the rows makes no difference. With fewer groups
     than folds there is a fold a group; ValueError for fewer than two of either. Splits of a data set have an algorithm

@@ -53,7 +53,7 @@ def share_groups(parts: Parts, names: Sequence[str]) -> tuple[list[list[Predicti
 
 
 def same_grouping(a: Predictions, b: Predictions) -> bool:
-    """Tell whether two tables of the same rows in one order put the same rows together, by whatever names."""
+    """Return whether two tables of the same rows in one order put the same rows together, by whatever names."""
     return np.array_equal(pd.factorize(a.group)[0], pd.factorize(b.group)[0])
 
 

@@ -79,16 +79,16 @@ def mixed(orders: Mapping[str, Ints], groups: npt.NDArray[Any], n: int) -> tuple
     ['probability', 'uncertainty', 'probability', 'diversity']
     """
     left = {name: iter(order.tolist()) for name, order in orders.items()}
-    seen: set[Any] = set()
+    taken: set[Any] = set()
     rows: list[int] = []
     names: list[str] = []
     idle = 0
     while len(rows) < n and idle < len(TURNS):
         name = TURNS[(len(rows) + idle) % len(TURNS)]
-        row = next((each for each in left[name] if groups[each] not in seen), None)
+        row = next((each for each in left[name] if groups[each] not in taken), None)
         idle = idle + 1 if row is None else 0
         if row is not None:
-            seen.add(groups[row])
+            taken.add(groups[row])
             rows.append(row)
             names.append(name)
     return np.array(rows, np.int64), names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -133,21 +133,9 @@ def threshold_table(
 
 
 def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, Interval]) -> ThresholdRow:
-    return {
-        "rule": threshold.rule,
-        "threshold": threshold.threshold,
-        "low": threshold.low,
-        "high": threshold.high,
-        "positives": threshold.positives,
-        "chosen_on": threshold.chosen_on,
-        "applied_to": applied_to,
-        "sensitivity": intervals["sensitivity"].to_dict(),
-        "specificity": intervals["specificity"].to_dict(),
-        "ppv": intervals["ppv"].to_dict(),
-        "npv": intervals["npv"].to_dict(),
-        "f1_positive": intervals["f1_positive"].to_dict(),
-        "cost": intervals["cost"].to_dict(),
-    }
+    names = ("rule", "threshold", "low", "high", "positives", "chosen_on")
+    row = {name: getattr(threshold, name) for name in names} | {"applied_to": applied_to}
+    return cast("ThresholdRow", row | {name: each.to_dict() for name, each in intervals.items()})
 
 
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:

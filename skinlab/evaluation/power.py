@@ -67,7 +67,7 @@ class Detectable:
     Attributes:
         expected: the metric itself.
         standard_error: of the mean difference of two systems.
-        difference: smallest true difference that is detected with the power asked for.
+        difference: smallest true difference that is detected with the power wanted.
     """
 
     expected: float
@@ -91,7 +91,7 @@ def detectable(
         seed: of the simulation.
 
     Returns:
-        Name → what can be seen, of ``auroc_macro``, ``balanced_accuracy`` and ``pr_auc_positive`` (two classes) or
+        Name → power, of ``auroc_macro``, ``balanced_accuracy`` and ``pr_auc_positive`` (two classes) or
         ``pr_auc_macro``.
 
     >>> found = detectable(Design([1014, 59]), n_tables=100)

@@ -54,8 +54,7 @@ class Predictions:
 
     def with_probabilities(self, probabilities: npt.NDArray[np.float64]) -> Predictions:
         """Return the same rows with other probabilities."""
-        others = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Predictions(**others | {"probabilities": probabilities})
+        return replace(self, probabilities=probabilities)
 
     def positive_last(self, positive: str) -> Predictions:
         """Return the same rows of two classes with the positive one last, where evaluation expects it."""
@@ -81,13 +80,31 @@ class Predictions:
             )
         chosen = np.isin(self.classes, positive)
         share = np.clip(self.probabilities[:, chosen].sum(1), 0, 1)
-        others = {each.name: getattr(self, each.name) for each in fields(self)}
-        view = {
-            "classes": ["other", "positive"],
-            "probabilities": np.stack([1 - share, share], 1),
-            "target": chosen[self.target].astype(np.int64),
-        }
-        return Predictions(**others | view)
+        return replace(
+            self,
+            classes=["other", "positive"],
+            probabilities=np.stack([1 - share, share], 1),
+            target=chosen[self.target].astype(np.int64),
+        )
+
+
+def check_target(probabilities: npt.NDArray[np.float64], target: npt.NDArray[np.int64]) -> None:
+    """Check that each row has one known class.
+
+    Args:
+        probabilities: ``(N, C)``, or ``(M, N, C)`` of several members.
+        target: ``(N,)`` true class numbers.
+
+    Raises:
+        ValueError: no rows, other numbers of rows, or a row without a label.
+    """
+    n, c = probabilities.shape[-2:]
+    if n == 0 or target.shape != (n,):
+        raise ValueError(f"{n} rows of probabilities and {len(target)} labels: give one label a row, one row at least")
+    outside = (target < 0) | (target >= c)
+    if outside.any():
+        first = f"{outside.sum()} of {n} rows have no label among the {c} classes, first row {outside.argmax()}"
+        raise ValueError(f"{first}: leave rows without a label out")
 
 
 def to_predictions(table: pd.DataFrame, place: str) -> Predictions:

@@ -2,7 +2,7 @@
 
 Counting positive predictions is biased: where positives are rare most of them are false positives. Both estimates here
 correct it, and both assume label shift: the classes may be of other shares than in the reference, but within a class
-the images look alike (Lipton et al., 2018, "Detecting and correcting for label shift with black box predictors").
+the images are alike (Lipton et al., 2018, "Detecting and correcting for label shift with black box predictors").
 Another device, another clinic's patients or images of another kind break that, and no metric here shows it.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.bootstrap import BLOCK, LEVEL, Resampler
+from skinlab.evaluation.bootstrap import LEVEL, Resampler
 from skinlab.evaluation.calibration import fit_calibrator
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ def adjusted_count(predicted: float, sensitivity: float, false_alarms: float) ->
     """Return the share of positives from a share of positive predictions (Forman, 2008).
 
     Args:
-        predicted: share of the images called positive.
+        predicted: share of the images predicted positive.
         sensitivity: share of positives that are predicted positive.
         false_alarms: share of the others that are predicted positive.
 
@@ -158,10 +158,8 @@ def _weights(
 ) -> Iterator[tuple[Floats, npt.NDArray[np.intp]]]:
     """Yield bootstrap samples: how often each image of the pool counts, and the rows of the reference, repeated."""
     in_pool, in_reference = Resampler(pool_groups, np.zeros(len(pool_groups), np.int64)), Resampler(groups, target)
-    for first in range(0, n_draws, BLOCK):
-        size = min(BLOCK, n_draws - first)
-        blocks = in_pool.block(seed, first, size).T, in_reference.block(seed + 1, first, size).T
-        for of_pool, of_reference in zip(*blocks, strict=True):
+    for blocks in zip(in_pool.weights(n_draws, seed), in_reference.weights(n_draws, seed + 1), strict=True):
+        for of_pool, of_reference in zip(*(block.T for block in blocks), strict=True):
             yield of_pool, np.repeat(np.arange(len(of_reference)), of_reference.astype(np.int64))
 
 

@@ -227,10 +227,10 @@ def budget_verdict(
     metric = metric_in_sentence(deciding[0].metric)
     parts = "; ".join(_difference_sentence(each) for each in ordered)
     least = max(each.estimate.detectable(level) for each in deciding)
-    seen = f" Detectable difference (80 % power): {least:.3f}." if np.isfinite(least) else ""
+    note = f" Detectable difference (80 % power): {least:.3f}." if np.isfinite(least) else ""
     if min(each.estimate.n for each in deciding) < 2:
-        seen = " With one training per arm the variation between trainings is unknown: give several seeds."
-    return {"verdict": verdict, "sentence": f"{budget_name}: {results[verdict]}, by {metric}: {parts}.{seen}"}
+        note = " With one training per arm the variation between trainings is unknown: give several seeds."
+    return {"verdict": verdict, "sentence": f"{budget_name}: {results[verdict]}, by {metric}: {parts}.{note}"}
 
 
 def _difference_sentence(each: Difference) -> str:

@@ -16,7 +16,7 @@ ISIC_COLUMNS = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")  # ISIC 2018, 
 
 
 def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> None:
-    """Tell whether predictions can be written in a format, before they are made.
+    """Check that predictions can be written in a format, before they are made.
 
     Args:
         name: one of FORMATS.

@@ -106,15 +106,15 @@ def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, c
     first = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
     mass = np.add.reduceat(weights[order], first, axis=0)
     found = np.add.reduceat(weights[order] * truth[order][:, None], first, axis=0)
-    nobody = np.zeros((1, weights.shape[1]))
-    tp = np.vstack([nobody, np.cumsum(found, axis=0)])
-    fp = np.vstack([nobody, np.cumsum(mass - found, axis=0)])
-    predicted = _levels_called(kind, level, tp, fp, cost_ratio)
+    none = np.zeros((1, weights.shape[1]))
+    tp = np.vstack([none, np.cumsum(found, axis=0)])
+    fp = np.vstack([none, np.cumsum(mass - found, axis=0)])
+    predicted = _n_positive_levels(kind, level, tp, fp, cost_ratio)
     threshold = _between(falling[first], mass > 0, predicted)
     return np.asarray(np.where((tp[-1] > 0) & (fp[-1] > 0), threshold, np.nan))
 
 
-def _levels_called(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: float) -> Ints:
+def _n_positive_levels(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: float) -> Ints:
     """Return how many of the highest distinct scores are predicted positive, ``(B,)``, from counts ``(T + 1, B)``."""
     last = len(tp) - 1
     if kind == "sensitivity":

@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit along thresholds; ``(T,)``, or ``(T, B)`` for B weightings. Treating nobody has net benefit zero.
+    """Net benefit along thresholds; ``(T,)``, or ``(T, B)`` for B weightings. Treating no row has net benefit zero.
 
     Attributes:
         threshold: ``(T,)`` probability at which one would act.
@@ -49,19 +49,19 @@ def decision_curve(
     at = np.atleast_1d(np.asarray(thresholds, float))
     if not ((at >= 0) & (at < 1)).all():
         raise ValueError("a decision curve's thresholds are probabilities: give them at least 0 and below 1")
-    given = np.ones(len(score)) if weights is None else np.asarray(weights, float)
+    weights = np.ones(len(score)) if weights is None else np.asarray(weights, float)
     levels, back = np.unique(at, return_inverse=True)
     n, steps = len(score), len(levels) + 1
     step = np.searchsorted(levels, score, side="right") + steps * truth  # negatives first, then positives
     member = csr_array((np.ones(n), (step, np.arange(n))), shape=(2 * steps, n))
-    sums = (member @ given.reshape(n, -1)).reshape(2, steps, -1)
+    sums = (member @ weights.reshape(n, -1)).reshape(2, steps, -1)
     reached = sums[:, ::-1].cumsum(1)[:, ::-1]
     (fp, tp), (negatives, positives) = reached[:, 1:][:, back], reached[:, 0]
     odds, rows = (at / (1 - at))[:, None], negatives + positives
     with np.errstate(invalid="ignore"):
-        net, everyone = (tp - fp * odds) / rows, (positives - negatives * odds) / rows
-    shape = at.shape + given.shape[1:]
-    return DecisionCurve(at, net.reshape(shape), everyone.reshape(shape))
+        net, treat_all = (tp - fp * odds) / rows, (positives - negatives * odds) / rows
+    shape = at.shape + weights.shape[1:]
+    return DecisionCurve(at, net.reshape(shape), treat_all.reshape(shape))
 
 
 def expected_cost(

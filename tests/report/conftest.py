@@ -14,9 +14,9 @@ def interval(value: float | None, width: float = 0.05) -> dict[str, float | None
 
 def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, Any]:
     classes = classes or CLASSES
-    figures = {each: interval(0.6) for each in ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro")}
+    metrics = {each: interval(0.6) for each in ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro")}
     per_class = ("recall", "specificity", "precision", "npv", "f1", "auroc", "pr_auc", "calibration_slope")
-    figures |= {f"{figure}/{each}": interval(0.5) for figure in per_class for each in classes}
+    metrics |= {f"{name}/{each}": interval(0.5) for name in per_class for each in classes}
     grid = [0.0, 0.5, 1.0]
     curve = {"x": grid, "y": grid, "low": [0.0] * 3, "high": [1.0] * 3}
     binary = ("pr_auc_positive", "auroc/positive", "sensitivity", "specificity", "ppv", "npv", "f1_positive")
@@ -29,7 +29,7 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         "groups": 20,
         "support": dict.fromkeys(classes, 10),
         "pooled_folds": ["0", "1"],
-        "metrics": figures,
+        "metrics": metrics,
         "binary": {"positive": classes[1:2], "metrics": {each: interval(0.8) for each in binary}},
         "spread": {
             "replicate_axis": "fold",

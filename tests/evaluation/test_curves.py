@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from skinlab.report.curves import precision_recall_steps
+from skinlab.evaluation.curves import precision_recall_steps
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
