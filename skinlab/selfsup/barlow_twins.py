@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lightly.loss import BarlowTwinsLoss
 from lightly.models.modules.heads import BarlowTwinsProjectionHead
-from torch import Tensor, nn
+from torch import nn
 
-from skinlab.selfsup.encoder import Encoder
-from skinlab.selfsup.method import Method, full_precision
+from skinlab.selfsup.method import Method
 from skinlab.settings.types import Count, NotNegative
 
 
@@ -38,7 +35,3 @@ class BarlowTwins(Method):
         super().__init__()
         self.head = BarlowTwinsProjectionHead(n_features, hidden_dim, output_dim)
         self.criterion = BarlowTwinsLoss(redundancy, gather_distributed=True)
-
-    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
-        """Return the distance of the projections' cross-correlation from the identity."""
-        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

@@ -41,6 +41,7 @@ class DINO(Method):
     local_views = 6
     head: DINOProjectionHead
     teacher: Teacher
+    criterion: DINOLoss
 
     def __init__(
         self,

@@ -15,6 +15,8 @@ class Method(nn.Module):
     """A self-supervised method: its heads, its loss and, for some, a teacher.
 
     Attributes:
+        head: maps features to projections.
+        criterion: maps the projections of all views, (B, D) each, to the loss.
         global_views: views of an image at full size.
         local_views: smaller views, which follow the global ones.
         teacher: the student's moving average, which a run starts and updates; None for a method without one.
@@ -28,6 +30,7 @@ class Method(nn.Module):
     min_batch = 4
     leaves_unused = False
     head: nn.Module
+    criterion: nn.Module
     teacher: Teacher | None
 
     def __init__(self) -> None:
@@ -35,8 +38,8 @@ class Method(nn.Module):
         self.teacher = None
 
     def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
-        """Map normalised views, (B, 3, S, S) each, to the loss."""
-        raise NotImplementedError
+        """Map normalised views, (B, 3, S, S) each, to the loss: the criterion of their projections."""
+        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))
 
     def start(self, backbone: nn.Module) -> None:
         """Copy the student's initial weights to the teacher."""

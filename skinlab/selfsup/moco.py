@@ -33,6 +33,7 @@ class MoCo(Method):
     """
 
     teacher: Teacher
+    criterion: NTXentLoss
 
     def __init__(
         self,

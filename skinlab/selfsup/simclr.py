@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
-from torch import Tensor, nn
+from torch import nn
 
-from skinlab.selfsup.encoder import Encoder
-from skinlab.selfsup.method import Method, full_precision
+from skinlab.selfsup.method import Method
 from skinlab.settings.types import Count, Positive
 
 
@@ -38,7 +35,3 @@ class SimCLR(Method):
         super().__init__()
         self.head = SimCLRProjectionHead(n_features, hidden_dim, output_dim, batch_norm=batch_norm)
         self.criterion = NTXentLoss(temperature, gather_distributed=True)
-
-    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
-        """Return NT-Xent of the projections."""
-        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

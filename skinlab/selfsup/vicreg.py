@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lightly.loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
-from torch import Tensor, nn
+from torch import nn
 
-from skinlab.selfsup.encoder import Encoder
-from skinlab.selfsup.method import Method, full_precision
+from skinlab.selfsup.method import Method
 from skinlab.settings.types import Count, NotNegative, Positive
 
 
@@ -42,7 +39,3 @@ class VICReg(Method):
         super().__init__()
         self.head = VICRegProjectionHead(n_features, hidden_dim, output_dim)
         self.criterion = VICRegLoss(invariance, variance, covariance, gather_distributed=True)
-
-    def forward(self, views: Sequence[Tensor], encode: Encoder) -> Tensor:
-        """Return the weighted sum of the three terms."""
-        return full_precision(self.criterion, *(encode.project(view, self.head) for view in views))

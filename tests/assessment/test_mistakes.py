@@ -117,7 +117,7 @@ def test_what_must_be_and_can_t_be_is_refused(runs):
         add_saliency({"systems": [table]}, True)
 
 
-def test_only_where_it_looked_the_image_is_coloured():
+def test_only_the_salient_part_of_the_image_is_coloured():
     image = np.full((4, 4, 3), 100, np.uint8)
     strength = np.zeros((4, 4))
     strength[0, 0] = 1

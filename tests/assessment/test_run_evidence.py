@@ -59,7 +59,7 @@ def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
     assert all(each["path"] for each in system["worst_mistakes"])
 
 
-def test_its_report_shows_where_the_network_looked(finished):
+def test_its_report_has_the_saliency_maps(finished):
     page = (finished / "report.html").read_text()
     assert page.count("Grad-CAM of") == page.count("predicted as <strong>") > 0
     assert (finished / "model_card.md").is_file()
@@ -116,7 +116,7 @@ def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypat
         evaluated(*words)
 
 
-def test_a_training_s_evidence_may_be_replaced_by_a_closer_look_but_not_twice(finished, tmp_path):
+def test_a_training_s_evidence_may_be_replaced_by_an_evaluation_but_not_twice(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     evaluated(f"predictions={run}", f"output={run}")
     with pytest.raises(UserError, match="overwrite=true"):
@@ -175,7 +175,7 @@ def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, word, told
     assert not (tmp_path / "run").exists()
 
 
-def test_the_runs_are_one_recipe_whatever_is_asked_of_their_evidence(finished):
+def test_settings_of_the_evidence_make_no_other_recipe(finished):
     from skinlab.assessment.systems import open_run
 
     assert not [key for key in open_run(finished).recipe if key.startswith("evidence")]

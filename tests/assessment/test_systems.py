@@ -81,7 +81,7 @@ def test_recipes_are_named_by_what_differs(tmp_path):
     }
 
 
-def test_what_can_not_be_judged_is_told(tmp_path):
+def test_what_can_not_be_judged_is_reported(tmp_path):
     write_run(tmp_path / "sweep" / "0")
     write_run(tmp_path / "sweep" / "1", fold=1)
     with pytest.raises(UserError, match="sweep lacks fold 2 of 3"):
@@ -184,7 +184,7 @@ def test_the_positive_class_comes_last_in_whatever_order_the_columns_stand(tmp_p
     assert (chosen.tables[0].classes, chosen.training_prior) == (["mel", "nv"], [0.25, 0.75])
 
 
-def test_a_run_remembers_what_its_classes_names_do_not_tell(tmp_path):
+def test_a_run_records_the_positive_class_that_names_do_not_show(tmp_path):
     run = write_run(tmp_path / "run")
     for place in (run / "predictions").glob("*.csv"):
         place.write_text(place.read_text().replace("mel", "A").replace("nv", "B"))

@@ -45,7 +45,7 @@ def at(epoch: int, max_epochs: int = 5, **more) -> SimpleNamespace:
     return SimpleNamespace(**given | more)
 
 
-def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
+def test_it_runs_every_few_epochs_and_at_the_last(dataset):
     probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=2), Colours()
     logged, kept = [], dict.fromkeys(PROBE_METRICS, 1.0)  # as Lightning keeps them
     module.log_dict = logged.append
@@ -60,7 +60,7 @@ def test_it_is_asked_every_few_epochs_and_at_the_last(dataset):
     assert all(value == 1.0 for value in logged[0].values())
 
 
-def test_the_curve_has_an_origin_that_a_continued_run_remembers(dataset):
+def test_the_curve_has_an_origin_that_a_continued_run_keeps(dataset):
     logged = []
     logger = SimpleNamespace(log_metrics=lambda figures, step: logged.append((figures, step)))
     first, second = (Probe(dataset, [str(i) for i in range(40)], 2) for _ in range(2))

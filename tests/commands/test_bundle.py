@@ -125,7 +125,7 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
 
 
 @pytest.mark.parametrize(
-    ("content", "settings", "words"),
+    ("content", "settings", "message"),
     [
         ({"run": [FROZEN]}, {"positive": ["mel"]}, "positive= goes with rules"),
         ({"run": [FROZEN | {"positive": ["melanoma"]}]}, {}, "are not some of the model's bkl, mel, nv"),
@@ -135,12 +135,12 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
         ([1], {}, "is no thresholds.json of an evaluation"),
     ],
 )
-def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: Any, settings: dict, words: str):
+def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: Any, settings: dict, message: str):
     file = output.parent / "t.json"
     file.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=message) as refused:
         make(thresholds=str(file), **settings)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
     assert not output.exists()
 
 
@@ -192,7 +192,7 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"ckpt": None}, "ckpt= is missing"),
         ({"ckpt": []}, "ckpt= is missing"),
@@ -218,24 +218,24 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
         ({"num_workers": -1}, "give auto or a number"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(make, output: Path, settings: dict, words: str):
-    with pytest.raises(UserError, match=words) as told:
+def test_mistakes_are_refused_before_anything_is_written(make, output: Path, settings: dict, message: str):
+    with pytest.raises(UserError, match=message) as refused:
         make(**settings)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
     assert not list(output.parent.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"ckpt": [__file__, "/no/where"]}, "ckpt=/no/where: no such file or directory"),
         ({"gate_split": "/no/where.csv"}, r"/no/where\.csv is not there"),
         ({"ckpt": __file__, "gate": "fit"}, "is no run with a split"),
     ],
 )
-def test_missing_files_are_refused_before_a_model_is_loaded(make, monkeypatch, settings: dict, words: str):
+def test_missing_files_are_refused_before_a_model_is_loaded(make, monkeypatch, settings: dict, message: str):
     monkeypatch.setattr(bundling, "load_bundle", lambda *_: pytest.fail("loaded"))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         make(**settings)
 
 
@@ -254,7 +254,7 @@ def test_what_exists_stays(make, output: Path):
     assert output.read_text() == "precious"
 
 
-def test_the_command_tells_a_mistake_in_one_line(run):
+def test_the_command_reports_a_mistake_in_one_line(run):
     done = run("bundle", "ckpt=none.ckpt", "output=m.bundle")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ckpt=none.ckpt: no such file")

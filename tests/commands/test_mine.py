@@ -253,7 +253,7 @@ def test_what_is_there_stays(run_dir: Path, mined: Path):
         run_mine(run_dir, mined)
 
 
-def test_the_command_tells_a_mistake_in_one_line(run):
+def test_the_command_reports_a_mistake_in_one_line(run):
     done = run("mine", "n=0", "ckpt=/nowhere", "output=o", "positive=mel,bcc")
     assert done.returncode == 2
     assert done.stderr.strip() == "error: n=0: a number of at least 1 is expected"

@@ -291,9 +291,9 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("more", "words"), MISTAKES)
 def test_mistakes_are_told_before_anything_is_started(settings, invocation, fake, tmp_path, more, words):
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as refused:
         study(settings(tmp_path / "o").updated(more), invocation)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
     assert not (tmp_path / "o").exists()
     assert not fake.started
 
@@ -312,7 +312,7 @@ def test_one_more_arm_is_a_few_lines(settings, invocation, rows):
     assert "finetune=layer_decay" in plan.jobs["H_b1_f0_s0"].overrides
 
 
-def test_the_command_tells_a_mistake_in_one_line(run, phantom):
+def test_the_command_reports_a_mistake_in_one_line(run, phantom):
     done = run("study", "data=ham10000", f"data.root={phantom}", "output=o", "arms=A,Q")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
     assert done.stderr.startswith("error: arms: Q is none of A, A+")

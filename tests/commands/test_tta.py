@@ -157,7 +157,7 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
         run_tta(run, tmp_path / "o")
 
 
-def test_the_command_tells_a_mistake_in_one_line(run):
+def test_the_command_reports_a_mistake_in_one_line(run):
     done = run("tta", "views=flip,none", "ckpt=/nowhere", "output=o")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: views=flip: choose none, flips, d4")

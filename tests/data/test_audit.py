@@ -155,7 +155,7 @@ def test_a_class_needs_a_group_a_fold(manifest):
     assert caught.value.report["few_groups"] == {"mel": 3, "nv": 3}
 
 
-def test_folds_are_not_asked_of_ones_own_validation_split(manifest):
+def test_folds_are_not_required_with_the_user_s_own_validation_split(manifest):
     manifest["split"] = ["train", "val", "test"] * 4
     assert run(manifest, n_folds=9)[1]["few_groups"] == {}
 
@@ -217,7 +217,7 @@ def test_merging_follows_chains_and_takes_the_first_name():
     assert names == {"b": ["c", "d"]}
 
 
-def test_the_order_of_rows_is_of_no_matter(manifest, tmp_path):
+def test_the_order_of_rows_changes_nothing(manifest, tmp_path):
     picture(0).save(tmp_path / "04.png")
     forward = run(manifest, n_folds=1)[0]
     backward = run(manifest[::-1].reset_index(drop=True), n_folds=1)[0]
@@ -275,7 +275,7 @@ def foreign(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"junk", lambda content: content[:-1], zeroed, foreign])
-def test_a_damaged_memory_is_made_anew(manifest, tmp_path, damage, caplog):
+def test_a_damaged_cache_is_built_again(manifest, tmp_path, damage, caplog):
     cache = tmp_path / "cache"
     picture(0).save(tmp_path / "04.png")
     expected = run(manifest, n_folds=1, cache_dir=cache)
@@ -288,7 +288,7 @@ def test_a_damaged_memory_is_made_anew(manifest, tmp_path, damage, caplog):
     assert not list(cache.glob("*.tmp"))
 
 
-def test_a_memory_that_others_can_write_is_made_anew(manifest, tmp_path, caplog):
+def test_a_cache_that_others_can_write_is_built_again(manifest, tmp_path, caplog):
     cache = tmp_path / "cache"
     run(manifest, cache_dir=cache)
     (store,) = cache.glob("fingerprints-*")
@@ -305,7 +305,7 @@ def test_a_memory_that_others_can_write_is_made_anew(manifest, tmp_path, caplog)
     assert not store.is_symlink()
 
 
-def test_an_unwritable_memory_is_a_warning(manifest, tmp_path, caplog):
+def test_an_unwritable_cache_is_a_warning(manifest, tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     kept, _ = run(manifest, cache_dir=tmp_path / "file" / "cache")
     assert len(kept) == 12

@@ -28,7 +28,7 @@ def test_groups_stay_whole_and_classes_keep_their_groups():
         assert (sum(by_name[name] for name in names) == len(names)).all()
 
 
-def test_a_draw_depends_on_seed_and_number_only():
+def test_a_bootstrap_sample_depends_on_seed_and_number_only():
     resampler = Resampler(np.arange(30), np.arange(30) % 2)
     many = np.concatenate(list(resampler.weights(2 * BLOCK + 7, seed=5)), axis=1)
     few = np.concatenate(list(resampler.weights(BLOCK + 3, seed=5)), axis=1)
@@ -55,7 +55,7 @@ def test_intervals_are_scipy_s():
     assert ours.bca_high > ours.high  # a skewed mean: BCa moves its interval to the long tail
 
 
-def test_a_figure_without_spread_or_value():
+def test_a_metric_without_spread_or_value():
     assert interval(0.3, np.full(50, 0.3), np.full(4, 0.3)).low == 0.3
     assert np.isnan(interval(float("nan"), np.full(50, np.nan), np.zeros(0)).high)
     half_known = np.r_[np.full(50, np.nan), np.linspace(0, 1, 50)]

@@ -143,7 +143,7 @@ def test_absent_classes_certain_and_constant_rows_stay_finite(method):
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector", "isotonic"])
-def test_cross_fit_never_sees_its_own_group(method):
+def test_cross_fit_does_not_use_its_own_group(method):
     p, target = calibrated(60, 3)
     groups = np.arange(60) // 3
     got, folds = cross_fit(method, p, target, groups, 4, seed=2), group_folds(groups, target, 4, seed=2)
@@ -154,7 +154,7 @@ def test_cross_fit_never_sees_its_own_group(method):
     assert (got == cross_fit(method, p, target, groups, 4, seed=2)).all()
 
 
-def test_cross_fit_helps_an_overconfident_system_on_rows_it_did_not_see():
+def test_cross_fit_helps_an_overconfident_system_on_held_out_rows():
     p, target = calibrated(2000, 4)
     distorted = softmax(np.log(p) * 3, axis=1)
     for method in ("temperature", "vector"):
@@ -182,16 +182,16 @@ def test_prior_correction_is_bayes_rule():
 
 
 @pytest.mark.parametrize(
-    ("training", "wanted", "words"),
+    ("training", "wanted", "message"),
     [([0.0, 1.0], [0.5, 0.5], "above zero"), ([0.5, 0.5], [-1, 2], "above zero"), ([0.5, 0.5], [1.0], "classes")],
 )
-def test_priors_that_make_no_sense_are_refused(training, wanted, words):
-    with pytest.raises(ValueError, match=words):
+def test_priors_that_make_no_sense_are_refused(training, wanted, message):
+    with pytest.raises(ValueError, match=message):
         correct_prior(np.full((2, 2), 0.5), np.array(training), np.array(wanted))
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda: fit_calibrator("platt", np.full((2, 2), 0.5), np.array([0, 1])), "choose one of none, temperature"),
         (lambda: fit_calibrator("vector", np.full((2, 2), 0.5), np.array([0, -1])), "1 of 2 rows"),
@@ -201,7 +201,7 @@ def test_priors_that_make_no_sense_are_refused(training, wanted, words):
         (lambda: cross_fit("temperature", np.full((2, 2), 0.5), np.array([0, 1]), np.array(["a", "a"])), "1 groups"),
     ],
 )
-def test_mistakes_are_one_line_with_a_remedy(call, words):
-    with pytest.raises(ValueError, match=words) as caught:
+def test_mistakes_are_one_line_with_a_remedy(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)

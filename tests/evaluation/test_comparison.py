@@ -30,7 +30,7 @@ def test_a_system_does_not_differ_from_itself():
     assert found.sentence() == "y and x have the same macro AUROC on every bootstrap sample."
 
 
-def test_a_clear_difference_is_seen_and_named():
+def test_a_clear_difference_is_reported_by_name():
     good, bad = draws_of(system(0.3)), draws_of(system(3))
     (found,) = compare([("bad", bad), ("good", good)], ["auroc_macro"])
     assert (found.a, found.b) == ("good", "bad")
@@ -68,7 +68,7 @@ def test_a_reference_limits_the_pairs():
     assert {(c.a, c.b) for c in compare(three, ["mcc"], reference="x")} == {("y", "x"), ("z", "x")}
 
 
-def test_an_interval_that_excludes_zero_alone_is_told_to_count_alone():
+def test_an_interval_that_excludes_zero_alone_is_reported_as_valid_alone():
     draws = draws_of(system(1))
     found = replace(compare([("x", draws), ("y", draws)], ["auroc_macro"])[0], p=0.03, p_holm=0.2)
     unclear = replace(found, difference=Interval(0.1, -0.01, 0.2, -0.01, 0.2))

@@ -115,15 +115,15 @@ def test_higher_levels_make_larger_sets():
 
 
 @pytest.mark.parametrize(
-    ("target", "level", "words"),
+    ("target", "level", "message"),
     [([0, -1], 0.9, "no label"), ([0], 0.9, "1 labels"), ([0, 1], 90, "between 0 and 1")],
 )
-def test_mistakes_are_one_line_with_a_remedy(target, level, words):
-    with pytest.raises(ValueError, match=words):
+def test_mistakes_are_one_line_with_a_remedy(target, level, message):
+    with pytest.raises(ValueError, match=message):
         conformal_thresholds(np.full((2, 2), 0.5), np.array(target), level)
 
 
-def test_empty_sets_are_told():
+def test_empty_sets_are_reported():
     p = np.tile([0.9, 0.1], (40, 1))
     p[:2] = 0.5
     report = conformal_report(p, np.zeros(40, int), np.arange(40), ["a", "b"], 0.9)

@@ -72,7 +72,7 @@ def test_the_good_members_are_found_in_every_fold():
     assert found.n_candidates == 4 + 6 + 4
 
 
-def test_figures_are_those_of_their_probabilities():
+def test_metrics_are_those_of_their_probabilities():
     p, target, groups = systems([1.0, 1.1, 0.9, 1.0])
     found = search_subsets(p, names(4), target, groups, CLASSES, seed=1)
 

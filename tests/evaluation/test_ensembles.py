@@ -187,7 +187,7 @@ def test_weights_need_labels():
         fit_weights(p, target)
 
 
-def test_cross_fitted_weights_never_see_their_fold():
+def test_cross_fitted_weights_do_not_use_their_own_fold():
     p, target = systems()
     groups = np.arange(200) // 2
     combined, weights = cross_fit_weights(p, target, groups, n_folds=4, seed=3)

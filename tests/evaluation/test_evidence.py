@@ -38,7 +38,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
     assert block["groups"] == 120
 
 
-def test_seeds_are_averaged_on_the_same_draws():
+def test_seeds_are_averaged_on_the_same_bootstrap_samples():
     one, two = rows(), rows()
     two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
     both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicate_axis="seed", replicate_ids=[3, 7])

@@ -55,7 +55,7 @@ def test_agrees_with_scikit_learn(name):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_figures_of_calls_agree_with_scikit_learn(name):
+def test_metrics_of_predicted_classes_agree_with_scikit_learn(name):
     p, target, classes = TABLES[name]
     got, predicted = classification_metrics(p, target, classes), p.argmax(1)
     assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(target, predicted), abs=1e-9)
@@ -95,7 +95,7 @@ def test_adaptive_bins_hold_equally_many():
 
 
 @pytest.mark.parametrize(("name", "positive"), [*((name, None) for name in TABLES), ("two", 0)])
-def test_the_module_s_figures_are_the_same(name, positive):
+def test_the_module_s_metrics_are_the_same(name, positive):
     p, target, classes = TABLES[name]
     positive = None if positive is None else classes[positive]
     final = classification_metrics(p, target, classes, positive)

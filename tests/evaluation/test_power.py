@@ -43,13 +43,13 @@ def test_balanced_accuracy_is_that_of_two_normals_cut_half_way():
 
 
 @pytest.mark.parametrize(("counts", "area", "precision"), [(FOLD, 0.033, 0.12), (POOLED, 0.015, 0.053)])
-def test_one_fold_of_few_positives_sees_little_and_all_folds_together_see_more(counts, area, precision):
+def test_all_folds_together_have_more_power_than_one_with_few_positives(counts, area, precision):
     found = detectable(Design(counts), n_tables=300)
     assert found["auroc_macro"].difference == pytest.approx(area, rel=0.15)
     assert found["pr_auc_positive"].difference == pytest.approx(precision, rel=0.15)
 
 
-def test_a_true_difference_of_that_size_is_seen_four_times_in_five():
+def test_a_true_difference_of_the_detectable_size_is_found_four_times_in_five():
     design = Design([600, 120])
     found = detectable(design, n_tables=600)["auroc_macro"]
     values = simulate(design, n_tables=600, seed=1, gain=found.difference)["auroc_macro"][:, :, 0]

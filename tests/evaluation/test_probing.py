@@ -34,7 +34,7 @@ def test_the_vote_is_scikit_learn_s_but_for_the_prior():
     np.testing.assert_allclose(neighbour_scores(7 * known, target[::2], asked / 3, 3), scores)
 
 
-def test_classes_apart_are_told_and_mixed_ones_are_not():
+def test_separate_classes_have_a_high_score_and_mixed_ones_a_low_one():
     far, near = (probe_metrics(*clouds(distance), np.arange(100), 3) for distance in (12.0, 0.0))
     assert all(value > 0.97 for value in far.values())
     assert near["knn_balanced_accuracy"] < 0.5

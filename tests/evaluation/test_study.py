@@ -57,7 +57,7 @@ def test_the_same_arm_is_no_evidence(arms):
     assert budget_verdict([only], "x")["verdict"] == NONE
 
 
-def test_an_interval_ends_where_the_figure_does():
+def test_an_interval_ends_at_the_bound_of_the_metric():
     one = BootstrapSamples(
         {"auroc_macro": 0.95, "log_loss": 0.95},
         {name: np.array([0.94, 0.96]) for name in ("auroc_macro", "log_loss")},
@@ -150,7 +150,7 @@ def test_intervals_hold_what_they_promise_where_images_alone_would_not():
     assert naive / 400 < 0.91
 
 
-def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
+def test_the_evidence_lists_every_budget_from_few_labels_to_many(arms):
     cells = {1.0: {"A": arms["A"], "D": arms["A"]}, 0.1: {"A": arms["A"], "D": arms["D"]}}
     given = {"against": AGAINST, "deciding": ["D"], "metrics": [*FIGURES, "none_such"], "judge_by": "auroc_macro"}
     found = study_evidence(cells, {1.0: 150, 0.1: 15}, **given, with_pool=[0.1])
@@ -164,7 +164,7 @@ def test_the_evidence_tells_every_budget_from_few_labels_to_many(arms):
     assert arm["metrics"]["auroc_macro"]["value"] == pytest.approx(np.mean(arm["spread"]["auroc_macro"]["values"]))
 
 
-def test_a_figure_of_one_arm_counts_its_trainings(arms):
+def test_a_metric_of_one_arm_counts_its_trainings(arms):
     found = metric_estimate(arms["D"], "auroc_macro")
     assert found.low < found.value < found.high
     assert found.n == 3

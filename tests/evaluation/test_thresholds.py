@@ -82,7 +82,7 @@ def test_thresholds_lie_midway_between_neighbours(rule):
         assert threshold == pytest.approx((above.min() + below.max()) / 2)
 
 
-def test_scores_without_a_number_between_them_are_still_told_apart():
+def test_adjacent_floats_are_still_separated_by_a_threshold():
     low = 0.5
     score = np.array([low, np.nextafter(low, 1)])
     assert (score >= choose_threshold(score, np.array([False, True]), "f1")).tolist() == [False, True]
@@ -132,7 +132,7 @@ def test_a_weighting_without_positives_or_negatives_has_no_threshold():
 
 
 @pytest.mark.parametrize(
-    ("truth", "rule", "words"),
+    ("truth", "rule", "message"),
     [
         ([False, False], "f1", "got 0 and 2"),
         ([True, True], "f1", "got 2 and 0"),
@@ -141,8 +141,8 @@ def test_a_weighting_without_positives_or_negatives_has_no_threshold():
         ([True, False], "sensitivity>=0", "0 < S <= 1"),
     ],
 )
-def test_mistakes_are_one_line_with_a_remedy(truth, rule, words):
-    with pytest.raises(ValueError, match=words) as caught:
+def test_mistakes_are_one_line_with_a_remedy(truth, rule, message):
+    with pytest.raises(ValueError, match=message) as caught:
         choose_threshold(np.array([0.1, 0.2]), np.array(truth), rule)
     assert "\n" not in str(caught.value)
 

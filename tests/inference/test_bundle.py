@@ -107,7 +107,7 @@ def test_a_checkpoint_with_impossible_settings_is_refused(checkpoint, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "message"),
     [
         (_without_a_tensor, "lacks 1 tensors of its network"),
         (_of_other_classes, "does not fit its own network"),
@@ -118,14 +118,14 @@ def test_a_checkpoint_with_impossible_settings_is_refused(checkpoint, tmp_path, 
     ],
 )
 def test_what_is_no_whole_classifier_is_refused(
-    checkpoint: Path, tmp_path: Path, spoil: Callable[[dict], None], words: str
+    checkpoint: Path, tmp_path: Path, spoil: Callable[[dict], None], message: str
 ):
     content = read_checkpoint(checkpoint)
     spoil(content)
     torch.save(content, tmp_path / "spoilt.ckpt")
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=message) as refused:
         load_bundle(tmp_path / "spoilt.ckpt")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def _with_half_a_threshold(content: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "message"),
     [
         (_of_a_later_format, "has format 3, this skinlab reads format 1"),
         (_without_members, "is damaged .its members are of other classes"),
@@ -256,14 +256,14 @@ def _with_half_a_threshold(content: dict) -> None:
         (_with_half_a_threshold, r"is damaged .its thresholds\.0\.threshold: Field required"),
     ],
 )
-def test_a_spoilt_bundle_is_refused(pair: Bundle, tmp_path: Path, spoil: Callable[[dict], None], words: str):
+def test_a_spoilt_bundle_is_refused(pair: Bundle, tmp_path: Path, spoil: Callable[[dict], None], message: str):
     save_bundle(pair, tmp_path / "x.bundle")
     content = read_checkpoint(tmp_path / "x.bundle")
     spoil(content)
     torch.save(content, tmp_path / "x.bundle")
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=message) as refused:
         load_bundle(tmp_path / "x.bundle")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_what_a_method_learned_and_who_is_in_which_team_is_kept(pair: Bundle, tmp_path: Path):
@@ -313,7 +313,7 @@ def test_only_plain_values_are_saved(pair: Bundle, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"method": "geometrc"}, "did you mean geometric"),
         ({"method": "rank"}, r"skinlab\.ensemble runs=A,B method=rank"),
@@ -323,9 +323,9 @@ def test_only_plain_values_are_saved(pair: Bundle, tmp_path: Path):
         ({"method": "weighted", "weights": [0, 0]}, "not all of them 0"),
     ],
 )
-def test_ways_to_combine_that_make_no_sense_are_refused(pair: Bundle, settings: dict, words: str):
+def test_ways_to_combine_that_make_no_sense_are_refused(pair: Bundle, settings: dict, message: str):
     singles = [replace(pair, members=(member,), method="mean", learned={}, calibrator=None) for member in pair.members]
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         ensemble(singles, ["a", "b"], **settings)
 
 

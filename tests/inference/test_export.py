@@ -93,7 +93,7 @@ def test_members_of_different_sizes_fit_into_no_graph(
         write_onnx(ensemble([singles[0], large], ["a", "b"]), tmp_path / "x.onnx")
 
 
-def test_a_missing_extra_is_told(singles: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_extra_is_named(singles: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 

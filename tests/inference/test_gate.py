@@ -50,7 +50,7 @@ def test_the_threshold_lets_the_stated_share_pass(fitted: Gate):
     assert (fitted.distance_ratio(statistics(lesions(100, 2))) > 1).mean() <= 0.15
 
 
-def test_foreign_images_are_told(fitted: Gate):
+def test_foreign_images_are_reported(fitted: Gate):
     for kind, images in foreign_images(lesions(20, 3)).items():
         assert images.dtype == np.uint8
         assert (fitted.distance_ratio(statistics(images)) > 1).mean() >= 0.9, kind
@@ -115,7 +115,7 @@ def test_a_gate_goes_through_json_unchanged(fitted: Gate):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"mean": [0.0]}, "a wrong mean"),
         ({"precision": None}, "a wrong precision"),
@@ -124,8 +124,8 @@ def test_a_gate_goes_through_json_unchanged(fitted: Gate):
         ({"statistics": ["brightness"]}, "other statistics"),
     ],
 )
-def test_a_damaged_gate_is_refused(fitted: Gate, change: dict, words: str):
-    with pytest.raises(ValueError, match=words):
+def test_a_damaged_gate_is_refused(fitted: Gate, change: dict, message: str):
+    with pytest.raises(ValueError, match=message):
         gate_from_dict(fitted.to_dict() | change)
 
 

@@ -52,7 +52,7 @@ def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatc
     assert again.to_dict() == gate.to_dict()
 
 
-def test_too_few_or_missing_images_are_told(split: Path, tmp_path: Path):
+def test_too_few_or_missing_images_are_refused(split: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"split\.csv: an input gate needs 40 images .*; set gate=none"):
         fit(split, limit=30)
     table = pd.read_csv(split)
@@ -81,7 +81,7 @@ def gate() -> Gate:
     return Gate(np.zeros(2), np.ones(2), np.diag([1.0, 0.0]), 1.0, 0.99)
 
 
-def test_the_door_warns_once_and_names_the_foreign(gate: Gate, caplog: pytest.LogCaptureFixture):
+def test_the_monitor_warns_once_and_names_the_foreign_images(gate: Gate, caplog: pytest.LogCaptureFixture):
     monitor = InputGateMonitor(gate, ["a.jpg", "b.jpg", "c.jpg"], "warn")
     assert monitor.add(np.array([0, 1]), np.array([[0.5, 9], [2.0, 9]]))
     assert monitor.add(np.array([2]), np.array([[3.0, 0]]))
@@ -91,7 +91,7 @@ def test_the_door_warns_once_and_names_the_foreign(gate: Gate, caplog: pytest.Lo
     assert monitor.distance_ratios().tolist() == [0.5, 2.0, 3.0]
 
 
-def test_a_strict_door_shows_the_network_nothing_after_a_foreign_image(gate: Gate):
+def test_a_strict_monitor_passes_nothing_to_the_network_after_a_foreign_image(gate: Gate):
     monitor = InputGateMonitor(gate, ["a.jpg", "b.jpg", "c.jpg"], "error")
     assert monitor.add(np.array([0]), np.array([[1.0, 0]]))  # the threshold itself still passes
     assert not monitor.add(np.array([1]), np.array([[np.nan, 0]]))
@@ -100,7 +100,7 @@ def test_a_strict_door_shows_the_network_nothing_after_a_foreign_image(gate: Gat
         monitor.report()
 
 
-def test_a_door_with_nothing_foreign_is_silent(gate: Gate, caplog: pytest.LogCaptureFixture):
+def test_a_monitor_without_foreign_images_is_silent(gate: Gate, caplog: pytest.LogCaptureFixture):
     monitor = InputGateMonitor(gate, ["a.jpg"], "error")
     assert monitor.add(np.array([0]), np.array([[0.1, 0]]))
     monitor.report()
@@ -118,7 +118,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> GateNetwork:
     return GateNetwork(state)
 
 
-def test_with_images_enough_the_gate_sees_through_a_network(split: Path, network: GateNetwork):
+def test_with_enough_images_the_gate_uses_features_of_a_network(split: Path, network: GateNetwork):
     gate = fit(split)
     assert gate.measured["network"] is True
     assert gate.mean.shape == (len(STATISTICS) + WIDTH,)

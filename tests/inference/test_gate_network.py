@@ -50,7 +50,7 @@ def gate(network: GateNetwork) -> Gate:
     return Gate(np.zeros(width), np.ones(width), np.eye(width), 3.0, 0.99, {"network": True}, network)
 
 
-def test_a_gate_looks_at_statistics_and_then_features(network: GateNetwork, image: np.ndarray):
+def test_a_gate_checks_statistics_and_then_features(network: GateNetwork, image: np.ndarray):
     seen = gate(network).statistics(image)
     np.testing.assert_array_equal(seen, [*image_statistics(image), *network.features(image)])
     large = image.repeat(2, 0).repeat(2, 1)

@@ -49,7 +49,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_images(loss):
 
 
 @every_loss
-def test_a_right_answer_costs_less_than_a_wrong_one(loss):
+def test_a_right_class_has_a_lower_loss_than_a_wrong_one(loss):
     right = 4 * torch.eye(3)
     target = torch.arange(3)
     assert 0 <= loss(right, target) < loss(right.roll(1, 0), target)

@@ -142,12 +142,12 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path):
     state["conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"] = torch.zeros(1, 1, 1, 1)
     save_file(state, tmp_path / "wrong.safetensors")
     network = build_network("test_resnet", 2)
-    for name, words in {
+    for name, message in {
         "other.safetensors": "of another architecture",
         "wrong.safetensors": r"has shape \(1, 1, 1, 1\)",
         "": "is a directory",
     }.items():
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=message):
             initialise(network, "test_resnet", str(tmp_path / name))
 
 

@@ -138,7 +138,7 @@ def _damaged(raw: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "words"),
+    ("name", "change", "message"),
     [
         ("half.ckpt", lambda raw: raw[: len(raw) // 2], "truncated or damaged"),
         ("flipped.ckpt", _damaged, "truncated or damaged"),
@@ -147,11 +147,11 @@ def _damaged(raw: bytes) -> bytes:
         ("half.safetensors", lambda raw: raw[:50], "not a readable safetensors file"),
     ],
 )
-def test_damage_is_refused(tmp_path: Path, name: str, change, words: str):
+def test_damage_is_refused(tmp_path: Path, name: str, change, message: str):
     torch.save({"state_dict": {"w": torch.arange(5000.0)}}, tmp_path / "good.ckpt")
     path = tmp_path / name
     path.write_bytes(change((tmp_path / "good.ckpt").read_bytes()))
-    with pytest.raises(UserError, match=words) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         read_tensors(path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -160,13 +160,13 @@ def test_damage_is_refused(tmp_path: Path, name: str, change, words: str):
 def test_other_places_and_contents_are_refused(tmp_path: Path):
     save_file(STATE, tmp_path / "renamed.ckpt")
     torch.save([1, 2], tmp_path / "list.ckpt")
-    for place, words in {
+    for place, message in {
         "missing.ckpt": "does not exist",
         "": "is a directory",
         "renamed.ckpt": "is a safetensors file",
         "list.ckpt": "holds a list",
     }.items():
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=message):
             read_checkpoint(tmp_path / place)
 
 
@@ -178,8 +178,8 @@ def test_a_payload_is_refused_and_never_run(tmp_path: Path, kind: str):
         path.write_bytes(pickle.dumps(content, protocol=0 if kind.endswith("0") else 4))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind != "old")
-    words = "damaged or no checkpoint" if kind == "pickle 0" else "carries Python code"
-    with pytest.raises(UserError, match=words) as raised:
+    message = "damaged or no checkpoint" if kind == "pickle 0" else "carries Python code"
+    with pytest.raises(UserError, match=message) as raised:
         read_checkpoint(path)
     assert not trap.exists()
     assert "weights_only" not in str(raised.value)

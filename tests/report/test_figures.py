@@ -65,6 +65,6 @@ def test_curves_have_a_row_an_epoch(tmp_path):
     assert learning_curves(tmp_path / "nowhere").empty
 
 
-def test_each_colour_is_given_once():
+def test_each_colour_is_used_once():
     colours = class_colours(np.arange(30) % 10, 10)
     assert len(set(colours.values())) == len(colours) == 7

@@ -49,7 +49,7 @@ def page() -> str:
     return render_mining(facts(), rows(), [PICTURE] * 4)
 
 
-def test_the_page_is_whole_and_asks_for_nothing_outside_itself(page: str):
+def test_the_page_is_complete_and_loads_nothing_from_elsewhere(page: str):
     found = Page(page)
     assert len(found.ids) == len(set(found.ids))
     assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link in found.links)
@@ -77,7 +77,7 @@ def test_every_image_has_its_picture_and_a_choice_of_classes(page: str):
     assert page.count("unlike the training images") == 1
 
 
-def test_the_share_tells_its_assumption(page: str):
+def test_the_share_states_its_assumption(page: str):
     assert "18.3\xa0%" in page
     assert "label shift" in page
     assert "the images of a class must be alike" in page
@@ -118,7 +118,7 @@ def test_names_are_text():
     assert Page(text).tags.count("script") == 1
 
 
-def test_answers_of_another_list_are_kept_apart():
+def test_labels_of_another_list_are_kept_apart():
     keys = [re.findall(r'data-key="(\w+)"', render_mining(facts(), rows(n), [PICTURE] * n))[0] for n in (3, 4, 4)]
     assert keys[0] != keys[1] == keys[2]
 

@@ -76,7 +76,7 @@ def headings(text):
     return re.findall(r'<h3 id="s1-(\w+)"', text)
 
 
-def test_the_page_is_whole_and_asks_for_nothing_outside_itself(evidence):
+def test_the_page_is_complete_and_loads_nothing_from_elsewhere(evidence):
     text = render_report(evidence)
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
@@ -199,7 +199,7 @@ def test_tables_are_readable_by_ear(evidence):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_order_of_systems_does_not_change_their_own_figures(evidence):
+def test_the_order_of_systems_does_not_change_their_metrics(evidence):
     second = evidence["systems"][1]
     second["metrics"]["balanced_accuracy"] = {"value": 0.123, "low": 0.1, "high": 0.2}
     text = render_report(evidence)
@@ -208,7 +208,7 @@ def test_the_order_of_systems_does_not_change_their_own_figures(evidence):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_of_many_comparisons_the_clear_ones_are_told_first(evidence):
+def test_of_many_comparisons_the_clear_ones_are_listed_first(evidence):
     (pair,) = evidence["comparisons"]
     evidence["comparisons"] = [pair | {"p_holm": p, "sentence": f"sentence {p}"} for p in (0.01, *[None, 0.3] * 4)]
     text = render_report(evidence)

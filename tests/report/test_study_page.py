@@ -67,7 +67,7 @@ def study() -> dict[str, Any]:
     }
 
 
-def test_the_page_is_whole_and_asks_for_nothing_outside_itself(study):
+def test_the_page_is_complete_and_loads_nothing_from_elsewhere(study):
     text = render_study(study)
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
@@ -77,7 +77,7 @@ def test_the_page_is_whole_and_asks_for_nothing_outside_itself(study):
     assert len(set(page.rows)) <= 4, "every row of a table is as long as its head"
 
 
-def test_it_tells_what_the_study_found(study):
+def test_it_reports_the_study_s_findings(study):
     text = render_study(study)
     for words in ("10 %: the pool helps.", "0.700 [0.650, 0.750]", "+0.060 [+0.010, +0.110]", "One clinic only."):
         assert words in text

@@ -33,7 +33,7 @@ def test_uniformity_is_wang_and_isola_s(features):
     assert float(uniformity(torch.ones(8, 4))) == pytest.approx(0, abs=1e-6)
 
 
-def test_figures_are_in_full_precision_and_without_gradient(features):
+def test_metrics_are_in_full_precision_and_without_gradient(features):
     with torch.autocast("cpu", torch.bfloat16):
         metrics = feature_metrics([features.clone().requires_grad_(), features])
     assert {value.dtype for value in metrics.values()} == {torch.float32}
@@ -41,7 +41,7 @@ def test_figures_are_in_full_precision_and_without_gradient(features):
     assert float(metrics["uniformity"]) == pytest.approx(float(uniformity(features)))
 
 
-def test_collapse_is_told_from_features_that_merely_resemble_each_other(features):
+def test_collapse_is_distinguished_from_similar_features(features):
     n = features.shape[1]
     assert collapsed(float(feature_std(features)), n) is None
     assert collapsed(float(feature_std(features + 10)), n) is None

@@ -123,7 +123,7 @@ def test_dino_is_the_formula():
         assert float(method(views, Encoder(backbone))) == pytest.approx(float(sum(pairs) / len(pairs)), rel=1e-5)
 
 
-def test_denoise_draws_whole_images_and_sees_none():
+def test_denoise_reconstructs_whole_images_from_noisy_ones():
     torch.manual_seed(0)
     backbone = timm.create_model("test_resnet", num_classes=0)
     method = method_of("denoise", backbone, {"width": 16}, 96)
@@ -155,7 +155,7 @@ def test_every_config_holds_the_defaults(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "words"),
+    ("name", "settings", "message"),
     [
         ("simclr", {"_target_": "skinlab.losses.focal.Focal"}, r"give a subclass of skinlab\.selfsup\.method\.Method"),
         ("simclr", {"_target_": "os.path.Method"}, "outside the allowed packages"),
@@ -169,8 +169,8 @@ def test_every_config_holds_the_defaults(name):
         ("byol", {"hidden_dim": "wide"}, "whole number"),
     ],
 )
-def test_wrong_settings_are_refused_in_one_line(name, settings, words):
-    with pytest.raises(UserError, match=words) as error:
+def test_wrong_settings_are_refused_in_one_line(name, settings, message):
+    with pytest.raises(UserError, match=message) as error:
         method_of(name, Flat(), settings)
     assert "\n" not in str(error.value)
 

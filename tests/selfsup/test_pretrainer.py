@@ -42,7 +42,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(name, pretrainer, make_batches,
     assert module.diagnosis() is None
 
 
-def test_collapse_is_seen(pretrainer, make_batches, fit):
+def test_collapse_is_detected(pretrainer, make_batches, fit):
     """BYOL with neither prediction nor slow teacher, on views that have nothing in common: only collapse agrees."""
     module = pretrainer("byol", momentum=1e-9, lr=1e-2)
     module.method.predict = torch.nn.Identity()

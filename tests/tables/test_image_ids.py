@@ -31,7 +31,7 @@ def test_an_id_means_the_file_of_its_name(name, file):
     assert match_ids([name], FILES).known == [file]
 
 
-def test_names_that_repeat_are_told_apart_by_folder_suffix_and_spelling():
+def test_repeated_names_are_distinguished_by_folder_suffix_and_spelling():
     files = ["train/0/1.jpg", "train/1/1.jpg", "train/1/1.png", "ISIC_5.jpg", "ISIC_5_downsampled.jpg"]
     found = match_ids(["train/0/1.jpg", "0/1", "1/1.png", "ISIC_5", "ISIC_5_downsampled", "1", "1/1"], files)
     assert found.known == ["train/0/1.jpg", "train/0/1.jpg", "train/1/1.png", "ISIC_5.jpg", files[4], "", ""]

@@ -31,7 +31,7 @@ def test_well_known_names_decide_in_any_order(negative, positive):
 
 
 @pytest.mark.parametrize("pair", UNKNOWN)
-def test_what_no_name_tells_is_asked_for_with_both_classes_and_the_remedy(pair):
+def test_an_unknown_positive_class_is_refused_with_both_classes_and_the_remedy(pair):
     assert known_positive(pair) is None
     with pytest.raises(UserError, match=rf"{pair[0]} and {pair[1]} .*data.positive=\[{pair[0]}\] or .*\[{pair[1]}\]"):
         positive_class(pair, setting="data.positive")
@@ -68,7 +68,7 @@ def test_training_is_refused_before_any_image_is_read(labels, settings, message)
         (("A", "B"), {"unlabeled_ok": True}, ["A", "B"], None),
     ],
 )
-def test_the_positive_class_is_put_last_unless_the_order_is_given(monkeypatch, labels, settings, classes, positive):
+def test_the_positive_class_is_last_unless_classes_sets_the_order(monkeypatch, labels, settings, classes, positive):
     monkeypatch.setattr("skinlab.data.preparation.audit", lambda manifest, **_: Audited(manifest))
     found = data(labels, **settings)
     assert (found.classes, found.positive) == (classes, positive)
