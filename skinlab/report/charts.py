@@ -6,25 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from skinlab.report.svg import INK, LINE, N_SERIES, PAPER, SERIES, SOFT, STYLE, inline_svg
+from skinlab.report.svg import INK, LINE, PAPER, SOFT, STYLE, Floats, floats, inline_svg, new_axes
 from skinlab.report.wording import interval, shorten
 
-Floats = npt.NDArray[np.float64]
 AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("recall", "precision")}
 DOTTED, DASHED = (0, (1, 3)), (0, (4, 3))
 WIDE, PANEL = 340, 184  # CSS pixels: a phone's width, and half of it
-
-
-def series(number: int) -> str:
-    """Return the colour of a system; after the last the first comes again."""
-    return SERIES[number % N_SERIES]
 
 
 def dots_chart(
@@ -41,10 +34,9 @@ def dots_chart(
     """
     height = 28 + 38 * len(rows)
     with rc_context(STYLE):
-        figure = _figure(WIDE, height)
-        axes = figure.add_axes((12 / WIDE, 22 / height, 1 - 24 / WIDE, 1 - 26 / height))
+        figure, axes = new_axes(WIDE, height, (12 / WIDE, 22 / height, 1 - 24 / WIDE, 1 - 26 / height))
         for y, ((words, found), colour) in enumerate(zip(rows, colours, strict=True)):
-            value, low, high = (_ends(found)[end] for end in ("value", "low", "high"))
+            value, low, high = _ends(found)
             axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             axes.plot([value], [y], "o", color=colour, markersize=7.5, markeredgecolor=PAPER, markeredgewidth=1)
             place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
@@ -79,8 +71,7 @@ def curve_chart(
         label: what is shown, for a screen reader.
     """
     with rc_context(STYLE | {"font.size": 10.5}):
-        figure = _figure(PANEL, PANEL)
-        axes = figure.add_axes((0.19, 0.19, 0.77, 0.78))
+        figure, axes = new_axes(PANEL, PANEL, (0.19, 0.19, 0.77, 0.78))
         if kind == "roc":
             axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=DOTTED)
         elif chance is not None:
@@ -97,20 +88,19 @@ def curve_chart(
 
 def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
     """Draw accuracy against confidence, and the number of images in each bin."""
-    confidence, accuracy = _floats(reliability["confidence"]), _floats(reliability["accuracy"])
+    confidence, accuracy = floats(reliability["confidence"]), floats(reliability["accuracy"])
     with rc_context(STYLE):
-        figure = _figure(WIDE, 330)
-        axes = figure.add_axes((0.14, 0.33, 0.83, 0.65))
+        figure, axes = new_axes(WIDE, 330, (0.14, 0.33, 0.83, 0.65))
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=DASHED)
         if reliability.get("low") and reliability.get("high"):
-            axes.vlines(confidence, _floats(reliability["low"]), _floats(reliability["high"]), color=colour, alpha=0.55)
+            axes.vlines(confidence, floats(reliability["low"]), floats(reliability["high"]), color=colour, alpha=0.55)
         axes.plot(confidence, accuracy, "o", color=colour, markersize=6.5, markeredgecolor=PAPER)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
         axes.tick_params(labelbottom=False)
         axes.grid()
         below = figure.add_axes((0.14, 0.12, 0.83, 0.16), sharex=axes)
         if reliability.get("rows"):
-            below.vlines(confidence, 0, _floats(reliability["rows"]), color=colour, linewidth=7, alpha=0.55)
+            below.vlines(confidence, 0, floats(reliability["rows"]), color=colour, linewidth=7, alpha=0.55)
         below.set_ylim(0)
         below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         below.set_ylabel("images")
@@ -121,16 +111,16 @@ def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, la
 
 def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
     """Draw the net benefit of the model over the threshold, beside treating all and treating none."""
-    benefit = _floats(decision["net_benefit"])
+    benefit = floats(decision["net_benefit"])
     with rc_context(STYLE):
-        figure, axes = _plain()
+        figure, axes = _plain_axes()
         axes.axhline(0, color=INK, linewidth=0.9)
         _band(axes, decision, "threshold", "net_benefit", colour)
         top = max(float(np.nanmax(benefit, initial=0)), 0.01)
         if decision.get("treat_all"):
-            everyone = _floats(decision["treat_all"])
-            axes.plot(_floats(decision["threshold"]), everyone, color=SOFT, linewidth=1.2, linestyle=DASHED)
-            top = max(top, float(np.nanmax(everyone, initial=0)))
+            treat_all = floats(decision["treat_all"])
+            axes.plot(floats(decision["threshold"]), treat_all, color=SOFT, linewidth=1.2, linestyle=DASHED)
+            top = max(top, float(np.nanmax(treat_all, initial=0)))
         axes.set(ylim=(-0.25 * top, 1.1 * top), xlabel="threshold probability", ylabel="net benefit")
         axes.margins(x=0)
         return inline_svg(figure, name, label)
@@ -139,8 +129,8 @@ def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: s
 def risk_coverage_chart(curve: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
     """Draw the error rate among the images kept, those of lowest confidence left out first."""
     with rc_context(STYLE):
-        figure, axes = _plain()
-        axes.plot(_floats(curve["coverage"]), _floats(curve["risk"]), color=colour, linewidth=1.8)
+        figure, axes = _plain_axes()
+        axes.plot(floats(curve["coverage"]), floats(curve["risk"]), color=colour, linewidth=1.8)
         axes.set(xlim=(0, 1), xlabel="coverage (share of images kept)", ylabel="error rate")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -148,31 +138,21 @@ def risk_coverage_chart(curve: Mapping[str, Any], colour: str, name: str, label:
         return inline_svg(figure, name, label)
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure whose SVG is so many CSS pixels large."""
-    return Figure(figsize=(width / 72, height / 72), dpi=72)
-
-
-def _plain() -> tuple[Figure, Axes]:
-    figure = _figure(WIDE, 250)
-    axes = figure.add_axes((0.16, 0.16, 0.8, 0.8))
+def _plain_axes() -> tuple[Figure, Axes]:
+    figure, axes = new_axes(WIDE, 250, (0.16, 0.16, 0.8, 0.8))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(color=LINE)
     return figure, axes
 
 
 def _band(axes: Axes, curve: Mapping[str, Any], x: str, y: str, colour: str) -> None:
-    at = _floats(curve[x])
+    at = floats(curve[x])
     if curve.get("low") and curve.get("high"):
-        axes.fill_between(at, _floats(curve["low"]), _floats(curve["high"]), color=colour, alpha=0.22, linewidth=0)
-    axes.plot(at, _floats(curve[y]), color=colour, linewidth=1.8)
+        axes.fill_between(at, floats(curve["low"]), floats(curve["high"]), color=colour, alpha=0.22, linewidth=0)
+    axes.plot(at, floats(curve[y]), color=colour, linewidth=1.8)
 
 
-def _ends(found: Any) -> dict[str, float]:
-    given = found if isinstance(found, Mapping) else {"value": found}
-    return {end: float("nan") if given.get(end) is None else float(given[end]) for end in ("value", "low", "high")}
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    """Return an array with NaN for what is null."""
-    return np.array(values, dtype=np.float64)
+def _ends(found: Any) -> Floats:
+    """Return value, low and high, NaN where they are unknown."""
+    ends = found if isinstance(found, Mapping) else {"value": found}
+    return floats([ends.get(end) for end in ("value", "low", "high")])

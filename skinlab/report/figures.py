@@ -21,30 +21,21 @@ from skinlab.errors import UserError
 from skinlab.evaluation.curves import precision_recall_steps
 from skinlab.evaluation.metric_registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
+from skinlab.report.charts import DASHED, DOTTED
 from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions
+from skinlab.report.svg import chart_style
 from skinlab.report.wording import shorten
 
-# Okabe and Ito's palette, told apart with any common colour blindness; without its yellow, too faint on white.
+# Okabe and Ito's palette, distinct with any common colour blindness; without its yellow, too faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
 INK, SOFT, FAINT = "#1b1f24", "#626a73", "#d5dade"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#f3f6f8", "#cfe3f1", "#6aaed6", "#0072B2", "#004a75"])
-STYLE: dict[Any, Any] = {
+STYLE = chart_style(INK, SOFT, FAINT) | {
     "font.family": "DejaVu Sans",
     "font.size": 11.5,
-    "text.color": INK,
-    "axes.labelcolor": SOFT,
-    "axes.edgecolor": FAINT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#eceff1",
-    "axes.axisbelow": True,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
     "xtick.major.pad": 7,
-    "text.parse_math": False,  # a class may be named $
 }
 LEGEND: dict[str, Any] = {"fontsize": 11, "handlelength": 1.4, "framealpha": 1, "edgecolor": "white", "fancybox": False}
 LEFT, RIGHT = 0.065, 0.975  # margins of the page
@@ -137,20 +128,15 @@ def _learning(loss: Axes, accuracy: Axes, curves: pd.DataFrame, best: int) -> No
             _curve(loss, curves[name].dropna(), colour, words)
     _curve(accuracy, curves["val/balanced_accuracy"].dropna(), COLOURS[0], "val balanced accuracy")
     for axes in (loss, accuracy):
-        axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axvline(best, color=INK, linewidth=1, linestyle=DASHED)
         axes.set_xlim(curves.index.min() - 0.4, curves.index.max() + 0.4)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.legend(loc="best" if axes is loss else "lower right", **LEGEND)
     loss.tick_params(labelbottom=False)
-    place = ("data", "axes fraction")
     late = best > curves.index.max() / 2
-    beside: dict[str, Any] = {
-        "ha": "right" if late else "left",
-        "va": "top",
-        "textcoords": "offset points",
-        "xycoords": place,
-    }
+    beside: dict[str, Any] = {"ha": "right" if late else "left", "va": "top"}
+    beside |= {"textcoords": "offset points", "xycoords": ("data", "axes fraction")}
     loss.annotate(f"best epoch {best}", (best, 1), (-5 if late else 5, -3), **beside)
     accuracy.set_xlabel("epoch")
 
@@ -180,16 +166,10 @@ def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[st
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     size = 13 if n <= 8 else 10
+    place: dict[str, Any] = {"xycoords": "data", "textcoords": "offset points", "ha": "center", "va": "center"}
     for (i, j), count in np.ndenumerate(counts):
         if count and named:
-            colour = "white" if shares[i, j] > 0.62 else INK
-            place: dict[str, Any] = {
-                "xycoords": "data",
-                "textcoords": "offset points",
-                "ha": "center",
-                "va": "center",
-                "color": colour,
-            }
+            place["color"] = "white" if shares[i, j] > 0.62 else INK
             axes.annotate(f"{100 * shares[i, j]:.0f}", (j, i), (0, 0.45 * size), fontsize=size, **place)
             axes.annotate(f"{count}", (j, i), (0, -0.65 * size), fontsize=0.72 * size, **place)
 
@@ -199,7 +179,7 @@ def _precision_recall(axes: Axes, probabilities: Floats, target: Ints, colours: 
     for i, colour in colours.items():
         recall, precision = precision_recall_steps(target == i, probabilities[:, i])
         axes.step(np.r_[0, recall], np.r_[precision[0], precision], color=colour, linewidth=2, where="pre")
-        axes.axhline((target == i).mean(), color=colour, linewidth=1, linestyle=(0, (1, 3)))
+        axes.axhline((target == i).mean(), color=colour, linewidth=1, linestyle=DOTTED)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     _title(axes, "Precision and recall", f"{split}; dotted: prevalence")
 
@@ -218,10 +198,10 @@ def _class_table(
     for row, i in enumerate(shown, start=1):
         y = 1 - (row + 0.5) * step
         name, rows = classes[i], int((target == i).sum())
-        figures = [_number(metrics[f"{split}/{key}/{name}"]) for key in ("pr_auc", "recall", "f1")]
+        numbers = [_number(metrics[f"{split}/{key}/{name}"]) for key in ("pr_auc", "recall", "f1")]
         axes.plot([0, 0.04], [y, y], color=colours[i], linewidth=4, solid_capstyle="butt", clip_on=False)
         axes.text(0.06, y, shorten(name, 11), va="center")
-        for x, words in zip(columns.values(), [str(rows), f"{rows / len(target):.3f}", *figures], strict=True):
+        for x, words in zip(columns.values(), [str(rows), f"{rows / len(target):.3f}", *numbers], strict=True):
             axes.text(x, y, words, ha="right", va="center")
         axes.axhline(y + step / 2, color=FAINT, linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(0, 1))

@@ -10,12 +10,11 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from skinlab.report.charts import WIDE, series
+from skinlab.report.charts import DASHED, WIDE
 from skinlab.report.rendering import data_uri, render
-from skinlab.report.svg import LINE, SOFT, STYLE, inline_svg
+from skinlab.report.svg import LINE, SOFT, STYLE, inline_svg, new_axes, series
 
 PREFIX = "prob_"
 LIKELIEST = 3  # classes whose probability stands at an image
@@ -65,13 +64,12 @@ def yield_chart(curves: Mapping[str, Mapping[str, Any]], by: str) -> Markup:
         by: the way that was chosen.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDE / 72, 260 / 72), dpi=72)
-        axes = figure.add_axes((0.13, 0.16, 0.83, 0.8))
+        figure, axes = new_axes(WIDE, 260, (0.13, 0.16, 0.83, 0.8))
         longest = max(curves.values(), key=lambda curve: len(curve["labelled"]))
         labelled = [0, *longest["labelled"]]
         low, high = ([0, *longest[name]] for name in ("random_low", "random_high"))
         axes.fill_between(labelled, low, high, color=SOFT, alpha=0.22, linewidth=0)
-        axes.plot(labelled, [0, *longest["random"]], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.plot(labelled, [0, *longest["random"]], color=SOFT, linewidth=1.2, linestyle=DASHED)
         for place, (name, curve) in enumerate(curves.items()):
             width, depth = (2.4, 3) if name == by else (1.1, 2)
             line = [0, *curve["labelled"]], [0, *curve["found"]]

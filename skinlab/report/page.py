@@ -14,15 +14,13 @@ from skinlab.evaluation.evidence_form import (
     Metrics,
     RiskCoverage,
     SourceMetrics,
-    Spread,
-    SpreadOfMetric,
     System,
 )
 from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import data_uri, render
-from skinlab.report.svg import INK, N_SERIES
+from skinlab.report.svg import INK, N_SERIES, series
 from skinlab.report.wording import MINUS, ensemble_words, interval, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
@@ -57,6 +55,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
     classes = evidence["settings"]["classes"]
     positive = evidence["settings"]["positive"] or classes[-1:]
     of_two = system["metrics"] if "sensitivity" in system["metrics"] else {}
+    spread = system["spread"]["metrics"] if system["spread"] else {}
     binary = system["binary"] or {"positive": positive, "metrics": of_two}
     return dict(system) | {
         "key": f"s{place + 1}",
@@ -65,7 +64,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "headline": _headline(headline(system["metrics"], "page")),
         "positive": binary["positive"],
         "binary_headline": _headline(positive_headline(binary["metrics"], "page")),
-        "spread_metrics": _spread_metrics(system["spread"]),
+        "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
         "class_columns": columns(system["metrics"], "page", classes),
         "calibration_columns": columns(system["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
@@ -88,11 +87,6 @@ def _headline(values: Metrics) -> list[dict[str, object]]:
     found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
     metrics = [(find_metric(name), metric_label(name), value) for name, value in found]
     return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
-
-
-def _spread_metrics(spread: Spread | None) -> dict[str, SpreadOfMetric]:
-    """Keep the metrics of all classes together."""
-    return {name: row for name, row in (spread["metrics"] if spread else {}).items() if "/" not in name}
 
 
 def _source_columns(sources: Mapping[str, SourceMetrics] | None) -> list[str]:
@@ -120,7 +114,7 @@ def _error_rates(curve: RiskCoverage | None) -> list[dict[str, float]]:
 
 def _charts(system: System, place: int) -> dict[str, Markup]:
     """Draw the single charts of a system that has what they show."""
-    colour, key, name = charts.series(place), f"s{place + 1}", system["name"]
+    colour, key, name = series(place), f"s{place + 1}", system["name"]
     drawn: dict[str, Markup] = {}
     if reliability := system["reliability"]:
         drawn["reliability"] = charts.reliability_chart(
@@ -153,7 +147,7 @@ def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str
             label = f"{charts.AXES[kind][1]} against {charts.AXES[kind][0]} for {of}: area {interval(panel[area])}"
             key = f"s{place + 1}-{kind}-{i}"
             chance = rows / total if rows else None
-            panel[kind] = charts.curve_chart(curve, kind, charts.series(place), chance, key, label)
+            panel[kind] = charts.curve_chart(curve, kind, series(place), chance, key, label)
         drawn.append(panel)
     return drawn
 
@@ -193,7 +187,7 @@ def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view:
     entry = find_metric(metric)
     words = entry.short if view and entry and entry.short else metric_label(metric.removesuffix("/positive")) + view
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
-    colours = [charts.series(i) for i in range(len(rows))]
+    colours = [series(i) for i in range(len(rows))]
     key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")
     return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
 

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from skinlab.report.charts import DASHED, series
-from skinlab.report.svg import LINE, N_SERIES, PAPER, STYLE, inline_svg
+from skinlab.report.charts import DASHED
+from skinlab.report.svg import LINE, N_SERIES, PAPER, STYLE, Floats, floats, inline_svg, new_axes, series
 
-Floats = npt.NDArray[np.float64]
 WIDTH, HEIGHT = 460, 330  # CSS pixels
 LETTERS = 0.055  # height of a name at the end of a line, as a share of the axis
 
@@ -27,16 +24,15 @@ def efficiency_chart(
 
     Args:
         lines: name of an arm → ``labelled``, ``value``, ``low``, ``high``, one a budget.
-        axis: what the figure is called.
+        axis: name of the vertical axis.
         name: unique in the page.
         label: what is shown, for a screen reader.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-        axes = figure.add_axes((0.115, 0.14, 0.81, 0.83))
+        figure, axes = new_axes(WIDTH, HEIGHT, (0.115, 0.14, 0.81, 0.83))
         ends, ticks = [], set()
         for place, (_, line) in enumerate(lines):
-            at, value, low, high = (_floats(line[key]) for key in ("labelled", "value", "low", "high"))
+            at, value, low, high = (floats(line[key]) for key in ("labelled", "value", "low", "high"))
             style: Any = DASHED if place >= N_SERIES else "-"
             if len(at) == 1:  # no room for a band: bars side by side
                 at = at * 1.02 ** (place - (len(lines) - 1) / 2)
@@ -75,9 +71,7 @@ def spread_out(heights: Sequence[float], least: float) -> Floats:
     clusters: list[list[int]] = []
     for i in order:
         clusters.append([i])
-        while (
-            len(clusters) > 1 and _bottom(found, clusters[-1], least) - _top(found, clusters[-2], least) < least - 1e-9
-        ):
+        while len(clusters) > 1 and _overlap(found, clusters[-2], clusters[-1], least):
             last = clusters.pop()
             clusters[-1] += last
     placed = found.copy()
@@ -90,9 +84,6 @@ def _bottom(heights: Floats, cluster: Sequence[int], least: float) -> float:
     return float(heights[list(cluster)].mean() - least * (len(cluster) - 1) / 2)
 
 
-def _top(heights: Floats, cluster: Sequence[int], least: float) -> float:
-    return float(heights[list(cluster)].mean() + least * (len(cluster) - 1) / 2)
-
-
-def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array(values, dtype=np.float64)
+def _overlap(heights: Floats, lower: Sequence[int], upper: Sequence[int], least: float) -> bool:
+    top = _bottom(heights, lower, least) + least * (len(lower) - 1)
+    return _bottom(heights, upper, least) - top < least - 1e-9

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 N_SERIES = 6
@@ -17,29 +21,60 @@ SERIES = tuple(f"#0505{i:02x}" for i in range(1, N_SERIES + 1))
 THEME = {INK: "currentColor", SOFT: "var(--soft)", LINE: "var(--line)", PAPER: "var(--paper)"} | {
     colour: f"var(--s{i})" for i, colour in enumerate(SERIES, start=1)
 }
-STYLE: dict[Any, Any] = {
+Floats = npt.NDArray[np.float64]
+
+
+def chart_style(ink: str, soft: str, line: str) -> dict[Any, Any]:
+    """Return matplotlib's settings that all charts share: text in two colours, lines to the left and below only."""
+    return {
+        "text.color": ink,
+        "text.parse_math": False,  # a class may be named $
+        "axes.labelcolor": soft,
+        "axes.edgecolor": line,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "xtick.color": soft,
+        "ytick.color": soft,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+    }
+
+
+STYLE = chart_style(INK, SOFT, LINE) | {
     "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be named $
-    "axes.labelcolor": SOFT,
-    "axes.edgecolor": LINE,
     "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
     "axes.unicode_minus": True,
     "figure.facecolor": "none",
     "grid.color": LINE,
     "grid.linewidth": 0.6,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.major.size": 0,
     "xtick.major.pad": 6,
     "ytick.major.pad": 5,
-    "ytick.major.size": 0,
     "svg.fonttype": "none",  # letters stay text, set in the page's own font
     "svg.hashsalt": "skinlab",  # the same figure gives the same file
 }
+
+
+def series(number: int) -> str:
+    """Return the colour of a system; after the last the first comes again."""
+    return SERIES[number % N_SERIES]
+
+
+def floats(values: Sequence[float | None]) -> Floats:
+    """Return an array with NaN for what is null."""
+    return np.array(values, dtype=np.float64)
+
+
+def new_axes(width: float, height: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """Return a figure whose SVG is so many CSS pixels large, and axes in it.
+
+    Args:
+        width: of the figure in CSS pixels.
+        height: likewise.
+        box: left, bottom, width and height of the axes as shares of the figure.
+    """
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    return figure, figure.add_axes(box)
 
 
 def inline_svg(figure: Figure, name: str, label: str) -> Markup:
