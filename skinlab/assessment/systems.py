@@ -74,6 +74,16 @@ class System:
         return self.runs[0] if self.runs else None
 
     @property
+    def parts(self) -> list[Predictions]:
+        """The tables, and the rows to choose on if there are any."""
+        return [*self.tables, *filter(None, [self.selection])]
+
+    def with_parts(self, parts: Sequence[Predictions]) -> System:
+        """Return the system with other tables and rows to choose on, as many as ``parts`` gave."""
+        n = len(self.tables)
+        return replace(self, tables=list(parts[:n]), selection=(*parts[n:], None)[0])
+
+    @property
     def training_prior(self) -> list[float] | None:
         """Shares of the classes that cross-entropy was trained on; None where files or another loss leave it open.
 
@@ -128,21 +138,14 @@ def align(systems: Sequence[System], positive: Sequence[str] | None = None) -> l
         ValueError: they are predictions of other rows, other classes or other labels, their groups contradict, or which
             of two classes is positive is not known.
     """
-    systems = [systems[0], *(_with_names_of(systems[0], system) for system in systems[1:])]
+    first, *others = systems
+    systems = [first, *(system.with_parts(with_names_of(first.parts, system.parts)) for system in others)]
     systems = _positive_last(systems, positive)
     names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
     ordered = iter(one_order(tables, names))
     systems = [replace(system, tables=[next(ordered) for _ in system.tables]) for system in systems]
-    parts = [[*system.tables, *filter(None, [system.selection])] for system in systems]
-    shared, origin = share_groups(parts, [system.name for system in systems])
+    shared, origin = share_groups([system.parts for system in systems], [system.name for system in systems])
     return [_regrouped(system, part, origin) for system, part in zip(systems, shared, strict=True)]
-
-
-def _with_names_of(first: System, system: System) -> System:
-    parts = [[*each.tables, *filter(None, [each.selection])] for each in (first, system)]
-    renamed = with_names_of(*parts)
-    n = len(system.tables)
-    return replace(system, tables=renamed[:n], selection=(*renamed[n:], None)[0])
 
 
 def _positive_last(systems: Sequence[System], chosen: Sequence[str] | None) -> list[System]:
@@ -157,21 +160,13 @@ def _positive_last(systems: Sequence[System], chosen: Sequence[str] | None) -> l
     def ordered(table: Predictions) -> Predictions:
         return table.positive_last(name) if name in table.classes else table  # other classes are refused later
 
-    return [
-        replace(
-            system,
-            tables=[ordered(table) for table in system.tables],
-            selection=system.selection and ordered(system.selection),
-        )
-        for system in systems
-    ]
+    return [system.with_parts([ordered(table) for table in system.parts]) for system in systems]
 
 
 def _regrouped(system: System, part: Sequence[Predictions], origin: str) -> System:
     """Return a system with the tables that share one grouping, noting whose it is where it is another's."""
-    n = len(system.tables)
     groups_from = system.groups_from if same_grouping(system.tables[0], part[0]) else origin
-    return replace(system, tables=list(part[:n]), selection=(*part[n:], None)[0], groups_from=groups_from)
+    return replace(system.with_parts(part), groups_from=groups_from)
 
 
 def open_run(path: Path) -> Run:
@@ -300,23 +295,23 @@ def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
         )
         parts += read
     tables = align_rows(tables, [f"{name} (seed {seed})" for seed in by_seed])
-    over = "seed" if len(tables) > 1 else None
+    axis = "seed" if len(tables) > 1 else None
     whole = System(
-        name, tables, _sources(parts), replicate_axis=over, replicate_ids=list(by_seed), pooled=True, runs=list(runs)
+        name, tables, _sources(parts), replicate_axis=axis, replicate_ids=list(by_seed), pooled=True, runs=list(runs)
     )
     return replace(whole, cautions=_cautions(parts))
 
 
 def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReader) -> System:
-    over = "fold" if len({run.config["data"]["fold"] for run in runs}) > 1 else "seed"
+    axis = "fold" if len({run.config["data"]["fold"] for run in runs}) > 1 else "seed"
     systems = [_run_system(run, split, reader) for run in runs]
     tables = align_rows([each.tables[0] for each in systems], [str(run.path) for run in runs])
-    keys = [run.config["seed"] if over == "seed" else run.config["data"]["fold"] for run in runs]
+    keys = [run.config["seed"] if axis == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
-        raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {over}; give those you mean")
-    selection = systems[0].selection if over == "seed" else None
+        raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {axis}; give those you mean")
+    selection = systems[0].selection if axis == "seed" else None
     whole = System(
-        name, tables, _sources(systems), selection=selection, replicate_axis=over, replicate_ids=keys, runs=list(runs)
+        name, tables, _sources(systems), selection=selection, replicate_axis=axis, replicate_ids=keys, runs=list(runs)
     )
     return replace(whole, cautions=_cautions(systems))
 

@@ -216,8 +216,8 @@ def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trai
     """Write evidence and report of every budget."""
     provenance = describe_provenance(invocation.command, settings.dump())
     for budget in dict.fromkeys(cell.budget for cell, _ in trained):
-        over = "seed" if len(settings.folds) == 1 else "fold"
-        systems = budget_systems(trained, budget, output / "runs", over=over)
+        axis = "seed" if len(settings.folds) == 1 else "fold"
+        systems = budget_systems(trained, budget, output / "runs", replicate_axis=axis)
         reference = "A" if any(system.name == "A" for system in systems) else None
         evidence, thresholds = build_evidence(
             systems,

@@ -16,7 +16,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.evidence_form import Evidence
 from skinlab.files import is_main_process, write_json
 from skinlab.inference.bundle import load_bundle
-from skinlab.inference.predict_splits import predict_splits
+from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
 from skinlab.runs.backbone_record import find_init

@@ -14,7 +14,7 @@ from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.operating import ThresholdSettings, freeze_thresholds
 from skinlab.evaluation.predictions import Predictions
 from skinlab.inference.bundle import Bundle, read_calibrator
-from skinlab.inference.combining import combine_members
+from skinlab.inference.ensembling import combine_members
 from skinlab.json_files import read_json
 from skinlab.tables.thresholds import read_thresholds
 

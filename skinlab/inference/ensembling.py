@@ -1,12 +1,15 @@
-"""Several single classifiers as one bundle."""
+"""Put several single classifiers into one bundle, and combine their probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.ensembles import COMBINATIONS
-from skinlab.inference.bundle import Bundle, shares
+from skinlab.evaluation.ensembles import COMBINATIONS, combine
+from skinlab.evaluation.thresholds import positive_score
+from skinlab.inference.bundle import Bundle, read_calibrator, shares
 
 # What needs no rows of predictions: weights may be given.
 UNLEARNED = [name for name, each in COMBINATIONS.items() if each.learns in (None, "weights")]
@@ -58,3 +61,17 @@ def ensemble(
         method=method,
         learned={} if weights is None else {"weights": shares(weights, len(bundles))},
     )
+
+
+def combine_members(bundle: Bundle, members: np.ndarray) -> np.ndarray:
+    """Combine members' probabilities ``(M, N, C)`` as the bundle says: within each team, the teams, then calibrate.
+
+    Returns:
+        ``(N, C)``, a column a name of ``bundle.outputs``; one member's stay as they are, to the bit.
+    """
+    teams = np.stack([members[team].mean(0) for team in bundle.lineup])
+    if bundle.positive:
+        share = positive_score(teams, bundle.classes, bundle.positive)
+        teams = np.stack([1 - share, share], axis=-1)
+    combined = combine(teams, bundle.method, **bundle.learned)
+    return combined if bundle.calibrator is None else read_calibrator(bundle.calibrator, len(bundle.classes))(combined)

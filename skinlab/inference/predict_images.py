@@ -1,4 +1,4 @@
-"""Predict image files with all members of a bundle."""
+"""Predict image files with all members of a bundle, and the splits of a run with its network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from skinlab.data.datamodule import loading_processes
+from skinlab.data.datamodule import SkinDataModule, loading_processes
 from skinlab.data.images import MISSING, printable
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, some
-from skinlab.inference.bundle import Bundle
-from skinlab.inference.combining import combine_members
+from skinlab.evaluation.predictions import predictions_table
+from skinlab.inference.bundle import Bundle, best_device
 from skinlab.inference.dataset import InferenceDataset, load_batches
+from skinlab.inference.ensembling import combine_members
 from skinlab.inference.gate_monitor import InputGateMonitor
-from skinlab.models.prediction import predict_members
+from skinlab.models.prediction import predict_members, predict_probabilities
 from skinlab.settings.images import LoadingSettings
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,26 @@ def predict_images(
     probabilities = combine_members(bundle, np.stack([members[i] for i in range(len(bundle.members))]))
     read = ~np.isin(np.arange(len(paths)), list(bad))
     return ImagePredictions(read, probabilities, monitor.distance_ratios() if monitor else None, hashes[read])
+
+
+def predict_splits(bundle: Bundle, datamodule: SkinDataModule) -> dict[str, pd.DataFrame]:
+    """Predict the validation and the test images of a run.
+
+    Args:
+        bundle: of one network.
+        datamodule: of the run.
+
+    Returns:
+        ``val`` and ``test``, as far as they have images → predictions table, probabilities rounded to six decimals.
+    """
+    device = best_device()
+    network = bundle.classifier.to(device)
+    tables = {}
+    for split in ("val", "test"):
+        if len(rows := datamodule.rows(split)):
+            probabilities = predict_probabilities(network, datamodule.inference_loader(split), device=device)
+            tables[split] = predictions_table(rows, np.round(probabilities, 6), bundle.classes)
+    return tables
 
 
 def readable_batches(

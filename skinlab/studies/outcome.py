@@ -76,14 +76,14 @@ def compare_arms(settings: StudySettings, trained: Trained, rows: Rows) -> dict[
     )
 
 
-def budget_systems(trained: Trained, budget: float, runs: Path, *, over: str) -> list[System]:
+def budget_systems(trained: Trained, budget: float, runs: Path, *, replicate_axis: str) -> list[System]:
     """Return the arms at one budget as systems, the trainings of an arm side by side.
 
     Args:
         trained: all trainings.
         budget: of the systems.
         runs: folder of the runs.
-        over: what tells the trainings of an arm apart, ``seed`` or ``fold``.
+        replicate_axis: what tells the trainings of an arm apart, ``seed`` or ``fold``.
     """
     at_budget = [(cell, table) for cell, table in trained if cell.budget == budget]
     systems = []
@@ -94,8 +94,10 @@ def budget_systems(trained: Trained, budget: float, runs: Path, *, over: str) ->
                 arm,
                 [table for _, table in own],
                 [source(predictions_path(cell, runs), table) for cell, table in own],
-                replicate_axis=over if len(own) > 1 else None,
-                replicate_ids=[cell.seed if over == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)],
+                replicate_axis=replicate_axis if len(own) > 1 else None,
+                replicate_ids=[
+                    cell.seed if replicate_axis == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)
+                ],
                 runs=[open_run(runs / cell.job) for cell, _ in own],
             )
         )

@@ -20,8 +20,7 @@ from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fi
 from skinlab.evaluation.ensembles import combine
 from skinlab.evaluation.thresholds import choose_threshold
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
-from skinlab.inference.combining import combine_members
-from skinlab.inference.ensembling import ensemble
+from skinlab.inference.ensembling import combine_members, ensemble
 from skinlab.tables.predictions import read_predictions
 from tests.command_settings import settings_of
 from tests.run_directory import write_run
