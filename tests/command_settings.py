@@ -9,7 +9,7 @@ from typing import Any
 from skinlab.cli.config import compose_config, compose_settings, register_resolvers, resolved
 from skinlab.cli.registry import settings_model
 from skinlab.settings.base import create
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 
 
 @functools.cache

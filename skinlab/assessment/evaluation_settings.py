@@ -11,9 +11,7 @@ from skinlab.evaluation.evidence import EvaluationSettings
 from skinlab.evaluation.evidence_form import Provenance
 from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.thresholds import parse_rule
-from skinlab.settings.evaluations import EvaluationCommandSettings, TableSettings
-from skinlab.settings.evidence import EvidenceSettings
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds
 

@@ -13,7 +13,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.evidence_form import Evidence, Provenance
 from skinlab.evaluation.evidence_upgrade import upgrade_evidence
 from skinlab.json_files import NUMBER, Keys, read_json
-from skinlab.settings.evidence import EvidenceSettings
+from skinlab.settings.command import EvidenceSettings
 from skinlab.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)

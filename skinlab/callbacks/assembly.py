@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from pytorch_lightning.callbacks import (
 )
 
 from skinlab.callbacks.acceptance import AcceptanceLog
-from skinlab.callbacks.collapse import StopAtCollapse
 from skinlab.callbacks.freeze import FreezeBackbone
 from skinlab.callbacks.pretraining_metrics import PretrainingMetrics
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
-from skinlab.callbacks.safety import FiniteLoss
+from skinlab.callbacks.safety import FiniteLoss, StopAtCollapse
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metric_registry import direction
 from skinlab.models.epoch_metrics import epoch_metric_names
 from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.run import RunSettings
 from skinlab.settings.train import TrainSettings
 
 
@@ -42,24 +43,18 @@ def build_callbacks(
     Raises:
         UserError: the monitor is no metric of an epoch or has no value on these images, or its mode is wrong.
     """
-    model, monitor, patience = settings.model, settings.callbacks.monitor, settings.callbacks.patience
+    model, monitor = settings.model, settings.callbacks.monitor
     check_monitor(monitor, classes, counts)
     mode = monitor_mode(monitor, settings.callbacks.mode)
-    callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps)]
-    if settings.logger:
-        callbacks.append(LearningRateMonitor())
+    own: list[pl.Callback] = []
     if settings.semi.name != "none":
-        callbacks.append(AcceptanceLog(run_dir / "semi.csv", classes))
+        own.append(AcceptanceLog(run_dir / "semi.csv", classes))
     if model.freeze_epochs > 0:
-        callbacks.append(FreezeBackbone(model.freeze_epochs))
+        own.append(FreezeBackbone(model.freeze_epochs))
     if model.ema_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=model.ema_decay, use_buffers=True))
-    if patience > 0:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=patience))
-    if settings.callbacks.progress:
-        callbacks.append(RichProgressBar(leave=True))
-    every = math.gcd(settings.trainer.check_val_every_n_epoch, settings.trainer.max_epochs)
-    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
+        own.append(EMAWeightAveraging(decay=model.ema_decay, use_buffers=True))
+    stopping = EarlyStopping(monitor, mode=mode, patience=settings.callbacks.patience)
+    return _assemble(settings, own, run_dir, stopping, settings.trainer.check_val_every_n_epoch)
 
 
 def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe: Probe | None) -> list[pl.Callback]:
@@ -80,21 +75,10 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
             f"callbacks.patience={patience}: the last epoch is always the best without a probe, so nothing stops "
             "early; set it to 0, or callbacks.monitor=train/loss"
         )
-    callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps)]
-    callbacks += [StopAtCollapse(), PretrainingMetrics()]
-    if settings.logger:
-        callbacks.append(LearningRateMonitor())
-    if probe is not None:
-        callbacks.append(probe)
-    if patience > 0:
-        # Not strict, for not every epoch is probed.
-        callbacks.append(
-            EarlyStopping(monitor, mode=mode, strict=False, patience=patience, check_on_train_epoch_end=True)
-        )
-    if settings.callbacks.progress:
-        callbacks.append(RichProgressBar(leave=True))
-    every = math.gcd(max(settings.probe.every_n_epochs, 1), settings.trainer.max_epochs)
-    return [*callbacks, *_checkpoints(run_dir / "checkpoints", monitor, mode, every)]
+    own = [StopAtCollapse(), PretrainingMetrics(), *([] if probe is None else [probe])]
+    # Not strict, for not every epoch is probed.
+    stopping = EarlyStopping(monitor, mode=mode, strict=False, patience=patience, check_on_train_epoch_end=True)
+    return _assemble(settings, own, run_dir, stopping, max(settings.probe.every_n_epochs, 1))
 
 
 def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) -> None:
@@ -170,17 +154,27 @@ def choose_monitor(monitor: str, probed: bool) -> tuple[str, str]:
     return monitor, "min" if monitor == "train/loss" else "max"
 
 
-def _checkpoints(directory: Path, monitor: str, mode: str, every: int) -> list[pl.Callback]:
-    """Keep the best epoch and the last of every so many, under fixed names, written at the end of the whole epoch.
-
-    Epochs of a few images are many, and a checkpoint of each would take longer than they do. `every` divides their
-    number, so that the very last is among them.
-    """
+def _assemble(
+    settings: RunSettings, own: Sequence[pl.Callback], run_dir: Path, stopping: EarlyStopping, interval: int
+) -> list[pl.Callback]:
+    """Return the callbacks of a command with those of every run; the monitor has a value each `interval` epochs."""
+    callbacks: list[pl.Callback] = [FiniteLoss(settings.trainer.log_every_n_steps), *own]
+    if settings.logger:
+        callbacks.append(LearningRateMonitor())
+    if stopping.patience > 0:
+        callbacks.append(stopping)
+    if settings.callbacks.progress:
+        callbacks.append(RichProgressBar(leave=True))
     fixed: dict[str, Any] = {
-        "dirpath": directory,
+        "dirpath": run_dir / "checkpoints",
         "auto_insert_metric_name": False,
         "enable_version_counter": False,
         "save_on_train_epoch_end": True,
+        "save_top_k": 1,
     }
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_top_k=1, **fixed)
-    return [best, ModelCheckpoint(filename="last", save_top_k=1, every_n_epochs=every, **fixed)]
+    best = ModelCheckpoint(filename="best", monitor=stopping.monitor, mode=stopping.mode, **fixed)
+    # Not each epoch: those of a few images would take less time than their checkpoint. It divides their number, so that
+    # the very last is among them.
+    every = math.gcd(interval, settings.trainer.max_epochs)
+    last = ModelCheckpoint(filename="last", every_n_epochs=every, **fixed)
+    return [*callbacks, best, last]

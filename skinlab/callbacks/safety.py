@@ -1,17 +1,24 @@
-"""Write checkpoints atomically, and stop a training at the first loss that is not finite."""
+"""Write checkpoints atomically, and stop a training: at a loss that is not finite, a collapse, or a signal."""
 
 from __future__ import annotations
 
 import io
+import logging
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from skinlab.errors import UserError
 from skinlab.files import check_held
+
+log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -86,3 +93,53 @@ class FiniteLoss(pl.Callback):
             f"precision {trainer.precision}, {weights}; try a lower optimizer.lr, trainer.precision=32-true or "
             "trainer.gradient_clip_val=1; the checkpoints before it are good"
         )
+
+
+class StopAtCollapse(pl.Callback):
+    """Stops at a collapse found by the module's ``diagnosis`` at the end of an epoch, before its checkpoint."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the epoch.
+
+        Raises:
+            UserError: the features have collapsed.
+        """
+        diagnose: Callable[[], str | None] = pl_module.diagnosis  # type: ignore[assignment]
+        if diagnosis := diagnose():
+            kept = "; the checkpoints of the epochs before it are kept" if trainer.current_epoch else ""
+            raise UserError(f"epoch {trainer.current_epoch}: {diagnosis}{kept}")
+
+
+class StayStopped(pl.Callback):
+    """Trains no further epoch of a run that early stopping had ended before it was killed.
+
+    Lightning restores the state of its `EarlyStopping`, but asks it only after another epoch.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop before the first epoch: checkpoints have been read by now."""
+        for each in trainer.early_stopping_callbacks:
+            if each.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+                trainer.should_stop = True
+                log.info(
+                    "callbacks.patience=%d ran out in epoch %d: no further epoch is trained",
+                    each.patience,
+                    each.stopped_epoch,
+                )
+
+
+class KeepSignals(pl.Callback):
+    """Keeps the SIGTERM handler of this process, which Lightning replaces by one that broadcasts to other ranks.
+
+    They may be in the midst of another exchange, so that all of them would wait for ever; and it makes the end of a
+    fit look like a success.
+    """
+
+    def __init__(self) -> None:
+        self.handler, self.started = signal.getsignal(signal.SIGTERM), False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the handler: this is the first hook after Lightning has set its own."""
+        self.started = True  # a checkpoint has been read by now
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)

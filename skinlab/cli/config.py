@@ -22,7 +22,7 @@ from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import COMMANDS, settings_model
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import create
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skinlab.settings.base import Settings
-    from skinlab.settings.invocation import Invocation
+    from skinlab.settings.command import Invocation
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Command:
         example: its overrides in a typical call.
         lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
         aliases: other names of its settings.
-        with_invocation: whether the function takes an :class:`skinlab.settings.invocation.Invocation`, too.
+        with_invocation: whether the function takes an :class:`skinlab.settings.command.Invocation`, too.
     """
 
     summary: str

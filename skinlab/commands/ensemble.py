@@ -32,8 +32,8 @@ from skinlab.evaluation.frozen_thresholds import FrozenThreshold
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
+from skinlab.settings.command import Invocation
 from skinlab.settings.ensemble import EnsembleSettings
-from skinlab.settings.invocation import Invocation
 from skinlab.tracking.wandb_evidence import log_evidence
 
 if TYPE_CHECKING:

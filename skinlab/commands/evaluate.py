@@ -10,8 +10,8 @@ from skinlab.assessment.systems import find_systems
 from skinlab.errors import user_errors
 from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
+from skinlab.settings.command import Invocation
 from skinlab.settings.evaluate import EvaluateSettings
-from skinlab.settings.invocation import Invocation
 from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)

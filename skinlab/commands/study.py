@@ -20,7 +20,7 @@ from skinlab.files import claim, write_json, write_text
 from skinlab.json_files import read_json
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.resuming import may_differ
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 from skinlab.settings.outputs import output_folder
 from skinlab.settings.study import StudySettings
 from skinlab.studies.jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs

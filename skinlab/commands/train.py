@@ -26,7 +26,7 @@ from skinlab.runs.outcome import run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 from skinlab.settings.recorded import read_recorded
 from skinlab.settings.train import TrainSettings
 from skinlab.tracking.loggers import check_loggers, log_outcome, log_run_evidence, run_loggers

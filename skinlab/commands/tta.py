@@ -25,7 +25,7 @@ from skinlab.inference.compare_views import predict_views
 from skinlab.inference.run_tables import read_split
 from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 from skinlab.settings.tta import TtaSettings
 from skinlab.tables.predictions import read_predictions
 from skinlab.tracking.wandb_evidence import log_evidence

@@ -22,7 +22,7 @@ from skinlab.inference.dataset import InferenceDataset, load_batches
 from skinlab.inference.ensembling import combine_members
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.models.prediction import predict_members, predict_probabilities
-from skinlab.settings.images import LoadingSettings
+from skinlab.settings.command import LoadingSettings
 
 log = logging.getLogger(__name__)
 

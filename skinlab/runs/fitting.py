@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,8 +13,7 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import SimpleProfiler
 
-from skinlab.callbacks.safety import AtomicCheckpointIO
-from skinlab.callbacks.stopped import StayStopped
+from skinlab.callbacks.safety import AtomicCheckpointIO, KeepSignals, StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
@@ -61,23 +58,6 @@ def write_setup(run_dir: Path, settings: RunSettings, prepared: Prepared) -> Non
 def write_config(run_dir: Path, settings: RunSettings) -> None:
     """Write ``config.yaml``, by which the run is continued and its results are known."""
     write_text(run_dir / "config.yaml", yaml.safe_dump(settings.dump(), sort_keys=False, allow_unicode=True))
-
-
-class KeepSignals(pl.Callback):
-    """Keeps the SIGTERM handler of this process, which Lightning replaces by one that broadcasts to other ranks.
-
-    They may be in the midst of another exchange, so that all of them would wait for ever; and it makes the end of a
-    fit look like a success.
-    """
-
-    def __init__(self) -> None:
-        self.handler, self.started = signal.getsignal(signal.SIGTERM), False
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the handler: this is the first hook after Lightning has set its own."""
-        self.started = True  # a checkpoint has been read by now
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self.handler)
 
 
 def fit(

@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from skinlab.settings.command import required
-from skinlab.settings.images import WorkerSettings
-from skinlab.settings.name_lists import read_names
-from skinlab.settings.types import Count, Names, Number, Places, Text
+from skinlab.settings.command import WorkerSettings, required
+from skinlab.settings.types import Count, Names, Number, Places, Text, read_names
 
 
 def _rules_or_file(value: Any) -> Any:

@@ -1,14 +1,35 @@
-"""What the settings of every command have in common."""
+"""The settings that several commands share, and how a command was called."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from skinlab.errors import UserError
 from skinlab.settings.base import MayDiffer, Settings
-from skinlab.settings.types import NamesOrEmpty
+from skinlab.settings.types import Count, Names, NamesOrEmpty, Number, Text, Workers
+
+Split = Literal["auto", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The command line of a command.
+
+    Attributes:
+        overrides: as typed, without those of Hydra.
+        choices: config group → chosen file.
+        compose: returns the settings of another command with some overrides; raises UserError where there is a mistake.
+        command: as typed, without secrets, such as ``python -m skinlab.train data=phantom``.
+    """
+
+    overrides: Sequence[str]
+    choices: Mapping[str, str]
+    compose: Callable[[str, Sequence[str]], Any]
+    command: str = ""
 
 
 class CommandSettings(Settings):
@@ -26,3 +47,56 @@ def required(example: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+class WorkerSettings(CommandSettings):
+    """How many processes load images; ``auto`` leaves one core to the network."""
+
+    num_workers: Workers
+
+
+class DeviceSettings(WorkerSettings):
+    """Where a network predicts."""
+
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class LoadingSettings(DeviceSettings):
+    """How images that may be damaged are predicted."""
+
+    batch_size: Count
+    on_bad_image: Literal["error", "drop"]
+
+
+class EvidenceSettings(Settings):
+    """Metrics with intervals, thresholds and calibration, from predictions alone."""
+
+    positive: Names | None
+    prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
+    thresholds: NamesOrEmpty
+    cost_ratio: Annotated[Number, Field(gt=0)]
+    calibration: bool
+    saliency: bool | Literal["auto"]
+    n_draws: Annotated[Count, Field(ge=100)]
+    level: Annotated[Number, Field(gt=0.5, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
+    """The settings of a command that writes evidence into ``output``."""
+
+    output: Annotated[Text, required("DIR")]
+    overwrite: bool
+    apply_thresholds: Text | None
+    cross_fit: bool
+    compare_by: NamesOrEmpty
+    wandb: bool
+
+
+class TableSettings(Settings):
+    """How tables of predictions and of labels are read."""
+
+    labels: Text | None
+    on_label_conflict: Literal["error", "labels"]
+    columns: dict[str, Text | None]
+    label_map: dict[Any, Any] | None

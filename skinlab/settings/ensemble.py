@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from skinlab.settings.command import required
-from skinlab.settings.evaluations import EvaluationCommandSettings, Split, TableSettings
+from skinlab.settings.command import EvaluationCommandSettings, Split, TableSettings, required
 from skinlab.settings.types import Count, Places, Text
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from skinlab.settings.command import required
-from skinlab.settings.evaluations import EvaluationCommandSettings, Split, TableSettings
+from skinlab.settings.command import EvaluationCommandSettings, Split, TableSettings, required
 from skinlab.settings.types import Places, Text
 
 

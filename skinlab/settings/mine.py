@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from skinlab.settings.command import required
-from skinlab.settings.images import LoadingSettings
+from skinlab.settings.command import LoadingSettings, required
 from skinlab.settings.types import Count, Names, Number, Text
 
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainValidator
 
-from skinlab.settings.command import required
-from skinlab.settings.images import LoadingSettings
+from skinlab.settings.command import LoadingSettings, required
 from skinlab.settings.types import Text
 
 

@@ -12,12 +12,12 @@ from skinlab.settings.command import CommandSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.groups import (
     CallbackSettings,
+    LoggerSettings,
     ModelSettings,
     OptimizerSettings,
     SchedulerSettings,
     TrainerSettings,
 )
-from skinlab.settings.loggers import LoggerSettings
 from skinlab.settings.part import Part
 from skinlab.settings.types import Count, Text
 

@@ -9,9 +9,8 @@ from pydantic import Field
 
 from skinlab.errors import nearest
 from skinlab.settings.base import Settings
-from skinlab.settings.command import CommandSettings
+from skinlab.settings.command import CommandSettings, EvidenceSettings
 from skinlab.settings.data import DataSettings
-from skinlab.settings.evidence import EvidenceSettings
 from skinlab.settings.groups import ModelSettings, SemiSettings, SslSettings, TrainerSettings
 from skinlab.settings.part import Part
 from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, Number, Share, Text

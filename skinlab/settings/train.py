@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializerFunctionWrapHandler, WrapSerializer
 
 from skinlab.settings.base import MayDiffer
-from skinlab.settings.evidence import EvidenceSettings
+from skinlab.settings.command import EvidenceSettings
 from skinlab.settings.groups import AugmentSettings, SamplerSettings, SemiSettings, TrainCallbackSettings
 from skinlab.settings.part import Part
 from skinlab.settings.run import RunSettings

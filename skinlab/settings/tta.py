@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from skinlab.settings.command import required
-from skinlab.settings.evaluations import EvaluationCommandSettings, Split
-from skinlab.settings.images import DeviceSettings
+from skinlab.settings.command import DeviceSettings, EvaluationCommandSettings, Split, required
 from skinlab.settings.types import Names, Text
 
 

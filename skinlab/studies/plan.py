@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from skinlab.errors import UserError
 from skinlab.selfsup.methods import needed_views
-from skinlab.settings.invocation import Invocation
+from skinlab.settings.command import Invocation
 from skinlab.settings.study import RecipeSettings, StudySettings
 from skinlab.studies.rows import Rows
 

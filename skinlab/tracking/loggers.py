@@ -14,7 +14,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from skinlab.errors import UserError
 from skinlab.files import is_main_process
 from skinlab.models.weights import read_checkpoint
-from skinlab.settings.loggers import LoggerSettings
+from skinlab.settings.groups import LoggerSettings
 from skinlab.settings.run import RunSettings
 from skinlab.tracking.fault_tolerant_loggers import CsvLogger, FaultTolerantWandbLogger
 

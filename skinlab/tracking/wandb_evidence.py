@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.evaluation.metric_registry import shown_metrics
-from skinlab.settings.loggers import WandbSettings
+from skinlab.settings.groups import WandbSettings
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import wandb
 
 import skinlab
 from skinlab.errors import UserError
-from skinlab.settings.loggers import WandbSettings
+from skinlab.settings.groups import WandbSettings
 from skinlab.settings.secrets import masked
 from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger, first_line
 

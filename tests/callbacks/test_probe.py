@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from skinlab.callbacks.assembly import choose_monitor
-from skinlab.callbacks.collapse import StopAtCollapse
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
+from skinlab.callbacks.safety import StopAtCollapse
 from skinlab.data.dataset import ImageDataset
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network

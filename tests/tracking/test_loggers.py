@@ -7,7 +7,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from skinlab.errors import UserError
 from skinlab.settings.base import create
-from skinlab.settings.loggers import LoggerSettings
+from skinlab.settings.groups import LoggerSettings
 from skinlab.tracking.fault_tolerant_loggers import CsvLogger, FaultTolerantWandbLogger
 from skinlab.tracking.loggers import check_loggers, close_loggers, log_outcome, open_loggers
 

@@ -16,7 +16,7 @@ from PIL import Image
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import predictions_table
 from skinlab.settings.base import create
-from skinlab.settings.loggers import LoggerSettings
+from skinlab.settings.groups import LoggerSettings
 from skinlab.tracking.loggers import check_loggers, close_loggers, log_outcome, open_loggers
 
 wandb = pytest.importorskip("wandb")
