@@ -80,7 +80,7 @@ def check_held(path: Path) -> None:
             )
 
 
-def _acquire(directory: Path, given: str, setting: str, *, wait: bool) -> BaseFileLock:
+def _acquire(directory: Path, place: str, setting: str, *, wait: bool) -> BaseFileLock:
     """Lock a folder, made if it is not there, and leave this process's number in its lock."""
     from filelock import FileLock, Timeout  # its import takes a tenth of a second, which --help does without
 
@@ -90,7 +90,7 @@ def _acquire(directory: Path, given: str, setting: str, *, wait: bool) -> BaseFi
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{given} can't be written ({error.strerror}); choose another") from None
+            raise UserError(f"{place} can't be written ({error.strerror}); choose another") from None
         try:
             lock.acquire()
             path.write_text(str(os.getpid()), encoding="utf-8")
@@ -98,14 +98,14 @@ def _acquire(directory: Path, given: str, setting: str, *, wait: bool) -> BaseFi
             continue
         except Timeout:
             with contextlib.suppress(OSError):
-                busy = f"{given} is in use by process {path.read_text(encoding='utf-8') or 'unknown'}"
+                busy = f"{place} is in use by process {path.read_text(encoding='utf-8') or 'unknown'}"
                 if not wait:
                     raise UserError(f"{busy}; wait for it or choose another {setting}") from None
                 log.info("%s: waiting for it", busy)
                 lock.blocking = True
         except OSError as error:
             fault = "locked" if error.errno in NO_LOCKS else "written"
-            raise UserError(f"{given} can't be {fault} ({error.strerror}); choose another") from None
+            raise UserError(f"{place} can't be {fault} ({error.strerror}); choose another") from None
     return lock
 
 

@@ -82,18 +82,10 @@ def _check_range(budget: float) -> None:
 
 
 def _ranks(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Order the groups so that the first n of them have the same class proportions for any n.
+    """Return the groups with their `rank`, sorted, so that the first n have the same class proportions for any n.
 
-    Within a class the order is random, by a hash of the group's name, so that adding or removing a group does not
-    change the order of the others. A group with images of several classes counts for the rarest of them.
-
-    Args:
-        rows: with `label` and `group`.
-        seed: of the hash.
-
-    Returns:
-        `group` and `rank`, sorted: 0 for the first group of a class, else the share of the class's groups before it,
-        counting half of the group itself.
+    The rank is 0 for the first group of a class, else the share of its groups before it. Within a class the order is by
+    a hash of the name, which other groups do not change; a group of several classes counts for the rarest of them.
     """
     pairs = rows.drop_duplicates(["label", "group"])[["label", "group"]]
     drawn = pd.util.hash_array(pairs["group"].to_numpy(dtype=object), hash_key=f"{seed % 10**16:016d}")

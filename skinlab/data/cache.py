@@ -146,11 +146,7 @@ def open_cache(
 
 
 def _map(file: BinaryIO, path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """Return the pixels of an open cache, (N, size, size, 3).
-
-    Raises:
-        UnusableFile: it is cut, or no cache of this name.
-    """
+    """Return the pixels of an open cache, (N, size, size, 3); refuse one that is cut or of another name."""
     count, rest = divmod(os.fstat(file.fileno()).st_size - CHECKSUM, size * size * 3)
     if count < 1 or rest:
         raise UnusableFile(f"{path} is cut or no image cache")

@@ -121,13 +121,7 @@ class SkinDataModule(pl.LightningDataModule):
         return pd.Index(self.prepared.classes).get_indexer(pd.Index(labels)).astype(np.int64)
 
     def _cached(self, rows: pd.DataFrame, size: int, *, whole: bool) -> CachedImages | None:
-        """Return the decoded images of some rows, from a cache that all folds and runs on these images share.
-
-        Args:
-            rows: of the manifest.
-            size: side of the decoded images.
-            whole: whether the cache has all images, or those with a label, also a hidden one.
-        """
+        """Return decoded images from a cache of all images (`whole`), or of those with a label, also a hidden one."""
         if self.cache == "none":
             return None
         held = self.prepared.manifest

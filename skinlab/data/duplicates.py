@@ -88,12 +88,9 @@ def _turns(views: np.ndarray) -> Iterator[tuple[bool, np.ndarray]]:
 
 
 def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return i, j and the similarity of pairs where picture i is similar to picture j in another orientation.
+    """Return i, j and the similarity of pairs where picture i is similar to picture j of the others.
 
-    Args:
-        views: int8 (N, 2, FREQUENCIES, FREQUENCIES).
-        others: the same pictures in another orientation; where not `turned`, the same array.
-        turned: whether it is another orientation.
+    These are the same pictures in another orientation; where not `turned`, the same array.
     """
     count = len(views)
     low = np.concatenate([each[:, 1, :_LOW, :_LOW] for each in ((views, others) if turned else (views,))])
@@ -115,11 +112,7 @@ def _similar_pairs(views: np.ndarray, others: np.ndarray, turned: bool) -> tuple
 
 
 def _look_up(signs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of pairs, some repeatedly, with equal signs in some subset and in most of the other places.
-
-    Args:
-        signs: bool (M, at most 64).
-    """
+    """Yield pairs of `signs` (M, at most 64), some repeatedly, that are equal in a subset and in most other places."""
     padded = np.zeros((len(signs), 64), bool)
     padded[:, : signs.shape[1]] = signs
     signature = np.packbits(padded, axis=1).view("<u8")[:, 0]

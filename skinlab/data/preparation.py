@@ -126,10 +126,7 @@ def _check_early(
     labels: str | Path | None,
     exclude: str | Path | None,
 ) -> None:
-    """Refuse mistakes that the manifest alone shows, before all images are read.
-
-    The changes by cleaning the labels of `labels` are added to the manifest's `attrs`, for the audit.
-    """
+    """Refuse mistakes that the manifest alone shows; add the text changes of `labels` to its `attrs`."""
     check_budget(manifest, label_budget)
     if exclude is not None:
         check_excluded(manifest, exclude)
@@ -151,11 +148,7 @@ def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult) ->
 def _names(
     manifest: pd.DataFrame, classes: Sequence[str] | None, positive: Sequence[str] | None, unlabeled_ok: bool
 ) -> tuple[list[str], str | None]:
-    """Return the names of the classes and the positive one of two.
-
-    Raises:
-        UserError: for a classifier there are fewer than two, or the positive one is unknown.
-    """
+    """Return the names of the classes and the positive one of two; a classifier needs two or more."""
     names = [clean(str(name)) for name in classes or class_names(manifest)]
     if len(names) < 2 and not unlabeled_ok:
         hint = "" if names else "; without labels use skinlab.pretrain"

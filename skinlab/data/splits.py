@@ -65,11 +65,7 @@ def assign_folds(
 
 
 def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[str]:
-    """Return the user's split, with unlabeled rows without a split in the pool.
-
-    Raises:
-        UserError: it has no `train`, labelled rows without a split, or unlabeled rows in a labelled part.
-    """
+    """Return the user's split, with unlabeled rows without a split in the pool; refuse one with gaps."""
     split = manifest["split"]
     if not (split == "train").any():
         raise UserError(
@@ -147,13 +143,8 @@ def _group_counts(held: Floats, content: Floats, shares: Floats, n_groups: int) 
 
     Minimises the squared distance, over parts and classes, between the content of a part and its share of the content
     of all parts. For real numbers this is a part's share of the groups less its excess so far, not below zero (a
-    projection onto the simplex); remaining groups go to the parts with the largest fractions.
-
-    Args:
-        held: (P, C) content of the parts, each class as a share of its total.
-        content: (C,) of one group, likewise.
-        shares: (P,) target shares.
-        n_groups: number of groups.
+    projection onto the simplex); remaining groups go to the parts with the largest fractions. `held` (P, C) and
+    `content` (C,) of one group are shares of the class's total.
 
     >>> _group_counts(np.zeros((2, 1)), np.array([0.1]), np.array([0.25, 0.75]), 8)
     array([2, 6])

@@ -26,8 +26,8 @@ def counts_tensor(class_counts: Sequence[int] | None, loss: str) -> Tensor:
         UserError: there are no counts, only one, or a class without images.
     """
     if class_counts is None or len(class_counts) < 2:
-        given = "none" if not class_counts else f"those of one class, {list(class_counts)}"
-        raise UserError(f"loss={loss} needs class counts and got {given}: add labels or set loss.class_counts=[...]")
+        found = "none" if not class_counts else f"those of one class, {list(class_counts)}"
+        raise UserError(f"loss={loss} needs class counts and got {found}: add labels or set loss.class_counts=[...]")
     if min(class_counts) <= 0:
         raise UserError(
             f"loss={loss}: class_counts={list(class_counts)} has a class without training images: "

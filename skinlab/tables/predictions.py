@@ -163,13 +163,7 @@ class TableReader:
     def _with_classes(
         self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
     ) -> tuple[pd.DataFrame, TableFacts, list[str]]:
-        """Return a table with classes as labels and numbers as probabilities, with facts and cautions.
-
-        Args:
-            table: of rows to be evaluated.
-            path: of the table.
-            label_map: for its own labels.
-        """
+        """Return a table with classes as labels and numbers as probabilities, with facts and cautions."""
         ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
         if self.truth is None and "label" not in table:
             raise UserError(

@@ -85,14 +85,14 @@ def test_no_test_part_on_request():
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "message"),
     [
         ({"n_folds": 5}, "for 5 folds and a test part: rare has 5, needed are 6; lower data.n_folds"),
         ({"n_folds": 6, "test_fraction": 0}, "for 6 folds of the training part: rare has 5, needed are 6"),
     ],
 )
-def test_what_can_not_be_dealt_is_refused(settings, complaint):
-    with pytest.raises(UserError, match=complaint):
+def test_a_class_of_too_few_groups_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
         assign_folds(tiny(["often"] * 40 + ["rare"] * 5), **settings)
 
 
@@ -131,8 +131,8 @@ def test_a_table_without_labels_is_all_pool():
 
 
 def test_a_users_own_pool_loses_what_shares_a_group_with_the_test(caplog):
-    given = ["test"] * 4 + ["train"] * 20 + ["pool", "pool"]
-    manifest = tiny(["a", "b"] * 12 + ["", ""], split=given)
+    own = ["test"] * 4 + ["train"] * 20 + ["pool", "pool"]
+    manifest = tiny(["a", "b"] * 12 + ["", ""], split=own)
     manifest.loc[24, "group"] = manifest.loc[0, "group"]
     split = assign_folds(manifest).set_index("image_id")["split"]
     assert (split["24"], split["25"]) == ("", "pool")
@@ -150,9 +150,9 @@ def test_what_others_hold_out_is_used_nowhere_and_neither_are_its_copies(caplog)
 
 
 def test_a_users_own_split_is_kept():
-    given = ["test"] * 4 + ["train"] * 20 + ["pool", ""]
-    split = assign_folds(tiny(["a", "b"] * 12 + ["", ""], split=given), n_folds=5).set_index("image_id")
-    assert (split.loc[[f"{n:02d}" for n in range(24)], "split"] == given[:24]).all()
+    own = ["test"] * 4 + ["train"] * 20 + ["pool", ""]
+    split = assign_folds(tiny(["a", "b"] * 12 + ["", ""], split=own), n_folds=5).set_index("image_id")
+    assert (split.loc[[f"{n:02d}" for n in range(24)], "split"] == own[:24]).all()
     assert (split.loc[["24", "25"], "split"] == "pool").all()
     assert split.loc[split["split"] == "train", "fold"].value_counts().to_dict() == dict.fromkeys(range(5), 4)
     assert (split.loc[split["split"] != "train", "fold"] == -1).all()
@@ -167,16 +167,16 @@ def test_a_users_own_validation_part_is_the_only_fold():
 
 
 @pytest.mark.parametrize(
-    ("labels", "given", "complaint"),
+    ("labels", "own", "message"),
     [
         (["a", "b"], ["test", "val"], "has test, val and no train"),
         (["a", "b"], ["train", ""], "1 labelled images have no split while others do: 01"),
         (["a", ""], ["train", "test"], "1 images of train, val, test have no label: 01"),
     ],
 )
-def test_a_users_split_with_holes_is_refused(labels, given, complaint):
-    with pytest.raises(UserError, match=complaint):
-        assign_folds(tiny(labels, split=given))
+def test_a_users_split_with_holes_is_refused(labels, own, message):
+    with pytest.raises(UserError, match=message):
+        assign_folds(tiny(labels, split=own))
 
 
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test"), ("pool", "test")])

@@ -94,9 +94,9 @@ values = torch.rand(5, 2, 3, generator=torch.Generator().manual_seed(0))
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 mean = RunningMean(3, momentum=0.5)
 for step in values:
-    given = step[rank].clone()
-    mean.update(given)
-    assert torch.equal(given, step[rank])
+    own = step[rank].clone()
+    mean.update(own)
+    assert torch.equal(own, step[rank])
 dist.destroy_process_group()
 whole = RunningMean(3, momentum=0.5)
 for step in values:
