@@ -94,7 +94,7 @@ def bench_audit(folder: Path) -> None:
     from skinlab.data.readers.ham10000 import read_ham10000
 
     manifest = read_ham10000(Path(root) / "ham10000")
-    for words, limit in (("first", 60.0), ("remembered", 2.0)):
+    for words, limit in (("first", 60.0), ("cached", 2.0)):
         took = seconds(lambda: audit(manifest, n_folds=5, cache_dir=folder, num_workers=2))
         report(f"audit of {len(manifest)} images, {words}", took, limit, least=False, unit=" s")
 
@@ -178,7 +178,7 @@ def views_ratio(rounds: int = 15, images: int = 20) -> float:
 
 
 class Peer:
-    """A loop to compare with, in a process of its own that sleeps until its block is asked for.
+    """A loop to compare with, in a process of its own that sleeps until its block is requested.
 
     Args:
         words: name of the loop below, and its arguments.

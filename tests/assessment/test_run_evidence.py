@@ -162,16 +162,16 @@ def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, wor
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("override", "message"),
     [
         ("evidence.positive=[mle]", "positive=mle: name one of the two classes benign, malignant"),
         ("evidence.level=95.0", "evidence.level=95.0"),
         ("evidence.thresholds=[best]", "threshold rule 'best' is unknown"),
     ],
 )
-def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, word, told):
-    with pytest.raises(UserError, match=re.escape(told)):
-        train(compose_train(*words, word, run_dir=tmp_path / "run"))
+def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, override, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        train(compose_train(*words, override, run_dir=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

@@ -49,13 +49,13 @@ def test_it_runs_every_few_epochs_and_at_the_last(dataset):
     probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=2), Colours()
     logged, kept = [], dict.fromkeys(PROBE_METRICS, 1.0)  # as Lightning keeps them
     module.log_dict = logged.append
-    asked = []
+    ran = []
     for epoch in range(5):
         probe.on_train_epoch_end(at(epoch, callback_metrics=kept), module)
-        asked.append(bool(probe.state_dict()["figures"]))
+        ran.append(bool(probe.state_dict()["figures"]))
         if epoch == 2:
             assert not kept, "early stopping would count the former probe again"
-    assert asked == [False, True, False, True, True]
+    assert ran == [False, True, False, True, True]
     assert [sorted(figures) for figures in logged] == [sorted(PROBE_METRICS)] * 3
     assert all(value == 1.0 for value in logged[0].values())
 

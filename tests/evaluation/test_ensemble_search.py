@@ -185,9 +185,9 @@ def test_rows_in_another_order_give_the_same_search():
 )
 def test_what_cannot_be_judged_is_refused(kept, message):
     p, target, groups = systems([1.0, 1.0, 1.0])
-    asked = {"names": names(3), "target": target, "groups": groups, "classes": CLASSES} | kept
+    arguments = {"names": names(3), "target": target, "groups": groups, "classes": CLASSES} | kept
     with pytest.raises(ValueError, match=message):
-        search_subsets(p, **asked)
+        search_subsets(p, **arguments)
 
 
 def test_a_search_needs_two_members():

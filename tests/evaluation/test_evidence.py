@@ -99,7 +99,7 @@ def only(view: Predictions, *numbers: int) -> Predictions:
 
 
 @pytest.mark.parametrize(
-    ("view", "asked", "more", "told", "missing"),
+    ("view", "settings", "more", "caution", "missing"),
     [
         (rows(), QUICK, {"training_prior": [0.5, 0.5, 0.0]}, None, None),
         (only(rows(), 0, 1), CHOOSES, {}, "No image is positive (c)", "binary"),
@@ -110,12 +110,12 @@ def only(view: Predictions, *numbers: int) -> Predictions:
     ],
     ids=["in training", "in the rows", "others in the rows", "in selection", "others in selection", "in folds"],
 )
-def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, asked, more, told, missing):
-    found = system_evidence("s", [view], EvaluationSettings(**asked), **more)
+def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, settings, more, caution, missing):
+    found = system_evidence("s", [view], EvaluationSettings(**settings), **more)
     json.dumps(found.block)
     assert found.block["metrics"]["accuracy"]["value"] > 0
     assert found.block["calibration"].keys() == {"none", "temperature", "vector", "isotonic"}
-    assert [told in text for text in found.cautions] == ([True] if told else [])
+    assert [caution in text for text in found.cautions] == ([True] if caution else [])
     assert missing is None or found.block[missing] is None
 
 

@@ -24,14 +24,14 @@ def clouds(distance: float, counts=(60, 30, 10), dimensions: int = 16) -> tuple[
 
 def test_the_vote_is_scikit_learn_s_but_for_the_prior():
     features, target = clouds(2.0)
-    known, asked = features[::2], features[1::2]
+    known, queries = features[::2], features[1::2]
     oracle = KNeighborsClassifier(
         NEIGHBOURS, metric="cosine", algorithm="brute", weights=lambda distance: np.exp(-distance / TEMPERATURE)
     ).fit(known, target[::2])
     share = np.bincount(target[::2]) / len(known)
-    scores = neighbour_scores(known, target[::2], asked, 3)
-    np.testing.assert_allclose(scores * share, oracle.predict_proba(asked), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(neighbour_scores(7 * known, target[::2], asked / 3, 3), scores)
+    scores = neighbour_scores(known, target[::2], queries, 3)
+    np.testing.assert_allclose(scores * share, oracle.predict_proba(queries), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(neighbour_scores(7 * known, target[::2], queries / 3, 3), scores)
 
 
 def test_separate_classes_have_a_high_score_and_mixed_ones_a_low_one():

@@ -74,10 +74,10 @@ def test_mirroring_changes_no_statistic():
 
 
 def test_statistics_are_what_their_names_say():
-    told = dict(zip(STATISTICS, image_statistics(np.full((SIZE, SIZE, 3), 255, np.uint8)), strict=True))
-    assert told["lightness_q50"] == pytest.approx(100, abs=0.1)
-    assert told["chroma_q95"] == pytest.approx(0, abs=0.1)
-    assert told["gradient_mean"] == pytest.approx(np.log(0.05), abs=1e-3)
+    values = dict(zip(STATISTICS, image_statistics(np.full((SIZE, SIZE, 3), 255, np.uint8)), strict=True))
+    assert values["lightness_q50"] == pytest.approx(100, abs=0.1)
+    assert values["chroma_q95"] == pytest.approx(0, abs=0.1)
+    assert values["gradient_mean"] == pytest.approx(np.log(0.05), abs=1e-3)
     ramp = np.tile(np.linspace(0, 255, SIZE), (SIZE, 1)).astype(np.uint8)
     slope = dict(zip(STATISTICS, image_statistics(np.dstack([ramp] * 3)), strict=True))["gradient_mean"]
     assert np.exp(slope) - 0.05 == pytest.approx(100 / SIZE, rel=0.1)  # black to white over SIZE pixels
