@@ -69,12 +69,7 @@ def conformal_sets(probabilities: Floats, thresholds: Floats) -> Bools:
     return np.asarray(probabilities >= thresholds)
 
 
-def cross_conformal(
-    probabilities: Floats,
-    target: Ints,
-    folds: Ints,
-    level: float = 0.9,
-) -> Bools:
+def cross_conformal(probabilities: Floats, target: Ints, folds: Ints, level: float = 0.9) -> Bools:
     """Return sets ``(N, C)`` whose thresholds come from the rows of other folds.
 
     Args:

@@ -216,11 +216,7 @@ def _thresholds(
     names: tuple[str, str],
     cautions: list[str],
 ) -> tuple[list[ThresholdRow], list[FrozenThreshold], Optimism | None]:
-    """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions.
-
-    Raises:
-        ValueError: the images that a threshold is to be chosen on don't allow it.
-    """
+    """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions."""
     how = ThresholdSettings(
         rules=settings.rules,
         cost_ratio=settings.cost_ratio,
@@ -267,11 +263,7 @@ def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> Boots
 
     def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
         rates = values["sensitivity"], values["specificity"]
-        return {
-            **values,
-            "ppv": ppv_at_prevalence(*rates, prevalence),
-            "npv": npv_at_prevalence(*rates, prevalence),
-        }
+        return {**values, "ppv": ppv_at_prevalence(*rates, prevalence), "npv": npv_at_prevalence(*rates, prevalence)}
 
     estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
     return BootstrapSamples(

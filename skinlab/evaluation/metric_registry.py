@@ -99,12 +99,7 @@ METRICS = [
     ),
     Metric("partial_auroc_macro", "Macro partial AUROC", macro(m.partial_auroc), bounds=(0.0, 0.2)),
     Metric(
-        "mcc",
-        "Matthews correlation",
-        m.mcc,
-        bounds=(-1.0, 1.0),
-        shown=("card",),
-        in_sentence="Matthews correlation",
+        "mcc", "Matthews correlation", m.mcc, bounds=(-1.0, 1.0), shown=("card",), in_sentence="Matthews correlation"
     ),
     Metric(
         "brier",
@@ -115,14 +110,7 @@ METRICS = [
         shown=("card", "calibration"),
         in_sentence="Brier score",
     ),
-    Metric(
-        "log_loss",
-        "Log-loss",
-        m.log_loss,
-        direction="min",
-        bounds=(0.0, np.inf),
-        shown=("card", "calibration"),
-    ),
+    Metric("log_loss", "Log-loss", m.log_loss, direction="min", bounds=(0.0, np.inf), shown=("card", "calibration")),
     Metric(
         "ece",
         "Expected calibration error",
@@ -208,25 +196,12 @@ METRICS = [
     ),
     Metric("pr_auc", "Average precision (AP)", m.average_precision, "class", shown=("page", "card"), epoch=True),
     Metric("partial_auroc", "Partial AUROC", m.partial_auroc, "class", bounds=(0.0, 0.2), shown=("page",)),
-    Metric(
-        "calibration_slope",
-        "Calibration slope",
-        m.calibration_slope,
-        "class",
-        None,
-        UNBOUNDED,
-        shown=("calibration",),
-        resampled=NEWTON,
-    ),
-    Metric(
-        "calibration_intercept",
-        "Calibration intercept",
-        m.calibration_intercept,
-        "class",
-        None,
-        UNBOUNDED,
-        shown=("calibration",),
-        resampled=NEWTON,
+    *(
+        Metric(name, label, compute, "class", None, UNBOUNDED, shown=("calibration",), resampled=NEWTON)
+        for name, label, compute in (
+            ("calibration_slope", "Calibration slope", m.calibration_slope),
+            ("calibration_intercept", "Calibration intercept", m.calibration_intercept),
+        )
     ),
     Metric("support", "Images", m.support, "class", None, (0.0, np.inf)),
 ]

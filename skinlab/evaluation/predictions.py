@@ -174,10 +174,7 @@ def decimals(values: npt.NDArray[np.float64]) -> int | None:
 
 
 def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:
-    """Return the probabilities as they stand in the table, ``(N, C)``; refuse rows that don't sum to one.
-
-    Rounded to two or three decimals, C probabilities may miss one by C half units of the last decimal.
-    """
+    """Return the probabilities as they stand in the table, ``(N, C)``; refuse rows that don't sum to one."""
     columns = [PREFIX + name for name in table_classes(table)]
     values: npt.NDArray[np.float64] = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     finite = np.isfinite(values).all(1)
@@ -186,7 +183,7 @@ def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:
         raise ValueError(
             f"{place}: image {image} has a probability that is no number; give a number in each of {', '.join(columns)}"
         )
-    rounded = decimals(values)
+    rounded = decimals(values)  # to 2 or 3, C probabilities may miss one by C half units of the last decimal
     tolerance = max(TOLERANCE, len(columns) / 2 * 10.0**-rounded + 1e-9 if rounded in (2, 3) else 0)
     wrong = (values < 0).any(1) | (np.abs(values.sum(1) - 1) > tolerance)
     if wrong.any():

@@ -78,9 +78,8 @@ class Difference:
 
     def to_dict(self, level: float) -> dict[str, Any]:
         """Return plain values by their names in ``study.json``, with the detectable difference."""
-        rest = {name: getattr(self, name) for name in ("budget", "a", "b", "metric", "decides", "p_holm", "verdict")}
-        difference = {"difference": asdict(self.estimate), "detectable": self.estimate.detectable(level)}
-        return rest | difference
+        values = asdict(self)
+        return values | {"difference": values.pop("estimate"), "detectable": self.estimate.detectable(level)}
 
 
 def pool_variances(samples: Floats, per_training: Floats, level: float = LEVEL) -> Estimate:

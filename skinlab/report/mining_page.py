@@ -18,12 +18,7 @@ from skinlab.report.svg import LINE, SOFT, STYLE, inline_svg, new_axes, series
 
 PREFIX = "prob_"
 LIKELIEST = 3  # classes whose probability stands at an image
-WAYS = {
-    "probability": "by probability",
-    "uncertainty": "by uncertainty",
-    "diversity": "diverse",
-    "mixed": "mixed",
-}
+WAYS = {"probability": "by probability", "uncertainty": "by uncertainty", "diversity": "diverse", "mixed": "mixed"}
 
 
 def render_mining(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> str:

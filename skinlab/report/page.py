@@ -8,14 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from skinlab.evaluation import metric_registry
-from skinlab.evaluation.evidence_form import (
-    Comparison,
-    Evidence,
-    Metrics,
-    RiskCoverage,
-    SourceMetrics,
-    System,
-)
+from skinlab.evaluation.evidence_form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, System
 from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline

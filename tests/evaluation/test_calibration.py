@@ -1,4 +1,4 @@
-"""Calibrators: known distortions are undone, calls stay where they must, and nobody is judged on the rows they saw."""
+"""Calibrators: known distortions are undone, predictions stay where they must, and rows of the fit aren't evaluated."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_temperature_is_scipy_s_optimum():
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.7, 10.0])
-def test_temperature_never_changes_a_call(temperature):
+def test_temperature_never_changes_a_prediction(temperature):
     p = np.vstack([calibrated(500, 7)[0], np.eye(7), np.full((1, 7), 1 / 7)])
     q = Temperature(temperature)(p)
     assert (q.argmax(1) == p.argmax(1)).all()

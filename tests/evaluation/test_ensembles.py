@@ -37,8 +37,8 @@ def test_copies_of_one_member_change_nothing(method):
 @pytest.mark.parametrize("method", COMBINATIONS)
 def test_the_order_of_members_is_irrelevant(method):
     p, _ = systems(c=2)
-    given = {"weighted": {"weights": np.array([0.2, 0.5, 0.3])}, "overlap": {"thresholds": np.array([0.3, 0.5, 0.6])}}
-    kept = given.get(method, {})
+    learned = {"weighted": {"weights": np.array([0.2, 0.5, 0.3])}, "overlap": {"thresholds": np.array([0.3, 0.5, 0.6])}}
+    kept = learned.get(method, {})
     turned = {name: values[[2, 0, 1]] for name, values in kept.items()}
     got = combine(p, method, **kept)
     assert combine(p[[2, 0, 1]], method, **turned) == pytest.approx(got)

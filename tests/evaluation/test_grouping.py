@@ -29,7 +29,7 @@ def n_groups(member: Predictions) -> int:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "groupings",
     [
         ("2L", None),
         (None, "2L"),
@@ -39,11 +39,11 @@ def n_groups(member: Predictions) -> int:
         ("2L", "2other names"),
     ],
 )
-def test_identical_systems_differ_by_nothing_whatever_their_groups(given):
+def test_identical_systems_differ_by_nothing_whatever_their_groups(groupings):
     mixed = np.random.default_rng(1).permutation(N)
-    members = [table(each) if i == 0 else table(each).take(mixed) for i, each in enumerate(given)]
-    shared = align_rows(members, [f"t{i}" for i in range(len(given))])
-    coarsest = max(int((each or "1")[0]) for each in given)
+    members = [table(each) if i == 0 else table(each).take(mixed) for i, each in enumerate(groupings)]
+    shared = align_rows(members, [f"t{i}" for i in range(len(groupings))])
+    coarsest = max(int((each or "1")[0]) for each in groupings)
     assert {n_groups(each) for each in shared} == {N // coarsest}
     draws = [
         (str(i), bootstrap(Scorer(m.probabilities, m.target, m.classes), Resampler(m.group, m.target), n_draws=100))

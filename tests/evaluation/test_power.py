@@ -1,4 +1,4 @@
-"""What a study can see: the simulation against closed forms, scikit-learn, and what is known of DSM-2025's folds."""
+"""Power of a study: the simulation against closed forms, scikit-learn, and what is known of DSM-2025's folds."""
 
 import numpy as np
 import pytest
@@ -53,8 +53,8 @@ def test_a_true_difference_of_the_detectable_size_is_found_four_times_in_five():
     design = Design([600, 120])
     found = detectable(design, n_tables=600)["auroc_macro"]
     values = simulate(design, n_tables=600, seed=1, gain=found.difference)["auroc_macro"][:, :, 0]
-    seen = (values[:, 0] - values[:, 1]) / found.standard_error > norm.ppf(0.975)
-    assert seen.mean() == pytest.approx(0.8, abs=0.07)
+    significant = (values[:, 0] - values[:, 1]) / found.standard_error > norm.ppf(0.975)
+    assert significant.mean() == pytest.approx(0.8, abs=0.07)
 
 
 def test_what_hides_a_difference():

@@ -1,4 +1,4 @@
-"""Probes of features: what they say of classes that are apart, mixed, rare, or alone."""
+"""Probes of features whose classes are apart, mixed, rare, or alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Verdicts: the same arm helps nobody, a better one does, and the luck of trainings counts."""
+"""Verdicts: none for equal arms, help for a better one, with the variance between trainings."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from skinlab.evaluation.study import (
     study_evidence,
 )
 
-FIGURES = ["auroc_macro", "brier"]
+METRICS = ["auroc_macro", "brier"]
 AGAINST = {"A+": ["A"], "D": ["A+", "A"], "E": ["A+", "A"]}
 
 
@@ -43,11 +43,11 @@ def tables(gain: float, n_seeds: int = 3, luck: float = 0.02, seed: int = 0) -> 
 def arms():
     gains = {"A": 0.0, "A+": 0.0, "D": 1.0, "E": -0.8}
     each = {name: tables(gain, seed=i) for i, (name, gain) in enumerate(gains.items())}
-    return {name: bootstrap_trainings(found, FIGURES, n_draws=200) for name, found in each.items()}
+    return {name: bootstrap_trainings(found, METRICS, n_draws=200) for name, found in each.items()}
 
 
 def found_at(arms, **cells):
-    return differences({0.1: cells or arms}, AGAINST, ["D", "E"], FIGURES, "auroc_macro")
+    return differences({0.1: cells or arms}, AGAINST, ["D", "E"], METRICS, "auroc_macro")
 
 
 def test_the_same_arm_is_no_evidence(arms):
@@ -152,15 +152,15 @@ def test_intervals_hold_what_they_promise_where_images_alone_would_not():
 
 def test_the_evidence_lists_every_budget_from_few_labels_to_many(arms):
     cells = {1.0: {"A": arms["A"], "D": arms["A"]}, 0.1: {"A": arms["A"], "D": arms["D"]}}
-    given = {"against": AGAINST, "deciding": ["D"], "metrics": [*FIGURES, "none_such"], "judge_by": "auroc_macro"}
-    found = study_evidence(cells, {1.0: 150, 0.1: 15}, **given, with_pool=[0.1])
+    settings = {"against": AGAINST, "deciding": ["D"], "metrics": [*METRICS, "none_such"], "judge_by": "auroc_macro"}
+    found = study_evidence(cells, {1.0: 150, 0.1: 15}, **settings, with_pool=[0.1])
     assert [row["labelled"] for row in found["budgets"]] == [15, 150]
     assert [(each["verdict"], each["pool"]) for each in found["verdicts"]] == [(HELPS, True), (NONE, False)]
     first, second = (each["sentence"] for each in found["verdicts"])
     assert first.startswith("10 % of the labels (15 images): the pool helps, by macro AUROC: D minus A is +0.")
     assert second.startswith("All labels (150 images): no evidence that pretraining (nothing is left for a pool)")
     arm = found["budgets"][0]["arms"][1]
-    assert list(arm["metrics"]) == FIGURES
+    assert list(arm["metrics"]) == METRICS
     assert arm["metrics"]["auroc_macro"]["value"] == pytest.approx(np.mean(arm["spread"]["auroc_macro"]["values"]))
 
 

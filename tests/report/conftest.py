@@ -70,8 +70,8 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
 
 def empty_system(name: str) -> dict[str, Any]:
     """A system of three images of which nothing could be computed."""
-    given = dict.fromkeys(system()) | {"name": name, "rows": 3}
-    return given | {"metrics": {}, "support": {}, "curves": {}, "worst_mistakes": [], "sources": []}
+    found = dict.fromkeys(system()) | {"name": name, "rows": 3}
+    return found | {"metrics": {}, "support": {}, "curves": {}, "worst_mistakes": [], "sources": []}
 
 
 def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None) -> dict[str, Any]:
@@ -110,9 +110,9 @@ def evidence() -> dict[str, Any]:
 def hostile() -> dict[str, Any]:
     """One system whose every name is markup."""
     bad = ["a|b", "<script>alert(1)</script>"]
-    given = evidence_of([system("<img src=x onerror=y>", bad)], bad)
-    given["systems"][0]["worst_mistakes"][0]["image_id"] = '"><script>'
-    given["systems"][0]["per_source"] = {"<b>": {"rows": 1, "metrics": {}}}
-    given["cautions"] = ["<script>"]
-    given["provenance"]["command"] = "--> </style><script>"
-    return given
+    found = evidence_of([system("<img src=x onerror=y>", bad)], bad)
+    found["systems"][0]["worst_mistakes"][0]["image_id"] = '"><script>'
+    found["systems"][0]["per_source"] = {"<b>": {"rows": 1, "metrics": {}}}
+    found["cautions"] = ["<script>"]
+    found["provenance"]["command"] = "--> </style><script>"
+    return found

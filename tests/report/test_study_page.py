@@ -82,7 +82,7 @@ def test_it_reports_the_study_s_findings(study):
     for words in ("10 %: the pool helps.", "0.700 [0.650, 0.750]", "+0.060 [+0.010, +0.110]", "One clinic only."):
         assert words in text
     assert f"● D&lt;script&gt; {MINUS} A+" in text
-    assert text.count("<svg") == 2 + 2  # a curve a figure, differences of each budget
+    assert text.count("<svg") == 2 + 2  # a curve a metric, differences of each budget
     assert "A+ 0.700 at 30, 0.800 at 300" in text, "for a screen reader"
     assert "Before the first epoch: 2,003 test images see 0.03." in text
 
