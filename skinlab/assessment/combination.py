@@ -68,13 +68,9 @@ def overlap_members(members: Sequence[System], positive: Sequence[str] | None) -
     Raises:
         ValueError: there are more than two classes and none is positive.
     """
-    thresholds = [_f1_threshold(member, positive) for member in members]
+    views = [_view(member.parts[-1], positive) for member in members]
+    thresholds = [choose_threshold(view.probabilities[:, 1], view.target == 1, "f1") for view in views]
     return [_as_calls(*each, positive) for each in zip(members, thresholds, strict=True)], thresholds
-
-
-def _f1_threshold(member: System, positive: Sequence[str] | None) -> float:
-    view = _view(member.tables[0] if member.selection is None else member.selection, positive)
-    return choose_threshold(view.probabilities[:, 1], view.target == 1, "f1")
 
 
 def _as_calls(member: System, threshold: float, positive: Sequence[str] | None) -> System:

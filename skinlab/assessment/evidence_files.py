@@ -14,7 +14,6 @@ from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
 from skinlab.evaluation import evidence_form
-from skinlab.evaluation.bootstrap import BootstrapSamples
 from skinlab.evaluation.comparison import compare
 from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence_form import Evidence, Mistake, Provenance
@@ -63,7 +62,10 @@ def build_evidence(
     cautions += _draw_cautions(settings, len(systems), len(compare_by), reference)
     found = [(system, _evaluate(system, settings)) for system in systems]
     draws = [(system.name, each.samples) for system, each in found]
-    comparisons = compare(draws, _known_metrics(compare_by, draws), settings.level, reference)
+    known = list(draws[0][1].estimate)
+    if unknown := [name for name in compare_by if name not in known]:
+        raise ValueError(f"compare_by: {unknown[0]} is no metric{nearest(unknown[0], known)}; e.g. pr_auc_macro")
+    comparisons = compare(draws, compare_by, settings.level, reference)
     evidence: Evidence = {
         "format": FORMAT,
         "settings": {
@@ -107,15 +109,6 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
         "training_overlap": count_known_images(system),
         **found.block,
     }
-
-
-def _known_metrics(names: Sequence[str], draws: Sequence[tuple[str, BootstrapSamples]]) -> Sequence[str]:
-    """Return names of metrics as they are, once each is known."""
-    known = list(draws[0][1].estimate)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"compare_by: {name} is no metric{nearest(name, known)}; e.g. pr_auc_macro")
-    return names
 
 
 def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, saliency: bool | str) -> None:

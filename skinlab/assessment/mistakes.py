@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import Evidence, Mistake, Source, System
+from skinlab.evaluation.evidence_form import Evidence, Mistake, System
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ def overlays(system: System) -> dict[str, bytes]:
         if own:
             found, fit = _maps(run, sha256, own)
             for image_id, each in found.items():
-                maps.setdefault(image_id, []).append(_scaled(each))
+                scaled = cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+                maps.setdefault(image_id, []).append(np.asarray(scaled, np.float32))
                 fits.setdefault(image_id, fit)
     from skinlab.data.images import read_image
 
@@ -103,32 +104,21 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
 
 def _runs(system: System) -> list[tuple[Path, str, set[str]]]:
     """Return the runs behind a system's mistakes: directory, hash of the checkpoint, and images predicted by it."""
-    sources = [source for source in system["sources"] if _checkpoint(source)]
+    found = []
+    for source in system["sources"]:
+        run = Path(source["meta"].get("run") or Path(source["path"]).parent.parent)
+        if (run / "checkpoints" / "best.ckpt").is_file():
+            images = set(read_image_ids(Path(source["path"]), source.get("columns", {})))
+            found.append((run, str(source["meta"].get("checkpoint_sha256")), images))
     spread = system["spread"]
-    if spread and not (system["pooled_folds"] and spread["replicate_axis"] == "fold"):
-        # Of seeds side by side the mistakes are the first one's.
-        first: set[str] = set()
-        kept = []
-        for source in sources:
-            images = _images(source)
-            if not images & first:
-                kept.append((_run(source), str(source["meta"].get("checkpoint_sha256")), images))
-                first |= images
-        return kept
-    return [(_run(each), str(each["meta"].get("checkpoint_sha256")), _images(each)) for each in sources]
-
-
-def _run(source: Source) -> Path:
-    """Return the run of a predictions file: the one its meta data name, else the folder it lies in."""
-    return Path(source["meta"].get("run") or Path(source["path"]).parent.parent)
-
-
-def _checkpoint(source: Source) -> bool:
-    return (_run(source) / "checkpoints" / "best.ckpt").is_file()
-
-
-def _images(source: Source) -> set[str]:
-    return set(read_image_ids(Path(source["path"]), source.get("columns", {})))
+    if not spread or (system["pooled_folds"] and spread["replicate_axis"] == "fold"):
+        return found
+    kept, covered = [], set[str]()  # of seeds side by side the mistakes are the first one's
+    for run, sha256, images in found:
+        if not images & covered:
+            kept.append((run, sha256, images))
+            covered |= images
+    return kept
 
 
 def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
@@ -150,10 +140,6 @@ def _maps(run: Path, sha256: str, rows: Sequence[Mistake]) -> tuple[dict[str, np
     predicted = [bundle.classes.index(row["predicted"]) for row in known]
     maps = gradcam(bundle.classifier.to(best_device()), shown, predicted)
     return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
-
-
-def _scaled(strength: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.resize(strength, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _jpeg(pixels: Pixels) -> bytes:
