@@ -16,7 +16,7 @@ def count_known_images(system: System) -> TrainingOverlap | None:
     A run's validation images chose its best epoch; its initial weights may have been trained on others.
     """
     split, n = system.sources[0]["split"], len(system.tables[0])
-    found: list[Mapping[str, Any]] = [seen for each in system.sources if (seen := each.get("training_overlap"))]
+    found: list[Mapping[str, Any]] = [overlap for each in system.sources if (overlap := each.get("training_overlap"))]
     for run in system.runs:
         trained = int(run.metrics.get(f"init_saw_{split}") or 0)
         found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
@@ -29,13 +29,13 @@ def count_known_images(system: System) -> TrainingOverlap | None:
 
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
-    seen = count_known_images(system)
-    found = [overlap_sentence(seen)] if overlap_sentence(seen) else []
+    known = count_known_images(system)
+    found = [overlap_sentence(known)] if overlap_sentence(known) else []
     found += [text for run in system.runs for text in _run_cautions(run)]
     found += [*_unseen_classes(system), *system.cautions]
     if system.groups_from is not None:
         found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
-    if not system.runs and seen is None:
+    if not system.runs and known is None:
         found.append("a table of predictions; how its rows were kept apart from training is not known here.")
     return [f"{system.name}: {text}" for text in dict.fromkeys(found)]
 

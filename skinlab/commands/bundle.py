@@ -52,8 +52,8 @@ def bundle(settings: BundleSettings) -> None:
         bundle = add_calibrator(bundle, settings, validation)
         bundle = add_thresholds(bundle, settings, validation)
         if settings.format == "bundle":
-            seen = merged_training_images(places, (model.training_images for model in models))
-            bundle = add_gate(replace(bundle, training_images=seen), settings, split)
+            known = merged_training_images(places, (model.training_images for model in models))
+            bundle = add_gate(replace(bundle, training_images=known), settings, split)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
 
@@ -184,8 +184,8 @@ def check_output(settings: BundleSettings) -> Path:
     Raises:
         UserError: its suffix is that of another format, or it can't be written or is there already.
     """
-    given = Path(settings.output).suffix
-    others = [name for name, suffix in FORMATS.items() if suffix == given and name != settings.format]
+    chosen = Path(settings.output).suffix
+    others = [name for name, suffix in FORMATS.items() if suffix == chosen and name != settings.format]
     hint = f", or set format={others[0]}" if others else ""
     output = output_file(settings.output, FORMATS[settings.format], hint)
     refuse_existing(output, overwrite=settings.overwrite)

@@ -136,7 +136,7 @@ def build_bundle(
         places = run_places(members)
         models = [load_bundle(place) for place in places]
         whole = ensembling.ensemble(models, places)
-        seen = merged_training_images(places, (model.training_images for model in models))
+        known = merged_training_images(places, (model.training_images for model in models))
     except UserError as error:
         if settings.bundle is True:
             raise UserError(f"bundle=true: {error}") from None
@@ -157,7 +157,7 @@ def build_bundle(
         teams=teams,
         positive=own,
         thresholds=thresholds,
-        training_images=seen,
+        training_images=known,
     )
 
 

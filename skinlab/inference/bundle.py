@@ -312,10 +312,10 @@ def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator:
 
 
 def best_device(requested: str = "auto") -> torch.device:
-    """Return the device to predict on: the GPU if there is one, or the one asked for.
+    """Return the device to predict on: the GPU if there is one, or the requested one.
 
     Raises:
-        UserError: unknown name, or a GPU was asked for and there is none.
+        UserError: unknown name, or a GPU is requested and there is none.
     """
     names = ("auto", "cpu", "cuda")
     if requested not in names:

@@ -56,18 +56,18 @@ def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
         UserError: no stage gives maps ``(B, channels, H, W)``.
     """
     listed = {each["module"]: each["num_chs"] for each in getattr(network, "feature_info", None) or []}
-    seen: list[tuple[int, nn.Module]] = []
+    stages: list[tuple[int, nn.Module]] = []
 
-    def remember(channels: int | None) -> Any:
+    def record(channels: int | None) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
             is_map = isinstance(output, torch.Tensor) and output.ndim == 4 and channels in (None, output.shape[1])
             if is_map and min(output.shape[-2:]) > 1:
-                seen.append((min(output.shape[-2:]), module))
+                stages.append((min(output.shape[-2:]), module))
 
         return hook
 
     handles = [
-        module.register_forward_hook(remember(listed.get(name)))
+        module.register_forward_hook(record(listed.get(name)))
         for name, module in network.named_modules()
         if not listed or name in listed
     ]
@@ -76,7 +76,7 @@ def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
     finally:
         for handle in handles:
             handle.remove()
-    if not seen:
+    if not stages:
         raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM; set saliency=false")
-    wanted = min(CELLS, max(side for side, _ in seen))
-    return [module for side, module in seen if side >= wanted][-1]
+    wanted = min(CELLS, max(side for side, _ in stages))
+    return [module for side, module in stages if side >= wanted][-1]

@@ -58,7 +58,7 @@ def score_pool(
         embeddings: of the pool.
         novelty: of its rows.
         classes: of the probabilities.
-        positive: the classes that are looked for.
+        positive: the positive classes.
         uncertainty: ``entropy``, ``margin`` or ``least_confidence``.
     """
     probabilities = embeddings.probabilities
@@ -68,7 +68,7 @@ def score_pool(
 
 
 def order_pool(embeddings: PoolEmbeddings, scores: PoolScores, settings: MineSettings) -> Orders:
-    """Return the order of the way that is asked for; of every way where some labels are known, to compare them."""
+    """Return the order of the way ``by``; of every way where some labels are known, to compare them."""
     n, groups = settings.n, embeddings.groups
     orders = {
         "probability": mining.first_of_each(mining.descending(scores.probability), groups),

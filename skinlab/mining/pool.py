@@ -195,9 +195,9 @@ def _with_copies(
     strangers = pool[~pool["path"].isin(table["path"])]
     every = pd.concat([table, strangers], ignore_index=True)
     records, bad, _ = fingerprints(every["path"].tolist(), None, max(num_workers, 1))
-    seen = every.drop(index=list(bad)).reset_index(drop=True)
+    readable = every.drop(index=list(bad)).reset_index(drop=True)
     pairs = duplicates(np.delete(records, list(bad)), None)
-    merged, _ = merge_groups(seen, pairs)
+    merged, _ = merge_groups(readable, pairs)
     group = dict(zip(merged["path"], merged["group"], strict=True))
     split = {str(row): name for row, name in enumerate(merged["split"])}
     counts = _copies([(str(a), str(b)) for a, b in zip(pairs["a"], pairs["b"], strict=True)], split)
