@@ -14,7 +14,8 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import claimed, fit, training_limits, write_setup
+from skinlab.runs.fitting import claimed, fit, write_setup
+from skinlab.runs.outcome import run_facts
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData, build_probe
 from skinlab.runs.pretraining_outcome import print_outcome, write_outcome
@@ -67,12 +68,10 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     write_setup(run_dir, settings, datamodule.prepared)
 
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
-        if settings.model.compile:
-            pretrainer.backbone.compile()
         trainer = fit(settings, pretrainer, data, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
-        facts = start | {"precision": str(trainer.precision)} | training_limits(trainer)
+        facts = run_facts(settings, trainer, start, datamodule.prepared.split_hash)
         with writing_results(run_dir):
             metrics = write_outcome(run_dir, settings, datamodule, pretrainer, facts)
             log_summary(loggers, metrics)

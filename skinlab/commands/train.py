@@ -21,8 +21,8 @@ from skinlab.models.classifier import Classifier
 from skinlab.report.terminal import print_results
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import claimed, fit, training_limits, write_config, write_setup
-from skinlab.runs.outcome import run_metrics, write_predictions
+from skinlab.runs.fitting import claimed, fit, write_config, write_setup
+from skinlab.runs.outcome import run_facts, run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
@@ -86,14 +86,12 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     write_setup(run_dir, settings, prepared)
 
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
-        if settings.model.compile:
-            classifier.network.compile()
         trainer = fit(settings, classifier, datamodule, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
             return {"best/monitor": 0.0}
         _check_validated(trainer, run_dir)
-        facts = start | {"precision": str(trainer.precision), "loss": type(classifier.loss).__name__}
-        facts |= training_limits(trainer) | {"split_sha256": prepared.split_hash}
+        facts = run_facts(settings, trainer, start, prepared.split_hash)
+        facts["loss"] = type(classifier.loss).__name__
 
         with writing_results(run_dir):
             bundle = load_bundle(run_dir)

@@ -108,26 +108,3 @@ def fit(
             "hydra.run.dir"
         ) from None
     return trainer
-
-
-def training_limits(trainer: pl.Trainer) -> dict[str, Any]:
-    """Return where settings such as ``debug=fast`` kept a training from all batches or epochs, {} where none did.
-
-    Args:
-        trainer: of :func:`fit`.
-
-    Returns:
-        ``train_batches`` and ``val_batches`` of an epoch with those ``…_available``; ``steps_trained`` of
-        ``steps_planned`` where ``max_steps`` or ``max_time`` ended the training before ``max_epochs``.
-    """
-    found: dict[str, Any] = {}
-    loaders = {"train": trainer.train_dataloader, "val": trainer.val_dataloaders}
-    used = {"train": trainer.num_training_batches, "val": sum(trainer.num_val_batches)}
-    for part, loader in loaders.items():
-        if loader is not None and used[part] < len(loader):
-            found |= {f"{part}_batches": int(used[part]), f"{part}_batches_available": len(loader)}
-    patience_ran_out = any(each.stopped_epoch > 0 for each in trainer.early_stopping_callbacks)
-    planned = (trainer.max_epochs or 0) * -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
-    if trainer.global_step < planned and not patience_ran_out:
-        found |= {"steps_trained": trainer.global_step, "steps_planned": int(planned)}
-    return found

@@ -15,7 +15,7 @@ from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
-from skinlab.runs.provenance import check_training_images, weight_provenance
+from skinlab.runs.provenance import InitFacts, check_training_images, weight_provenance
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
@@ -47,7 +47,7 @@ def build_datamodule(settings: RunSettings) -> SkinDataModule:
     return datamodule
 
 
-def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tuple[Classifier, dict[str, Any]]:
+def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tuple[Classifier, InitFacts]:
     """Build the network with its initial weights, its loss and its settings.
 
     Returns:
@@ -94,7 +94,7 @@ def _refuse_unordered_lists(settings: TrainSettings, classes: list[str]) -> None
         )
 
 
-def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> tuple[Pretrainer, dict[str, Any]]:
+def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> tuple[Pretrainer, InitFacts]:
     """Build the method with the initial weights of its backbone.
 
     Returns:
@@ -132,8 +132,8 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, An
 
 def start_from(
     model: ModelSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
-) -> dict[str, Any]:
-    """Load the initial weights of a network; refuse weights trained on validation or test images of the run.
+) -> InitFacts:
+    """Load the initial weights of a network, and compile it where ``model.compile`` is set.
 
     Args:
         model: the network's settings.
@@ -142,16 +142,18 @@ def start_from(
         image_size: that the network is built for, if it is not its own.
 
     Returns:
-        ``init_used``, and where their training images are known ``init_saw_val`` and ``init_saw_test``.
+        What is recorded of these weights.
 
     Raises:
-        UserError: there are no such weights, they don't fit, or they were trained on too much.
+        UserError: there are no such weights, they don't fit, or they were trained on validation or test images.
     """
     init = find_init(model.init)
     provenance = weight_provenance(init, datamodule.cache_dir)
     used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
     seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
-    return {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used} | seen
+    if model.compile:
+        network.compile()
+    return {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used, **seen}
 
 
 def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from skinlab.files import write_json
 from skinlab.models.weights import read_checkpoint
 from skinlab.report.wording import limit_sentences
 from skinlab.runs.backbone_record import NAME, config_hash, find_init, write_backbone
+from skinlab.runs.outcome import best_epoch
 from skinlab.runs.provenance import merged, weight_provenance
 from skinlab.selfsup.pretrainer import Pretrainer
 from skinlab.settings.pretrain import PretrainSettings
@@ -37,7 +38,7 @@ def write_outcome(
         settings: of the run.
         datamodule: of the run.
         pretrainer: of the run; its weights are not used, those of the best checkpoint are.
-        facts: further entries of the metrics, such as ``init_used``.
+        facts: of the run, see :func:`skinlab.runs.outcome.run_facts`.
 
     Returns:
         The metrics, flat name → value.
@@ -48,28 +49,25 @@ def write_outcome(
     probed = any(name.startswith("probe/") for name in epochs["best"])
     monitor, mode = choose_monitor(settings.callbacks.monitor, probed)
     counts = last["callbacks"][STATE_KEY]
-    shared = facts | {
-        "best/epoch": best["epoch"],
-        "run_id": settings.run_id,
-        "split_sha256": datamodule.prepared.split_hash,
-    }
     metrics: dict[str, Any] = {
         f"{when}/{name}": value for when, found in epochs.items() for name, value in found.items()
     }
     metrics |= {
-        "best/monitor": epochs["best"][monitor],
-        "best/mode": mode,
         "monitor": monitor,
-        "max_epochs": settings.trainer.max_epochs,
         "images": len(datamodule.pool_rows(settings.pool)),
         "images_seen": counts["images"],
         "images_per_second": counts["images"] / counts["seconds"] if counts["seconds"] else float("nan"),
         **peak_memory(),
-        **shared,
+        **best_epoch(settings, best, mode, epochs["best"][monitor]),
+        **facts,
     }
     prefix = "backbone."
     state = {name.removeprefix(prefix): t for name, t in best["state_dict"].items() if name.startswith(prefix)}
-    record = backbone_record(settings, datamodule, pretrainer) | shared | {"figures": epochs["best"]}
+    record = (
+        backbone_record(settings, datamodule, pretrainer)
+        | facts
+        | {"best/epoch": best["epoch"], "figures": epochs["best"]}
+    )
     write_backbone(run_dir, state, record)
     write_json(run_dir / "metrics.json", metrics)
     return metrics

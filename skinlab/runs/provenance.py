@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import pandas as pd
 
@@ -26,6 +26,19 @@ log = logging.getLogger(__name__)
 
 Provenance = Mapping[str, Any]
 NAMES = ("auto", "imagenet", "random")  # weights that were not trained on images of ours
+
+
+class TrainedOn(TypedDict, total=False):
+    """How many images of val and test initial weights were trained on, where that is known."""
+
+    init_saw_val: int
+    init_saw_test: int
+
+
+class InitFacts(TrainedOn):
+    """What a run records of its initial weights."""
+
+    init_used: Required[str]
 
 
 def weight_provenance(init: str, audit_cache: str | Path | None) -> dict[str, Any]:
@@ -125,7 +138,7 @@ def merged(*provenances: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     }
 
 
-def check_training_images(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> dict[str, int]:
+def check_training_images(init: str, provenance: Provenance, prepared: Prepared, *, allow_seen: bool) -> TrainedOn:
     """Count the validation and test images that weights were trained on, themselves or by others of their group.
 
     Images that chose the best epoch of the weights may validate this run, but not test it.
@@ -166,7 +179,7 @@ def check_training_images(init: str, provenance: Provenance, prepared: Prepared,
             init,
             provenance["method"],
         )
-    return {f"init_saw_{split}": count for split, count in counts.items()}
+    return {"init_saw_val": counts["val"], "init_saw_test": counts["test"]}
 
 
 def _usage(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
