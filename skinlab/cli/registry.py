@@ -21,7 +21,7 @@ class Command:
     Attributes:
         summary: what it does, in one line.
         example: its overrides in a typical call.
-        lists: settings that may be given as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
+        lists: settings that may be written as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
         aliases: other names of its settings.
         with_invocation: whether the function takes an :class:`skinlab.settings.command.Invocation`, too.
     """

@@ -24,7 +24,7 @@ def output_file(place: str, suffix: str, hint: str = "") -> Path:
     """Return the file that a command writes.
 
     Args:
-        place: as given by ``output=``.
+        place: value of ``output=``.
         suffix: that its name must have.
         hint: what else to set where the suffix is another one.
 

@@ -49,7 +49,7 @@ def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
     """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
 
     A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
-    functions of large packages run code that they are given (``torch.load``): of those only classes are taken.
+    functions of large packages run code that they read (``torch.load``): of those only classes are taken.
 
     Args:
         node: a part, or its config with a ``_target_``.

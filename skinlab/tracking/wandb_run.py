@@ -91,10 +91,10 @@ def code_version() -> dict[str, Any]:
     return version
 
 
-def _git(directory: Path, *words: str) -> str:
+def _git(directory: Path, *arguments: str) -> str:
     """Return the output of git, empty where there is no git, no repository or no answer."""
     try:
-        done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
