@@ -90,7 +90,7 @@ def bench_audit(folder: Path) -> None:
     if not root or not (Path(root) / "ham10000").is_dir():
         print("skip  the audit of HAM10000: SKINLAB_DATA_ROOT/ham10000 is not there")
         return
-    from skinlab.data.audit import audit
+    from skinlab.data.audit.checks import audit
     from skinlab.data.readers.ham10000 import read_ham10000
 
     manifest = read_ham10000(Path(root) / "ham10000")
@@ -402,8 +402,8 @@ def bench_bootstrap() -> None:
     import numpy as np
     from sklearn import metrics as sk
 
-    from skinlab.evaluation.bootstrap import Resampler, bootstrap
-    from skinlab.evaluation.metrics import Scorer
+    from skinlab.evaluation.metrics.scorer import Scorer
+    from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 
     n, rng = 10_015, np.random.default_rng(0)
     target = rng.choice(7, n, p=[0.033, 0.051, 0.11, 0.011, 0.111, 0.67, 0.014])

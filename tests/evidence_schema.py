@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 from pydantic import TypeAdapter
 
-from skinlab.evaluation.evidence_form import Evidence
+from skinlab.evaluation.evidence.form import Evidence
 
 PLACE = Path(__file__).parents[1] / "docs" / "evidence.schema.json"
 

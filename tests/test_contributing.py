@@ -19,19 +19,22 @@ FOUND_BY = {
     "prefixed": ["tests/test_configs.py"],
     "align_uniform": ["tests/selfsup/test_methods.py", "tests/selfsup/test_pretrainer.py"],
     "pseudo_label": ["tests/semisup/test_training.py"],
-    "mean_confidence": ["tests/evaluation/test_metric_registry.py"],
-    "smoothing": ["tests/evaluation/test_calibration.py"],
-    "maximum": ["tests/evaluation/test_ensembles.py"],
+    "mean_confidence": ["tests/evaluation/metrics/test_registry.py"],
+    "smoothing": ["tests/evaluation/calibration/test_calibrators.py"],
+    "maximum": ["tests/evaluation/ensembles/test_combination.py"],
     "mirror": ["tests/models/test_prediction.py"],
     "support": ["tests/cli/test_program.py", "tests/cli/test_completion.py", "tests/settings/test_models.py"],
 }
 
 
 def tree() -> str:
-    """One line per package: its name and the first line of its docstring."""
-    packages = [path for path in sorted((ROOT / "skinlab").iterdir()) if (path / "__init__.py").is_file()]
-    lines = {path.name: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
-    return "\n".join(f"  {f'{name}/':13} {line.splitlines()[0]}" for name, line in lines.items())
+    """One line per package: its name, under that of the package it is in, and the first line of its docstring."""
+    lines = []
+    for path in sorted((ROOT / "skinlab").glob("*/**/__init__.py")):
+        name = path.parent.relative_to(ROOT / "skinlab").parts
+        text = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
+        lines.append(f"{'  ' * len(name) + name[-1] + '/':16} {text}")
+    return "\n".join(lines)
 
 
 def test_the_tree_is_that_of_the_package():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from skinlab.cli.config import compose_settings
-from skinlab.data.contact_sheet import contact_sheet
+from skinlab.data.audit.contact_sheet import contact_sheet
 from skinlab.data.readers.phantom import read_phantom
 from skinlab.errors import UserError
 from skinlab.phantom import scene, writer

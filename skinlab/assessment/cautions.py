@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skinlab.assessment.systems import Run, System
-from skinlab.evaluation.evidence_form import TrainingOverlap
+from skinlab.evaluation.evidence.form import TrainingOverlap
 from skinlab.report.wording import limit_sentences, overlap_sentence
 
 

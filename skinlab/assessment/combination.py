@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from skinlab.assessment.systems import System
-from skinlab.evaluation import evidence_form
-from skinlab.evaluation.alignment import align_rows
-from skinlab.evaluation.ensemble_search import diversity, search_subsets
-from skinlab.evaluation.ensembles import combine, cross_fit_weights, fit_weights, rank_reference
-from skinlab.evaluation.metric_registry import direction
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.ensembles.alignment import align_rows
+from skinlab.evaluation.ensembles.combination import combine, cross_fit_weights, fit_weights, rank_reference
+from skinlab.evaluation.ensembles.search import diversity, search_subsets
+from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.metrics.registry import direction
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds import choose_threshold, cross_fitted_predictions
-from skinlab.settings.ensemble import EnsembleSettings
+from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
+from skinlab.settings.commands.ensemble import EnsembleSettings
 
 
 def single_members(systems: Sequence[System]) -> list[System]:

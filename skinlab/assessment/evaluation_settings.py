@@ -7,10 +7,10 @@ from pathlib import Path
 
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
 from skinlab.errors import user_errors
-from skinlab.evaluation.evidence import EvaluationSettings
-from skinlab.evaluation.evidence_form import Provenance
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
-from skinlab.evaluation.thresholds import parse_rule
+from skinlab.evaluation.evidence.form import Provenance
+from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.thresholds.choice import parse_rule
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds

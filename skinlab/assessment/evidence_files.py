@@ -13,13 +13,13 @@ from skinlab.assessment.cautions import count_known_images, system_cautions
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
-from skinlab.evaluation import evidence_form
-from skinlab.evaluation.comparison import compare
-from skinlab.evaluation.evidence import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
-from skinlab.evaluation.evidence_form import Evidence, Mistake, Provenance
-from skinlab.evaluation.evidence_parts import row_cautions
-from skinlab.evaluation.evidence_upgrade import upgrade_evidence
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.evidence.form import Evidence, Mistake, Provenance
+from skinlab.evaluation.evidence.parts import row_cautions
+from skinlab.evaluation.evidence.system import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
+from skinlab.evaluation.evidence.upgrade import upgrade_evidence
+from skinlab.evaluation.statistics.comparison import compare
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
 from skinlab.settings.outputs import output_folder, refuse_existing

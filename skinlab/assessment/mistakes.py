@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import Evidence, Mistake, System
+from skinlab.evaluation.evidence.form import Evidence, Mistake, System
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)

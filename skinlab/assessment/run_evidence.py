@@ -10,11 +10,11 @@ from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import Evidence, Provenance
-from skinlab.evaluation.evidence_upgrade import upgrade_evidence
+from skinlab.evaluation.evidence.form import Evidence, Provenance
+from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.settings.command import EvidenceSettings
-from skinlab.settings.train import TrainSettings
+from skinlab.settings.commands.train import TrainSettings
 
 log = logging.getLogger(__name__)
 

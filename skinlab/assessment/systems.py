@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from skinlab.errors import UserError, user_errors
-from skinlab.evaluation.alignment import align_rows, one_order
-from skinlab.evaluation.evidence_form import Source
-from skinlab.evaluation.grouping import same_grouping, share_groups
-from skinlab.evaluation.pooling import pool_folds
+from skinlab.evaluation.ensembles.alignment import align_rows, one_order
+from skinlab.evaluation.ensembles.pooling import pool_folds
+from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
 from skinlab.json_files import NUMBER, read_json
 from skinlab.settings.base import is_among, names_that_may_differ
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import leaves, read_recorded
-from skinlab.settings.train import TrainSettings
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import PredictionsTable, TableReader, count_training_images

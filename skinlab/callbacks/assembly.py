@@ -22,11 +22,11 @@ from skinlab.callbacks.pretraining_metrics import PretrainingMetrics
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.callbacks.safety import FiniteLoss, StopAtCollapse
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.metric_registry import direction
+from skinlab.evaluation.metrics.registry import direction
 from skinlab.models.epoch_metrics import epoch_metric_names
-from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.commands.pretrain import PretrainSettings
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.run import RunSettings
-from skinlab.settings.train import TrainSettings
 
 
 def build_callbacks(

@@ -58,7 +58,7 @@ class Result:
     @functools.cached_property
     def evidence(self) -> dict[str, Any]:
         """The content of ``evidence.json`` in its present format, empty where there is none."""
-        from skinlab.evaluation.evidence_upgrade import upgrade_evidence
+        from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 
         content = self._json("evidence.json")
         return upgrade_evidence(content) if content else {}

@@ -81,7 +81,7 @@ COMMANDS = {
 
 def settings_model(name: str) -> type[Settings]:
     """Return the model of the settings of a command."""
-    model: type[Settings] = getattr(import_module(f"skinlab.settings.{name}"), f"{name.title()}Settings")
+    model: type[Settings] = getattr(import_module(f"skinlab.settings.commands.{name}"), f"{name.title()}Settings")
     return model
 
 

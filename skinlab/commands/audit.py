@@ -9,14 +9,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from skinlab.data.audit import AuditFailed
-from skinlab.data.audit_report import AuditReport, summary
-from skinlab.data.contact_sheet import contact_sheet
+from skinlab.data.audit.checks import AuditFailed
+from skinlab.data.audit.contact_sheet import contact_sheet
+from skinlab.data.audit.report import AuditReport, summary
 from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.runs.preparation import prepare_data
-from skinlab.settings.audit import AuditSettings
+from skinlab.settings.commands.audit import AuditSettings
 from skinlab.tables.splits import SPLITS
 
 

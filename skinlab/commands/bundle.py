@@ -8,9 +8,9 @@ from pathlib import Path
 
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, user_errors
-from skinlab.evaluation.calibration import CALIBRATORS
-from skinlab.evaluation.operating import ThresholdSettings
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.operating import ThresholdSettings
 from skinlab.files import claim_file, replacing
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.bundle_parts import (
@@ -25,7 +25,7 @@ from skinlab.inference.gate_fitting import GateSplit, fit_run_gate, read_gate_sp
 from skinlab.inference.run_tables import read_validation, validation_paths
 from skinlab.models.weights import find_checkpoint
 from skinlab.runs.provenance import merged_training_images
-from skinlab.settings.bundle import BundleSettings
+from skinlab.settings.commands.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 
 log = logging.getLogger(__name__)

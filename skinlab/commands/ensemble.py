@@ -26,14 +26,14 @@ from skinlab.assessment.evidence_files import (
 )
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest, user_errors
-from skinlab.evaluation.ensembles import COMBINATIONS
-from skinlab.evaluation.evidence_form import Evidence
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.ensembles.combination import COMBINATIONS
+from skinlab.evaluation.evidence.form import Evidence
 from skinlab.evaluation.predictions import DECIMALS, predictions_table
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
-from skinlab.settings.ensemble import EnsembleSettings
+from skinlab.settings.commands.ensemble import EnsembleSettings
 from skinlab.tracking.wandb_evidence import log_evidence
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from skinlab.errors import user_errors
 from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
-from skinlab.settings.evaluate import EvaluateSettings
+from skinlab.settings.commands.evaluate import EvaluateSettings
 from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)

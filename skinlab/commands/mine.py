@@ -24,7 +24,7 @@ from skinlab.mining.prevalence import find_prevalence
 from skinlab.processes.cores import available_cores
 from skinlab.report.mining_page import render_mining
 from skinlab.settings.command import Invocation
-from skinlab.settings.mine import MineSettings
+from skinlab.settings.commands.mine import MineSettings
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.predictions import read_labels
 

@@ -15,7 +15,7 @@ import pandas as pd
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
 from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
-from skinlab.evaluation.thresholds import positive_score
+from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.inputs import find_images
@@ -24,8 +24,8 @@ from skinlab.models.prediction import tta_views
 from skinlab.models.weights import find_checkpoint
 from skinlab.report.wording import overlap_sentence
 from skinlab.runs.provenance import count_usages, training_images
+from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import output_file, refuse_existing
-from skinlab.settings.predict import PredictSettings
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from skinlab.runs.pretraining_outcome import print_outcome, write_outcome
 from skinlab.runs.resuming import find_pretraining, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
 from skinlab.selfsup.methods import check_batch
-from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.tracking.loggers import check_loggers, log_summary, run_loggers
 
 log = logging.getLogger(__name__)

@@ -14,15 +14,15 @@ from rich.console import Console
 from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, describe_provenance, write_pages
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.metric_registry import direction
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.registry import direction
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.files import claim, write_json, write_text
 from skinlab.json_files import read_json
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.resuming import may_differ
 from skinlab.settings.command import Invocation
+from skinlab.settings.commands.study import StudySettings
 from skinlab.settings.outputs import output_folder
-from skinlab.settings.study import StudySettings
 from skinlab.studies.jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
 from skinlab.studies.outcome import (
     Trained,

@@ -13,7 +13,7 @@ from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evi
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import Evidence
+from skinlab.evaluation.evidence.form import Evidence
 from skinlab.files import is_main_process, write_json
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_images import predict_splits
@@ -27,8 +27,8 @@ from skinlab.runs.parts import build_classifier, build_datamodule, trainer_argum
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
 from skinlab.runs.run_directory import writing_results
 from skinlab.settings.command import Invocation
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import read_recorded
-from skinlab.settings.train import TrainSettings
 from skinlab.tracking.loggers import check_loggers, log_outcome, log_run_evidence, run_loggers
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from skinlab.assessment.evidence_files import build_evidence, complete_evidence,
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
-from skinlab.evaluation.evidence_form import Cost
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.evidence.form import Cost
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import DECIMALS, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
@@ -26,7 +26,7 @@ from skinlab.inference.run_tables import read_split
 from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
-from skinlab.settings.tta import TtaSettings
+from skinlab.settings.commands.tta import TtaSettings
 from skinlab.tables.predictions import read_predictions
 from skinlab.tracking.wandb_evidence import log_evidence
 

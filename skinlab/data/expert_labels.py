@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from skinlab.data.audit.text_changes import ATTRIBUTE, clean_text, replace_columns
 from skinlab.data.manifest import clean_label_map
-from skinlab.data.text_changes import ATTRIBUTE, clean_text, replace_columns
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.labels import join_ids, read_image_table
 from skinlab.tables.text_columns import map_distinct
@@ -87,7 +87,7 @@ def check_labels(
         hides: whether a label budget hides labels, which those of the table may then contradict.
 
     Returns:
-        what cleaning the labels has changed, see :mod:`skinlab.data.text_changes`.
+        what cleaning the labels has changed, see :mod:`skinlab.data.audit.text_changes`.
 
     Raises:
         UserError: an image or a class is unknown, an image is named twice, or has another label in the data.

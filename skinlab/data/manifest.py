@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from skinlab.data.text_changes import check_spellings, clean_text, replace_columns
+from skinlab.data.audit.text_changes import check_spellings, clean_text, replace_columns
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.tables.text_columns import clean_column, map_distinct

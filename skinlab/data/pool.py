@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skinlab.data.duplicates import clusters
+from skinlab.data.audit.duplicates import clusters
 from skinlab.errors import UserError, nearest
 
 SOURCES = {"all": ("train", "pool"), "pool": ("pool",), "train": ("train",)}

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skinlab.data.audit import AuditResult, audit
-from skinlab.data.audit_report import AuditReport, AuditReportWithPool
+from skinlab.data.audit.checks import AuditResult, audit
+from skinlab.data.audit.fingerprint import ImageHashes
+from skinlab.data.audit.report import AuditReport, AuditReportWithPool
+from skinlab.data.audit.text_changes import ATTRIBUTE
 from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
-from skinlab.data.fingerprint import ImageHashes
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
-from skinlab.data.text_changes import ATTRIBUTE
 from skinlab.errors import UserError
 from skinlab.tables.positive import known_positive, positive_class
 from skinlab.text import clean

@@ -105,8 +105,8 @@ def _assign_groups(rows: pd.DataFrame, shares: Floats, seed: int) -> Ints:
 
     Groups with the same number of images of each class are interchangeable: `_group_counts` returns how many of them
     each part gets, and which ones is random. The largest are assigned first, by the sum of the class shares of their
-    images, so that the smaller ones compensate for imbalances. `skinlab.evaluation.folds.group_folds` differs: its
-    folds have equally many groups, whatever their shares, and a group counts for one class alone.
+    images, so that the smaller ones compensate for imbalances. `skinlab.evaluation.statistics.folds.group_folds`
+    differs: its folds have equally many groups, whatever their shares, and a group counts for one class alone.
 
     Args:
         rows: with `label` and `group`, in the order of their ids.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skinlab.data.fingerprint import content_digest
+from skinlab.data.audit.fingerprint import content_digest
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinlab.evaluation.distances import unit
-from skinlab.evaluation.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]

@@ -15,9 +15,9 @@ import torch
 from pydantic import ConfigDict, ValidationError
 
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.calibration import CALIBRATORS, Calibrator, calibrator_from_dict
-from skinlab.evaluation.ensembles import COMBINATIONS
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator, calibrator_from_dict
+from skinlab.evaluation.ensembles.combination import COMBINATIONS
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
 from skinlab.models.classifier import Classifier

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration import CALIBRATORS, fit_calibrator
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
-from skinlab.evaluation.operating import ThresholdSettings, freeze_thresholds
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, fit_calibrator
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_thresholds
 from skinlab.inference.bundle import Bundle, read_calibrator
 from skinlab.inference.ensembling import combine_members
 from skinlab.json_files import read_json

@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from skinlab.data.audit.fingerprint import IS_MASK, is_mask
 from skinlab.data.dataset import ImageDataset, batch_loader
-from skinlab.data.fingerprint import IS_MASK, is_mask
 from skinlab.data.images import BadImage, read_image
 from skinlab.data.samplers import Draw, EvalSampler
 from skinlab.data.training_images import TrainingImages, read_and_hash

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.ensembles import COMBINATIONS, combine
-from skinlab.evaluation.thresholds import positive_score
+from skinlab.evaluation.ensembles.combination import COMBINATIONS, combine
+from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.inference.bundle import Bundle, read_calibrator, shares
 
 # What needs no rows of predictions: weights may be given.

@@ -14,7 +14,7 @@ import pandas as pd
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError, some
-from skinlab.evaluation.reliability import wilson_interval
+from skinlab.evaluation.metrics.reliability import wilson_interval
 from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, gate_statistics, varied
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable

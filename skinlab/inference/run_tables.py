@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.data.images import printable
 from skinlab.errors import UserError, some, user_errors
-from skinlab.evaluation.alignment import align_rows
+from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import COLUMNS, Predictions
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.predictions import read_predictions

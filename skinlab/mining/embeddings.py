@@ -11,13 +11,13 @@ import torch
 
 from skinlab.errors import UserError
 from skinlab.evaluation.distances import neighbour_distance
-from skinlab.evaluation.folds import group_folds
-from skinlab.evaluation.reliability import wilson_interval
+from skinlab.evaluation.metrics.reliability import wilson_interval
+from skinlab.evaluation.statistics.folds import group_folds
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.predict_images import predict_images
 from skinlab.mining.pool import AnnotationPool
 from skinlab.models.features import Penultimate
-from skinlab.settings.mine import MineSettings
+from skinlab.settings.commands.mine import MineSettings
 
 BLOCK = 4096  # images whose distances are taken at once
 NEIGHBOUR = 5  # novelty is the distance to the fifth nearest training image

@@ -12,9 +12,9 @@ import pandas as pd
 from skinlab.evaluation import mining
 from skinlab.evaluation.distances import unit
 from skinlab.evaluation.predictions import PREFIX
-from skinlab.evaluation.thresholds import positive_score
+from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.mining.embeddings import PoolEmbeddings
-from skinlab.settings.mine import MineSettings
+from skinlab.settings.commands.mine import MineSettings
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-from skinlab.data.audit import merge_groups
-from skinlab.data.fingerprint_cache import duplicates, fingerprints
+from skinlab.data.audit.checks import merge_groups
+from skinlab.data.audit.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.images import printable
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skinlab.evaluation.prevalence import estimate_prevalence
+from skinlab.evaluation.thresholds.prevalence import estimate_prevalence
 from skinlab.mining.embeddings import PoolEmbeddings
 
 # With fewer groups of positives or others to learn the errors from, intervals miss the truth too often to be reported.

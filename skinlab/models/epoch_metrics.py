@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torchmetrics import CatMetric, MeanMetric
 
-from skinlab.evaluation.metric_registry import reported_metrics
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.registry import reported_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 
 
 def epoch_metric_names(classes: Sequence[str], counts: Sequence[int] | None = None) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skinlab.evaluation.evidence_form import Evidence, System
-from skinlab.evaluation.metric_registry import shown_metrics
+from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import render
 from skinlab.report.wording import number

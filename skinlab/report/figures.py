@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix
 
 from skinlab.errors import UserError
-from skinlab.evaluation.curves import precision_recall_steps
-from skinlab.evaluation.metric_registry import shown_metrics
+from skinlab.evaluation.metrics.curves import precision_recall_steps
+from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.charts import DASHED, DOTTED
 from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from skinlab.evaluation.metric_registry import Place, shown_metrics
+from skinlab.evaluation.metrics.registry import Place, shown_metrics
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from skinlab.evaluation import metric_registry
-from skinlab.evaluation.evidence_form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, System
-from skinlab.evaluation.metric_registry import direction, find_metric, metric_label, shown_metrics
+from skinlab.evaluation.evidence.form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, System
+from skinlab.evaluation.metrics import registry as metric_registry
+from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import data_uri, render

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from skinlab.evaluation.metric_registry import metric_label
+from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.wording import (
     between,
     bounds,

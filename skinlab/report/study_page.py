@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from skinlab.evaluation.metric_registry import metric_label
+from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.charts import dots_chart
 from skinlab.report.rendering import render
 from skinlab.report.study_charts import efficiency_chart

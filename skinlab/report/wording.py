@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from skinlab.evaluation.metric_registry import metric_in_sentence
+from skinlab.evaluation.metrics.registry import metric_in_sentence
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 NAMES = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from skinlab.errors import UserError
-from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.run import RunSettings
 
 

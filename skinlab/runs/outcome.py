@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import DECIMALS, table_arrays
 from skinlab.files import write_json, write_text
 from skinlab.models.weights import read_checkpoint
 from skinlab.runs.provenance import InitFacts
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.run import RunSettings
-from skinlab.settings.train import TrainSettings
 
 
 class RunFacts(InitFacts):

@@ -19,11 +19,11 @@ from skinlab.runs.provenance import InitFacts, check_training_images, weight_pro
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
+from skinlab.settings.commands.pretrain import PretrainSettings
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.groups import ModelSettings, TrainerSettings
 from skinlab.settings.part import build
-from skinlab.settings.pretrain import PretrainSettings
 from skinlab.settings.run import RunSettings
-from skinlab.settings.train import TrainSettings
 
 # The settings of ``data`` that the data module takes; the rest are arguments of its reader.
 DATA_SETTINGS = [

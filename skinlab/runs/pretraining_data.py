@@ -11,8 +11,8 @@ from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import probe_folds, stratified
 from skinlab.selfsup.methods import needed_views
+from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.groups import ProbeSettings
-from skinlab.settings.pretrain import PretrainSettings
 
 
 class PretrainingData(pl.LightningDataModule):

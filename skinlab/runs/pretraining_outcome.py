@@ -21,7 +21,7 @@ from skinlab.runs.backbone_record import NAME, config_hash, find_init, write_bac
 from skinlab.runs.outcome import best_epoch
 from skinlab.runs.provenance import merged, weight_provenance
 from skinlab.selfsup.pretrainer import Pretrainer
-from skinlab.settings.pretrain import PretrainSettings
+from skinlab.settings.commands.pretrain import PretrainSettings
 
 
 def write_outcome(

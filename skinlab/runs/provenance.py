@@ -10,8 +10,8 @@ from typing import Any, Required, TypedDict
 
 import pandas as pd
 
-from skinlab.data.fingerprint import ImageHashes
-from skinlab.data.fingerprint_cache import fingerprints
+from skinlab.data.audit.fingerprint import ImageHashes
+from skinlab.data.audit.fingerprint_cache import fingerprints
 from skinlab.data.pool import held_out
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import NO_LIST, TrainingImages, contents

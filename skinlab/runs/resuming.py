@@ -14,11 +14,11 @@ from skinlab.models.weights import find_checkpoint, read_checkpoint
 from skinlab.runs.preparation import prepare_data
 from skinlab.runs.run_directory import is_finished
 from skinlab.settings.base import is_among, names_that_may_differ
+from skinlab.settings.commands.pretrain import PretrainSettings
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.groups import SslSettings
-from skinlab.settings.pretrain import PretrainSettings
 from skinlab.settings.recorded import holds_run, leaves, read_recorded
 from skinlab.settings.run import RunSettings
-from skinlab.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
 Run = TypeVar("Run", bound=RunSettings)

@@ -9,10 +9,10 @@ from typing import Any
 
 from skinlab.assessment.systems import System, open_run, source
 from skinlab.errors import user_errors
-from skinlab.evaluation.alignment import align_rows
+from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.study import bootstrap_trainings, study_evidence
-from skinlab.settings.study import StudySettings
+from skinlab.evaluation.statistics.study import bootstrap_trainings, study_evidence
+from skinlab.settings.commands.study import StudySettings
 from skinlab.studies.jobs import State
 from skinlab.studies.plan import Cell, Job
 from skinlab.studies.rows import Rows

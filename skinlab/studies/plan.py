@@ -11,7 +11,7 @@ from typing import Any, Literal
 from skinlab.errors import UserError
 from skinlab.selfsup.methods import needed_views
 from skinlab.settings.command import Invocation
-from skinlab.settings.study import RecipeSettings, StudySettings
+from skinlab.settings.commands.study import RecipeSettings, StudySettings
 from skinlab.studies.rows import Rows
 
 # Groups whose overrides go to the runs as well: to every run, or to those that name the group.

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from skinlab.errors import user_errors
-from skinlab.evaluation.metric_registry import metric_in_sentence
-from skinlab.evaluation.power import Design, detectable
-from skinlab.settings.study import StudySettings
+from skinlab.evaluation.metrics.registry import metric_in_sentence
+from skinlab.evaluation.statistics.power import Design, detectable
+from skinlab.settings.commands.study import StudySettings
 
 POWER_TABLES = 200
 

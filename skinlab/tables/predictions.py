@@ -10,7 +10,7 @@ from typing import Any, cast
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, some
-from skinlab.evaluation.evidence_form import LabelsTable, TableFacts
+from skinlab.evaluation.evidence.form import LabelsTable, TableFacts
 from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
 from skinlab.tables.columns import (
     LABEL_NAMES,

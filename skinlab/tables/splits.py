@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence_form import TableFacts
+from skinlab.evaluation.evidence.form import TableFacts
 from skinlab.tables.text_columns import clean_column, map_distinct
 from skinlab.text import name_key
 

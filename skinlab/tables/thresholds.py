@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skinlab.errors import UserError
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.json_files import read_json
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skinlab.evaluation.metric_registry import shown_metrics
+from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.settings.groups import WandbSettings
 
 log = logging.getLogger(__name__)

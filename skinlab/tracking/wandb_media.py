@@ -12,7 +12,7 @@ import pandas as pd
 import wandb
 
 from skinlab.data.images import read_image
-from skinlab.evaluation.curves import precision_recall_steps
+from skinlab.evaluation.metrics.curves import precision_recall_steps
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.run_files import scored_predictions
 from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger

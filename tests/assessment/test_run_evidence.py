@@ -14,8 +14,8 @@ from skinlab.cli.api import Result
 from skinlab.commands.evaluate import evaluate
 from skinlab.commands.train import train
 from skinlab.errors import UserError
-from skinlab.evaluation.bootstrap import Resampler, bootstrap
-from skinlab.evaluation.metrics import Scorer
+from skinlab.evaluation.metrics.scorer import Scorer
+from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 from skinlab.processes.signals import Stopped
 from skinlab.report.terminal import print_results
 from skinlab.tables.predictions import read_predictions

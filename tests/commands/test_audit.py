@@ -15,10 +15,10 @@ from rich.console import Console
 
 from skinlab.cli.config import compose_settings
 from skinlab.commands.audit import audit, counts_table
-from skinlab.data.audit import AuditFailed
+from skinlab.data.audit.checks import AuditFailed
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.settings.audit import AuditSettings
+from skinlab.settings.commands.audit import AuditSettings
 
 WITHOUT_TORCH = """
 import runpy, sys

@@ -16,9 +16,9 @@ import pytest
 from skinlab.commands import bundle as bundling
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration import Temperature, calibrator_from_dict, fit_calibrator
-from skinlab.evaluation.ensembles import combine
-from skinlab.evaluation.thresholds import choose_threshold
+from skinlab.evaluation.calibration.calibrators import Temperature, calibrator_from_dict, fit_calibrator
+from skinlab.evaluation.ensembles.combination import combine
+from skinlab.evaluation.thresholds.choice import choose_threshold
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.ensembling import combine_members, ensemble
 from skinlab.tables.predictions import read_predictions

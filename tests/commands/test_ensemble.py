@@ -15,8 +15,8 @@ from skinlab.commands import ensemble as combining
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
-from skinlab.evaluation.ensembles import combine, fit_weights
-from skinlab.evaluation.thresholds import choose_threshold
+from skinlab.evaluation.ensembles.combination import combine, fit_weights
+from skinlab.evaluation.thresholds.choice import choose_threshold
 from skinlab.inference.bundle import load_bundle
 from skinlab.models.prediction import predict_probabilities
 from skinlab.models.weights import read_checkpoint

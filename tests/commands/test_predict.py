@@ -17,7 +17,7 @@ from skinlab.commands import predict as predicting
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.gate import Gate, fit_gate, image_statistics

@@ -19,7 +19,7 @@ from skinlab.commands import study as studying
 from skinlab.commands.study import check_jobs, study
 from skinlab.errors import UserError
 from skinlab.settings.command import Invocation
-from skinlab.settings.study import StudySettings
+from skinlab.settings.commands.study import StudySettings
 from skinlab.studies.jobs import FAILED, command_line
 from skinlab.studies.plan import Job, Plan, check_overrides, make_plan
 from skinlab.studies.rows import Rows

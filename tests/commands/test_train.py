@@ -13,7 +13,7 @@ import torch
 from skinlab.commands import train as training
 from skinlab.commands.train import name_absent_classes, train
 from skinlab.errors import UserError
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.files import claim
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused

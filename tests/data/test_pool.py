@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinlab.data.duplicates import PAIR
+from skinlab.data.audit.duplicates import PAIR
 from skinlab.data.pool import later_copies, pool_report, pretraining_rows
 from skinlab.errors import UserError
 

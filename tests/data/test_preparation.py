@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.data import fingerprint_cache, preparation
+from skinlab.data import preparation
+from skinlab.data.audit import fingerprint_cache
 from skinlab.data.images import read_image
 from skinlab.data.manifest import build_manifest
 from skinlab.data.preparation import prepare

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skinlab.data.fingerprint import fingerprint
+from skinlab.data.audit.fingerprint import fingerprint
 from skinlab.data.images import read_image
 from skinlab.data.training_images import NO_LIST, TrainingImages, contents, file_tail, read_and_hash
 

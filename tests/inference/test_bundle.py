@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from skinlab.errors import UserError
-from skinlab.evaluation.frozen_thresholds import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.bundle import Bundle, best_device, load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.gate import STATISTICS, fit_gate

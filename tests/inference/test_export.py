@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 
 from skinlab.errors import UserError
-from skinlab.evaluation.ensembles import combine
+from skinlab.evaluation.ensembles.combination import combine
 from skinlab.inference import export
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import predictions_table, table_arrays
 from skinlab.report.figures import class_colours, run_figure
 from skinlab.report.run_files import learning_curves, scored_predictions

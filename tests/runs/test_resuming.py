@@ -13,8 +13,8 @@ from skinlab.processes.signals import Stopped
 from skinlab.runs.parts import build_datamodule
 from skinlab.runs.resuming import check_other_run, check_split
 from skinlab.settings.base import create
+from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import read_recorded
-from skinlab.settings.train import TrainSettings
 from tests.run_directory import assert_same_weights, metrics_of
 
 SMALL = ["model=timm", "model.name=test_resnet", "trainer.max_epochs=1", "data.label_budget=0.4"]

@@ -7,7 +7,7 @@ import pytest
 from skinlab.data.manifest import build_manifest
 from skinlab.data.preparation import prepare
 from skinlab.errors import UserError
-from skinlab.evaluation.metrics import classification_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.tables.positive import known_positive, positive_class
 

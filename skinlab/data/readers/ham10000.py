@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from skinlab.data.audit.text_changes import clean_text
 from skinlab.data.manifest import build_manifest
 from skinlab.data.readers.listing import Listing, absolute, list_files, stem
-from skinlab.data.text_changes import clean_text
 from skinlab.errors import UserError, some
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import join_ids

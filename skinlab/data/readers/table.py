@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from skinlab.data.audit.text_changes import clean_text, replace_columns
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import Listing, absolute, list_files, locate_table
-from skinlab.data.text_changes import clean_text, replace_columns
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_ids import match_ids

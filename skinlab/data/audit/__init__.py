@@ -1,0 +1,1 @@
+"""Find bad images, copies and unclean text in a data set."""

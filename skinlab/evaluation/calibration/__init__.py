@@ -1,0 +1,1 @@
+"""Calibrators and conformal prediction."""

@@ -1,0 +1,1 @@
+"""Combine the predictions of several systems, and choose which."""

@@ -1,0 +1,69 @@
+"""Predictions of the same rows by several systems, brought into one order and one grouping."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
+
+log = logging.getLogger(__name__)
+
+
+def align_rows(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
+    """Return the members with their rows in the order of the first, and one grouping for all.
+
+    Args:
+        members: predictions of the same rows by several systems.
+        names: what to call each member in a message.
+
+    Raises:
+        ValueError: classes or their order differ, an image is missing or extra, a label differs, or groups contradict.
+    """
+    ordered = one_order(members, names)
+    shared, origin = share_groups([[each] for each in ordered], names)
+    for name, before, (after,) in zip(names, ordered, shared, strict=True):
+        if not same_grouping(before, after):
+            log.warning("%s: grouped as in %s, so that all share bootstrap samples", name, origin)
+    return [member for (member,) in shared]
+
+
+def one_order(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
+    """Return the members with their rows in the order of the first; arguments and errors as in :func:`align_rows`."""
+    return [members[0], *(_aligned(members[0], each, names[0], names[i]) for i, each in enumerate(members[1:], 1))]
+
+
+def _aligned(first: Predictions, member: Predictions, first_name: str, name: str) -> Predictions:
+    if member.classes != first.classes:
+        what = (
+            "have their classes in different orders"
+            if set(member.classes) == set(first.classes)
+            else "have different classes"
+        )
+        raise ValueError(
+            f"{first_name} and {name} {what}: {', '.join(first.classes)} against {', '.join(member.classes)}; "
+            "use systems of one task, with the probability columns in one order"
+        )
+    place = {image: row for row, image in enumerate(member.image_id)}
+    missing = [image for image in first.image_id if image not in place]
+    extra = sorted(set(map(str, member.image_id)) - set(map(str, first.image_id)))
+    if missing or extra:
+        has, lacks, odd = (first_name, name, missing) if missing else (name, first_name, extra)
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        raise ValueError(
+            f"{lacks} has no row for image {odd[0]}{more}, which {has} has; give predictions of the same images"
+        )
+    member = member.take(np.array([place[image] for image in first.image_id]))
+    differing = np.flatnonzero(first.target != member.target)
+    if len(differing):
+        row = differing[0]
+        ours, theirs = (_label(each, row) for each in (first, member))
+        raise ValueError(f"image {first.image_id[row]} is {ours} in {first_name} and {theirs} in {name}; correct one")
+    return member
+
+
+def _label(table: Predictions, row: int) -> str:
+    return "unlabelled" if table.target[row] < 0 else table.classes[table.target[row]]

@@ -1,0 +1,1 @@
+"""The evidence of a system, its form and its parts."""

@@ -1,0 +1,271 @@
+"""All evidence of one system from its predictions, in the form of ``evidence.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
+
+from skinlab.evaluation.calibration.conformal import conformal_report
+from skinlab.evaluation.evidence.form import (
+    ClassCurves,
+    Metrics,
+    Optimism,
+    PositiveMetrics,
+    SystemMetrics,
+    ThresholdRow,
+)
+from skinlab.evaluation.evidence.parts import calibrations, decision_curve_band, per_source, spread, worst_mistakes
+from skinlab.evaluation.metrics.curves import class_curves
+from skinlab.evaluation.metrics.reliability import reliability
+from skinlab.evaluation.metrics.scorer import Scorer
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, Statistic, bootstrap
+from skinlab.evaluation.thresholds.choice import choose_threshold, f1_of_predictions, optimism
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.operating import ThresholdSettings, threshold_table
+from skinlab.evaluation.thresholds.utility import npv_at_prevalence, ppv_at_prevalence, risk_coverage
+
+FORMAT: Literal[2] = 2
+FEW_POSITIVES = 100
+NO_OTHER_IMAGES = (
+    "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
+    "reported on is optimistic; set cross_fit=true, or give a run with validation images."
+)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """The settings of an evaluation; see ``conf/evaluate.yaml``."""
+
+    positive: Sequence[str] | None = None
+    prevalence: float | None = None
+    rules: Sequence[str] = ()
+    cost_ratio: float = 1.0
+    cross_fit: bool = False
+    calibration: bool = True
+    frozen: Sequence[FrozenThreshold] = ()
+    n_draws: int = N_DRAWS
+    level: float = LEVEL
+    seed: int = 0
+
+    def binary_view(self, predictions: Predictions) -> Predictions | None:
+        """Return the view of the positive classes, two classes being one already; None where there is none."""
+        if len(predictions.classes) == 2 and list(self.positive or predictions.classes[1:]) == predictions.classes[1:]:
+            return predictions
+        return predictions.binary(self.positive) if self.positive else None
+
+
+@dataclass(frozen=True)
+class SystemEvidence:
+    """The evidence of one system, with the bootstrap samples that comparisons need and the thresholds to freeze."""
+
+    block: SystemMetrics
+    samples: BootstrapSamples
+    thresholds: list[FrozenThreshold] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
+
+
+def system_evidence(
+    name: str,
+    tables: Sequence[Predictions],
+    settings: EvaluationSettings,
+    *,
+    selection: Predictions | None = None,
+    replicate_axis: str | None = None,
+    replicate_ids: Sequence[int] = (),
+    pooled: bool = False,
+    names: tuple[str, str] = ("these rows", "other rows"),
+    training_prior: Sequence[float] | None = None,
+) -> SystemEvidence:
+    """Compute the evidence of one system.
+
+    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
+    same bootstrap samples; what is no mean (confusion, curves, thresholds) is of the first.
+
+    Args:
+        name: of the system.
+        tables: predictions of the same rows in the same order.
+        settings: of the evaluation.
+        selection: other rows of the first table's model, to choose thresholds on.
+        replicate_axis: in what the tables differ, ``seed`` or ``fold``.
+        replicate_ids: the seed or fold of each table.
+        pooled: whether the rows are validation folds put together.
+        names: of the rows and of the selection, in messages.
+        training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
+            class without a share leaves no correction to the rows' shares.
+
+    Raises:
+        ValueError: the rows allow no evaluation, and why.
+    """
+    first = tables[0]
+    _check(first, name)
+    resampler = Resampler(first.group, first.target)
+    samples = bootstrap(_mean_statistic(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
+    confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
+    arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
+    confusion = confusion_matrix(first.target, predicted, labels=range(len(first.classes)))
+    positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
+    block: SystemMetrics = {
+        "name": name,
+        "rows": len(first),
+        "groups": len(np.unique(first.group.astype(str))),
+        "support": {each: int((first.target == i).sum()) for i, each in enumerate(first.classes)},
+        "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
+        "metrics": _intervals(samples, settings.level),
+        "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
+        "confusion": confusion.tolist(),
+        "per_source": per_source(first, level=settings.level, seed=settings.seed),
+        "curves": _curves(first, resampler, settings),
+        "reliability": reliability(confidence, correct, first.group),
+        "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
+        "risk_coverage": risk_coverage(confidence, correct),
+        "conformal": conformal_report(*arrays, first.classes, seed=settings.seed),
+        "worst_mistakes": worst_mistakes(first),
+        **positive,
+    }
+    return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
+
+
+def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
+    """Return the curves of every class, and of the positives together where the settings name them."""
+    curves = class_curves(predictions, resampler, level=settings.level, seed=settings.seed)
+    view = predictions.binary(settings.positive) if settings.positive else None
+    if view is not None and len(np.unique(view.target)) > 1:
+        both = class_curves(view, Resampler(view.group, view.target), level=settings.level, seed=settings.seed)
+        curves |= {name: curve for name, curve in both.items() if name == "positive"}
+    return curves
+
+
+def _check(predictions: Predictions, name: str) -> None:
+    if len(set(predictions.group)) < 2:
+        raise ValueError(f"{name}: all {len(predictions)} rows are one group; intervals need several lesions")
+    present = np.unique(predictions.target)
+    if len(present) < 2:
+        only = predictions.classes[present[0]]
+        raise ValueError(f"{name}: all {len(predictions)} rows are {only}; metrics need rows of two classes or more")
+
+
+def _intervals(samples: BootstrapSamples, level: float) -> Metrics:
+    kept = {name: each for name, each in samples.intervals(level).items() if not name.startswith("support/")}
+    return {name: each.to_dict() for name, each in kept.items()}
+
+
+def _mean_statistic(tables: Sequence[Predictions]) -> Statistic:
+    scorers = [Scorer(table.probabilities, table.target, table.classes) for table in tables]
+
+    def statistic(weights: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
+        each = [scorer(weights) for scorer in scorers]
+        return {name: np.mean([metrics[name] for metrics in each], axis=0) for name in each[0]}
+
+    return statistic
+
+
+def _positive_blocks(
+    tables: Sequence[Predictions],
+    selection: Predictions | None,
+    settings: EvaluationSettings,
+    *,
+    pooled: bool,
+    names: tuple[str, str],
+) -> tuple[PositiveMetrics, list[FrozenThreshold], list[str]]:
+    """Return what belongs to the positive classes against the others (null where there are none), and cautions."""
+    blocks: PositiveMetrics = {"binary": None, "thresholds": None, "optimism": None, "decision_curve": None}
+    views = [view for table in tables if (view := settings.binary_view(table)) is not None]
+    if not views:
+        return blocks, [], []
+    view = views[0]
+    positive = list(settings.positive or view.classes[1:])
+    if len(np.unique(view.target)) < 2:
+        which = "Every image" if view.target[0] else "No image"
+        unknown = "sensitivity, specificity, thresholds and the decision curve are not evaluated"
+        return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    resampler = Resampler(view.group, view.target)
+    samples = bootstrap(_mean_statistic(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    samples = _at_prevalence(samples, settings.prevalence)
+    blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
+    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level, seed=settings.seed)
+    chosen_on = None if selection is None else settings.binary_view(selection)
+    if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
+        return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []
+    cautions: list[str] = []
+    thresholds: list[FrozenThreshold] = []
+    try:
+        table, thresholds, blocks["optimism"] = _thresholds(
+            view, None if settings.cross_fit else chosen_on, settings, names, cautions
+        )
+        blocks["thresholds"] = table
+    except ValueError as error:
+        if settings.frozen:
+            raise
+        place = names[0] if settings.cross_fit or chosen_on is None else names[1]
+        cautions.append(f"No threshold for {', '.join(positive)} was chosen on {place}: {error}.")
+    return blocks, thresholds, cautions
+
+
+def _thresholds(
+    view: Predictions,
+    chosen_on: Predictions | None,
+    settings: EvaluationSettings,
+    names: tuple[str, str],
+    cautions: list[str],
+) -> tuple[list[ThresholdRow], list[FrozenThreshold], Optimism | None]:
+    """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions."""
+    how = ThresholdSettings(
+        rules=settings.rules,
+        cost_ratio=settings.cost_ratio,
+        frozen=settings.frozen,
+        prevalence=settings.prevalence,
+        seed=settings.seed,
+        positive=settings.positive or (),
+    )
+    table, thresholds = threshold_table(
+        view, chosen_on, how, names=names, n_draws=settings.n_draws, level=settings.level
+    )
+    uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
+    if uncertain:
+        spans = [f"{row['rule']} {row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in uncertain]
+        cautions.append(
+            f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain (95% intervals): "
+            f"{', '.join(spans)}."
+        )
+    if "f1" not in settings.rules or settings.frozen:
+        return table, thresholds, None
+    found = _optimism(view, chosen_on, settings.seed)
+    cautions.append(
+        "F1 at a threshold chosen on the evaluated images themselves would have been "
+        "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
+    )
+    return table, thresholds, found
+
+
+def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> Optimism:
+    """Return the F1 at a threshold of best F1 chosen on the evaluated images, and at one chosen on others."""
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    if selection is None:
+        return optimism(score, truth, view.group, "f1", seed=seed)
+    own = choose_threshold(score, truth, "f1")
+    other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
+    same_images, nested = (f1_of_predictions(score >= threshold, truth) for threshold in (own, other))
+    return {"rule": "f1", "same_rows": same_images, "held_out": nested, "how": "chosen on validation rows"}
+
+
+def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
+    """Re-weight PPV and NPV of the binary view to another share of positives."""
+    if prevalence is None:
+        return samples
+
+    def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
+        rates = values["sensitivity"], values["specificity"]
+        return {**values, "ppv": ppv_at_prevalence(*rates, prevalence), "npv": npv_at_prevalence(*rates, prevalence)}
+
+    estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
+    return BootstrapSamples(
+        {k: float(v) for k, v in estimate.items()}, shifted(samples.values), shifted(samples.left_out), samples.sha256
+    )

@@ -1,0 +1,1 @@
+"""The registry of metrics, their computation on weighted predictions, and curves."""

@@ -1,0 +1,95 @@
+"""ROC and precision-recall curves with pointwise bootstrap bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import precision_recall_curve
+
+from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.metrics.ranking import Curve, Ranking
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
+
+Floats = npt.NDArray[np.float64]
+
+GRID = np.linspace(0, 1, 101)
+N_DRAWS = 200
+
+
+def class_curves(
+    predictions: Predictions, resampler: Resampler, *, level: float = LEVEL, seed: int = 0
+) -> dict[str, evidence_form.ClassCurves]:
+    """Return class → ``roc`` and ``pr`` → ``x``, ``y``, ``low``, ``high``, for classes with positives and negatives.
+
+    The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole.
+
+    Args:
+        predictions: N rows.
+        resampler: of these rows.
+        level: coverage of the bands.
+        seed: of the bootstrap samples.
+    """
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    found: dict[str, evidence_form.ClassCurves] = {}
+    for i, name in enumerate(predictions.classes):
+        truth = predictions.target == i
+        if not truth.any() or truth.all():
+            continue
+        ranking = Ranking(predictions.probabilities[:, i], truth)
+        own = ranking.curve(np.ones((len(predictions), 1)))
+        sampled = [ranking.curve(weights) for weights in resampler.weights(N_DRAWS, seed)]
+        roc, pr = (_with_band(points, own, sampled, tails) for points in (_roc, _precision_recall))
+        found[name] = {"roc": roc, "pr": pr}
+    return found
+
+
+def _with_band(
+    points: Callable[[Curve], Floats], own: Curve, sampled: Sequence[Curve], tails: Sequence[float]
+) -> evidence_form.Curve:
+    low, high = np.quantile(np.concatenate([points(curve) for curve in sampled]), tails, axis=0)
+    x, y, low, high = (values.round(5).tolist() for values in (GRID, points(own)[0], low, high))
+    return {"x": x, "y": y, "low": low, "high": high}
+
+
+def _roc(curve: Curve) -> Floats:
+    """Return sensitivity ``(B, 101)`` at each false-positive rate."""
+    rows = []
+    for b in range(curve.tp.shape[1]):
+        x = np.ravel(np.column_stack([curve.fp_before[:, b], curve.fp[:, b]])) / curve.n_neg[b]
+        y = np.ravel(np.column_stack([curve.tp[:, b] - curve.gained[:, b], curve.tp[:, b]])) / curve.n_pos[b]
+        rows.append(np.interp(GRID, np.r_[0, x, 1], np.r_[0, y, 1]))
+    return np.array(rows)
+
+
+def _precision_recall(curve: Curve) -> Floats:
+    """Return precision ``(B, 101)`` at the first threshold that reaches each recall."""
+    rows = []
+    for b in range(curve.tp.shape[1]):
+        found = curve.gained[:, b] > 0
+        tp, fp = curve.tp[found, b], curve.fp[found, b]
+        at = np.minimum(np.searchsorted(tp, GRID * curve.n_pos[b] - 1e-9), len(tp) - 1)
+        rows.append((tp / (tp + fp))[at])
+    return np.array(rows)
+
+
+def precision_recall_steps(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """Return the step curve whose area is the average precision.
+
+    Args:
+        truth: ``(N,)`` which rows are positive; at least one.
+        scores: ``(N,)``, higher for the positive.
+
+    Returns:
+        Recall ``(K,)``, rising from above 0 to 1, and precision ``(K,)``, which holds between the recall before and its
+        own.
+
+    >>> recall, precision = precision_recall_steps(np.array([True, False, True]), np.array([0.9, 0.5, 0.1]))
+    >>> recall.tolist(), precision.round(2).tolist()
+    ([0.5, 1.0], [1.0, 0.67])
+    """
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    levels, first = np.unique(recall[::-1], return_index=True)  # the first to reach a recall has the best precision
+    return levels[1:], precision[::-1][first][1:]

@@ -1,0 +1,82 @@
+"""All metrics of a predictions table, under one or many weightings of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.metrics import registry as metric_registry
+from skinlab.evaluation.metrics.weighted import PredictionArrays, WeightedPredictions
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def classification_metrics(
+    probabilities: Floats,
+    target: Ints,
+    classes: Sequence[str],
+    positive: str | None = None,
+    names: Collection[str] | None = None,
+) -> dict[str, float]:
+    """Return name → metric for one table of predictions, see :class:`Scorer`.
+
+    Raises:
+        ValueError: no rows, or the shapes don't agree.
+
+    >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    >>> round(classification_metrics(p, np.array([0, 1, 0]), ["nv", "mel"])["balanced_accuracy"], 2)
+    0.75
+    """
+    found = Scorer(probabilities, target, classes, positive, names)(np.ones((len(target), 1)))
+    return {name: float(value[0]) for name, value in found.items()}
+
+
+class Scorer:
+    """Every metric of a table of predictions, under many weightings of its images at once.
+
+    What is a mean over images becomes a matrix product, what needs an order is sorted once, so that two thousand
+    bootstrap samples cost seconds. With integer weights a metric is that of the table with each image so often in it.
+
+    - The predicted class is the most probable one (the first of equals).
+    - Macro averages are over the classes that have images (support), so that a table without a rare class is not
+      punished for it. A metric without meaning is NaN: of an absent class, a precision where nothing was predicted.
+
+    Args:
+        probabilities: ``(N, C)``, rows sum to one.
+        target: ``(N,)`` true class numbers.
+        classes: C class names.
+        positive: the positive one of two classes; the last if left out.
+        names: metrics to compute, by their names in ``metrics.json``; all of the registry if left out.
+
+    Raises:
+        ValueError: no rows, or the shapes don't agree.
+    """
+
+    def __init__(
+        self,
+        probabilities: Floats,
+        target: Ints,
+        classes: Sequence[str],
+        positive: str | None = None,
+        names: Collection[str] | None = None,
+    ) -> None:
+        n, c = probabilities.shape
+        if n == 0 or target.shape != (n,) or c != len(classes):
+            raise ValueError(
+                f"{n} rows x {c} classes of probabilities, {len(target)} targets, {len(classes)} class names"
+            )
+        self.arrays = PredictionArrays(probabilities, target, list(classes).index(positive) if positive else c - 1)
+        reported = metric_registry.reported_metrics(classes)
+        self.metrics = {name: each for name, each in reported.items() if names is None or name in names}
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Return name → ``(B,)`` for weights ``(N, B)`` of the images."""
+        weighted, found = WeightedPredictions(self.arrays, weights), {}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name, (metric, place) in self.metrics.items():
+                values = weighted.of(metric.compute)
+                found[name] = values if place is None else values[place]
+        return found

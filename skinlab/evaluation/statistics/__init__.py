@@ -1,0 +1,1 @@
+"""Intervals, comparisons, studies and their power."""

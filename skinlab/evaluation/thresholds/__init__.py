@@ -1,0 +1,1 @@
+"""Choose thresholds, freeze them, and evaluate the decisions they make."""

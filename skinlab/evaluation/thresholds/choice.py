@@ -1,0 +1,214 @@
+"""Thresholds of a score: choice, interval, and the optimism of choosing and reporting on the same rows.
+
+A row is predicted positive at ``score >= threshold``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.evidence.form import Optimism
+from skinlab.evaluation.statistics.bootstrap import Resampler
+from skinlab.evaluation.statistics.folds import group_folds
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+SLACK = 1e-9  # of a row: 0.95 * 20 positives are 19, whatever the floating point says
+
+
+def parse_rule(rule: str) -> tuple[str, float]:
+    """Return a rule's kind and its level (NaN for ``f1`` and ``cost``); ValueError for what is no rule.
+
+    >>> parse_rule("sensitivity>=0.95")
+    ('sensitivity', 0.95)
+    """
+    if rule in ("f1", "cost"):
+        return rule, float("nan")
+    found = re.fullmatch(r"(sensitivity|specificity)\s*>=\s*(\d*\.?\d+)", rule)
+    if found is None or not 0 < float(found[2]) <= 1:
+        raise ValueError(
+            f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1"
+        )
+    return found[1], float(found[2])
+
+
+def positive_score(probabilities: Floats, classes: Sequence[str], positive: Sequence[str]) -> Floats:
+    """Return the score that a threshold for some classes is applied to: their summed probability.
+
+    Args:
+        probabilities: ``(..., C)``.
+        classes: C names.
+        positive: some of them.
+
+    >>> positive_score(np.array([[0.5, 0.25, 0.25]]), ["bkl", "mel", "nv"], ["bkl", "mel"]).tolist()
+    [0.75]
+    """
+    return np.asarray(np.clip(probabilities[..., np.isin(classes, positive)].sum(-1), 0, 1))
+
+
+def choose_threshold(
+    score: Floats, truth: Bools, rule: str, cost_ratio: float = 1.0, weights: Floats | None = None
+) -> float:
+    """Return the threshold that a rule chooses.
+
+    - ``f1``: the best F1 of the positives. ``cost``: the least ``cost_ratio * false negatives + false positives``. Of
+      equally good thresholds the lowest, which misses fewest.
+    - ``sensitivity>=S``: the highest threshold that still finds that share of the positives.
+    - ``specificity>=S``: the lowest threshold that still leaves that share of the negatives uncalled.
+
+    It lies midway between two neighbouring scores. Where all rows are to be positive it is the lowest score; where none
+    is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are positive) or just
+    above it (``specificity``: none is); ``cost`` takes the cheaper of the two.
+
+    Args:
+        score: ``(N,)``, higher is more positive.
+        truth: ``(N,)`` whether each row is positive.
+        rule: see above.
+        cost_ratio: what a missed positive costs in false positives.
+        weights: ``(N,)`` how often each row counts.
+
+    Raises:
+        ValueError: no positives, no negatives, scores that are not finite, an unknown rule.
+
+    >>> choose_threshold(np.array([0.1, 0.4, 0.6, 0.8]), np.array([False, True, False, True]), "sensitivity>=0.9")
+    0.25
+    """
+    weight = np.ones(len(score)) if weights is None else np.asarray(weights, float)
+    positives, negatives = float(weight @ truth), float(weight @ ~truth)
+    if not (positives > 0 and negatives > 0):
+        raise ValueError(
+            f"a threshold needs positives and negatives, got {positives:g} and {negatives:g}:"
+            " choose it on rows that hold both"
+        )
+    return float(choose_thresholds(score, truth, rule, weight[:, None], cost_ratio)[0])
+
+
+def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, cost_ratio: float = 1.0) -> Floats:
+    """Return the threshold of each weighting, as ``choose_threshold`` does: one sort serves all.
+
+    Args as there, but for weights ``(N, B)``, a column a weighting. Returns ``(B,)``; NaN where a weighting leaves no
+    positives or no negatives.
+    """
+    kind, level = parse_rule(rule)
+    if not np.isfinite(score).all():
+        raise ValueError(f"{int((~np.isfinite(score)).sum())} scores are not finite: correct the table's probabilities")
+    if cost_ratio <= 0:
+        raise ValueError(f"cost_ratio={cost_ratio:g} must be above zero: give what a missed positive costs")
+    order = np.argsort(-score, kind="stable")
+    falling = score[order]
+    first = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
+    mass = np.add.reduceat(weights[order], first, axis=0)
+    found = np.add.reduceat(weights[order] * truth[order][:, None], first, axis=0)
+    none = np.zeros((1, weights.shape[1]))
+    tp = np.vstack([none, np.cumsum(found, axis=0)])
+    fp = np.vstack([none, np.cumsum(mass - found, axis=0)])
+    predicted = _n_positive_levels(kind, level, tp, fp, cost_ratio)
+    threshold = _between(falling[first], mass > 0, predicted)
+    return np.asarray(np.where((tp[-1] > 0) & (fp[-1] > 0), threshold, np.nan))
+
+
+def _n_positive_levels(kind: str, level: float, tp: Floats, fp: Floats, cost_ratio: float) -> Ints:
+    """Return how many of the highest distinct scores are predicted positive, ``(B,)``, from counts ``(T + 1, B)``."""
+    last = len(tp) - 1
+    if kind == "sensitivity":
+        return np.asarray((tp >= level * tp[-1] - SLACK).argmax(0))
+    if kind == "specificity":
+        return np.asarray(last - (fp <= (1 - level) * fp[-1] + SLACK)[::-1].argmax(0))
+    if kind == "f1":
+        with np.errstate(invalid="ignore"):
+            return np.asarray(last - np.nan_to_num(2 * tp / (tp[-1] + tp + fp))[::-1].argmax(0))
+    return np.asarray(last - (cost_ratio * (tp[-1] - tp) + fp)[::-1].argmin(0))
+
+
+def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
+    """Return thresholds ``(B,)`` midway between the last positive score and the next, among the scores that count."""
+    at, n = np.arange(len(level))[:, None], len(level)
+    inside = at < predicted
+    upper = np.where(present & inside, at, -1).max(0)
+    lower = np.where(present & ~inside, at, n).min(0)
+    high, low = level[upper], level[np.minimum(lower, n - 1)]
+    middle = low + (high - low) / 2
+    middle = np.where(middle > low, middle, high)  # neighbouring floats have no number between them
+    return np.asarray(np.where(upper < 0, np.nextafter(low, np.inf), np.where(lower == n, high, middle)))
+
+
+def threshold_interval(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str,
+    n_draws: int = 500,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the percentile interval of a chosen threshold over bootstrap samples of the groups, stratified by truth.
+
+    ``groups`` is ``(N,)``, the rest as in ``choose_threshold``.
+    """
+    resampler = Resampler(groups, truth.astype(np.int64))
+    sampled = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
+    low, high = np.nanquantile(np.concatenate(sampled), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def cross_fitted_predictions(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str,
+    n_folds: int = 5,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+) -> Bools:
+    """Return which rows are predicted positive ``(N,)``, each at a threshold chosen on other groups' rows.
+
+    Raises:
+        ValueError: the rows outside some fold hold no positives or no negatives.
+    """
+    folds, predicted = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
+    for fold in np.unique(folds):
+        held = folds == fold
+        predicted[held] = score[held] >= choose_threshold(score[~held], truth[~held], rule, cost_ratio)
+    return predicted
+
+
+def optimism(
+    score: Floats,
+    truth: Bools,
+    groups: npt.NDArray[Any],
+    rule: str = "f1",
+    n_folds: int = 5,
+    seed: int = 0,
+    cost_ratio: float = 1.0,
+    n_repeats: int = 10,
+) -> Optimism:
+    """Return the optimism of F1 where a threshold is chosen and reported on the same rows.
+
+    The cross-fitted F1 is that of all rows' predictions together, averaged over ``n_repeats`` ways to cut the folds. It
+    errs a little low, since each threshold is chosen on a part of the rows.
+
+    >>> rng = np.random.default_rng(0)
+    >>> found = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
+    >>> found["same_rows"] > found["held_out"]
+    True
+    """
+    same = f1_of_predictions(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
+    apart = (
+        cross_fitted_predictions(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats)
+    )
+    cross_fitted = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
+    return {"rule": rule, "same_rows": same, "held_out": cross_fitted, "how": "chosen on other lesions' rows"}
+
+
+def f1_of_predictions(predicted: Bools, truth: Bools) -> float:
+    """Return the F1 of the positives, NaN where there are neither positives nor positive predictions."""
+    total = int(predicted.sum() + truth.sum())
+    return float(2 * (predicted & truth).sum() / total) if total else float("nan")

@@ -1,0 +1,155 @@
+"""Metrics of binary predictions at a threshold, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.evidence.form import ThresholdRow
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Interval, Resampler, bootstrap
+from skinlab.evaluation.thresholds.choice import cross_fitted_predictions
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
+from skinlab.evaluation.thresholds.utility import expected_cost, npv_at_prevalence, ppv_at_prevalence
+
+Floats = npt.NDArray[np.float64]
+
+
+class BinaryPredictions:
+    """Metrics of positive and negative predictions under many weightings of the images.
+
+    Args:
+        predicted: ``(N,)`` whether each row is predicted positive.
+        truth: ``(N,)`` whether it is.
+        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
+        cost_ratio: what a missed positive costs in false positives.
+    """
+
+    def __init__(
+        self,
+        predicted: npt.NDArray[np.bool_],
+        truth: npt.NDArray[np.bool_],
+        prevalence: float | None = None,
+        cost_ratio: float = 1.0,
+    ) -> None:
+        self.cells = np.stack([predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth]).astype(
+            np.float64
+        )
+        self.prevalence, self.cost_ratio = prevalence, cost_ratio
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Return name → ``(B,)`` for weights ``(N, B)``."""
+        tp, fp, fn, tn = self.cells @ weights
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+            f1 = 2 * tp / (2 * tp + fp + fn)
+        share = (tp + fn) / (tp + fp + fn + tn) if self.prevalence is None else self.prevalence
+        return {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "ppv": ppv_at_prevalence(sensitivity, specificity, share),
+            "npv": npv_at_prevalence(sensitivity, specificity, share),
+            "f1_positive": f1,
+            "cost": expected_cost(sensitivity, specificity, share, self.cost_ratio),
+        }
+
+
+@dataclass(frozen=True)
+class ThresholdSettings:
+    """How thresholds are chosen.
+
+    Attributes:
+        rules: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
+        cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
+        frozen: thresholds chosen earlier, to be applied as they stand instead.
+        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
+        seed: of bootstrap samples and folds.
+        positive: the classes that the view's positives are; none: its own last class.
+    """
+
+    rules: Sequence[str]
+    cost_ratio: float = 1.0
+    frozen: Sequence[FrozenThreshold] = ()
+    prevalence: float | None = None
+    seed: int = 0
+    positive: Sequence[str] = ()
+
+
+def threshold_table(
+    view: Predictions,
+    selection: Predictions | None,
+    choice: ThresholdSettings,
+    *,
+    names: tuple[str, str],
+    n_draws: int = N_DRAWS,
+    level: float = LEVEL,
+) -> tuple[list[ThresholdRow], list[FrozenThreshold]]:
+    """Choose thresholds on one set of rows and compute their metrics on another.
+
+    Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups; the
+    one that is frozen for later use is chosen on all rows.
+
+    Args:
+        view: two classes, the last one positive; the rows that are reported.
+        selection: the rows to choose on; None to cross-fit.
+        choice: how.
+        names: of the rows that are reported and of those chosen on.
+        n_draws: bootstrap samples.
+        level: coverage.
+
+    Returns:
+        A row of metrics a rule, and the thresholds for a file.
+
+    Raises:
+        ValueError: a rule is unknown, rows overlap, positives or negatives are missing, or frozen thresholds are for
+            other positive classes.
+    """
+    cross_fit = selection is None and not choice.frozen
+    for each in choice.frozen:
+        refuse_other_positives(each, choice.positive or view.classes[-1:])
+    chosen_on = view if selection is None else selection
+    thresholds = list(choice.frozen) or freeze_thresholds(chosen_on, choice, names[not cross_fit])
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    resampler = Resampler(view.group, view.target)
+    if selection is not None and not choice.frozen:
+        _refuse_shared_groups(view, selection, names)
+    table: list[ThresholdRow] = []
+    for each in thresholds:
+        if cross_fit:
+            settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
+            predicted = cross_fitted_predictions(score, truth, view.group, each.rule, **settings)
+        else:
+            refuse_same_rows(each, view.image_id)
+            predicted = each(score)
+        statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
+        samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
+        applied_to = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
+        table.append(_row(each, applied_to, samples.intervals(level)))
+    return table, thresholds
+
+
+def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, Interval]) -> ThresholdRow:
+    names = ("rule", "threshold", "low", "high", "positives", "chosen_on")
+    row = {name: getattr(threshold, name) for name in names} | {"applied_to": applied_to}
+    return cast("ThresholdRow", row | {name: each.to_dict() for name, each in intervals.items()})
+
+
+def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
+    """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
+    settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
+    settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
+    score, truth = view.probabilities[:, 1], view.target == 1
+    return [freeze(score, truth, view.group, view.image_id, rule, **settings) for rule in choice.rules]
+
+
+def _refuse_shared_groups(view: Predictions, selection: Predictions, names: tuple[str, str]) -> None:
+    shared = set(view.group) & set(selection.group)
+    if shared:
+        raise ValueError(
+            f"group {sorted(map(str, shared))[0]} is in {names[0]} and in {names[1]}: thresholds must be chosen on "
+            "other lesions than they are reported on; split by group"
+        )

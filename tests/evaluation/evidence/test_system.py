@@ -1,0 +1,125 @@
+import json
+
+import numpy as np
+import pytest
+
+from skinlab.evaluation.evidence.parts import worst_mistakes
+from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
+from skinlab.evaluation.metrics.scorer import classification_metrics
+from skinlab.evaluation.predictions import Predictions
+
+QUICK = {"n_draws": 200}
+
+
+def rows(n: int = 240, seed: int = 0, prefix: str = "i", classes: str = "abc") -> Predictions:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(len(classes), size=n)
+    p = rng.dirichlet(np.ones(len(classes)), n) + 0.6 * np.eye(len(classes))[target]
+    ids = np.array([f"{prefix}{i}" for i in range(n)], object)
+    groups = np.array([f"{prefix}{i // 2}" for i in range(n)], object)
+    source = np.array(["x", "y"], object)[np.arange(n) // 2 % 2]
+    return Predictions(list(classes), p / p.sum(1, keepdims=True), target, ids, groups, source, np.arange(n) // 2 % 4)
+
+
+def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
+    view = rows()
+    block = system_evidence(
+        "s", [view], EvaluationSettings(positive=["b", "c"], rules=["f1"], cross_fit=True, **QUICK)
+    ).block
+    json.dumps(block)
+    own = classification_metrics(view.probabilities, view.target, view.classes)
+    for name, metric in block["metrics"].items():
+        assert metric["value"] == pytest.approx(own[name], nan_ok=True), name
+        assert metric["low"] <= metric["high"]
+    assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
+    assert block["curves"]["a"]["roc"]["y"][-1] == 1
+    assert set(block["per_source"]) == {"x", "y"}
+    assert block["calibration"]["none"]["brier"] == pytest.approx(own["brier"])
+    assert block["groups"] == 120
+
+
+def test_seeds_are_averaged_on_the_same_bootstrap_samples():
+    one, two = rows(), rows()
+    two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
+    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicate_axis="seed", replicate_ids=[3, 7])
+    alone = [system_evidence("s", [each], EvaluationSettings(**QUICK)) for each in (one, two)]
+    for name in ("auroc_macro", "brier"):
+        mean = np.mean([each.block["metrics"][name]["value"] for each in alone])
+        assert both.block["metrics"][name]["value"] == pytest.approx(mean)
+        assert np.allclose(both.samples.values[name], np.mean([each.samples.values[name] for each in alone], axis=0))
+    spread = both.block["spread"]["metrics"]["auroc_macro"]
+    assert spread["values"] == {
+        k: pytest.approx(a.block["metrics"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)
+    }
+    assert both.block["spread"]["replicate_axis"] == "seed"
+
+
+def test_pooled_folds_have_their_spread_and_cross_fitted_thresholds():
+    found = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK), pooled=True)
+    assert found.block["pooled_folds"] == [0, 1, 2, 3]
+    assert found.block["spread"]["n"] == 4
+    assert found.block["thresholds"][0]["applied_to"] == "cross-fitted"
+    assert found.thresholds[0].rule == "f1"
+    assert any("would have been" in text for text in found.cautions)
+
+
+def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
+    found = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK))
+    assert found.block["thresholds"] is None
+    assert any("cross_fit=true" in text for text in found.cautions)
+    with_selection = system_evidence(
+        "s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK), selection=rows(seed=1, prefix="v")
+    )
+    assert with_selection.block["thresholds"][0]["chosen_on"] == "other rows, 240 rows"
+
+
+def test_prevalence_moves_ppv_only():
+    plain = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], **QUICK)).block["binary"]["metrics"]
+    rare = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], prevalence=0.01, **QUICK)).block["binary"][
+        "metrics"
+    ]
+    assert rare["ppv"]["value"] < 0.2 * plain["ppv"]["value"]
+    assert rare["sensitivity"] == plain["sensitivity"]
+
+
+def test_rows_that_say_nothing_are_refused():
+    view = rows()
+    with pytest.raises(ValueError, match="are a; metrics need rows of two classes"):
+        system_evidence("s", [view.take(view.target == 0)], EvaluationSettings(**QUICK))
+    one_group = Predictions(**(vars(view) | {"group": np.full(len(view), "g", object)}))
+    with pytest.raises(ValueError, match="one group"):
+        system_evidence("s", [one_group], EvaluationSettings(**QUICK))
+
+
+CHOOSES = {"rules": ["f1"], "positive": ["c"]} | QUICK
+
+
+def only(view: Predictions, *numbers: int) -> Predictions:
+    return view.take(np.isin(view.target, numbers))
+
+
+@pytest.mark.parametrize(
+    ("view", "settings", "more", "caution", "missing"),
+    [
+        (rows(), QUICK, {"training_prior": [0.5, 0.5, 0.0]}, None, None),
+        (only(rows(), 0, 1), CHOOSES, {}, "No image is positive (c)", "binary"),
+        (only(rows(), 1, 2), CHOOSES | {"positive": ["b", "c"]}, {}, "Every image is positive (b, c)", "binary"),
+        (rows(), CHOOSES, {"selection": only(rows(seed=1, prefix="v"), 0, 1)}, "No threshold for c", "thresholds"),
+        (rows(classes="ac"), CHOOSES, {"selection": only(rows(prefix="v", classes="ac"), 1)}, "No thr", "thresholds"),
+        (rows(6), CHOOSES | {"cross_fit": True}, {}, "No threshold for c was chosen on these rows", "thresholds"),
+    ],
+    ids=["in training", "in the rows", "others in the rows", "in selection", "others in selection", "in folds"],
+)
+def test_an_absent_class_costs_what_rests_on_it_and_nothing_else(view, settings, more, caution, missing):
+    found = system_evidence("s", [view], EvaluationSettings(**settings), **more)
+    json.dumps(found.block)
+    assert found.block["metrics"]["accuracy"]["value"] > 0
+    assert found.block["calibration"].keys() == {"none", "temperature", "vector", "isotonic"}
+    assert [caution in text for text in found.cautions] == ([True] if caution else [])
+    assert missing is None or found.block[missing] is None
+
+
+def test_worst_mistakes_are_the_surest():
+    found = worst_mistakes(rows(), 5)
+    assert [each["probability"] for each in found] == sorted((each["probability"] for each in found), reverse=True)
+    assert all(each["label"] != each["predicted"] for each in found)

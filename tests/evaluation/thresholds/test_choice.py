@@ -1,0 +1,214 @@
+"""Thresholds: against a search by hand, under weights as under repeated rows, and the optimism of choosing."""
+
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_recall_curve
+
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.thresholds.choice import (
+    choose_threshold,
+    choose_thresholds,
+    cross_fitted_predictions,
+    f1_of_predictions,
+    optimism,
+    parse_rule,
+    positive_score,
+    threshold_interval,
+)
+
+RULES = ("f1", "cost", "sensitivity>=0.9", "sensitivity>=1", "specificity>=0.8", "specificity>=1")
+
+
+def rows(n: int, seed: int, *, tied: bool = False, share: float = 0.3):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share
+    truth[:2] = [True, False]
+    score = 1 / (1 + np.exp(-rng.normal(truth * 1.5, 1)))
+    return (np.round(score, 1) if tied else score), truth
+
+
+def counts(score, truth, threshold):
+    predicted = score >= threshold
+    return (predicted & truth).sum(), (predicted & ~truth).sum(), truth.sum(), (~truth).sum()
+
+
+def by_hand(score, truth, rule, ratio):
+    """The set of rows to call, by trying every one."""
+    kind, level = parse_rule(rule)
+    best, key = None, None
+    for threshold in [np.inf, *sorted(set(score), reverse=True)]:
+        tp, fp, pos, neg = counts(score, truth, threshold)
+        if kind == "sensitivity":
+            if tp >= level * pos - 1e-9:
+                return score >= threshold
+            continue
+        if kind == "specificity":
+            value = 0.0 if 1 - fp / neg >= level - 1e-12 else -1.0
+        else:
+            value = 2 * tp / (pos + tp + fp) if kind == "f1" else -(ratio * (pos - tp) + fp)
+        if key is None or value >= key:
+            best, key = score >= threshold, value
+    return best
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_choice_is_the_one_found_by_trying_all(rule, tied, seed):
+    score, truth = rows(60, seed, tied=tied)
+    threshold = choose_threshold(score, truth, rule, cost_ratio=4)
+    assert ((score >= threshold) == by_hand(score, truth, rule, 4)).all()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_best_f1_is_scikit_learn_s(tied):
+    score, truth = rows(400, 7, tied=tied)
+    precision, recall, _ = precision_recall_curve(truth, score)
+    best = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12))
+    predicted = score >= choose_threshold(score, truth, "f1")
+    assert f1_score(truth, predicted) == pytest.approx(best)
+    assert f1_of_predictions(predicted, truth) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_thresholds_lie_midway_between_neighbours(rule):
+    score, truth = rows(80, 3)
+    threshold = choose_threshold(score, truth, rule)
+    above, below = score[score >= threshold], score[score < threshold]
+    if len(above) and len(below):
+        assert threshold == pytest.approx((above.min() + below.max()) / 2)
+
+
+def test_adjacent_floats_are_still_separated_by_a_threshold():
+    low = 0.5
+    score = np.array([low, np.nextafter(low, 1)])
+    assert (score >= choose_threshold(score, np.array([False, True]), "f1")).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("rule", "ratio", "predicted"),
+    [
+        ("f1", 1, True),
+        ("sensitivity>=0.95", 1, True),
+        ("specificity>=0.95", 1, False),
+        ("cost", 1, False),
+        ("cost", 9, True),
+    ],
+)
+def test_constant_scores_call_all_or_none_as_documented(rule, ratio, predicted):
+    truth = np.array([True, False, False, False, False])
+    threshold = choose_threshold(np.full(5, 0.3), truth, rule, cost_ratio=ratio)
+    assert bool(np.array(0.3) >= threshold) == predicted
+    assert threshold == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_are_repeated_rows(rule, tied):
+    score, truth = rows(70, 5, tied=tied)
+    weights = np.random.default_rng(0).poisson(1, (70, 6)).astype(float)
+    got = choose_thresholds(score, truth, rule, weights, cost_ratio=3)
+    for b in range(6):
+        index = np.repeat(np.arange(70), weights[:, b].astype(int))
+        assert got[b] == choose_threshold(score[index], truth[index], rule, cost_ratio=3)
+        assert got[b] == choose_threshold(score, truth, rule, cost_ratio=3, weights=weights[:, b])
+
+
+def test_rows_that_do_not_count_are_no_neighbours():
+    score, truth = np.array([0.9, 0.7, 0.5, 0.3, 0.1]), np.array([True, False, True, False, False])
+    middle_gone = np.array([1.0, 0, 1, 1, 1])
+    assert choose_threshold(score, truth, "sensitivity>=0.5", weights=middle_gone) == pytest.approx(0.7)
+    last_gone = np.array([1.0, 1, 1, 0, 0])
+    assert choose_threshold(score, truth, "sensitivity>=1", weights=last_gone) == 0.5
+
+
+def test_a_weighting_without_positives_or_negatives_has_no_threshold():
+    score, truth = np.array([0.1, 0.9]), np.array([False, True])
+    got = choose_thresholds(score, truth, "f1", np.array([[1.0, 0, 1], [1, 1, 0]]))
+    assert np.isnan(got).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("truth", "rule", "message"),
+    [
+        ([False, False], "f1", "got 0 and 2"),
+        ([True, True], "f1", "got 2 and 0"),
+        ([True, False], "youden", "sensitivity>=S"),
+        ([True, False], "sensitivity>=95", "0 < S <= 1"),
+        ([True, False], "sensitivity>=0", "0 < S <= 1"),
+    ],
+)
+def test_mistakes_are_one_line_with_a_remedy(truth, rule, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        choose_threshold(np.array([0.1, 0.2]), np.array(truth), rule)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_and_costs_must_be_numbers_with_a_meaning():
+    with pytest.raises(ValueError, match="1 scores are not finite"):
+        choose_threshold(np.array([0.1, np.nan]), np.array([True, False]), "f1")
+    with pytest.raises(ValueError, match="cost_ratio=0"):
+        choose_threshold(np.array([0.1, 0.2]), np.array([True, False]), "cost", cost_ratio=0)
+
+
+def test_the_interval_narrows_with_positives_and_is_the_same_for_the_same_seed():
+    few, many = (threshold_interval(*rows(n, 2), np.arange(n), "sensitivity>=0.9", seed=1) for n in (60, 6000))
+    assert few[0] <= choose_threshold(*rows(60, 2), "sensitivity>=0.9") <= few[1]
+    assert np.diff(many) < np.diff(few) / 3
+    assert many == threshold_interval(*rows(6000, 2), np.arange(6000), "sensitivity>=0.9", seed=1)
+
+
+def test_the_interval_goes_by_groups():
+    score, truth = rows(300, 4)
+    groups = np.arange(300)
+    twice = [np.repeat(x, 2) for x in (score, truth, groups)]
+    one, same = threshold_interval(score, truth, groups, "f1"), threshold_interval(*twice, "f1")
+    rowwise = threshold_interval(twice[0], twice[1], np.arange(600), "f1")
+    assert np.diff(same) == pytest.approx(np.diff(one), rel=0.25)
+    assert np.diff(rowwise) < np.diff(same)
+
+
+def test_five_hundred_draws_of_ten_thousand_rows_take_seconds_not_minutes():
+    score, truth = rows(10_000, 0, share=0.05)
+    started = time.perf_counter()
+    threshold_interval(score, truth, np.arange(10_000), "f1", n_draws=500)
+    assert time.perf_counter() - started < 8  # about one second on an idle core
+
+
+def test_cross_fitted_calls_come_from_the_other_folds():
+    score, truth = rows(200, 1)
+    groups = np.arange(200) // 2
+    predicted, folds = cross_fitted_predictions(score, truth, groups, "f1", seed=2), group_folds(groups, truth, 5, 2)
+    for fold in range(5):
+        held = folds == fold
+        assert (predicted[held] == (score[held] >= choose_threshold(score[~held], truth[~held], "f1"))).all()
+
+
+def test_cross_fitting_needs_positives_in_more_than_one_group():
+    with pytest.raises(ValueError, match="positives"):
+        cross_fitted_predictions(np.arange(10) / 10, np.arange(10) == 3, np.arange(10), "f1")
+
+
+def test_same_rows_flatter_a_score_that_knows_nothing():
+    rng = np.random.default_rng(0)
+    found = [optimism(rng.random(150), np.arange(150) < 15, np.arange(150), n_repeats=2) for _ in range(20)]
+    assert np.mean([each["same_rows"] - each["held_out"] for each in found]) > 0.05
+
+
+def test_optimism_vanishes_with_many_rows():
+    score, truth = rows(20_000, 0)
+    got = optimism(score, truth, np.arange(20_000), n_repeats=2)
+    assert abs(got["same_rows"] - got["held_out"]) < 0.005
+    assert got["same_rows"] == pytest.approx(f1_score(truth, score >= choose_threshold(score, truth, "f1")))
+
+
+def test_the_score_of_some_classes_is_that_of_the_view():
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 30)
+    ids, classes = np.arange(30).astype(object), list("abcd")
+    table = Predictions(classes, p, np.zeros(30, np.int64), ids, ids, ids, np.zeros(30, np.int64))
+    for positive in (["b"], ["d", "a"], ["a", "b", "c"]):
+        assert np.array_equal(positive_score(p, classes, positive), table.binary(positive).probabilities[:, 1])
+    assert positive_score(np.stack([p, p]), classes, ["b"]).shape == (2, 30)

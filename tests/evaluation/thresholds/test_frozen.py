@@ -1,0 +1,53 @@
+"""Frozen thresholds: unchanged by JSON, and refused where they were made or for other classes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from skinlab.evaluation.thresholds.choice import choose_threshold
+from skinlab.evaluation.thresholds.frozen import (
+    FrozenThreshold,
+    freeze,
+    refuse_other_positives,
+    refuse_same_rows,
+    rows_hash,
+)
+
+TRUTH = np.arange(50) % 3 == 0
+SCORE = 1 / (1 + np.exp(-np.random.default_rng(6).normal(TRUTH * 1.5, 1)))
+
+
+def frozen_on(ids):
+    return freeze(SCORE, TRUTH, np.arange(50), ids, "cost", "val, 50 rows", ["mel"], n_draws=50, cost_ratio=5)
+
+
+def test_a_frozen_threshold_goes_through_json_unchanged():
+    frozen = frozen_on([f"i{k}" for k in range(50)])
+    again = FrozenThreshold.from_dict(json.loads(json.dumps(frozen.to_dict())))
+    assert again == frozen
+    assert (again.cost_ratio, again.positive) == (5, ["mel"])
+    assert again.threshold == choose_threshold(SCORE, TRUTH, "cost", cost_ratio=5)
+    assert again(np.array([frozen.threshold, frozen.threshold - 1e-6])).tolist() == [True, False]
+
+
+def test_a_frozen_threshold_is_refused_on_its_own_rows():
+    ids = [f"i{k}" for k in range(50)]
+    frozen = frozen_on(ids)
+    assert frozen.rows_sha256 == rows_hash(reversed(ids))
+    with pytest.raises(ValueError, match=r"val, 50 rows.*validation rows, or set cross_fit=true"):
+        refuse_same_rows(frozen, reversed(ids))
+    refuse_same_rows(frozen, [*ids[1:], "other"])
+
+
+def test_a_frozen_threshold_is_for_its_own_positive_classes():
+    with pytest.raises(ValueError, match="cost was chosen for positive=mel, not positive=mel,bcc: set positive=mel"):
+        refuse_other_positives(frozen_on("x"), ["mel", "bcc"])
+    refuse_other_positives(frozen_on("x"), ["mel"])
+
+
+def test_a_file_that_lacks_something_is_refused():
+    with pytest.raises(ValueError, match="lacks threshold, rows_sha256"):
+        FrozenThreshold.from_dict(
+            {k: v for k, v in frozen_on("x").to_dict().items() if k not in ("threshold", "rows_sha256")}
+        )

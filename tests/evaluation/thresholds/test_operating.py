@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.thresholds.operating import BinaryPredictions, ThresholdSettings, threshold_table
+
+
+def rows(n: int = 300, seed: int = 0, prefix: str = "i", positives: float = 0.2) -> Predictions:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < positives
+    p = 1 / (1 + np.exp(-(rng.normal(size=n) + 2 * truth - 1)))
+    ids = np.array([f"{prefix}{i}" for i in range(n)], object)
+    empty, fold = np.full(n, "", object), np.full(n, -1)
+    return Predictions(["o", "p"], np.stack([1 - p, p], 1), truth.astype(np.int64), ids, ids, empty, fold)
+
+
+def test_calls_are_scikit_learn_s():
+    view = rows()
+    predicted, truth = view.probabilities[:, 1] > 0.4, view.target == 1
+    found = {name: value[0] for name, value in BinaryPredictions(predicted, truth)(np.ones((len(truth), 1))).items()}
+    assert found["sensitivity"] == pytest.approx(sk.recall_score(truth, predicted))
+    assert found["specificity"] == pytest.approx(sk.recall_score(~truth, ~predicted))
+    assert found["ppv"] == pytest.approx(sk.precision_score(truth, predicted))
+    assert found["npv"] == pytest.approx(sk.precision_score(~truth, ~predicted))
+    assert found["f1_positive"] == pytest.approx(sk.f1_score(truth, predicted))
+    own = BinaryPredictions(predicted, truth, prevalence=truth.mean())(np.ones((len(truth), 1)))
+    assert own["ppv"][0] == pytest.approx(found["ppv"])  # the rows' own prevalence changes nothing
+
+
+def test_chosen_on_one_set_and_applied_to_another():
+    view, selection = rows(), rows(200, 1, "s")
+    table, kept = threshold_table(
+        view, selection, ThresholdSettings(["sensitivity>=0.9"]), names=("test", "val"), n_draws=200
+    )
+    assert table[0]["chosen_on"] == "val, 200 rows"
+    assert table[0]["applied_to"] == "test, 300 rows"
+    predicted = view.probabilities[:, 1] >= kept[0].threshold
+    assert table[0]["sensitivity"]["value"] == predicted[view.target == 1].mean()
+    assert table[0]["sensitivity"]["low"] < table[0]["sensitivity"]["value"] < table[0]["sensitivity"]["high"]
+    again, _ = threshold_table(view, None, ThresholdSettings([], frozen=kept), names=("test", "val"), n_draws=200)
+    assert again[0]["f1_positive"] == table[0]["f1_positive"]
+
+
+def test_the_same_rows_are_refused_or_cross_fitted():
+    view = rows(positives=0.1)
+    table, kept = threshold_table(view, None, ThresholdSettings(["f1"]), names=("out of fold", "val"), n_draws=200)
+    assert table[0]["applied_to"] == "cross-fitted"
+    assert table[0]["chosen_on"] == "out of fold, 300 rows"
+    flattered = bootstrap(
+        BinaryPredictions(kept[0](view.probabilities[:, 1]), view.target == 1), Resampler(view.group, view.target)
+    )
+    assert table[0]["f1_positive"]["value"] < flattered.estimate["f1_positive"]
+    assert kept[0].positive == ["p"]
+    with pytest.raises(ValueError, match="chosen on these same rows"):
+        threshold_table(view, None, ThresholdSettings([], frozen=kept), names=("test", "val"))
+    with pytest.raises(ValueError, match="group i0 is in test and in val"):
+        threshold_table(view, view.take(np.arange(200)), ThresholdSettings(["f1"]), names=("test", "val"))
+
+
+def test_thresholds_know_their_positive_classes_and_serve_no_others():
+    view, selection = rows(), rows(200, 1, "s")
+    names = ("test", "val")
+    _, kept = threshold_table(
+        view, selection, ThresholdSettings(["f1"], positive=["mel", "bcc"]), names=names, n_draws=100
+    )
+    assert kept[0].positive == ["mel", "bcc"]
+    threshold_table(view, None, ThresholdSettings([], frozen=kept, positive=["bcc", "mel"]), names=names, n_draws=100)
+    for other in (["mel"], ()):
+        with pytest.raises(ValueError, match="was chosen for positive=mel,bcc"):
+            threshold_table(view, None, ThresholdSettings([], frozen=kept, positive=other), names=names)
