@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from skinlab.evaluation.evidence.form import Comparison, Evidence, Metrics, RiskCoverage, SourceMetrics, System
+from skinlab.evaluation.evidence.form import Comparison, Evidence, RiskCoverage, SourceMetrics, System
+from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from skinlab.evaluation.evidence.form import Evidence, Interval, Metrics, System
+from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics
 from skinlab.evaluation.metrics.registry import Metric, shown_metrics
 from skinlab.report.wording import ensemble_words, overlap_sentence
 

@@ -10,20 +10,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-Number = float | None
-
-
-class Interval(TypedDict):
-    """A metric with its percentile interval and its BCa interval."""
-
-    value: Number
-    low: Number
-    high: Number
-    bca_low: Number
-    bca_high: Number
-
-
-Metrics = dict[str, Interval]
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 
 
 class SpreadOfMetric(TypedDict):

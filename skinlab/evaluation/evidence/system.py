@@ -13,12 +13,12 @@ from sklearn.metrics import confusion_matrix
 from skinlab.evaluation.calibration.conformal import conformal_report
 from skinlab.evaluation.evidence.form import (
     ClassCurves,
-    Metrics,
     Optimism,
     PositiveMetrics,
     SystemMetrics,
     ThresholdRow,
 )
+from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import calibrations, decision_curve_band, per_source, spread, worst_mistakes
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.evidence import interval_form
 from skinlab.processes.cores import available_cores
 
 Floats = npt.NDArray[np.float64]
@@ -35,9 +35,9 @@ class Interval:
     bca_low: float
     bca_high: float
 
-    def to_dict(self) -> evidence_form.Interval:
+    def to_dict(self) -> interval_form.Interval:
         """Return the five numbers by name."""
-        return cast("evidence_form.Interval", asdict(self))
+        return cast("interval_form.Interval", asdict(self))
 
 
 @dataclass(frozen=True)
