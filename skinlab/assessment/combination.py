@@ -54,12 +54,15 @@ def _fold_mean(system: System) -> System:
     )
 
 
-def overlap_members(members: Sequence[System], positive: Sequence[str] | None) -> tuple[list[System], list[float]]:
+def overlap_members(
+    members: Sequence[System], positive: Sequence[str] | None, prevalence: float | None = None
+) -> tuple[list[System], list[float]]:
     """Turn members' probabilities into calls at their thresholds of best F1, chosen on other rows.
 
     Args:
         members: of the overlap.
         positive: classes of the binary view; None where there are two classes, whose last one is positive.
+        prevalence: share of positives that the thresholds are for; None: that of the rows.
 
     Returns:
         The members with probabilities of 0 and 1, and the threshold of each for later use: chosen on its selection
@@ -69,17 +72,20 @@ def overlap_members(members: Sequence[System], positive: Sequence[str] | None) -
         ValueError: there are more than two classes and none is positive.
     """
     views = [_view(member.parts[-1], positive) for member in members]
-    thresholds = [choose_threshold(view.probabilities[:, 1], view.target == 1, "f1") for view in views]
-    return [_as_calls(*each, positive) for each in zip(members, thresholds, strict=True)], thresholds
+    thresholds = [
+        choose_threshold(view.probabilities[:, 1], view.target == 1, "f1", prevalence=prevalence) for view in views
+    ]
+    calls = [_as_calls(*each, positive, prevalence) for each in zip(members, thresholds, strict=True)]
+    return calls, thresholds
 
 
-def _as_calls(member: System, threshold: float, positive: Sequence[str] | None) -> System:
+def _as_calls(member: System, threshold: float, positive: Sequence[str] | None, prevalence: float | None) -> System:
     table = _view(member.tables[0], positive)
     score = table.probabilities[:, 1]
     if member.selection is not None:
         calls = score >= threshold
     else:
-        calls = cross_fitted_predictions(score, table.target == 1, table.group, "f1")
+        calls = cross_fitted_predictions(score, table.target == 1, table.group, "f1", prevalence=prevalence)
     hard = table.with_probabilities(np.stack([1.0 - calls, 1.0 * calls], 1))
     return replace(member, tables=[hard], selection=None)
 
@@ -157,7 +163,7 @@ def equal_cost_baseline(
     best = max(enough, key=quality)
     seeds = [_seed(best, i) for i in range(n)]
     if settings.method == "overlap":
-        seeds, _ = overlap_members(seeds, positive)
+        seeds, _ = overlap_members(seeds, positive, settings.prevalence)
     baseline, _ = build_ensemble(seeds, settings.method, seed=settings.seed, name=f"{n} seeds of {best.name}")
     return [baseline], f"{n} seeds of {best.name} cost as much as the ensemble"
 

@@ -133,7 +133,13 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     else:
         positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
         with user_errors(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: "):
-            choice = ThresholdSettings(chosen, settings.cost_ratio, seed=settings.seed, positive=positive)
+            choice = ThresholdSettings(
+                chosen,
+                settings.cost_ratio,
+                prevalence=settings.prevalence,
+                seed=settings.seed,
+                positive=positive,
+            )
             thresholds = choose_thresholds(bundle, validation, choice)
     return replace(bundle, thresholds=thresholds)
 

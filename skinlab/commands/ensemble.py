@@ -65,7 +65,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         positive = evaluation.positive if len(members[0].tables[0].classes) > 2 else None
         if method == "overlap":
             evaluation = replace(evaluation, positive=None, rules=())
-            members, thresholds = overlap_members(members, positive)
+            members, thresholds = overlap_members(members, positive, evaluation.prevalence)
         ensemble, learned = build_ensemble(members, method, seed=settings.seed)
         learned |= {} if thresholds is None else {"thresholds": thresholds}
         baselines, sentence = equal_cost_baseline(systems, members, settings, positive)

@@ -36,6 +36,7 @@ FROZEN = {
     "rows_sha256": "0",
     "positive": ["mel"],
     "cost_ratio": 1.0,
+    "prevalence": None,
 }
 
 
@@ -162,6 +163,17 @@ def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs:
         assert row.threshold == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
         assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], "val, 40 rows")
         assert row.low <= row.threshold <= row.high
+
+
+def test_rules_of_a_bundle_are_for_the_prevalence_where_it_is_used(make, output: Path):
+    settings = {"thresholds": ["cost", "sensitivity>=0.9"], "positive": ["mel"], "overwrite": True}
+    found = []
+    for prevalence in (None, 0.02):
+        make(**settings, prevalence=prevalence)
+        found.append(load_bundle(output).thresholds)
+    assert [[each.prevalence for each in rows] for rows in found] == [[None, None], [0.02, None]]
+    assert found[0][0].threshold < found[1][0].threshold
+    assert found[0][1].threshold == found[1][1].threshold
 
 
 def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(make, runs: list[str], output: Path):

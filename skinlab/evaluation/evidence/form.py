@@ -140,6 +140,7 @@ class ThresholdRow(TypedDict):
     high: Number
     positives: int
     chosen_on: str
+    prevalence: Number  # share of positives that the rule was chosen for; null: that of those rows, or it has no part
     applied_to: str
     sensitivity: Interval
     specificity: Interval
@@ -153,8 +154,8 @@ class Optimism(TypedDict):
     """F1 at a threshold chosen on the evaluated images, and at one chosen on others (`held_out`)."""
 
     rule: str
-    same_rows: float
-    held_out: float
+    same_rows: Number
+    held_out: Number
     how: str
 
 

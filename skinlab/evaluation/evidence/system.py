@@ -25,10 +25,14 @@ from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, Statistic, bootstrap
-from skinlab.evaluation.thresholds.choice import choose_threshold, f1_of_predictions, optimism
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.evaluation.thresholds.operating import ThresholdSettings, threshold_table
-from skinlab.evaluation.thresholds.utility import npv_at_prevalence, ppv_at_prevalence, risk_coverage
+from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
+from skinlab.evaluation.thresholds.utility import (
+    f1_at_prevalence,
+    npv_at_prevalence,
+    ppv_at_prevalence,
+    risk_coverage,
+)
 
 FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
@@ -222,22 +226,23 @@ def _thresholds(
         cost_ratio=settings.cost_ratio,
         frozen=settings.frozen,
         prevalence=settings.prevalence,
+        level=settings.level,
         seed=settings.seed,
         positive=settings.positive or (),
     )
-    table, thresholds = threshold_table(
-        view, chosen_on, how, names=names, n_draws=settings.n_draws, level=settings.level
-    )
+    table, thresholds = threshold_table(view, chosen_on, how, names=names, n_draws=settings.n_draws)
     uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
     if uncertain:
         spans = [f"{row['rule']} {row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in uncertain]
         cautions.append(
-            f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain (95% intervals): "
-            f"{', '.join(spans)}."
+            f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain ({settings.level:.0%} "
+            f"intervals): {', '.join(spans)}."
         )
     if "f1" not in settings.rules or settings.frozen:
         return table, thresholds, None
-    found = _optimism(view, chosen_on, settings.seed)
+    best = next(row for row in table if row["rule"] == "f1")
+    where = "on other groups' rows" if chosen_on is None else "on validation rows"
+    found = optimism(view, best, how, f"chosen {where}")
     cautions.append(
         "F1 at a threshold chosen on the evaluated images themselves would have been "
         "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
@@ -245,25 +250,15 @@ def _thresholds(
     return table, thresholds, found
 
 
-def _optimism(view: Predictions, selection: Predictions | None, seed: int) -> Optimism:
-    """Return the F1 at a threshold of best F1 chosen on the evaluated images, and at one chosen on others."""
-    truth, score = view.target == 1, view.probabilities[:, 1]
-    if selection is None:
-        return optimism(score, truth, view.group, "f1", seed=seed)
-    own = choose_threshold(score, truth, "f1")
-    other = choose_threshold(selection.probabilities[:, 1], selection.target == 1, "f1")
-    same_images, nested = (f1_of_predictions(score >= threshold, truth) for threshold in (own, other))
-    return {"rule": "f1", "same_rows": same_images, "held_out": nested, "how": "chosen on validation rows"}
-
-
 def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
-    """Re-weight PPV and NPV of the binary view to another share of positives."""
+    """Re-weight PPV, NPV and F1 of the binary view to another share of positives."""
     if prevalence is None:
         return samples
 
     def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
         rates = values["sensitivity"], values["specificity"]
-        return {**values, "ppv": ppv_at_prevalence(*rates, prevalence), "npv": npv_at_prevalence(*rates, prevalence)}
+        functions = {"ppv": ppv_at_prevalence, "npv": npv_at_prevalence, "f1_positive": f1_at_prevalence}
+        return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}
 
     estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
     return BootstrapSamples(

@@ -1,4 +1,4 @@
-"""Thresholds of a score: choice, interval, and the optimism of choosing and reporting on the same rows.
+"""Thresholds of a score: choice, interval, and predictions at thresholds that were chosen on other rows.
 
 A row is predicted positive at ``score >= threshold``.
 """
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.evidence.form import Optimism
 from skinlab.evaluation.statistics.bootstrap import Resampler
 from skinlab.evaluation.statistics.folds import group_folds
 
@@ -21,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SLACK = 1e-9  # of a row: 0.95 * 20 positives are 19, whatever the floating point says
+N_REPEATS = 10  # divisions into folds that cross-fitted metrics are averaged over
+DIGITS = 12  # to which F1s and costs are compared
+MIX_RULES = ("f1", "cost")  # whose threshold depends on the share of positives
 
 
 def parse_rule(rule: str) -> tuple[str, float]:
@@ -54,7 +56,12 @@ def positive_score(probabilities: Floats, classes: Sequence[str], positive: Sequ
 
 
 def choose_threshold(
-    score: Floats, truth: Bools, rule: str, cost_ratio: float = 1.0, weights: Floats | None = None
+    score: Floats,
+    truth: Bools,
+    rule: str,
+    cost_ratio: float = 1.0,
+    weights: Floats | None = None,
+    prevalence: float | None = None,
 ) -> float:
     """Return the threshold that a rule chooses.
 
@@ -73,6 +80,9 @@ def choose_threshold(
         rule: see above.
         cost_ratio: what a missed positive costs in false positives.
         weights: ``(N,)`` how often each row counts.
+        prevalence: share of positives that the threshold is for; None: that of the rows. ``f1`` and ``cost`` depend on
+            it, since sensitivity and specificity are taken to hold at any (Elkan, 2001, "The foundations of
+            cost-sensitive learning").
 
     Raises:
         ValueError: no positives, no negatives, scores that are not finite, an unknown rule.
@@ -87,10 +97,17 @@ def choose_threshold(
             f"a threshold needs positives and negatives, got {positives:g} and {negatives:g}:"
             " choose it on rows that hold both"
         )
-    return float(choose_thresholds(score, truth, rule, weight[:, None], cost_ratio)[0])
+    return float(choose_thresholds(score, truth, rule, weight[:, None], cost_ratio, prevalence)[0])
 
 
-def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, cost_ratio: float = 1.0) -> Floats:
+def choose_thresholds(
+    score: Floats,
+    truth: Bools,
+    rule: str,
+    weights: Floats,
+    cost_ratio: float = 1.0,
+    prevalence: float | None = None,
+) -> Floats:
     """Return the threshold of each weighting, as ``choose_threshold`` does: one sort serves all.
 
     Args as there, but for weights ``(N, B)``, a column a weighting. Returns ``(B,)``; NaN where a weighting leaves no
@@ -109,6 +126,10 @@ def choose_thresholds(score: Floats, truth: Bools, rule: str, weights: Floats, c
     none = np.zeros((1, weights.shape[1]))
     tp = np.vstack([none, np.cumsum(found, axis=0)])
     fp = np.vstack([none, np.cumsum(mass - found, axis=0)])
+    if prevalence is not None and kind in MIX_RULES:
+        with np.errstate(invalid="ignore"):  # rounded, so that equally good thresholds stay equal
+            tp = np.round(prevalence * tp / tp[-1], DIGITS)
+            fp = np.round((1 - prevalence) * fp / fp[-1], DIGITS)
     predicted = _n_positive_levels(kind, level, tp, fp, cost_ratio)
     threshold = _between(falling[first], mass > 0, predicted)
     return np.asarray(np.where((tp[-1] > 0) & (fp[-1] > 0), threshold, np.nan))
@@ -123,8 +144,9 @@ def _n_positive_levels(kind: str, level: float, tp: Floats, fp: Floats, cost_rat
         return np.asarray(last - (fp <= (1 - level) * fp[-1] + SLACK)[::-1].argmax(0))
     if kind == "f1":
         with np.errstate(invalid="ignore"):
-            return np.asarray(last - np.nan_to_num(2 * tp / (tp[-1] + tp + fp))[::-1].argmax(0))
-    return np.asarray(last - (cost_ratio * (tp[-1] - tp) + fp)[::-1].argmin(0))
+            return np.asarray(last - np.round(np.nan_to_num(2 * tp / (tp[-1] + tp + fp)), DIGITS)[::-1].argmax(0))
+    cost = np.round(cost_ratio * (tp[-1] - tp) + fp, DIGITS)
+    return np.asarray(last - cost[::-1].argmin(0))
 
 
 def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
@@ -148,13 +170,16 @@ def threshold_interval(
     seed: int = 0,
     cost_ratio: float = 1.0,
     level: float = 0.95,
+    prevalence: float | None = None,
 ) -> tuple[float, float]:
     """Return the percentile interval of a chosen threshold over bootstrap samples of the groups, stratified by truth.
 
     ``groups`` is ``(N,)``, the rest as in ``choose_threshold``.
     """
     resampler = Resampler(groups, truth.astype(np.int64))
-    sampled = [choose_thresholds(score, truth, rule, w, cost_ratio) for w in resampler.weights(n_draws, seed)]
+    sampled = [
+        choose_thresholds(score, truth, rule, w, cost_ratio, prevalence) for w in resampler.weights(n_draws, seed)
+    ]
     low, high = np.nanquantile(np.concatenate(sampled), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -167,6 +192,7 @@ def cross_fitted_predictions(
     n_folds: int = 5,
     seed: int = 0,
     cost_ratio: float = 1.0,
+    prevalence: float | None = None,
 ) -> Bools:
     """Return which rows are predicted positive ``(N,)``, each at a threshold chosen on other groups' rows.
 
@@ -176,39 +202,23 @@ def cross_fitted_predictions(
     folds, predicted = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
     for fold in np.unique(folds):
         held = folds == fold
-        predicted[held] = score[held] >= choose_threshold(score[~held], truth[~held], rule, cost_ratio)
+        threshold = choose_threshold(score[~held], truth[~held], rule, cost_ratio, prevalence=prevalence)
+        predicted[held] = score[held] >= threshold
     return predicted
 
 
-def optimism(
-    score: Floats,
-    truth: Bools,
-    groups: npt.NDArray[Any],
-    rule: str = "f1",
-    n_folds: int = 5,
-    seed: int = 0,
-    cost_ratio: float = 1.0,
-    n_repeats: int = 10,
-) -> Optimism:
-    """Return the optimism of F1 where a threshold is chosen and reported on the same rows.
+def cross_fitted_shares(
+    score: Floats, truth: Bools, groups: npt.NDArray[Any], rule: str, n_repeats: int = N_REPEATS, **settings: Any
+) -> Floats:
+    """Return in which share of ``n_repeats`` divisions into folds a row is predicted positive, ``(N,)``.
 
-    The cross-fitted F1 is that of all rows' predictions together, averaged over ``n_repeats`` ways to cut the folds. It
-    errs a little low, since each threshold is chosen on a part of the rows.
+    Metrics of these shares are those of the mean confusion matrix: they depend little on how the folds were cut. They
+    err a little low, since each threshold is chosen on a part of the rows.
 
-    >>> rng = np.random.default_rng(0)
-    >>> found = optimism(rng.random(60), np.arange(60) % 6 == 0, np.arange(60))
-    >>> found["same_rows"] > found["held_out"]
-    True
+    Args as in :func:`cross_fitted_predictions`; ``seed`` is that of the first division.
     """
-    same = f1_of_predictions(score >= choose_threshold(score, truth, rule, cost_ratio), truth)
-    apart = (
-        cross_fitted_predictions(score, truth, groups, rule, n_folds, seed + k, cost_ratio) for k in range(n_repeats)
-    )
-    cross_fitted = float(np.mean([f1_of_predictions(predicted, truth) for predicted in apart]))
-    return {"rule": rule, "same_rows": same, "held_out": cross_fitted, "how": "chosen on other lesions' rows"}
-
-
-def f1_of_predictions(predicted: Bools, truth: Bools) -> float:
-    """Return the F1 of the positives, NaN where there are neither positives nor positive predictions."""
-    total = int(predicted.sum() + truth.sum())
-    return float(2 * (predicted & truth).sum() / total) if total else float("nan")
+    seed = settings.pop("seed", 0)
+    repeats = [
+        cross_fitted_predictions(score, truth, groups, rule, seed=seed + k, **settings) for k in range(n_repeats)
+    ]
+    return np.asarray(np.mean(repeats, axis=0))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.thresholds.choice import choose_threshold, threshold_interval
+from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, threshold_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +30,8 @@ class FrozenThreshold:
         rows_sha256: hash of their sorted image ids.
         positive: the classes whose summed probability is the score.
         cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
+        prevalence: share of positives that the threshold is for, where its rule depends on it; None: that of the rows
+            it was chosen on.
     """
 
     rule: str
@@ -41,6 +43,7 @@ class FrozenThreshold:
     rows_sha256: str
     positive: list[str]
     cost_ratio: float = 1.0
+    prevalence: float | None = None
 
     def __call__(self, score: Floats) -> Bools:
         """Return which rows are predicted positive, ``(N,)``."""
@@ -54,10 +57,10 @@ class FrozenThreshold:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return what ``to_dict`` described; ValueError where a value is missing."""
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values]
+        missing = [name for name in names if name not in values and name != "prevalence"]  # older files have none
         if missing:
             raise ValueError(f"a frozen threshold lacks {', '.join(missing)}: freeze it again")
-        return cls(**{name: values[name] for name in names})
+        return cls(**{name: values[name] for name in names if name in values})
 
 
 def freeze(
@@ -71,10 +74,13 @@ def freeze(
     n_draws: int = 500,
     seed: int = 0,
     cost_ratio: float = 1.0,
+    level: float = 0.95,
+    prevalence: float | None = None,
 ) -> FrozenThreshold:
     """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes."""
-    threshold = choose_threshold(score, truth, rule, cost_ratio)
-    low, high = threshold_interval(score, truth, groups, rule, n_draws, seed, cost_ratio)
+    prevalence = prevalence if rule in MIX_RULES else None
+    threshold = choose_threshold(score, truth, rule, cost_ratio, prevalence=prevalence)
+    low, high = threshold_interval(score, truth, groups, rule, n_draws, seed, cost_ratio, level, prevalence)
     return FrozenThreshold(
         rule,
         threshold,
@@ -85,6 +91,7 @@ def freeze(
         rows_sha256=rows_hash(image_ids),
         positive=list(positive),
         cost_ratio=cost_ratio,
+        prevalence=prevalence,
     )
 
 

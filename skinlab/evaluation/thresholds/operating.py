@@ -9,12 +9,17 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.evidence.form import ThresholdRow
+from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Interval, Resampler, bootstrap
-from skinlab.evaluation.thresholds.choice import cross_fitted_predictions
+from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
-from skinlab.evaluation.thresholds.utility import expected_cost, npv_at_prevalence, ppv_at_prevalence
+from skinlab.evaluation.thresholds.utility import (
+    expected_cost,
+    f1_at_prevalence,
+    npv_at_prevalence,
+    ppv_at_prevalence,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,22 +28,21 @@ class BinaryPredictions:
     """Metrics of positive and negative predictions under many weightings of the images.
 
     Args:
-        predicted: ``(N,)`` whether each row is predicted positive.
+        predicted: ``(N,)`` whether each row is predicted positive, or in which share of several cross-fits.
         truth: ``(N,)`` whether it is.
-        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
+        prevalence: share of positives for PPV, NPV, F1 and cost; None: that of the rows.
         cost_ratio: what a missed positive costs in false positives.
     """
 
     def __init__(
         self,
-        predicted: npt.NDArray[np.bool_],
+        predicted: npt.NDArray[np.bool_] | Floats,
         truth: npt.NDArray[np.bool_],
         prevalence: float | None = None,
         cost_ratio: float = 1.0,
     ) -> None:
-        self.cells = np.stack([predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth]).astype(
-            np.float64
-        )
+        share = np.asarray(predicted, np.float64)
+        self.cells = np.stack([share * truth, share * ~truth, (1 - share) * truth, (1 - share) * ~truth])
         self.prevalence, self.cost_ratio = prevalence, cost_ratio
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
@@ -47,6 +51,8 @@ class BinaryPredictions:
         with np.errstate(invalid="ignore", divide="ignore"):
             sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
             f1 = 2 * tp / (2 * tp + fp + fn)
+        if self.prevalence is not None:
+            f1 = f1_at_prevalence(sensitivity, specificity, self.prevalence)
         share = (tp + fn) / (tp + fp + fn + tn) if self.prevalence is None else self.prevalence
         return {
             "sensitivity": sensitivity,
@@ -66,7 +72,9 @@ class ThresholdSettings:
         rules: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
         cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
         frozen: thresholds chosen earlier, to be applied as they stand instead.
-        prevalence: share of positives for PPV, NPV and cost; None: that of the rows.
+        prevalence: share of positives that ``f1`` and ``cost`` are chosen for, and that PPV, NPV, F1 and cost are
+            stated for; None: that of the rows.
+        level: coverage of the intervals.
         seed: of bootstrap samples and folds.
         positive: the classes that the view's positives are; none: its own last class.
     """
@@ -75,6 +83,7 @@ class ThresholdSettings:
     cost_ratio: float = 1.0
     frozen: Sequence[FrozenThreshold] = ()
     prevalence: float | None = None
+    level: float = LEVEL
     seed: int = 0
     positive: Sequence[str] = ()
 
@@ -86,12 +95,12 @@ def threshold_table(
     *,
     names: tuple[str, str],
     n_draws: int = N_DRAWS,
-    level: float = LEVEL,
 ) -> tuple[list[ThresholdRow], list[FrozenThreshold]]:
     """Choose thresholds on one set of rows and compute their metrics on another.
 
-    Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups; the
-    one that is frozen for later use is chosen on all rows.
+    Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups, in
+    each of ten divisions into folds, and the metrics are those of the mean confusion matrix; the threshold that is
+    frozen for later use is chosen on all rows.
 
     Args:
         view: two classes, the last one positive; the rows that are reported.
@@ -99,7 +108,6 @@ def threshold_table(
         choice: how.
         names: of the rows that are reported and of those chosen on.
         n_draws: bootstrap samples.
-        level: coverage.
 
     Returns:
         A row of metrics a rule, and the thresholds for a file.
@@ -119,28 +127,44 @@ def threshold_table(
         _refuse_shared_groups(view, selection, names)
     table: list[ThresholdRow] = []
     for each in thresholds:
+        predicted: Any
         if cross_fit:
-            settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
-            predicted = cross_fitted_predictions(score, truth, view.group, each.rule, **settings)
+            settings: dict[str, Any] = {"cost_ratio": each.cost_ratio, "prevalence": each.prevalence}
+            predicted = cross_fitted_shares(score, truth, view.group, each.rule, seed=choice.seed, **settings)
         else:
             refuse_same_rows(each, view.image_id)
             predicted = each(score)
         statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
         applied_to = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
-        table.append(_row(each, applied_to, samples.intervals(level)))
+        table.append(_row(each, applied_to, samples.intervals(choice.level)))
     return table, thresholds
 
 
 def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, Interval]) -> ThresholdRow:
-    names = ("rule", "threshold", "low", "high", "positives", "chosen_on")
+    names = ("rule", "threshold", "low", "high", "positives", "chosen_on", "prevalence")
     row = {name: getattr(threshold, name) for name in names} | {"applied_to": applied_to}
     return cast("ThresholdRow", row | {name: each.to_dict() for name, each in intervals.items()})
 
 
+def optimism(view: Predictions, row: ThresholdRow, choice: ThresholdSettings, how: str) -> Optimism:
+    """Return the F1 at a threshold chosen on the reported rows themselves, beside that of a row of the table.
+
+    Args:
+        view: the rows that are reported.
+        row: of the rule ``f1``, chosen on other rows.
+        choice: how it was chosen.
+        how: where, in words.
+    """
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    predicted = score >= choose_threshold(score, truth, "f1", prevalence=choice.prevalence)
+    same = BinaryPredictions(predicted, truth, choice.prevalence)(np.ones((len(view), 1)))["f1_positive"]
+    return {"rule": "f1", "same_rows": float(same[0]), "held_out": row["f1_positive"]["value"], "how": how}
+
+
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
     """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
-    settings: dict[str, Any] = {"seed": choice.seed, "cost_ratio": choice.cost_ratio}
+    settings: dict[str, Any] = {name: getattr(choice, name) for name in ("seed", "cost_ratio", "level", "prevalence")}
     settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
     score, truth = view.probabilities[:, 1], view.target == 1
     return [freeze(score, truth, view.group, view.image_id, rule, **settings) for rule in choice.rules]

@@ -98,6 +98,16 @@ def npv_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pr
     return _share(sp * (1 - share), (1 - se) * share)
 
 
+def f1_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, prevalence: npt.ArrayLike) -> Floats:
+    """Return the F1 of the positives at another prevalence.
+
+    >>> float(f1_at_prevalence(0.9, 0.9, 0.1).round(3))
+    0.643
+    """
+    se, sp, share = _rates(sensitivity, specificity, prevalence)
+    return _share(2 * se * share, share * (1 - se) + (1 - sp) * (1 - share))
+
+
 def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> RiskCoverage:
     """Return the error among the rows kept when the least confident are left to a human (Geifman & El-Yaniv, 2017).
 

@@ -31,6 +31,7 @@ class BundleSettings(WorkerSettings):
     thresholds: Annotated[list[str] | str | None, BeforeValidator(_rules_or_file)]
     positive: Names | None
     cost_ratio: Annotated[Number, Field(gt=0)]
+    prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
     gate: Literal["auto", "fit", "none"]
     gate_alarms: Annotated[Number, Field(gt=0, lt=1)]
     gate_split: Text | None
@@ -38,6 +39,7 @@ class BundleSettings(WorkerSettings):
     seed: int
 
     def mistakes(self) -> Iterator[str]:
-        """Refuse positive classes without rules."""
-        if self.positive and not isinstance(self.thresholds, list):
-            yield "positive= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"
+        """Refuse positive classes or a prevalence without rules."""
+        for name, value in (("positive", self.positive), ("prevalence", self.prevalence)):
+            if value and not isinstance(self.thresholds, list):
+                yield f"{name}= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"

@@ -73,6 +73,13 @@ def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
     assert with_selection.block["thresholds"][0]["chosen_on"] == "other rows, 240 rows"
 
 
+def test_a_page_has_one_cross_fitted_f1_and_the_prevalence_of_its_rules():
+    settings = EvaluationSettings(positive=["c"], rules=["f1", "sensitivity>=0.9"], prevalence=0.05, **QUICK)
+    block = system_evidence("s", [rows()], settings, pooled=True).block
+    assert block["optimism"]["held_out"] == block["thresholds"][0]["f1_positive"]["value"]
+    assert [row["prevalence"] for row in block["thresholds"]] == [0.05, None]
+
+
 def test_prevalence_moves_ppv_only():
     plain = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], **QUICK)).block["binary"]["metrics"]
     rare = system_evidence("s", [rows()], EvaluationSettings(positive=["c"], prevalence=0.01, **QUICK)).block["binary"][

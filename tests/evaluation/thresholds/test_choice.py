@@ -12,12 +12,13 @@ from skinlab.evaluation.thresholds.choice import (
     choose_threshold,
     choose_thresholds,
     cross_fitted_predictions,
-    f1_of_predictions,
-    optimism,
+    cross_fitted_shares,
     parse_rule,
     positive_score,
     threshold_interval,
 )
+from skinlab.evaluation.thresholds.operating import BinaryPredictions
+from skinlab.evaluation.thresholds.utility import expected_cost
 
 RULES = ("f1", "cost", "sensitivity>=0.9", "sensitivity>=1", "specificity>=0.8", "specificity>=1")
 
@@ -70,7 +71,6 @@ def test_best_f1_is_scikit_learn_s(tied):
     best = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12))
     predicted = score >= choose_threshold(score, truth, "f1")
     assert f1_score(truth, predicted) == pytest.approx(best)
-    assert f1_of_predictions(predicted, truth) == pytest.approx(best)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -192,17 +192,77 @@ def test_cross_fitting_needs_positives_in_more_than_one_group():
         cross_fitted_predictions(np.arange(10) / 10, np.arange(10) == 3, np.arange(10), "f1")
 
 
+def expected(score, truth, threshold, prevalence, cost_ratio):
+    predicted = score >= threshold
+    return expected_cost(predicted[truth].mean(), 1 - predicted[~truth].mean(), prevalence, cost_ratio)
+
+
+def test_least_cost_is_at_the_prevalence_where_it_counts():
+    score, truth = rows(4000, 3, share=0.5)
+    other, other_truth = rows(4000, 4, share=0.5)
+    costs = [
+        expected(other, other_truth, choose_threshold(score, truth, "cost", 10, prevalence=share), 0.02, 10)
+        for share in (None, 0.02)
+    ]
+    assert costs[0] > 0.49  # at a threshold for as many positives as negatives nearly all are called
+    assert costs[1] < 0.2  # calling none costs 0.2
+    cheapest = min(expected(other, other_truth, at, 0.02, 10) for at in np.unique(other))
+    assert costs[1] < cheapest + 0.01
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_prevalence_is_that_of_rows_repeated_to_it(rule):
+    score, truth = rows(90, 5, tied=True)
+    weights = np.where(truth, 3.0, 1.0)
+    share = weights[truth].sum() / weights.sum()
+    wanted = choose_threshold(score, truth, rule, 4, weights=weights)
+    assert choose_threshold(score, truth, rule, 4, prevalence=share) == wanted
+    assert choose_threshold(score, truth, rule, 4, prevalence=truth.mean()) == choose_threshold(score, truth, rule, 4)
+
+
+def test_the_interval_and_the_cross_fit_are_for_the_prevalence_and_the_level():
+    score, truth = rows(400, 6)
+    groups = np.arange(400)
+    at = {name: {"cost_ratio": 10.0, "prevalence": share} for name, share in (("own", None), ("rare", 0.02))}
+    rare = choose_threshold(score, truth, "cost", **at["rare"])
+    low, high = threshold_interval(score, truth, groups, "cost", **at["rare"])
+    assert low <= rare <= high
+    assert threshold_interval(score, truth, groups, "cost", **at["own"])[1] < rare
+    narrow = threshold_interval(score, truth, groups, "cost", level=0.8, **at["rare"])
+    assert narrow[1] - narrow[0] < high - low
+    shares = {name: cross_fitted_shares(score, truth, groups, "cost", **each).mean() for name, each in at.items()}
+    assert shares["rare"] < shares["own"] / 3
+
+
+def test_cross_fitted_shares_depend_little_on_how_the_folds_are_cut():
+    score, truth = rows(150, 8, share=0.15)
+    f1 = {
+        n: [
+            BinaryPredictions(cross_fitted_shares(score, truth, np.arange(150), "f1", n, seed=seed), truth)(
+                np.ones((150, 1))
+            )["f1_positive"][0]
+            for seed in range(0, 200, 20)
+        ]
+        for n in (1, 10)
+    }
+    assert np.std(f1[10]) < np.std(f1[1]) / 2
+
+
 def test_same_rows_flatter_a_score_that_knows_nothing():
     rng = np.random.default_rng(0)
-    found = [optimism(rng.random(150), np.arange(150) < 15, np.arange(150), n_repeats=2) for _ in range(20)]
-    assert np.mean([each["same_rows"] - each["held_out"] for each in found]) > 0.05
+    truth, groups = np.arange(150) < 15, np.arange(150)
+    differences = []
+    for score in rng.random((20, 150)):
+        same = f1_score(truth, score >= choose_threshold(score, truth, "f1"))
+        differences.append(same - f1_score(truth, cross_fitted_predictions(score, truth, groups, "f1")))
+    assert np.mean(differences) > 0.05
 
 
 def test_optimism_vanishes_with_many_rows():
     score, truth = rows(20_000, 0)
-    got = optimism(score, truth, np.arange(20_000), n_repeats=2)
-    assert abs(got["same_rows"] - got["held_out"]) < 0.005
-    assert got["same_rows"] == pytest.approx(f1_score(truth, score >= choose_threshold(score, truth, "f1")))
+    same = f1_score(truth, score >= choose_threshold(score, truth, "f1"))
+    apart = f1_score(truth, cross_fitted_predictions(score, truth, np.arange(20_000), "f1"))
+    assert abs(same - apart) < 0.005
 
 
 def test_the_score_of_some_classes_is_that_of_the_view():

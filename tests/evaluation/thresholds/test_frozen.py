@@ -31,6 +31,11 @@ def test_a_frozen_threshold_goes_through_json_unchanged():
     assert again(np.array([frozen.threshold, frozen.threshold - 1e-6])).tolist() == [True, False]
 
 
+def test_an_older_file_has_no_prevalence():
+    older = {name: value for name, value in frozen_on("x").to_dict().items() if name != "prevalence"}
+    assert FrozenThreshold.from_dict(older).prevalence is None
+
+
 def test_a_frozen_threshold_is_refused_on_its_own_rows():
     ids = [f"i{k}" for k in range(50)]
     frozen = frozen_on(ids)
