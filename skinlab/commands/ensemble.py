@@ -28,7 +28,7 @@ from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.evidence.form import Evidence
-from skinlab.evaluation.predictions import DECIMALS, predictions_table
+from skinlab.evaluation.predictions import FLOAT_FORMAT, predictions_table
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
@@ -167,7 +167,7 @@ def write_predictions(ensemble: System, evidence: Evidence, folder: Path) -> Non
     split = "oof" if ensemble.pooled else ensemble.sources[0]["split"]
     rows = pd.DataFrame({key: getattr(table, key) for key in ("image_id", "group", "source", "fold", "path")})
     rows = rows.assign(split=split, label=np.asarray(table.classes, object)[table.target])
-    text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=DECIMALS)
+    text = predictions_table(rows, table.probabilities, table.classes).to_csv(index=False, float_format=FLOAT_FORMAT)
     write_text(folder / f"{split}.csv", text)
     facts: Mapping[str, Any] = evidence["ensemble"]
     kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}

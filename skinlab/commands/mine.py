@@ -14,7 +14,7 @@ import pandas as pd
 from skinlab.assessment.evidence_files import describe_provenance
 from skinlab.data.images import read_jpeg
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.predictions import DECIMALS
+from skinlab.evaluation.predictions import FLOAT_FORMAT
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.inference.bundle import best_device, load_bundle
 from skinlab.mining.embeddings import embed_pool, find_novelty
@@ -122,7 +122,7 @@ def write_files(
     write_text(output / "contact_sheet.html", page)
     write_json(output / "mine.json", facts)
     with replacing(output / LIST) as temporary:
-        table.to_csv(temporary, index=False, float_format=DECIMALS)
+        table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT)
 
 
 def report(facts: Mapping[str, Any], n: int, output: Path) -> None:

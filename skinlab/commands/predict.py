@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, user_errors
-from skinlab.evaluation.predictions import COLUMNS, DECIMALS, PREFIX
+from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
 from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
 from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.files import claim_file, replacing, write_json
@@ -151,7 +151,7 @@ def tabulate(
 ) -> pd.DataFrame:
     """Return the table of ``format=table``: probabilities and, where there are any, ``gate``, ``called``, ``seen``."""
     columns = [name for name in COLUMNS if name in rows]
-    probabilities = np.round(found.probabilities, 6)
+    probabilities = as_written(found.probabilities)
     table = rows[columns].join(pd.DataFrame(probabilities, columns=[PREFIX + name for name in outputs]))
     if found.distance_ratio is not None:
         table["gate"] = np.round(found.distance_ratio, 6)
@@ -172,5 +172,5 @@ def write_predictions(
     elif format_ == "isic":
         table = isic_submission(table, paths)
     with replacing(output) as temporary:
-        table.to_csv(temporary, index=False, float_format=DECIMALS)
+        table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT)
         write_json(meta_path(output), facts)

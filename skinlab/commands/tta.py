@@ -18,7 +18,7 @@ from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.evidence.form import Cost
 from skinlab.evaluation.metrics.scorer import classification_metrics
-from skinlab.evaluation.predictions import DECIMALS, predictions_table, table_arrays
+from skinlab.evaluation.predictions import FLOAT_FORMAT, as_written, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.compare_views import predict_views
@@ -118,9 +118,9 @@ def write_predictions(
     shared = bundle.meta(**facts)
     write_json(folder / "meta.json", shared | {"tta": [dict(cost) for cost in costs]})
     for name, each in probabilities.items():
-        table = predictions_table(rows, np.round(each, 6), bundle.classes)
+        table = predictions_table(rows, as_written(each), bundle.classes)
         write_json(folder / f"{name}.meta.json", shared | {"tta": name})
-        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format=DECIMALS))
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format=FLOAT_FORMAT))
 
 
 def view_system(name: str, run: Run, split: str, folder: Path) -> System:

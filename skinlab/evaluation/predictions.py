@@ -12,7 +12,9 @@ import pandas as pd
 
 COLUMNS = ("image_id", "group", "source", "fold", "split", "label")
 PREFIX = "prob_"
-DECIMALS = "%.6f"  # of probabilities in a file
+FLOAT_FORMAT = "%.9g"  # of probabilities in a file: nine significant digits tell all float32 numbers apart (IEEE 754)
+MAX_DECIMALS = 8  # a table of numbers with no more decimals is taken for rounded
+MIN_PROBABILITY = float(np.finfo(np.float64).eps)  # in a logarithm, as in scikit-learn's log_loss
 TOLERANCE = 1e-3  # of the sum of a row
 
 
@@ -22,7 +24,7 @@ class Predictions:
 
     Attributes:
         classes: C class names in the order of the probabilities.
-        probabilities: ``(N, C)``, rows sum to one.
+        probabilities: ``(N, C)`` as the table has them; rows sum to one within its rounding.
         target: ``(N,)`` true class numbers.
         image_id: ``(N,)`` unique names.
         group: ``(N,)`` lesion, patient or whatever belongs together; the image itself where the table has none.
@@ -144,7 +146,6 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
             f"{place}: {(label == '').sum()} of {len(table)} rows have no label (first: image {image}); drop those "
             "rows or give their labels: labels=FILE.csv"
         )
-    probabilities = _probabilities(table, place)
     image_id = table["image_id"].to_numpy(object)
     group = table["group"].replace("", np.nan).fillna(table["image_id"]) if "group" in table else table["image_id"]
     source, path = (
@@ -154,7 +155,7 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
     fold = pd.to_numeric(table["fold"], errors="coerce").fillna(-1) if "fold" in table else np.full(len(table), -1)
     return Predictions(
         classes=classes,
-        probabilities=probabilities / probabilities.sum(1, keepdims=True),
+        probabilities=_probabilities(table, place),
         target=label.map({name: i for i, name in enumerate(classes)}).to_numpy().astype(np.int64),
         image_id=image_id,
         group=group.to_numpy(object),
@@ -165,12 +166,36 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
 
 
 def decimals(values: npt.NDArray[np.float64]) -> int | None:
-    """Return to how many decimals, three at most, all values are rounded; None if to more.
+    """Return to how many decimals, eight at most, all values are rounded; None if to more.
 
-    >>> decimals(np.array([0.25, 0.5])), decimals(np.array([1.0, 0.0])), decimals(np.array([0.1234]))
+    >>> decimals(np.array([0.25, 0.5])), decimals(np.array([1.0, 0.0])), decimals(np.array([1 / 3]))
     (2, 0, None)
     """
-    return next((n for n in range(4) if (np.abs(values * 10**n - np.round(values * 10**n)) < 1e-6).all()), None)
+    units = ((n, values * 10**n) for n in range(MAX_DECIMALS + 1))
+    return next((n for n, unit in units if (np.abs(unit - np.round(unit)) < 1e-6).all()), None)
+
+
+def probability_floor(probabilities: npt.NDArray[np.float64]) -> float:
+    """Return what a smaller probability counts as in a logarithm.
+
+    In a table rounded to d decimals a zero says "below half a unit of the last decimal" and counts as ``0.5 * 10**-d``.
+    In all others, and in tables of nothing but 0 and 1, the floor is that of scikit-learn's ``log_loss``, 2.2e-16.
+
+    >>> probability_floor(np.array([0.0, 0.25, 0.75])), probability_floor(np.array([0.0, 1 / 3, 2 / 3]))
+    (0.005, 2.220446049250313e-16)
+    """
+    rounded = decimals(probabilities)
+    return 0.5 * 10.0**-rounded if rounded else MIN_PROBABILITY
+
+
+def as_written(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return probabilities as they are read back from a file: with nine significant digits.
+
+    >>> as_written(np.array([1 / 3]))
+    array([0.33333333])
+    """
+    text = (FLOAT_FORMAT % value for value in probabilities.ravel().tolist())
+    return np.fromiter(map(float, text), np.float64, probabilities.size).reshape(probabilities.shape)
 
 
 def _probabilities(table: pd.DataFrame, place: str) -> npt.NDArray[np.float64]:

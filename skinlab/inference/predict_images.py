@@ -16,7 +16,7 @@ from skinlab.data.datamodule import SkinDataModule, loading_processes
 from skinlab.data.images import MISSING, printable
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, some
-from skinlab.evaluation.predictions import predictions_table
+from skinlab.evaluation.predictions import as_written, predictions_table
 from skinlab.inference.bundle import Bundle, best_device
 from skinlab.inference.dataset import InferenceDataset, load_batches
 from skinlab.inference.ensembling import combine_members
@@ -104,7 +104,7 @@ def predict_splits(bundle: Bundle, datamodule: SkinDataModule) -> dict[str, pd.D
         datamodule: of the run.
 
     Returns:
-        ``val`` and ``test``, as far as they have images → predictions table, probabilities rounded to six decimals.
+        ``val`` and ``test``, as far as they have images → predictions table, probabilities as they are written.
     """
     device = best_device()
     network = bundle.classifier.to(device)
@@ -112,7 +112,7 @@ def predict_splits(bundle: Bundle, datamodule: SkinDataModule) -> dict[str, pd.D
     for split in ("val", "test"):
         if len(rows := datamodule.rows(split)):
             probabilities = predict_probabilities(network, datamodule.inference_loader(split), device=device)
-            tables[split] = predictions_table(rows, np.round(probabilities, 6), bundle.classes)
+            tables[split] = predictions_table(rows, as_written(probabilities), bundle.classes)
     return tables
 
 

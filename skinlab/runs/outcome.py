@@ -10,7 +10,7 @@ import pandas as pd
 import pytorch_lightning as pl
 
 from skinlab.evaluation.metrics.scorer import classification_metrics
-from skinlab.evaluation.predictions import DECIMALS, table_arrays
+from skinlab.evaluation.predictions import FLOAT_FORMAT, table_arrays
 from skinlab.files import write_json, write_text
 from skinlab.models.weights import read_checkpoint
 from skinlab.runs.provenance import InitFacts
@@ -73,7 +73,7 @@ def best_epoch(settings: RunSettings, checkpoint: Mapping[str, Any], mode: str, 
 def write_predictions(run_dir: Path, tables: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> None:
     """Write the predictions table of each split and ``meta.json`` into ``predictions/``."""
     for split, table in tables.items():
-        write_text(run_dir / "predictions" / f"{split}.csv", table.to_csv(index=False, float_format=DECIMALS))
+        write_text(run_dir / "predictions" / f"{split}.csv", table.to_csv(index=False, float_format=FLOAT_FORMAT))
     write_json(run_dir / "predictions" / "meta.json", dict(meta))
 
 

@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, some
 from skinlab.evaluation.evidence.form import LabelsTable, TableFacts
-from skinlab.evaluation.predictions import PREFIX, Predictions, decimals, table_classes, to_predictions
+from skinlab.evaluation.predictions import (
+    PREFIX,
+    Predictions,
+    decimals,
+    probability_floor,
+    table_classes,
+    to_predictions,
+)
 from skinlab.tables.columns import (
     LABEL_NAMES,
     as_classes,
@@ -241,14 +249,23 @@ def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
 
 
 def _precision(table: pd.DataFrame) -> list[str]:
-    """Return a caution if probabilities are so coarse that images tie."""
+    """Return a caution if the probabilities are rounded, with the zeros and ties that this made."""
     values = table[[PREFIX + name for name in table_classes(table)]].to_numpy()
     rounded = decimals(values)
     if rounded is None:
         return []
     if rounded == 0:
         return ["all probabilities are 0 or 1, so AUROC, average precision and calibration mean little."]
-    return [f"probabilities are rounded to {rounded} decimals; images tie, which makes ranking and thresholds coarser."]
+    zeros = int((values == 0).sum())
+    tied = int(np.any([pd.Series(column).duplicated(keep=False) for column in values.T], axis=0).sum())
+    found = f"probabilities are rounded to {rounded} decimals"
+    if zeros:
+        found += f"; {zeros} of them are 0 and count as {probability_floor(values):g} in log-loss and calibration"
+    if tied:
+        found += (
+            f"; {tied} of {len(values)} images tie with another in a class, which makes ranking and thresholds coarser"
+        )
+    return [f"{found}."]
 
 
 def _group_cautions(table: pd.DataFrame) -> list[str]:

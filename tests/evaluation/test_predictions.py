@@ -1,8 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import average_precision_score, log_loss
 
-from skinlab.evaluation.predictions import predictions_table, table_arrays, to_predictions
+from skinlab.evaluation.metrics.scorer import classification_metrics
+from skinlab.evaluation.predictions import (
+    as_written,
+    predictions_table,
+    probability_floor,
+    table_arrays,
+    to_predictions,
+)
 
 
 def rows() -> pd.DataFrame:
@@ -83,7 +92,7 @@ def test_rounding_may_keep_the_sum_from_one(shares, passes):
         with pytest.raises(ValueError, match="don't sum to one"):
             to_predictions(table, "p.csv")
     else:
-        assert to_predictions(table, "p.csv").probabilities.sum(1).tolist() == pytest.approx([1, 1])
+        assert to_predictions(table, "p.csv").probabilities.tolist() == [shares] * 2  # as they are given
 
 
 def test_the_binary_view_sums_the_positives():
@@ -96,3 +105,48 @@ def test_the_binary_view_sums_the_positives():
     for wrong in ([], ["mel", "x"], ["nv", "mel", "bcc"]):
         with pytest.raises(ValueError, match="positive="):
             predictions.binary(wrong)
+
+
+def test_nine_significant_digits_tell_float32_numbers_apart():
+    p = np.float32(0.1) + np.arange(50, dtype=np.float32) * np.finfo(np.float32).eps / 16
+    p = np.r_[np.unique(p), np.float32(1e-30)]
+    assert np.array_equal(as_written(p).astype(np.float32), p)
+    assert as_written(as_written(p)).tolist() == as_written(p).tolist()
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_a_zero_of_a_rounded_table_counts_as_half_a_unit(n):
+    p = np.random.default_rng(0).dirichlet(np.full(3, 0.2), 200).round(n)
+    assert probability_floor(p) == pytest.approx(0.5 * 10.0**-n)
+
+
+def test_other_tables_have_the_floor_of_scikit_learn():
+    p = np.random.default_rng(0).dirichlet(np.full(3, 0.05), 300)
+    p[:100] = [1, 0, 0]
+    target = np.arange(300) % 3
+    assert probability_floor(p) == probability_floor(np.eye(3)) == np.finfo(float).eps
+    found = classification_metrics(p, target, ["a", "b", "c"], names=["log_loss"])["log_loss"]
+    assert found == pytest.approx(log_loss(target, p), rel=1e-12)
+
+
+def test_log_loss_of_a_rounded_table_is_about_that_of_the_exact_one():
+    """Zeros of six decimals used to count as 87 nats each, which took a log-loss of .880 to 1.088."""
+    rng = np.random.default_rng(0)
+    logits, noise = rng.normal(size=(4000, 5)) * 8, rng.gumbel(size=(4000, 5)) * 3
+    p, target = softmax(logits, axis=1), (logits + noise).argmax(1)
+
+    def loss(probabilities):
+        return classification_metrics(probabilities, target, list("abcde"), names=["log_loss"])["log_loss"]
+
+    assert (p.round(6) == 0)[np.arange(4000), target].any()
+    assert loss(p.round(6)) == pytest.approx(loss(p), rel=0.02)
+
+
+def test_average_precision_is_scikit_learn_s_on_the_table_s_own_numbers():
+    p = np.random.default_rng(1).dirichlet(np.ones(4), 500).round(2)  # rows of .99 or 1.01 are not scaled: ties stay
+    target = np.random.default_rng(2).integers(4, size=500)
+    table = pd.DataFrame(p, columns=[f"prob_{i}" for i in range(4)])
+    table = table.assign(image_id=np.arange(500).astype(str), label=target.astype(str))
+    read = to_predictions(table, "p.csv")
+    found = classification_metrics(read.probabilities, read.target, read.classes)["pr_auc_macro"]
+    assert found == pytest.approx(np.mean([average_precision_score(target == i, p[:, i]) for i in range(4)]), abs=1e-15)

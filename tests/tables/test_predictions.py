@@ -68,7 +68,7 @@ def test_a_table_of_this_project_keeps_its_numbers(tmp_path):
     table = frame([f"a/{k}.jpg" for k in range(500)], ["mel", "nv"] * 250, shares=shares)
     path = write(tmp_path / "p.csv", table, float_format="%.6f")
     before = pd.read_csv(path)[["prob_mel", "prob_nv", "prob_bkl"]].to_numpy()
-    assert (read_predictions(path).probabilities == before / before.sum(1, keepdims=True)).all()
+    assert (read_predictions(path).probabilities == before).all()
 
 
 @pytest.mark.parametrize(
@@ -227,3 +227,14 @@ def test_what_makes_a_table_doubtful_is_mentioned(tmp_path, table, caution):
 def test_a_word_for_a_missing_group_is_no_group(tmp_path):
     groups = ["NA", "N/A", "unknown", "", "P7", "P7 "]
     assert read(write(tmp_path / "p.csv", frame(group=groups))).rows.group.tolist() == [*IDS[:4], "P7", "P7"]
+
+
+def test_a_rounded_table_is_named_with_its_zeros_and_ties(tmp_path):
+    shares = np.array([[0.9999, 0.0001, 0], [0.5, 0.25, 0.25], [0.3333, 0.3333, 0.3333]] * 2)
+    (found,) = (each for each in read(write(tmp_path / "p.csv", frame(shares=shares))).cautions if "rounded" in each)
+    assert found == (
+        "probabilities are rounded to 4 decimals; 2 of them are 0 and count as 5e-05 in log-loss and calibration; "
+        "6 of 6 images tie with another in a class, which makes ranking and thresholds coarser."
+    )
+    exact = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    assert not [each for each in read(write(tmp_path / "q.csv", frame(shares=exact))).cautions if "rounded" in each]

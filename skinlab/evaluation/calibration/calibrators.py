@@ -13,13 +13,12 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from skinlab.evaluation.predictions import check_target
+from skinlab.evaluation.predictions import MIN_PROBABILITY, check_target, probability_floor
 from skinlab.evaluation.statistics.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-TINY = float(np.finfo(np.float32).tiny)
 MAX_TEMPERATURE = 10.0  # and at least its inverse: a handful of rows that are all right would give zero
 
 
@@ -172,8 +171,11 @@ CALIBRATORS: dict[str, type[Calibrator]] = {k.method: k for k in (Unchanged, Tem
 
 
 def fit_calibrator(method: str, probabilities: Floats, target: Ints) -> Calibrator:
-    """Fit one of ``CALIBRATORS``; ValueError for another name, shapes that differ, or missing labels."""
-    return _named(method).fit(probabilities, target)
+    """Fit one of ``CALIBRATORS``; ValueError for another name, shapes that differ, or missing labels.
+
+    Zeros of a rounded table count as half a unit of its last decimal.
+    """
+    return _named(method).fit(np.maximum(probabilities, probability_floor(probabilities)), target)
 
 
 def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
@@ -202,6 +204,9 @@ def cross_fit(
         seed: of the folds.
     """
     check_target(probabilities, target)
+    if method == Unchanged.method:
+        return probabilities.copy()
+    probabilities = np.maximum(probabilities, probability_floor(probabilities))
     folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
     for fold in np.unique(folds):
         held = folds == fold
@@ -235,8 +240,36 @@ def correct_prior(probabilities: Floats, training_prior: Floats, target_prior: F
     return _normalised(probabilities * ratio, wanted)
 
 
+def cross_fit_prior(
+    probabilities: Floats,
+    target: Ints,
+    groups: npt.NDArray[Any],
+    training_prior: Floats,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> Floats:
+    """Return probabilities ``(N, C)``, each row's corrected to the shares of the classes among other groups' rows.
+
+    Args:
+        probabilities: ``(N, C)``.
+        target: ``(N,)`` true class numbers.
+        groups: ``(N,)`` lesion or patient of each row.
+        training_prior: ``(C,)`` shares, see :func:`correct_prior`.
+        n_folds: number of grouped folds.
+        seed: of the folds.
+    """
+    check_target(probabilities, target)
+    probabilities = np.maximum(probabilities, probability_floor(probabilities))
+    folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
+    for fold in np.unique(folds):
+        held = folds == fold
+        shares = np.bincount(target[~held], minlength=probabilities.shape[1]).astype(np.float64)
+        out[held] = correct_prior(probabilities[held], training_prior, shares)
+    return out
+
+
 def _log(probabilities: Floats) -> Floats:
-    return np.log(np.clip(probabilities, TINY, 1))
+    return np.log(np.clip(probabilities, MIN_PROBABILITY, 1))
 
 
 def _normalised(mass: Floats, fallback: Floats) -> Floats:

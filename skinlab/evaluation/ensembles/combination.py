@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 QUANTILES = 1001  # of a reference distribution, which puts a rank off by a thousandth at most
-FLOOR = 1e-7  # a zero in a table of six decimals only says "below 5e-7", and must not veto a class
+FLOOR = 1e-7  # of a geometric mean, in which a zero of one member would veto a class
 
 
 def combine(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, correct_prior, cross_fit
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
 from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, SourceMetrics, Spread, SpreadOfMetric
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import Scorer, classification_metrics
@@ -64,13 +64,12 @@ def calibrations(
 ) -> dict[str, dict[str, float]]:
     """Return calibration metrics before and after each method, fitted on other groups' rows.
 
-    ``prior`` moves the probabilities from the sampler's shares of the classes to those of the rows and fits nothing.
+    ``prior`` moves the probabilities from the sampler's shares of the classes to those among other groups' rows.
     """
     p, target, groups = predictions.probabilities, predictions.target, predictions.group
     calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in CALIBRATORS}
     if training_prior is not None:
-        shares = np.bincount(target, minlength=len(predictions.classes)).astype(np.float64)
-        calibrated["prior"] = correct_prior(p, np.asarray(training_prior), shares)
+        calibrated["prior"] = cross_fit_prior(p, target, groups, np.asarray(training_prior), seed=seed)
     names = [metric.name for metric in shown_metrics("calibration", "all")]
     return {
         method: classification_metrics(probabilities, target, predictions.classes, names=names)

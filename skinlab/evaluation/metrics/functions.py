@@ -16,8 +16,6 @@ from skinlab.evaluation.metrics.weighted import WeightedPredictions
 Floats = npt.NDArray[np.float64]
 Compute = Callable[[WeightedPredictions], Floats]
 
-MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a probability of zero counts as this in a logarithm
-
 
 def accuracy(w: WeightedPredictions) -> Floats:
     """Return the share of images that are predicted right."""
@@ -78,9 +76,9 @@ def brier(w: WeightedPredictions) -> Floats:
 
 
 def log_loss(w: WeightedPredictions) -> Floats:
-    """Return the mean negative logarithm of the true class's probability."""
+    """Return the mean negative logarithm of the true class's probability, at least the table's floor."""
     of_truth = w.arrays.probabilities[np.arange(w.arrays.n), w.arrays.target]
-    return w.mean(-np.log(np.maximum(of_truth, MIN_PROBABILITY)))
+    return w.mean(-np.log(np.maximum(of_truth, w.arrays.floor)))
 
 
 def ece(w: WeightedPredictions) -> Floats:

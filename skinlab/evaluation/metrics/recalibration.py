@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation.predictions import probability_floor
+
 Floats = npt.NDArray[np.float64]
 
 NEWTON_STEPS = 50
-MIN_PROBABILITY = 1e-6  # predictions tables have six decimals
+MIN_PROBABILITY = 1e-6  # of a logit, so that one image far out does not decide the slope
 
 
 class Logistic:
@@ -58,9 +60,10 @@ def slope_and_intercept(probability: Floats, truth: Floats) -> tuple[Logistic, L
     negative intercept that they are too high.
 
     Args:
-        probability: ``(N,)``, clipped to [1e-6, 1 - 1e-6].
+        probability: ``(N,)``, clipped to [1e-6, 1 - 1e-6], or to half a unit of its last decimal where that is more.
         truth: ``(N,)`` 0 or 1.
     """
-    p = np.clip(probability, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    least = max(MIN_PROBABILITY, probability_floor(probability))
+    p = np.clip(probability, least, 1 - least)
     logit, one = np.log(p / (1 - p)), np.ones_like(p)
     return Logistic(np.stack([logit, one]), np.zeros_like(p), truth), Logistic(one[None], logit, truth)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from skinlab.evaluation.metrics.ranking import Curve, Ranking
 from skinlab.evaluation.metrics.recalibration import Logistic, slope_and_intercept
+from skinlab.evaluation.predictions import probability_floor
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -35,6 +36,11 @@ class PredictionArrays:
     def one_hot(self) -> Floats:
         """True classes ``(N, C)``."""
         return np.asarray(self.target[:, None] == np.arange(self.n_classes), np.float64)
+
+    @cached_property
+    def floor(self) -> float:
+        """What a smaller probability counts as in a logarithm."""
+        return probability_floor(self.probabilities)
 
     @cached_property
     def cells(self) -> Floats:

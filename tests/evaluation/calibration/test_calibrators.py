@@ -16,6 +16,7 @@ from skinlab.evaluation.calibration.calibrators import (
     calibrator_from_dict,
     correct_prior,
     cross_fit,
+    cross_fit_prior,
     fit_calibrator,
 )
 from skinlab.evaluation.statistics.folds import group_folds
@@ -205,3 +206,23 @@ def test_mistakes_are_one_line_with_a_remedy(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_zeros_of_a_rounded_table_do_not_spoil_the_temperature():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3000, 5)) * 8
+    target = (logits + rng.gumbel(size=(3000, 5)) * 2.5).argmax(1)
+    exact = softmax(logits, axis=1)
+    found = [fit_calibrator("temperature", p, target).temperature for p in (exact, exact.round(6))]
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+def test_prior_is_corrected_by_other_groups_shares():
+    """The shares of each row's fold are those of the rows outside it: the row's own label has no part."""
+    p, target = np.full((40, 2), 0.5), np.arange(40) // 20
+    groups = np.arange(40)
+    found = cross_fit_prior(p, target, groups, np.array([0.5, 0.5]))
+    folds = group_folds(groups, target)
+    for fold in range(5):
+        shares = np.bincount(target[folds != fold], minlength=2) / (folds != fold).sum()
+        assert found[folds == fold] == pytest.approx(np.tile(shares, ((folds == fold).sum(), 1)))
