@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from skinlab.evaluation.metrics.registry import Place, shown_metrics
+from skinlab.evaluation.metrics.metric import Place
+from skinlab.evaluation.metrics.registry import shown_metrics
 
 T = TypeVar("T")
 

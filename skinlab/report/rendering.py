@@ -16,6 +16,7 @@ from skinlab.report.wording import (
     count,
     in_words,
     interval,
+    interval_note,
     number,
     overlap_sentence,
     p_value,
@@ -24,7 +25,19 @@ from skinlab.report.wording import (
     shorten,
 )
 
-WORDING = (between, bounds, in_words, interval, metric_label, number, overlap_sentence, p_value, percent, rule_words)
+WORDING = (
+    between,
+    bounds,
+    in_words,
+    interval,
+    interval_note,
+    metric_label,
+    number,
+    overlap_sentence,
+    p_value,
+    percent,
+    rule_words,
+)
 ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics
-from skinlab.evaluation.metrics.registry import Metric, shown_metrics
+from skinlab.evaluation.metrics.metric import Metric
+from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.report.wording import ensemble_words, overlap_sentence
 
 LEADERBOARD_COLUMNS = 3

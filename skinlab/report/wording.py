@@ -49,6 +49,19 @@ def interval(value: Any, digits: int = 3, signed: bool = False) -> str:
     return f"{number(value, digits, signed)} {bounds(value, digits, signed)}".strip()
 
 
+def interval_note(value: Any) -> str:
+    r"""Say why a metric has no interval, or what limits it, and in how many bootstrap samples it is undefined.
+
+    >>> interval_note({"value": 1.0, "note": "caution: 7 groups", "undefined": 0.034}), interval_note(0.5)
+    ('caution: 7 groups; undefined in 3.4\xa0% of the bootstrap samples', '')
+    """
+    if not isinstance(value, Mapping):
+        return ""
+    share = value.get("undefined")
+    undefined = f"undefined in {percent(share, 1)} of the bootstrap samples" if share else ""
+    return "; ".join(filter(None, [value.get("note"), undefined]))
+
+
 def between(value: Any) -> str:
     """State an interval in words.
 

@@ -8,7 +8,7 @@ CLASSES = ["nv", "mel"]
 
 
 def interval(value: float | None, width: float = 0.05) -> dict[str, float | None]:
-    ends = {"low": -width, "high": width, "bca_low": -width, "bca_high": width}
+    ends = {"low": -width, "high": width}
     return {"value": value} | {end: None if value is None else value + by for end, by in ends.items()}
 
 

@@ -78,12 +78,12 @@ class SourceMetrics(TypedDict):
 
 
 class Curve(TypedDict):
-    """A curve on a grid with its pointwise band."""
+    """A curve on a grid with its pointwise band, if the class has groups enough."""
 
     x: list[float]
     y: list[float]
-    low: list[float]
-    high: list[float]
+    low: NotRequired[list[float]]
+    high: NotRequired[list[float]]
 
 
 class ClassCurves(TypedDict):
@@ -185,14 +185,20 @@ class PositiveMetrics(TypedDict):
     decision_curve: DecisionCurve | None
 
 
-class SystemMetrics(PositiveMetrics):
-    """Everything that is computed from the predictions of one system."""
+class RowCounts(TypedDict):
+    """The images of a system, and their groups; by class in `support` and `groups_per_class`."""
 
-    name: str
     rows: int
     groups: int
     support: dict[str, int]
+    groups_per_class: NotRequired[dict[str, int]]  # not in evidence of older versions
     pooled_folds: list[int] | None
+
+
+class SystemMetrics(PositiveMetrics, RowCounts):
+    """Everything that is computed from the predictions of one system."""
+
+    name: str
     metrics: Metrics
     spread: Spread | None
     confusion: list[list[int]]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 Number = float | None
 
 
 class Interval(TypedDict):
-    """A metric with its percentile interval and its BCa interval."""
+    """A metric with its interval; `note` says why it has none or what limits it.
+
+    `undefined` is the share of the bootstrap samples on which the metric has no value, where it is above 1 %.
+    """
 
     value: Number
     low: Number
     high: Number
-    bca_low: Number
-    bca_high: Number
+    note: NotRequired[str]
+    undefined: NotRequired[float]
 
 
 Metrics = dict[str, Interval]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
-from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, SourceMetrics, Spread, SpreadOfMetric
+from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, RowCounts, SourceMetrics, Spread, SpreadOfMetric
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import Scorer, classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -20,6 +20,18 @@ SOURCE_ROWS = 30  # of a source with fewer rows no metrics are computed
 WORST = 12
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 BAND_DRAWS = 200
+
+
+def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) -> RowCounts:
+    """Return how many images and groups there are, in all and of each class."""
+    support = np.bincount(predictions.target, minlength=len(predictions.classes))
+    return {
+        "rows": len(predictions),
+        "groups": resampler.counts.total,
+        "support": dict(zip(predictions.classes, support.tolist(), strict=True)),
+        "groups_per_class": resampler.counts.by_name(),
+        "pooled_folds": sorted({int(fold) for fold in predictions.fold}) if pooled else None,
+    }
 
 
 def spread(
@@ -53,7 +65,9 @@ def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str
         if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
             names = [metric.name for metric in shown_metrics("sources", "all")]
             scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
-            samples = bootstrap(scorer, Resampler(part.group, part.target), n_draws=SOURCE_DRAWS, seed=seed)
+            samples = bootstrap(
+                scorer, Resampler(part.group, part.target, part.classes), n_draws=SOURCE_DRAWS, seed=seed
+            )
             metrics = {name: samples.interval(name, level).to_dict() for name in names}
         found[source] = {"rows": len(part), "metrics": metrics}
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -19,12 +19,19 @@ from skinlab.evaluation.evidence.form import (
     ThresholdRow,
 )
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.evidence.parts import calibrations, decision_curve_band, per_source, spread, worst_mistakes
+from skinlab.evaluation.evidence.parts import (
+    calibrations,
+    decision_curve_band,
+    per_source,
+    row_counts,
+    spread,
+    worst_mistakes,
+)
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
-from skinlab.evaluation.metrics.scorer import Scorer
+from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, Statistic, bootstrap
+from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
 from skinlab.evaluation.thresholds.utility import (
@@ -108,8 +115,8 @@ def system_evidence(
     """
     first = tables[0]
     _check(first, name)
-    resampler = Resampler(first.group, first.target)
-    samples = bootstrap(_mean_statistic(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    resampler = Resampler(first.group, first.target, first.classes)
+    samples = bootstrap(_scorer(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
     arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
@@ -117,10 +124,7 @@ def system_evidence(
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
-        "rows": len(first),
-        "groups": len(np.unique(first.group.astype(str))),
-        "support": {each: int((first.target == i).sum()) for i, each in enumerate(first.classes)},
-        "pooled_folds": sorted({int(fold) for fold in first.fold}) if pooled else None,
+        **row_counts(first, resampler, pooled=pooled),
         "metrics": _intervals(samples, settings.level),
         "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
         "confusion": confusion.tolist(),
@@ -141,7 +145,9 @@ def _curves(predictions: Predictions, resampler: Resampler, settings: Evaluation
     curves = class_curves(predictions, resampler, level=settings.level, seed=settings.seed)
     view = predictions.binary(settings.positive) if settings.positive else None
     if view is not None and len(np.unique(view.target)) > 1:
-        both = class_curves(view, Resampler(view.group, view.target), level=settings.level, seed=settings.seed)
+        both = class_curves(
+            view, Resampler(view.group, view.target, view.classes), level=settings.level, seed=settings.seed
+        )
         curves |= {name: curve for name, curve in both.items() if name == "positive"}
     return curves
 
@@ -160,14 +166,8 @@ def _intervals(samples: BootstrapSamples, level: float) -> Metrics:
     return {name: each.to_dict() for name, each in kept.items()}
 
 
-def _mean_statistic(tables: Sequence[Predictions]) -> Statistic:
-    scorers = [Scorer(table.probabilities, table.target, table.classes) for table in tables]
-
-    def statistic(weights: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
-        each = [scorer(weights) for scorer in scorers]
-        return {name: np.mean([metrics[name] for metrics in each], axis=0) for name in each[0]}
-
-    return statistic
+def _scorer(tables: Sequence[Predictions]) -> MeanScorer:
+    return MeanScorer([Scorer(table.probabilities, table.target, table.classes) for table in tables])
 
 
 def _positive_blocks(
@@ -190,8 +190,8 @@ def _positive_blocks(
         unknown = "sensitivity, specificity, thresholds and the decision curve are not evaluated"
         return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
     truth, score = view.target == 1, view.probabilities[:, 1]
-    resampler = Resampler(view.group, view.target)
-    samples = bootstrap(_mean_statistic(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    resampler = Resampler(view.group, view.target, view.classes)
+    samples = bootstrap(_scorer(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
     samples = _at_prevalence(samples, settings.prevalence)
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
     blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level, seed=settings.seed)
@@ -261,6 +261,10 @@ def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> Boots
         return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}
 
     estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
-    return BootstrapSamples(
-        {k: float(v) for k, v in estimate.items()}, shifted(samples.values), shifted(samples.left_out), samples.sha256
+    return replace(
+        samples,
+        estimate={name: float(value) for name, value in estimate.items()},
+        values=shifted(samples.values),
+        left_out=shifted(samples.left_out),
+        shares={name: size for name, size in samples.shares.items() if name not in ("ppv", "npv")},
     )

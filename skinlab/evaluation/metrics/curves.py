@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve
 
 from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.ranking import Curve, Ranking
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
@@ -24,7 +25,8 @@ def class_curves(
 ) -> dict[str, evidence_form.ClassCurves]:
     """Return class → ``roc`` and ``pr`` → ``x``, ``y``, ``low``, ``high``, for classes with positives and negatives.
 
-    The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole.
+    The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole. A class of
+    fewer than five groups, or with fewer outside it, has none.
 
     Args:
         predictions: N rows.
@@ -40,7 +42,9 @@ def class_curves(
             continue
         ranking = Ranking(predictions.probabilities[:, i], truth)
         own = ranking.curve(np.ones((len(predictions), 1)))
-        sampled = [ranking.curve(weights) for weights in resampler.weights(N_DRAWS, seed)]
+        enough = min(resampler.counts.of_class[i], resampler.counts.of_rest[i]) >= MIN_GROUPS
+        blocks = resampler.weights(N_DRAWS, seed) if enough else []
+        sampled = [ranking.curve(weights) for weights in blocks]
         roc, pr = (_with_band(points, own, sampled, tails) for points in (_roc, _precision_recall))
         found[name] = {"roc": roc, "pr": pr}
     return found
@@ -49,15 +53,17 @@ def class_curves(
 def _with_band(
     points: Callable[[Curve], Floats], own: Curve, sampled: Sequence[Curve], tails: Sequence[float]
 ) -> evidence_form.Curve:
-    low, high = np.quantile(np.concatenate([points(curve) for curve in sampled]), tails, axis=0)
-    x, y, low, high = (values.round(5).tolist() for values in (GRID, points(own)[0], low, high))
-    return {"x": x, "y": y, "low": low, "high": high}
+    found: evidence_form.Curve = {"x": GRID.round(5).tolist(), "y": points(own)[0].round(5).tolist()}
+    if sampled:
+        ends = np.quantile(np.concatenate([points(curve) for curve in sampled]), tails, axis=0)
+        found["low"], found["high"] = ends.round(5).tolist()
+    return found
 
 
 def _roc(curve: Curve) -> Floats:
     """Return sensitivity ``(B, 101)`` at each false-positive rate."""
     rows = []
-    for b in range(curve.tp.shape[1]):
+    for b in np.flatnonzero((curve.n_pos > 0) & (curve.n_neg > 0)):
         x = np.ravel(np.column_stack([curve.fp_before[:, b], curve.fp[:, b]])) / curve.n_neg[b]
         y = np.ravel(np.column_stack([curve.tp[:, b] - curve.gained[:, b], curve.tp[:, b]])) / curve.n_pos[b]
         rows.append(np.interp(GRID, np.r_[0, x, 1], np.r_[0, y, 1]))
@@ -67,7 +73,7 @@ def _roc(curve: Curve) -> Floats:
 def _precision_recall(curve: Curve) -> Floats:
     """Return precision ``(B, 101)`` at the first threshold that reaches each recall."""
     rows = []
-    for b in range(curve.tp.shape[1]):
+    for b in np.flatnonzero((curve.n_pos > 0) & (curve.n_neg > 0)):
         found = curve.gained[:, b] > 0
         tp, fp = curve.tp[found, b], curve.fp[found, b]
         at = np.minimum(np.searchsorted(tp, GRID * curve.n_pos[b] - 1e-9), len(tp) - 1)

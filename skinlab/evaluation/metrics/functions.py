@@ -107,12 +107,10 @@ def support(w: WeightedPredictions) -> Floats:
 
 
 def macro(of_classes: Compute) -> Compute:
-    """Return the mean of a metric over the classes where it is defined; NaN where it is for none."""
+    """Return the mean of a metric over the classes that the table has; NaN where a weighting loses one of them."""
 
     def mean(w: WeightedPredictions) -> Floats:
-        values = w.of(of_classes)
-        known = ~np.isnan(values)
-        return np.asarray(np.where(known, values, 0).sum(0) / known.sum(0))
+        return np.asarray(w.of(of_classes)[w.arrays.present].mean(0))
 
     return mean
 

@@ -7,60 +7,16 @@ A new metric is an entry in ``METRICS`` with a function. Everything else reads t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from skinlab.evaluation.metrics import functions as m
-from skinlab.evaluation.metrics.functions import Compute, macro, negative, positive
-
-Scope = Literal["all", "positive", "class"]
-# Where a metric is shown: the table at the end of a run and W&B's summary, the report, the model card, the table of
-# sources, the table of many systems, the picture of a run with several or two classes, the tables of calibration, and
-# the headline of positive classes against all others.
-Place = Literal[
-    "terminal", "page", "card", "sources", "leaderboard", "picture", "picture_of_two", "calibration", "positive_view"
-]
-
-UNBOUNDED = (-np.inf, np.inf)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric: how it is computed, read and shown.
-
-    Attributes:
-        name: in ``metrics.json``; of a metric per class without the class.
-        label: as people read it.
-        short: the label where there is little room, if it is another.
-        compute: maps weighted predictions to ``(B,)``, or ``(C, B)`` for a metric per class; NaN where undefined.
-        scope: ``all`` images, the ``positive`` one of two classes, or each ``class`` against the others
-            (``name/<class>``).
-        direction: whether larger (``max``) or smaller (``min``) values are better; None where neither is true.
-        bounds: least and greatest value.
-        shown: where it is shown; a metric per class is a column of the table of classes there.
-        meaning: what it says, for readers who don't compute it; where it stands as a headline.
-        epoch: whether it is logged after each epoch and can be ``callbacks.monitor``.
-        resampled: how it is computed on a bootstrap sample, where that is not the same as on the table itself.
-        in_sentence: its label within a sentence, where that is not the label with a small first letter.
-    """
-
-    name: str
-    label: str
-    compute: Compute
-    scope: Scope = "all"
-    direction: Literal["min", "max"] | None = "max"
-    bounds: tuple[float, float] = (0.0, 1.0)
-    shown: tuple[Place, ...] = ()
-    meaning: str = ""
-    epoch: bool = False
-    resampled: str = ""
-    in_sentence: str = ""
-    short: str = ""
-
+from skinlab.evaluation.metrics.functions import macro, negative, positive
+from skinlab.evaluation.metrics.metric import UNBOUNDED, Metric, Place, Scope
 
 MAIN: tuple[Place, ...] = ("terminal", "page", "card", "sources", "leaderboard", "picture")
+BIASED = "resampling adds to the calibration error, which is itself biased upwards in small samples"
 NEWTON = "one Newton step from the fit on the table itself (Moulton and Zeger, 1991)"
 METRICS = [
     Metric(
@@ -70,8 +26,10 @@ METRICS = [
         shown=(*MAIN, "picture_of_two"),
         meaning="sensitivity averaged over the classes",
         epoch=True,
+        stratified=True,
+        needs="classes",
     ),
-    Metric("accuracy", "Accuracy", m.accuracy, epoch=True),
+    Metric("accuracy", "Accuracy", m.accuracy, epoch=True, share_of="images"),
     Metric(
         "f1_macro",
         "Macro F1",
@@ -79,6 +37,7 @@ METRICS = [
         shown=("terminal", "page", "card", "sources", "picture"),
         meaning="harmonic mean of sensitivity and PPV, averaged over the classes",
         epoch=True,
+        needs="classes",
     ),
     Metric(
         "pr_auc_macro",
@@ -88,6 +47,7 @@ METRICS = [
         shown=MAIN,
         meaning="precision averaged over the recalls (in steps), then over the classes",
         epoch=True,
+        needs="classes",
     ),
     Metric(
         "auroc_macro",
@@ -96,8 +56,18 @@ METRICS = [
         shown=(*MAIN, "picture_of_two"),
         meaning="how often an image of a class ranks above one of another class, averaged over the classes",
         epoch=True,
+        stratified=True,
+        needs="classes",
     ),
-    Metric("partial_auroc_macro", "Macro partial AUROC", macro(m.partial_auroc), bounds=(0.0, 0.2)),
+    Metric(
+        "partial_auroc_macro",
+        "Macro partial AUROC",
+        macro(m.partial_auroc),
+        bounds=(0.0, 0.2),
+        stratified=True,
+        min_groups=50,
+        needs="classes",
+    ),
     Metric(
         "mcc", "Matthews correlation", m.mcc, bounds=(-1.0, 1.0), shown=("card",), in_sentence="Matthews correlation"
     ),
@@ -119,6 +89,7 @@ METRICS = [
         short="ECE",
         shown=("terminal", "picture", "calibration"),
         epoch=True,
+        no_interval=BIASED,
     ),
     Metric(
         "adaptive_ece",
@@ -127,6 +98,7 @@ METRICS = [
         direction="min",
         shown=("card", "calibration"),
         resampled="with the bins of the table itself",
+        no_interval=BIASED,
     ),
     Metric(
         "f1_positive",
@@ -136,6 +108,7 @@ METRICS = [
         short="F1, positive",
         shown=("terminal", "card", "leaderboard", "picture_of_two"),
         epoch=True,
+        needs="both",
     ),
     Metric(
         "pr_auc_positive",
@@ -146,6 +119,7 @@ METRICS = [
         shown=("terminal", "page", "card", "leaderboard", "picture_of_two"),
         meaning="precision averaged over the recalls, in steps",
         epoch=True,
+        needs="both",
     ),
     Metric(
         "sensitivity",
@@ -155,6 +129,9 @@ METRICS = [
         shown=("terminal", "page", "card", "picture_of_two"),
         meaning="share of the positive images that are predicted positive",
         epoch=True,
+        stratified=True,
+        needs="class",
+        share_of="class",
     ),
     Metric(
         "specificity",
@@ -164,6 +141,9 @@ METRICS = [
         shown=("terminal", "page", "card", "picture_of_two"),
         meaning="share of the other images that are predicted negative",
         epoch=True,
+        stratified=True,
+        needs="rest",
+        share_of="rest",
     ),
     Metric(
         "ppv",
@@ -172,6 +152,8 @@ METRICS = [
         "positive",
         shown=("page", "card"),
         meaning="share of the positive predictions that are right",
+        needs="both",
+        share_of="predicted",
     ),
     Metric(
         "npv",
@@ -180,12 +162,32 @@ METRICS = [
         "positive",
         shown=("page", "card"),
         meaning="share of the negative predictions that are right",
+        needs="both",
+        share_of="not predicted",
     ),
-    Metric("recall", "Sensitivity", m.recall, "class", shown=("page", "card")),
-    Metric("specificity", "Specificity", m.specificity, "class", shown=("page", "card")),
-    Metric("precision", "PPV", m.precision, "class", shown=("page", "card")),
-    Metric("npv", "NPV", m.npv, "class", shown=("page", "card")),
-    Metric("f1", "F1", m.f1, "class", shown=("page",), epoch=True),
+    Metric(
+        "recall",
+        "Sensitivity",
+        m.recall,
+        "class",
+        shown=("page", "card"),
+        stratified=True,
+        needs="class",
+        share_of="class",
+    ),
+    Metric(
+        "specificity",
+        "Specificity",
+        m.specificity,
+        "class",
+        shown=("page", "card"),
+        stratified=True,
+        needs="rest",
+        share_of="rest",
+    ),
+    Metric("precision", "PPV", m.precision, "class", shown=("page", "card"), needs="both", share_of="predicted"),
+    Metric("npv", "NPV", m.npv, "class", shown=("page", "card"), needs="both", share_of="not predicted"),
+    Metric("f1", "F1", m.f1, "class", shown=("page",), epoch=True, needs="both"),
     Metric(
         "auroc",
         "AUROC",
@@ -193,11 +195,31 @@ METRICS = [
         "class",
         shown=("page", "card", "positive_view"),
         meaning="how often a positive image ranks above another",
+        stratified=True,
+        needs="both",
     ),
-    Metric("pr_auc", "Average precision (AP)", m.average_precision, "class", shown=("page", "card"), epoch=True),
-    Metric("partial_auroc", "Partial AUROC", m.partial_auroc, "class", bounds=(0.0, 0.2), shown=("page",)),
+    Metric(
+        "pr_auc",
+        "Average precision (AP)",
+        m.average_precision,
+        "class",
+        shown=("page", "card"),
+        epoch=True,
+        needs="both",
+    ),
+    Metric(
+        "partial_auroc",
+        "Partial AUROC",
+        m.partial_auroc,
+        "class",
+        bounds=(0.0, 0.2),
+        shown=("page",),
+        stratified=True,
+        needs="both",
+        min_groups=50,
+    ),
     *(
-        Metric(name, label, compute, "class", None, UNBOUNDED, shown=("calibration",), resampled=NEWTON)
+        Metric(name, label, compute, "class", None, UNBOUNDED, shown=("calibration",), resampled=NEWTON, needs="both")
         for name, label, compute in (
             ("calibration_slope", "Calibration slope", m.calibration_slope),
             ("calibration_intercept", "Calibration intercept", m.calibration_intercept),

@@ -12,6 +12,7 @@ from skinlab.evaluation.metrics.weighted import PredictionArrays, WeightedPredic
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def classification_metrics(
@@ -80,3 +81,34 @@ class Scorer:
                 values = weighted.of(metric.compute)
                 found[name] = values if place is None else values[place]
         return found
+
+    def shares(self) -> dict[str, Bools]:
+        """Return name → the rows ``(N,)`` that a metric which is a share is taken over."""
+        a, found = self.arrays, {}
+        for name, (metric, place) in self.metrics.items():
+            of = a.positive if place is None else place
+            masks = {"images": a.target >= 0, "class": a.target == of, "predicted": a.predicted == of}
+            masks |= {"rest": ~masks["class"], "not predicted": ~masks["predicted"]}
+            if metric.share_of is not None:
+                found[name] = masks[metric.share_of]
+        return found
+
+
+class MeanScorer:
+    """The mean of every metric over several tables of the same rows, such as the trainings of one recipe.
+
+    Args:
+        scorers: of the tables.
+    """
+
+    def __init__(self, scorers: Sequence[Scorer]) -> None:
+        self.scorers = scorers
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Return name → ``(B,)`` for weights ``(N, B)`` of the images."""
+        each = [scorer(weights) for scorer in self.scorers]
+        return {name: np.mean([metrics[name] for metrics in each], axis=0) for name in each[0]}
+
+    def shares(self) -> dict[str, Bools]:
+        """Return the rows that shares are taken over, of the first table."""
+        return self.scorers[0].shares()

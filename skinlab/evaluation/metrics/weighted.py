@@ -31,6 +31,7 @@ class PredictionArrays:
         self.probabilities, self.target, self.positive = probabilities, target, positive
         self.n, self.n_classes = probabilities.shape
         self.predicted, self.confidence = probabilities.argmax(1), probabilities.max(1)
+        self.present = np.unique(target)  # the classes that have images
 
     @cached_property
     def one_hot(self) -> Floats:

@@ -1,22 +1,40 @@
-"""Intervals by bootstrap: groups are drawn with replacement, class by class, and every metric is re-weighted."""
+"""Bootstrap samples and jackknife of whole groups: every metric is re-weighted, and its variance gives an interval.
+
+A bootstrap sample draws the groups of the table with replacement, whatever their class, so that the shares of the
+classes vary as they do between samples of patients. Intervals and standard errors come from the jackknife, which needs
+no draws and separates the variance within the classes from that of their counts; bootstrap samples show how often a
+metric is undefined, and give bands and p-values.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr, ndtri
 
-from skinlab.evaluation.evidence import interval_form
+from skinlab.evaluation.metrics.metric import MIN_GROUPS, UNBOUNDED
+from skinlab.evaluation.metrics.registry import find_metric
+from skinlab.evaluation.statistics.intervals import (
+    AT_BOUND,
+    UNDEFINED,
+    Interval,
+    ShareSize,
+    Variance,
+    jackknife_variance,
+    share_interval,
+    t_interval,
+)
+from skinlab.evaluation.statistics.support import FEW_GROUPS, GroupCounts
 from skinlab.processes.cores import available_cores
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Statistic = Callable[[Floats], Mapping[str, Floats]]
 
 N_DRAWS = 2000
@@ -26,18 +44,84 @@ LEFT_OUT = 400  # parts of the jackknife
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A metric with the ends of its percentile and its BCa interval (Efron, 1987); NaN where it has none."""
+class Jackknife:
+    """The parts of the groups that the jackknife leaves out in turn, each of groups of one class.
 
-    value: float
-    low: float
-    high: float
-    bca_low: float
-    bca_high: float
+    Attributes:
+        part: ``(G,)`` the part of each group.
+        part_class: ``(J,)`` class of each part.
+        part_size: ``(J,)`` number of groups of each part.
+    """
 
-    def to_dict(self) -> interval_form.Interval:
-        """Return the five numbers by name."""
-        return cast("interval_form.Interval", asdict(self))
+    part: Ints
+    part_class: Ints
+    part_size: Ints
+
+    @classmethod
+    def of(cls, group_class: Ints, n_parts: int = LEFT_OUT) -> Jackknife:
+        """Return single groups as parts where there are no more than `n_parts`; else each class has about as many."""
+        counts = np.bincount(group_class)
+        limit = max(n for n in range(1, n_parts + 1) if np.minimum(counts, n).sum() <= max(n_parts, (counts > 0).sum()))
+        part, classes = np.empty(len(group_class), np.int64), list[int]()
+        for c in np.flatnonzero(counts):
+            own = np.flatnonzero(group_class == c)
+            part[own] = len(classes) + np.arange(len(own)) % limit
+            classes += [int(c)] * min(len(own), limit)
+        return cls(part, np.array(classes), np.bincount(part))
+
+
+class Resampler:
+    """Bootstrap samples and jackknife of a table's rows by group; the same for every system on these rows.
+
+    A group belongs to the rarest class among its rows.
+
+    Args:
+        groups: ``(N,)`` lesion, patient or whatever else belongs together.
+        target: ``(N,)`` class numbers.
+        classes: C class names, for messages.
+        stratified: draw as many groups of each class as the table has, instead of as many groups.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Any] | npt.NDArray[Any],
+        target: Ints,
+        classes: Sequence[str] = (),
+        *,
+        stratified: bool = False,
+    ) -> None:
+        self.group, names = pd.factorize(np.asarray(groups))
+        support = np.bincount(target)
+        rarest_first = np.argsort(support[target], kind="stable")
+        group_class = np.zeros(len(names), np.int64)
+        group_class[self.group[rarest_first][::-1]] = target[rarest_first][::-1]
+        self.counts = GroupCounts.count(self.group, target, classes)
+        self.jackknife = Jackknife.of(group_class)
+        stratum = group_class if stratified else np.zeros_like(group_class)
+        self.strata = [np.flatnonzero(stratum == each) for each in np.unique(stratum)]
+        drawn = f"{self.group.tobytes().hex()} {group_class.tobytes().hex()} {stratified}"
+        self.sha256 = hashlib.sha256(drawn.encode()).hexdigest()
+
+    def weights(self, n_draws: int = N_DRAWS, seed: int = 0) -> Iterator[Floats]:
+        """Yield ``(N, <= 100)`` weights until there are enough samples; sample k is the same whatever `n_draws` is."""
+        return (self.block(seed, start, min(BLOCK, n_draws - start)) for start in range(0, n_draws, BLOCK))
+
+    def block(self, seed: int, start: int, size: int) -> Floats:
+        """Return the weights ``(N, size)`` of the samples from `start` on, `start` a multiple of the block."""
+        rng = np.random.default_rng([seed, start])
+        by_group = np.zeros((BLOCK, sum(map(len, self.strata))))
+        for stratum in self.strata:
+            n = len(stratum)
+            picks = rng.integers(n, size=(BLOCK, n)) + n * np.arange(BLOCK)[:, None]
+            by_group[:, stratum] = np.bincount(picks.ravel(), minlength=BLOCK * n).reshape(BLOCK, n)
+        return np.ascontiguousarray(by_group[:size].T)[self.group]
+
+    def without(self) -> Iterator[Floats]:
+        """Yield weights ``(N, <= 100)`` that each leave out one part of the groups."""
+        part, n_parts = self.jackknife.part[self.group], len(self.jackknife.part_class)
+        for start in range(0, n_parts, BLOCK):
+            left = np.arange(start, min(start + BLOCK, n_parts))
+            yield (part[:, None] != left).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -48,17 +132,67 @@ class BootstrapSamples:
         estimate: name → value on the table.
         values: name → ``(B,)`` on the bootstrap samples.
         left_out: name → ``(J,)`` without each part of the groups.
-        sha256: of what decides the bootstrap samples; only those that share it are paired.
+        resampler: of the rows.
+        seed: of the bootstrap samples; only samples of the same rows, groups and seed are paired.
+        shares: name → what a metric that is a share is taken over.
+        is_difference: whether the values are differences of two systems, which have no bounds and are no shares.
     """
 
     estimate: dict[str, float]
     values: dict[str, Floats]
     left_out: dict[str, Floats]
-    sha256: str = ""
+    resampler: Resampler
+    seed: int = 0
+    shares: Mapping[str, ShareSize] = field(default_factory=dict)
+    is_difference: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what decides the bootstrap samples."""
+        return f"{self.resampler.sha256} {self.seed}"
+
+    def variance(self, name: str) -> Variance:
+        """Return the jackknife's variance of a metric, with its degrees of freedom."""
+        jackknife, metric = self.resampler.jackknife, find_metric(name)
+        return jackknife_variance(
+            self.estimate[name],
+            self.left_out[name],
+            jackknife.part_class,
+            jackknife.part_size,
+            stratified=metric is not None and metric.stratified,
+        )
+
+    def undefined(self, name: str) -> float:
+        """Return the share of the bootstrap samples on which a metric has no value."""
+        return float(np.isnan(self.values[name]).mean())
+
+    def no_interval(self, name: str) -> str:
+        """Return why a metric has no interval and no p-value on these rows; "" where it has both."""
+        metric = find_metric(name)
+        if not np.isfinite(self.estimate[name]):
+            return UNDEFINED
+        if metric and metric.no_interval:
+            return f"no interval: {metric.no_interval}"
+        n, what = self.resampler.counts.fewest(metric, name.partition("/")[2])
+        least = metric.min_groups if metric else MIN_GROUPS
+        return f"no interval: {n} {what}, at least {least} are needed" if n < least else ""
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
-        """Return the interval of a metric; samples without a value (NaN) are passed over."""
-        return interval(self.estimate[name], self.values[name], self.left_out[name], level)
+        """Return the interval of a metric, or why it has none."""
+        value, undefined, metric = self.estimate[name], self.undefined(name), find_metric(name)
+        if reason := self.no_interval(name):
+            return Interval.none(value, reason, undefined)
+        variance = self.variance(name)
+        bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
+        if name in self.shares and not self.is_difference:
+            ends = share_interval(value, self.shares[name], variance.value, level)
+        elif value in bounds or not np.isfinite(variance.value):
+            return Interval.none(value, AT_BOUND if value in bounds else UNDEFINED, undefined)
+        else:
+            ends = t_interval(value, variance, bounds, level)
+        n, what = self.resampler.counts.fewest(metric, name.partition("/")[2])
+        caution = f"caution: {n} {what}, under {FEW_GROUPS}: the interval is rough" if n < FEW_GROUPS else ""
+        return Interval(value, *ends, caution, undefined)
 
     def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
         """Return name → interval."""
@@ -77,86 +211,38 @@ class BootstrapSamples:
             {name: self.estimate[name] - other.estimate[name] for name in names},
             {name: self.values[name] - other.values[name] for name in names},
             {name: self.left_out[name] - other.left_out[name] for name in names},
-            self.sha256,
+            self.resampler,
+            self.seed,
+            is_difference=True,
         )
 
 
-def interval(value: float, samples: Floats, left_out: Floats, level: float = LEVEL) -> Interval:
-    """Return the percentile and the bias-corrected and accelerated interval of a metric.
+def average(samples: Sequence[BootstrapSamples]) -> BootstrapSamples:
+    """Return the mean over several systems, or differences, on the same bootstrap samples.
 
-    Args:
-        value: on the table itself.
-        samples: ``(B,)`` on the bootstrap samples.
-        left_out: metrics of the delete-a-part jackknife, for the acceleration.
-        level: coverage wanted.
-
-    >>> round(interval(0.5, np.linspace(0, 1, 101), np.array([0.4, 0.5, 0.6])).low, 3)
-    0.025
+    Raises:
+        ValueError: the samples are not the same.
     """
-    known, left_out = samples[np.isfinite(samples)], left_out[np.isfinite(left_out)]
-    if not np.isfinite(value) or not len(known):
-        return Interval(value, *[np.nan] * 4)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    below = np.mean(known < value) + np.mean(known == value) / 2
-    bias = ndtri(np.clip(below, 0.5 / len(known), 1 - 0.5 / len(known)))
-    deviation = left_out.mean() - left_out if len(left_out) else np.zeros(1)
-    scale = (deviation**2).sum() ** 1.5
-    acceleration = (deviation**3).sum() / (6 * scale) if scale > 0 else 0.0
-    shifted = bias + ndtri(tails)
-    corrected = ndtr(bias + shifted / (1 - acceleration * shifted))
-    return Interval(value, *(float(end) for end in np.quantile(known, [*tails, *corrected])))
-
-
-class Resampler:
-    """Bootstrap samples of a table's rows by group, stratified by class; the same for every system on these rows.
-
-    A group belongs to the rarest class among its rows. Every sample has as many groups of a class as the table; a class
-    with one group keeps it in every sample, so that its metrics have intervals without width.
-
-    Args:
-        groups: ``(N,)`` lesion, patient or whatever else belongs together.
-        target: ``(N,)`` class numbers.
-    """
-
-    def __init__(self, groups: Sequence[Any] | npt.NDArray[Any], target: npt.NDArray[np.int64]) -> None:
-        self.group, names = pd.factorize(np.asarray(groups))
-        support = np.bincount(target)
-        rarest_first = np.argsort(support[target], kind="stable")
-        group_class = np.zeros(len(names), np.int64)
-        group_class[self.group[rarest_first][::-1]] = target[rarest_first][::-1]
-        self.strata = [np.flatnonzero(group_class == c) for c in np.unique(group_class)]
-        self.sha256 = hashlib.sha256(self.group.tobytes() + group_class.tobytes()).hexdigest()
-
-    def weights(self, n_draws: int = N_DRAWS, seed: int = 0) -> Iterator[Floats]:
-        """Yield ``(N, <= 100)`` weights until there are enough samples; sample k is the same whatever `n_draws` is."""
-        return (self.block(seed, start, min(BLOCK, n_draws - start)) for start in range(0, n_draws, BLOCK))
-
-    def block(self, seed: int, start: int, size: int) -> Floats:
-        """Return the weights ``(N, size)`` of the samples from `start` on, `start` a multiple of the block."""
-        rng = np.random.default_rng([seed, start])
-        by_group = np.zeros((BLOCK, sum(map(len, self.strata))))
-        for stratum in self.strata:
-            n = len(stratum)
-            picks = rng.integers(n, size=(BLOCK, n)) + n * np.arange(BLOCK)[:, None]
-            by_group[:, stratum] = np.bincount(picks.ravel(), minlength=BLOCK * n).reshape(BLOCK, n)
-        return np.ascontiguousarray(by_group[:size].T)[self.group]
-
-    def without(self) -> Iterator[Floats]:
-        """Yield weights that each leave out one part of the groups; each class is spread evenly over the parts."""
-        order = np.concatenate(self.strata)
-        n_parts = min(LEFT_OUT, len(order))
-        part = np.empty(len(order), np.int64)
-        part[order] = np.arange(len(order)) % n_parts
-        for start in range(0, n_parts, BLOCK):
-            left = np.arange(start, min(start + BLOCK, n_parts))
-            yield (part[self.group][:, None] != left).astype(np.float64)
+    first = samples[0]
+    if len({each.sha256 for each in samples}) > 1:
+        raise ValueError("systems have different bootstrap samples; give all the same rows, groups and seed")
+    return BootstrapSamples(
+        {name: float(np.mean([each.estimate[name] for each in samples])) for name in first.estimate},
+        {name: np.mean([each.values[name] for each in samples], axis=0) for name in first.estimate},
+        {name: np.mean([each.left_out[name] for each in samples], axis=0) for name in first.estimate},
+        first.resampler,
+        first.seed,
+        first.shares,
+        first.is_difference,
+    )
 
 
 def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DRAWS, seed: int = 0) -> BootstrapSamples:
     """Compute a statistic on the table, on bootstrap samples and on the jackknife's parts.
 
     Args:
-        statistic: maps weights ``(N, B)`` to name → ``(B,)``, e.g. a :class:`skinlab.evaluation.metrics.scorer.Scorer`.
+        statistic: maps weights ``(N, B)`` to name → ``(B,)``, e.g. a :class:`skinlab.evaluation.metrics.scorer.Scorer`;
+            its method ``shares``, where it has one, returns name → ``(N,)`` the rows that a share is taken over.
         resampler: of the same rows.
         n_draws: number of bootstrap samples.
         seed: of the bootstrap samples.
@@ -166,8 +252,10 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     starts = range(0, n_draws, BLOCK)
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
         sampled = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
-        left = [statistic(weights) for weights in resampler.without()]
-    return BootstrapSamples(estimate, _join(sampled), _join(left), f"{resampler.sha256} {seed}")
+        left = list(pool.map(statistic, resampler.without()))
+    rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
+    shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
+    return BootstrapSamples(estimate, _join(sampled), _join(left), resampler, seed, shares)
 
 
 def _join(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

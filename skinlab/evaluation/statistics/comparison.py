@@ -12,7 +12,8 @@ from scipy.special import ndtri
 
 from skinlab.evaluation.evidence import form as evidence_form
 from skinlab.evaluation.metrics.registry import direction, metric_in_sentence
-from skinlab.evaluation.statistics.bootstrap import LEVEL, BootstrapSamples, Interval
+from skinlab.evaluation.statistics.bootstrap import LEVEL, BootstrapSamples
+from skinlab.evaluation.statistics.intervals import Interval
 
 POWER = 0.8
 

@@ -126,7 +126,7 @@ def bootstrap_trainings(
     """
     found: dict[Hashable, BootstrapSamples] = {}
     first = next(iter(tables.values()))
-    resampler = Resampler(first.group, first.target)
+    resampler = Resampler(first.group, first.target, first.classes)
     for key, table in tables.items():
         scorer = Scorer(table.probabilities, table.target, table.classes, names=metrics)
         found[key] = bootstrap(scorer, resampler, n_draws=n_draws, seed=seed)

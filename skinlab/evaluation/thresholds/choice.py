@@ -176,7 +176,7 @@ def threshold_interval(
 
     ``groups`` is ``(N,)``, the rest as in ``choose_threshold``.
     """
-    resampler = Resampler(groups, truth.astype(np.int64))
+    resampler = Resampler(groups, truth.astype(np.int64), stratified=True)
     sampled = [
         choose_thresholds(score, truth, rule, w, cost_ratio, prevalence) for w in resampler.weights(n_draws, seed)
     ]

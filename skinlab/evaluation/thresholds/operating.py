@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Interval, Resampler, bootstrap
+from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
+from skinlab.evaluation.statistics.intervals import Interval
 from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.thresholds.utility import (
@@ -43,6 +44,7 @@ class BinaryPredictions:
     ) -> None:
         share = np.asarray(predicted, np.float64)
         self.cells = np.stack([share * truth, share * ~truth, (1 - share) * truth, (1 - share) * ~truth])
+        self.predicted, self.truth = share > 0.5, truth
         self.prevalence, self.cost_ratio = prevalence, cost_ratio
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
@@ -62,6 +64,11 @@ class BinaryPredictions:
             "f1_positive": f1,
             "cost": expected_cost(sensitivity, specificity, share, self.cost_ratio),
         }
+
+    def shares(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return name → the rows ``(N,)`` that a metric which is a share is taken over."""
+        of_rows = {"ppv": self.predicted, "npv": ~self.predicted} if self.prevalence is None else {}
+        return {"sensitivity": self.truth, "specificity": ~self.truth, **of_rows}
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def threshold_table(
     chosen_on = view if selection is None else selection
     thresholds = list(choice.frozen) or freeze_thresholds(chosen_on, choice, names[not cross_fit])
     truth, score = view.target == 1, view.probabilities[:, 1]
-    resampler = Resampler(view.group, view.target)
+    resampler = Resampler(view.group, view.target, view.classes)
     if selection is not None and not choice.frozen:
         _refuse_shared_groups(view, selection, names)
     table: list[ThresholdRow] = []

@@ -157,7 +157,8 @@ def _weights(
     pool_groups: Groups, groups: Groups, target: Ints, n_draws: int, seed: int
 ) -> Iterator[tuple[Floats, npt.NDArray[np.intp]]]:
     """Yield bootstrap samples: how often each image of the pool counts, and the rows of the reference, repeated."""
-    in_pool, in_reference = Resampler(pool_groups, np.zeros(len(pool_groups), np.int64)), Resampler(groups, target)
+    in_pool = Resampler(pool_groups, np.zeros(len(pool_groups), np.int64))
+    in_reference = Resampler(groups, target, stratified=True)
     for blocks in zip(in_pool.weights(n_draws, seed), in_reference.weights(n_draws, seed + 1), strict=True):
         for of_pool, of_reference in zip(*(block.T for block in blocks), strict=True):
             yield of_pool, np.repeat(np.arange(len(of_reference)), of_reference.astype(np.int64))

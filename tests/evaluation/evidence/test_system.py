@@ -30,7 +30,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
     own = classification_metrics(view.probabilities, view.target, view.classes)
     for name, metric in block["metrics"].items():
         assert metric["value"] == pytest.approx(own[name], nan_ok=True), name
-        assert metric["low"] <= metric["high"]
+        assert metric["low"] <= metric["high"] or metric["note"].startswith("no interval"), name
     assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
     assert block["curves"]["a"]["roc"]["y"][-1] == 1
     assert set(block["per_source"]) == {"x", "y"}

@@ -1,20 +1,35 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
-from skinlab.evaluation.metrics.ranking import Ranking
+from skinlab.evaluation.metrics.registry import METRICS
 from skinlab.evaluation.metrics.scorer import Scorer
-from skinlab.evaluation.statistics.bootstrap import BLOCK, Resampler, bootstrap, interval
+from skinlab.evaluation.statistics.bootstrap import BLOCK, LEFT_OUT, Jackknife, Resampler, average, bootstrap
+from skinlab.evaluation.statistics.intervals import AT_BOUND, ShareSize, Variance, share_interval, t_interval
 
 
 def mean_of(values):
     return lambda weights: {"mean": values @ weights / weights.sum(0)}
 
 
-def test_groups_stay_whole_and_classes_keep_their_groups():
+def two_classes(n: int, positives: int, shift: float = 1.5, seed: int = 0, images: int = 1):
+    """Return probabilities, truth and groups of two classes."""
+    rng = np.random.default_rng(seed)
+    truth = np.repeat((np.arange(n) < positives).astype(np.int64), images)
+    score = 1 / (1 + np.exp(-(rng.normal(size=len(truth)) + shift * truth - 1)))
+    return np.stack([1 - score, score], 1), truth, np.repeat(np.arange(n), images)
+
+
+def samples_of(p, truth, groups, n_draws=100):
+    return bootstrap(Scorer(p, truth, ["o", "p"]), Resampler(groups, truth, ["o", "p"]), n_draws=n_draws)
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_groups_stay_whole_and_their_number_is_that_of_the_table(stratified):
     rng = np.random.default_rng(0)
     groups, target = rng.integers(40, size=100), rng.integers(3, size=100)
-    resampler = Resampler(groups, target)
+    resampler = Resampler(groups, target, stratified=stratified)
     weights = np.concatenate(list(resampler.weights(250)), axis=1)
     assert weights.shape == (100, 250)
     for group in range(40):
@@ -26,6 +41,7 @@ def test_groups_stay_whole_and_classes_keep_their_groups():
     for stratum in resampler.strata:
         names = [list(dict.fromkeys(groups))[g] for g in stratum]
         assert (sum(by_name[name] for name in names) == len(names)).all()
+    assert len(resampler.strata) == (3 if stratified else 1)
 
 
 def test_a_bootstrap_sample_depends_on_seed_and_number_only():
@@ -45,53 +61,118 @@ def test_threads_change_nothing():
     assert (together.values["auroc/a"] == alone).all()
 
 
-def test_intervals_are_scipy_s():
-    values = np.random.default_rng(1).exponential(size=80)
-    draws = bootstrap(mean_of(values), Resampler(np.arange(80), np.zeros(80, int)), n_draws=20_000)
-    ours = draws.interval("mean")
-    for method, ends in (("percentile", (ours.low, ours.high)), ("BCa", (ours.bca_low, ours.bca_high))):
-        theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=method, rng=2).confidence_interval
-        assert ends == pytest.approx(tuple(theirs), abs=0.02)
-    assert ours.bca_high > ours.high  # a skewed mean: BCa moves its interval to the long tail
+def test_a_jackknife_leaves_out_single_groups_or_equal_shares_of_each_class():
+    few = Jackknife.of(np.array([0, 0, 1, 0, 1]))
+    assert sorted(few.part) == [0, 1, 2, 3, 4]
+    assert (few.part_size == 1).all()
+    many = Jackknife.of(np.repeat([0, 1, 2], [5000, 600, 10]))
+    assert len(many.part_class) <= LEFT_OUT
+    assert np.bincount(many.part_class).tolist() == [195, 195, 10]
+    assert many.part_size.sum() == 5610
 
 
-def test_a_metric_without_spread_or_value():
-    assert interval(0.3, np.full(50, 0.3), np.full(4, 0.3)).low == 0.3
-    assert np.isnan(interval(float("nan"), np.full(50, np.nan), np.zeros(0)).high)
-    half_known = np.r_[np.full(50, np.nan), np.linspace(0, 1, 50)]
-    assert interval(0.5, half_known, np.zeros(0)).low == pytest.approx(0.025)
+def test_the_interval_of_a_mean_is_student_s_t():
+    values = np.random.default_rng(1).normal(size=80)
+    found = bootstrap(mean_of(values), Resampler(np.arange(80), np.zeros(80, int)), n_draws=100).interval("mean")
+    theirs = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
 
-@pytest.mark.slow
-def test_coverage_at_300_positives():
-    """95 % intervals hold the truth in 92 to 97 % of simulated studies, the two images of a lesion being alike."""
-    n_studies, metrics = 400, ("auroc", "pr_auc", "recall")
-    hits = dict.fromkeys([(name, kind) for name in metrics for kind in ("percentile", "bca")], 0)
+def test_the_standard_error_of_an_auroc_is_delong_s():
+    p, truth, groups = two_classes(60, 25)
+    positive, negative = p[truth == 1, 1], p[truth == 0, 1]
+    wins = (positive[:, None] > negative).astype(float)  # the structural components of DeLong et al. (1988)
+    delong = np.sqrt(wins.mean(1).var(ddof=1) / len(positive) + wins.mean(0).var(ddof=1) / len(negative))
+    found = samples_of(p, truth, groups)
+    assert found.estimate["auroc/p"] == pytest.approx(roc_auc_score(truth, p[:, 1]))
+    assert found.variance("auroc/p").standard_error == pytest.approx(delong, rel=0.04)
 
-    def study(rng, lesions):
-        truth = np.repeat(np.arange(lesions) < lesions * 0.2, 2)
-        score = rng.normal(size=2 * lesions) + np.repeat(rng.normal(size=lesions), 2) + 1.5 * truth - 1
-        return score, truth, np.repeat(np.arange(lesions), 2)
 
-    def statistic(score, truth):
-        ranking, found = Ranking(score, truth), np.where(truth, score > 0, 0.0)
+def test_class_counts_vary_for_metrics_of_the_class_mix_alone():
+    p, truth, groups = two_classes(80, 40, shift=3)
+    found = samples_of(p, truth, groups)
+    fixed = {metric.name for metric in METRICS if metric.stratified}
+    assert {"recall", "auroc", "balanced_accuracy", "sensitivity"} <= fixed
+    assert not fixed & {"accuracy", "brier", "log_loss", "precision", "pr_auc", "calibration_intercept", "mcc"}
+    share = bootstrap(lambda w: {"positive share": truth @ w / w.sum(0)}, Resampler(groups, truth), n_draws=100)
+    assert share.variance("positive share").standard_error == pytest.approx(np.sqrt(0.25 / 79), rel=0.01)
+    assert found.values["support/p"].std() > 2
 
-        def figures_of(weights):
-            curve = ranking.curve(weights)
-            values = curve.auroc(), curve.average_precision(), found @ weights / curve.n_pos
-            return dict(zip(metrics, values, strict=True))
 
-        return figures_of
+def test_degrees_of_freedom_are_those_of_the_class_that_varies():
+    p, truth, groups = two_classes(300, 10)
+    found = samples_of(p, truth, groups)
+    assert 9 <= found.variance("auroc/p").degrees_of_freedom < 15
+    assert found.variance("specificity").degrees_of_freedom == pytest.approx(289)
 
-    score, truth, _ = study(np.random.default_rng(99), 400_000)
-    real = statistic(score, truth)(np.ones((len(truth), 1)))
-    for seed in range(n_studies):
-        score, truth, groups = study(np.random.default_rng(seed), 750)
-        draws = bootstrap(statistic(score, truth), Resampler(groups, truth.astype(int)), n_draws=600)
-        for name in metrics:
-            found = draws.interval(name)
-            hits[name, "percentile"] += found.low <= real[name][0] <= found.high
-            hits[name, "bca"] += found.bca_low <= real[name][0] <= found.bca_high
-    coverage = {key: count / n_studies for key, count in hits.items()}
-    print(coverage)
-    assert all(0.92 <= share <= 0.97 for share in coverage.values()), coverage
+
+def test_few_groups_have_no_interval_or_a_caution():
+    found = samples_of(*two_classes(100, 4))
+    assert found.interval("sensitivity").note == "no interval: 4 groups of p, at least 5 are needed"
+    assert np.isnan(found.interval("auroc_macro").low)
+    assert np.isfinite(found.interval("specificity").low)
+    assert np.isfinite(found.interval("accuracy").low)
+    rough = samples_of(*two_classes(100, 12)).interval("auroc/p")
+    assert rough.note == "caution: 12 groups of p, under 20: the interval is rough"
+    assert rough.low < rough.value < rough.high
+    assert samples_of(*two_classes(4, 2, images=50)).interval("accuracy").note.startswith("no interval: 4 groups")
+    assert not samples_of(*two_classes(100, 30)).interval("auroc/p").note
+
+
+def test_shares_at_zero_and_one_have_an_interval_and_other_bounds_have_none():
+    truth = (np.arange(82) < 59).astype(np.int64)
+    p = np.stack([1 - 0.9 * truth, 0.9 * truth], 1)
+    found = samples_of(p, truth, np.arange(82))
+    sensitivity = found.interval("sensitivity")
+    assert (sensitivity.value, sensitivity.high) == (1, 1)
+    assert sensitivity.low == pytest.approx(0.939, abs=0.002)  # Clopper-Pearson: 0.939
+    assert found.interval("auroc/p").note == AT_BOUND
+    none_found = samples_of(p[:, ::-1], truth, np.arange(82)).interval("specificity")
+    assert (none_found.value, none_found.low) == (0, 0)
+    assert none_found.high == pytest.approx(0.143, abs=0.01)
+
+
+def test_several_images_of_a_group_are_worth_fewer():
+    single, group = ShareSize(60, 60, 60), ShareSize(60, 20, 20)
+    assert share_interval(1.0, single, 0.0)[0] > share_interval(1.0, group, 0.0)[0]
+    for variance in (0.001, 0.01, 0.1):  # the effective number lies between 20 and 60
+        low, high = share_interval(0.9, group, variance)
+        assert 0.6 < low < 0.9 < high < 1
+
+
+def test_an_interval_stays_within_its_bounds():
+    for value, bounds in ((0.99, (0, 1)), (0.199, (0, 0.2)), (-0.98, (-1, 1)), (0.01, (0, np.inf))):
+        low, high = t_interval(value, Variance(0.05**2, 8), bounds)
+        assert bounds[0] <= low < value < high <= bounds[1]
+    assert t_interval(0.5, Variance(0.01, np.inf)) == pytest.approx((0.304, 0.696), abs=0.001)
+
+
+def test_a_calibration_error_has_no_interval():
+    found = samples_of(*two_classes(100, 40))
+    for name in ("ece", "adaptive_ece"):
+        assert found.interval(name).value > 0
+        assert found.interval(name).note.startswith("no interval: resampling")
+
+
+def test_a_macro_average_is_undefined_on_a_bootstrap_sample_without_one_of_the_classes():
+    p, truth, groups = two_classes(20, 2)
+    scorer, resampler = Scorer(p, truth, ["o", "p"]), Resampler(groups, truth)
+    values, weights = bootstrap(scorer, resampler, n_draws=100), next(resampler.weights(100))
+    lost = weights[truth == 1].sum(0) == 0
+    assert lost.any()
+    assert np.isnan(values.values["recall/p"][lost]).all()
+    for name in ("balanced_accuracy", "f1_macro", "auroc_macro", "pr_auc_macro"):
+        assert (np.isnan(values.values[name]) == lost).all()
+    assert values.undefined("recall/p") == pytest.approx(lost.mean())
+    assert values.interval("recall/p").to_dict()["undefined"] == pytest.approx(lost.mean(), abs=1e-4)
+
+
+def test_a_difference_has_no_bounds_and_the_mean_of_one_system_is_itself():
+    p, truth, groups = two_classes(100, 40)
+    one, other = samples_of(p, truth, groups), samples_of(two_classes(100, 40, seed=1)[0], truth, groups)
+    found = one.minus(other).interval("sensitivity")
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+    assert one.minus(one).interval("auroc/p").high == 0
+    assert average([one]).interval("auroc/p") == one.interval("auroc/p")
+    halves = average([one, other])
+    assert halves.estimate["brier"] == pytest.approx((one.estimate["brier"] + other.estimate["brier"]) / 2)

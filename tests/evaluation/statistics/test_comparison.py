@@ -4,8 +4,9 @@ import numpy as np
 
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import Interval, Resampler, bootstrap
+from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import compare, holm
+from skinlab.evaluation.statistics.intervals import Interval
 
 
 def system(noise: float, seed: int = 0, n: int = 400) -> Predictions:
@@ -71,8 +72,8 @@ def test_a_reference_limits_the_pairs():
 def test_an_interval_that_excludes_zero_alone_is_reported_as_valid_alone():
     draws = draws_of(system(1))
     found = replace(compare([("x", draws), ("y", draws)], ["auroc_macro"])[0], p=0.03, p_holm=0.2)
-    unclear = replace(found, difference=Interval(0.1, -0.01, 0.2, -0.01, 0.2))
+    unclear = replace(found, difference=Interval(0.1, -0.01, 0.2))
     assert "No evidence" in unclear.sentence()
     assert "alone" not in unclear.sentence()
-    apart = replace(found, difference=Interval(0.1, 0.01, 0.2, 0.01, 0.2))
+    apart = replace(found, difference=Interval(0.1, 0.01, 0.2))
     assert apart.sentence().endswith("excludes zero, but counts this comparison alone.")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t as student
 
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import BootstrapSamples
+from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler
 from skinlab.evaluation.statistics.comparison import holm
 from skinlab.evaluation.statistics.study import (
     HELPS,
@@ -62,11 +62,13 @@ def test_an_interval_ends_at_the_bound_of_the_metric():
         {"auroc_macro": 0.95, "log_loss": 0.95},
         {name: np.array([0.94, 0.96]) for name in ("auroc_macro", "log_loss")},
         {},
+        Resampler([0, 1], np.array([0, 1])),
     )
     other = BootstrapSamples(
         {"auroc_macro": 0.55, "log_loss": 0.55},
         {name: np.array([0.54, 0.56]) for name in ("auroc_macro", "log_loss")},
         {},
+        Resampler([0, 1], np.array([0, 1])),
     )
     share, loss = (metric_estimate({0: one, 1: other}, name) for name in ("auroc_macro", "log_loss"))
     assert (share.low, share.high) == (0, 1)

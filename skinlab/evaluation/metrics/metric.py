@@ -1,0 +1,70 @@
+"""What is known of a metric: how it is computed, resampled, read and shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from skinlab.evaluation.metrics.functions import Compute
+
+Scope = Literal["all", "positive", "class"]
+# What a metric needs groups of, for an interval: all images together, each class that is there, its class, the rest.
+Needs = Literal["images", "classes", "class", "rest", "both"]
+# What the metric is a share of: all images, those of its class, of the rest, predicted to be of its class, or not.
+ShareOf = Literal["images", "class", "rest", "predicted", "not predicted"]
+# Where a metric is shown: the table at the end of a run and W&B's summary, the report, the model card, the table of
+# sources, the table of many systems, the picture of a run with several or two classes, the tables of calibration, and
+# the headline of positive classes against all others.
+Place = Literal[
+    "terminal", "page", "card", "sources", "leaderboard", "picture", "picture_of_two", "calibration", "positive_view"
+]
+
+UNBOUNDED = (-np.inf, np.inf)
+MIN_GROUPS = 5  # of a class; with fewer an interval covers less than it promises
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: how it is computed, read and shown.
+
+    Attributes:
+        name: in ``metrics.json``; of a metric per class without the class.
+        label: as people read it.
+        short: the label where there is little room, if it is another.
+        compute: maps weighted predictions to ``(B,)``, or ``(C, B)`` for a metric per class; NaN where undefined.
+        scope: ``all`` images, the ``positive`` one of two classes, or each ``class`` against the others
+            (``name/<class>``).
+        direction: whether larger (``max``) or smaller (``min``) values are better; None where neither is true.
+        bounds: least and greatest value.
+        shown: where it is shown; a metric per class is a column of the table of classes there.
+        meaning: what it says, for readers who don't compute it; where it stands as a headline.
+        epoch: whether it is logged after each epoch and can be ``callbacks.monitor``.
+        resampled: how it is computed on a bootstrap sample, where that is not the same as on the table itself.
+        stratified: whether it depends on the images within each class alone, so that the numbers of groups of the
+            classes are held fixed in its variance; else they are redrawn, since it depends on the class mix.
+        needs: what its interval needs groups of.
+        min_groups: the fewest of these groups with which its interval covers what it promises (docs/coverage.md).
+        share_of: the images it is a share of; its interval is Wilson's.
+        no_interval: why it never has an interval.
+        in_sentence: its label within a sentence, where that is not the label with a small first letter.
+    """
+
+    name: str
+    label: str
+    compute: Compute
+    scope: Scope = "all"
+    direction: Literal["min", "max"] | None = "max"
+    bounds: tuple[float, float] = (0.0, 1.0)
+    shown: tuple[Place, ...] = ()
+    meaning: str = ""
+    epoch: bool = False
+    resampled: str = ""
+    stratified: bool = False
+    needs: Needs = "images"
+    min_groups: int = MIN_GROUPS
+    share_of: ShareOf | None = None
+    no_interval: str = ""
+    in_sentence: str = ""
+    short: str = ""

@@ -1,0 +1,165 @@
+"""Intervals of metrics: Student's t on the scale of the metric's bounds, and Wilson's for shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from skinlab.evaluation.evidence import interval_form
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+AT_BOUND = "no interval: the metric is at its bound on these images, so that they show no variation"
+UNDEFINED = "no interval: the metric is undefined on these images"
+SHOWN_UNDEFINED = 0.01  # share of bootstrap samples without a value from which it is reported
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric with the ends of its interval, NaN where it has none.
+
+    Attributes:
+        value: on the table itself.
+        low: lower end.
+        high: upper end.
+        note: why there is no interval, or what limits it.
+        undefined: share of the bootstrap samples on which the metric has no value.
+    """
+
+    value: float
+    low: float
+    high: float
+    note: str = ""
+    undefined: float = 0.0
+
+    @classmethod
+    def none(cls, value: float, note: str, undefined: float = 0.0) -> Interval:
+        """Return a value without an interval, and why."""
+        return cls(value, np.nan, np.nan, note, undefined)
+
+    def to_dict(self) -> interval_form.Interval:
+        """Return the numbers by name, with the note and the undefined share where there are any."""
+        found: dict[str, float | str] = {"value": self.value, "low": self.low, "high": self.high}
+        if self.note:
+            found["note"] = self.note
+        if self.undefined > SHOWN_UNDEFINED:
+            found["undefined"] = round(self.undefined, 4)
+        return cast("interval_form.Interval", found)
+
+
+@dataclass(frozen=True)
+class Variance:
+    """A variance with the degrees of freedom of its estimate."""
+
+    value: float
+    degrees_of_freedom: float
+
+    @property
+    def standard_error(self) -> float:
+        """The square root."""
+        return float(np.sqrt(self.value))
+
+
+@dataclass(frozen=True)
+class ShareSize:
+    """How many images, and how many groups of them, a share is taken over.
+
+    Attributes:
+        rows: images.
+        groups: groups.
+        effective: ``(sum m)^2 / sum m^2`` for `m` images a group (Kish, 1965): the fewest independent images that
+            they can be worth.
+    """
+
+    rows: float
+    groups: float
+    effective: float
+
+    @classmethod
+    def of(cls, group: Ints) -> ShareSize:
+        """Return the size of images with group numbers ``(N,)``."""
+        m = np.unique(group, return_counts=True)[1].astype(float)
+        return cls(float(m.sum()), float(len(m)), float(m.sum() ** 2 / (m**2).sum()) if len(m) else 0.0)
+
+
+def jackknife_variance(
+    value: float, left_out: Floats, part_class: Ints, part_size: Ints, *, stratified: bool
+) -> Variance:
+    """Return the variance of a metric from its values without each part of the groups.
+
+    The parts' influences vary within the classes, and, where class counts are redrawn, between them. Satterthwaite's
+    (1946) degrees of freedom add those of the classes: a class of few groups counts by its part of the variance. For
+    the AUROC, stratified, this is the variance of DeLong, DeLong and Clarke-Pearson (1988).
+
+    Args:
+        value: on the table itself.
+        left_out: ``(J,)`` without each part (Efron and Stein, 1981); NaN where the metric is undefined.
+        part_class: ``(J,)`` class of a part's groups.
+        part_size: ``(J,)`` number of groups of a part.
+        stratified: whether the counts of the classes are fixed.
+    """
+    known = np.isfinite(left_out)
+    if not np.isfinite(value) or known.sum() < 3:
+        return Variance(np.nan, np.nan)
+    total = part_size.sum()
+    influence = ((value - left_out) * (total - part_size) / total)[known]
+    part_class, part_size = part_class[known], part_size[known].astype(float)
+    terms = []
+    between = 0.0
+    for c in np.unique(part_class):
+        own, size = influence[part_class == c], part_size[part_class == c]
+        mean, n = own.sum() / size.sum(), len(own)
+        between += size.sum() * mean**2
+        terms.append((((own - size * mean) ** 2).sum() * n / (n - 1), n - 1) if n > 1 else (float(own[0] ** 2), 1))
+    if not stratified:
+        terms.append((between, max(len(influence) - 1, 1)))
+    variance = float(sum(v for v, _ in terms))
+    spread = sum(v**2 / n for v, n in terms)
+    return Variance(variance, float(variance**2 / spread) if spread > 0 else np.inf)
+
+
+def t_interval(
+    value: float, variance: Variance, bounds: tuple[float, float] = (-np.inf, np.inf), level: float = 0.95
+) -> tuple[float, float]:
+    """Return the ends of a t interval on the logit scale between two bounds, the log scale above one, or plainly.
+
+    >>> [round(end, 3) for end in t_interval(0.9, Variance(0.03**2, np.inf), (0, 1))]
+    [0.823, 0.946]
+    """
+    least, most = bounds
+    reach = float(student.ppf((1 + level) / 2, variance.degrees_of_freedom)) * variance.standard_error
+    sides = np.array([-1.0, 1.0])
+    if not np.isfinite(least):
+        ends = value + sides * reach
+    elif not np.isfinite(most):
+        ends = least + (value - least) * np.exp(sides * reach / (value - least))
+    else:
+        u = (value - least) / (most - least)
+        ends = least + (most - least) * expit(logit(u) + sides * reach / ((most - least) * u * (1 - u)))
+    return float(ends[0]), float(ends[1])
+
+
+def share_interval(share: float, size: ShareSize, variance: float, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's (1927) interval with the number of independent images that a share's variance stands for.
+
+    That number, ``p (1 - p) / variance``, lies between Kish's effective one and that of the images; at 0 and 1, where
+    nothing varies, it is the former. With several images a group the variance is itself an estimate, and Student's t
+    with as many degrees of freedom as there are groups, less one, takes the place of the normal distribution.
+
+    >>> [round(end, 3) for end in share_interval(1.0, ShareSize(59, 59, 59), 0.0)]
+    [0.939, 1.0]
+    """
+    n = float(np.clip(share * (1 - share) / variance if variance > 0 else size.effective, size.effective, size.rows))
+    tail = (1 + level) / 2
+    alone = size.effective >= size.rows
+    z = float(norm.ppf(tail) if alone else student.ppf(tail, max(size.groups - 1, 1)))
+    center, half = share + z**2 / 2 / n, z * np.sqrt(share * (1 - share) / n + z**2 / 4 / n**2)
+    low, high = (center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n)
+    return float(low if share > 0 else 0.0), float(high if share < 1 else 1.0)
