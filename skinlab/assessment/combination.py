@@ -16,6 +16,7 @@ from skinlab.evaluation.ensembles.search import diversity, search_subsets
 from skinlab.evaluation.evidence import form as evidence_form
 from skinlab.evaluation.metrics.registry import direction
 from skinlab.evaluation.metrics.scorer import classification_metrics
+from skinlab.evaluation.overlap import refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
 from skinlab.settings.commands.ensemble import EnsembleSettings
@@ -71,6 +72,7 @@ def overlap_members(
     Raises:
         ValueError: there are more than two classes and none is positive.
     """
+    _refuse_overlap(members, "thresholds")
     views = [_view(member.parts[-1], positive) for member in members]
     thresholds = [
         choose_threshold(view.probabilities[:, 1], view.target == 1, "f1", prevalence=prevalence) for view in views
@@ -110,6 +112,7 @@ def build_ensemble(
     selections, weights = _selections(members), None
     learned: dict[str, Any] = {"reference": rank_reference(p)} if method == "rank" else {}
     if method == "weighted":
+        _refuse_overlap(members, "weights")
         learned_on = selections or [member.tables[0] for member in members]
         weights = fit_weights(_stack(learned_on), learned_on[0].target)
         learned = {"weights": weights.tolist()}
@@ -128,6 +131,14 @@ def build_ensemble(
         selection = selections[0].with_probabilities(combine(_stack(selections), method, weights=weights))
         ensemble = replace(ensemble, selection=selection)
     return ensemble, learned
+
+
+def _refuse_overlap(members: Sequence[System], learned: str) -> None:
+    """Refuse to report an ensemble on rows that its weights or thresholds are learned on."""
+    for member in members:
+        if member.selection is not None:
+            what, remedy = f"the ensemble's {learned} ({member.name})", "split validation and test images by group"
+            refuse_overlap(member.tables[0], row_keys(member.selection), what, remedy)
 
 
 def _stack(tables: Sequence[Predictions]) -> Any:

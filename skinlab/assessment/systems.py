@@ -20,6 +20,7 @@ from skinlab.settings.base import is_among, names_that_may_differ
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import leaves, read_recorded
 from skinlab.tables.csv_files import read_csv
+from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import PredictionsTable, TableReader, count_training_images
 from skinlab.tables.same_names import with_names_of
@@ -240,7 +241,8 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
                 f"{path} holds {len(table.rows)} labelled images, {run.path}/split.csv {len(labels)} of {split}: "
                 "one is cut off; copy the run again, or give the table itself"
             )
-    return System(run.path.name, [table.rows], [_table_source(path, table)], runs=[run], cautions=table.cautions)
+    rows = with_image_hashes(table.rows, run.path / "split.csv")
+    return System(run.path.name, [rows], [_table_source(path, table)], runs=[run], cautions=table.cautions)
 
 
 def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:

@@ -31,6 +31,7 @@ class Predictions:
         source: ``(N,)`` acquisition site or device, empty where unknown.
         fold: ``(N,)``, -1 where unknown.
         path: ``(N,)`` file of each image, empty where unknown (everywhere by default).
+        image_hash: ``(N,)`` hash of each image's pixels, likewise.
     """
 
     classes: list[str]
@@ -41,10 +42,12 @@ class Predictions:
     source: npt.NDArray[np.object_]
     fold: npt.NDArray[np.int64]
     path: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+    image_hash: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
 
     def __post_init__(self) -> None:
-        if len(self.path) != len(self):
-            object.__setattr__(self, "path", np.full(len(self), "", object))
+        for name in ("path", "image_hash"):
+            if len(getattr(self, name)) != len(self):
+                object.__setattr__(self, name, np.full(len(self), "", object))
 
     def __len__(self) -> int:
         return len(self.target)
@@ -114,8 +117,8 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
 
     Args:
         table: N rows with ``image_id``, ``label`` and a column ``prob_<class>`` a class, numbers or their text; without
-            ``group`` (or where it is empty) an image is a group of its own; ``source``, ``fold``
-            and ``path`` may be missing.
+            ``group`` (or where it is empty) an image is a group of its own; ``source``, ``fold``,
+            ``path`` and ``image_hash`` may be missing.
         place: the table's name in a message.
 
     Raises:
@@ -148,9 +151,9 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
         )
     image_id = table["image_id"].to_numpy(object)
     group = table["group"].replace("", np.nan).fillna(table["image_id"]) if "group" in table else table["image_id"]
-    source, path = (
+    source, path, image_hash = (
         table[name].fillna("").to_numpy(object) if name in table else np.full(len(table), "", object)
-        for name in ("source", "path")
+        for name in ("source", "path", "image_hash")
     )
     fold = pd.to_numeric(table["fold"], errors="coerce").fillna(-1) if "fold" in table else np.full(len(table), -1)
     return Predictions(
@@ -162,6 +165,7 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
         source=source,
         fold=np.asarray(fold).astype(np.int64),
         path=path,
+        image_hash=image_hash,
     )
 
 

@@ -126,7 +126,7 @@ class Bundle:
         if self.calibrator is not None:
             facts["calibrator"] = self.calibrator
         if self.thresholds:
-            facts["thresholds"] = [each.to_dict() for each in self.thresholds]
+            facts["thresholds"] = [{**each.to_dict(), "rows": {}} for each in self.thresholds]
         return facts | more
 
 

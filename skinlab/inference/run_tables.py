@@ -12,6 +12,7 @@ from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import COLUMNS, Predictions
 from skinlab.tables.csv_files import read_csv
+from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.predictions import read_predictions
 
 
@@ -77,7 +78,8 @@ def read_validation(places: Sequence[str], n_members: int, classes: Sequence[str
             f"{setting} needs validation predictions, and {reason}; give runs, or a JSON file with what is needed"
         )
     with user_errors(f"{setting}: "):
-        tables = align_rows([read_predictions(path) for path in paths], [str(path) for path in paths])
+        read = [with_image_hashes(read_predictions(path), path.parents[1] / "split.csv") for path in paths]
+        tables = align_rows(read, [str(path) for path in paths])
     if tables[0].classes != classes:
         raise UserError(f"{setting}: {paths[0]} has other classes than its model; give an unchanged run")
     return tables

@@ -19,7 +19,18 @@ LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
 # A single column of probabilities of the class 1; target in ISIC 2020 and 2024.
 SCORE_NAMES = ("target", "score", "prob", "probability", "prediction", "pred", "y_score", "y_prob", "p")
 # Columns that are no classes, in tables whose probabilities have the bare names of their classes.
-OTHER_NAMES = (*COLUMNS, *IMAGE_ID_NAMES, *LABEL_NAMES, "gate", "called", "age", "age_approx", "sex", "index")
+OTHER_NAMES = (
+    *COLUMNS,
+    *IMAGE_ID_NAMES,
+    *LABEL_NAMES,
+    "gate",
+    "called",
+    "age",
+    "age_approx",
+    "sex",
+    "index",
+    "image_hash",
+)
 _WORD = "prob|probs|proba|probability|p|score|softmax|confidence"
 _FORMS = (
     re.compile(rf"(?:{_WORD})[_ .:-]+(.+)", re.IGNORECASE),

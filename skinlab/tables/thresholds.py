@@ -24,7 +24,11 @@ def read_thresholds(place: str, setting: str) -> list[FrozenThreshold]:
         (content,) = content.values()
     try:
         thresholds = [FrozenThreshold.from_dict(row) for row in content]
-        if wrong := [each for each in thresholds if not each.threshold >= 0 or not isinstance(each.positive, list)]:
+        if wrong := [
+            each
+            for each in thresholds
+            if not each.threshold >= 0 or not (isinstance(each.positive, list) and isinstance(each.rows, dict))
+        ]:
             raise ValueError(f"{wrong[0].threshold} of {wrong[0].positive} is no threshold")
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

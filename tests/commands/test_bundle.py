@@ -37,6 +37,7 @@ FROZEN = {
     "positive": ["mel"],
     "cost_ratio": 1.0,
     "prevalence": None,
+    "rows": {},
 }
 
 

@@ -63,7 +63,7 @@ def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
     assert rows[0]["chosen_on"] == "old, 120 rows"
     refused = run("evaluate", f"predictions={old}", f"output={tmp_path / 'c'}", frozen, *common)
     assert refused.returncode == 2
-    assert "chosen on these same rows" in refused.stderr
+    assert "which is optimistic: choose it on images of other lesions" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from skinlab.evaluation.predictions import Predictions
 
 Parts = Sequence[Sequence[Predictions]]
-UNKNOWN: dict[str, str | int] = {"source": "", "fold": -1, "path": ""}
+UNKNOWN: dict[str, str | int] = {"source": "", "fold": -1, "path": "", "image_hash": ""}
 
 
 def share_groups(parts: Parts, names: Sequence[str]) -> tuple[list[list[Predictions]], str]:
@@ -113,7 +113,7 @@ def _fill_in(parts: Parts) -> list[list[Predictions]]:
         return np.where(own == UNKNOWN[key], others, own)
 
     def whole(table: Predictions) -> Predictions:
-        source, fold, path = (filled(table, key) for key in UNKNOWN)
-        return replace(table, source=source, fold=fold, path=path)
+        known_parts: dict[str, Any] = {key: filled(table, key) for key in UNKNOWN}
+        return replace(table, **known_parts)
 
     return [[whole(table) for table in part] for part in parts]

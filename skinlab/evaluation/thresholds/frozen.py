@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation.overlap import refuse_overlap, row_keys
+from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, threshold_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+CHOOSE_ELSEWHERE = "choose it on images of other lesions, such as validation images, or set cross_fit=true"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class FrozenThreshold:
         positives: number of positives it was chosen on.
         chosen_on: those rows in words, such as ``val, 1603 rows``.
         rows_sha256: hash of their sorted image ids.
+        rows: what tells them again, see :func:`skinlab.evaluation.overlap.row_keys`; older files have none.
         positive: the classes whose summed probability is the score.
         cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
         prevalence: share of positives that the threshold is for, where its rule depends on it; None: that of the rows
@@ -44,6 +49,7 @@ class FrozenThreshold:
     positive: list[str]
     cost_ratio: float = 1.0
     prevalence: float | None = None
+    rows: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, score: Floats) -> Bools:
         """Return which rows are predicted positive, ``(N,)``."""
@@ -56,18 +62,17 @@ class FrozenThreshold:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return what ``to_dict`` described; ValueError where a value is missing."""
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values and name != "prevalence"]  # older files have none
+        names = [each.name for each in fields(cls)]
+        missing = [
+            name for name in names if name not in values and name not in ("prevalence", "rows")
+        ]  # older files have none
         if missing:
             raise ValueError(f"a frozen threshold lacks {', '.join(missing)}: freeze it again")
         return cls(**{name: values[name] for name in names if name in values})
 
 
 def freeze(
-    score: Floats,
-    truth: Bools,
-    groups: npt.NDArray[Any],
-    image_ids: Iterable[str],
+    view: Predictions,
     rule: str,
     chosen_on: str,
     positive: Sequence[str],
@@ -77,7 +82,20 @@ def freeze(
     level: float = 0.95,
     prevalence: float | None = None,
 ) -> FrozenThreshold:
-    """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes."""
+    """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes.
+
+    Args:
+        view: the rows to choose on, two classes, the last one positive.
+        rule: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
+        chosen_on: those rows in words.
+        positive: the classes that are positive in the view.
+        n_draws: bootstrap samples of the threshold's interval.
+        seed: of these.
+        cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
+        level: of the interval.
+        prevalence: share of positives that rules are for which depend on it.
+    """
+    score, truth, groups = view.probabilities[:, 1], view.target == 1, view.group
     prevalence = prevalence if rule in MIX_RULES else None
     threshold = choose_threshold(score, truth, rule, cost_ratio, prevalence=prevalence)
     low, high = threshold_interval(score, truth, groups, rule, n_draws, seed, cost_ratio, level, prevalence)
@@ -88,10 +106,11 @@ def freeze(
         high,
         positives=int(truth.sum()),
         chosen_on=chosen_on,
-        rows_sha256=rows_hash(image_ids),
+        rows_sha256=rows_hash(view.image_id),
         positive=list(positive),
         cost_ratio=cost_ratio,
         prevalence=prevalence,
+        rows=row_keys(view),
     )
 
 
@@ -109,10 +128,9 @@ def refuse_other_positives(frozen: FrozenThreshold, positive: Sequence[str]) -> 
         )
 
 
-def refuse_same_rows(frozen: FrozenThreshold, image_ids: Iterable[str]) -> None:
-    """Raise ValueError where a threshold is to be applied to the very rows it was chosen on."""
-    if rows_hash(image_ids) == frozen.rows_sha256:
-        raise ValueError(
-            f"the threshold for {frozen.rule} was chosen on these same rows ({frozen.chosen_on}), which is optimistic:"
-            " choose it on validation rows, or set cross_fit=true"
-        )
+def refuse_same_rows(frozen: FrozenThreshold, rows: Predictions) -> None:
+    """Raise ValueError where a threshold is to be applied to rows it was chosen on, or to others of their groups."""
+    what, remedy = f"the threshold for {frozen.rule} ({frozen.chosen_on})", CHOOSE_ELSEWHERE
+    if not frozen.rows and rows_hash(rows.image_id) == frozen.rows_sha256:
+        raise ValueError(f"{what}: chosen on these same rows, which is optimistic: {remedy}")
+    refuse_overlap(rows, frozen.rows, what, remedy)

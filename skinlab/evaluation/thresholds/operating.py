@@ -130,8 +130,6 @@ def threshold_table(
     thresholds = list(choice.frozen) or freeze_thresholds(chosen_on, choice, names[not cross_fit])
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target, view.classes)
-    if selection is not None and not choice.frozen:
-        _refuse_shared_groups(view, selection, names)
     table: list[ThresholdRow] = []
     for each in thresholds:
         predicted: Any
@@ -139,7 +137,7 @@ def threshold_table(
             settings: dict[str, Any] = {"cost_ratio": each.cost_ratio, "prevalence": each.prevalence}
             predicted = cross_fitted_shares(score, truth, view.group, each.rule, seed=choice.seed, **settings)
         else:
-            refuse_same_rows(each, view.image_id)
+            refuse_same_rows(each, view)
             predicted = each(score)
         statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
@@ -173,14 +171,4 @@ def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -
     """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
     settings: dict[str, Any] = {name: getattr(choice, name) for name in ("seed", "cost_ratio", "level", "prevalence")}
     settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
-    score, truth = view.probabilities[:, 1], view.target == 1
-    return [freeze(score, truth, view.group, view.image_id, rule, **settings) for rule in choice.rules]
-
-
-def _refuse_shared_groups(view: Predictions, selection: Predictions, names: tuple[str, str]) -> None:
-    shared = set(view.group) & set(selection.group)
-    if shared:
-        raise ValueError(
-            f"group {sorted(map(str, shared))[0]} is in {names[0]} and in {names[1]}: thresholds must be chosen on "
-            "other lesions than they are reported on; split by group"
-        )
+    return [freeze(view, rule, **settings) for rule in choice.rules]
