@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from skinlab.assessment.cautions import count_known_images, system_cautions
+from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
@@ -60,7 +63,8 @@ def build_evidence(
         raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
     cautions = row_cautions(systems[0].tables[0])
     cautions += _draw_cautions(settings, len(systems), len(compare_by), reference)
-    found = [(system, _evaluate(system, settings)) for system in systems]
+    metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
+    found = [(system, _evaluate(system, settings, metadata)) for system in systems]
     draws = [(system.name, each.samples) for system, each in found]
     known = list(draws[0][1].estimate)
     if unknown := [name for name in compare_by if name not in known]:
@@ -85,7 +89,7 @@ def build_evidence(
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
 
 
-def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
+def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
     return system_evidence(
         system.name,
         system.tables,
@@ -96,6 +100,7 @@ def _evaluate(system: System, settings: EvaluationSettings) -> SystemEvidence:
         pooled=system.pooled,
         names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
         training_prior=system.training_prior,
+        metadata=metadata,
     )
 
 

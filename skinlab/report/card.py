@@ -8,6 +8,7 @@ from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import render
+from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.wording import number
 
 # What of a predictions table's meta.json describes the model and how it was trained.
@@ -51,6 +52,7 @@ def _system(evidence: Evidence, system: System) -> dict[str, object]:
         "class_columns": columns(metrics, "card", classes),
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
+        "subgroup_metrics": subgroup_metrics(system["subgroups"]),
         "model": {label: values for name, label in MODEL_META.items() if (values := _distinct(metas, name))},
     }
 

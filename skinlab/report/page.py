@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from skinlab.evaluation.evidence.form import Comparison, Evidence, RiskCoverage, SourceMetrics, System
+from skinlab.evaluation.evidence.form import Comparison, Evidence, RiskCoverage, System
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import data_uri, render
+from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import INK, N_SERIES, series
 from skinlab.report.wording import MINUS, ensemble_words, interval, shorten
 
@@ -63,7 +64,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
         "calibration_columns": columns(system["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
-        "source_columns": _source_columns(system["per_source"]),
+        "subgroup_section": subgroup_section(system, place),
         "shares": _shares(system["confusion"]),
         "charts": _charts(system, place),
         "curve_charts": _curves(system, place, classes),
@@ -81,11 +82,6 @@ def _headline(values: Metrics) -> list[dict[str, object]]:
     found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
     metrics = [(find_metric(name), metric_label(name), value) for name, value in found]
     return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
-
-
-def _source_columns(sources: Mapping[str, SourceMetrics] | None) -> list[str]:
-    found = {name for source in (sources or {}).values() for name in source["metrics"] or {}}
-    return [metric.name for metric in shown_metrics("sources", "all", "positive") if metric.name in found]
 
 
 def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:

@@ -58,6 +58,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     printed = _print_overlap(console, evidence) if evidence else []
     console.print(table)
     if evidence:
+        print_subgroups(console, evidence)
         _print_cautions(console, evidence, printed)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
@@ -73,7 +74,15 @@ def print_evidence(evidence: Evidence) -> None:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
+    print_subgroups(console, evidence)
     _print_cautions(console, evidence, printed)
+
+
+def print_subgroups(console: Console, evidence: Evidence) -> None:
+    """Print the worst subgroup of each system."""
+    for system in evidence["systems"]:
+        if (found := system.get("subgroups")) and found["lowest"]:
+            console.print(f"- {system['name']}: {found['lowest']['sentence']}", highlight=False, markup=False)
 
 
 def _print_overlap(console: Console, evidence: Evidence) -> list[str]:

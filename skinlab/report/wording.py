@@ -101,6 +101,16 @@ def rule_words(rule: str) -> str:
     return {"f1": "best F1", "cost": "least expected cost"}.get(rule, rule.replace(">=", " ≥ "))
 
 
+def label_of_column(name: str) -> str:
+    """Name a column of subgroups for a reader.
+
+    >>> label_of_column("skin_tone"), label_of_column("age")
+    ('Skin tone', 'Age')
+    """
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 def count(value: Any) -> str:
     """Write a count with its thousands apart.
 

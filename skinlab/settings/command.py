@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from skinlab.errors import UserError
 from skinlab.settings.base import MayDiffer, Settings
@@ -68,12 +68,22 @@ class LoadingSettings(DeviceSettings):
     on_bad_image: Literal["error", "drop"]
 
 
+def _rising(values: list[int]) -> list[int]:
+    """Refuse bands that are not in order."""
+    if values != sorted(set(values)):
+        raise ValueError("give rising ages, such as [30,50,70]")
+    return values
+
+
 class EvidenceSettings(Settings):
     """Metrics with intervals, thresholds and calibration, from predictions alone."""
 
     positive: Names | None
     prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
     thresholds: NamesOrEmpty
+    metadata: Text | None
+    subgroups: NamesOrEmpty | None
+    age_bands: Annotated[list[Annotated[int, Field(gt=0, le=120)]], AfterValidator(_rising)]
     cost_ratio: Annotated[Number, Field(gt=0)]
     calibration: bool
     saliency: bool | Literal["auto"]

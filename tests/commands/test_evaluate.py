@@ -145,3 +145,21 @@ def test_what_is_no_image_is_left_out_of_the_report(tmp_path, caplog):
     worst = [{"image_id": image_id, "path": str(tmp_path / name)} for image_id, name in names.items()]
     assert list(worst_images({"systems": [{"worst_mistakes": worst}]})) == ["good"]
     assert "the report shows bad without its image" in caplog.text
+
+
+def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
+    table, metadata = write_table(tmp_path / "p.csv", n=240), tmp_path / "m.csv"
+    ages = "\n".join(f"i{k}.jpg,{20 + 60 * (k // 2 % 2)},{'f' if k // 2 % 3 else 'm'},{k}" for k in range(240))
+    metadata.write_text(f"image,age_approx,sex,n\n{ages}\n")
+    words = ["evaluate", f"predictions={table}", f"output={tmp_path / 'out'}", "positive=[mel]", *QUICK]
+    refused = run(*words, f"metadata={metadata}", "subgroups=[skin_tone]")
+    assert (refused.returncode, "subgroups=skin_tone: the images have no" in refused.stderr) == (2, True)
+    done = run(*words, f"metadata={metadata}", "age_bands=[50]")
+    assert done.returncode == 0, done.stderr
+    assert "Of 4 subgroups" in " ".join(done.stdout.split())
+    validate_evidence(tmp_path / "out")
+    (system,) = json.loads((tmp_path / "out" / "evidence.json").read_text())["systems"]
+    found = [(each["column"], each["value"], each["rows"]) for each in system["subgroups"]["subgroups"]]
+    assert found == [("age", "0-49", 120), ("age", "50+", 120), ("sex", "f", 160), ("sex", "m", 80)]
+    for name in ("report.html", "model_card.md"):
+        assert "50+" in (tmp_path / "out" / name).read_text()

@@ -12,6 +12,20 @@ def interval(value: float | None, width: float = 0.05) -> dict[str, float | None
     return {"value": value} | {end: None if value is None else value + by for end, by in ends.items()}
 
 
+def subgroups(value: str, classes: list[str]) -> dict[str, Any]:
+    """One subgroup with all that one has, and one with its counts only."""
+    counts = dict.fromkeys(classes, 15)
+    whole = {"column": "source", "value": value, "rows": 30, "groups": 20, "support": counts, "note": ""}
+    whole |= {"groups_per_class": counts, "classes": classes, "compared_classes": classes}
+    difference = {"difference": interval(-0.1), "p": 0.01, "p_holm": 0.01}
+    whole |= {"metrics": {"balanced_accuracy": interval(0.6)}, "binary": {"sensitivity": interval(0.4)}}
+    whole |= {"differences": dict.fromkeys(("balanced_accuracy", "sensitivity"), difference)}
+    few = whole | {"value": "few", "metrics": None, "binary": None, "differences": {}, "note": "fewer than 30 images"}
+    lowest = {"column": "source", "value": value, "metric": "balanced_accuracy"}
+    lowest |= {"sentence": f"Of 1 subgroups source {value} is the lowest."}
+    return {"columns": ["source"], "subgroups": [whole, few], "compared": 1, "lowest": lowest}
+
+
 def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, Any]:
     classes = classes or CLASSES
     metrics = {each: interval(0.6) for each in ("balanced_accuracy", "auroc_macro", "pr_auc_macro", "f1_macro")}
@@ -37,7 +51,7 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             "metrics": {"balanced_accuracy": {"mean": 0.6, "sd": 0.01, "values": {"0": 0.59, "1": 0.61}}},
         },
         "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
-        "per_source": {"vienna": {"rows": 30, "metrics": {"balanced_accuracy": interval(0.6)}}},
+        "subgroups": subgroups("vienna", classes),
         "curves": {each: {"roc": curve, "pr": curve} for each in (classes[1], "positive")},
         "reliability": {
             "confidence": [0.6, 0.9],
@@ -112,7 +126,7 @@ def hostile() -> dict[str, Any]:
     bad = ["a|b", "<script>alert(1)</script>"]
     found = evidence_of([system("<img src=x onerror=y>", bad)], bad)
     found["systems"][0]["worst_mistakes"][0]["image_id"] = '"><script>'
-    found["systems"][0]["per_source"] = {"<b>": {"rows": 1, "metrics": {}}}
+    found["systems"][0]["subgroups"] = subgroups("<b>", bad)
     found["cautions"] = ["<script>"]
     found["provenance"]["command"] = "--> </style><script>"
     return found

@@ -16,7 +16,7 @@ SECTIONS = {
     "confusion": "confusion",
     "thresholds": "thresholds",
     "decision_curve": "decision",
-    "per_source": "sources",
+    "subgroups": "subgroups",
     "worst_mistakes": "mistakes",
 }
 
@@ -88,7 +88,7 @@ def test_the_page_is_complete_and_loads_nothing_from_elsewhere(evidence):
 
 def test_every_block_is_there(evidence):
     text = render_report(evidence)
-    names = "headline data classes curves confusion thresholds calibration decision abstention sources mistakes"
+    names = "headline data classes curves confusion thresholds calibration decision abstention subgroups mistakes"
     assert headings(text) == names.split()
     assert {"settings", "comparison", "s1", "s2", "cautions", "provenance"} <= set(Page(text).ids)
     for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "&lt; 0.001"):
@@ -97,7 +97,9 @@ def test_every_block_is_there(evidence):
     assert "sensitivity ≥ 0.95" in text
     assert "43 positives (0.080 to 0.200)" in text
     assert "all images 30.0\xa0%" in text
-    assert text.count("<svg") == 10 + 1 + 2 * 7  # beside each other, their difference; curves and charts of each system
+    assert (
+        text.count("<svg") == 10 + 1 + 2 * 11
+    )  # beside each other, their difference; curves and charts of each system
 
 
 @pytest.mark.parametrize("block", SECTIONS)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
+from skinlab.evaluation.evidence.population_form import Population
 
 
 class SpreadOfMetric(TypedDict):
@@ -68,13 +69,6 @@ class Source(TableFacts):
     rows: int
     meta: dict[str, Any]
     training_overlap: NotRequired[TrainingOverlap | None]
-
-
-class SourceMetrics(TypedDict):
-    """The images of one acquisition site or device; metrics only where there are enough of them."""
-
-    rows: int
-    metrics: Metrics | None
 
 
 class Curve(TypedDict):
@@ -195,14 +189,13 @@ class RowCounts(TypedDict):
     pooled_folds: list[int] | None
 
 
-class SystemMetrics(PositiveMetrics, RowCounts):
+class SystemMetrics(PositiveMetrics, RowCounts, Population):
     """Everything that is computed from the predictions of one system."""
 
     name: str
     metrics: Metrics
     spread: Spread | None
     confusion: list[list[int]]
-    per_source: dict[str, SourceMetrics] | None
     curves: dict[str, ClassCurves]
     reliability: Reliability
     calibration: dict[str, dict[str, float]] | None

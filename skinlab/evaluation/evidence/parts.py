@@ -8,15 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
-from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, RowCounts, SourceMetrics, Spread, SpreadOfMetric
+from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, RowCounts, Spread, SpreadOfMetric
 from skinlab.evaluation.metrics.registry import shown_metrics
-from skinlab.evaluation.metrics.scorer import Scorer, classification_metrics
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.statistics.bootstrap import Resampler
 from skinlab.evaluation.thresholds.utility import decision_curve
 
-SOURCE_DRAWS = 500
-SOURCE_ROWS = 30  # of a source with fewer rows no metrics are computed
+FEW_ROWS = 30  # of a class, below which its metrics are rough
 WORST = 12
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 BAND_DRAWS = 200
@@ -51,26 +50,6 @@ def spread(
         by_key: dict[str, float | None] = dict(zip(map(str, replicate_ids), values.tolist(), strict=True))
         metrics[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "values": by_key}
     return {"replicate_axis": replicate_axis, "n": len(tables), "metrics": metrics}
-
-
-def per_source(predictions: Predictions, *, level: float, seed: int) -> dict[str, SourceMetrics] | None:
-    """Return the images of each source, and the main metrics with intervals where the images are enough."""
-    sources = sorted({str(source) for source in predictions.source} - {""})
-    if len(sources) < 2:
-        return None
-    found: dict[str, SourceMetrics] = {}
-    for source in sources:
-        part = predictions.take(predictions.source.astype(str) == source)
-        metrics = None
-        if len(part) >= SOURCE_ROWS and len(np.unique(part.target)) > 1:
-            names = [metric.name for metric in shown_metrics("sources", "all")]
-            scorer = Scorer(part.probabilities, part.target, part.classes, names=names)
-            samples = bootstrap(
-                scorer, Resampler(part.group, part.target, part.classes), n_draws=SOURCE_DRAWS, seed=seed
-            )
-            metrics = {name: samples.interval(name, level).to_dict() for name in names}
-        found[source] = {"rows": len(part), "metrics": metrics}
-    return found
 
 
 def calibrations(
@@ -142,7 +121,7 @@ def row_cautions(predictions: Predictions) -> list[str]:
     absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
     if absent:
         found.append(f"No images of {', '.join(absent)}: macro averages leave them out.")
-    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < SOURCE_ROWS]
+    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < FEW_ROWS]
     if rare:
         found.append(f"Few images of {', '.join(rare)}: their metrics are rough, whatever the interval says.")
     return found

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.calibration.conformal import conformal_report
@@ -22,11 +23,12 @@ from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import (
     calibrations,
     decision_curve_band,
-    per_source,
     row_counts,
     spread,
     worst_mistakes,
 )
+from skinlab.evaluation.evidence.population_form import Population
+from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
@@ -60,6 +62,11 @@ class EvaluationSettings:
     cross_fit: bool = False
     calibration: bool = True
     frozen: Sequence[FrozenThreshold] = ()
+    metadata: str | None = None
+    labels: str | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    subgroups: Sequence[str] | None = None
+    age_bands: Sequence[int] = AGE_BANDS
     n_draws: int = N_DRAWS
     level: float = LEVEL
     seed: int = 0
@@ -92,6 +99,7 @@ def system_evidence(
     pooled: bool = False,
     names: tuple[str, str] = ("these rows", "other rows"),
     training_prior: Sequence[float] | None = None,
+    metadata: pd.DataFrame | None = None,
 ) -> SystemEvidence:
     """Compute the evidence of one system.
 
@@ -109,6 +117,7 @@ def system_evidence(
         names: of the rows and of the selection, in messages.
         training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
             class without a share leaves no correction to the rows' shares.
+        metadata: what is known of each row beside the predictions, as text, for the subgroups.
 
     Raises:
         ValueError: the rows allow no evaluation, and why.
@@ -125,10 +134,10 @@ def system_evidence(
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
+        **_population(tables, metadata, settings),
         "metrics": _intervals(samples, settings.level),
         "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
         "confusion": confusion.tolist(),
-        "per_source": per_source(first, level=settings.level, seed=settings.seed),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
         "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
@@ -138,6 +147,17 @@ def system_evidence(
         **positive,
     }
     return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
+
+
+def _population(
+    tables: Sequence[Predictions], metadata: pd.DataFrame | None, settings: EvaluationSettings
+) -> Population:
+    """Return the metrics of the subgroups."""
+    columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
+    views = [view for table in tables if (view := settings.binary_view(table)) is not None]
+    return {
+        "subgroups": evaluate_subgroups(tables, views, columns, level=settings.level, seed=settings.seed),
+    }
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:

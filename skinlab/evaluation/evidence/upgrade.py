@@ -44,6 +44,6 @@ def _rename_keys(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     block = {RENAMED.get(key, key): _rename_keys(each) if key in BLOCKS else each for key, each in value.items()}
-    if isinstance(sources := block.get("per_source"), dict):
-        block["per_source"] = {name: _rename_keys(each) for name, each in sources.items()}
+    if "per_source" in block:  # without groups, intervals and differences of today
+        block = {key: each for key, each in block.items() if key != "per_source"} | {"subgroups": None}
     return block

@@ -15,10 +15,10 @@ Needs = Literal["images", "classes", "class", "rest", "both"]
 # What the metric is a share of: all images, those of its class, of the rest, predicted to be of its class, or not.
 ShareOf = Literal["images", "class", "rest", "predicted", "not predicted"]
 # Where a metric is shown: the table at the end of a run and W&B's summary, the report, the model card, the table of
-# sources, the table of many systems, the picture of a run with several or two classes, the tables of calibration, and
-# the headline of positive classes against all others.
+# subgroups (only what does not depend on the class mix), the table of many systems, the picture of a run with several
+# or two classes, the tables of calibration, and the headline of positive classes against all others.
 Place = Literal[
-    "terminal", "page", "card", "sources", "leaderboard", "picture", "picture_of_two", "calibration", "positive_view"
+    "terminal", "page", "card", "subgroups", "leaderboard", "picture", "picture_of_two", "calibration", "positive_view"
 ]
 
 UNBOUNDED = (-np.inf, np.inf)

@@ -15,7 +15,7 @@ from skinlab.evaluation.metrics import functions as m
 from skinlab.evaluation.metrics.functions import macro, negative, positive
 from skinlab.evaluation.metrics.metric import UNBOUNDED, Metric, Place, Scope
 
-MAIN: tuple[Place, ...] = ("terminal", "page", "card", "sources", "leaderboard", "picture")
+MAIN: tuple[Place, ...] = ("terminal", "page", "card", "leaderboard", "picture")
 BIASED = "resampling adds to the calibration error, which is itself biased upwards in small samples"
 NEWTON = "one Newton step from the fit on the table itself (Moulton and Zeger, 1991)"
 METRICS = [
@@ -23,7 +23,7 @@ METRICS = [
         "balanced_accuracy",
         "Balanced accuracy",
         macro(m.recall),
-        shown=(*MAIN, "picture_of_two"),
+        shown=(*MAIN, "subgroups", "picture_of_two"),
         meaning="sensitivity averaged over the classes",
         epoch=True,
         stratified=True,
@@ -34,7 +34,7 @@ METRICS = [
         "f1_macro",
         "Macro F1",
         macro(m.f1),
-        shown=("terminal", "page", "card", "sources", "picture"),
+        shown=("terminal", "page", "card", "picture"),
         meaning="harmonic mean of sensitivity and PPV, averaged over the classes",
         epoch=True,
         needs="classes",
@@ -53,7 +53,7 @@ METRICS = [
         "auroc_macro",
         "Macro AUROC",
         macro(m.auroc),
-        shown=(*MAIN, "picture_of_two"),
+        shown=(*MAIN, "subgroups", "picture_of_two"),
         meaning="how often an image of a class ranks above one of another class, averaged over the classes",
         epoch=True,
         stratified=True,
@@ -126,7 +126,7 @@ METRICS = [
         "Sensitivity",
         positive(m.recall),
         "positive",
-        shown=("terminal", "page", "card", "picture_of_two"),
+        shown=("terminal", "page", "card", "subgroups", "picture_of_two"),
         meaning="share of the positive images that are predicted positive",
         epoch=True,
         stratified=True,
@@ -138,7 +138,7 @@ METRICS = [
         "Specificity",
         negative(m.recall),
         "positive",
-        shown=("terminal", "page", "card", "picture_of_two"),
+        shown=("terminal", "page", "card", "subgroups", "picture_of_two"),
         meaning="share of the other images that are predicted negative",
         epoch=True,
         stratified=True,
@@ -193,7 +193,7 @@ METRICS = [
         "AUROC",
         m.auroc,
         "class",
-        shown=("page", "card", "positive_view"),
+        shown=("page", "card", "subgroups", "positive_view"),
         meaning="how often a positive image ranks above another",
         stratified=True,
         needs="both",

@@ -33,7 +33,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
         assert metric["low"] <= metric["high"] or metric["note"].startswith("no interval"), name
     assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
     assert block["curves"]["a"]["roc"]["y"][-1] == 1
-    assert set(block["per_source"]) == {"x", "y"}
+    assert [each["value"] for each in block["subgroups"]["subgroups"]] == ["x", "y"]
     assert block["calibration"]["none"]["brier"] == pytest.approx(own["brier"])
     assert block["groups"] == 120
 

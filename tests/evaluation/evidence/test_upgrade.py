@@ -8,7 +8,7 @@ SEARCH_1 = {"figure": "brier", "everyone": 0.6, "considered": 3, "single": CHOIC
 SEARCH_2 = {"metric": "brier", "all_members": 0.6, "n_candidates": 3, "single": CHOICE_2, "subset": CHOICE_2}
 # Names of classes, settings, sources and facts of a predictions table that are keys of format 1, too.
 KEPT = {"seen": 1, "called": 2, "worst": {"over": 3}, "figures": 4, "asked": 5}
-UNUSED = {"name": "b", "binary": None, "spread": None, "per_source": None, "optimism": None, "support": KEPT}
+UNUSED = {"name": "b", "binary": None, "spread": None, "subgroups": None, "optimism": None, "support": KEPT}
 BLOCKS = [
     ({"asked": {"classes": ["worst", "nv"]}}, {"settings": {"classes": ["worst", "nv"]}}),
     ({"made": {"config": KEPT}}, {"provenance": {"config": KEPT}}),
@@ -24,7 +24,7 @@ SYSTEMS = [
     ({"figures": {"auroc_macro": {"value": 0.7}}}, {"metrics": {"auroc_macro": {"value": 0.7}}}),
     ({"binary": {"positive": ["worst"], "figures": {}}}, {"binary": {"positive": ["worst"], "metrics": {}}}),
     ({"spread": {"over": "seed", "figures": {}}}, {"spread": {"replicate_axis": "seed", "metrics": {}}}),
-    ({"per_source": {"worst": {"figures": None}}}, {"per_source": {"worst": {"metrics": None}}}),
+    ({"per_source": {"worst": {"figures": None}}}, {"subgroups": None}),
     ({"curves": {"worst": {"roc": KEPT}}}, {"curves": {"worst": {"roc": KEPT}}}),
     ({"optimism": {"rule": "f1", "honest": 0.5}}, {"optimism": {"rule": "f1", "held_out": 0.5}}),
     ({"worst": [{"called": "worst"}]}, {"worst_mistakes": [{"predicted": "worst"}]}),

@@ -16,7 +16,7 @@ from skinlab.report.page import render_report
 from skinlab.report.terminal import print_evidence, print_results
 from tests.evaluation.evidence.test_system import QUICK, rows
 
-PLACES = ("terminal", "page", "card", "sources", "leaderboard", "picture", "picture_of_two", "calibration")
+PLACES = ("terminal", "page", "card", "subgroups", "leaderboard", "picture", "picture_of_two", "calibration")
 TOY = Metric(
     "doubt",
     "Mean doubt",
@@ -65,7 +65,7 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
         "comparisons": [],
         "cautions": [],
     }
-    assert "doubt" in evidence["systems"][0]["per_source"]["x"]["metrics"]
+    assert "doubt" in evidence["systems"][0]["subgroups"]["subgroups"][0]["metrics"]
     for page in (render_report(evidence), render_card(evidence)):
         assert "Mean doubt" in page
     print_evidence(evidence)

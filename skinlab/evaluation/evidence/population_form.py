@@ -1,0 +1,61 @@
+"""The form of subgroups and units of analysis in ``evidence.json``; see :mod:`skinlab.evaluation.evidence.form`."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
+
+
+class UnpairedDifference(TypedDict):
+    """The difference of a metric between two sets of other images, with p-values."""
+
+    difference: Interval
+    p: Number
+    p_holm: Number
+
+
+class Subgroup(TypedDict):
+    """The images with one value of a column.
+
+    `groups_per_class` counts lesions or patients. `metrics` are over the images of `classes`, those with enough groups,
+    and null where a `note` says why. `differences` are to the images with another value, both over the images of
+    `compared_classes`, those with enough groups on both sides.
+    """
+
+    column: str
+    value: str
+    rows: int
+    groups: int
+    support: dict[str, int]
+    groups_per_class: dict[str, int]
+    classes: list[str]
+    compared_classes: list[str]
+    metrics: Metrics | None
+    binary: Metrics | None
+    differences: dict[str, UnpairedDifference]
+    note: str
+
+
+class LowestSubgroup(TypedDict):
+    """The subgroup that is worst against the other images by one metric, as a sentence."""
+
+    column: str
+    value: str
+    metric: str
+    sentence: str
+
+
+class Subgroups(TypedDict):
+    """All subgroups, of how many differences Holm's correction counts, and the worst one."""
+
+    columns: list[str]
+    subgroups: list[Subgroup]
+    compared: int
+    lowest: LowestSubgroup | None
+
+
+class Population(TypedDict):
+    """The parts of a system's images."""
+
+    subgroups: Subgroups | None

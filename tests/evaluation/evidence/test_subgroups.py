@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.evaluation.evidence.subgroups import MIN_GROUPS, evaluate_subgroups, subgroup_columns
+from skinlab.evaluation.metrics.scorer import classification_metrics
+from skinlab.evaluation.predictions import Predictions
+
+SETTINGS = {"level": 0.95, "seed": 0}
+
+
+def rows(n: int = 300, seed: int = 0, signal: np.ndarray | float = 2.0, source: str = "") -> Predictions:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(2, size=n)
+    logit = rng.normal(size=n) + signal * (2 * target - 1)
+    p = 1 / (1 + np.exp(-logit))
+    ids = np.array([f"i{i}" for i in range(n)], object)
+    return Predictions(
+        ["nv", "mel"], np.stack([1 - p, p], 1), target, ids, ids, np.full(n, source, object), -np.ones(n, int)
+    )
+
+
+def columns(view: Predictions, **metadata: list[str]) -> dict[str, np.ndarray]:
+    return subgroup_columns(view, pd.DataFrame(metadata), None)
+
+
+def test_the_subgroup_that_falls_behind_is_named():
+    worse = np.arange(300) % 3 == 0
+    view = rows(signal=np.where(worse, 0.2, 2.0))
+    found = evaluate_subgroups([view], [view], columns(view, sex=np.where(worse, "f", "m").tolist()), **SETTINGS)
+    json.dumps(found)
+    first, second = found["subgroups"]
+    own = classification_metrics(*(getattr(view.take(worse), name) for name in ("probabilities", "target", "classes")))
+    assert first["metrics"]["balanced_accuracy"]["value"] == pytest.approx(own["balanced_accuracy"])
+    assert first["binary"]["sensitivity"]["value"] == pytest.approx(own["sensitivity"])
+    assert (first["rows"], second["rows"]) == (100, 200)
+    difference = first["differences"]["balanced_accuracy"]
+    assert difference["difference"]["high"] < 0
+    assert difference["p_holm"] == pytest.approx(2 * difference["p"])
+    assert found["lowest"]["value"] == "f"
+    assert "Of 2 subgroups sex f (100 images, 100 groups)" in found["lowest"]["sentence"]
+    assert second["differences"]["balanced_accuracy"]["difference"]["value"] == pytest.approx(
+        -difference["difference"]["value"]
+    )
+
+
+def test_a_small_subgroup_has_counts_and_no_rank():
+    view = rows()
+    site = np.full(300, "back", object)
+    site[:29], site[29:60] = "ear", "foot"
+    one_class = (site == "foot") & (view.target == 1)
+    site[np.flatnonzero(one_class)[MIN_GROUPS - 1 :]] = "back"
+    site[np.flatnonzero((site == "back") & (view.target == 0))[:20]] = "foot"
+    found = evaluate_subgroups([view], [view], columns(view, site=site.tolist()), **SETTINGS)
+    by_value = {each["value"]: each for each in found["subgroups"]}
+    assert by_value["ear"]["note"] == "fewer than 30 images"
+    assert by_value["foot"]["note"] == "fewer than two classes with 5 groups"
+    assert by_value["foot"]["groups_per_class"]["mel"] == MIN_GROUPS - 1
+    assert by_value["ear"]["metrics"] is by_value["foot"]["binary"] is None
+    assert by_value["back"]["differences"]
+    assert found["lowest"]["value"] == "back"
+
+
+def test_bands_unknown_values_and_columns_of_one_value():
+    view = rows(6, source="clinic")
+    found = columns(view, age=["3", "29.0", "30", "85", "", "x"], sex=["f"] * 6, group=list("abcdef"))
+    assert list(found) == ["age"]
+    assert found["age"].tolist() == ["0-29", "0-29", "30-49", "70+", "unknown", "x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["tone"], "no such column (there are: age, id)"),
+        (["id"], "40 values"),
+        (["age"], "1 values of it; leave it out"),
+    ],
+)
+def test_a_named_column_must_be_of_use(names, message):
+    view = rows(40)
+    metadata = pd.DataFrame({"age": ["50"] * 40, "id": [str(i) for i in range(40)]})
+    with pytest.raises(ValueError, match="subgroups=") as error:
+        subgroup_columns(view, metadata, names)
+    assert message in str(error.value)
+
+
+@pytest.mark.slow
+def test_the_interval_of_a_difference_covers_and_p_is_right_where_nothing_differs():
+    covered, small, n = 0, 0, 400
+    for seed in range(n):
+        view = rows(160, seed, signal=0.8)
+        sex = np.where(np.arange(160) % 4 == 0, "f", "m").tolist()
+        found = evaluate_subgroups([view], [], columns(view, sex=sex), **SETTINGS)
+        row = found["subgroups"][0]["differences"]["auroc_macro"]
+        covered += row["difference"]["low"] <= 0 <= row["difference"]["high"]
+        small += row["p"] <= 0.05
+    assert 0.92 <= covered / n <= 0.98
+    assert small / n <= 0.08
