@@ -7,6 +7,7 @@ import logging
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.systems import find_systems
+from skinlab.assessment.unpaired import are_unpaired, build_unpaired_evidence
 from skinlab.errors import user_errors
 from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
@@ -30,7 +31,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     output, evaluation, provenance = open_evaluation(settings, invocation)
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     with user_errors():
-        evidence, thresholds = build_evidence(
+        build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence
+        evidence, thresholds = build(
             systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, provenance=provenance
         )
 

@@ -34,7 +34,7 @@ def render_card(evidence: Evidence) -> str:
         settings=evidence["settings"],
         provenance=evidence["provenance"],
         systems=[_system(evidence, each) for each in evidence["systems"]],
-        comparisons=evidence["comparisons"],
+        comparisons=evidence.get("unpaired", evidence["comparisons"]),
         cautions=evidence["cautions"],
     )
 

@@ -16,6 +16,7 @@ from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import INK, N_SERIES, series
+from skinlab.report.unpaired import unpaired_section
 from skinlab.report.wording import MINUS, ensemble_words, interval, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
@@ -37,7 +38,8 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         provenance=evidence["provenance"],
         cost_ratio=evidence["settings"]["cost_ratio"],
         systems=systems,
-        comparison=_comparison(evidence),
+        comparison=None if "unpaired" in evidence else _comparison(evidence),
+        unpaired=unpaired_section(evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),
         tta=evidence.get("tta") or [],
         cautions=evidence["cautions"],

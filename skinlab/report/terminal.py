@@ -70,7 +70,7 @@ def print_evidence(evidence: Evidence) -> None:
     systems = evidence["systems"]
     printed = _print_overlap(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
-    for line in [each["sentence"] for each in evidence["comparisons"]]:
+    for line in [each["sentence"] for each in [*evidence["comparisons"], *evidence.get("unpaired", [])]]:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
@@ -147,6 +147,9 @@ def _label(metric: Metric, positive: Sequence[str]) -> str:
 
 def _title(evidence: Evidence) -> str:
     first = evidence["systems"][0]
+    if "unpaired" in evidence:
+        sizes = ", ".join(f"{each['name']} {each['rows']}" for each in evidence["systems"])
+        return f"different images ({sizes}), {evidence['settings']['level']:.0%} intervals"
     return f"{first['rows']} rows, {first['groups']} groups, {evidence['settings']['level']:.0%} intervals"
 
 

@@ -78,7 +78,7 @@ def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
         (["predictions={a}", "thresholds=[best]"], "threshold rule 'best' is unknown"),
         (["predictions={a},{b}", "compare_by=[pr_auc]", *QUICK], "pr_auc is no metric"),
         (["predictions={a},{b}", "reference=c", *QUICK], "reference=c is none of the systems"),
-        (["predictions={a},{other}", *QUICK], "other has no row for image i0"),
+        (["predictions={a},{other}", "unpaired=false", *QUICK], "other has no row for image i0"),
         (["predictions={a}", "apply_thresholds={a}"], "the thresholds.json of an evaluation"),
     ],
 )
@@ -163,3 +163,21 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
     assert found == [("age", "0-49", 120), ("age", "50+", 120), ("sex", "f", 160), ("sex", "m", 80)]
     for name in ("report.html", "model_card.md"):
         assert "50+" in (tmp_path / "out" / name).read_text()
+
+
+def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
+    home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
+    words = ["evaluate", f"predictions={home},{away}", f"output={tmp_path / 'out'}", *QUICK]
+    again = write_table(tmp_path / "again.csv", signal=2)
+    refused = run("evaluate", f"predictions={home},{again}", *words[2:], "unpaired=true")
+    assert "home and again share 120 images (first: i0, by id)" in refused.stderr
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert "home has a higher balanced accuracy on its images than away" in " ".join(done.stdout.split())
+    validate_evidence(tmp_path / "out")
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    assert evidence["comparisons"] == []
+    assert len(evidence["unpaired"]) == 5
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Comparison on different images" in page
+    assert "evaluated on the same images" not in page

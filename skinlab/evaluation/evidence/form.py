@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
-from skinlab.evaluation.evidence.population_form import Population
+from skinlab.evaluation.evidence.population_form import Population, UnpairedComparison
 
 
 class SpreadOfMetric(TypedDict):
@@ -313,6 +313,7 @@ class Evidence(TypedDict):
     provenance: Provenance
     systems: list[System]
     comparisons: list[Comparison]
+    unpaired: NotRequired[list[UnpairedComparison]]
     cautions: list[str]
     ensemble: NotRequired[Ensemble]
     tta: NotRequired[list[Cost]]

@@ -59,3 +59,13 @@ class Population(TypedDict):
     """The parts of a system's images."""
 
     subgroups: Subgroups | None
+
+
+class UnpairedComparison(UnpairedDifference):
+    """The difference of a metric between two systems on other images; `class_mix` says whether that enters it."""
+
+    a: str
+    b: str
+    metric: str
+    class_mix: bool
+    sentence: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from skinlab.settings.command import EvaluationCommandSettings, Split, TableSettings, required
 from skinlab.settings.types import Places, Text
@@ -14,3 +14,4 @@ class EvaluateSettings(EvaluationCommandSettings, TableSettings):
     predictions: Annotated[Places, required("RUN_OR_FILE")]
     split: Split
     reference: Text | None
+    unpaired: bool | Literal["auto"]

@@ -1,0 +1,127 @@
+"""Evidence of systems on different images, such as one system at home and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from skinlab.assessment.evidence_files import Thresholds, build_evidence
+from skinlab.assessment.systems import System, align
+from skinlab.errors import nearest
+from skinlab.evaluation.evidence.form import Evidence, Provenance
+from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.data_sets import compare_data_sets
+from skinlab.tables.image_ids import match_ids
+from skinlab.tables.same_names import with_names_of
+
+
+def are_unpaired(systems: Sequence[System], wanted: bool | Literal["auto"]) -> bool:
+    """Return whether systems are compared as of different images.
+
+    Args:
+        systems: as found.
+        wanted: ``auto`` for whether no two of them share an image while their classes are the same.
+
+    Raises:
+        ValueError: they must be, and there is one only, or two share images.
+    """
+    if wanted == "auto":
+        classes = {frozenset(system.tables[0].classes) for system in systems}
+        pairs = combinations([system.tables[0] for system in systems], 2)
+        return len(systems) > 1 and len(classes) == 1 and not any(_shared(a, b)[0].any() for a, b in pairs)
+    if wanted and len(systems) < 2:
+        raise ValueError("unpaired=true compares systems on different images: give two or more, predictions=A,B")
+    for a, b in combinations(systems if wanted else [], 2):
+        shared, how = _shared(a.tables[0], b.tables[0])
+        if shared.any():
+            image = b.tables[0].image_id[int(shared.argmax())]
+            raise ValueError(
+                f"unpaired=true: {a.name} and {b.name} share {shared.sum()} images (first: {image}, by {how}); leave "
+                "them out of one table, or compare on the same images: unpaired=false"
+            )
+    return bool(wanted)
+
+
+def _shared(a: Predictions, b: Predictions) -> tuple[np.ndarray, str]:
+    """Return which rows of b are images of a, and by what: id, file or pixels."""
+    ids = match_ids([str(image) for image in b.image_id], [str(image) for image in a.image_id]).known
+    kinds = {"id": np.array([name != "" for name in ids])}
+    for kind, name in (("file", "path"), ("pixels", "image_hash")):
+        theirs = getattr(b, name).astype(str)
+        kinds[kind] = (theirs != "") & np.isin(theirs, getattr(a, name).astype(str))
+    return np.any(list(kinds.values()), axis=0), next((kind for kind, each in kinds.items() if each.any()), "id")
+
+
+def build_unpaired_evidence(
+    systems: Sequence[System],
+    settings: EvaluationSettings,
+    *,
+    compare_by: Sequence[str] = (),
+    reference: str | None = None,
+    provenance: Provenance,
+) -> tuple[Evidence, Thresholds]:
+    """Return the evidence of each system on its own images, with unpaired comparisons, and the thresholds of each.
+
+    Args:
+        systems: of which no two share an image, see :func:`are_unpaired`.
+        settings: of the evaluation.
+        compare_by: metrics by which systems are compared.
+        reference: the system that all others are compared with; None compares every pair.
+        provenance: see :func:`skinlab.assessment.evidence_files.describe_provenance`.
+
+    Raises:
+        ValueError: rows unfit to be judged, other classes, an unknown metric or reference.
+    """
+    names = [system.name for system in systems]
+    if reference not in (None, *names):
+        hint = nearest(str(reference), names)
+        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
+    first = systems[0]
+    systems = [first, *(each.with_parts(with_names_of(first.parts, each.parts)) for each in systems[1:])]
+    aligned = [align([system], settings.positive)[0] for system in systems]
+    classes = aligned[0].tables[0].classes
+    for system in aligned[1:]:
+        if system.tables[0].classes != classes:
+            raise ValueError(
+                f"{names[0]} and {system.name} have different classes, or another of them is the positive one: "
+                f"{', '.join(classes)} against {', '.join(system.tables[0].classes)}; use systems of one task"
+            )
+    parts = [build_evidence([system], settings, provenance=provenance) for system in systems]
+    known = [name for name in parts[0][0]["systems"][0]["metrics"] if not name.startswith("support/")]
+    if unknown := [name for name in compare_by if name not in known]:
+        raise ValueError(f"compare_by: {unknown[0]} is no metric{nearest(unknown[0], known)}; e.g. pr_auc_macro")
+    evidence = parts[0][0]
+    evidence["systems"] = [part["systems"][0] for part, _ in parts]
+    evidence["cautions"] = [_different_images(aligned)]
+    for name, (part, _) in zip(names, parts, strict=True):
+        own = [text if text.startswith(f"{name}: ") else f"{name}: {text}" for text in part["cautions"]]
+        evidence["cautions"] += own
+    evidence["unpaired"] = compare_data_sets(
+        [(system.name, system.tables) for system in aligned],
+        compare_by,
+        level=settings.level,
+        seed=settings.seed,
+        reference=reference,
+    )
+    return evidence, {name: rows for _, thresholds in parts for name, rows in thresholds.items()}
+
+
+def _different_images(systems: Sequence[System]) -> str:
+    """Return the sentence that says what is compared, with the groups that two systems name alike."""
+    counts = ", ".join(f"{system.name} {len(system.tables[0])}" for system in systems)
+    groups = [set(map(str, system.tables[0].group)) - set(map(str, system.tables[0].image_id)) for system in systems]
+    shared = {name for a, b in combinations(groups, 2) for name in a & b}
+    same = ""
+    if shared:
+        same = (
+            f" {len(shared)} groups have one name in two of them (first: {min(shared)}): if they are the same lesions "
+            "or patients, the intervals of the differences are too wide."
+        )
+    return (
+        f"The systems are evaluated on different images ({counts}), so differences are unpaired: they are of the "
+        f"images as much as of the systems.{same}"
+    )
