@@ -16,6 +16,7 @@ from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.bundle_parts import (
     calibrator_of,
     choose_thresholds,
+    conformal_of,
     read_bundle_thresholds,
     read_calibrator_file,
 )
@@ -51,6 +52,7 @@ def bundle(settings: BundleSettings) -> None:
         validation = validation_predictions(bundle, settings)
         bundle = add_calibrator(bundle, settings, validation)
         bundle = add_thresholds(bundle, settings, validation)
+        bundle = add_conformal(bundle, settings, validation)
         if settings.format == "bundle":
             known = merged_training_images(places, (model.training_images for model in models))
             bundle = add_gate(replace(bundle, training_images=known), settings, split)
@@ -78,9 +80,10 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
     """
     if settings.format == "onnx" and bundle.method in ("rank", "overlap"):
         raise UserError(f"format=onnx: a graph can't compute method={bundle.method}; use format=bundle")
-    if bundle.method == "overlap" and (settings.calibrator != "none" or settings.thresholds is not None):
+    added = (settings.thresholds, settings.conformal)
+    if bundle.method == "overlap" and (settings.calibrator != "none" or any(each is not None for each in added)):
         raise UserError(
-            f"{places[0]} is an overlap, which has its own thresholds; leave out calibrator= and thresholds="
+            f"{places[0]} is an overlap with thresholds of its own; leave out calibrator=, thresholds= and conformal="
         )
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none" and bundle.calibrator is not None:
         raise UserError(
@@ -94,6 +97,8 @@ def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Pre
         setting = f"calibrator={settings.calibrator}"
     elif isinstance(settings.thresholds, list):
         setting = f"thresholds=[{','.join(settings.thresholds)}]"
+    elif settings.conformal is not None:
+        setting = f"conformal={settings.conformal:g}"
     else:
         return []
     return read_validation(settings.ckpt, len(bundle.members), bundle.classes, setting)
@@ -114,7 +119,7 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     if chosen == "none":
         return bundle
     if chosen not in CALIBRATORS:
-        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle))
+        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle), conformal=None)
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
         return replace(bundle, calibrator=calibrator_of(chosen, bundle, validation))
 
@@ -142,6 +147,18 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
             )
             thresholds = choose_thresholds(bundle, validation, choice)
     return replace(bundle, thresholds=thresholds)
+
+
+def add_conformal(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+    """Return the bundle with conformal sets of the coverage ``conformal=``, chosen on the validation predictions.
+
+    Raises:
+        UserError: they can't be chosen.
+    """
+    if settings.conformal is None:
+        return bundle
+    with user_errors(f"conformal={settings.conformal:g} on {listed_validation(settings)}: "):
+        return replace(bundle, conformal=conformal_of(settings.conformal, bundle, validation))
 
 
 def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) -> Bundle:
@@ -179,7 +196,7 @@ def write(bundle: Bundle, format_: str, output: Path) -> None:
             write_timm(bundle, temporary)
         else:
             log.info("onnx: largest difference from torch %.1e", write_onnx(bundle, temporary))
-    left_out = [name for name in ("calibrator", "thresholds", "gate") if getattr(bundle, name)]
+    left_out = [name for name in ("calibrator", "thresholds", "conformal", "gate") if getattr(bundle, name)]
     if format_ != "bundle" and left_out:
         log.warning("%s does not apply the model's %s; format=bundle does", output, ", ".join(left_out))
 

@@ -59,7 +59,7 @@ def predict(settings: PredictSettings) -> None:
         rows = rows[found.read].reset_index(drop=True)
         seen = known.usage(found.hashes, rows.get("group"))
 
-        table = tabulate(rows, found, bundle.outputs, threshold, seen)
+        table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
         if found.distance_ratio is not None and bundle.gate is not None:
@@ -145,11 +145,12 @@ def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> 
 def tabulate(
     rows: pd.DataFrame,
     found: ImagePredictions,
-    outputs: Sequence[str],
+    bundle: Bundle,
     threshold: Mapping[str, Any] | None,
     seen: np.ndarray,
 ) -> pd.DataFrame:
-    """Return the table of ``format=table``: probabilities and, where there are any, ``gate``, ``called``, ``seen``."""
+    """Return the table of ``format=table``: probabilities and, where there are any, gate, called, set, seen."""
+    outputs = bundle.outputs
     columns = [name for name in COLUMNS if name in rows]
     probabilities = as_written(found.probabilities)
     table = rows[columns].join(pd.DataFrame(probabilities, columns=[PREFIX + name for name in outputs]))
@@ -158,6 +159,8 @@ def tabulate(
     if threshold is not None:
         score = positive_score(probabilities, outputs, threshold["positive"])
         table["called"] = (score >= threshold["value"]).astype(np.int64)
+    if bundle.conformal is not None:
+        table["set"] = bundle.conformal.names(probabilities, outputs)
     if seen.any():
         table["seen"] = seen
     return table.assign(path=rows["path"])

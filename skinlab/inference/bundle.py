@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import ConfigDict, ValidationError
 
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator, calibrator_from_dict
+from skinlab.evaluation.calibration.conformal import ConformalSets
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
@@ -44,6 +45,7 @@ class Bundle:
         positive: the classes that an ``overlap`` calls positive; None where they are two and the last one is.
         calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
         thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
+        conformal: conformal sets on the same probabilities; None for none.
         gate: tells images of another kind than the training's; None for none.
         training_images: what its members have seen, as its ``to_dict`` gave it; None where nothing says.
     """
@@ -57,6 +59,7 @@ class Bundle:
     positive: list[str] | None = None
     calibrator: dict[str, Any] | None = None
     thresholds: list[FrozenThreshold] = field(default_factory=list)
+    conformal: ConformalSets | None = None
     gate: Gate | None = None
     training_images: dict[str, Any] | None = None
 
@@ -127,6 +130,8 @@ class Bundle:
             facts["calibrator"] = self.calibrator
         if self.thresholds:
             facts["thresholds"] = [{**each.to_dict(), "rows": {}} for each in self.thresholds]
+        if self.conformal is not None:
+            facts["conformal"] = self.conformal.facts()
         return facts | more
 
 
@@ -172,6 +177,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "positive": bundle.positive,
         "calibrator": calibrator,
         "thresholds": [each.to_dict() for each in bundle.thresholds],
+        "conformal": None if bundle.conformal is None else asdict(bundle.conformal),
         "gate": bundle.gate.to_dict() if bundle.gate else None,
     }
     if bundle.training_images is not None:
@@ -197,6 +203,7 @@ class BundleFile(Settings):
     positive: list[str] | None
     calibrator: dict[str, Any] | None
     thresholds: list[FrozenThreshold]
+    conformal: ConformalSets | None = None  # not in older bundles
     gate: dict[str, Any] | None
     training_images: dict[str, Any] | None = None
 
@@ -214,6 +221,8 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         loaded = [read_member(each, path, str(each["sha256"])) for each in file.members]
         if not loaded or any(each[1] != file.classes for each in loaded):
             raise ValueError("its members are of other classes")
+        if file.conformal is not None and len(file.conformal.thresholds) != len(file.classes):
+            raise ValueError(f"its conformal sets are of {len(file.conformal.thresholds)} classes")
         if file.calibrator is not None:
             read_calibrator(file.calibrator, len(file.classes))
         bundle = Bundle(
@@ -225,6 +234,7 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
             positive=file.positive,
             calibrator=file.calibrator,
             thresholds=file.thresholds,
+            conformal=file.conformal,
             gate=None if file.gate is None else gate_from_dict(file.gate),
             training_images=file.training_images,
         )

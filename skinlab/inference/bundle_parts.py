@@ -10,6 +10,7 @@ import numpy as np
 
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, fit_calibrator
+from skinlab.evaluation.calibration.conformal import ConformalSets, groups_needed
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_thresholds
@@ -53,6 +54,27 @@ def read_calibrator_file(place: str, bundle: Bundle) -> dict[str, Any]:
     content: dict[str, Any] = read_json(place, "calibrator", {}, setting="calibrator", remedy=remedy)
     read_calibrator(content, len(bundle.classes))
     return content
+
+
+def conformal_of(level: float, bundle: Bundle, validation: Sequence[Predictions]) -> ConformalSets:
+    """Choose the thresholds of conformal sets on the calibrated predictions of the validation images.
+
+    Args:
+        level: coverage promised.
+        bundle: with its calibrator, if it has one.
+        validation: predictions of its members on the validation images.
+
+    Raises:
+        ValueError: the images don't allow it.
+    """
+    fitted = ConformalSets.fit(bundle_predictions(bundle, validation), level, "val")
+    log.info("conformal sets: all images of %.4g%% of new lesions, chosen on %s", 100 * level, fitted.chosen_on)
+    if fitted.unpromised:
+        few = ", ".join(f"{bundle.classes[i]} ({fitted.groups[i]})" for i in fitted.unpromised)
+        log.warning(
+            "conformal=%.4g needs %d lesions a class: no coverage is promised for %s", level, groups_needed(level), few
+        )
+    return fitted
 
 
 def choose_thresholds(

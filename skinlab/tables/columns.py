@@ -25,6 +25,7 @@ OTHER_NAMES = (
     *LABEL_NAMES,
     "gate",
     "called",
+    "set",
     "age",
     "age_approx",
     "sex",

@@ -17,6 +17,7 @@ from skinlab.commands import bundle as bundling
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import Temperature, calibrator_from_dict, fit_calibrator
+from skinlab.evaluation.calibration.conformal import conformal_thresholds
 from skinlab.evaluation.ensembles.combination import combine
 from skinlab.evaluation.thresholds.choice import choose_threshold
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
@@ -183,7 +184,7 @@ def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(ma
     save_bundle(overlap, output)
     there = {"ckpt": str(output), "output": str(output.parent / "again.bundle")}
     for settings in ({"thresholds": ["f1"]}, {"calibrator": "vector"}):
-        with pytest.raises(UserError, match="is an overlap, which has its own thresholds"):
+        with pytest.raises(UserError, match="is an overlap with thresholds of its own"):
             make(**there | settings)
     with pytest.raises(UserError, match="a graph can't compute method=overlap"):
         make(**there | {"format": "onnx", "output": str(output.parent / "m.onnx")})
@@ -290,3 +291,16 @@ def test_validation_predictions_that_allow_no_threshold_are_named(make, runs, ou
     with pytest.raises(UserError, match=re.escape(f" on {table}: ")):
         make(ckpt=str(run), thresholds=["f1"], positive=["mel"])
     assert not output.exists()
+
+
+def test_conformal_sets_are_chosen_on_the_calibrated_validation_rows(make, runs: list[str], output: Path):
+    make(calibrator="temperature", conformal=0.8)
+    bundle, table = load_bundle(output), pd.read_csv(Path(runs[0]) / "predictions" / "val.csv")
+    p = table[[f"prob_{c}" for c in CLASSES]].to_numpy()
+    calibrated = calibrator_from_dict(bundle.calibrator or {})(p)
+    assert bundle.conformal is not None
+    assert bundle.conformal.thresholds == pytest.approx(conformal_thresholds(calibrated, np.arange(40) % 3, 0.8))
+    assert (bundle.conformal.level, bundle.conformal.chosen_on) == (0.8, "val, 40 lesions")
+    assert bundle.meta()["conformal"]["groups"] == [14, 13, 13]
+    with pytest.raises(UserError, match=r"conformal=0.99 on .*val.csv: a coverage of 0.99 needs 99 lesions"):
+        make(conformal=0.99, overwrite=True)

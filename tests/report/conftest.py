@@ -75,7 +75,14 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             "treat_all": [0.1, 0.0],
         },
         "risk_coverage": {"coverage": [0.5, 1.0], "risk": [0.1, 0.3], "aurc": 0.2},
-        "conformal": {"level": 0.9, "coverage": {"overall": 0.91}, "mean_size": 1.3, "note": "made on val"},
+        "conformal": {
+            "level": 0.9,
+            "unit": "lesion",
+            "coverage": {"overall": {"value": 0.91, "low": 0.88, "high": 0.94}},
+            "image_coverage": 0.92,
+            "mean_size": 1.3,
+            "note": "made on val",
+        },
         "worst_mistakes": [
             {"image_id": "ISIC_1", "label": classes[1], "predicted": classes[0], "probability": 0.97, "path": None}
         ],

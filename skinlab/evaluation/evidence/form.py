@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from skinlab.evaluation.evidence.calibration_form import Conformal
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import Population, UnpairedComparison
 
@@ -103,15 +104,6 @@ class RiskCoverage(TypedDict):
     coverage: list[float]
     risk: list[float]
     aurc: float
-
-
-class Conformal(TypedDict):
-    """Conformal prediction sets: the coverage promised and reached, and their mean size."""
-
-    level: float
-    coverage: dict[str, Number]
-    mean_size: float
-    note: str
 
 
 class Mistake(TypedDict):

@@ -142,7 +142,7 @@ def system_evidence(
         "reliability": reliability(confidence, correct, first.group),
         "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
         "risk_coverage": risk_coverage(confidence, correct),
-        "conformal": conformal_report(*arrays, first.classes, seed=settings.seed),
+        "conformal": conformal_report(*arrays, first.classes, seed=settings.seed, interval_level=settings.level),
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }

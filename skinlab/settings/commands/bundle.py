@@ -32,6 +32,7 @@ class BundleSettings(WorkerSettings):
     positive: Names | None
     cost_ratio: Annotated[Number, Field(gt=0)]
     prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
+    conformal: Annotated[Number, Field(gt=0, lt=1)] | None
     gate: Literal["auto", "fit", "none"]
     gate_alarms: Annotated[Number, Field(gt=0, lt=1)]
     gate_split: Text | None
