@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.evaluation.evidence.form import Evidence, System
-from skinlab.evaluation.metrics.registry import shown_metrics
+from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
+from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.wording import number
@@ -33,21 +35,26 @@ def render_card(evidence: Evidence) -> str:
         "model_card.md.j2",
         settings=evidence["settings"],
         provenance=evidence["provenance"],
-        systems=[_system(evidence, each) for each in evidence["systems"]],
+        systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
         comparisons=evidence.get("unpaired", evidence["comparisons"]),
         cautions=evidence["cautions"],
     )
 
 
-def _system(evidence: Evidence, system: System) -> dict[str, object]:
-    """Lay out the tables of one system."""
-    metrics, binary = system["metrics"], system["binary"]["metrics"] if system["binary"] else {}
+def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, object]:
+    """Lay out the tables of one system, the metrics of the positive at the threshold of a rule."""
+    metrics, (at_rule, point) = system["metrics"], positive_metrics(system, rule)
     spread = system["spread"]["metrics"] if system["spread"] else {}
     classes = evidence["settings"]["classes"]
     metas = [source["meta"] for source in system["sources"]]
     return dict(system) | {
         "headline": headline(metrics, "card"),
-        "binary_headline": positive_headline(binary, "card"),
+        "positive": system["binary"]["positive"] if system["binary"] else [],
+        "binary_headline": [
+            (metric_label(name, point=False) + (f" ({point})" if name in OF_POSITIVE else ""), value)
+            for name, value in positive_headline(at_rule, "card").items()
+            if system["binary"]
+        ],
         "spread_metrics": headline(spread, "card"),
         "class_columns": columns(metrics, "card", classes),
         "calibration_columns": shown_metrics("calibration", "all"),

@@ -19,6 +19,7 @@ from sklearn.metrics import confusion_matrix
 
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics.curves import precision_recall_steps
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, operating_point
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.charts import DASHED, DOTTED
@@ -102,14 +103,15 @@ def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, r
     figure.text(LEFT, 0.962, name, fontsize=17, fontweight="bold")
     facts = (
         f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch']}; "
-        f"{split}: {rows} images, {n_classes} classes"
+        f"{split}: {rows} images, {n_classes} classes; predicted: the {MOST_PROBABLE}"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)
     shown = shown_metrics("picture_of_two" if n_classes == 2 else "picture", "all", "positive")
     for i, metric in enumerate(shown):
         x, key = LEFT + i * (RIGHT - LEFT) / len(shown), metric.name
         figure.text(x, 0.876, _number(metrics[f"{split}/{key}"]), fontsize=27, fontweight="bold", color=COLOURS[0])
-        figure.text(x, 0.852, metric.short or metric.label, color=INK)
+        at = operating_point(key)
+        figure.text(x, 0.852, (metric.short or metric.label) + (f" ({at})" if at == HALF else ""), color=INK)
         if split == "test" and f"val/{key}" in metrics:
             figure.text(x, 0.832, f"val {_number(metrics[f'val/{key}'])}", color=SOFT, fontsize=10.5)
 
@@ -189,7 +191,7 @@ def _class_table(
 ) -> None:
     """Write the metrics of each class; its colours are the legend of the curves beside it."""
     axes.set_axis_off()
-    _title(axes, "Classes", split)
+    _title(axes, "Classes", f"{split}, {MOST_PROBABLE}")
     columns = {"images": 0.375, "prevalence": 0.575, "AP": 0.735, "recall": 0.87, "F1": 1.0}
     shown = list(colours)
     step = min(0.115, 0.98 / (len(shown) + 1))

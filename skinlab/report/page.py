@@ -10,14 +10,16 @@ from markupsafe import Markup
 from skinlab.evaluation.evidence.form import Comparison, Evidence, RiskCoverage, System
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import INK, N_SERIES, series
 from skinlab.report.unpaired import unpaired_section
-from skinlab.report.wording import MINUS, ensemble_words, interval, shorten
+from skinlab.report.wording import MINUS, ensemble_words, interval, rule_words, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 FEW = 100  # positives below which a threshold is uncertain
@@ -31,7 +33,8 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
             ``saliency``, its Grad-CAM as a data URI.
         images: image id → JPEG or PNG, for the worst mistakes.
     """
-    systems = [_system(evidence, i, images or {}) for i in range(len(evidence["systems"]))]
+    rule = headline_rule(evidence["systems"])
+    systems = [_system(evidence, i, images or {}, rule) for i in range(len(evidence["systems"]))]
     return render(
         "report.html.j2",
         settings=evidence["settings"],
@@ -46,21 +49,23 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     )
 
 
-def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict[str, object]:
-    """Return what the template writes about one system: its evidence, and what is drawn or laid out from it."""
+def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: str | None) -> dict[str, object]:
+    """Return what the template writes about one system: its evidence, and what is drawn or laid out from it.
+
+    Sensitivity, specificity, PPV and NPV of the headline are at the threshold of ``rule``.
+    """
     system = evidence["systems"][place]
     classes = evidence["settings"]["classes"]
     positive = evidence["settings"]["positive"] or classes[-1:]
-    of_two = system["metrics"] if "sensitivity" in system["metrics"] else {}
     spread = system["spread"]["metrics"] if system["spread"] else {}
-    binary = system["binary"] or {"positive": positive, "metrics": of_two}
+    at_rule, point = positive_metrics(system, rule)
     return dict(system) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
         "headline": _headline(headline(system["metrics"], "page")),
-        "positive": binary["positive"],
-        "binary_headline": _headline(positive_headline(binary["metrics"], "page")),
+        "positive": system["binary"]["positive"] if system["binary"] else positive,
+        "binary_headline": _headline(positive_headline(at_rule, "page"), point),
         "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
         "class_columns": columns(system["metrics"], "page", classes),
         "calibration_columns": columns(system["metrics"], "calibration", classes),
@@ -79,11 +84,18 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes]) -> dict
     }
 
 
-def _headline(values: Metrics) -> list[dict[str, object]]:
-    """Return label, value and meaning of each metric."""
+def _headline(values: Metrics, point: str = HALF) -> list[dict[str, object]]:
+    """Return label, operating point, value and meaning of each metric; ``point`` is that of the positive."""
     found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
-    metrics = [(find_metric(name), metric_label(name), value) for name, value in found]
-    return [{"label": label, "value": value, "means": metric and metric.meaning} for metric, label, value in metrics]
+    return [
+        {
+            "label": metric_label(name, point=False),
+            "point": point if name in OF_POSITIVE else operating_point(name),
+            "value": value,
+            "means": metric.meaning if (metric := find_metric(name)) else "",
+        }
+        for name, value in found
+    ]
 
 
 def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
@@ -150,11 +162,13 @@ def _comparison(evidence: Evidence) -> dict[str, object] | None:
     if len(systems) < 2:
         return None
     many = [each["metrics"] for each in systems]
-    binary = [each["binary"]["metrics"] if each["binary"] else {} for each in systems]
+    at_rule = [positive_metrics(each, headline_rule(systems)) for each in systems]
+    binary = [metrics for metrics, _ in at_rule]
     names = [each["name"] for each in systems]
+    rule = rule_words(headline_rule(systems) or HALF)
     views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
     beside = [
-        _beside(names, metrics, name, view)
+        _beside(names, metrics, name, view, rule)
         for metrics, shown, view in views
         for name in shown
         if all(name in each for each in metrics)
@@ -173,11 +187,14 @@ def _comparison(evidence: Evidence) -> dict[str, object] | None:
     }
 
 
-def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str) -> dict[str, object]:
-    """Draw one metric of all systems."""
+def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, rule: str) -> dict[str, object]:
+    """Draw one metric of all systems, those of a view at its rule."""
     rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
     entry = find_metric(metric)
-    words = entry.short if view and entry and entry.short else metric_label(metric.removesuffix("/positive")) + view
+    base = metric.removesuffix("/positive")
+    words = entry.short if view and entry and entry.short else metric_label(base, point=False) + view
+    if at := rule if metric in OF_POSITIVE else operating_point(metric):
+        words += f" ({at})"
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
     colours = [series(i) for i in range(len(rows))]
     key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")

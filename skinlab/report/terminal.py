@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from skinlab.evaluation.evidence.form import Evidence, System
-from skinlab.evaluation.evidence.interval_form import Interval, Metrics
+from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.metrics.metric import Metric
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import shown_metrics
-from skinlab.report.wording import ensemble_words, overlap_sentence
+from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.wording import DASH, ensemble_words, overlap_sentence, rule_words
 
 LEADERBOARD_COLUMNS = 3
 
@@ -54,10 +56,11 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
                 f"{_number(metrics.get(f'{s}/f1/{name}'))} / {_number(metrics.get(f'{s}/pr_auc/{name}'))}"
                 for s in splits
             )
-            table.add_row(f"F1 / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
+            table.add_row(f"F1 ({MOST_PROBABLE}) / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
     printed = _print_overlap(console, evidence) if evidence else []
     console.print(table)
     if evidence:
+        _print_thresholds(console, evidence)
         print_subgroups(console, evidence)
         _print_cautions(console, evidence, printed)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
@@ -70,6 +73,7 @@ def print_evidence(evidence: Evidence) -> None:
     systems = evidence["systems"]
     printed = _print_overlap(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
+    _print_thresholds(console, evidence)
     for line in [each["sentence"] for each in [*evidence["comparisons"], *evidence.get("unpaired", [])]]:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
@@ -110,16 +114,43 @@ def _headline(evidence: Evidence) -> Table:
     table.add_column("metric")
     for system in systems:
         table.add_column(system["name"], justify="right")
-    positive = _positive(systems[0])
+    positive, rule = _positive(systems[0]), headline_rule(systems)
+    at_rule = [positive_metrics(system, rule) for system in systems]
+    point = at_rule[0][1] if len(systems) == 1 else rule_words(rule or HALF)
     for metric in shown_metrics("terminal", "all", "positive"):
-        found = [(_binary(system) | system["metrics"]).get(metric.name) for system in systems]
+        found = [
+            (system["metrics"] | of_rule).get(metric.name)
+            for system, (of_rule, _) in zip(systems, at_rule, strict=True)
+        ]
         if all(found):
-            table.add_row(_label(metric, positive), *(_interval(each) for each in found if each))
-    for rows in zip(*(system.get("thresholds") or [] for system in systems), strict=False):  # some may have none
-        rule = rows[0]["rule"]
-        words = f"F1 of {', '.join(positive)} at {rule} ({rows[0]['applied_to']})"
-        table.add_row(words, *(_interval(row["f1_positive"]) for row in rows))
+            table.add_row(_label(metric, positive, point), *(_interval(each) for each in found if each))
     return table
+
+
+def _print_thresholds(console: Console, evidence: Evidence) -> None:
+    """Print a table a system with the threshold of each rule, and sensitivity, specificity and F1 there."""
+    for system in evidence["systems"]:
+        rows = system.get("thresholds") or []
+        if not rows:
+            continue
+        how = f"chosen on {rows[0]['chosen_on']}, applied to {rows[0]['applied_to']}"
+        name = f"{system['name']}: " if len(evidence["systems"]) > 1 else ""
+        table = Table(title=f"{name}{', '.join(_positive(system))} at the threshold of each rule, {how}")
+        table.add_column("rule")
+        for words in ("threshold", "sensitivity", "specificity", "F1"):
+            table.add_column(words, justify="right")
+        for row in rows:
+            threshold = {"value": row["threshold"], "low": row["low"], "high": row["high"]}
+            cells = (threshold, row["sensitivity"], row["specificity"], row["f1_positive"])
+            table.add_row(rule_words(row["rule"]), *(_two_lines(each) for each in cells))
+        console.print(table)
+
+
+def _two_lines(metric: Mapping[str, Any]) -> str:
+    """Return a value above its interval, as narrow as a terminal of 80 columns needs it."""
+    if metric["low"] is None or metric["low"] != metric["low"]:
+        return _number(metric["value"])
+    return f"{_number(metric['value'])}\n{metric['low']:.3f}{DASH}{metric['high']:.3f}"
 
 
 def _leaderboard(evidence: Evidence) -> Table:
@@ -127,22 +158,24 @@ def _leaderboard(evidence: Evidence) -> Table:
     systems = evidence["systems"]
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
     metrics = [metric for metric in wanted if metric.name in systems[0]["metrics"]][:LEADERBOARD_COLUMNS]
-    positive = _positive(systems[0])
+    positive, rule = _positive(systems[0]), headline_rule(systems)
     table = Table(title=_title(evidence))
     table.add_column("system")
     for metric in metrics:
-        table.add_column(_label(metric, positive), justify="right")
+        table.add_column(_label(metric, positive, rule_words(rule or HALF)), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
     for system in sorted(systems, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
-        table.add_row(system["name"], *(_interval(system["metrics"][metric.name]) for metric in metrics))
+        values = system["metrics"] | positive_metrics(system, rule)[0]
+        table.add_row(system["name"], *(_interval(values[metric.name]) for metric in metrics))
     return table
 
 
-def _label(metric: Metric, positive: Sequence[str]) -> str:
-    """Return a metric's short label, with the positive classes if it is of them."""
-    return (metric.short or metric.label) + (
-        f" ({', '.join(positive)})" if positive and metric.scope == "positive" else ""
-    )
+def _label(metric: Metric, positive: Sequence[str], point: str = HALF) -> str:
+    """Return a metric's short label with the positive classes if it is of them, and its operating point."""
+    at = point if metric.name in OF_POSITIVE else operating_point(metric.name)
+    notes = [", ".join(positive) if metric.scope == "positive" else "", at]
+    named = "; ".join(filter(None, notes))
+    return (metric.short or metric.label) + (f" ({named})" if named else "")
 
 
 def _title(evidence: Evidence) -> str:
@@ -151,10 +184,6 @@ def _title(evidence: Evidence) -> str:
         sizes = ", ".join(f"{each['name']} {each['rows']}" for each in evidence["systems"])
         return f"different images ({sizes}), {evidence['settings']['level']:.0%} intervals"
     return f"{first['rows']} rows, {first['groups']} groups, {evidence['settings']['level']:.0%} intervals"
-
-
-def _binary(system: System) -> Metrics:
-    return system["binary"]["metrics"] if system["binary"] else {}
 
 
 def _positive(system: System) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.settings.groups import WandbSettings
 
@@ -55,14 +56,21 @@ def page(output: Path) -> dict[str, Any]:
 
 
 def headline(system: Mapping[str, Any], name: str) -> dict[str, float]:
-    """Return the metrics that the terminal shows, flat: ``name/metric``, and its ``_low`` and ``_high``."""
-    flat: dict[str, float] = {}
+    """Return the metrics that the terminal shows, flat: ``name/metric``, and its ``_low`` and ``_high``.
+
+    Sensitivity, specificity and F1 of the positive are at p ≥ 0.5 there, as in ``metrics.json``; at the threshold of a
+    rule they and the threshold are ``name/at RULE/metric``.
+    """
     metrics = {**(system["binary"] or {}).get("metrics", {}), **system["metrics"]}
-    for metric in (each.name for each in shown_metrics("terminal", "all", "positive") if each.name in metrics):
-        ends = {"": "value", "_low": "low", "_high": "high"}
-        each = {f"{name}/{metric}{end}": metrics[metric][key] for end, key in ends.items()}
-        flat |= {key: float(value) for key, value in each.items() if value is not None and value == value}
-    return flat
+    shown = [each.name for each in shown_metrics("terminal", "all", "positive") if each.name in metrics]
+    flat = {f"{name}/{metric}": metrics[metric] for metric in shown}
+    for row in system.get("thresholds") or []:
+        place = f"{name}/at {row['rule']}"
+        flat[f"{place}/threshold"] = {"value": row["threshold"], "low": row["low"], "high": row["high"]}
+        flat |= {f"{place}/{metric}": row[metric] for metric in OF_POSITIVE if row.get(metric)}
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    values = {f"{key}{end}": each[part] for key, each in flat.items() for end, part in ends.items()}
+    return {key: float(value) for key, value in values.items() if value is not None and value == value}
 
 
 def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:

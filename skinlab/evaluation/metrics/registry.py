@@ -14,6 +14,7 @@ import numpy as np
 from skinlab.evaluation.metrics import functions as m
 from skinlab.evaluation.metrics.functions import macro, negative, positive
 from skinlab.evaluation.metrics.metric import UNBOUNDED, Metric, Place, Scope
+from skinlab.evaluation.metrics.operating_points import operating_point
 
 MAIN: tuple[Place, ...] = ("terminal", "page", "card", "leaderboard", "picture")
 BIASED = "resampling adds to the calibration error, which is itself biased upwards in small samples"
@@ -24,7 +25,7 @@ METRICS = [
         "Balanced accuracy",
         macro(m.recall),
         shown=(*MAIN, "subgroups", "picture_of_two"),
-        meaning="sensitivity averaged over the classes",
+        meaning="sensitivity at the most probable class, averaged over the classes",
         epoch=True,
         stratified=True,
         needs="classes",
@@ -271,12 +272,18 @@ def shown_metrics(place: Place, *scopes: Scope) -> list[Metric]:
     return [each for each in METRICS if place in each.shown and each.scope in scopes]
 
 
-def metric_label(name: str) -> str:
-    """Return what people read for a name: the registry's label, and the class after a comma.
+def metric_label(name: str, *, point: bool = True) -> str:
+    """Return what people read for a name: the registry's label, the class after a comma, and the operating point.
+
+    Args:
+        name: in ``metrics.json``.
+        point: whether to name the operating point; a table may state that of all its columns.
 
     >>> metric_label("pr_auc_macro"), metric_label("recall/mel"), metric_label("cost/a/b")
-    ('Macro average precision', 'Sensitivity, mel', 'cost, a/b')
+    ('Macro average precision', 'Sensitivity, mel (most probable class)', 'cost, a/b')
     """
+    if point and (at := operating_point(name)):
+        return f"{metric_label(name, point=False)} ({at})"
     base, _, of_class = name.partition("/")
     metric = find_metric(name)
     label = metric.label if metric else base.replace("_", " ")

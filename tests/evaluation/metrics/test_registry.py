@@ -78,7 +78,7 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
 def test_the_names_are_those_of_two_or_more_classes():
     assert "sensitivity" not in reported_metrics(["a", "b", "c"])
     assert {"sensitivity", "npv", "npv/a"} <= reported_metrics(["a", "b"]).keys()
-    assert metric_label("npv/a") == "NPV, a"
+    assert metric_label("npv/a") == "NPV, a (most probable class)"
 
 
 def test_a_metric_alone_is_that_of_all_together():

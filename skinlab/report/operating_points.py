@@ -1,0 +1,55 @@
+"""The operating point of the headline: that of the first threshold rule where systems have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from skinlab.evaluation.evidence.form import System, ThresholdRow
+from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE
+from skinlab.report.wording import number, rule_words
+
+SHOWN = ("pr_auc_positive", "auroc/positive", *OF_POSITIVE)
+
+
+def headline_rule(systems: Sequence[System]) -> str | None:
+    """Return the rule of the headline, which is the first; None where a system has none, or another first one."""
+    rules = {rows[0]["rule"] if (rows := system.get("thresholds")) else None for system in systems}
+    return rules.pop() if len(rules) == 1 else None
+
+
+def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
+    """Return the metrics of the positive classes against all others, and the operating point in words.
+
+    Args:
+        system: of the evidence.
+        rule: at whose threshold sensitivity, specificity, PPV, NPV and F1 are; None for a probability of 0.5.
+    """
+    binary = system["binary"]["metrics"] if system["binary"] else system["metrics"]
+    metrics: Metrics = {name: value for name, value in binary.items() if name in SHOWN}
+    row = next((row for row in system.get("thresholds") or [] if row["rule"] == rule), None)
+    if row is None:
+        return metrics, HALF
+    values = cast("Mapping[str, Any]", row)
+    of_rule: Metrics = {name: values[name] for name in OF_POSITIVE if values.get(name)}
+    return metrics | of_rule, point_words(row) + _first(system)
+
+
+def point_words(row: ThresholdRow) -> str:
+    """Name the operating point of a rule.
+
+    >>> point_words({"rule": "f1", "threshold": 0.3124, "applied_to": "test, 530 rows"})
+    'best F1, p ≥ 0.312'
+    """
+    cross_fitted = row["applied_to"].startswith("cross-fitted")
+    at = "cross-fitted" if cross_fitted else f"p \N{GREATER-THAN OR EQUAL TO} {number(row['threshold'])}"
+    return f"{rule_words(row['rule'])}, {at}"
+
+
+def _first(system: System) -> str:
+    """Return that thresholds are of the first of several seeds or folds, where the metrics are means over all."""
+    spread = system["spread"]
+    if not spread or (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
+        return ""
+    return f", first {spread['replicate_axis']}"

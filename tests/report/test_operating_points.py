@@ -1,0 +1,71 @@
+"""Every sensitivity, specificity, PPV, NPV and F1 that is shown names its operating point."""
+
+import re
+
+import pytest
+
+from skinlab.report.card import render_card
+from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.page import render_report
+from skinlab.report.terminal import print_evidence
+from skinlab.report.wording import DASH
+from skinlab.tracking.wandb_evidence import headline
+from tests.report.conftest import evidence_of, interval, system
+
+RULE = "sensitivity>=0.95"
+
+
+def test_the_headline_is_at_the_first_rule_that_all_systems_share():
+    one, other = system(), system("other")
+    assert headline_rule([one, other]) == RULE
+    metrics, words = positive_metrics(one, RULE)
+    assert (metrics["sensitivity"]["value"], words) == (0.7, "sensitivity ≥ 0.95, p ≥ 0.120")
+    assert metrics["pr_auc_positive"]["value"] == 0.8
+    for rows in (None, [], [one["thresholds"][0] | {"rule": "f1"}]):
+        assert headline_rule([one, system("other") | {"thresholds": rows}]) is None
+    assert positive_metrics(one, None)[1] == "p ≥ 0.5"
+
+
+def test_the_first_of_several_seeds_and_cross_fits_are_named():
+    seeds = system() | {"pooled_folds": None}
+    seeds["spread"]["replicate_axis"] = "seed"
+    assert positive_metrics(seeds, RULE)[1].endswith("first seed")
+    cross = system()
+    cross["thresholds"][0]["applied_to"] = "cross-fitted"
+    assert positive_metrics(cross, RULE)[1] == "sensitivity ≥ 0.95, cross-fitted"
+
+
+def test_the_page_and_the_card_name_it_wherever_such_a_metric_stands(evidence):
+    page, card = render_report(evidence), render_card(evidence)
+    assert "Sensitivity<small> at sensitivity ≥ 0.95, p ≥ 0.120</small>" in page
+    assert "Macro F1<small> at most probable class</small>" in page
+    assert "Sensitivity, positive (sensitivity ≥ 0.95)" in page  # side by side
+    assert "Binary: Sensitivity (p ≥ 0.5)" in page
+    assert "Sensitivity, mel (most probable class)" in page
+    assert "| Sensitivity (sensitivity ≥ 0.95, p ≥ 0.120) | 0.700" in card
+    assert "are of the most probable class" in card
+    plain = evidence_of([system() | {"thresholds": None}])
+    assert "Sensitivity<small> at p ≥ 0.5</small>" in render_report(plain)
+    assert "| Sensitivity (p ≥ 0.5) | 0.800" in render_card(plain)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    evidence = evidence_of([system(f"s{i}") for i in range(n)])
+    for each in evidence["systems"]:
+        each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
+    print_evidence(evidence)
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for words in ("threshold", "sensitivity", "specificity", "F1", "chosen on val, 40 rows, applied to test"):
+        assert words in text
+    assert "0.120" in text
+    assert f"0.080{DASH}0.200" in text
+    assert "sensitivity ≥ 0.95" in text
+
+
+def test_wandb_keeps_the_rules_apart():
+    flat = headline(system(), "test")
+    assert flat["test/sensitivity"] == 0.8
+    assert flat[f"test/at {RULE}/sensitivity"] == 0.7
+    assert flat[f"test/at {RULE}/threshold_low"] == 0.08
