@@ -94,30 +94,38 @@ def build_unpaired_evidence(
     known = [name for name in parts[0][0]["systems"][0]["metrics"] if not name.startswith("support/")]
     if unknown := [name for name in compare_by if name not in known]:
         raise ValueError(f"compare_by: {unknown[0]} is no metric{nearest(unknown[0], known)}; e.g. pr_auc_macro")
-    evidence = parts[0][0]
-    evidence["systems"] = [part["systems"][0] for part, _ in parts]
-    evidence["cautions"] = [_different_images(aligned)]
-    for name, (part, _) in zip(names, parts, strict=True):
-        own = [text if text.startswith(f"{name}: ") else f"{name}: {text}" for text in part["cautions"]]
-        evidence["cautions"] += own
-    evidence["unpaired"] = compare_data_sets(
+    different = compare_data_sets(
         [(system.name, system.tables) for system in aligned],
         compare_by,
         level=settings.level,
         seed=settings.seed,
         reference=reference,
     )
+    cautions = [
+        text if text.startswith(f"{name}: ") else f"{name}: {text}"
+        for name, (part, _) in zip(names, parts, strict=True)
+        for text in part["cautions"]
+    ]
+    evidence = parts[0][0]
+    evidence["systems"] = [part["systems"][0] for part, _ in parts]
+    evidence["cautions"] = [_different_images(aligned, different["classes"]), *cautions]
+    evidence["unpaired"] = different
     return evidence, {name: rows for _, thresholds in parts for name, rows in thresholds.items()}
 
 
-def _different_images(systems: Sequence[System]) -> str:
+def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:
     """Return the sentence that says what is compared, with the groups that two systems name alike."""
     counts = ", ".join(f"{system.name} {len(system.tables[0])}" for system in systems)
     groups = [set(map(str, system.tables[0].group)) - set(map(str, system.tables[0].image_id)) for system in systems]
     shared = {name for a, b in combinations(groups, 2) for name in a & b}
+    known = systems[0].tables[0].classes
     same = ""
+    if len(classes) < 2:
+        same = " No two classes have five groups in each of them, so that nothing is compared."
+    elif len(classes) < len(known):
+        same = f" They are compared over {', '.join(classes)}: the other classes have too few groups in one of them."
     if shared:
-        same = (
+        same += (
             f" {len(shared)} groups have one name in two of them (first: {min(shared)}): if they are the same lesions "
             "or patients, the intervals of the differences are too wide."
         )

@@ -36,7 +36,7 @@ def render_card(evidence: Evidence) -> str:
         settings=evidence["settings"],
         provenance=evidence["provenance"],
         systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
-        comparisons=evidence.get("unpaired", evidence["comparisons"]),
+        comparisons=evidence["unpaired"]["comparisons"] if "unpaired" in evidence else evidence["comparisons"],
         cautions=evidence["cautions"],
     )
 

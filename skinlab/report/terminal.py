@@ -74,7 +74,8 @@ def print_evidence(evidence: Evidence) -> None:
     printed = _print_overlap(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
     _print_thresholds(console, evidence)
-    for line in [each["sentence"] for each in [*evidence["comparisons"], *evidence.get("unpaired", [])]]:
+    unpaired = evidence["unpaired"]["comparisons"] if "unpaired" in evidence else []
+    for line in [each["sentence"] for each in [*evidence["comparisons"], *unpaired]]:
         console.print(f"- {line}", highlight=False, markup=False)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.metrics.registry import direction, metric_label
 from skinlab.report import charts
@@ -17,19 +18,21 @@ def unpaired_section(evidence: Evidence) -> dict[str, Any] | None:
     """Return what the template writes of systems on different images; None where they are on the same."""
     if "unpaired" not in evidence:
         return None
-    pairs, systems = evidence["unpaired"], evidence["systems"]
+    pairs, systems = evidence["unpaired"]["comparisons"], evidence["systems"]
+    shared = evidence["unpaired"]["metrics"]
     metrics = list(dict.fromkeys(pair["metric"] for pair in pairs))
     return {
         "pairs": pairs,
         "systems": systems,
-        "beside": [_beside(systems, name) for name in metrics],
+        "classes": evidence["unpaired"]["classes"],
+        "beside": [_beside(systems, shared, name) for name in metrics],
         "differences": [_differences(pairs, name) for name in metrics],
     }
 
 
-def _beside(systems: Sequence[System], metric: str) -> dict[str, object]:
+def _beside(systems: Sequence[System], metrics: Mapping[str, Metrics], metric: str) -> dict[str, object]:
     """Draw one metric of all systems, each on its images."""
-    rows = [(f"{each['name']} ({each['rows']:,})", each["metrics"].get(metric)) for each in systems]
+    rows = [(f"{each['name']} ({each['rows']:,})", metrics[each["name"]].get(metric)) for each in systems]
     words = metric_label(metric)
     label = f"{words}: " + "; ".join(f"{name} {interval(value)}" for name, value in rows)
     colours = [series(i) for i in range(len(rows))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids,
 from skinlab.tables.splits import choose_rows
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import clean, two_spellings
+
+log = logging.getLogger(__name__)
 
 READABLE = ("image_id", "label", "group", "source", "split", "fold")
 FROM_LABELS = ("label", "group", "source")
@@ -178,8 +181,8 @@ class TableReader:
                 f"{path} has no column label (found {some(table.columns, 9)}); name it, columns.label=NAME, or give "
                 "the labels in a table of their own: labels=FILE.csv"
             )
-        joined = None if self.truth is None else self._joined(self.truth, ids, path)
         own = table.get("label", nothing).set_axis(ids)
+        joined = None if self.truth is None else self._joined(self.truth, ids, path, own)
         theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
         names = [*renamed(own, label_map).values(), *renamed(theirs, self.label_map).values()]
         unused = unmatched(label_map if joined is None else self.label_map, [*own.unique(), *theirs.unique()])
@@ -202,10 +205,16 @@ class TableReader:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
         return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
 
-    def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path) -> pd.DataFrame:
-        """Return the rows of the table of labels in the order of the ids, "" for an id without a row."""
+    def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path, own: pd.Series[str]) -> pd.DataFrame | None:
+        """Return the rows of the table of labels in the order of the ids, "" for an id without a row.
+
+        None for a table with labels of its own and other images, such as the other one of two data sets.
+        """
         place, names = f"labels={self.labels}", truth["image_id"].tolist()
         known = join_ids(ids, names, f"{path} and {place}")
+        if (known == "").all() and (own != "").all():
+            log.warning("%s names none of the images of %s, whose own labels are used", place, path)
+            return None
         if (known == "").all():
             raise UserError(
                 f"{place} names none of the {len(ids)} images of {path}: its ids are such as {names[0]}, those of "

@@ -177,7 +177,7 @@ def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     validate_evidence(tmp_path / "out")
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
     assert evidence["comparisons"] == []
-    assert len(evidence["unpaired"]) == 5
+    assert len(evidence["unpaired"]["comparisons"]) == 5
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Comparison on different images" in page
     assert "evaluated on the same images" not in page

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.calibration_form import Conformal
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
-from skinlab.evaluation.evidence.population_form import Population, UnpairedComparison
+from skinlab.evaluation.evidence.population_form import DifferentImages, Population
 
 
 class SpreadOfMetric(TypedDict):
@@ -305,7 +305,7 @@ class Evidence(TypedDict):
     provenance: Provenance
     systems: list[System]
     comparisons: list[Comparison]
-    unpaired: NotRequired[list[UnpairedComparison]]
+    unpaired: NotRequired[DifferentImages]
     cautions: list[str]
     ensemble: NotRequired[Ensemble]
     tta: NotRequired[list[Cost]]

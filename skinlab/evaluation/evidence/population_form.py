@@ -69,3 +69,11 @@ class UnpairedComparison(UnpairedDifference):
     metric: str
     class_mix: bool
     sentence: str
+
+
+class DifferentImages(TypedDict):
+    """Systems on different images: their metrics and differences over `classes`, those with enough groups in each."""
+
+    classes: list[str]
+    metrics: dict[str, Metrics]
+    comparisons: list[UnpairedComparison]

@@ -248,9 +248,10 @@ def _lowest(found: Sequence[Subgroup], compared: int) -> LowestSubgroup | None:
     worst = min(ranked, key=lambda each: each["differences"][RANKED_BY]["difference"]["value"] or 0.0)
     row, metric = worst["differences"][RANKED_BY], (worst["metrics"] or {})[RANKED_BY]
     span = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
+    bound = "p < 0.001" if (row["p_holm"] or 0) < 0.001 else f"p = {row['p_holm']:.3f}"
     sentence = (
         f"Of {compared} subgroups {worst['column']} {worst['value']} ({worst['rows']} images, {worst['groups']} "
         f"groups) has the lowest {metric_in_sentence(RANKED_BY)} against the other images: {metric['value']:.3f} "
-        f"[{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected p = {row['p_holm']:.3g} (exploratory)."
+        f"[{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected {bound} (exploratory)."
     )
     return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}

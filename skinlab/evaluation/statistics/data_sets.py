@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from skinlab.evaluation.evidence.population_form import UnpairedComparison
+from skinlab.evaluation.evidence.population_form import DifferentImages, UnpairedComparison
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_in_sentence
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
@@ -24,8 +26,11 @@ def compare_data_sets(
     level: float,
     seed: int,
     reference: str | None = None,
-) -> list[UnpairedComparison]:
+) -> DifferentImages:
     """Compare every pair of systems on different images, or each with a reference.
+
+    All metrics are over the images of the classes that have ``MIN_GROUPS`` groups in every system: macro averages over
+    different classes don't compare.
 
     Args:
         systems: name, and tables of the same rows (its trainings) of each; no two systems share a row.
@@ -34,7 +39,11 @@ def compare_data_sets(
         seed: of the bootstrap samples.
         reference: the system that all others are compared with, every pair by default.
     """
-    samples = [(name, _samples(tables, metrics, seed)) for name, tables in systems]
+    shared = np.flatnonzero(np.min([_groups_per_class(tables[0]) for _, tables in systems], axis=0) >= MIN_GROUPS)
+    classes = [systems[0][1][0].classes[i] for i in shared]
+    if len(classes) < 2:
+        return {"classes": classes, "metrics": {}, "comparisons": []}
+    samples = [(name, _samples(tables, shared, metrics, seed)) for name, tables in systems]
     found: list[UnpairedComparison] = []
     for i, (name_b, b) in enumerate(samples):
         for name_a, a in samples[i + 1 :]:
@@ -58,10 +67,22 @@ def compare_data_sets(
     for row, corrected in zip(found, holm([np.nan if row["p"] is None else row["p"] for row in found]), strict=True):
         row["p_holm"] = corrected
         row["sentence"] = _sentence(row, 1 - level)
-    return found
+    return {
+        "classes": classes,
+        "metrics": {name: {key: each.interval(key, level).to_dict() for key in metrics} for name, each in samples},
+        "comparisons": found,
+    }
 
 
-def _samples(tables: Sequence[Predictions], metrics: Sequence[str], seed: int) -> BootstrapSamples:
+def _groups_per_class(rows: Predictions) -> npt.NDArray[np.int64]:
+    return np.array([len(set(rows.group[rows.target == i].tolist())) for i in range(len(rows.classes))])
+
+
+def _samples(
+    tables: Sequence[Predictions], classes: npt.NDArray[np.int64], metrics: Sequence[str], seed: int
+) -> BootstrapSamples:
+    """Return the bootstrap samples of the rows of some classes."""
+    tables = [table.take(np.isin(table.target, classes)) for table in tables]
     first = tables[0]
     scorers = [Scorer(table.probabilities, table.target, table.classes, names=metrics) for table in tables]
     resampler = Resampler(first.group, first.target, first.classes)
@@ -75,7 +96,8 @@ def _sentence(row: UnpairedComparison, alpha: float) -> str:
     if not np.isfinite(p):
         reason = difference.get("note", "it has no value").removeprefix("no interval: ")
         return f"{a} and {b} can't be compared by {metric}: {reason}."
-    span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], unpaired, corrected p = {p:.3g}".replace("-", "\N{MINUS SIGN}")
+    bound = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], unpaired, corrected {bound}".replace("-", "\N{MINUS SIGN}")
     mix = " It depends on the class mix, which two sets of images seldom share." if row["class_mix"] else ""
     if p > alpha:
         return f"No evidence that {metric} differs between the images of {a} and {b}: {span}.{mix}"

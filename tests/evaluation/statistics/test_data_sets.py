@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,23 +52,31 @@ def test_p_belongs_to_the_interval():
     assert min(abs(interval.low), abs(interval.high)) == pytest.approx(0, abs=1e-4)
 
 
-def test_too_few_groups_have_no_difference():
+def test_only_classes_with_groups_in_both_are_compared():
     few = rows(60, 2).take(np.r_[np.flatnonzero(rows(60, 2).target == 1)[:4], np.flatnonzero(rows(60, 2).target == 0)])
-    (row,) = compare_data_sets([("home", [rows(200, 1)]), ("away", [few])], ["balanced_accuracy"], **SETTINGS)
-    assert np.isnan(row["p"])
-    assert "away and home can't be compared by balanced accuracy: 4 groups of mel" in row["sentence"]
+    found = compare_data_sets([("home", [rows(200, 1)]), ("away", [few])], ["balanced_accuracy"], **SETTINGS)
+    assert found == {"classes": ["nv"], "metrics": {}, "comparisons": []}
+    third = replace(rows(200, 3), classes=["nv", "mel", "bcc"], probabilities=np.full((200, 3), 1 / 3))
+    third = replace(third, probabilities=third.probabilities + 0.01 * np.eye(3)[third.target])
+    home = replace(third, target=np.arange(200) % 3, image_id=third.image_id + "h")
+    found = compare_data_sets([("home", [home]), ("away", [third])], ["accuracy"], **SETTINGS)
+    assert found["classes"] == ["nv", "mel"]
+    kept = home.target < 2
+    assert found["metrics"]["home"]["accuracy"]["value"] == pytest.approx(
+        (home.probabilities.argmax(1) == home.target)[kept].mean()
+    )
 
 
 def test_sentences_name_both_and_the_class_mix():
     systems = [("home", [rows(400, 1, 1.5)]), ("away", [rows(400, 2, 0.3)])]
-    found = compare_data_sets(systems, ["balanced_accuracy", "brier"], **SETTINGS)
+    found = compare_data_sets(systems, ["balanced_accuracy", "brier"], **SETTINGS)["comparisons"]
     assert found[0]["sentence"].startswith("home has a higher balanced accuracy on its images than away on its")
     assert "home has a lower, better Brier score" in found[1]["sentence"]
     assert [row["class_mix"] for row in found] == [False, True]
     assert "It depends on the class mix" in found[1]["sentence"]
     third = [*systems, ("far", [rows(200, 3)])]
-    assert len(compare_data_sets(third, ["auroc_macro"], **SETTINGS)) == 3
-    assert len(compare_data_sets(third, ["auroc_macro"], reference="home", **SETTINGS)) == 2
+    assert len(compare_data_sets(third, ["auroc_macro"], **SETTINGS)["comparisons"]) == 3
+    assert len(compare_data_sets(third, ["auroc_macro"], reference="home", **SETTINGS)["comparisons"]) == 2
 
 
 @pytest.mark.slow
