@@ -13,11 +13,12 @@ from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
-from skinlab.evaluation.metrics.registry import shown_metrics
+from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence, rule_words
 
 LEADERBOARD_COLUMNS = 3
+MOST_CLASSES = 8  # whose groups the title lists
 
 
 def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None) -> None:
@@ -125,6 +126,12 @@ def _headline(evidence: Evidence) -> Table:
         ]
         if all(found):
             table.add_row(_label(metric, positive, point), *(_interval(each) for each in found if each))
+    for name in systems[0].get("fold_means") or {}:
+        means = [(system.get("fold_means") or {}).get(name) for system in systems]
+        if all(means):
+            table.add_row(
+                f"{metric_label(name)}, mean over folds", *(_interval(each["mean"]) for each in means if each)
+            )
     return table
 
 
@@ -184,7 +191,10 @@ def _title(evidence: Evidence) -> str:
     if "unpaired" in evidence:
         sizes = ", ".join(f"{each['name']} {each['rows']}" for each in evidence["systems"])
         return f"different images ({sizes}), {evidence['settings']['level']:.0%} intervals"
-    return f"{first['rows']} rows, {first['groups']} groups, {evidence['settings']['level']:.0%} intervals"
+    of_class = (f"{name} {n}" for name, n in first.get("groups_per_class", {}).items())
+    groups = ", ".join(of_class) if len(first.get("groups_per_class", {})) <= MOST_CLASSES else ""
+    detail = f" ({groups})" if groups else ""
+    return f"{first['rows']} rows, {first['groups']} groups{detail}, {evidence['settings']['level']:.0%} intervals"
 
 
 def _positive(system: System) -> list[str]:

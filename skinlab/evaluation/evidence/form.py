@@ -146,12 +146,12 @@ class Optimism(TypedDict):
 
 
 class DecisionCurve(TypedDict):
-    """Net benefit at each threshold with its band, and that of treating all."""
+    """Net benefit at each threshold with its band if there are groups enough, and that of treating all."""
 
     threshold: list[float]
     net_benefit: list[float]
-    low: list[float]
-    high: list[float]
+    low: NotRequired[list[float]]
+    high: NotRequired[list[float]]
     treat_all: list[float]
 
 
@@ -171,14 +171,26 @@ class PositiveMetrics(TypedDict):
     decision_curve: DecisionCurve | None
 
 
+class FoldMean(TypedDict):
+    """A metric of all out-of-fold images together, its mean over the folds, and the paired difference of the two."""
+
+    pooled: Interval
+    mean: Interval
+    difference: Interval
+
+
 class RowCounts(TypedDict):
-    """The images of a system, and their groups; by class in `support` and `groups_per_class`."""
+    """The images of a system, and their groups; by class in `support` and `groups_per_class`.
+
+    A row of `confusion` is a true class, a column a predicted one.
+    """
 
     rows: int
     groups: int
     support: dict[str, int]
     groups_per_class: NotRequired[dict[str, int]]  # not in evidence of older versions
     pooled_folds: list[int] | None
+    confusion: list[list[int]]
 
 
 class SystemMetrics(PositiveMetrics, RowCounts, Population):
@@ -186,8 +198,8 @@ class SystemMetrics(PositiveMetrics, RowCounts, Population):
 
     name: str
     metrics: Metrics
+    fold_means: NotRequired[dict[str, FoldMean] | None]  # not in evidence of older versions
     spread: Spread | None
-    confusion: list[list[int]]
     curves: dict[str, ClassCurves]
     reliability: Reliability
     calibration: dict[str, dict[str, float]] | None

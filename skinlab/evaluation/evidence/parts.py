@@ -6,30 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
 from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, RowCounts, Spread, SpreadOfMetric
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import Resampler
+from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.statistics.support import FEW_GROUPS
 from skinlab.evaluation.thresholds.utility import decision_curve
 
-FEW_ROWS = 30  # of a class, below which its metrics are rough
 WORST = 12
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
-BAND_DRAWS = 200
 
 
 def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) -> RowCounts:
-    """Return how many images and groups there are, in all and of each class."""
-    support = np.bincount(predictions.target, minlength=len(predictions.classes))
+    """Return how many images and groups there are, in all and of each class, and how the classes are confused."""
+    labels = range(len(predictions.classes))
+    confusion = confusion_matrix(predictions.target, predictions.probabilities.argmax(1), labels=labels)
     return {
         "rows": len(predictions),
         "groups": resampler.counts.total,
-        "support": dict(zip(predictions.classes, support.tolist(), strict=True)),
+        "support": dict(zip(predictions.classes, confusion.sum(1).tolist(), strict=True)),
         "groups_per_class": resampler.counts.by_name(),
         "pooled_folds": sorted({int(fold) for fold in predictions.fold}) if pooled else None,
+        "confusion": confusion.tolist(),
     }
 
 
@@ -71,26 +74,34 @@ def calibrations(
 
 
 def decision_curve_band(
-    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, *, level: float, seed: int
+    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, *, level: float
 ) -> DecisionCurve:
-    """Return the net benefit at each threshold, with its percentile band, and that of treating all.
+    """Return the net benefit at each threshold, with its band by the jackknife, and that of treating all.
+
+    With fewer than five groups of positives or of negatives there is no band.
 
     Args:
         score: of each row, ``(N,)``.
         truth: whether it is positive, ``(N,)``.
         resampler: of the rows' groups.
         level: of the band.
-        seed: of the bootstrap samples.
     """
     own = decision_curve(score, truth, NET_BENEFIT_AT)
-    blocks = resampler.weights(BAND_DRAWS, seed)
-    samples = np.concatenate(
-        [decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit for weights in blocks], axis=1
-    )
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
-    values = (NET_BENEFIT_AT, own.net_benefit, low, high, own.treat_all)
-    threshold, net_benefit, low, high, treat_all = (each.round(6).tolist() for each in values)
-    return {"threshold": threshold, "net_benefit": net_benefit, "low": low, "high": high, "treat_all": treat_all}
+    found: DecisionCurve = {
+        "threshold": NET_BENEFIT_AT.round(6).tolist(),
+        "net_benefit": own.net_benefit.round(6).tolist(),
+        "treat_all": own.treat_all.round(6).tolist(),
+    }
+    if resampler.counts.of_class.min() >= MIN_GROUPS:
+        names = [str(i) for i in range(len(NET_BENEFIT_AT))]
+
+        def statistic(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+            benefit = decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit
+            return dict(zip(names, benefit, strict=True))
+
+        band = bootstrap(statistic, resampler, n_draws=0).intervals(level)
+        found["low"], found["high"] = ([round(getattr(band[i], end), 6) for i in names] for end in ("low", "high"))
+    return found
 
 
 def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
@@ -117,11 +128,13 @@ def row_cautions(predictions: Predictions) -> list[str]:
         found.append(
             "No two images share a group. If one lesion or patient has several images, the intervals are too narrow."
         )
-    support = np.bincount(predictions.target, minlength=len(predictions.classes))
-    absent = [name for name, n in zip(predictions.classes, support, strict=True) if n == 0]
+    counts = Resampler(predictions.group, predictions.target, predictions.classes).counts.by_name()
+    absent = [name for name, n in counts.items() if n == 0]
     if absent:
         found.append(f"No images of {', '.join(absent)}: macro averages leave them out.")
-    rare = [f"{name} ({n})" for name, n in zip(predictions.classes, support, strict=True) if 0 < n < FEW_ROWS]
-    if rare:
-        found.append(f"Few images of {', '.join(rare)}: their metrics are rough, whatever the interval says.")
+    limits = ((0, MIN_GROUPS, "their metrics have no intervals"), (MIN_GROUPS - 1, FEW_GROUPS, "intervals are rough"))
+    for least, limit, effect in limits:
+        few = [f"{name} ({n})" for name, n in counts.items() if least < n < limit]
+        if few:
+            found.append(f"Fewer than {limit} groups of {', '.join(few)}: {effect}.")
     return found

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.calibration.conformal import conformal_report
+from skinlab.evaluation.evidence.fold_means import fold_means
 from skinlab.evaluation.evidence.form import (
     ClassCurves,
     Optimism,
@@ -129,15 +129,15 @@ def system_evidence(
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
     arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
-    confusion = confusion_matrix(first.target, predicted, labels=range(len(first.classes)))
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
+    means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
         **_population(tables, metadata, settings),
         "metrics": _intervals(samples, settings.level),
+        "fold_means": means,
         "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
-        "confusion": confusion.tolist(),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
         "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
@@ -146,7 +146,7 @@ def system_evidence(
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
-    return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in cautions])
+    return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in more + cautions])
 
 
 def _population(
@@ -214,7 +214,7 @@ def _positive_blocks(
     samples = bootstrap(_scorer(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
     samples = _at_prevalence(samples, settings.prevalence)
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
-    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level, seed=settings.seed)
+    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level)
     chosen_on = None if selection is None else settings.binary_view(selection)
     if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
         return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []

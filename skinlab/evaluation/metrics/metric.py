@@ -44,6 +44,7 @@ class Metric:
         resampled: how it is computed on a bootstrap sample, where that is not the same as on the table itself.
         stratified: whether it depends on the images within each class alone, so that the numbers of groups of the
             classes are held fixed in its variance; else they are redrawn, since it depends on the class mix.
+        heavy_tails: whether few images may carry most of it, which leaves its variance fewer degrees of freedom.
         needs: what its interval needs groups of.
         min_groups: the fewest of these groups with which its interval covers what it promises (docs/coverage.md).
         share_of: the images it is a share of; its interval is Wilson's.
@@ -62,6 +63,7 @@ class Metric:
     epoch: bool = False
     resampled: str = ""
     stratified: bool = False
+    heavy_tails: bool = False
     needs: Needs = "images"
     min_groups: int = MIN_GROUPS
     share_of: ShareOf | None = None

@@ -79,9 +79,19 @@ METRICS = [
         direction="min",
         bounds=(0.0, 2.0),
         shown=("card", "calibration"),
+        heavy_tails=True,
         in_sentence="Brier score",
     ),
-    Metric("log_loss", "Log-loss", m.log_loss, direction="min", bounds=(0.0, np.inf), shown=("card", "calibration")),
+    Metric(
+        "log_loss",
+        "Log-loss",
+        m.log_loss,
+        direction="min",
+        bounds=(0.0, np.inf),
+        shown=("card", "calibration"),
+        heavy_tails=True,
+        min_groups=40,
+    ),
     Metric(
         "ece",
         "Expected calibration error",
@@ -220,7 +230,18 @@ METRICS = [
         min_groups=50,
     ),
     *(
-        Metric(name, label, compute, "class", None, UNBOUNDED, shown=("calibration",), resampled=NEWTON, needs="both")
+        Metric(
+            name,
+            label,
+            compute,
+            "class",
+            None,
+            UNBOUNDED,
+            shown=("calibration",),
+            resampled=NEWTON,
+            needs="both",
+            heavy_tails=True,
+        )
         for name, label, compute in (
             ("calibration_slope", "Calibration slope", m.calibration_slope),
             ("calibration_intercept", "Calibration intercept", m.calibration_intercept),

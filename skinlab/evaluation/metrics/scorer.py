@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,7 @@ class MeanScorer:
         scorers: of the tables.
     """
 
-    def __init__(self, scorers: Sequence[Scorer]) -> None:
+    def __init__(self, scorers: Sequence[Callable[[Floats], Mapping[str, Floats]]]) -> None:
         self.scorers = scorers
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
@@ -111,4 +111,4 @@ class MeanScorer:
 
     def shares(self) -> dict[str, Bools]:
         """Return the rows that shares are taken over, of the first table."""
-        return self.scorers[0].shares()
+        return dict(getattr(self.scorers[0], "shares", dict)())

@@ -9,7 +9,7 @@ metric is undefined, and give bands and p-values.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,11 +160,12 @@ class BootstrapSamples:
             jackknife.part_class,
             jackknife.part_size,
             stratified=metric is not None and metric.stratified,
+            heavy_tails=metric is not None and metric.heavy_tails,
         )
 
     def undefined(self, name: str) -> float:
         """Return the share of the bootstrap samples on which a metric has no value."""
-        return float(np.isnan(self.values[name]).mean())
+        return float(np.isnan(self.values[name]).mean()) if len(self.values[name]) else 0.0
 
     def no_interval(self, name: str) -> str:
         """Return why a metric has no interval and no p-value on these rows; "" where it has both."""
@@ -244,7 +245,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
         statistic: maps weights ``(N, B)`` to name → ``(B,)``, e.g. a :class:`skinlab.evaluation.metrics.scorer.Scorer`;
             its method ``shares``, where it has one, returns name → ``(N,)`` the rows that a share is taken over.
         resampler: of the same rows.
-        n_draws: number of bootstrap samples.
+        n_draws: number of bootstrap samples; an interval needs none of them.
         seed: of the bootstrap samples.
     """
     n = len(resampler.group)
@@ -255,8 +256,8 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
         left = list(pool.map(statistic, resampler.without()))
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
-    return BootstrapSamples(estimate, _join(sampled), _join(left), resampler, seed, shares)
+    return BootstrapSamples(estimate, _join(estimate, sampled), _join(estimate, left), resampler, seed, shares)
 
 
-def _join(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+def _join(names: Iterable[str], blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate([block[name] for block in blocks] or [np.empty(0)]) for name in names}

@@ -7,9 +7,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from skinlab.evaluation.evidence import interval_form
 
@@ -90,7 +88,13 @@ class ShareSize:
 
 
 def jackknife_variance(
-    value: float, left_out: Floats, part_class: Ints, part_size: Ints, *, stratified: bool
+    value: float,
+    left_out: Floats,
+    part_class: Ints,
+    part_size: Ints,
+    *,
+    stratified: bool,
+    heavy_tails: bool = False,
 ) -> Variance:
     """Return the variance of a metric from its values without each part of the groups.
 
@@ -104,6 +108,8 @@ def jackknife_variance(
         part_class: ``(J,)`` class of a part's groups.
         part_size: ``(J,)`` number of groups of a part.
         stratified: whether the counts of the classes are fixed.
+        heavy_tails: whether few images may carry the metric; the degrees of freedom then are no more than those by the
+            kurtosis of the influences, ``2 v² / Var(v)`` (Satterthwaite, 1941).
     """
     known = np.isfinite(left_out)
     if not np.isfinite(value) or known.sum() < 3:
@@ -121,8 +127,21 @@ def jackknife_variance(
     if not stratified:
         terms.append((between, max(len(influence) - 1, 1)))
     variance = float(sum(v for v, _ in terms))
-    spread = sum(v**2 / n for v, n in terms)
-    return Variance(variance, float(variance**2 / spread) if spread > 0 else np.inf)
+    spread = float(sum(v**2 / n for v, n in terms))
+    if heavy_tails:
+        squares = (influence - part_size * influence.sum() / part_size.sum()) ** 2
+        spread = max(spread, float((squares**2).sum() - squares.sum() ** 2 / len(squares)) / 2)
+    return Variance(variance, variance**2 / spread if spread > 0 else np.inf)
+
+
+def t_quantile(probability: float, degrees_of_freedom: float) -> float:
+    """Return a quantile of Student's t; of the normal distribution for infinite degrees of freedom.
+
+    >>> round(t_quantile(0.975, 9), 3), round(t_quantile(0.975, np.inf), 3)
+    (2.262, 1.96)
+    """
+    finite = np.isfinite(degrees_of_freedom)
+    return float(stdtrit(degrees_of_freedom, probability) if finite else ndtri(probability))
 
 
 def t_interval(
@@ -134,7 +153,7 @@ def t_interval(
     [0.823, 0.946]
     """
     least, most = bounds
-    reach = float(student.ppf((1 + level) / 2, variance.degrees_of_freedom)) * variance.standard_error
+    reach = t_quantile((1 + level) / 2, variance.degrees_of_freedom) * variance.standard_error
     sides = np.array([-1.0, 1.0])
     if not np.isfinite(least):
         ends = value + sides * reach
@@ -158,8 +177,7 @@ def share_interval(share: float, size: ShareSize, variance: float, level: float 
     """
     n = float(np.clip(share * (1 - share) / variance if variance > 0 else size.effective, size.effective, size.rows))
     tail = (1 + level) / 2
-    alone = size.effective >= size.rows
-    z = float(norm.ppf(tail) if alone else student.ppf(tail, max(size.groups - 1, 1)))
+    z = t_quantile(tail, np.inf if size.effective >= size.rows else max(size.groups - 1, 1))
     center, half = share + z**2 / 2 / n, z * np.sqrt(share * (1 - share) / n + z**2 / 4 / n**2)
     low, high = (center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n)
     return float(low if share > 0 else 0.0), float(high if share < 1 else 1.0)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from skinlab.evaluation.evidence.parts import worst_mistakes
+from skinlab.evaluation.evidence.parts import row_cautions, worst_mistakes
 from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -130,3 +130,36 @@ def test_worst_mistakes_are_the_surest():
     found = worst_mistakes(rows(), 5)
     assert [each["probability"] for each in found] == sorted((each["probability"] for each in found), reverse=True)
     assert all(each["label"] != each["predicted"] for each in found)
+
+
+def test_folds_of_other_scales_are_told_beside_their_mean():
+    table = rows(600, classes="ab")
+    plain = system_evidence("s", [table], EvaluationSettings(**QUICK), pooled=True)
+    means = plain.block["fold_means"]
+    assert means["auroc_macro"]["pooled"] == plain.block["metrics"]["auroc_macro"]
+    assert means["auroc_macro"]["mean"]["value"] == pytest.approx(
+        plain.block["spread"]["metrics"]["auroc_macro"]["mean"]
+    )
+    assert not any("folds disagree" in text for text in plain.cautions)
+    odds = table.probabilities[:, 1] / table.probabilities[:, 0] * 8.0 ** (table.fold - 1.5)
+    p = odds / (1 + odds)
+    shifted = table.with_probabilities(np.stack([1 - p, p], 1))
+    found = system_evidence("s", [shifted], EvaluationSettings(**QUICK), pooled=True)
+    row = found.block["fold_means"]["auroc_macro"]
+    assert row["mean"]["value"] == pytest.approx(means["auroc_macro"]["mean"]["value"])
+    assert row["pooled"]["value"] < row["mean"]["low"]
+    assert any("folds disagree with their pool: " in text and "macro AUROC" in text for text in found.cautions)
+    assert system_evidence("s", [table], EvaluationSettings(**QUICK)).block["fold_means"] is None
+
+
+def test_few_groups_leave_bands_and_intervals_out():
+    table = rows(400, classes="ab")
+    keep = np.r_[np.flatnonzero(table.target == 0), np.flatnonzero(table.target == 1)[:4]]
+    few = table.take(keep)
+    block = system_evidence("s", [few], EvaluationSettings(positive=["b"], **QUICK)).block
+    assert block["groups_per_class"]["b"] <= 4
+    assert "low" not in block["decision_curve"]
+    assert "low" not in block["curves"]["b"]["roc"]
+    assert block["metrics"]["recall/b"]["note"].startswith("no interval: ")
+    assert np.isfinite(block["metrics"]["specificity/b"]["low"])
+    assert any(text.startswith("Fewer than 5 groups of b (") for text in row_cautions(few))
