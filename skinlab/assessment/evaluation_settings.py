@@ -65,6 +65,7 @@ def evaluation_settings(
         columns=settings.columns if isinstance(settings, TableSettings) else {},
         subgroups=settings.subgroups,
         age_bands=settings.age_bands,
+        units=settings.units,
         n_draws=settings.n_draws,
         level=settings.level,
         seed=settings.seed,

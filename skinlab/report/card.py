@@ -11,6 +11,7 @@ from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
+from skinlab.report.units import unit_sentences
 from skinlab.report.wording import number
 
 # What of a predictions table's meta.json describes the model and how it was trained.
@@ -59,6 +60,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
         "class_columns": columns(metrics, "card", classes),
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
+        "unit_sentences": unit_sentences(system),
         "subgroup_metrics": subgroup_metrics(system["subgroups"]),
         "model": {label: values for name, label in MODEL_META.items() if (values := _distinct(metas, name))},
     }

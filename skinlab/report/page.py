@@ -18,6 +18,7 @@ from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import INK, N_SERIES, series
+from skinlab.report.units import units_section
 from skinlab.report.unpaired import unpaired_section
 from skinlab.report.wording import MINUS, ensemble_words, interval, rule_words, shorten
 
@@ -71,6 +72,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "calibration_columns": columns(system["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
+        "units_section": units_section(system),
         "subgroup_section": subgroup_section(system, place),
         "shares": _shares(system["confusion"]),
         "charts": _charts(system, place),

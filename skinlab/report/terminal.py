@@ -15,6 +15,7 @@ from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence, rule_words
 
 LEADERBOARD_COLUMNS = 3
@@ -85,8 +86,10 @@ def print_evidence(evidence: Evidence) -> None:
 
 
 def print_subgroups(console: Console, evidence: Evidence) -> None:
-    """Print the worst subgroup of each system."""
+    """Print the metrics by lesion and patient, and the worst subgroup, of each system."""
     for system in evidence["systems"]:
+        for sentence in unit_sentences(system):
+            console.print(f"- {system['name']}: {sentence}", highlight=False, markup=False)
         if (found := system.get("subgroups")) and found["lowest"]:
             console.print(f"- {system['name']}: {found['lowest']['sentence']}", highlight=False, markup=False)
 

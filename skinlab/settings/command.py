@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from skinlab.errors import UserError
 from skinlab.settings.base import MayDiffer, Settings
-from skinlab.settings.types import Count, Names, NamesOrEmpty, Number, Text, Workers
+from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, Number, Text, Workers, read_names
 
 Split = Literal["auto", "val", "test"]
 
@@ -83,6 +83,7 @@ class EvidenceSettings(Settings):
     thresholds: NamesOrEmpty
     metadata: Text | None
     subgroups: NamesOrEmpty | None
+    units: Annotated[list[Literal["image", "lesion", "patient"]], BeforeValidator(read_names), AsList()] | None
     age_bands: Annotated[list[Annotated[int, Field(gt=0, le=120)]], AfterValidator(_rising)]
     cost_ratio: Annotated[Number, Field(gt=0)]
     calibration: bool

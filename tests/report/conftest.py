@@ -52,6 +52,11 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         },
         "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
         "subgroups": subgroups("vienna", classes),
+        "units": [
+            {"unit": "lesion", "rows": 20, "images": 30, "support": dict.fromkeys(classes, 10), "note": ""}
+            | {"metrics": {"balanced_accuracy": interval(0.61)}, "binary": {"sensitivity": interval(0.7)}},
+            {"unit": "patient", "rows": 9, "images": 30, "support": {}, "metrics": {}, "binary": {}, "note": "no positive"},
+        ],
         "curves": {each: {"roc": curve, "pr": curve} for each in (classes[1], "positive")},
         "reliability": {
             "confidence": [0.6, 0.9],

@@ -16,6 +16,7 @@ SECTIONS = {
     "confusion": "confusion",
     "thresholds": "thresholds",
     "decision_curve": "decision",
+    "units": "units",
     "subgroups": "subgroups",
     "worst_mistakes": "mistakes",
 }
@@ -88,7 +89,7 @@ def test_the_page_is_complete_and_loads_nothing_from_elsewhere(evidence):
 
 def test_every_block_is_there(evidence):
     text = render_report(evidence)
-    names = "headline data classes curves confusion thresholds calibration decision abstention subgroups mistakes"
+    names = "headline data classes curves confusion thresholds calibration decision abstention units subgroups mistakes"
     assert headings(text) == names.split()
     assert {"settings", "comparison", "s1", "s2", "cautions", "provenance"} <= set(Page(text).ids)
     for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "&lt; 0.001"):

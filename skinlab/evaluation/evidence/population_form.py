@@ -55,10 +55,27 @@ class Subgroups(TypedDict):
     lowest: LowestSubgroup | None
 
 
+class UnitMetrics(TypedDict):
+    """Metrics by lesion (the mean of its images) or by patient (the worst of its lesions), and from how many images.
+
+    `support` counts lesions of each class, or patients with and without a positive lesion; a `note` says why there are
+    no metrics.
+    """
+
+    unit: str
+    rows: int
+    images: int
+    support: dict[str, int]
+    metrics: Metrics
+    binary: Metrics
+    note: str
+
+
 class Population(TypedDict):
-    """The parts of a system's images."""
+    """The parts of a system's images, and larger units than images."""
 
     subgroups: Subgroups | None
+    units: list[UnitMetrics]
 
 
 class UnpairedComparison(UnpairedDifference):

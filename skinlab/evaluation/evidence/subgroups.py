@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,11 +11,10 @@ import pandas as pd
 
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import LowestSubgroup, Subgroup, Subgroups, UnpairedDifference
+from skinlab.evaluation.evidence.views import Bools, View, all_classes, positive_classes
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
-from skinlab.evaluation.metrics.registry import metric_in_sentence, shown_metrics
-from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
+from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import holm
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
@@ -25,11 +23,9 @@ AGE_BANDS = (30, 50, 70)
 UNKNOWN = "unknown"
 MIN_ROWS = 30  # of a subgroup, which else has counts only
 MOST_VALUES = 30
-DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife
 RANKED_BY = "balanced_accuracy"
 
 Texts = npt.NDArray[np.object_]
-Bools = npt.NDArray[np.bool_]
 
 
 def age_bands(ages: Sequence[str], bands: Sequence[int] = AGE_BANDS) -> list[str]:
@@ -89,28 +85,6 @@ def subgroup_columns(
     return found
 
 
-@dataclass(frozen=True)
-class _View:
-    """Predictions of one system in one view: all classes, or the positive ones against the others."""
-
-    tables: Sequence[Predictions]
-    names: list[str]
-
-    def samples(self, rows: Bools, *, seed: int) -> BootstrapSamples:
-        """Return the bootstrap samples of the metrics of some rows, averaged over the tables."""
-        parts = [table.take(rows) for table in self.tables]
-        first = parts[0]
-        scorers = [Scorer(part.probabilities, part.target, part.classes, names=self.names) for part in parts]
-        resampler = Resampler(first.group, first.target, first.classes)
-        return bootstrap(MeanScorer(scorers), resampler, n_draws=DRAWS, seed=seed)
-
-    def groups_per_class(self, rows: Bools) -> npt.NDArray[np.int64]:
-        """Return the number of groups of each class ``(C,)`` among some rows."""
-        first = self.tables[0]
-        group, target = first.group[rows].astype(str), first.target[rows]
-        return np.array([len(np.unique(group[target == c])) for c in range(len(first.classes))])
-
-
 def evaluate_subgroups(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],
@@ -136,12 +110,7 @@ def evaluate_subgroups(
     """
     if not columns:
         return None
-    whole = _View(tables, [metric.name for metric in shown_metrics("subgroups", "all")])
-    binary = None
-    if views:
-        names = [metric.name for metric in shown_metrics("subgroups", "positive")]
-        names += [f"{metric.name}/{views[0].classes[-1]}" for metric in shown_metrics("subgroups", "class")]
-        binary = _View(views, names)
+    whole, binary = all_classes(tables, "subgroups"), positive_classes(views, "subgroups")
     found = [
         _subgroup(whole, binary, column, value, columns[column] == value, level=level, seed=seed)
         for column in columns
@@ -168,7 +137,7 @@ def _first_number(text: str) -> float:
 
 
 def _subgroup(
-    whole: _View, binary: _View | None, column: str, value: str, inside: Bools, *, level: float, seed: int
+    whole: View, binary: View | None, column: str, value: str, inside: Bools, *, level: float, seed: int
 ) -> Subgroup:
     """Return one subgroup."""
     first = whole.tables[0]
@@ -202,7 +171,7 @@ def _subgroup(
 
 
 def _measure(
-    view: _View, inside: Bools, *, level: float, seed: int
+    view: View, inside: Bools, *, level: float, seed: int
 ) -> tuple[Metrics, dict[str, UnpairedDifference], tuple[list[int], list[int]]]:
     """Return the metrics of a subgroup, their differences to the other images, and the classes of both."""
     ours, theirs = view.groups_per_class(inside), view.groups_per_class(~inside)

@@ -29,6 +29,7 @@ from skinlab.evaluation.evidence.parts import (
 )
 from skinlab.evaluation.evidence.population_form import Population
 from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
+from skinlab.evaluation.evidence.units import Unit, evaluate_units
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
@@ -67,6 +68,7 @@ class EvaluationSettings:
     columns: Mapping[str, str | None] = field(default_factory=dict)
     subgroups: Sequence[str] | None = None
     age_bands: Sequence[int] = AGE_BANDS
+    units: Sequence[Unit] | None = None
     n_draws: int = N_DRAWS
     level: float = LEVEL
     seed: int = 0
@@ -152,11 +154,12 @@ def system_evidence(
 def _population(
     tables: Sequence[Predictions], metadata: pd.DataFrame | None, settings: EvaluationSettings
 ) -> Population:
-    """Return the metrics of the subgroups."""
+    """Return the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
     return {
         "subgroups": evaluate_subgroups(tables, views, columns, level=settings.level, seed=settings.seed),
+        "units": evaluate_units(tables, views, metadata, settings.units, level=settings.level, seed=settings.seed),
     }
 
 

@@ -45,5 +45,5 @@ def _rename_keys(value: Any) -> Any:
         return value
     block = {RENAMED.get(key, key): _rename_keys(each) if key in BLOCKS else each for key, each in value.items()}
     if "per_source" in block:  # without groups, intervals and differences of today
-        block = {key: each for key, each in block.items() if key != "per_source"} | {"subgroups": None}
+        block = {key: each for key, each in block.items() if key != "per_source"} | {"subgroups": None, "units": []}
     return block

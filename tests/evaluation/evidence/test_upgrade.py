@@ -24,7 +24,7 @@ SYSTEMS = [
     ({"figures": {"auroc_macro": {"value": 0.7}}}, {"metrics": {"auroc_macro": {"value": 0.7}}}),
     ({"binary": {"positive": ["worst"], "figures": {}}}, {"binary": {"positive": ["worst"], "metrics": {}}}),
     ({"spread": {"over": "seed", "figures": {}}}, {"spread": {"replicate_axis": "seed", "metrics": {}}}),
-    ({"per_source": {"worst": {"figures": None}}}, {"subgroups": None}),
+    ({"per_source": {"worst": {"figures": None}}}, {"subgroups": None, "units": []}),
     ({"curves": {"worst": {"roc": KEPT}}}, {"curves": {"worst": {"roc": KEPT}}}),
     ({"optimism": {"rule": "f1", "honest": 0.5}}, {"optimism": {"rule": "f1", "held_out": 0.5}}),
     ({"worst": [{"called": "worst"}]}, {"worst_mistakes": [{"predicted": "worst"}]}),

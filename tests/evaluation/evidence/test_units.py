@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, unit_ids
+from skinlab.evaluation.predictions import Predictions
+
+SETTINGS = {"level": 0.95, "seed": 0}
+
+
+def rows(n: int = 400, per_lesion: int = 2) -> Predictions:
+    rng = np.random.default_rng(0)
+    lesion = np.arange(n) // per_lesion
+    target = np.random.default_rng(1).integers(3, size=n)[lesion]
+    p = rng.dirichlet(np.ones(3), n) + np.eye(3)[target]
+    ids = np.array([f"i{i}" for i in range(n)], object)
+    groups, empty = np.array([f"l{i}" for i in lesion], object), np.full(n, "", object)
+    return Predictions(list("abc"), p / p.sum(1, keepdims=True), target, ids, groups, empty, np.full(n, -1))
+
+
+def test_a_lesion_is_the_mean_of_its_images():
+    view = rows(8)
+    found = by_lesion(view, view.group)
+    assert found.image_id.tolist() == ["l0", "l1", "l2", "l3"]
+    assert found.probabilities[1] == pytest.approx(view.probabilities[2:4].mean(0))
+    assert found.target.tolist() == view.target[::2].tolist()
+
+
+def test_one_image_a_lesion_changes_nothing():
+    view = rows(6, per_lesion=1)
+    assert (by_lesion(view, view.group).probabilities == view.probabilities).all()
+
+
+def test_a_patient_is_its_worst_lesion():
+    view = rows(8).binary(["c"])
+    patient = np.repeat(["p", "q"], 4).astype(object)
+    found = by_patient(view, view.group, patient)
+    means = view.probabilities[:, 1].reshape(4, 2).mean(1)
+    assert found.probabilities[:, 1] == pytest.approx([means[:2].max(), means[2:].max()])
+    assert found.target.tolist() == [view.target[:4].max(), view.target[4:].max()]
+    assert found.group.tolist() == ["p", "q"]
+
+
+def test_lesions_and_patients_stand_beside_each_other():
+    view = rows()
+    metadata = pd.DataFrame({"patient": [f"p{i // 6}" for i in range(400)]})
+    lesion, patient = evaluate_units([view], [view.binary(["c"])], metadata, None, **SETTINGS)
+    assert (lesion["unit"], lesion["rows"], lesion["images"]) == ("lesion", 200, 400)
+    assert {"balanced_accuracy", "auroc_macro"} <= lesion["metrics"].keys()
+    assert (patient["rows"], patient["metrics"]) == (67, {})
+    assert patient["binary"]["sensitivity"]["low"] < patient["binary"]["sensitivity"]["value"]
+    assert sum(patient["support"].values()) == 67
+    (alone,) = evaluate_units([view], [], metadata, ["patient"], **SETTINGS)
+    assert "they need positive classes" in alone["note"]
+
+
+def test_labels_of_a_lesion_agree():
+    view = rows(8, per_lesion=4)
+    view.target[1] = (view.target[0] + 1) % 3
+    with pytest.raises(ValueError, match=r"lesion l0 has images of different labels \(i0: ., i1: .\)"):
+        by_lesion(view, view.group)
+    with pytest.raises(ValueError, match="lesion l0"):
+        evaluate_units([view], [], None, ["lesion"], **SETTINGS)
+    (found,) = evaluate_units([view], [], None, None, **SETTINGS)
+    assert found["note"].startswith("no metrics by lesion: lesion l0")
+    with pytest.raises(ValueError, match="no column patient"):
+        evaluate_units([view], [], None, ["patient"], **SETTINGS)
+
+
+def test_what_a_lesion_is():
+    view = rows(8)
+    assert unit_ids(view, None, "lesion").tolist() == view.group.tolist()
+    metadata = pd.DataFrame({"patient": view.group})
+    assert unit_ids(view, metadata, "lesion") is None
+    metadata["lesion"] = ["x", "x", "", *"yyyyy"]
+    assert unit_ids(view, metadata, "lesion").tolist() == ["x", "x", "i2", *"yyyyy"]
+    assert evaluate_units([rows(6, per_lesion=1)], [], None, None, **SETTINGS) == []
