@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def build_evidence(
 
 
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
+    if system.runs and system.sources[0]["split"] == "val":  # other rows of the run are training rows
+        settings = replace(settings, cross_fit=True)
     return system_evidence(
         system.name,
         system.tables,

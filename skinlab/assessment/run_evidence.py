@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import Thresholds, build_evidence
+from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Provenance
@@ -50,25 +51,25 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) 
 
 
 def evaluate_run(
-    run_dir: Path, settings: EvidenceSettings, provenance: Provenance
+    run_dir: Path, settings: EvidenceSettings, provenance: Provenance, *, test: bool = False
 ) -> tuple[Evidence, Thresholds] | None:
     """Return the evidence of a finished run, and its thresholds; None and a warning where its images allow none.
 
-    It is that of the test part; of the validation part where there is no test part or it can't be judged, such as one
-    of a single class.
+    It is that of the validation part. With ``test`` it is that of the test part, unless that can't be judged, such as
+    one of a single class.
 
     Args:
         run_dir: with ``config.yaml``, ``metrics.json`` and ``predictions/``.
         settings: of the evidence.
         provenance: see :func:`skinlab.assessment.evidence_files.describe_provenance`.
+        test: whether the test is opened.
     """
     reasons: dict[str, str] = {}
     evaluation = evaluation_settings(settings)
-    for split in [name for name in ("test", "val") if (run_dir / "predictions" / f"{name}.csv").is_file()]:
+    for split in ("test", "val") if test else ("val",):
         try:
-            evidence, thresholds = build_evidence(
-                find_systems([str(run_dir)], split=split), evaluation, provenance=provenance
-            )
+            systems = find_systems([str(run_dir)], split=split)
+            evidence, thresholds = build_evidence(systems, evaluation, provenance=provenance)
             break
         except ValueError as error:
             reasons[split] = str(error)
@@ -79,6 +80,7 @@ def evaluate_run(
         caution = f"This is of the validation images: the test images can't be judged ({reasons['test']})."
         log.warning(caution)
         evidence["cautions"].insert(0, caution)
+    open_test(evidence, systems, "train", run_dir, once=True)
     return evidence, thresholds
 
 

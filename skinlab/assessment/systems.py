@@ -105,7 +105,7 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
 
     Args:
         places: tables, run directories, or folders of runs.
-        split: ``auto``, ``val`` or ``test``, which rows of a run, and of a table that has several.
+        split: ``auto``, ``val`` or ``test``, which rows of a run (auto: val), and of a table that has several.
         reader: of the tables.
 
     Raises:
@@ -246,8 +246,7 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
 
 
 def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:
-    has_test = (run.path / "predictions" / "test.csv").is_file()
-    split = split if split != "auto" else "test" if has_test else "val"
+    split = "val" if split == "auto" else split  # the test is opened only where it is named
     system = _run_table(run, split, reader)
     selection = _run_table(run, "val", TableReader()).tables[0] if split == "test" else None
     return replace(system, name=name or system.name, selection=selection)

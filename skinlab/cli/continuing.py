@@ -50,6 +50,8 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
             _copy(composed, recorded, key)
     kept = {key: recorded[key] for key in recorded if key != "run_id"} | {"run_dir": str(run_dir)}
     own: Any = OmegaConf.to_container(OmegaConf.create(kept), resolve=True)
+    if "test" in own:  # only the command line that opens the test counts
+        own["test"] = cfg.test
     if "trainer.max_epochs" in named:
         own["trainer"]["max_epochs"] = cfg.trainer.max_epochs
         explicit = any(each.startswith("model.freeze_epochs=") for each in overrides)

@@ -103,12 +103,16 @@ def _run(name: str, handler: SignalHandler) -> None:
 
 
 def _read_command_line(name: str) -> None:
-    """Bring the command line into Hydra's form, and enable the plugins that it names."""
+    """Bring the command line into Hydra's form, enable the plugins that it names, and check a sweep as a whole."""
     from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.plugins import enable_plugins
 
     sys.argv[1:] = prepare_command_line(sys.argv[1:], _list_settings(name), COMMANDS[name].aliases)
     enable_plugins(sys.argv[1:])
+    if {"-m", "--multirun"} & set(sys.argv):
+        from skinlab.cli.sweeps import check_sweep
+
+        check_sweep(name, sys.argv[1:])
 
 
 def _list_settings(name: str) -> list[str]:

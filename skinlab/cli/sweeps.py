@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from skinlab.cli.config import compose_config
+from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
 from skinlab.processes.signals import Stopped, stop_code
+from skinlab.settings.base import is_among, names_that_may_differ
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +33,34 @@ AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 class JobFailedError(RuntimeError):
     """A job of a sweep that ended with another exit code than 0."""
+
+
+def check_sweep(name: str, arguments: Sequence[str]) -> None:
+    """Refuse a sweep that would choose among its jobs by the test: ``test=true`` is for folds and seeds of one recipe.
+
+    Args:
+        name: the command.
+        arguments: its command line, flags included.
+
+    Raises:
+        UserError: jobs that open the test differ in other settings.
+    """
+    if name != "train":
+        return
+    parsed = OverridesParser.create().parse_overrides([each for each in arguments if not each.startswith("-")])
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
+    cfg = compose_config(name, [str(o.input_line) for o in parsed if not o.is_sweep_override()], with_hydra=True)
+    named = {each.key_or_group for each in parsed}
+    swept |= {str(key) for key in cfg.hydra.sweeper.get("params") or {} if key not in named}
+    optimises = not str(cfg.hydra.sweeper["_target_"]).endswith("BasicSweeper")
+    recipe = [key for key in swept if not is_among(key, names_that_may_differ(settings_model(name), "recipe"))]
+    if (cfg.test or "test" in swept) and (recipe or optimises):
+        what = f"jobs that differ in {', '.join(sorted(recipe))}" if recipe else "a sweeper that optimises"
+        raise UserError(
+            f"test=true with {what}: the best of them would be chosen by the test; leave test=true out, choose by the "
+            "validation metrics, then open the test of that one: python -m skinlab.evaluate predictions=RUN split=test "
+            "output=DIR"
+        )
 
 
 def run_isolated(name: str, hydra: HydraConf) -> float:

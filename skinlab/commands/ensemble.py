@@ -24,6 +24,7 @@ from skinlab.assessment.evidence_files import (
     complete_evidence,
     write_pages,
 )
+from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
@@ -69,8 +70,9 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         ensemble, learned = build_ensemble(members, method, seed=settings.seed)
         learned |= {} if thresholds is None else {"thresholds": thresholds}
         baselines, sentence = equal_cost_baseline(systems, members, settings, positive)
+        judged = [*members, ensemble, *baselines]
         evidence, frozen = build_evidence(
-            [*members, ensemble, *baselines],
+            judged,
             evaluation,
             compare_by=settings.compare_by,
             reference=ensemble.name,
@@ -82,6 +84,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     bundle = build_bundle(members, settings, learned, positive, frozen.get(ensemble.name, []))
 
     with claim(output, "output"):
+        open_test(evidence, judged, "ensemble", output)
         write_pages(evidence, frozen, output, settings.saliency)
         write_predictions(ensemble, evidence, output / "predictions")
         if bundle is not None:

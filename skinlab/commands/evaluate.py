@@ -6,6 +6,7 @@ import logging
 
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
+from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.assessment.unpaired import are_unpaired, build_unpaired_evidence
 from skinlab.errors import user_errors
@@ -37,6 +38,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         )
 
     with claim(output, "output"):
+        open_test(evidence, systems, "evaluate", output)
         write_pages(evidence, thresholds, output, settings.saliency)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, describe_provenance, write_pages
+from skinlab.assessment.openings import log_openings, open_test
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metrics.registry import direction
 from skinlab.evaluation.metrics.scorer import classification_metrics
@@ -207,6 +208,8 @@ def evaluate_trainings(
     """Return the comparison of the arms, and write the full evidence of every budget if wanted."""
     trained = read_trainings(cells, output / "runs", settings.positive, rows.positive)
     evidence = compare_arms(settings, trained, rows)
+    runs = [output / "runs" / cell.job for cell, _ in trained]
+    log_openings(runs, "study", invocation.command, output, once=True)
     if settings.reports:
         write_budgets(settings, invocation, trained, output)
     return evidence
@@ -226,6 +229,7 @@ def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trai
             reference=reference,
             provenance=provenance,
         )
+        open_test(evidence, systems, "study", output, once=True)
         folder = output / "budgets" / f"{budget:g}"
         write_pages(evidence, thresholds, folder, settings.saliency)
         complete_evidence(evidence, folder)

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from skinlab.assessment.evidence_files import PAGES, complete_evidence, describe_provenance, write_pages
+from skinlab.assessment.openings import log_openings
 from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evidence
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
@@ -18,6 +19,7 @@ from skinlab.files import is_main_process, write_json
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
+from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import print_results
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: TrainSettings, invocation: Invocation | None = None) -> float:
-    """Train, then score the best checkpoint on val and test.
+    """Train, then score the best checkpoint on val, and on the test if ``test=true``.
 
     Args:
         settings: of the command.
@@ -56,7 +58,7 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
         if metrics is None:
             metrics = _train(settings, run_dir, command)
         elif is_main_process():
-            _complete(settings, run_dir, command)
+            metrics = _complete(settings, run_dir, command, metrics)
         if is_main_process():
             print_results(metrics, run_dir, read_evidence(run_dir))
         return float(metrics["best/monitor"])
@@ -76,6 +78,8 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     prepared = datamodule.prepared
     check_wanted(settings, prepared.classes)
     name_absent_classes(datamodule)
+    if settings.test and not len(datamodule.rows("test")):
+        raise UserError("test=true: the data has no test part; set data.test_fraction above 0, or leave it out")
 
     classifier, start = build_classifier(settings, datamodule)
     checkpoint = find_resume(settings.resume, run_dir, prepared.classes)
@@ -98,8 +102,10 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
             tables = predict_splits(bundle, datamodule)
             meta = bundle.meta(run_id=settings.run_id, tta="none", loss=facts["loss"])
             write_predictions(run_dir, tables, meta)
-            metrics = run_metrics(run_dir, settings, tables, bundle.positive_output) | facts
+            metrics = run_metrics(run_dir, settings, tables["val"], bundle.positive_output) | facts
             write_json(run_dir / "metrics.json", metrics)
+            if settings.test:
+                metrics = _open_test(run_dir, command)
             log_outcome(loggers, run_dir, metrics, step=trainer.global_step, fit=datamodule.fit)
             _draw(run_dir)
             evidence = _write_evidence(run_dir, settings, command)
@@ -115,11 +121,20 @@ def _check_validated(trainer: pl.Trainer, run_dir: Path) -> None:
         )
 
 
-def _complete(settings: TrainSettings, run_dir: Path, command: str) -> None:
-    """Make the pictures and the evidence that a finished run lacks."""
-    if not (run_dir / "figures.png").is_file():
+def _open_test(run_dir: Path, command: str) -> dict[str, Any]:
+    """Score the test of a run, which is recorded there, and return all metrics."""
+    log_openings([run_dir], "train", command, run_dir, once=True)
+    return read_metrics(run_dir)
+
+
+def _complete(settings: TrainSettings, run_dir: Path, command: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Make the pictures and the evidence that a finished run lacks, open its test if wanted, and return the metrics."""
+    opens = settings.test and not any(name.startswith("test/") for name in metrics)
+    if opens and (run_dir / "predictions" / "test.csv").is_file():
+        metrics = _open_test(run_dir, command)
+    if opens or not (run_dir / "figures.png").is_file():
         _draw(run_dir)
-    if not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
+    if opens or not all((run_dir / name).is_file() for name in ("evidence.json", *PAGES)):
         write_config(run_dir, settings)
         _write_evidence(run_dir, settings, command)
     elif settings.evidence and settings.dump()["evidence"] != read_recorded(run_dir, {"evidence": dict})["evidence"]:
@@ -128,13 +143,15 @@ def _complete(settings: TrainSettings, run_dir: Path, command: str) -> None:
             "predictions=%s output=DIR",
             run_dir,
         )
+    return metrics
 
 
 def _write_evidence(run_dir: Path, settings: TrainSettings, command: str) -> Evidence | None:
     """Write the evidence of a finished run into its directory and return it; None where there is none."""
     if settings.evidence is None:
         return None
-    found = evaluate_run(run_dir, settings.evidence, describe_provenance(command, settings.dump()))
+    provenance = describe_provenance(command, settings.dump())
+    found = evaluate_run(run_dir, settings.evidence, provenance, test=settings.test)
     if found is None:
         return None
     write_pages(*found, run_dir, settings.evidence.saliency)

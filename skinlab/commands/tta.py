@@ -13,6 +13,7 @@ import torch
 
 from skinlab.assessment.evaluation_settings import open_evaluation
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
+from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import Run, System, open_run, source
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
@@ -49,6 +50,11 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     names = list(dict.fromkeys([REFERENCE, *(settings.tta or [])]))
     for name in names:
         tta_views(name)  # refuses an unknown one before anything is read
+    if settings.split == "test" and len(names) > 2:
+        raise UserError(
+            f"split=test: the test chooses no augmentation among {', '.join(names[1:])}; choose by split=val and name "
+            f"that one, as in tta=[{names[1]}]"
+        )
     device, run = best_device(settings.device), open_run(Path(settings.ckpt).expanduser())
     bundle = load_bundle(run.path)
     split, rows = read_split(run.path, settings.split, bundle.classes)
@@ -66,6 +72,7 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
                 systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, provenance=provenance
             )
         evidence["tta"] = costs
+        open_test(evidence, systems, "tta", output)
         write_pages(evidence, thresholds, output, settings.saliency)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)

@@ -21,7 +21,7 @@ def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.D
 
     Args:
         run: its directory.
-        split: ``val``, ``test``, or ``auto`` for the test, where there is one.
+        split: ``val``, ``test``, or ``auto`` for val.
         classes: of the run.
 
     Raises:
@@ -31,7 +31,7 @@ def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.D
     if not place.is_file():
         raise UserError(f"{run} has no split.csv, which lists the images of its splits; give a run of skinlab.train")
     table = read_csv(place, ["path", *COLUMNS])
-    split = split if split != "auto" else "test" if (table["split"] == "test").any() else "val"
+    split = "val" if split == "auto" else split
     rows = table[table["split"] == split].reset_index(drop=True)
     if not len(rows):
         raise UserError(f"split={split}: {place} has no such rows; it has {', '.join(sorted(set(table['split'])))}")

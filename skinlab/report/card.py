@@ -8,6 +8,7 @@ from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
@@ -39,6 +40,7 @@ def render_card(evidence: Evidence) -> str:
         systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
         comparisons=evidence["unpaired"]["comparisons"] if "unpaired" in evidence else evidence["comparisons"],
         cautions=evidence["cautions"],
+        openings=opening_lines(evidence),
     )
 
 

@@ -59,7 +59,7 @@ def run_figure(run_dir: Path) -> Path:
         UserError: it can't be written.
     """
     metrics = read_metrics(run_dir)
-    split, table = scored_predictions(run_dir)
+    split, table = scored_predictions(run_dir, metrics)
     probabilities, target, classes = table_arrays(table)
     with rc_context(STYLE):
         figure = Figure(figsize=(12.5, 11), dpi=160, facecolor="white")

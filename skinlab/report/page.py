@@ -14,6 +14,7 @@ from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, opera
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
@@ -47,6 +48,7 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         ensemble=ensemble_words(evidence.get("ensemble")),
         tta=evidence.get("tta") or [],
         cautions=evidence["cautions"],
+        openings=opening_lines(evidence),
     )
 
 

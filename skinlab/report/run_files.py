@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table.assign(**{name: numbers(table[name]) for name in table.columns if name.startswith(PREFIX)})
 
 
-def scored_predictions(run_dir: Path) -> tuple[str, pd.DataFrame]:
-    """Return ``test``, or ``val`` where no test row has a label, with its labelled rows."""
+def scored_predictions(run_dir: Path, metrics: Mapping[str, Any]) -> tuple[str, pd.DataFrame]:
+    """Return ``test`` if it was opened and has labels, else ``val``, with its labelled rows."""
+    opened = any(name.startswith("test/") for name in metrics)
     table = pd.DataFrame()
-    for split in ("test", "val"):
+    for split in ("test", "val") if opened else ("val",):
         path = run_dir / "predictions" / f"{split}.csv"
         if path.is_file():
             table = read_predictions(path)

@@ -14,6 +14,7 @@ from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence, rule_words
@@ -23,12 +24,12 @@ MOST_CLASSES = 8  # whose groups the title lists
 
 
 def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None) -> None:
-    """Print headline and per-class metrics of val and test, with their intervals, and where the run lies.
+    """Print headline and per-class metrics of val, and of an opened test, with intervals, and where the run lies.
 
     Args:
         metrics: as in ``metrics.json``.
         run_dir: of the run.
-        evidence: of the run's last split, if there is any.
+        evidence: of the run's val or test, if there is any.
     """
     console = Console()
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
@@ -65,8 +66,12 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
         _print_thresholds(console, evidence)
         print_subgroups(console, evidence)
         _print_cautions(console, evidence, printed)
+        _print_openings(console, evidence)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
+    if "test" not in splits and (run_dir / "predictions" / "test.csv").is_file():
+        command = f"python -m skinlab.evaluate predictions={run_dir} split=test output={run_dir / 'test'}"
+        console.print(f"to open the test, once the run is final: {command}", soft_wrap=True, highlight=False)
 
 
 def print_evidence(evidence: Evidence) -> None:
@@ -83,6 +88,7 @@ def print_evidence(evidence: Evidence) -> None:
         console.print(f"- {line}", highlight=False, markup=False)
     print_subgroups(console, evidence)
     _print_cautions(console, evidence, printed)
+    _print_openings(console, evidence)
 
 
 def print_subgroups(console: Console, evidence: Evidence) -> None:
@@ -110,6 +116,11 @@ def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]
     for caution in evidence["cautions"]:
         if caution not in printed:
             console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _print_openings(console: Console, evidence: Evidence) -> None:
+    for line in opening_lines(evidence):
+        console.print(f"- {line}", highlight=False, markup=False)
 
 
 def _headline(evidence: Evidence) -> Table:

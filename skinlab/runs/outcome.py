@@ -78,20 +78,18 @@ def write_predictions(run_dir: Path, tables: Mapping[str, pd.DataFrame], meta: M
 
 
 def run_metrics(
-    run_dir: Path, settings: TrainSettings, tables: Mapping[str, pd.DataFrame], positive: str | None
+    run_dir: Path, settings: TrainSettings, validation: pd.DataFrame, positive: str | None
 ) -> dict[str, Any]:
-    """Return the metrics of a training, flat name → value.
+    """Return the metrics of a training, flat name → value; none of the test, which is opened later.
 
     Args:
         run_dir: with ``checkpoints/best.ckpt``.
         settings: of the run.
-        tables: split → predictions table.
+        validation: predictions table.
         positive: the positive one of two classes.
     """
-    metrics: dict[str, Any] = {}
-    for split, table in tables.items():
-        found = classification_metrics(*table_arrays(table), positive)
-        metrics |= {f"{split}/{name}": value for name, value in found.items()}
+    found = classification_metrics(*table_arrays(validation), positive)
+    metrics: dict[str, Any] = {f"val/{name}": value for name, value in found.items()}
     best: dict[str, Any] = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     if positive:
         metrics["positive"] = positive

@@ -74,11 +74,13 @@ def recorded_plugins(place: Path) -> list[str]:
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a recorded config in the present form.
 
-    There were no plugins, pretrainings had their views in ``augment``, and their methods were known by name instead of
-    by ``_target_``.
+    There were no plugins, every training scored its test, pretrainings had their views in ``augment``, and their
+    methods were known by name instead of by ``_target_``.
     """
     augment, ssl = config.get("augment"), config.get("ssl")
     config.setdefault("plugins", [])
+    if "loss" in config:  # a training, not a pretraining
+        config.setdefault("test", False)
     if isinstance(ssl, Mapping) and "_target_" not in ssl and ssl.get("name") in METHODS:
         config["ssl"] = {"_target_": METHODS[ssl["name"]], **ssl}
     if "ssl" not in config or not isinstance(augment, Mapping) or not isinstance(augment.get("views"), Mapping):

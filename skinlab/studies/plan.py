@@ -76,6 +76,8 @@ def check_overrides(settings: StudySettings, invocation: Invocation) -> None:
     for override in [*invocation.overrides, *settings.base, *settings.base_pretrain, *settings.base_train]:
         if (key := _key(override)) in OWN:
             raise UserError(f"{override}: the study sets {key} itself; set {OWN[key]}=… instead")
+        if key == "test":
+            raise UserError(f"{override}: the study opens the test itself, once all runs are done; leave it out")
 
 
 def make_plan(settings: StudySettings, invocation: Invocation, rows: Rows, runs: Path) -> Plan:

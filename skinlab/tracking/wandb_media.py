@@ -39,7 +39,7 @@ def log_wandb_outcome(
         step: optimiser steps done.
         fit: how the images were cut for the network.
     """
-    split, table = scored_predictions(run_dir)
+    split, table = scored_predictions(run_dir, metrics)
     logger.log_summary(metrics)  # first: the pictures ask the server, which may be gone by now
     logger.log_metrics(media(split, table, fit), step)
 

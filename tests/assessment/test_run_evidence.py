@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from skinlab.assessment.evidence_files import evidence_folder
+from skinlab.assessment.openings import read_openings
 from skinlab.assessment.run_evidence import evaluate_run, read_evidence
 from skinlab.cli.api import Result
 from skinlab.commands.evaluate import evaluate
@@ -42,7 +43,29 @@ def finished(compose_train, words, tmp_path_factory):
     return run_dir
 
 
-def test_a_run_ends_in_the_evidence_of_its_test_rows(finished):
+def test_a_run_ends_in_the_evidence_of_its_validation_rows_and_scores_no_test_rows(finished):
+    validate_evidence(finished)
+    (system,) = json.loads((finished / "evidence.json").read_text())["systems"]
+    assert system["sources"][0]["split"] == "val"
+    assert system["thresholds"][0]["applied_to"] == "cross-fitted"
+    assert (finished / "predictions" / "test.csv").is_file()
+    for name in ("metrics.json", "csv/metrics.csv", "report.html", "model_card.md"):
+        assert "test/" not in (finished / name).read_text().replace("/test/", "")
+    assert "The test of this run has not been opened." in (finished / "report.html").read_text()
+    assert not (finished / "test_access.jsonl").exists()
+
+
+def test_a_final_run_ends_in_the_evidence_of_its_test_rows(finished, compose_train, words, tmp_path, capsys):
+    finished = Path(shutil.copytree(finished, tmp_path / "run"))
+    validation = finished / "predictions" / "val.csv"
+    before = validation.stat().st_mtime_ns
+    for _ in range(2):  # the second time nothing is opened
+        train(compose_train(*words, "test=true", run_dir=finished))
+    assert validation.stat().st_mtime_ns == before
+    (opening,) = read_openings(finished)
+    assert (opening["command"], opening["output"]) == ("train", str(finished))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"The test of this run was opened once, {opening['time'][:10]}" in shown
     validate_evidence(finished)
     evidence = json.loads((finished / "evidence.json").read_text())
     (system,) = evidence["systems"]
@@ -85,7 +108,7 @@ def test_what_a_kill_left_out_is_made_by_the_same_command(finished, compose_trai
     assert {path.name for path in finished.iterdir()} == before
     if not killed:
         assert (finished / "evidence.json").read_bytes() == evidence
-    assert re.search(r"Balanced accuracy\W+[\d.]+\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    assert re.search(r"Balanced accuracy\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
     assert "other settings" not in caplog.text
 
 
@@ -143,7 +166,8 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     split = pd.read_csv(run / "split.csv")
     split[(split["split"] != "test") | (split["label"] == "benign")].to_csv(run / "split.csv", index=False)
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"training_prior": [1.0, 0.0]}))
-    evidence, _ = evaluate_run(run, compose_train(*words, run_dir=run).evidence, {})
+    evidence, _ = evaluate_run(run, compose_train(*words, run_dir=run).evidence, {"command": "train"}, test=True)
+    assert not (run / "test_access.jsonl").exists()
     assert evidence["systems"][0]["sources"][0]["split"] == "val"
     assert "the test images can't be judged (run: all" in evidence["cautions"][0]
     assert any("had no training images of malignant" in text for text in evidence["cautions"])

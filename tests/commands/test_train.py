@@ -49,12 +49,12 @@ def test_run_directory(finished):
 
 def test_metrics_are_those_of_the_tables(finished):
     metrics = metrics_of(finished)
-    for split in ("val", "test"):
-        table = pd.read_csv(finished / "predictions" / f"{split}.csv")
-        assert np.allclose(table.filter(like="prob_").sum(axis=1), 1, atol=1e-5)
-        for name, value in classification_metrics(*table_arrays(table)).items():
-            written = metrics[f"{split}/{name}"]
-            assert (np.nan if written is None else written) == pytest.approx(value, nan_ok=True), name
+    tables = {split: pd.read_csv(finished / "predictions" / f"{split}.csv") for split in ("val", "test")}
+    assert all(np.allclose(table.filter(like="prob_").sum(axis=1), 1, atol=1e-5) for table in tables.values())
+    for name, value in classification_metrics(*table_arrays(tables["val"])).items():
+        written = metrics[f"val/{name}"]
+        assert (np.nan if written is None else written) == pytest.approx(value, nan_ok=True), name
+    assert not [name for name in metrics if name.startswith("test/")]
     assert metrics["init_used"] == "random"
     assert 0 <= metrics["best/epoch"] < 2
 
@@ -120,6 +120,8 @@ def test_a_run_directory_in_use_is_refused(run, tiny, tmp_path):
         (["data.fold=2"], "data.fold=2"),
         (["data.n_folds=50"], "too few groups"),
         (["callbacks.monitor=val/f1"], "callbacks.monitor=val/f1"),
+        (["callbacks.monitor=test/f1_macro"], "the test chooses nothing"),
+        (["data.test_fraction=0", "test=true"], "test=true: the data has no test part"),
         (["model.init=imagenet"], "model.init=imagenet"),
         (["data.classes=[benign, malign]"], "malign"),
         (["resume=/nowhere.ckpt"], "/nowhere.ckpt"),

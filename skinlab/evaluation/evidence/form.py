@@ -215,6 +215,23 @@ class System(SystemMetrics):
     groups_from: str | None
     sources: list[Source]
     training_overlap: NotRequired[TrainingOverlap | None]  # not in evidence of older versions
+    test_access: NotRequired[OpeningCount]  # of systems with runs
+
+
+class OpeningCount(TypedDict):
+    """How often the test of a system's runs was opened (scored), with this evaluation if it is of the test.
+
+    `unknown_time` of the openings are from before they were logged; `folder_runs` are the runs and those beside them
+    whose test of the same images was opened, `folder_openings` the openings of all these.
+    """
+
+    runs: int
+    openings: int
+    unknown_time: int
+    first: str | None
+    last: str | None
+    folder_runs: int
+    folder_openings: int
 
 
 class Comparison(TypedDict):

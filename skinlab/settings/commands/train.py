@@ -26,6 +26,7 @@ class TrainSettings(RunSettings):
     sampler: SamplerSettings
     augment: AugmentSettings
     semi: SemiSettings
+    test: Annotated[bool, MayDiffer(resumed=True, recipe=True)]
     evidence: Annotated[
         EvidenceSettings | None,
         BeforeValidator(lambda value: value or None),
@@ -36,6 +37,11 @@ class TrainSettings(RunSettings):
     def mistakes(self) -> Iterator[str]:
         """Yield invalid combinations of several groups."""
         yield from super().mistakes()
+        if self.callbacks.monitor.startswith("test/"):
+            yield (
+                f"callbacks.monitor={self.callbacks.monitor}: the test chooses nothing; choose a metric of the "
+                "validation images, such as val/loss"
+            )
         every, epochs = self.trainer.check_val_every_n_epoch, self.trainer.max_epochs
         if every > epochs:
             yield (
