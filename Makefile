@@ -19,8 +19,8 @@ setup: .venv/.installed ## build .venv with tested versions (quick when done)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lite,tensorboard,export,dev]'
 	@touch $@
 
-demo: setup ## train on the phantom, score it and show where the run lies (about 3 minutes)
-	$(RUN) $(BIN)/python -m skinlab.train experiment=demo
+demo: setup ## train on the phantom, open its test and show where the run lies (about 3 minutes)
+	$(RUN) $(BIN)/python -m skinlab.train experiment=demo test=true
 
 test: setup ## the tests of a few minutes
 	$(TEST) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

@@ -141,6 +141,23 @@ def _refuse_overlap(members: Sequence[System], learned: str) -> None:
             refuse_overlap(member.tables[0], row_keys(member.selection), what, remedy)
 
 
+def refuse_learning_on_test(members: Sequence[System], settings: EnsembleSettings) -> None:
+    """Refuse a search, weights or thresholds that would be learned on the test of runs, for want of other rows.
+
+    Raises:
+        ValueError: the members are judged on the test and have no rows for a choice, as means over folds have none.
+    """
+    learns = settings.method in ("weighted", "overlap")
+    of_test = any(source["split"] == "test" for member in members if member.runs for source in member.sources)
+    if of_test and not _selections(members) and (learns or settings.search):
+        what = f"method={settings.method}" if learns else f"search={settings.search}"
+        remedy = "method=mean and search=null" if learns else "search=null"
+        raise ValueError(
+            f"split=test with {what}: the members have no validation images in common, so that it would learn on the "
+            f"test; set {remedy}, or split=val"
+        )
+
+
 def _stack(tables: Sequence[Predictions]) -> Any:
     return np.stack([table.probabilities for table in tables])
 
@@ -156,8 +173,8 @@ def equal_cost_baseline(
 ) -> tuple[list[System], str]:
     """Return as many seeds of the best single system as there are members, combined alike, and a sentence about it.
 
-    The best is chosen on the rows that are reported, which favours the baseline a little: the safe side for a claim
-    against it. There is no baseline without a system of so many seeds.
+    The best is chosen on the selection rows of the first seed, without them on the reported rows, which favours the
+    baseline a little: the safe side for a claim against it. There is no baseline without a system of so many seeds.
     """
     n = len(members)
     enough = [system for system in systems if system.replicate_axis == "seed" and len(system.tables) >= n]
@@ -168,7 +185,8 @@ def equal_cost_baseline(
     metric = settings.search or "pr_auc_macro"
 
     def quality(system: System) -> float:
-        each = [classification_metrics(t.probabilities, t.target, t.classes)[metric] for t in system.tables]
+        tables = system.tables if system.selection is None else [system.selection]
+        each = [classification_metrics(t.probabilities, t.target, t.classes)[metric] for t in tables]
         return float(np.mean(each)) * (-1 if direction(metric) == "min" else 1)
 
     best = max(enough, key=quality)

@@ -250,12 +250,14 @@ def _append(run: Path, openings: Sequence[Opening]) -> bool:
 def _add_test_metrics(run: Path, facts: dict[str, Any]) -> None:
     """Add ``test/…`` to a run's metrics, the same as a training with ``test=true`` records."""
     path = run / "metrics.json"
+    if not facts or not (run / "predictions" / "test.csv").is_file():
+        return
     try:
         table = read_predictions(run / "predictions" / "test.csv")
         table = table[table["label"] != ""].reset_index(drop=True)
         found = classification_metrics(*table_arrays(table), facts.get("positive"))
         metrics = facts | {f"test/{name}": value for name, value in found.items()}
-        if facts and json.dumps(metrics) != json.dumps(facts):
+        if json.dumps(metrics) != json.dumps(facts):
             with claim(run):
                 write_json(path, metrics)
     except (OSError, ValueError) as error:  # a UserError is a ValueError

@@ -16,6 +16,7 @@ from skinlab.assessment.combination import (
     ensemble_facts,
     equal_cost_baseline,
     overlap_members,
+    refuse_learning_on_test,
     single_members,
 )
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
@@ -61,6 +62,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     with user_errors():
         systems = align(found, evaluation.positive)
         members, thresholds = single_members(systems), None
+        refuse_learning_on_test(members, settings)
         if settings.bundle is True:
             run_places(members, "bundle=true: ")
         positive = evaluation.positive if len(members[0].tables[0].classes) > 2 else None

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skinlab.assessment.openings import read_openings
 from skinlab.commands import tta as tta_study
 from skinlab.data.images import read_image
 from skinlab.data.readers.ham10000 import read_ham10000
@@ -64,12 +65,13 @@ def test_every_augmentation_has_its_table_system_and_cost(studied: Path):
     for name, system in zip(names, evidence["systems"], strict=True):
         assert len(read_predictions(studied / "predictions" / f"{name}.csv")) == system["rows"]
         assert system["sources"][0]["meta"]["tta"] == name
-        assert system["sources"][0]["split"] == "test"
+        assert system["sources"][0]["split"] == "val"
+        assert system["test_access"]["openings"] == 0
     assert json.loads((studied / "predictions" / "meta.json").read_text())["classes"] == CLASSES
 
 
 def test_tables_are_those_that_predict_would_write(studied: Path, untrained: Path):
-    rows = pd.read_csv(untrained / "split.csv", dtype=str).query("split == 'test'")
+    rows = pd.read_csv(untrained / "split.csv", dtype=str).query("split == 'val'")
     images = np.stack([read_image(path, 32, "crop") for path in rows["path"]])
     batch = {"image": torch.from_numpy(images).permute(0, 3, 1, 2)}
     for name in ("none", "d4"):
@@ -98,15 +100,17 @@ def test_an_augmentation_of_an_invariant_network_is_none():
     assert all(len(each) == 3 and (each > 0).all() for each in seconds.values())
 
 
-def test_none_is_always_there_and_val_can_be_asked_for(untrained: Path, tmp_path: Path):
-    run_tta(untrained, tmp_path / "o", tta=["flips"], split="val", saliency=False)
+def test_none_is_always_there_and_the_test_is_opened_for_one_augmentation(untrained: Path, tmp_path: Path):
+    run_tta(untrained, tmp_path / "o", tta=["flips"], split="test", saliency=False)
     evidence = json.loads((tmp_path / "o" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["none", "flips"]
-    assert evidence["systems"][0]["sources"][0]["split"] == "val"
+    assert evidence["systems"][0]["sources"][0]["split"] == "test"
+    assert [each["command"] for each in read_openings(untrained)] == ["tta"]
     assert "Grad-CAM of" not in (tmp_path / "o" / "report.html").read_text()
 
 
 MISTAKES = [
+    ({"tta": ["flips", "d4"], "split": "test"}, r"the test chooses no augmentation among flips, d4; .*tta=\[flips\]"),
     ({"tta": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
     ({"ckpt": "/nowhere"}, "no finished run"),
     ({"ckpt": None}, "ckpt= is missing"),
@@ -150,11 +154,11 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
     ):
         run = damaged(untrained, tmp_path / str(i), names(column, value))
         with pytest.raises(UserError, match=told):
-            run_tta(run, tmp_path / "o")
+            run_tta(run, tmp_path / "o", tta=["flips"], split="test")
         assert not (tmp_path / "o").exists()
     (run / "split.csv").unlink()
     with pytest.raises(UserError, match=r"has no split\.csv"):
-        run_tta(run, tmp_path / "o")
+        run_tta(run, tmp_path / "o", tta=["flips"], split="test")
 
 
 def test_the_command_reports_a_mistake_in_one_line(run):
