@@ -115,6 +115,7 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
         "groups_from": system.groups_from,
         "sources": system.sources,
         "training_overlap": count_known_images(system),
+        "test_access": None,  # see skinlab.assessment.openings.open_test
         **found.block,
     }
 

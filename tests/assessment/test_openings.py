@@ -90,7 +90,7 @@ def test_the_table_of_a_run_is_its_test_too(run, tmp_path):
 def test_tables_without_a_run_have_no_record(run, tmp_path):
     table = tmp_path / "test.csv"
     table.write_bytes((run / "predictions" / "test.csv").read_bytes())
-    assert "test_access" not in evaluated(table, tmp_path / "o")["systems"][0]
+    assert evaluated(table, tmp_path / "o")["systems"][0]["test_access"] is None
 
 
 def test_one_command_opens_the_runs_of_a_sweep_once(tmp_path):

@@ -47,12 +47,12 @@ def test_any_number_of_classes_and_epochs_is_drawn(tmp_path, classes, epochs):
 def test_without_csv_or_test_part_or_rows_of_a_class(tmp_path):
     run_dir = write_run(tmp_path, ["a", "b", "c"], splits=["val"], used=2)
     assert run_figure(run_dir).is_file()
-    assert scored_predictions(run_dir)[0] == "val"
+    assert scored_predictions(run_dir, {"test/accuracy": 0.5})[0] == "val"
 
 
 def test_labels_stay_what_they_are(tmp_path):
     run_dir = write_run(tmp_path, ["1", "NA"])
-    _, table = scored_predictions(run_dir)
+    _, table = scored_predictions(run_dir, {})
     assert set(table["label"]) == {"1", "NA"}
     assert table_arrays(table)[1].min() == 0
 

@@ -215,7 +215,7 @@ class System(SystemMetrics):
     groups_from: str | None
     sources: list[Source]
     training_overlap: NotRequired[TrainingOverlap | None]  # not in evidence of older versions
-    test_access: NotRequired[OpeningCount]  # of systems with runs
+    test_access: NotRequired[OpeningCount | None]  # None without runs
 
 
 class OpeningCount(TypedDict):
