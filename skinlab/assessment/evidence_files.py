@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from skinlab.assessment.cautions import count_known_images, system_cautions
+from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
@@ -114,6 +115,7 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
         "init_used": system.run.metrics.get("init_used") if system.run else None,
         "groups_from": system.groups_from,
         "sources": system.sources,
+        "flow": image_flow(system),
         "training_overlap": count_known_images(system),
         "test_access": None,  # see skinlab.assessment.openings.open_test
         **found.block,

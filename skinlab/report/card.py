@@ -7,6 +7,7 @@ from typing import Any
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.report.flow import flow_sentences
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
@@ -62,6 +63,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
         "class_columns": columns(metrics, "card", classes),
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
+        "flow_sentences": flow_sentences(system.get("flow")),
         "unit_sentences": unit_sentences(system),
         "subgroup_metrics": subgroup_metrics(system["subgroups"]),
         "model": {label: values for name, label in MODEL_META.items() if (values := _distinct(metas, name))},

@@ -13,6 +13,7 @@ from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
 from skinlab.report import charts
+from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
@@ -128,6 +129,8 @@ def _charts(system: System, place: int) -> dict[str, Markup]:
         drawn["reliability"] = charts.reliability_chart(
             reliability, colour, f"{key}-reliability", f"Reliability of {name}: accuracy against confidence"
         )
+    if flow := system.get("flow"):
+        drawn["flow"] = flow_chart(flow, colour, f"{key}-flow")
     if decision := system["decision_curve"]:
         drawn["decision"] = charts.decision_chart(
             decision, colour, f"{key}-decision", f"Decision curve of {name}: net benefit against threshold"

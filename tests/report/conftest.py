@@ -52,10 +52,34 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         },
         "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
         "subgroups": subgroups("vienna", classes),
+        "flow": {
+            "found": 12345,
+            "left_out": {"truncated": 3},
+            "kept": 12342,
+            "evaluated": "test",
+            "parts": [
+                {
+                    "name": name,
+                    "images": 30,
+                    "groups": 20,
+                    "classes": dict.fromkeys(classes, 15),
+                    "evaluated": name == "test",
+                }
+                for name in ("train", "test")
+            ],
+        },
         "units": [
             {"unit": "lesion", "rows": 20, "images": 30, "support": dict.fromkeys(classes, 10), "note": ""}
             | {"metrics": {"balanced_accuracy": interval(0.61)}, "binary": {"sensitivity": interval(0.7)}},
-            {"unit": "patient", "rows": 9, "images": 30, "support": {}, "metrics": {}, "binary": {}, "note": "no positive"},
+            {
+                "unit": "patient",
+                "rows": 9,
+                "images": 30,
+                "support": {},
+                "metrics": {},
+                "binary": {},
+                "note": "no positive",
+            },
         ],
         "curves": {each: {"roc": curve, "pr": curve} for each in (classes[1], "positive")},
         "reliability": {

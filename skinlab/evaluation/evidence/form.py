@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.calibration_form import Conformal
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
-from skinlab.evaluation.evidence.population_form import DifferentImages, Population
+from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
 
 
 class SpreadOfMetric(TypedDict):
@@ -214,6 +214,7 @@ class System(SystemMetrics):
     init_used: str | None
     groups_from: str | None
     sources: list[Source]
+    flow: NotRequired[Flow]  # not in evidence of older versions
     training_overlap: NotRequired[TrainingOverlap | None]  # not in evidence of older versions
     test_access: NotRequired[OpeningCount | None]  # None without runs
 

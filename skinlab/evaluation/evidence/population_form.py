@@ -94,3 +94,23 @@ class DifferentImages(TypedDict):
     classes: list[str]
     metrics: dict[str, Metrics]
     comparisons: list[UnpairedComparison]
+
+
+class FlowPart(TypedDict):
+    """The images of a split, by label; `groups` is null where it is unknown."""
+
+    name: str
+    images: int
+    groups: int | None
+    classes: dict[str, int]
+    evaluated: bool
+
+
+class Flow(TypedDict):
+    """The flow of images: how many were found, left out for each reason and kept, and what became of them."""
+
+    found: int
+    left_out: dict[str, int]
+    kept: int
+    parts: list[FlowPart]
+    evaluated: str

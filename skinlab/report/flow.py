@@ -1,0 +1,92 @@
+"""The flow of images as a picture for the page and as text for the card: found, left out and why, split, evaluated."""
+
+from __future__ import annotations
+
+import textwrap
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from skinlab.evaluation.evidence.population_form import Flow, FlowPart
+from skinlab.report.charts import WIDE
+from skinlab.report.svg import INK, LINE, SOFT, STYLE, inline_svg, new_axes
+from skinlab.report.wording import count
+
+LINE_HEIGHT, PAD, GAP = 15, 8, 18  # CSS pixels
+CHARACTERS = 50  # in a line of a box as wide as the picture
+NARROW = 0.5  # width of the boxes above those of the splits
+
+
+def flow_sentences(flow: Flow | None) -> list[str]:
+    """Return the flow as sentences."""
+    if not flow:
+        return []
+    lines = [f"{count(flow['found'])} images found"]
+    lines += [f"{count(n)} left out ({reason})" for reason, n in flow["left_out"].items()]
+    first = f"{'; '.join(lines)}; {count(flow['kept'])} kept."
+    return [first, *(f"{_title(part)}{': ' if part['classes'] else ''}{_classes(part)}." for part in flow["parts"])]
+
+
+def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
+    """Draw the flow from top to bottom, the images left out beside it and the splits below.
+
+    Args:
+        flow: of a system.
+        colour: of the frame of what is evaluated.
+        name: unique in the page.
+    """
+    left_out = [f"{count(n)} {reason}" for reason, n in flow["left_out"].items()] or ["none"]
+    beside = ["left out:", *(line for each in left_out for line in textwrap.wrap(each, 22))]
+    boxes = [[_title(part), *textwrap.wrap(_classes(part), CHARACTERS)] for part in flow["parts"]]
+    heights = [_height(lines) for lines in boxes]
+    top = _height(beside) + 2 * GAP
+    total = 2 * _height([""]) + top + sum(heights) + GAP * len(boxes) + 4
+    with rc_context(STYLE):
+        figure, axes = new_axes(WIDE, total, (0, 0, 1, 1))
+        axes.set(xlim=(0, WIDE), ylim=(total, 0))
+        axes.set_axis_off()
+        y, middle = 2.0, WIDE * NARROW / 2
+        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{count(flow['found'])} images found"], INK)
+        y += _height([""])
+        _arrow(axes, (middle, y), (middle, y + top))
+        _arrow(axes, (middle, y + top / 2), (WIDE * (NARROW + 0.06), y + top / 2))
+        place = (WIDE * (NARROW + 0.06), y + GAP, WIDE * (0.94 - NARROW) - 1, _height(beside))
+        _box(axes, place, beside, SOFT)
+        y += top
+        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{count(flow['kept'])} images kept"], INK)
+        y += _height([""])
+        for part, lines, height in zip(flow["parts"], boxes, heights, strict=True):
+            _arrow(axes, (middle, y), (middle, y + GAP))
+            y += GAP
+            _box(axes, (1, y, WIDE - 2, height), lines, colour if part["evaluated"] else LINE)
+            y += height
+        return inline_svg(figure, name, "Flow of images: " + " ".join(flow_sentences(flow)))
+
+
+def _title(part: FlowPart) -> str:
+    groups = f", {count(part['groups'])} groups" if part["groups"] is not None else ""
+    return f"{part['name']}: {count(part['images'])} images{groups}{' (evaluated)' if part['evaluated'] else ''}"
+
+
+def _classes(part: FlowPart) -> str:
+    return ", ".join(f"{name} {count(n)}" for name, n in part["classes"].items())
+
+
+def _height(lines: list[str]) -> float:
+    return LINE_HEIGHT * len(lines) + 2 * PAD
+
+
+def _box(axes: Axes, place: tuple[float, float, float, float], lines: list[str], colour: str) -> None:
+    x, y, width, height = place
+    thick = 1.2 if colour in (INK, SOFT, LINE) else 2.4
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=thick))
+    for i, line in enumerate(lines):
+        at = y + PAD + LINE_HEIGHT * (i + 0.5)
+        axes.text(x + PAD, at, line, va="center", color=INK if i == 0 else SOFT, fontsize=10.5 if i == 0 else 9.5)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    style = {"arrowstyle": "-|>", "color": SOFT, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=style)
