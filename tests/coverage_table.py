@@ -21,9 +21,9 @@ from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 PLACE = Path(__file__).parents[1] / "docs" / "coverage.md"
 HAM = (0.67, 0.11, 0.11, 0.051, 0.033, 0.014, 0.012)
 LOW, HIGH = 0.92, 0.97
-REPEATS = 400
+REPEATS = 600
 TRUTH_GROUPS = 100_000
-SHOWN = 0.05  # share of the studies with an interval from which a cell is filled in
+SHOWN = 0.5  # share of the studies with an interval from which a cell is filled in
 OF_ALL = ["balanced_accuracy", "accuracy", "f1_macro", "pr_auc_macro", "auroc_macro", "partial_auroc_macro"]
 OF_ALL += ["mcc", "brier", "log_loss"]
 OF_CLASS = ["recall", "specificity", "precision", "npv", "f1", "auroc", "pr_auc", "partial_auroc"]
@@ -123,10 +123,11 @@ def _page() -> list[str]:
         "",
         f"`python -m tests.coverage_table` simulates {REPEATS} studies a column (a quarter of them with 800 groups of",
         "seven classes) and counts how many 95 % intervals hold the true value, in percent. A column is a number of",
-        "groups and the mean number of images of a group. A dash: under one in twenty studies has an interval, for a",
+        "groups and the mean number of images of a group. A dash: fewer than half of the studies have one, since a",
         "class has too few groups; in brackets: the share of the studies with an interval, where it is under 95 %.",
-        f"**Bold**: outside {LOW:.0%} to {HIGH:.0%} by more than twice the simulation's own standard error.",
-        "Above, an interval is wider than need be (conservative), as it is with few groups or few errors.",
+        f"**Bold**: outside {100 * LOW:g} to {100 * HIGH:g} % by more than twice the standard error of the simulation.",
+        "Above, an interval is wider than need be (conservative): so are those of F1 and PPV, and of differences of",
+        "rankings, where a class has 20 groups or fewer.",
         "",
         "Intervals are Student's t by a jackknife of groups, on the logit scale of the metric's bounds; Wilson's for",
         "sensitivity, specificity, PPV, NPV and accuracy; plain for differences of two systems on the same images.",

@@ -90,7 +90,7 @@ METRICS = [
         bounds=(0.0, np.inf),
         shown=("card", "calibration"),
         heavy_tails=True,
-        min_groups=40,
+        min_groups=60,
     ),
     Metric(
         "ece",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -152,9 +152,13 @@ class BootstrapSamples:
         return f"{self.resampler.sha256} {self.seed}"
 
     def variance(self, name: str) -> Variance:
-        """Return the jackknife's variance of a metric, with its degrees of freedom."""
+        """Return the jackknife's variance of a metric, with its degrees of freedom.
+
+        A ranking of one class against the rest has no more of them than the fewer groups of the two: their variance is
+        underestimated where they happen to be alike, and Satterthwaite's number is too large just then.
+        """
         jackknife, metric = self.resampler.jackknife, find_metric(name)
-        return jackknife_variance(
+        found = jackknife_variance(
             self.estimate[name],
             self.left_out[name],
             jackknife.part_class,
@@ -162,6 +166,10 @@ class BootstrapSamples:
             stratified=metric is not None and metric.stratified,
             heavy_tails=metric is not None and metric.heavy_tails,
         )
+        if metric and metric.stratified and metric.needs == "both":
+            n, _ = self.resampler.counts.fewest(metric, name.partition("/")[2])
+            found = replace(found, degrees_of_freedom=min(found.degrees_of_freedom, max(n - 1, 1)))
+        return found
 
     def undefined(self, name: str) -> float:
         """Return the share of the bootstrap samples on which a metric has no value."""
