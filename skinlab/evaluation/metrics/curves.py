@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.ranking import Curve, Ranking
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
+from skinlab.evaluation.statistics.intervals import ShareSize, share_interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,8 +27,9 @@ def class_curves(
 ) -> dict[str, evidence_form.ClassCurves]:
     """Return class → ``roc`` and ``pr`` → ``x``, ``y``, ``low``, ``high``, for classes with positives and negatives.
 
-    The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole. A class of
-    fewer than five groups, or with fewer outside it, has none.
+    The bands hold at each x by itself (vertical averaging; Fawcett, 2006), not for the curve as a whole: they are
+    Wilson's, with the effective number of images by the bootstrap's variance. A class of fewer than five groups, or
+    with fewer outside it, has none.
 
     Args:
         predictions: N rows.
@@ -34,7 +37,6 @@ def class_curves(
         level: coverage of the bands.
         seed: of the bootstrap samples.
     """
-    tails = [(1 - level) / 2, (1 + level) / 2]
     found: dict[str, evidence_form.ClassCurves] = {}
     for i, name in enumerate(predictions.classes):
         truth = predictions.target == i
@@ -45,19 +47,31 @@ def class_curves(
         enough = min(resampler.counts.of_class[i], resampler.counts.of_rest[i]) >= MIN_GROUPS
         blocks = resampler.weights(N_DRAWS, seed) if enough else []
         sampled = [ranking.curve(weights) for weights in blocks]
-        roc, pr = (_with_band(points, own, sampled, tails) for points in (_roc, _precision_recall))
-        found[name] = {"roc": roc, "pr": pr}
+        size = replace(ShareSize.of(resampler.group[truth]), rows=float(len(truth)))
+        roc, pr = _roc(own)[0], _precision_recall(own)[0]
+        found[name] = {
+            "roc": _with_band(roc, [_roc(curve) for curve in sampled], size, np.ones_like(GRID), level),
+            "pr": _with_band(pr, [_precision_recall(curve) for curve in sampled], size, GRID, level),
+        }
     return found
 
 
 def _with_band(
-    points: Callable[[Curve], Floats], own: Curve, sampled: Sequence[Curve], tails: Sequence[float]
+    y: Floats, sampled: Sequence[Floats], size: ShareSize, found: Floats, level: float
 ) -> evidence_form.Curve:
-    found: evidence_form.Curve = {"x": GRID.round(5).tolist(), "y": points(own)[0].round(5).tolist()}
+    """Return a curve ``(101,)`` with its band from sampled curves ``(B, 101)``.
+
+    Each point is a share of at least that part `found` of the positive images; percentiles would leave a point at 1
+    without any band, and cover half of what they promise along the upper part of a ROC curve.
+    """
+    curve: evidence_form.Curve = {"x": GRID.round(5).tolist(), "y": y.round(5).tolist()}
     if sampled:
-        ends = np.quantile(np.concatenate([points(curve) for curve in sampled]), tails, axis=0)
-        found["low"], found["high"] = ends.round(5).tolist()
-    return found
+        variance = np.concatenate(sampled).var(0, ddof=1)
+        sizes = [replace(size, effective=max(size.effective * part, 1.0)) for part in found]
+        points = zip(y.clip(0, 1), sizes, variance, strict=True)
+        ends = np.array([share_interval(float(at), n, float(v), level) for at, n, v in points])
+        curve["low"], curve["high"] = ends.T.round(5).tolist()
+    return curve
 
 
 def _roc(curve: Curve) -> Floats:
