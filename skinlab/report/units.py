@@ -16,18 +16,23 @@ def units_section(system: System) -> dict[str, Any] | None:
     units = system.get("units") or []
     if not units:
         return None
-    images = {"unit": "image", "rows": system["rows"], "support": system["support"], "note": ""}
+    known = [unit for unit in units if not unit["note"]]
     rows = []
     for kind in ("metrics", "binary"):
         block: Any = system["metrics"] if kind == "metrics" else (system["binary"] or {"metrics": {}})["metrics"]
-        names = dict.fromkeys(name for unit in units for name in unit[kind])
+        names = dict.fromkeys(name for unit in known for name in unit[kind])
         words = {name: metric_label(name.removesuffix("/positive")) for name in names}
         rows += [
             {"label": words[name], "positive": kind == "binary"}
-            | {"values": [block.get(name), *(unit[kind].get(name) for unit in units)]}
+            | {"values": [block.get(name), *(unit[kind].get(name) for unit in known)]}
             for name in names
         ]
-    return {"units": [images, *units], "rows": rows, "plurals": PLURALS}
+    return {
+        "units": [{"unit": "image", "rows": system["rows"]}, *known],
+        "notes": [unit["note"] for unit in units if unit["note"]],
+        "rows": rows,
+        "plurals": PLURALS,
+    }
 
 
 def unit_sentences(system: System) -> list[str]:
