@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
-from skinlab.errors import user_errors
+from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.evidence.form import Provenance
 from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.metrics.registry import METRICS, direction, find_metric
+from skinlab.evaluation.statistics.comparison import Endpoint
+from skinlab.evaluation.statistics.hypotheses import Hypothesis
 from skinlab.evaluation.thresholds.choice import parse_rule
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
@@ -27,6 +30,8 @@ def open_evaluation(
     output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
     place = settings.apply_thresholds
     frozen = [] if place is None else read_thresholds(place, "apply_thresholds")
+    for name in settings.compare_by:
+        check_direction("compare_by", name)
     evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
     return output, evaluation, describe_provenance(invocation.command, settings.dump())
 
@@ -47,11 +52,18 @@ def evaluation_settings(
         frozen: thresholds to be applied as they are; their positive classes count where the settings name none.
 
     Raises:
-        UserError: a rule for thresholds is none.
+        UserError: a rule for thresholds is none, or nothing can be claimed by the endpoint.
     """
     with user_errors():
         for rule in settings.thresholds:
             parse_rule(rule)
+    endpoint = None
+    if settings.endpoint is not None:
+        known = [metric.name for metric in METRICS]
+        if find_metric(settings.endpoint) is None:
+            raise UserError(f"endpoint={settings.endpoint} is no metric{nearest(settings.endpoint, known)}")
+        check_direction("endpoint", settings.endpoint)
+        endpoint = Endpoint(settings.endpoint, Hypothesis(settings.hypothesis, settings.margin or 0.0))
     return EvaluationSettings(
         positive=settings.positive or (list(frozen[0].positive) if frozen else None),
         prevalence=settings.prevalence,
@@ -69,4 +81,19 @@ def evaluation_settings(
         n_draws=settings.n_draws,
         level=settings.level,
         seed=settings.seed,
+        endpoint=endpoint,
     )
+
+
+def check_direction(setting: str, metric: str) -> None:
+    """Refuse a metric of which neither larger nor smaller values are better.
+
+    Args:
+        setting: that names it.
+        metric: its name.
+
+    Raises:
+        UserError: it is such a metric.
+    """
+    if direction(metric) is None:
+        raise UserError(f"{setting}: {metric} has no better direction, so that systems can't be judged by it")

@@ -24,6 +24,7 @@ from skinlab.evaluation.evidence.parts import row_cautions
 from skinlab.evaluation.evidence.system import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 from skinlab.evaluation.statistics.comparison import compare
+from skinlab.evaluation.statistics.trainings import Replicates, overlap_of_folds
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
@@ -67,11 +68,14 @@ def build_evidence(
     cautions += _draw_cautions(settings, len(systems), len(compare_by), reference)
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = [(system, _evaluate(system, settings, metadata)) for system in systems]
-    draws = [(system.name, each.samples) for system, each in found]
-    known = list(draws[0][1].estimate)
-    if unknown := [name for name in compare_by if name not in known]:
-        raise ValueError(f"compare_by: {unknown[0]} is no metric{nearest(unknown[0], known)}; e.g. pr_auc_macro")
-    comparisons = compare(draws, compare_by, settings.level, reference)
+    endpoint = settings.endpoint
+    known = [name for name in found[0][1].block["metrics"] if not name.startswith("support/")]
+    for setting, names_of in (("compare_by", compare_by), ("endpoint", [endpoint.metric] if endpoint else [])):
+        if unknown := [name for name in names_of if name not in known]:
+            hint = nearest(unknown[0], known)
+            raise ValueError(f"{setting}: {unknown[0]} is no metric of these predictions{hint}; e.g. pr_auc_macro")
+    trainings = [(system.name, each.trainings) for system, each in found]
+    comparisons = compare(trainings, compare_by, settings.level, reference, endpoint)
     evidence: Evidence = {
         "format": FORMAT,
         "settings": {
@@ -82,10 +86,11 @@ def build_evidence(
             "n_draws": settings.n_draws,
             "level": settings.level,
             "seed": settings.seed,
+            "endpoint": endpoint.to_dict() if endpoint else None,
         },
         "provenance": provenance,
         "systems": [_block(system, each) for system, each in found],
-        "comparisons": [each.to_dict(settings.level) for each in comparisons],
+        "comparisons": [each.to_dict() for each in comparisons],
         "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
     }
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
@@ -99,13 +104,20 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         system.tables,
         settings,
         selection=system.selection,
-        replicate_axis=system.replicate_axis,
-        replicate_ids=system.replicate_ids,
+        replicates=Replicates(system.replicate_axis, system.replicate_ids, _fold_overlap(system)),
         pooled=system.pooled,
         names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
         training_prior=system.training_prior,
         metadata=metadata,
     )
+
+
+def _fold_overlap(system: System) -> float:
+    """Return by how much the mean over folds side by side varies more than that of independent trainings."""
+    if system.replicate_axis != "fold" or not system.runs:
+        return 0.0
+    data = [run.config["data"] for run in system.runs]
+    return overlap_of_folds([each["fold"] for each in data], data[0]["n_folds"])
 
 
 def _block(system: System, found: SystemEvidence) -> evidence_form.System:

@@ -24,6 +24,7 @@ from skinlab.runs.resuming import may_differ
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.study import StudySettings
 from skinlab.settings.outputs import output_folder
+from skinlab.studies.controls import controls_of, missing_controls
 from skinlab.studies.jobs import DONE, FAILED, STOPPED, State, command_line, read_states, run_jobs
 from skinlab.studies.outcome import (
     Trained,
@@ -34,7 +35,7 @@ from skinlab.studies.outcome import (
     study_cautions,
 )
 from skinlab.studies.plan import Cell, Plan, check_overrides, make_plan
-from skinlab.studies.power import power_sentence, study_power
+from skinlab.studies.power import known_seed_sd, power_sentence, study_power
 from skinlab.studies.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -65,16 +66,16 @@ def study(settings: StudySettings, invocation: Invocation) -> None:
     check_overrides(settings, invocation)
     rows = Rows(settings.data, settings.folds)
     plan = make_plan(settings, invocation, rows, output / "runs")
-    counts, images_per_group = count_test_images(rows), len(rows.test) / max(rows.test["group"].nunique(), 1)
+    counts = count_test_images(rows)
     check_metrics(settings, rows)
-    power = study_power(settings, counts, images_per_group)
-    power["sentence"] = power_sentence(power, settings.n_trainings)
+    power = plan_power(settings, rows, plan, counts, output)
     if settings.plan:
         print_plan(plan, settings, output)
         print(power["sentence"])
         return
     check_jobs(plan, invocation)
-
+    for text in missing_controls(settings):
+        log.warning("%s", text)
     with claim(output, "output"):
         known = read_states(output / "study.json")
         check_same(plan, known, output)
@@ -116,6 +117,21 @@ def count_test_images(rows: Rows) -> list[int]:
     return [each for each in counts if each > 1]
 
 
+def plan_power(settings: StudySettings, rows: Rows, plan: Plan, counts: list[int], output: Path) -> dict[str, Any]:
+    """Return the power of the verdicts of a plan, with a sentence about it."""
+    fold, seed = settings.folds[0], settings.seeds[0]
+    every = max(rows.labelled(1.0, fold, seed), 1)
+    power = study_power(
+        settings,
+        counts,
+        len(rows.test) / max(rows.test["group"].nunique(), 1),
+        trained={(cell.arm, cell.budget) for cell in plan.cells},
+        shares={budget: rows.labelled(budget, fold, seed) / every for budget in settings.budgets},
+        known_sd=known_seed_sd(output / "study.json"),
+    )
+    return power | {"sentence": power_sentence(power, settings.n_trainings)}
+
+
 def check_metrics(settings: StudySettings, rows: Rows) -> None:
     """Refuse what is no metric of the data, or has no direction.
 
@@ -126,9 +142,11 @@ def check_metrics(settings: StudySettings, rows: Rows) -> None:
     known = list(classification_metrics(np.full([n] * 2, 1 / n), np.arange(n), rows.classes))
     for name in settings.metrics:
         if name not in known:
-            raise UserError(f"compare_by, judge_by: {name} is no metric{nearest(name, known)}; e.g. auroc_macro")
+            raise UserError(
+                f"compare_by, judge_by, endpoint: {name} is no metric{nearest(name, known)}; e.g. auroc_macro"
+            )
         if direction(name) is None:
-            raise UserError(f"compare_by, judge_by: {name} has no better direction; e.g. auroc_macro")
+            raise UserError(f"compare_by, judge_by, endpoint: {name} has no better direction; e.g. auroc_macro")
 
 
 def check_jobs(plan: Plan, invocation: Invocation) -> None:
@@ -182,13 +200,13 @@ def print_plan(plan: Plan, settings: StudySettings, output: Path) -> None:
     for job in plan.jobs.values():
         command = shlex.join(["python", *command_line(job, output / "runs", settings.launcher)[1:]])
         print(f"# {job.name}: {job.images:,} images{f', after {job.after}' if job.after else ''}\n{command}")
-    for line in plan.left_out:
+    for line in [*plan.left_out, *missing_controls(settings)]:
         print(f"# {line}")
 
 
 def describe(settings: StudySettings, invocation: Invocation, rows: Rows, power: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the study's file says before the first run."""
-    keys = ("arms", "budgets", "seeds", "folds", "judge_by", "n_draws", "level")
+    keys = ("arms", "budgets", "seeds", "folds", "n_draws", "level")
     return {
         "format": FORMAT,
         "provenance": describe_provenance(invocation.command, settings.dump()),
@@ -196,6 +214,8 @@ def describe(settings: StudySettings, invocation: Invocation, rows: Rows, power:
         "settings": {
             "classes": rows.classes,
             "titles": {arm: settings.recipes[arm].title for arm in settings.arms},
+            "judge_by": settings.primary,
+            "controls": {arm: controls_of(settings.recipes[arm]).at(has_pool=True) for arm in settings.arms},
             **{key: getattr(settings, key) for key in keys},
         },
         "power": dict(power),

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from skinlab.evaluation.evidence.form import Comparison, Evidence, RiskCoverage, System
+from skinlab.evaluation.evidence.comparison_form import Comparison
+from skinlab.evaluation.evidence.form import Evidence, RiskCoverage, System
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
@@ -182,9 +183,11 @@ def _comparison(evidence: Evidence) -> dict[str, object] | None:
     ]
     compared = dict.fromkeys(pair["metric"] for pair in pairs)
     differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(compared)]
-    alpha = 1 - evidence["settings"]["level"]
-    significant = [each for each in pairs if each["p_holm"] is not None and each["p_holm"] < alpha]
+    level = evidence["settings"]["level"]
+    significant = [pair for pair in pairs if pair.get("significant", (pair["p_holm"] or 1) < 1 - level)]
     listed = significant if len(pairs) > MOST_SENTENCES else pairs
+    if evidence["settings"].get("endpoint"):
+        listed = [pair for pair in pairs if pair.get("role") == "primary"]
     return {
         "beside": beside,
         "differences": differences,

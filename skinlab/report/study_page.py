@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from skinlab.report.wording import MINUS, count, interval, number
 Study = Mapping[str, Any]
 HEADLINES = {
     frozenset(): "There is no verdict on the unlabeled pool",
+    frozenset({"no verdict"}): "There is no verdict on the unlabeled pool",
     frozenset({"helps"}): "The unlabeled pool helps",
     frozenset({"hurts"}): "The unlabeled pool hurts",
     frozenset({"no evidence"}): "No evidence that the unlabeled pool helps",
@@ -38,9 +39,7 @@ def render_study(study: Study) -> str:
         settings=settings,
         provenance=study.get("provenance") or {},
         power=study.get("power") or {},
-        headline=HEADLINES.get(
-            frozenset(each["verdict"] for each in verdicts if each["pool"]), "The unlabeled pool helps and hurts"
-        ),
+        headline=_headline(verdicts),
         verdicts=verdicts,
         arms=[
             {"name": arm, "ink": i % N_SERIES + 1, "title": settings["titles"][arm]}
@@ -55,6 +54,13 @@ def render_study(study: Study) -> str:
         runs=study.get("runs") or {},
         cautions=study.get("cautions") or [],
     )
+
+
+def _headline(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the verdicts on the pool in a few words; a budget without one leaves open what the others say."""
+    found = {each["verdict"] for each in verdicts if each["pool"]}
+    found = found - {"no verdict"} | ({"no evidence"} if len(found) > 1 and "no verdict" in found else set()) or found
+    return HEADLINES.get(frozenset(found), "The unlabeled pool helps and hurts")
 
 
 def _curve(study: Study, metric: str) -> Markup:

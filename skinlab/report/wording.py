@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from skinlab.evaluation.metrics.registry import metric_in_sentence
+from skinlab.evaluation.statistics.p_values import p_in_words
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 NAMES = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -82,14 +83,20 @@ def percent(value: Any, digits: int = 0) -> str:
     return words if words == DASH else f"{words}\u00a0%"
 
 
-def p_value(value: Any) -> str:
-    """Write a p-value; the smallest only as a bound.
+def p_value(value: Any, found: Mapping[str, Any] | None = None) -> str:
+    """Write a p-value; as a bound where the bootstrap samples support no smaller one.
 
-    >>> p_value(0.0312), p_value(0.0001)
-    ('0.031', '< 0.001')
+    Args:
+        value: p, or corrected p.
+        found: the comparison that it is of, with its ``p`` and ``p_floor``.
+
+    >>> p_value(0.0312), p_value(0.002, {"p": 0.001, "p_floor": 0.001}), p_value(None) == DASH
+    ('0.031', '≤ 0.002', True)
     """
-    words = number(value)
-    return "< 0.001" if words == "0.000" else words
+    if number(value) == DASH:
+        return DASH
+    p, floor = ((found or {}).get(key) for key in ("p", "p_floor"))
+    return p_in_words(value, p is not None and floor is not None and p <= floor).removeprefix("= ")
 
 
 def rule_words(rule: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from skinlab.errors import UserError
 from skinlab.settings.base import MayDiffer, Settings
-from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, Number, Text, Workers, read_names
+from skinlab.settings.types import (
+    AsList,
+    Count,
+    Names,
+    NamesOrEmpty,
+    NotNegative,
+    Number,
+    Text,
+    Workers,
+    read_names,
+)
 
 Split = Literal["auto", "val", "test"]
 
@@ -91,6 +101,16 @@ class EvidenceSettings(Settings):
     n_draws: Annotated[Count, Field(ge=100)]
     level: Annotated[Number, Field(gt=0.5, lt=1)]
     seed: Annotated[int, Field(ge=0)]
+    endpoint: Text | None
+    hypothesis: Literal["superiority", "noninferiority", "equivalence"]
+    margin: NotNegative | None
+
+    def mistakes(self) -> Iterator[str]:
+        """Yield the mistakes of a claim without a metric or a margin."""
+        if self.hypothesis != "superiority" and not self.margin:
+            yield f"hypothesis={self.hypothesis} needs a margin: set margin=0.02 or the like, in units of the endpoint"
+        if self.margin and self.endpoint is None:
+            yield f"margin={self.margin:g} needs the metric in whose units it is: set endpoint=auroc_macro or another"
 
 
 class EvaluationCommandSettings(EvidenceSettings, CommandSettings):

@@ -12,7 +12,9 @@ from skinlab.errors import user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.study import bootstrap_trainings, study_evidence
+from skinlab.evaluation.statistics.trainings import overlap_of_folds
 from skinlab.settings.commands.study import StudySettings
+from skinlab.studies.controls import controls_of, missing_controls
 from skinlab.studies.jobs import State
 from skinlab.studies.plan import Cell, Job
 from skinlab.studies.rows import Rows
@@ -61,16 +63,16 @@ def compare_arms(settings: StudySettings, trained: Trained, rows: Rows) -> dict[
                 settings.metrics,
                 n_draws=settings.n_draws,
                 seed=settings.seed,
+                overlap=overlap_of_folds(settings.folds, settings.data.n_folds),
             )
             for arm in dict.fromkeys(cell.arm for cell in cells)
         }
     return study_evidence(
         draws,
         n_labelled,
-        against={arm: settings.recipes[arm].against or [] for arm in settings.arms},
-        deciding=[arm for arm in settings.arms if settings.recipes[arm].needs_pool],
+        controls={arm: controls_of(settings.recipes[arm]) for arm in settings.arms},
         metrics=settings.metrics,
-        judge_by=settings.judge_by,
+        judge_by=settings.primary,
         with_pool=[budget for budget in budgets if rows.has_pool(budget, settings.folds[0], settings.seeds[0])],
         level=settings.level,
     )
@@ -87,6 +89,7 @@ def budget_systems(trained: Trained, budget: float, runs: Path, *, replicate_axi
     """
     at_budget = [(cell, table) for cell, table in trained if cell.budget == budget]
     systems = []
+    place = {key: i for i, key in enumerate(sorted({(cell.fold, cell.seed) for cell, _ in trained}))}
     for arm in dict.fromkeys(cell.arm for cell, _ in at_budget):
         own = [(cell, table) for cell, table in at_budget if cell.arm == arm]
         systems.append(
@@ -96,7 +99,7 @@ def budget_systems(trained: Trained, budget: float, runs: Path, *, replicate_axi
                 [source(predictions_path(cell, runs), table) for cell, table in own],
                 replicate_axis=replicate_axis if len(own) > 1 else None,
                 replicate_ids=[
-                    cell.seed if replicate_axis == "seed" and len(own) > 1 else i for i, (cell, _) in enumerate(own)
+                    cell.seed if replicate_axis == "seed" else place[cell.fold, cell.seed] for cell, _ in own
                 ],
                 runs=[open_run(runs / cell.job) for cell, _ in own],
             )
@@ -116,11 +119,14 @@ def study_cautions(settings: StudySettings, lost: Mapping[str, str]) -> list[str
         settings: of the study.
         lost: name of a run that is missing → reason.
     """
-    found = [f"{name} is missing: {reason}" for name, reason in lost.items()]
+    found = [f"{name} is missing: {reason}" for name, reason in lost.items()] + missing_controls(settings)
     if settings.n_trainings < 3:
         found.append("Fewer than three trainings an arm: how far luck moves an arm is hardly known.")
     if len(settings.folds) > 1:
-        found.append("Folds share most of their training images, so that their trainings are no independent ones.")
+        found.append(
+            "Folds share most of their training images, so that their trainings are no independent ones: the variance "
+            "between trainings is enlarged (Nadeau and Bengio, 2003)."
+        )
     found.append("Every arm chooses its best epoch by the validation labels, which no budget counts.")
     if settings.data.name == "phantom":
         found.append("Trained on procedural images; no metric here applies to patients.")

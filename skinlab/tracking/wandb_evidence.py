@@ -15,7 +15,7 @@ from skinlab.settings.groups import WandbSettings
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("difference", "low", "high", "p", "p_holm", "detectable")
+COLUMNS = ("difference", "low", "high", "p", "p_holm", "p_floor", "detectable")
 
 
 def log_evidence(evidence: Mapping[str, Any], output: Path, *, enabled: bool) -> None:

@@ -79,7 +79,7 @@ def write_run(job: Job, runs: Path, rows: Rows, gain: float = 0.0) -> None:
 def fake(monkeypatch: pytest.MonkeyPatch, rows: Rows):
     """Let every run leave its results at once; returns the names of what was started."""
     started: list[str] = []
-    told = SimpleNamespace(started=started, broken=set(), gains={"D": 3.0})
+    told = SimpleNamespace(started=started, broken=set(), gains={"A": -1.0, "A+": -1.0, "C": -1.0, "D": 9.0})
 
     def begin(job: Job, runs: Path, launcher: str | None) -> list[str]:
         started.append(job.name)
@@ -203,7 +203,7 @@ def test_the_words_compose_and_name_what_they_lack(settings, invocation, rows):
 
 def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invocation, fake, tmp_path, capsys):
     output = tmp_path / "o"
-    config = settings(output, arms=["A", "A+", "D"], budgets=[0.5], base_pretrain=["data.batch_size=4"])
+    config = settings(output, arms=["A", "A+", "C", "D"], budgets=[0.5], level=0.9, base_pretrain=["data.batch_size=4"])
     fake.broken = {"A+_b0.5_f0_s1"}
     with pytest.raises(SystemExit) as ended:
         study(config, invocation)
@@ -217,7 +217,7 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     (output / "study.json").write_text(json.dumps(content | {"format": 1}))  # a file of format 1 is continued
     fake.broken, fake.started[:] = set(), []
     study(config.updated({"seeds": [0, 1, 2]}), invocation)
-    again = {"A+_b0.5_f0_s1", *(f"{arm}_b0.5_f0_s2" for arm in ("A", "A+", "D", "D-pretrain"))}
+    again = {"A+_b0.5_f0_s1", *(f"{arm}_b0.5_f0_s2" for arm in ("A", "A+", "C", "D", "C-pretrain", "D-pretrain"))}
     assert set(fake.started) == again, "what is finished is passed over; seeds may join"
     content = json.loads((output / "study.json").read_text())
     assert content["finished"]
@@ -236,12 +236,20 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
 
 def test_arms_that_are_alike_are_no_evidence_and_every_budget_has_its_full_report(settings, invocation, fake, tmp_path):
     fake.gains = {}
-    config = settings(tmp_path / "o", arms=["A", "E"], reports=True, thresholds=["f1"])
+    config = settings(tmp_path / "o", arms=["A", "A+", "E"], reports=True, thresholds=["f1"])
     study(config, invocation)
     content = json.loads((tmp_path / "o" / "study.json").read_text())
     assert [each["verdict"] for each in content["verdicts"]] == ["no evidence"], "E has no pool at the budget 1"
     evidence = json.loads((tmp_path / "o" / "budgets" / "0.5" / "evidence.json").read_text())
-    assert [system["name"] for system in evidence["systems"]] == ["A", "E"]
+    assert [system["name"] for system in evidence["systems"]] == ["A", "A+", "E"]
+    page = {(each["a"], each["b"], each["metric"]): each for each in evidence["comparisons"]}
+    for each in content["differences"]:
+        if (each["a"], each["b"]) == ("E", "A") and each["budget"] == 0.5:
+            there, here = page["E", "A", each["metric"]], each["difference"]
+            assert [there["difference"][key] for key in ("value", "low", "high")] == [
+                here[key] for key in ("value", "low", "high")
+            ]
+            assert (there["p"], there["variance_trainings"]) == (here["p"], here["variance_trainings"])
     assert evidence["systems"][0]["spread"]["replicate_axis"] == "seed"
     assert (tmp_path / "o" / "budgets" / "1" / "report.html").is_file()
 
@@ -250,9 +258,10 @@ def test_a_plan_prints_commands_and_power_and_starts_nothing(settings, invocatio
     monkeypatch.setattr(studying, "command_line", command_line)
     study(settings(tmp_path / "o", arms=["A", "D"], plan=True), invocation)
     printed = capsys.readouterr().out
+    assert "# D gets no verdict without C (pretrained on the labelled images, then LP-FT) and A+ (superv" in printed
     assert printed.count("python -m skinlab.train ") == 8
     assert printed.count("python -m skinlab.pretrain ") == 2
-    assert "2 trainings an arm: 80 % power for a difference of 0." in printed
+    assert "2 trainings an arm. 80 % power for a true difference of: 0." in printed
     assert not fake.started
     assert not (tmp_path / "o").exists()
 
@@ -260,7 +269,11 @@ def test_a_plan_prints_commands_and_power_and_starts_nothing(settings, invocatio
 def test_the_power_of_so_many_images_needs_no_data(settings, capsys, tmp_path):
     power = {"positives": 59, "negatives": 1014, "auroc": 0.9, "correlation": 0.85, "seed_sd": 0.0}
     study(settings(tmp_path, seeds=[0], power=power), invocation)
-    assert capsys.readouterr().out.startswith("1,073 test images (1014 + 59) and 1 training an arm: 80 % power for")
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "1,073 test images (1014 + 59) and 1 training an arm. 80 % power (3 verdicts counted) for"
+    )
+    assert "With one training an arm there is no verdict" in printed
     with pytest.raises(UserError, match="give both"):
         study(settings(tmp_path, power=power | {"negatives": None}), invocation)
 
@@ -283,6 +296,10 @@ MISTAKES = [
     ({"level": 2}, "level=2"),
     ({"n_draws": 5}, "n_draws=5"),
     ({"judge_by": "auroc_makro"}, r"auroc_makro is no metric \(did you mean auroc_macro\?\)"),
+    ({"endpoint": "auroc_makro"}, r"auroc_makro is no metric \(did you mean auroc_macro\?\)"),
+    ({"judge_by": "calibration_slope/mel"}, "calibration_slope/mel is no metric|has no better direction"),
+    ({"margin": 0.02}, "margin=0.02 needs the metric in whose units it is: set endpoint="),
+    ({"hypothesis": "equivalence"}, "hypothesis=equivalence needs a margin"),
     ({"arms": ["A", "E"], "budgets": [1.0]}, "arms: E .* needs a pool, and ham10000 has none"),
     ({"arms": ["D"], "budgets": [1.0]}, "arms: D .* needs a pool"),
     ({"output": None}, "output= is missing"),

@@ -92,7 +92,7 @@ def test_every_block_is_there(evidence):
     names = "headline data classes curves confusion thresholds calibration decision abstention units subgroups mistakes"
     assert headings(text) == names.split()
     assert {"settings", "comparison", "s1", "s2", "cautions", "provenance"} <= set(Page(text).ids)
-    for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "&lt; 0.001"):
+    for words in ("0.600", "between 0.550 and 0.650", "resnet18 is no worse.", "One clinic only.", "≤ 0.001"):
         assert words in text
     assert "F1 would be 0.712" in text
     assert "sensitivity ≥ 0.95" in text

@@ -27,6 +27,7 @@ def estimate(value: float | None) -> dict[str, Any]:
         "degrees_of_freedom": 5.0,
         "trainings_share": 0.4,
         "p": 0.01,
+        "p_floor": 0.001,
         "n": 3,
     } | found
 
@@ -43,7 +44,7 @@ def arm(name: str, value: float | None) -> dict[str, Any]:
 @pytest.fixture
 def study() -> dict[str, Any]:
     words = {0.1: "10 % of the labels (30 images)", 1.0: "All labels (300 images)"}
-    pair = {"a": ARMS[2], "b": "A+", "metric": "auroc_macro", "decides": True, "p_holm": 0.02, "verdict": "helps"}
+    pair = {"a": ARMS[2], "b": "A+", "metric": "auroc_macro", "decides": True, "p_holm": 0.02, "finding": "better"}
     pair |= {"difference": estimate(0.06), "detectable": 0.07}
     return {
         "format": 2,
@@ -61,7 +62,7 @@ def study() -> dict[str, Any]:
             {"budget": 0.1, "name": words[0.1], "labelled": 30, "arms": [arm(name, 0.7) for name in ARMS]},
             {"budget": 1.0, "name": words[1.0], "labelled": 300, "arms": [arm(name, 0.8) for name in ARMS[:2]]},
         ],
-        "differences": [pair | {"budget": 0.1}, pair | {"budget": 1.0, "decides": False, "verdict": "no evidence"}],
+        "differences": [pair | {"budget": 0.1}, pair | {"budget": 1.0, "decides": False, "finding": "no evidence"}],
         "verdicts": [{"budget": 0.1, "pool": True, "verdict": "helps", "sentence": "10 %: the pool helps."}],
         "cautions": ["One clinic only."],
     }

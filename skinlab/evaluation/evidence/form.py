@@ -11,6 +11,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.calibration_form import Conformal
+from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
 
@@ -235,19 +236,6 @@ class OpeningCount(TypedDict):
     folder_openings: int
 
 
-class Comparison(TypedDict):
-    """The paired difference of two systems in one metric, with p-values and the detectable difference."""
-
-    a: str
-    b: str
-    metric: str
-    difference: Interval
-    p: Number
-    p_holm: Number
-    detectable: Number
-    sentence: str
-
-
 class Settings(TypedDict):
     """The settings of the evaluation."""
 
@@ -258,6 +246,7 @@ class Settings(TypedDict):
     n_draws: int
     level: float
     seed: int
+    endpoint: NotRequired[Endpoint | None]  # not in evidence of older versions
 
 
 class Provenance(TypedDict):

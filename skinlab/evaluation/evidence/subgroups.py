@@ -15,7 +15,7 @@ from skinlab.evaluation.evidence.views import Bools, View, all_classes, positive
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.comparison import holm
+from skinlab.evaluation.statistics.p_values import holm
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
 KNOWN = ("age", "sex", "site", "skin_tone", "source")  # used where no others are named

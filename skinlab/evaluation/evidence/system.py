@@ -32,9 +32,11 @@ from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups,
 from skinlab.evaluation.evidence.units import Unit, evaluate_units
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
-from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
+from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
+from skinlab.evaluation.statistics.comparison import Endpoint
+from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
 from skinlab.evaluation.thresholds.utility import (
@@ -72,6 +74,7 @@ class EvaluationSettings:
     n_draws: int = N_DRAWS
     level: float = LEVEL
     seed: int = 0
+    endpoint: Endpoint | None = None
 
     def binary_view(self, predictions: Predictions) -> Predictions | None:
         """Return the view of the positive classes, two classes being one already; None where there is none."""
@@ -82,10 +85,10 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class SystemEvidence:
-    """The evidence of one system, with the bootstrap samples that comparisons need and the thresholds to freeze."""
+    """The evidence of one system, with the trainings that comparisons need and the thresholds to freeze."""
 
     block: SystemMetrics
-    samples: BootstrapSamples
+    trainings: Trainings
     thresholds: list[FrozenThreshold] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
 
@@ -96,8 +99,7 @@ def system_evidence(
     settings: EvaluationSettings,
     *,
     selection: Predictions | None = None,
-    replicate_axis: str | None = None,
-    replicate_ids: Sequence[int] = (),
+    replicates: Replicates = SINGLE,
     pooled: bool = False,
     names: tuple[str, str] = ("these rows", "other rows"),
     training_prior: Sequence[float] | None = None,
@@ -113,8 +115,7 @@ def system_evidence(
         tables: predictions of the same rows in the same order.
         settings: of the evaluation.
         selection: other rows of the first table's model, to choose thresholds on.
-        replicate_axis: in what the tables differ, ``seed`` or ``fold``.
-        replicate_ids: the seed or fold of each table.
+        replicates: in what the tables differ.
         pooled: whether the rows are validation folds put together.
         names: of the rows and of the selection, in messages.
         training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
@@ -127,11 +128,12 @@ def system_evidence(
     first = tables[0]
     _check(first, name)
     resampler = Resampler(first.group, first.target, first.classes)
-    samples = bootstrap(_scorer(tables), resampler, n_draws=settings.n_draws, seed=settings.seed)
+    trainings = _bootstrap(tables, replicates, resampler, settings)
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
     arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
-    positive, thresholds, cautions = _positive_blocks(tables, selection, settings, pooled=pooled, names=names)
+    positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
+    samples = trainings.mean()
     means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
     block: SystemMetrics = {
         "name": name,
@@ -139,7 +141,7 @@ def system_evidence(
         **_population(tables, metadata, settings),
         "metrics": _intervals(samples, settings.level),
         "fold_means": means,
-        "spread": spread(tables, replicate_axis, replicate_ids, pooled=pooled),
+        "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
         "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
@@ -148,7 +150,7 @@ def system_evidence(
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
-    return SystemEvidence(block, samples, thresholds, [f"{name}: {text}" for text in more + cautions])
+    return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions])
 
 
 def _population(
@@ -189,15 +191,20 @@ def _intervals(samples: BootstrapSamples, level: float) -> Metrics:
     return {name: each.to_dict() for name, each in kept.items()}
 
 
-def _scorer(tables: Sequence[Predictions]) -> MeanScorer:
-    return MeanScorer([Scorer(table.probabilities, table.target, table.classes) for table in tables])
+def _bootstrap(
+    tables: Sequence[Predictions], replicates: Replicates, resampler: Resampler, settings: EvaluationSettings
+) -> Trainings:
+    """Return the bootstrap samples of each table's metrics."""
+    scorers = [Scorer(table.probabilities, table.target, table.classes) for table in tables]
+    samples = [bootstrap(scorer, resampler, n_draws=settings.n_draws, seed=settings.seed) for scorer in scorers]
+    return Trainings(dict(zip(replicates.keys, samples, strict=True)), replicates.overlap)
 
 
 def _positive_blocks(
     tables: Sequence[Predictions],
     selection: Predictions | None,
     settings: EvaluationSettings,
-    *,
+    replicates: Replicates,
     pooled: bool,
     names: tuple[str, str],
 ) -> tuple[PositiveMetrics, list[FrozenThreshold], list[str]]:
@@ -214,8 +221,9 @@ def _positive_blocks(
         return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target, view.classes)
-    samples = bootstrap(_scorer(views), resampler, n_draws=settings.n_draws, seed=settings.seed)
-    samples = _at_prevalence(samples, settings.prevalence)
+    trainings = _bootstrap(views, replicates, resampler, settings)
+    shifted = {key: _at_prevalence(each, settings.prevalence) for key, each in trainings.samples.items()}
+    samples = replace(trainings, samples=shifted).mean()
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
     blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level)
     chosen_on = None if selection is None else settings.binary_view(selection)

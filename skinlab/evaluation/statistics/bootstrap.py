@@ -20,6 +20,7 @@ import pandas as pd
 
 from skinlab.evaluation.metrics.metric import MIN_GROUPS, UNBOUNDED
 from skinlab.evaluation.metrics.registry import find_metric
+from skinlab.evaluation.statistics.estimates import whole_variance
 from skinlab.evaluation.statistics.intervals import (
     AT_BOUND,
     UNDEFINED,
@@ -136,6 +137,7 @@ class BootstrapSamples:
         seed: of the bootstrap samples; only samples of the same rows, groups and seed are paired.
         shares: name → what a metric that is a share is taken over.
         is_difference: whether the values are differences of two systems, which have no bounds and are no shares.
+        trainings: name → variance of a mean over trainings; intervals add it to that of the images.
     """
 
     estimate: dict[str, float]
@@ -145,6 +147,7 @@ class BootstrapSamples:
     seed: int = 0
     shares: Mapping[str, ShareSize] = field(default_factory=dict)
     is_difference: bool = False
+    trainings: Mapping[str, Variance] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -192,6 +195,8 @@ class BootstrapSamples:
         if reason := self.no_interval(name):
             return Interval.none(value, reason, undefined)
         variance = self.variance(name)
+        if name in self.trainings and np.isfinite(variance.value):
+            variance = whole_variance([variance, self.trainings[name]], level)
         bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
         if name in self.shares and not self.is_difference:
             ends = share_interval(value, self.shares[name], variance.value, level)

@@ -13,7 +13,7 @@ from skinlab.evaluation.metrics.registry import direction, find_metric, metric_i
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
-from skinlab.evaluation.statistics.comparison import holm
+from skinlab.evaluation.statistics.p_values import holm
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
 DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife

@@ -8,16 +8,16 @@ Half of what they don't share belongs to the system, half to its seed. The seed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
-from scipy.stats import t as student
+
+from skinlab.evaluation.statistics.estimates import LEVEL, POWER, detectable_difference
+from skinlab.evaluation.statistics.intervals import Variance
 
 Floats = npt.NDArray[np.float64]
-POWER = 0.8
-LEVEL = 0.95
 N_TABLES = 400
 BLOCK = 50  # tables at a time
 
@@ -76,16 +76,23 @@ class Detectable:
 
 
 def detectable(
-    design: Design, *, level: float = LEVEL, power: float = POWER, n_tables: int = N_TABLES, seed: int = 0
+    design: Design,
+    *,
+    level: float = LEVEL,
+    n_controls: int = 1,
+    power: float = POWER,
+    n_tables: int = N_TABLES,
+    seed: int = 0,
 ) -> dict[str, Detectable]:
     """Simulate pairs of equal systems, and return the smallest difference that a study detects.
 
-    The difference is (t₁₋ₐ/₂ + t_power) standard errors, with the degrees of freedom of
-    :func:`skinlab.evaluation.statistics.study.pool_variances`: few seeds make wide intervals.
+    Its variance has a part of the images, with the trainings held fixed, and a part of the trainings, which the study
+    will estimate from its few seeds: see :func:`skinlab.evaluation.statistics.estimates.detectable_difference`.
 
     Args:
         design: of the study.
-        level: 1 - level is the error rate of one comparison, before any correction for many.
+        level: 1 - level is the error rate of one comparison, after the correction for all of them.
+        n_controls: systems that must all be exceeded.
         power: share of studies that detect the difference.
         n_tables: simulated tables.
         seed: of the simulation.
@@ -98,17 +105,16 @@ def detectable(
     >>> sorted(found), found["auroc_macro"].difference > found["auroc_macro"].standard_error
     (['auroc_macro', 'balanced_accuracy', 'pr_auc_positive'], True)
     """
+    fixed = simulate(replace(design, seed_sd=0.0), n_tables=n_tables, seed=seed)
+    drawn = simulate(design, n_tables=n_tables, seed=seed) if design.seed_sd else fixed
     found = {}
-    for name, values in simulate(design, n_tables=n_tables, seed=seed).items():
+    for name, values in drawn.items():
         differences = values[:, 0] - values[:, 1]
-        variance = float(differences.mean(1).var(ddof=1))
-        degrees_of_freedom = np.inf
+        parts = [Variance(float((fixed[name][:, 0] - fixed[name][:, 1]).mean(1).var(ddof=1)), np.inf)]
         if design.seeds > 1:
-            between = float(differences.var(1, ddof=1).mean()) / design.seeds
-            degrees_of_freedom = (design.seeds - 1) * max(variance / between, 1) ** 2 if between > 0 else np.inf
-        standard_error = variance**0.5
-        quantiles = student.ppf([(1 + level) / 2, power], degrees_of_freedom)
-        found[name] = Detectable(float(values.mean()), standard_error, float(quantiles.sum()) * standard_error)
+            parts.append(Variance(float(differences.var(1, ddof=1).mean()) / design.seeds, design.seeds - 1))
+        least = detectable_difference(parts, level, n_controls, power)
+        found[name] = Detectable(float(values.mean()), float(differences.mean(1).std(ddof=1)), least)
     return found
 
 

@@ -13,10 +13,10 @@ from skinlab.settings.command import CommandSettings, EvidenceSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.groups import ModelSettings, SemiSettings, SslSettings, TrainerSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, Number, Share, Text
+from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, NotNegative, Number, Positive, Share, Text
 
 Overrides = Annotated[list[str], AsList()]
-NotNegative = Annotated[int, Field(ge=0)]
+WholeNumber = Annotated[int, Field(ge=0)]
 EXAMPLES = {"budgets": "[0.05,0.2,1.0]", "seeds": "[0,1,2]", "folds": "[0]"}
 
 
@@ -27,7 +27,7 @@ class PowerSettings(Settings):
     negatives: Annotated[int, Field(ge=2)] | None
     auroc: Number
     correlation: Number
-    seed_sd: Number
+    seed_sd: NotNegative | dict[Positive, NotNegative]
 
     def mistakes(self) -> Iterator[str]:
         """Yield the mistake of setting only one of the two numbers that belong together."""
@@ -44,14 +44,21 @@ class OverrideSettings(Settings):
 
 
 class RecipeSettings(Settings):
-    """An arm: its overrides, and what it is compared with."""
+    """An arm: its overrides, what it has to beat for a verdict on the pool, and what it is compared with beside."""
 
     title: Text
     pretrain: list[str] | None = None
     train: list[str]
     long: bool | None = None
     needs_pool: Literal["pretrain", "train"] | None = None
+    without_pool: Text | None = None
+    controls: list[str] | None = None
     against: list[str] | None = None
+
+    @property
+    def others(self) -> list[str]:
+        """The arms that it is compared with."""
+        return [*filter(None, [self.without_pool]), *(self.controls or []), *(self.against or [])]
 
 
 class StudySettings(EvidenceSettings, CommandSettings):
@@ -64,8 +71,8 @@ class StudySettings(EvidenceSettings, CommandSettings):
     semi: SemiSettings
     output: Text | None
     budgets: list[Number]
-    seeds: list[NotNegative]
-    folds: list[NotNegative]
+    seeds: list[WholeNumber]
+    folds: list[WholeNumber]
     arms: Names
     epochs: Count
     pretrain_epochs: Count
@@ -88,7 +95,12 @@ class StudySettings(EvidenceSettings, CommandSettings):
     @property
     def metrics(self) -> list[str]:
         """The metrics of the report, that of the verdict first."""
-        return list(dict.fromkeys([self.judge_by, *self.compare_by]))
+        return list(dict.fromkeys([self.primary, *self.compare_by]))
+
+    @property
+    def primary(self) -> str:
+        """The metric of the verdict, the primary endpoint of the study."""
+        return self.endpoint or self.judge_by
 
     @property
     def n_trainings(self) -> int:
@@ -97,6 +109,9 @@ class StudySettings(EvidenceSettings, CommandSettings):
 
     def mistakes(self) -> Iterator[str]:
         """Yield what makes a study impossible, such as an unknown arm."""
+        yield from super().mistakes()
+        if self.hypothesis != "superiority" or self.margin:
+            yield "hypothesis, margin: a study tests whether arms are better, by any margin; leave both out"
         for name, example in EXAMPLES.items():
             values = getattr(self, name)
             if not values:
@@ -107,6 +122,10 @@ class StudySettings(EvidenceSettings, CommandSettings):
             if arm not in self.recipes:
                 hint = nearest(arm, self.recipes)
                 yield f"arms: {arm} is none of {', '.join(self.recipes)}{hint}; more are added to recipes in study.yaml"
+        for arm, recipe in self.recipes.items():
+            for other in recipe.others:
+                if other not in self.recipes or other == arm:
+                    yield f"recipes.{arm}: {other} is no other arm{nearest(other, self.recipes)}; name one of recipes"
         for budget in self.budgets:
             if not budget > 0 or (budget > 1 and budget % 1):
                 yield f"budgets: {budget} is no budget; give shares in (0, 1], or whole numbers of images above 1"

@@ -7,6 +7,7 @@ from skinlab.evaluation.evidence.parts import row_cautions, worst_mistakes
 from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.trainings import Replicates
 
 QUICK = {"n_draws": 200}
 
@@ -41,12 +42,13 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
 def test_seeds_are_averaged_on_the_same_bootstrap_samples():
     one, two = rows(), rows()
     two = two.with_probabilities(np.roll(two.probabilities, 1, axis=1))
-    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicate_axis="seed", replicate_ids=[3, 7])
+    both = system_evidence("s", [one, two], EvaluationSettings(**QUICK), replicates=Replicates("seed", [3, 7]))
     alone = [system_evidence("s", [each], EvaluationSettings(**QUICK)) for each in (one, two)]
     for name in ("auroc_macro", "brier"):
         mean = np.mean([each.block["metrics"][name]["value"] for each in alone])
         assert both.block["metrics"][name]["value"] == pytest.approx(mean)
-        assert np.allclose(both.samples.values[name], np.mean([each.samples.values[name] for each in alone], axis=0))
+        each = [found.trainings.mean().values[name] for found in (both, *alone)]
+        assert np.allclose(each[0], np.mean(each[1:], axis=0))
     spread = both.block["spread"]["metrics"]["auroc_macro"]
     assert spread["values"] == {
         k: pytest.approx(a.block["metrics"]["auroc_macro"]["value"]) for k, a in zip("37", alone, strict=True)

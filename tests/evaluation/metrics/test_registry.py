@@ -9,7 +9,8 @@ from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.registry import METRICS, Metric, metric_label, reported_metrics
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.statistics.comparison import compare
-from skinlab.evaluation.statistics.study import bootstrap_trainings, metric_estimate
+from skinlab.evaluation.statistics.study import bootstrap_trainings
+from skinlab.evaluation.statistics.trainings import metric_estimate
 from skinlab.models.epoch_metrics import epoch_metric_names
 from skinlab.report.card import render_card
 from skinlab.report.page import render_report
@@ -49,7 +50,7 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
     assert metrics["doubt"] == pytest.approx((1 - table.probabilities.max(1)).mean())
     other = table.with_probabilities(table.probabilities**2 / (table.probabilities**2).sum(1, keepdims=True))
     found = [system_evidence(name, [each], EvaluationSettings(**QUICK)) for name, each in (("x", table), ("y", other))]
-    (comparison,) = compare([("x", found[0].samples), ("y", found[1].samples)], ["doubt"])
+    (comparison,) = compare([("x", found[0].trainings), ("y", found[1].trainings)], ["doubt"])
     assert "mean doubt" in comparison.sentence()
     table_draws = bootstrap_trainings({0: table}, ["doubt"], n_draws=100)
     assert metric_estimate(table_draws, "doubt").value == pytest.approx(metrics["doubt"])

@@ -9,6 +9,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import compare
 from skinlab.evaluation.statistics.grouping import share_groups
+from skinlab.evaluation.statistics.trainings import Trainings
 
 N = 60
 
@@ -45,10 +46,8 @@ def test_identical_systems_differ_by_nothing_whatever_their_groups(groupings):
     shared = align_rows(members, [f"t{i}" for i in range(len(groupings))])
     coarsest = max(int((each or "1")[0]) for each in groupings)
     assert {n_groups(each) for each in shared} == {N // coarsest}
-    draws = [
-        (str(i), bootstrap(Scorer(m.probabilities, m.target, m.classes), Resampler(m.group, m.target), n_draws=100))
-        for i, m in enumerate(shared)
-    ]
+    scored = [(Scorer(m.probabilities, m.target, m.classes), Resampler(m.group, m.target)) for m in shared]
+    draws = [(str(i), Trainings({0: bootstrap(*each, n_draws=100)})) for i, each in enumerate(scored)]
     for found in compare(draws, ["auroc_macro", "brier"]):
         assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
 

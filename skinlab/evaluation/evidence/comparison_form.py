@@ -1,0 +1,46 @@
+"""The form of comparisons in ``evidence.json``; see :mod:`skinlab.evaluation.evidence.form`."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from skinlab.evaluation.evidence.interval_form import Interval, Number
+
+
+class Endpoint(TypedDict):
+    """The primary endpoint that was declared before: its metric, and what is claimed of it by which margin."""
+
+    metric: str
+    hypothesis: str
+    margin: float
+
+
+class Comparison(TypedDict):
+    """The difference of two systems in one metric, with p-values and the detectable difference.
+
+    Its variance is that of the images, with the trainings held fixed, plus that of the trainings, null where a system
+    has one only: the difference is then one of these weights, not of their recipes (`claim`). p is at least `p_floor`,
+    the smallest that the bootstrap samples support. `role` is that of an endpoint declared before.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: Interval
+    p: Number
+    p_holm: Number
+    detectable: Number
+    sentence: str
+    # Not in evidence of older versions:
+    p_floor: NotRequired[Number]
+    significant: NotRequired[bool]
+    variance_rows: NotRequired[Number]
+    variance_trainings: NotRequired[Number]
+    trainings: NotRequired[list[int]]
+    paired_trainings: NotRequired[bool]
+    claim: NotRequired[Literal["weights", "recipe"]]
+    role: NotRequired[Literal["primary", "secondary"] | None]
+    hypothesis: NotRequired[str]
+    margin: NotRequired[float]

@@ -1,0 +1,55 @@
+"""What a comparison tests: a difference, superiority by a margin, non-inferiority, or equivalence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from skinlab.evaluation.metrics.registry import direction
+from skinlab.evaluation.statistics.estimates import LEVEL, Estimate, tail_probability
+
+Kind = Literal["superiority", "noninferiority", "equivalence"]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The claim that a comparison may support.
+
+    All are decided by one interval of the difference (Piaggio et al., 2012, CONSORT's extension): superiority where
+    it lies beyond the margin, non-inferiority where it lies above minus the margin, equivalence where it lies within
+    the margins (two one-sided tests, Schuirmann, 1987). The latter two have one-sided p-values, whose error rate is
+    half of one minus the interval's level.
+
+    Attributes:
+        kind: of the claim.
+        margin: in units of the metric; the least difference that matters.
+    """
+
+    kind: Kind = "superiority"
+    margin: float = 0.0
+
+    def p_value(self, found: Estimate, metric: str) -> float:
+        """Return the p of the claim; NaN where the difference has none."""
+        if not np.isfinite(found.p) or (self.kind == "superiority" and not self.margin):
+            return found.p
+        gain = -found.value if direction(metric) == "min" else found.value
+        if self.kind == "superiority":
+            p = 2 * _tail(found, abs(gain) - self.margin)
+        elif self.kind == "noninferiority":
+            p = _tail(found, gain + self.margin)
+        else:
+            p = _tail(found, self.margin - abs(gain))
+        return min(1.0, max(p, found.p_floor))
+
+    def error_rate(self, level: float = LEVEL) -> float:
+        """Return what the corrected p must not exceed."""
+        return round((1 - level) / (1 if self.kind == "superiority" else 2), 12)
+
+
+def _tail(found: Estimate, distance: float) -> float:
+    """Return the one-sided p of a distance from a margin."""
+    if found.standard_error == 0:
+        return float(distance <= 0)
+    return tail_probability(found.parts, distance / found.standard_error)
