@@ -217,7 +217,7 @@ def _positive(system: System) -> list[str]:
 
 def _interval(metric: Interval) -> str:
     if metric["low"] != metric["low"] or metric["low"] is None:
-        return _number(metric["value"])
+        return _number(metric["value"]) + (" (no interval)" if metric.get("note") else "")
     return f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
 
 
