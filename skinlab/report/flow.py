@@ -15,7 +15,8 @@ from skinlab.report.svg import INK, LINE, SOFT, STYLE, inline_svg, new_axes
 from skinlab.report.wording import count
 
 LINE_HEIGHT, PAD, GAP = 15, 8, 18  # CSS pixels
-CHARACTERS = 50  # in a line of a box as wide as the picture
+CHARACTERS = 46  # in a line of a box as wide as the picture
+TRUNK, INDENT = 12, 30  # places of the line to the splits and of their boxes
 NARROW = 0.5  # width of the boxes above those of the splits
 
 
@@ -57,10 +58,12 @@ def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
         y += top
         _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{count(flow['kept'])} images kept"], INK)
         y += _height([""])
+        start = y
         for part, lines, height in zip(flow["parts"], boxes, heights, strict=True):
-            _arrow(axes, (middle, y), (middle, y + GAP))
             y += GAP
-            _box(axes, (1, y, WIDE - 2, height), lines, colour if part["evaluated"] else LINE)
+            _arrow(axes, (TRUNK, y + height / 2), (INDENT, y + height / 2))
+            _box(axes, (INDENT, y, WIDE - INDENT - 1, height), lines, colour if part["evaluated"] else LINE)
+            axes.plot([TRUNK, TRUNK], [start, y + height / 2], color=SOFT, linewidth=1.0)
             y += height
         return inline_svg(figure, name, "Flow of images: " + " ".join(flow_sentences(flow)))
 

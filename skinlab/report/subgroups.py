@@ -54,9 +54,18 @@ def _name(each: Subgroup) -> str:
     return f"{label_of_column(each['column'])} {each['value']}"
 
 
+def _classes(each: Subgroup, metric: str) -> str:
+    """Return over how many classes a macro metric is averaged, where it is not over all."""
+    n = len(each["classes"])
+    return f", {n} classes" if metric in (each["metrics"] or {}) and n < len(each["support"]) else ""
+
+
 def _values(subgroups: Sequence[Subgroup], metric: str, place: int) -> dict[str, object] | None:
     """Draw a metric of each subgroup."""
-    rows = [(_name(each), ((each["metrics"] or {}) | (each["binary"] or {})).get(metric)) for each in subgroups]
+    rows = [
+        (_name(each) + _classes(each, metric), ((each["metrics"] or {}) | (each["binary"] or {})).get(metric))
+        for each in subgroups
+    ]
     shown = [(name, value) for name, value in rows if value]
     if not shown:
         return None

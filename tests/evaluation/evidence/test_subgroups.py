@@ -88,7 +88,7 @@ def test_a_named_column_must_be_of_use(names, message):
 
 @pytest.mark.slow
 def test_the_interval_of_a_difference_covers_and_p_is_right_where_nothing_differs():
-    covered, small, n = 0, 0, 400
+    covered, small, n = 0, 0, 200
     for seed in range(n):
         view = rows(160, seed, signal=0.8)
         sex = np.where(np.arange(160) % 4 == 0, "f", "m").tolist()
@@ -96,5 +96,5 @@ def test_the_interval_of_a_difference_covers_and_p_is_right_where_nothing_differ
         row = found["subgroups"][0]["differences"]["auroc_macro"]
         covered += row["difference"]["low"] <= 0 <= row["difference"]["high"]
         small += row["p"] <= 0.05
-    assert 0.92 <= covered / n <= 0.98
-    assert small / n <= 0.08
+    assert 0.915 <= covered / n <= 0.985
+    assert small / n <= 0.085
