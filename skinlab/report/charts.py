@@ -109,6 +109,17 @@ def reliability_chart(reliability: Mapping[str, Any], colour: str, name: str, la
         return inline_svg(figure, name, label)
 
 
+def calibration_chart(curve: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
+    """Draw the observed share of positives against their probability, in its band."""
+    with rc_context(STYLE):
+        figure, axes = _plain_axes()
+        most = max(*floats(curve["probability"]), *floats(curve["observed"]), 0.01)
+        axes.plot([0, most], [0, most], color=SOFT, linewidth=0.9, linestyle=DASHED)
+        _band(axes, curve, "probability", "observed", colour)
+        axes.set(xlim=(0, most), ylim=(0, min(1.0, 1.2 * most)), xlabel="probability", ylabel="share of positives")
+        return inline_svg(figure, name, label)
+
+
 def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: str) -> Markup:
     """Draw the net benefit of the model over the threshold, beside treating all and treating none."""
     benefit = floats(decision["net_benefit"])
@@ -121,6 +132,10 @@ def decision_chart(decision: Mapping[str, Any], colour: str, name: str, label: s
             treat_all = floats(decision["treat_all"])
             axes.plot(floats(decision["threshold"]), treat_all, color=SOFT, linewidth=1.2, linestyle=DASHED)
             top = max(top, float(np.nanmax(treat_all, initial=0)))
+        if decision.get("calibrated"):
+            calibrated = floats(decision["calibrated"])
+            axes.plot(floats(decision["threshold"]), calibrated, color=colour, linewidth=1.2, linestyle=":")
+            top = max(top, float(np.nanmax(calibrated, initial=0)))
         axes.set(ylim=(-0.25 * top, 1.1 * top), xlabel="threshold probability", ylabel="net benefit")
         axes.margins(x=0)
         return inline_svg(figure, name, label)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from skinlab.evaluation.evidence.calibration_form import RiskCoverage
 from skinlab.evaluation.evidence.comparison_form import Comparison
-from skinlab.evaluation.evidence.form import Evidence, RiskCoverage, System
+from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
@@ -135,6 +136,10 @@ def _charts(system: System, place: int) -> dict[str, Markup]:
     if decision := system["decision_curve"]:
         drawn["decision"] = charts.decision_chart(
             decision, colour, f"{key}-decision", f"Decision curve of {name}: net benefit against threshold"
+        )
+    if curve := system.get("calibration_curve"):
+        drawn["calibration_curve"] = charts.calibration_chart(
+            curve, colour, f"{key}-calibration", f"Calibration of {name}: observed share of positives"
         )
     if risk := system["risk_coverage"]:
         drawn["risk"] = charts.risk_coverage_chart(

@@ -90,6 +90,14 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             "rows": [9, 21],
         },
         "calibration": {"none": {"log_loss": 0.7, "brier": 0.4, "adaptive_ece": 0.1}},
+        "calibration_differences": {"temperature": {"log_loss": interval(-0.1), "brier": interval(-0.02)}},
+        "calibration_curve": {
+            "probability": [0.1, 0.5],
+            "observed": [0.15, 0.4],
+            "low": [0.1, 0.3],
+            "high": [0.2, 0.5],
+            **{"ici": 0.06, "e50": 0.05, "e90": 0.1},
+        },
         "thresholds": [
             {"rule": "sensitivity>=0.95", "threshold": 0.12, "low": 0.08, "high": 0.2, "positives": 43}
             | {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows"}

@@ -99,7 +99,7 @@ def test_every_block_is_there(evidence):
     assert "43 positives (0.080 to 0.200)" in text
     assert "all images 30.0\xa0%" in text
     assert (
-        text.count("<svg") == 10 + 1 + 2 * 12
+        text.count("<svg") == 10 + 1 + 2 * 13
     )  # beside each other, their difference; curves and charts of each system
 
 

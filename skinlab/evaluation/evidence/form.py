@@ -10,7 +10,13 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from skinlab.evaluation.evidence.calibration_form import Conformal
+from skinlab.evaluation.evidence.calibration_form import (
+    CalibrationCurve,
+    CalibrationMetrics,
+    Conformal,
+    DecisionCurve,
+    RiskCoverage,
+)
 from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
@@ -99,14 +105,6 @@ class Reliability(TypedDict):
     rows: list[int]
 
 
-class RiskCoverage(TypedDict):
-    """The error rate among the images that are kept when the least confident are left to a person."""
-
-    coverage: list[float]
-    risk: list[float]
-    aurc: float
-
-
 class Mistake(TypedDict):
     """A wrong prediction made with high confidence."""
 
@@ -146,16 +144,6 @@ class Optimism(TypedDict):
     how: str
 
 
-class DecisionCurve(TypedDict):
-    """Net benefit at each threshold with its band if there are groups enough, and that of treating all."""
-
-    threshold: list[float]
-    net_benefit: list[float]
-    low: NotRequired[list[float]]
-    high: NotRequired[list[float]]
-    treat_all: list[float]
-
-
 class PositiveView(TypedDict):
     """The positive classes against all others."""
 
@@ -170,6 +158,7 @@ class PositiveMetrics(TypedDict):
     thresholds: list[ThresholdRow] | None
     optimism: Optimism | None
     decision_curve: DecisionCurve | None
+    calibration_curve: CalibrationCurve | None
 
 
 class FoldMean(TypedDict):
@@ -194,7 +183,7 @@ class RowCounts(TypedDict):
     confusion: list[list[int]]
 
 
-class SystemMetrics(PositiveMetrics, RowCounts, Population):
+class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):
     """Everything that is computed from the predictions of one system."""
 
     name: str
@@ -203,7 +192,6 @@ class SystemMetrics(PositiveMetrics, RowCounts, Population):
     spread: Spread | None
     curves: dict[str, ClassCurves]
     reliability: Reliability
-    calibration: dict[str, dict[str, float]] | None
     risk_coverage: RiskCoverage
     conformal: Conformal
     worst_mistakes: list[Mistake]

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
-from skinlab.evaluation.evidence.form import DecisionCurve, Mistake, RowCounts, Spread, SpreadOfMetric
+from skinlab.evaluation.evidence.form import Mistake, RowCounts, Spread, SpreadOfMetric
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
-from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.statistics.bootstrap import Resampler
 from skinlab.evaluation.statistics.support import FEW_GROUPS
-from skinlab.evaluation.thresholds.utility import decision_curve
 
 WORST = 12
-NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 
 
 def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) -> RowCounts:
@@ -53,55 +48,6 @@ def spread(
         by_key: dict[str, float | None] = dict(zip(map(str, replicate_ids), values.tolist(), strict=True))
         metrics[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "values": by_key}
     return {"replicate_axis": replicate_axis, "n": len(tables), "metrics": metrics}
-
-
-def calibrations(
-    predictions: Predictions, seed: int, training_prior: Sequence[float] | None
-) -> dict[str, dict[str, float]]:
-    """Return calibration metrics before and after each method, fitted on other groups' rows.
-
-    ``prior`` moves the probabilities from the sampler's shares of the classes to those among other groups' rows.
-    """
-    p, target, groups = predictions.probabilities, predictions.target, predictions.group
-    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in CALIBRATORS}
-    if training_prior is not None:
-        calibrated["prior"] = cross_fit_prior(p, target, groups, np.asarray(training_prior), seed=seed)
-    names = [metric.name for metric in shown_metrics("calibration", "all")]
-    return {
-        method: classification_metrics(probabilities, target, predictions.classes, names=names)
-        for method, probabilities in calibrated.items()
-    }
-
-
-def decision_curve_band(
-    score: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], resampler: Resampler, *, level: float
-) -> DecisionCurve:
-    """Return the net benefit at each threshold, with its band by the jackknife, and that of treating all.
-
-    With fewer than five groups of positives or of negatives there is no band.
-
-    Args:
-        score: of each row, ``(N,)``.
-        truth: whether it is positive, ``(N,)``.
-        resampler: of the rows' groups.
-        level: of the band.
-    """
-    own = decision_curve(score, truth, NET_BENEFIT_AT)
-    found: DecisionCurve = {
-        "threshold": NET_BENEFIT_AT.round(6).tolist(),
-        "net_benefit": own.net_benefit.round(6).tolist(),
-        "treat_all": own.treat_all.round(6).tolist(),
-    }
-    if resampler.counts.of_class.min() >= MIN_GROUPS:
-        names = [str(i) for i in range(len(NET_BENEFIT_AT))]
-
-        def statistic(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
-            benefit = decision_curve(score, truth, NET_BENEFIT_AT, weights).net_benefit
-            return dict(zip(names, benefit, strict=True))
-
-        band = bootstrap(statistic, resampler, n_draws=0).intervals(level)
-        found["low"], found["high"] = ([round(getattr(band[i], end), 6) for i in names] for end in ("low", "high"))
-    return found
 
 
 def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.calibration.conformal import conformal_report
+from skinlab.evaluation.calibration.smooth import calibration_curve
+from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
+from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
 from skinlab.evaluation.evidence.fold_means import fold_means
 from skinlab.evaluation.evidence.form import (
     ClassCurves,
@@ -21,8 +24,6 @@ from skinlab.evaluation.evidence.form import (
 )
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import (
-    calibrations,
-    decision_curve_band,
     row_counts,
     spread,
     worst_mistakes,
@@ -43,7 +44,6 @@ from skinlab.evaluation.thresholds.utility import (
     f1_at_prevalence,
     npv_at_prevalence,
     ppv_at_prevalence,
-    risk_coverage,
 )
 
 FORMAT: Literal[2] = 2
@@ -144,8 +144,8 @@ def system_evidence(
         "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(confidence, correct, first.group),
-        "calibration": calibrations(first, settings.seed, prior) if settings.calibration else None,
-        "risk_coverage": risk_coverage(confidence, correct),
+        **_calibrations(first, resampler, prior, settings),
+        "risk_coverage": risk_coverage_interval(first, resampler, level=settings.level, seed=settings.seed),
         "conformal": conformal_report(*arrays, first.classes, seed=settings.seed, interval_level=settings.level),
         "worst_mistakes": worst_mistakes(first),
         **positive,
@@ -163,6 +163,15 @@ def _population(
         "subgroups": evaluate_subgroups(tables, views, columns, level=settings.level, seed=settings.seed),
         "units": evaluate_units(tables, views, metadata, settings.units, level=settings.level, seed=settings.seed),
     }
+
+
+def _calibrations(
+    predictions: Predictions, resampler: Resampler, prior: Sequence[float] | None, settings: EvaluationSettings
+) -> CalibrationMetrics:
+    """Return the metrics of the calibrators, where the settings ask for them."""
+    if not settings.calibration:
+        return {"calibration": None, "calibration_differences": None}
+    return calibrations(predictions, resampler, prior, level=settings.level, seed=settings.seed)
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
@@ -209,7 +218,13 @@ def _positive_blocks(
     names: tuple[str, str],
 ) -> tuple[PositiveMetrics, list[FrozenThreshold], list[str]]:
     """Return what belongs to the positive classes against the others (null where there are none), and cautions."""
-    blocks: PositiveMetrics = {"binary": None, "thresholds": None, "optimism": None, "decision_curve": None}
+    blocks: PositiveMetrics = {
+        "binary": None,
+        "thresholds": None,
+        "optimism": None,
+        "decision_curve": None,
+        "calibration_curve": None,
+    }
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
     if not views:
         return blocks, [], []
@@ -219,13 +234,16 @@ def _positive_blocks(
         which = "Every image" if view.target[0] else "No image"
         unknown = "sensitivity, specificity, thresholds and the decision curve are not evaluated"
         return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
-    truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target, view.classes)
     trainings = _bootstrap(views, replicates, resampler, settings)
     shifted = {key: _at_prevalence(each, settings.prevalence) for key, each in trainings.samples.items()}
     samples = replace(trainings, samples=shifted).mean()
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
-    blocks["decision_curve"] = decision_curve_band(score, truth, resampler, level=settings.level)
+    at: dict[str, Any] = {"level": settings.level, "seed": settings.seed, "prevalence": settings.prevalence}
+    blocks["decision_curve"] = decision_curve_band(view, resampler, **at)
+    blocks["calibration_curve"] = calibration_curve(
+        view.probabilities[:, 1], view.target == 1, view.group, settings.level
+    )
     chosen_on = None if selection is None else settings.binary_view(selection)
     if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
         return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-
-from skinlab.evaluation.evidence.form import RiskCoverage
+from typing_extensions import TypedDict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -27,6 +26,14 @@ class DecisionCurve:
     threshold: Floats
     net_benefit: Floats
     treat_all: Floats
+
+
+class RiskCoverageCurve(TypedDict):
+    """The error rate among the images that are kept, and its mean over coverages."""
+
+    coverage: list[float]
+    risk: list[float]
+    aurc: float
 
 
 def decision_curve(
@@ -108,7 +115,7 @@ def f1_at_prevalence(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pre
     return _share(2 * se * share, share * (1 - se) + (1 - sp) * (1 - share))
 
 
-def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> RiskCoverage:
+def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> RiskCoverageCurve:
     """Return the error among the rows kept when the least confident are left to a human (Geifman & El-Yaniv, 2017).
 
     Rows of equal confidence count as if taken in random order, so that the order of the table makes no difference.
@@ -137,6 +144,25 @@ def risk_coverage(confidence: Floats, correct: Bools, n_points: int = 100) -> Ri
     coverage = np.arange(1, n_points + 1) / n_points
     kept = np.ceil(coverage * n - 1e-9).astype(int)
     return {"coverage": coverage.tolist(), "risk": risk[kept - 1].tolist(), "aurc": float(risk.mean())}
+
+
+def weighted_aurc(confidence: Floats, correct: Bools, weights: Floats) -> Floats:
+    """Return the area under the risk-coverage curve of weighted rows, ``(B,)`` for weights ``(N, B)``.
+
+    >>> correct = np.array([True, True, True, False])
+    >>> weighted_aurc(np.array([0.9, 0.8, 0.6, 0.5]), correct, np.ones((4, 1)))
+    array([0.0625])
+    """
+    order = np.argsort(-confidence, kind="stable")
+    _, level = np.unique(-confidence[order], return_inverse=True)
+    first = np.flatnonzero(np.r_[True, level[1:] != level[:-1]])
+    w = weights[order]
+    tied = np.add.reduceat(w, first, axis=0)
+    wrong = np.add.reduceat(w * ~correct[order][:, None], first, axis=0)
+    with np.errstate(invalid="ignore"):
+        errors = (np.divide(wrong, tied, out=np.zeros_like(tied), where=tied > 0))[level] * w
+        risk = errors.cumsum(0) / w.cumsum(0)
+    return np.asarray(np.nansum(w * risk, axis=0) / w.sum(0))
 
 
 def _rates(*rates: npt.ArrayLike) -> list[Floats]:

@@ -35,7 +35,7 @@ def test_the_block_is_plain_numbers_that_agree_with_the_metrics():
     assert np.trace(block["confusion"]) / len(view) == pytest.approx(own["accuracy"])
     assert block["curves"]["a"]["roc"]["y"][-1] == 1
     assert [each["value"] for each in block["subgroups"]["subgroups"]] == ["x", "y"]
-    assert block["calibration"]["none"]["brier"] == pytest.approx(own["brier"])
+    assert block["calibration"]["none"]["brier"]["value"] == pytest.approx(own["brier"])
     assert block["groups"] == 120
 
 
