@@ -10,25 +10,28 @@ from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
-from skinlab.errors import UserError
+from skinlab.errors import UserError, nearest
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.settings.command import EvidenceSettings
 from skinlab.settings.commands.train import TrainSettings
+from skinlab.tables.metadata import read_metadata
 
 log = logging.getLogger(__name__)
 
 
-def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) -> None:
-    """Refuse positive classes and rules that make no sense, before the first epoch.
+def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None, columns: Sequence[str] = ()) -> None:
+    """Refuse positive classes, rules and subgroups that make no sense, before the first epoch.
 
     Args:
         settings: of the training.
         classes: of the data, once they are known.
+        columns: of the manifest, likewise.
 
     Raises:
-        UserError: a rule is none, a positive class is none of the data, or two settings contradict each other.
+        UserError: a rule is none, a positive class or a subgroup is none of the data, the table of metadata can't be
+            read, or two settings contradict each other.
     """
     chosen = settings.data.positive
     if chosen and classes is not None and len(classes) != 2:
@@ -47,6 +50,15 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None) 
     if classes is not None and not set(positive) < set(classes):
         raise UserError(
             f"evidence.positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}"
+        )
+    metadata = settings.evidence.metadata
+    if metadata is not None:
+        columns = [*columns, *read_metadata(Path(metadata).expanduser(), {}, f"evidence.metadata={metadata}").columns]
+    unknown = [name for name in settings.evidence.subgroups or [] if name not in columns]
+    if classes is not None and unknown:
+        raise UserError(
+            f"evidence.subgroups={unknown[0]}: the data has no such column{nearest(unknown[0], columns)}; give a table "
+            "with it: evidence.metadata=FILE.csv"
         )
 
 
