@@ -42,6 +42,7 @@ N_DRAWS = 2000
 LEVEL = 0.95
 BLOCK = 100  # bootstrap samples at a time: a block of ten thousand rows is 8 MB
 LEFT_OUT = 400  # parts of the jackknife
+NO_VARIATION = 1e-12  # standard error that is rounding alone
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,10 @@ class BootstrapSamples:
         bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
         if name in self.shares and not self.is_difference:
             ends = share_interval(value, self.shares[name], variance.value, level)
-        elif value in bounds or not np.isfinite(variance.value):
-            return Interval.none(value, AT_BOUND if value in bounds else UNDEFINED, undefined)
+        elif not np.isfinite(variance.value):
+            return Interval.none(value, UNDEFINED, undefined)
+        elif value in bounds or (variance.standard_error < NO_VARIATION and bounds != UNBOUNDED):
+            return Interval.none(value, AT_BOUND, undefined)
         else:
             ends = t_interval(value, variance, bounds, level)
         n, what = self.resampler.counts.fewest(metric, name.partition("/")[2])

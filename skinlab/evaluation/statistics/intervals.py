@@ -14,7 +14,7 @@ from skinlab.evaluation.evidence import interval_form
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-AT_BOUND = "no interval: the metric is at its bound on these images, so that they show no variation"
+AT_BOUND = "no interval: the images show no variation of the metric, such as at its bound"
 UNDEFINED = "no interval: the metric is undefined on these images"
 SHOWN_UNDEFINED = 0.01  # share of bootstrap samples without a value from which it is reported
 

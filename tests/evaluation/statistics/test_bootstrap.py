@@ -135,6 +135,9 @@ def test_shares_at_zero_and_one_have_an_interval_and_other_bounds_have_none():
     assert (sensitivity.value, sensitivity.high) == (1, 1)
     assert sensitivity.low == pytest.approx(0.939, abs=0.002)  # Clopper-Pearson: 0.939
     assert found.interval("auroc/p").note == AT_BOUND
+    one_class = samples_of(np.tile([0.9, 0.1], (82, 1)), truth, np.arange(82))
+    assert one_class.estimate["balanced_accuracy"] == 0.5
+    assert one_class.interval("balanced_accuracy").note == AT_BOUND
     none_found = samples_of(p[:, ::-1], truth, np.arange(82)).interval("specificity")
     assert (none_found.value, none_found.low) == (0, 0)
     assert none_found.high == pytest.approx(0.143, abs=0.01)
