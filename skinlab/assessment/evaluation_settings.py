@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
@@ -13,8 +14,10 @@ from skinlab.evaluation.metrics.registry import METRICS, direction, find_metric
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.hypotheses import Hypothesis
 from skinlab.evaluation.thresholds.choice import parse_rule
+from skinlab.evaluation.thresholds.decision import parse_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
+from skinlab.tables.decision import read_decision
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds
 
@@ -33,6 +36,8 @@ def open_evaluation(
     for name in settings.compare_by:
         check_direction("compare_by", name)
     evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
+    if settings.apply_decision is not None:
+        evaluation = replace(evaluation, decision=read_decision(settings.apply_decision, "apply_decision"))
     return output, evaluation, describe_provenance(invocation.command, settings.dump())
 
 
@@ -57,6 +62,7 @@ def evaluation_settings(
     with user_errors():
         for rule in settings.thresholds:
             parse_rule(rule)
+        parse_decision(settings.decide)
     endpoint = None
     if settings.endpoint is not None:
         known = [metric.name for metric in METRICS]
@@ -72,6 +78,8 @@ def evaluation_settings(
         cross_fit=cross_fit,
         calibration=settings.calibration,
         frozen=frozen,
+        decide=settings.decide,
+        decide_by=settings.decide_by,
         metadata=settings.metadata,
         labels=settings.labels if isinstance(settings, TableSettings) else None,
         columns=settings.columns if isinstance(settings, TableSettings) else {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from skinlab.evaluation.evidence.system import FORMAT, EvaluationSettings, Syste
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 from skinlab.evaluation.statistics.comparison import compare
 from skinlab.evaluation.statistics.trainings import Replicates, overlap_of_folds
+from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
@@ -151,6 +152,12 @@ def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, salien
         write_json(output / "thresholds.json", rows)
     else:
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation
+    names = [each.name for each in fields(Decision)]
+    rules = {each["name"]: dict(rule) for each in evidence["systems"] if (rule := each.get("decision"))}
+    if rules:
+        write_json(output / "decision.json", {of: {name: rule[name] for name in names} for of, rule in rules.items()})
+    else:
+        (output / "decision.json").unlink(missing_ok=True)
 
 
 def complete_evidence(evidence: Evidence, output: Path) -> None:

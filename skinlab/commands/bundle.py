@@ -10,6 +10,7 @@ from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.decision import DecisionSettings
 from skinlab.evaluation.thresholds.operating import ThresholdSettings
 from skinlab.files import claim_file, replacing
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
@@ -17,6 +18,7 @@ from skinlab.inference.bundle_parts import (
     calibrator_of,
     choose_thresholds,
     conformal_of,
+    decision_of,
     read_bundle_thresholds,
     read_calibrator_file,
 )
@@ -28,6 +30,7 @@ from skinlab.models.weights import find_checkpoint
 from skinlab.runs.provenance import merged_training_images
 from skinlab.settings.commands.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.tables.decision import read_decision
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def bundle(settings: BundleSettings) -> None:
         validation = validation_predictions(bundle, settings)
         bundle = add_calibrator(bundle, settings, validation)
         bundle = add_thresholds(bundle, settings, validation)
+        bundle = add_decision(bundle, settings, validation)
         bundle = add_conformal(bundle, settings, validation)
         if settings.format == "bundle":
             known = merged_training_images(places, (model.training_images for model in models))
@@ -80,10 +84,11 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
     """
     if settings.format == "onnx" and bundle.method in ("rank", "overlap"):
         raise UserError(f"format=onnx: a graph can't compute method={bundle.method}; use format=bundle")
-    added = (settings.thresholds, settings.conformal)
+    added = (settings.thresholds, settings.conformal, settings.decide)
     if bundle.method == "overlap" and (settings.calibrator != "none" or any(each is not None for each in added)):
         raise UserError(
-            f"{places[0]} is an overlap with thresholds of its own; leave out calibrator=, thresholds= and conformal="
+            f"{places[0]} is an overlap with thresholds of its own; leave out calibrator=, thresholds=, conformal= and "
+            "decide="
         )
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none" and bundle.calibrator is not None:
         raise UserError(
@@ -99,6 +104,8 @@ def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Pre
         setting = f"thresholds=[{','.join(settings.thresholds)}]"
     elif settings.conformal is not None:
         setting = f"conformal={settings.conformal:g}"
+    elif settings.decide is not None and not settings.decide.endswith(".json"):
+        setting = f"decide={settings.decide}"
     else:
         return []
     return read_validation(settings.ckpt, len(bundle.members), bundle.classes, setting)
@@ -119,7 +126,7 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     if chosen == "none":
         return bundle
     if chosen not in CALIBRATORS:
-        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle), conformal=None)
+        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle), conformal=None, decision=None)
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
         return replace(bundle, calibrator=calibrator_of(chosen, bundle, validation))
 
@@ -147,6 +154,29 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
             )
             thresholds = choose_thresholds(bundle, validation, choice)
     return replace(bundle, thresholds=thresholds)
+
+
+def add_decision(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+    """Return the bundle with the rule for the called class of ``decide=``: chosen, or from an evaluation's file.
+
+    Raises:
+        UserError: it can't be chosen or read, or is for other classes.
+    """
+    chosen = settings.decide
+    if chosen is None:
+        return bundle
+    if chosen.endswith(".json"):
+        decision = read_decision(chosen, "decide")
+        if set(decision.classes) != set(bundle.classes):
+            raise UserError(
+                f"decide={chosen} is for the classes {', '.join(decision.classes)}, not the model's "
+                f"{', '.join(bundle.classes)}; give the file of an evaluation of this model"
+            )
+        return replace(bundle, decision=decision)
+    positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
+    how = DecisionSettings(chosen, settings.decide_by, settings.cost_ratio, positive, seed=settings.seed)
+    with user_errors(f"decide={chosen} on {listed_validation(settings)}: "):
+        return replace(bundle, decision=decision_of(bundle, validation, how))
 
 
 def add_conformal(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
@@ -196,7 +226,7 @@ def write(bundle: Bundle, format_: str, output: Path) -> None:
             write_timm(bundle, temporary)
         else:
             log.info("onnx: largest difference from torch %.1e", write_onnx(bundle, temporary))
-    left_out = [name for name in ("calibrator", "thresholds", "conformal", "gate") if getattr(bundle, name)]
+    left_out = [name for name in ("calibrator", "thresholds", "decision", "conformal", "gate") if getattr(bundle, name)]
     if format_ != "bundle" and left_out:
         log.warning("%s does not apply the model's %s; format=bundle does", output, ", ".join(left_out))
 

@@ -31,6 +31,7 @@ from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.evidence.form import Evidence
 from skinlab.evaluation.predictions import FLOAT_FORMAT, predictions_table
+from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_evidence
@@ -67,7 +68,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
             run_places(members, "bundle=true: ")
         positive = evaluation.positive if len(members[0].tables[0].classes) > 2 else None
         if method == "overlap":
-            evaluation = replace(evaluation, positive=None, rules=())
+            evaluation = replace(evaluation, positive=None, rules=(), decide="argmax")
             members, thresholds = overlap_members(members, positive, evaluation.prevalence)
         ensemble, learned = build_ensemble(members, method, seed=settings.seed)
         learned |= {} if thresholds is None else {"thresholds": thresholds}
@@ -84,6 +85,10 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
             evidence["settings"]["positive"] = list(positive)  # of the members, before they were a binary view
         evidence["ensemble"] = ensemble_facts(members, settings, learned, sentence)
     bundle = build_bundle(members, settings, learned, positive, frozen.get(ensemble.name, []))
+
+    rule = next(each for each in evidence["systems"] if each["name"] == ensemble.name).get("decision")
+    if bundle is not None and rule:
+        bundle = replace(bundle, decision=Decision.from_dict(rule))
 
     with claim(output, "output"):
         open_test(evidence, judged, "ensemble", output)

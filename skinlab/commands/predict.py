@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
 from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
 from skinlab.evaluation.thresholds.choice import positive_score
+from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.inputs import find_images
@@ -26,6 +28,7 @@ from skinlab.report.wording import overlap_sentence
 from skinlab.runs.provenance import count_usages, training_images
 from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.tables.decision import read_decision
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def predict(settings: PredictSettings) -> None:
         known = training_images(settings.ckpt, bundle.training_images)
         check_model(bundle, settings, paths)
         threshold = find_threshold(bundle, settings)
+        bundle = replace(bundle, decision=find_decision(bundle, settings))
 
         started = time.perf_counter()
         found = predict_images(bundle, paths, settings, device, tta=settings.tta, gate=settings.gate, known=known)
@@ -142,6 +146,26 @@ def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> 
     return kept | {"value": row.threshold}
 
 
+def find_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
+    """Return the rule for the called class of ``decide=``; None where there is none, or ``threshold=`` calls instead.
+
+    Raises:
+        UserError: the file can't be read, or its rule is for other classes than the model's.
+    """
+    chosen, place = settings.decide, Path(settings.ckpt).expanduser()
+    if settings.threshold is not None or settings.format != "table":
+        return None
+    if chosen == "argmax":
+        return Decision("argmax", "", bundle.outputs, [1.0] * len(bundle.outputs))
+    own = place / "decision.json"
+    if chosen == "auto" and not own.is_file():
+        return bundle.decision
+    decision = read_decision(own if chosen == "auto" else chosen, "decide")
+    with user_errors(f"decide={chosen}: "):
+        decision(np.full((1, len(bundle.outputs)), 0.5), bundle.outputs)
+    return decision
+
+
 def tabulate(
     rows: pd.DataFrame,
     found: ImagePredictions,
@@ -159,6 +183,9 @@ def tabulate(
     if threshold is not None:
         score = positive_score(probabilities, outputs, threshold["positive"])
         table["called"] = (score >= threshold["value"]).astype(np.int64)
+    elif bundle.decision is not None:
+        called = bundle.decision(probabilities, outputs)
+        table["called"] = np.asarray(outputs, object)[called]
     if bundle.conformal is not None:
         table["set"] = bundle.conformal.names(probabilities, outputs)
     if seen.any():

@@ -18,6 +18,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator, calibrator_from_dict
 from skinlab.evaluation.calibration.conformal import ConformalSets
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
+from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
 from skinlab.inference.member import Member, read_member
@@ -45,6 +46,7 @@ class Bundle:
         positive: the classes that an ``overlap`` calls positive; None where they are two and the last one is.
         calibrator: of the combined probabilities, as its ``to_dict`` gave it; None for none. It is not applied here.
         thresholds: decision thresholds on the probabilities that leave the calibrator, with their intervals.
+        decision: the rule for the called class, of the same probabilities; None for the most probable class.
         conformal: conformal sets on the same probabilities; None for none.
         gate: tells images of another kind than the training's; None for none.
         training_images: what its members have seen, as its ``to_dict`` gave it; None where nothing says.
@@ -60,6 +62,7 @@ class Bundle:
     calibrator: dict[str, Any] | None = None
     thresholds: list[FrozenThreshold] = field(default_factory=list)
     conformal: ConformalSets | None = None
+    decision: Decision | None = None
     gate: Gate | None = None
     training_images: dict[str, Any] | None = None
 
@@ -130,6 +133,8 @@ class Bundle:
             facts["calibrator"] = self.calibrator
         if self.thresholds:
             facts["thresholds"] = [{**each.to_dict(), "rows": {}} for each in self.thresholds]
+        if self.decision is not None:
+            facts["decision"] = {**self.decision.to_dict(), "rows": {}}
         if self.conformal is not None:
             facts["conformal"] = self.conformal.facts()
         return facts | more
@@ -177,6 +182,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "positive": bundle.positive,
         "calibrator": calibrator,
         "thresholds": [each.to_dict() for each in bundle.thresholds],
+        "decision": None if bundle.decision is None else bundle.decision.to_dict(),
         "conformal": None if bundle.conformal is None else asdict(bundle.conformal),
         "gate": bundle.gate.to_dict() if bundle.gate else None,
     }
@@ -204,6 +210,7 @@ class BundleFile(Settings):
     calibrator: dict[str, Any] | None
     thresholds: list[FrozenThreshold]
     conformal: ConformalSets | None = None  # not in older bundles
+    decision: dict[str, Any] | None = None
     gate: dict[str, Any] | None
     training_images: dict[str, Any] | None = None
 
@@ -221,6 +228,8 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         loaded = [read_member(each, path, str(each["sha256"])) for each in file.members]
         if not loaded or any(each[1] != file.classes for each in loaded):
             raise ValueError("its members are of other classes")
+        if file.decision is not None and set(Decision.from_dict(file.decision).classes) != set(file.classes):
+            raise ValueError("its rule for the called class is for other classes")
         if file.conformal is not None and len(file.conformal.thresholds) != len(file.classes):
             raise ValueError(f"its conformal sets are of {len(file.conformal.thresholds)} classes")
         if file.calibrator is not None:
@@ -235,6 +244,7 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
             calibrator=file.calibrator,
             thresholds=file.thresholds,
             conformal=file.conformal,
+            decision=None if file.decision is None else Decision.from_dict(file.decision),
             gate=None if file.gate is None else gate_from_dict(file.gate),
             training_images=file.training_images,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, fit_calibrator
 from skinlab.evaluation.calibration.conformal import ConformalSets, groups_needed
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings, choose_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_thresholds
 from skinlab.inference.bundle import Bundle, read_calibrator
@@ -75,6 +77,25 @@ def conformal_of(level: float, bundle: Bundle, validation: Sequence[Predictions]
             "conformal=%.4g needs %d lesions a class: no coverage is promised for %s", level, groups_needed(level), few
         )
     return fitted
+
+
+def decision_of(bundle: Bundle, validation: Sequence[Predictions], settings: DecisionSettings) -> Decision:
+    """Choose the rule for the called class on the combined, then calibrated predictions of the validation images.
+
+    Args:
+        bundle: with its calibrator, if it has one; the classes' shares are then those of the validation images, for
+            which it is fitted, and else those of the training batches.
+        validation: predictions of its members on the validation images.
+        settings: the rule.
+
+    Raises:
+        ValueError: the rule is none, or the images don't allow it.
+    """
+    prior = bundle.training_prior if bundle.calibrator is None and min(bundle.training_prior) > 0 else None
+    decision = choose_decision(bundle_predictions(bundle, validation), replace(settings, prior=prior), "val")
+    named = zip(decision.classes, decision.weights, strict=True)
+    log.info("decide=%s: weights %s", decision.rule, ", ".join(f"{name} {weight:.3g}" for name, weight in named))
+    return decision
 
 
 def choose_thresholds(

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation.metrics.registry import metric_label
+from skinlab.report.decisions import decision_words
 from skinlab.report.wording import (
     between,
     bounds,
@@ -29,6 +30,7 @@ from skinlab.report.wording import (
 WORDING = (
     between,
     bounds,
+    decision_words,
     in_words,
     interval,
     interval_note,

@@ -14,6 +14,7 @@ from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.report.decisions import print_decisions
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.units import unit_sentences
@@ -64,6 +65,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     console.print(table)
     if evidence:
         _print_thresholds(console, evidence)
+        print_decisions(console, evidence)
         print_subgroups(console, evidence)
         _print_cautions(console, evidence, printed)
         _print_openings(console, evidence)
@@ -81,6 +83,7 @@ def print_evidence(evidence: Evidence) -> None:
     printed = _print_overlap(console, evidence)
     console.print(_leaderboard(evidence) if len(systems) > 2 else _headline(evidence))
     _print_thresholds(console, evidence)
+    print_decisions(console, evidence)
     unpaired = evidence["unpaired"]["comparisons"] if "unpaired" in evidence else []
     for line in [each["sentence"] for each in [*evidence["comparisons"], *unpaired]]:
         console.print(f"- {line}", highlight=False, markup=False)

@@ -23,6 +23,7 @@ from skinlab.settings.types import (
 )
 
 Split = Literal["auto", "val", "test"]
+DecideBy = Literal["balanced_accuracy", "accuracy", "f1_macro"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class EvidenceSettings(Settings):
     units: Annotated[list[Literal["image", "lesion", "patient"]], BeforeValidator(read_names), AsList()] | None
     age_bands: Annotated[list[Annotated[int, Field(gt=0, le=120)]], AfterValidator(_rising)]
     cost_ratio: Annotated[Number, Field(gt=0)]
+    decide: Text
+    decide_by: DecideBy
     calibration: bool
     saliency: bool | Literal["auto"]
     n_draws: Annotated[Count, Field(ge=100)]
@@ -119,6 +122,7 @@ class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
     output: Annotated[Text, required("DIR")]
     overwrite: bool
     apply_thresholds: Text | None
+    apply_decision: Text | None
     cross_fit: bool
     compare_by: NamesOrEmpty
     wandb: bool

@@ -20,6 +20,7 @@ from skinlab.evaluation.calibration.calibrators import Temperature, calibrator_f
 from skinlab.evaluation.calibration.conformal import conformal_thresholds
 from skinlab.evaluation.ensembles.combination import combine
 from skinlab.evaluation.thresholds.choice import choose_threshold
+from skinlab.evaluation.thresholds.decision import DecisionSettings, choose_decision
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.ensembling import combine_members, ensemble
 from skinlab.tables.predictions import read_predictions
@@ -176,6 +177,27 @@ def test_rules_of_a_bundle_are_for_the_prevalence_where_it_is_used(make, output:
     assert [[each.prevalence for each in rows] for rows in found] == [[None, None], [0.02, None]]
     assert found[0][0].threshold < found[1][0].threshold
     assert found[0][1].threshold == found[1][1].threshold
+
+
+def test_the_rule_for_the_called_class_is_chosen_on_combined_and_calibrated_validation_rows(
+    make, runs: list[str], output: Path
+):
+    make(ckpt=runs, calibrator="vector", decide="prior:auto", decide_by="f1_macro")
+    bundle = load_bundle(output)
+    assert bundle.calibrator is not None
+    assert bundle.decision is not None
+    tables = [read_predictions(Path(run) / "predictions" / "val.csv") for run in runs]
+    mean = np.mean([table.probabilities for table in tables], axis=0)
+    rows = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean))
+    assert bundle.decision == choose_decision(rows, DecisionSettings("prior:auto", "f1_macro"), "val")
+    file = output.parent / "decision.json"
+    file.write_text(json.dumps({"run": bundle.decision.to_dict()}))
+    make(decide=str(file), overwrite=True)
+    assert load_bundle(output).decision == bundle.decision
+    file.write_text(json.dumps({"run": bundle.decision.to_dict() | {"classes": list("abc")}}))
+    for decide, message in ((str(file), "is for the classes a, b, c"), ("prior:3", "T from 0 to 1"), ("cost", "mel")):
+        with pytest.raises(UserError, match=message):
+            make(decide=decide, overwrite=True)
 
 
 def test_an_overlap_takes_neither_calibrator_nor_thresholds_and_fits_no_graph(make, runs: list[str], output: Path):

@@ -17,6 +17,7 @@ from skinlab.commands import predict as predicting
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
+from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.bundle import load_bundle, save_bundle
 from skinlab.inference.ensembling import ensemble
@@ -315,6 +316,34 @@ def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[s
         UserError, match=r"threshold=f2: .* has 1 thresholds, none of this rule; choose f1 .did you mean f1"
     ):
         predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
+
+
+def test_the_rule_for_the_called_class_is_that_of_the_bundle_unless_another_is_named(
+    predicted: Predict, seven: Path, output: Path
+):
+    rule = Decision("prior:auto", "balanced_accuracy", SEVEN[::-1], [9.0, 1, 1, 1, 1, 1, 1], 0.5, "val, 9 rows")
+    place = output.parent / "ruled.bundle"
+    save_bundle(replace(load_bundle(seven), decision=rule), place)
+    plain, table = predicted(ckpt=seven), predicted(ckpt=place, overwrite=True)
+    assert "called" not in plain
+    probabilities = table.filter(like="prob_").to_numpy()
+    weights = np.array([1.0] * 6 + [9.0])
+    assert table["called"].tolist() == [SEVEN[i] for i in (probabilities * weights).argmax(1)]
+    facts = json.loads(output.with_suffix(".meta.json").read_text())["decision"]
+    assert (facts["rule"], facts["power"], facts["chosen_on"]) == ("prior:auto", 0.5, "val, 9 rows")
+    argmax = predicted(ckpt=place, decide="argmax", overwrite=True)
+    assert argmax["called"].tolist() == [SEVEN[i] for i in probabilities.argmax(1)]
+    file = output.parent / "decision.json"
+    file.write_text(json.dumps({"run": rule.to_dict()}))
+    assert predicted(ckpt=seven, decide=str(file), overwrite=True)["called"].tolist() == table["called"].tolist()
+    file.write_text(json.dumps({"run": rule.to_dict() | {"classes": list("abcdefg")}}))
+    with pytest.raises(UserError, match="is for the classes a, b, c"):
+        predicted(ckpt=seven, decide=str(file), overwrite=True)
+    file.write_text(json.dumps({"run": {}}))
+    with pytest.raises(UserError, match=r"decide=.* is no decision.json of an evaluation"):
+        predicted(ckpt=seven, decide=str(file), overwrite=True)
+    with pytest.raises(UserError, match="leave decide= out"):
+        predicted(ckpt=place, decide="argmax", threshold=0.5, overwrite=True)
 
 
 def test_a_number_predicts_the_second_of_two_classes(predicted: Predict, two: Path):

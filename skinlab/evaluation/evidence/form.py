@@ -18,6 +18,7 @@ from skinlab.evaluation.evidence.calibration_form import (
     RiskCoverage,
 )
 from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint
+from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
 
@@ -194,6 +195,7 @@ class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):
     reliability: Reliability
     risk_coverage: RiskCoverage
     conformal: Conformal
+    decision: NotRequired[DecisionEvidence | None]  # null for the most probable class; not in older evidence
     worst_mistakes: list[Mistake]
 
 

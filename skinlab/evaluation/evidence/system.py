@@ -14,6 +14,8 @@ from skinlab.evaluation.calibration.conformal import conformal_report
 from skinlab.evaluation.calibration.smooth import calibration_curve
 from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
 from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
+from skinlab.evaluation.evidence.decision import decision_evidence
+from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.fold_means import fold_means
 from skinlab.evaluation.evidence.form import (
     ClassCurves,
@@ -38,6 +40,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
+from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
 from skinlab.evaluation.thresholds.utility import (
@@ -65,6 +68,9 @@ class EvaluationSettings:
     cross_fit: bool = False
     calibration: bool = True
     frozen: Sequence[FrozenThreshold] = ()
+    decide: str = "argmax"
+    decide_by: str = "balanced_accuracy"
+    decision: Decision | None = None
     metadata: str | None = None
     labels: str | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
@@ -118,8 +124,7 @@ def system_evidence(
         replicates: in what the tables differ.
         pooled: whether the rows are validation folds put together.
         names: of the rows and of the selection, in messages.
-        training_prior: shares of the classes that the probabilities are made for, if they differ from the rows'. A
-            class without a share leaves no correction to the rows' shares.
+        training_prior: shares of the classes that the probabilities are made for; not used where one is zero.
         metadata: what is known of each row beside the predictions, as text, for the subgroups.
 
     Raises:
@@ -135,6 +140,7 @@ def system_evidence(
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
     samples = trainings.mean()
     means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
+    decision, notes = _decision(first, selection, settings, prior, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
@@ -147,10 +153,11 @@ def system_evidence(
         **_calibrations(first, resampler, prior, settings),
         "risk_coverage": risk_coverage_interval(first, resampler, level=settings.level, seed=settings.seed),
         "conformal": conformal_report(*arrays, first.classes, seed=settings.seed, interval_level=settings.level),
+        "decision": decision,
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
-    return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions])
+    return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
 
 
 def _population(
@@ -172,6 +179,30 @@ def _calibrations(
     if not settings.calibration:
         return {"calibration": None, "calibration_differences": None}
     return calibrations(predictions, resampler, prior, level=settings.level, seed=settings.seed)
+
+
+def _decision(
+    rows: Predictions,
+    selection: Predictions | None,
+    settings: EvaluationSettings,
+    prior: Sequence[float] | None,
+    *,
+    pooled: bool,
+    names: tuple[str, str],
+) -> tuple[DecisionEvidence | None, list[str]]:
+    """Return the evidence of the rule for the called class, and a caution where none could be chosen."""
+    positive = settings.positive or (rows.classes[1:] if len(rows.classes) == 2 else ())
+    how = DecisionSettings(settings.decide, settings.decide_by, settings.cost_ratio, positive, prior, settings.seed)
+    return decision_evidence(
+        rows,
+        selection,
+        how,
+        frozen=settings.decision,
+        cross_fit=pooled or settings.cross_fit,
+        names=names,
+        n_draws=settings.n_draws,
+        level=settings.level,
+    )
 
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from skinlab.settings.command import WorkerSettings, required
+from skinlab.settings.command import DecideBy, WorkerSettings, required
 from skinlab.settings.types import Count, Names, Number, Places, Text, read_names
 
 
@@ -32,6 +32,8 @@ class BundleSettings(WorkerSettings):
     positive: Names | None
     cost_ratio: Annotated[Number, Field(gt=0)]
     prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
+    decide: Text | None
+    decide_by: DecideBy
     conformal: Annotated[Number, Field(gt=0, lt=1)] | None
     gate: Literal["auto", "fit", "none"]
     gate_alarms: Annotated[Number, Field(gt=0, lt=1)]
@@ -42,5 +44,5 @@ class BundleSettings(WorkerSettings):
     def mistakes(self) -> Iterator[str]:
         """Refuse positive classes or a prevalence without rules."""
         for name, value in (("positive", self.positive), ("prevalence", self.prevalence)):
-            if value and not isinstance(self.thresholds, list):
+            if value and not isinstance(self.thresholds, list) and not (name == "positive" and self.decide == "cost"):
                 yield f"{name}= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"

@@ -33,6 +33,7 @@ class PredictSettings(LoadingSettings):
     label_map: dict[Any, Any] | None
     format: Literal["table", "kaggle", "isic"]
     threshold: Annotated[float | str, PlainValidator(_threshold)] | None
+    decide: Text
     tta: Text
     gate: Annotated[Literal["warn", "error", "off"], BeforeValidator(_off)]
 
@@ -40,3 +41,5 @@ class PredictSettings(LoadingSettings):
         """Refuse a threshold for a format that holds probabilities alone."""
         if self.threshold is not None and self.format == "isic":
             yield f"threshold={self.threshold}: format=isic holds probabilities alone; leave threshold= out"
+        if self.decide != "auto" and (self.threshold is not None or self.format != "table"):
+            yield f"decide={self.decide} is for format=table without threshold=; leave decide= out"
