@@ -10,10 +10,11 @@ import numpy.typing as npt
 from skinlab.evaluation.evidence.population_form import DifferentImages, UnpairedComparison
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_in_sentence
-from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
+from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.p_values import holm
+from skinlab.evaluation.statistics.trainings import Trainings
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
 DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife
@@ -81,12 +82,13 @@ def _groups_per_class(rows: Predictions) -> npt.NDArray[np.int64]:
 def _samples(
     tables: Sequence[Predictions], classes: npt.NDArray[np.int64], metrics: Sequence[str], seed: int
 ) -> BootstrapSamples:
-    """Return the bootstrap samples of the rows of some classes."""
+    """Return the mean over the trainings on the rows of some classes; its intervals count the variance between them."""
     tables = [table.take(np.isin(table.target, classes)) for table in tables]
     first = tables[0]
     scorers = [Scorer(table.probabilities, table.target, table.classes, names=metrics) for table in tables]
     resampler = Resampler(first.group, first.target, first.classes)
-    return bootstrap(MeanScorer(scorers), resampler, n_draws=DRAWS, seed=seed)
+    samples = [bootstrap(scorer, resampler, n_draws=DRAWS, seed=seed) for scorer in scorers]
+    return Trainings(dict(enumerate(samples))).mean()
 
 
 def _sentence(row: UnpairedComparison, alpha: float) -> str:
