@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
@@ -10,6 +11,7 @@ from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.assessment.unpaired import are_unpaired, build_unpaired_evidence
 from skinlab.errors import user_errors
+from skinlab.evaluation.statistics.expectation import NewSet
 from skinlab.files import claim
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
@@ -30,6 +32,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output, evaluation, provenance = open_evaluation(settings, invocation)
+    if settings.expect:
+        evaluation = replace(evaluation, expect=NewSet(settings.expect.n, settings.expect.prevalence))
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     with user_errors():
         build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.decisions import decision_words
+from skinlab.report.expectation import expectation_rows, expectation_title
 from skinlab.report.wording import (
     between,
     bounds,
@@ -61,6 +62,8 @@ def _environment(*, markdown: bool) -> Environment:
     )
     environment.filters |= {each.__name__: each for each in WORDING} | {
         "thousands": count,
+        "expectation_rows": expectation_rows,
+        "expectation_title": expectation_title,
         "shorten": shorten,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }

@@ -15,6 +15,7 @@ from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.decisions import print_decisions
+from skinlab.report.expectation import expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.units import unit_sentences
@@ -87,6 +88,7 @@ def print_evidence(evidence: Evidence) -> None:
     unpaired = evidence["unpaired"]["comparisons"] if "unpaired" in evidence else []
     for line in [each["sentence"] for each in [*evidence["comparisons"], *unpaired]]:
         console.print(f"- {line}", highlight=False, markup=False)
+    _print_expectation(console, evidence)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
     print_subgroups(console, evidence)
@@ -119,6 +121,17 @@ def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]
     for caution in evidence["cautions"]:
         if caution not in printed:
             console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _print_expectation(console: Console, evidence: Evidence) -> None:
+    for system in evidence["systems"]:
+        if expected := system.get("expectation"):
+            table = Table(title=f"{system['name']}: {expectation_title(expected)}, prediction intervals")
+            table.add_column("metric")
+            table.add_column("expected", justify="right")
+            for row in expectation_rows(expected):
+                table.add_row(*row)
+            console.print(table)
 
 
 def _print_openings(console: Console, evidence: Evidence) -> None:

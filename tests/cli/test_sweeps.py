@@ -1,11 +1,13 @@
 """What a sweep learns from its jobs."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 from skinlab.cli import sweeps
+from skinlab.cli.config import register_resolvers
 from skinlab.errors import UserError
 from skinlab.processes import jobs as job_processes
 from skinlab.processes.signals import Stopped
@@ -85,3 +87,20 @@ def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, 
     ended(code)
     with pytest.raises(Stopped, match=str(of_sweep)):
         sweeps.run_isolated("train", hydra_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["test=true", "data.fold=0,1", "seed=0,1"], ""),
+        (["test=true", "sweep=folds"], ""),
+        (["loss=ce,focal"], ""),
+        (["test=true", "loss=ce,focal", "seed=0,1"], "jobs that differ in loss"),
+        (["test=true,false", "optimizer.lr=0.1,0.2"], "jobs that differ in optimizer.lr"),
+        (["test=true", "experiment=four_cnns"], "jobs that differ in model"),
+    ],
+)
+def test_the_test_chooses_among_no_recipes(words, reason):
+    register_resolvers()
+    with pytest.raises(UserError, match=reason) if reason else nullcontext():
+        sweeps.check_sweep("train", ["-m", *words])

@@ -19,6 +19,7 @@ from skinlab.evaluation.evidence.calibration_form import (
 )
 from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
+from skinlab.evaluation.evidence.expectation_form import Expectation
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
 
@@ -190,6 +191,7 @@ class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):
     name: str
     metrics: Metrics
     fold_means: NotRequired[dict[str, FoldMean] | None]  # not in evidence of older versions
+    expectation: NotRequired[Expectation | None]  # not in evidence of older versions
     spread: Spread | None
     curves: dict[str, ClassCurves]
     reliability: Reliability

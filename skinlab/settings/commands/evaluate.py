@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from pydantic import Field
+
+from skinlab.settings.base import Settings
 from skinlab.settings.command import EvaluationCommandSettings, Split, TableSettings, required
-from skinlab.settings.types import Places, Text
+from skinlab.settings.types import Number, Places, Text
+
+
+class ExpectSettings(Settings):
+    """A test set to come: its number of images, and its share of positives."""
+
+    n: Annotated[int, Field(ge=2)]
+    prevalence: Annotated[Number, Field(gt=0, lt=1)]
 
 
 class EvaluateSettings(EvaluationCommandSettings, TableSettings):
@@ -14,4 +24,5 @@ class EvaluateSettings(EvaluationCommandSettings, TableSettings):
     predictions: Annotated[Places, required("RUN_OR_FILE")]
     split: Split
     reference: Text | None
+    expect: ExpectSettings | None
     unpaired: bool | Literal["auto"]
