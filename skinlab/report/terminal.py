@@ -129,7 +129,7 @@ def _print_expectation(console: Console, evidence: Evidence) -> None:
             table = Table(title=f"{system['name']}: {expectation_title(expected)}, prediction intervals")
             table.add_column("metric")
             table.add_column("expected", justify="right")
-            for row in expectation_rows(expected):
+            for row in expectation_rows(expected, n_rules=1):
                 table.add_row(*row)
             console.print(table)
 
