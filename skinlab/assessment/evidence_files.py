@@ -131,6 +131,7 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
         "flow": image_flow(system),
         "training_overlap": count_known_images(system),
         "test_access": None,  # see skinlab.assessment.openings.open_test
+        "expectation": None,  # see skinlab.assessment.expectations.add_expectations
         **found.block,
     }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
+from skinlab.assessment.expectations import add_expectations
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.assessment.unpaired import are_unpaired, build_unpaired_evidence
@@ -32,14 +32,15 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output, evaluation, provenance = open_evaluation(settings, invocation)
-    if settings.expect:
-        evaluation = replace(evaluation, expect=NewSet(settings.expect.n, settings.expect.prevalence))
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     with user_errors():
         build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence
         evidence, thresholds = build(
             systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, provenance=provenance
         )
+        if settings.expect:
+            new = NewSet(settings.expect.n, settings.expect.prevalence)
+            add_expectations(evidence, systems, thresholds, evaluation, new)
 
     with claim(output, "output"):
         open_test(evidence, systems, "evaluate", output)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.decisions import decision_words
-from skinlab.report.expectation import expectation_rows, expectation_title
+from skinlab.report.headlines import expectation_rows, expectation_title
 from skinlab.report.wording import (
     between,
     bounds,

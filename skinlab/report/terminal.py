@@ -15,7 +15,7 @@ from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.decisions import print_decisions
-from skinlab.report.expectation import expectation_rows, expectation_title
+from skinlab.report.headlines import expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.units import unit_sentences

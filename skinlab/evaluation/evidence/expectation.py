@@ -23,14 +23,14 @@ AT_THRESHOLD = ("sensitivity", "specificity", "ppv", "npv", "f1_positive")
 def expectation(
     view: Predictions | None,
     thresholds: Sequence[FrozenThreshold],
-    new: NewSet | None,
+    new: NewSet,
     *,
     cross_fitted: bool,
     n_draws: int,
     level: float,
     seed: int,
-) -> Expectation | None:
-    """Return what is expected on a new test set; None where none is named.
+) -> Expectation:
+    """Return what is expected on a new test set.
 
     Args:
         view: two classes, the last one positive; None where there are no positive classes.
@@ -44,8 +44,6 @@ def expectation(
     Raises:
         ValueError: there are no positive classes, or not both positives and negatives.
     """
-    if new is None:
-        return None
     if view is None or len(np.unique(view.target)) < 2:
         raise ValueError("expect= needs positives and negatives: name the positive classes, as in positive=[mel,bcc]")
     truth, score = view.target == 1, view.probabilities[:, 1]

@@ -191,7 +191,6 @@ class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):
     name: str
     metrics: Metrics
     fold_means: NotRequired[dict[str, FoldMean] | None]  # not in evidence of older versions
-    expectation: NotRequired[Expectation | None]  # not in evidence of older versions
     spread: Spread | None
     curves: dict[str, ClassCurves]
     reliability: Reliability
@@ -210,6 +209,7 @@ class System(SystemMetrics):
     flow: NotRequired[Flow]  # not in evidence of older versions
     training_overlap: NotRequired[TrainingOverlap | None]  # not in evidence of older versions
     test_access: NotRequired[OpeningCount | None]  # None without runs
+    expectation: NotRequired[Expectation | None]  # None without expect=
 
 
 class OpeningCount(TypedDict):

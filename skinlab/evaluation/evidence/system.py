@@ -16,8 +16,6 @@ from skinlab.evaluation.evidence.calibration import calibrations, decision_curve
 from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
-from skinlab.evaluation.evidence.expectation import expectation
-from skinlab.evaluation.evidence.expectation_form import Expectation
 from skinlab.evaluation.evidence.fold_means import fold_means
 from skinlab.evaluation.evidence.form import (
     ClassCurves,
@@ -41,7 +39,6 @@ from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import Endpoint
-from skinlab.evaluation.statistics.expectation import NewSet
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
@@ -80,7 +77,6 @@ class EvaluationSettings:
     subgroups: Sequence[str] | None = None
     age_bands: Sequence[int] = AGE_BANDS
     units: Sequence[Unit] | None = None
-    expect: NewSet | None = None
     n_draws: int = N_DRAWS
     level: float = LEVEL
     seed: int = 0
@@ -150,7 +146,6 @@ def system_evidence(
         **row_counts(first, resampler, pooled=pooled),
         **_population(tables, metadata, settings),
         "metrics": _intervals(samples, settings.level),
-        "expectation": _expectation(first, thresholds, positive, settings),
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
         "curves": _curves(first, resampler, settings),
@@ -163,21 +158,6 @@ def system_evidence(
         **positive,
     }
     return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
-
-
-def _expectation(
-    table: Predictions, thresholds: Sequence[FrozenThreshold], positive: PositiveMetrics, settings: EvaluationSettings
-) -> Expectation | None:
-    """Return the metrics of the positive on a test set to come."""
-    return expectation(
-        settings.binary_view(table),
-        thresholds,
-        settings.expect,
-        cross_fitted=any(row["applied_to"] == "cross-fitted" for row in positive["thresholds"] or []),
-        n_draws=settings.n_draws,
-        level=settings.level,
-        seed=settings.seed,
-    )
 
 
 def _population(
