@@ -74,10 +74,10 @@ def test_a_final_run_ends_in_the_evidence_of_its_test_rows(finished, compose_tra
     rows = read_predictions(finished / "predictions" / "test.csv")
     scorer = Scorer(rows.probabilities, rows.target, rows.classes)
     draws = bootstrap(scorer, Resampler(rows.group, rows.target), n_draws=200, seed=0)
-    expected = draws.interval("balanced_accuracy", 0.95)
-    written = system["metrics"]["balanced_accuracy"]
+    expected = draws.interval("auroc_macro", 0.95)
+    written = system["metrics"]["auroc_macro"]
     assert (written["value"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
-    assert written["value"] == json.loads((finished / "metrics.json").read_text())["test/balanced_accuracy"]
+    assert written["value"] == json.loads((finished / "metrics.json").read_text())["test/auroc_macro"]
     assert system["thresholds"][0]["chosen_on"].startswith("val, ")
     assert all(each["path"] for each in system["worst_mistakes"])
 
@@ -108,7 +108,7 @@ def test_what_a_kill_left_out_is_made_by_the_same_command(finished, compose_trai
     assert {path.name for path in finished.iterdir()} == before
     if not killed:
         assert (finished / "evidence.json").read_bytes() == evidence
-    assert re.search(r"Balanced accuracy\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
+    assert re.search(r"Macro AUROC\W+[\d.]+ \[[\d.]+, [\d.]+\]", capsys.readouterr().out)
     assert "other settings" not in caplog.text
 
 

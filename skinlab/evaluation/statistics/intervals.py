@@ -150,7 +150,7 @@ def t_interval(
     """Return the ends of a t interval on the logit scale between two bounds, the log scale above one, or plainly.
 
     >>> [round(end, 3) for end in t_interval(0.9, Variance(0.03**2, np.inf), (0, 1))]
-    [0.823, 0.946]
+    [0.824, 0.945]
     """
     least, most = bounds
     reach = t_quantile((1 + level) / 2, variance.degrees_of_freedom) * variance.standard_error

@@ -18,8 +18,8 @@ def test_columns_by_our_names_or_theirs(tmp_path):
     expected = read_table(tmp_path, ours)
     assert expected["image_id"].tolist() == ["a.jpg", "b.jpg"]
     assert expected["path"].tolist() == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
-    theirs = write(tmp_path, file=["b.jpg", "a.jpg"], dx=["nv", "mel"], patient=["1", "2"], fold=["train", "test"])
-    mapping = {"path": "file", "label": "dx", "group": "patient", "split": "fold", "source": None}
+    theirs = write(tmp_path, file=["b.jpg", "a.jpg"], dx=["nv", "mel"], case=["1", "2"], fold=["train", "test"])
+    mapping = {"path": "file", "label": "dx", "group": "case", "split": "fold", "source": None}
     pd.testing.assert_frame_equal(read_table(tmp_path, theirs, mapping), expected)
     pd.testing.assert_frame_equal(read_table(tmp_path, tmp_path / theirs, mapping), expected)
 
