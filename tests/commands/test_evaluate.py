@@ -66,6 +66,30 @@ def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
     assert "which is optimistic: choose it on images of other lesions" in refused.stderr
 
 
+def test_a_rule_for_the_called_class_is_frozen_and_applied_to_other_rows_only(run, tmp_path):
+    old, new = write_table(tmp_path / "old.csv"), write_table(tmp_path / "new.csv", rows="n", seed=3)
+    chosen = run(
+        "evaluate", f"predictions={old}", f"output={tmp_path / 'a'}", "cross_fit=true", "decide=prior:1", *QUICK
+    )
+    assert chosen.returncode == 0, chosen.stderr
+    (frozen,) = json.loads((tmp_path / "a" / "decision.json").read_text()).values()
+    counts = pd.read_csv(old)["label"].value_counts() + 1  # smoothed, so that an absent class has a weight
+    expected = np.array([1 / counts[name] for name in frozen["classes"]])
+    np.testing.assert_allclose(frozen["weights"] / np.sum(frozen["weights"]), expected / expected.sum())
+    rule = f"apply_decision={tmp_path / 'a' / 'decision.json'}"
+    applied = run("evaluate", f"predictions={new}", f"output={tmp_path / 'b'}", rule, *QUICK)
+    assert applied.returncode == 0, applied.stderr
+    validate_evidence(tmp_path / "b")
+    block = json.loads((tmp_path / "b" / "evidence.json").read_text())["systems"][0]["decision"]
+    table = pd.read_csv(new)
+    product = table[[f"prob_{name}" for name in frozen["classes"]]].to_numpy() * frozen["weights"]
+    called = np.array(frozen["classes"])[product.argmax(1)]
+    assert block["metrics"]["accuracy"]["value"] == pytest.approx((called == table["label"]).mean())
+    refused = run("evaluate", f"predictions={old}", f"output={tmp_path / 'c'}", rule, *QUICK)
+    assert refused.returncode == 2
+    assert "optimistic" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
