@@ -109,8 +109,8 @@ def test_story_of_the_pool_runs(tmp_path: Path):
     assert recipes == ["random", "lp_ft", "fixmatch"]
     study = read(out / "study" / "study.json")
     assert study["finished"]
-    assert [arm["name"] for arm in study["budgets"][0]["arms"]] == ["A", "A+", "D"]
-    assert [each["verdict"] for each in study["verdicts"]] == ["no evidence"], "one training can't tell"
+    assert [arm["name"] for arm in study["budgets"][0]["arms"]] == ["A", "A+", "C", "D"]
+    assert [each["verdict"] for each in study["verdicts"]] == ["no verdict"], "one training can't tell"
     mined = read(out / "mined" / "mine.json")
     assert mined["yield"]["known"] == 84  # the pool, and half of 48 labels hidden
     assert mined["yield"]["at"]["mixed"][-1]["labelled"] == 10
