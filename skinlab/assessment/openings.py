@@ -29,7 +29,7 @@ from skinlab.tables.csv_files import read_csv
 log = logging.getLogger(__name__)
 
 FILE = "test_access.jsonl"
-EARLIER = "before openings were logged"  # the command of an opening that only test metrics in metrics.json tell of
+EARLIER = "before openings were logged"  # the command of an opening known only by the test metrics in metrics.json
 
 
 class Opening(TypedDict):
