@@ -11,12 +11,18 @@ import numpy as np
 
 from skinlab.assessment.systems import System
 from skinlab.evaluation.ensembles.alignment import align_rows
-from skinlab.evaluation.ensembles.combination import combine, cross_fit_weights, fit_weights, rank_reference
+from skinlab.evaluation.ensembles.combination import (
+    COMBINATIONS,
+    combine,
+    cross_fit_weights,
+    fit_weights,
+    rank_reference,
+)
 from skinlab.evaluation.ensembles.search import diversity, search_subsets
 from skinlab.evaluation.evidence import form as evidence_form
 from skinlab.evaluation.metrics.registry import direction
 from skinlab.evaluation.metrics.scorer import classification_metrics
-from skinlab.evaluation.overlap import refuse_overlap, row_keys
+from skinlab.evaluation.overlap import FittedOn, refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
 from skinlab.settings.commands.ensemble import EnsembleSettings
@@ -131,6 +137,21 @@ def build_ensemble(
         selection = selections[0].with_probabilities(combine(_stack(selections), method, weights=weights))
         ensemble = replace(ensemble, selection=selection)
     return ensemble, learned
+
+
+def learned_on(members: Sequence[System], method: str) -> FittedOn | None:
+    """Return the rows that a method learns on; None where it learns nothing.
+
+    Args:
+        members: before an overlap has turned their probabilities into calls.
+        method: of combination.
+    """
+    learns = COMBINATIONS[method].learns
+    if learns is None:
+        return None
+    selections = [] if method == "rank" else _selections(members)  # ranks are taken among the evaluated images
+    name = "val" if selections else "out of fold" if members[0].pooled else members[0].sources[0]["split"]
+    return FittedOn.of(f"the ensemble's {learns}", name, (selections or members[0].tables)[0])
 
 
 def _refuse_overlap(members: Sequence[System], learned: str) -> None:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from skinlab.assessment.sources import fit_cautions, table_source
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows, one_order
 from skinlab.evaluation.ensembles.pooling import pool_folds
 from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
-from skinlab.json_files import NUMBER, read_json
+from skinlab.json_files import read_json
 from skinlab.settings.base import is_among, names_that_may_differ
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import leaves, read_recorded
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.positive import positive_class
-from skinlab.tables.predictions import PredictionsTable, TableReader, count_training_images
+from skinlab.tables.predictions import TableReader
 from skinlab.tables.same_names import with_names_of
 
 
@@ -188,44 +188,16 @@ def open_run(path: Path) -> Run:
     return Run(path, config, metrics)
 
 
-def source(path: Path, table: Predictions) -> Source:
-    """Return what the evidence says of a file: hash, split, rows, and the meta data beside it."""
-    beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
-    meta: dict[str, Any] = next((_read_meta(each) for each in beside if each.exists()), {})
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    overlap: Any = count_training_images(path, table) or meta.get("seen")
-    return {
-        "path": str(path),
-        "sha256": digest,
-        "split": path.stem,
-        "rows": len(table),
-        "meta": meta,
-        "training_overlap": overlap,
-    }
-
-
-def _table_source(path: Path, table: PredictionsTable) -> Source:
-    """Return the source of a table, with its split and the facts of its reading."""
-    whole = source(path, table.rows) | ({} if table.split is None else {"split": table.split}) | table.facts
-    return cast("Source", whole)
-
-
-def _read_meta(path: Path) -> dict[str, Any]:
-    remedy = "restore it, or remove it; the training prior and the checkpoint's hash are then unknown"
-    meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {"classes": list}, remedy=remedy)
-    for key, types, kind in (("training_prior", NUMBER, "shares"), ("positive", str, "classes")):
-        values = meta.get(key) or []
-        if not isinstance(values, list) or not all(isinstance(value, types) for value in values):
-            raise UserError(f"{path} is damaged: its {key} is no list of {kind}; {remedy}")
-    return meta
-
-
 def _table_system(path: Path, split: str, reader: TableReader) -> System:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a predictions table or a run directory")
     table = reader.read(path, split)
     return System(
-        path.stem, [table.rows], [_table_source(path, table)], selection=table.selection, cautions=table.cautions
+        path.stem,
+        [table.rows],
+        [table_source(path, table)],
+        selection=table.selection,
+        cautions=[*table.cautions, *fit_cautions(path, table.rows)],
     )
 
 
@@ -242,7 +214,7 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
                 "one is cut off; copy the run again, or give the table itself"
             )
     rows = with_image_hashes(table.rows, run.path / "split.csv")
-    return System(run.path.name, [rows], [_table_source(path, table)], runs=[run], cautions=table.cautions)
+    return System(run.path.name, [rows], [table_source(path, table)], runs=[run], cautions=table.cautions)
 
 
 def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:

@@ -15,12 +15,12 @@ from skinlab.evaluation.thresholds.operating import ThresholdSettings
 from skinlab.files import claim_file, replacing
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.bundle_parts import (
-    calibrator_of,
     choose_thresholds,
     conformal_of,
     decision_of,
     read_bundle_thresholds,
     read_calibrator_file,
+    with_calibrator,
 )
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
@@ -126,9 +126,15 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     if chosen == "none":
         return bundle
     if chosen not in CALIBRATORS:
-        return replace(bundle, calibrator=read_calibrator_file(chosen, bundle), conformal=None, decision=None)
+        content, gone = read_calibrator_file(chosen, bundle), ("thresholds", "decision", "conformal")
+        if dropped := [name for name in gone if getattr(bundle, name)]:
+            log.warning(
+                "calibrator=%s: the model's %s are of other probabilities, and left out", chosen, ", ".join(dropped)
+            )
+        new = replace(bundle, calibrator=content, thresholds=[], decision=None, conformal=None)
+        return new.with_fit("calibrator", None)
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
-        return replace(bundle, calibrator=calibrator_of(chosen, bundle, validation))
+        return with_calibrator(chosen, bundle, validation)
 
 
 def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
@@ -198,11 +204,11 @@ def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) 
         UserError: ``gate=fit``, and there is no split or its images are not there.
     """
     if settings.gate == "none":
-        return replace(bundle, gate=None)
+        return replace(bundle, gate=None).with_fit("gate", None)
     if split is None and bundle.gate is not None:
         return bundle
     try:
-        gate = fit_run_gate(
+        gate, fit = fit_run_gate(
             split or read_gate_split(None, settings.ckpt),
             alarms=settings.gate_alarms,
             limit=settings.gate_images,
@@ -214,7 +220,7 @@ def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) 
             raise
         log.warning("no input gate: %s", error)
         return bundle
-    return replace(bundle, gate=gate)
+    return replace(bundle, gate=gate).with_fit("gate", fit)
 
 
 def write(bundle: Bundle, format_: str, output: Path) -> None:

@@ -15,6 +15,7 @@ from skinlab.assessment.combination import (
     build_ensemble,
     ensemble_facts,
     equal_cost_baseline,
+    learned_on,
     overlap_members,
     refuse_learning_on_test,
     single_members,
@@ -67,6 +68,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         if settings.bundle is True:
             run_places(members, "bundle=true: ")
         positive = evaluation.positive if len(members[0].tables[0].classes) > 2 else None
+        fit = learned_on(members, method)
         if method == "overlap":
             evaluation = replace(evaluation, positive=None, rules=(), decide="argmax")
             members, thresholds = overlap_members(members, positive, evaluation.prevalence)
@@ -87,8 +89,9 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     bundle = build_bundle(members, settings, learned, positive, frozen.get(ensemble.name, []))
 
     rule = next(each for each in evidence["systems"] if each["name"] == ensemble.name).get("decision")
-    if bundle is not None and rule:
-        bundle = replace(bundle, decision=Decision.from_dict(rule))
+    if bundle is not None:
+        decision = Decision.from_dict(rule) if rule else None
+        bundle = replace(bundle, decision=decision).with_fit("learned", fit)
 
     with claim(output, "output"):
         open_test(evidence, judged, "ensemble", output)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, user_errors
+from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
 from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
 from skinlab.evaluation.thresholds.choice import positive_score
@@ -31,6 +32,11 @@ from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.decision import read_decision
 
 log = logging.getLogger(__name__)
+
+IN_FORMAT = {  # what a rule for the called class does in formats without a column for it
+    "kaggle": "the label is 1 for the positive class",
+    "isic": "probabilities are weighted, and rows sum to one again, so that the most probable class is the called one,",
+}
 
 
 def predict(settings: PredictSettings) -> None:
@@ -54,14 +60,17 @@ def predict(settings: PredictSettings) -> None:
         bundle = load_bundle(settings.ckpt)
         known = training_images(settings.ckpt, bundle.training_images)
         check_model(bundle, settings, paths)
-        threshold = find_threshold(bundle, settings)
         bundle = replace(bundle, decision=find_decision(bundle, settings))
+        threshold = find_threshold(bundle, settings)
 
         started = time.perf_counter()
         found = predict_images(bundle, paths, settings, device, tta=settings.tta, gate=settings.gate, known=known)
         seconds = time.perf_counter() - started
         rows = rows[found.read].reset_index(drop=True)
         seen = known.usage(found.hashes, rows.get("group"))
+
+        known_rows = row_ids(rows, found.hashes)
+        cautions = overlap_cautions(known_rows, applied_fits(bundle, settings))
 
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
@@ -70,8 +79,18 @@ def predict(settings: PredictSettings) -> None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
         if threshold is not None:
             facts["threshold"] = threshold
-        write_predictions(table, rows["path"].tolist(), facts | {"seen": counts}, settings.format, output)
-    if sentence := overlap_sentence(counts):
+        if shared := overlap_cautions(known_rows, bundle.probability_fits):
+            facts["fitted_cautions"] = shared
+        if settings.format == "kaggle":
+            positive = 1 if threshold is not None else bundle.positive_output
+            table = kaggle_submission(rows["path"].tolist(), (table["called"] == positive).to_numpy(np.int64))
+        elif settings.format == "isic":
+            if bundle.decision is not None:
+                names = [PREFIX + name for name in bundle.outputs]
+                table[names] = bundle.decision.weighted(table[names].to_numpy(), bundle.outputs)
+            table = isic_submission(table, rows["path"].tolist())
+        write_predictions(table, facts | {"seen": counts}, output)
+    for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
 
@@ -117,11 +136,13 @@ def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str])
 def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] | None:
     """Return the threshold of ``threshold=``: its ``value``, the classes ``positive`` and what is known of it.
 
+    Without one ``format=kaggle`` takes the bundle's rule for the called class, and else 0.5.
+
     Raises:
         UserError: the bundle has no such rule, or a number or a format does not fit the positive classes.
     """
     chosen, names, positive = settings.threshold, bundle.outputs, bundle.positive_output
-    if chosen is None and settings.format != "kaggle":
+    if chosen is None and (settings.format != "kaggle" or bundle.decision is not None):
         return None
     if isinstance(chosen, str):
         threshold = _threshold_of_rule(chosen, bundle, settings)
@@ -149,21 +170,50 @@ def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> 
 def find_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
     """Return the rule for the called class of ``decide=``; None where there is none, or ``threshold=`` calls instead.
 
+    A line of the log says what it does to a format without called classes.
+
     Raises:
         UserError: the file can't be read, or its rule is for other classes than the model's.
     """
-    chosen, place = settings.decide, Path(settings.ckpt).expanduser()
-    if settings.threshold is not None or settings.format != "table":
+    if settings.threshold is not None:
         return None
+    decision = _chosen_decision(bundle, settings)
+    if decision is not None and decision.rule != "argmax" and settings.format != "table":
+        log.info(
+            "format=%s: %s by the rule %s; decide=argmax leaves it out",
+            settings.format,
+            *(IN_FORMAT[settings.format], decision.rule),
+        )
+    return decision
+
+
+def _chosen_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
+    chosen, own = settings.decide, Path(settings.ckpt).expanduser() / "decision.json"
     if chosen == "argmax":
         return Decision("argmax", "", bundle.outputs, [1.0] * len(bundle.outputs))
-    own = place / "decision.json"
     if chosen == "auto" and not own.is_file():
         return bundle.decision
     decision = read_decision(own if chosen == "auto" else chosen, "decide")
     with user_errors(f"decide={chosen}: "):
         decision(np.full((1, len(bundle.outputs)), 0.5), bundle.outputs)
     return decision
+
+
+def row_ids(rows: pd.DataFrame, hashes: np.ndarray) -> RowIds:
+    """Return what tells images again but their ids, which may name others in another folder.
+
+    Args:
+        rows: N images.
+        hashes: ``(N,)`` of their pixels, 0 where unknown.
+    """
+    known = [f"{each:016x}" if each else "" for each in hashes]
+    return RowIds.of(rows.assign(image_id=rows["path"], image_hash=known))
+
+
+def applied_fits(bundle: Bundle, settings: PredictSettings) -> list[FittedOn]:
+    """Return what the predictions depend on and is fitted on known rows; of the thresholds, the one that is applied."""
+    unused = {f"the threshold for {each.rule}" for each in bundle.thresholds if each.rule != settings.threshold}
+    return [fit for fit in bundle.fits if fit.what not in unused]
 
 
 def tabulate(
@@ -193,14 +243,8 @@ def tabulate(
     return table.assign(path=rows["path"])
 
 
-def write_predictions(
-    table: pd.DataFrame, paths: Sequence[str], facts: Mapping[str, Any], format_: str, output: Path
-) -> None:
+def write_predictions(table: pd.DataFrame, facts: Mapping[str, Any], output: Path) -> None:
     """Write predictions and their ``.meta.json``, both or none."""
-    if format_ == "kaggle":
-        table = kaggle_submission(paths, table["called"].to_numpy())
-    elif format_ == "isic":
-        table = isic_submission(table, paths)
     with replacing(output) as temporary:
         table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT)
         write_json(meta_path(output), facts)

@@ -14,7 +14,8 @@ import torch
 from skinlab.assessment.evaluation_settings import open_evaluation
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.openings import open_test
-from skinlab.assessment.systems import Run, System, open_run, source
+from skinlab.assessment.sources import source
+from skinlab.assessment.systems import Run, System, open_run
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.evidence.form import Cost

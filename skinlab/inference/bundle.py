@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator, calibrator_from_dict
 from skinlab.evaluation.calibration.conformal import ConformalSets
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
+from skinlab.evaluation.overlap import FittedOn
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
+from skinlab.inference.learned import read_learned
 from skinlab.inference.member import Member, read_member
 from skinlab.models.classifier import Classifier
 from skinlab.models.weights import find_checkpoint, read_checkpoint
@@ -49,6 +51,8 @@ class Bundle:
         decision: the rule for the called class, of the same probabilities; None for the most probable class.
         conformal: conformal sets on the same probabilities; None for none.
         gate: tells images of another kind than the training's; None for none.
+        fitted_on: rows that the ``calibrator``, the ``gate`` and what the method has ``learned`` were fitted on,
+            as far as they are known.
         training_images: what its members have seen, as its ``to_dict`` gave it; None where nothing says.
     """
 
@@ -64,6 +68,7 @@ class Bundle:
     conformal: ConformalSets | None = None
     decision: Decision | None = None
     gate: Gate | None = None
+    fitted_on: Mapping[str, FittedOn] = field(default_factory=dict)
     training_images: dict[str, Any] | None = None
 
     @property
@@ -113,6 +118,27 @@ class Bundle:
         priors = [np.mean([self.members[i].training_prior for i in team], axis=0) for team in self.lineup]
         return [float(share) for share in np.average(priors, axis=0, weights=self.weights)]
 
+    @property
+    def probability_fits(self) -> list[FittedOn]:
+        """Return what changes the probabilities, and was fitted on known rows."""
+        return [fit for name, fit in self.fitted_on.items() if name != "gate"]
+
+    @property
+    def fits(self) -> list[FittedOn]:
+        """Return what was chosen or fitted on known rows: the parts above, thresholds, decision and conformal sets."""
+        found = list(self.fitted_on.values())
+        found += [FittedOn(f"the threshold for {each.rule}", each.chosen_on, each.rows) for each in self.thresholds]
+        if self.decision is not None:
+            found.append(FittedOn(f"the rule {self.decision.rule}", self.decision.chosen_on, self.decision.rows))
+        if self.conformal is not None:
+            found.append(FittedOn("the conformal sets", self.conformal.chosen_on, self.conformal.rows))
+        return found
+
+    def with_fit(self, part: str, fit: FittedOn | None) -> Bundle:
+        """Return the bundle with the rows that a part was fitted on; None where that is not known."""
+        others = {name: each for name, each in self.fitted_on.items() if name != part}
+        return replace(self, fitted_on=others if fit is None else others | {part: fit})
+
     def meta(self, **more: Any) -> dict[str, Any]:
         """Return what belongs beside a predictions table."""
         facts: dict[str, Any] = {
@@ -137,6 +163,8 @@ class Bundle:
             facts["decision"] = {**self.decision.to_dict(), "rows": {}}
         if self.conformal is not None:
             facts["conformal"] = self.conformal.facts()
+        if self.probability_fits:
+            facts["fitted_on"] = [asdict(fit) for fit in self.probability_fits]  # for an evaluation
         return facts | more
 
 
@@ -185,6 +213,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "decision": None if bundle.decision is None else bundle.decision.to_dict(),
         "conformal": None if bundle.conformal is None else asdict(bundle.conformal),
         "gate": bundle.gate.to_dict() if bundle.gate else None,
+        "fitted_on": {name: asdict(fit) for name, fit in bundle.fitted_on.items()},
     }
     if bundle.training_images is not None:
         content["training_images"] = {name: _tensor(value) for name, value in bundle.training_images.items()}
@@ -212,6 +241,7 @@ class BundleFile(Settings):
     conformal: ConformalSets | None = None  # not in older bundles
     decision: dict[str, Any] | None = None
     gate: dict[str, Any] | None
+    fitted_on: dict[str, FittedOn] = Field(default_factory=dict)  # not in older bundles
     training_images: dict[str, Any] | None = None
 
 
@@ -246,9 +276,11 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
             conformal=file.conformal,
             decision=None if file.decision is None else Decision.from_dict(file.decision),
             gate=None if file.gate is None else gate_from_dict(file.gate),
+            fitted_on=file.fitted_on,
             training_images=file.training_images,
         )
-        return replace(bundle, learned=_learned(file.learned, bundle))
+        _check_teams(bundle)
+        return replace(bundle, learned=read_learned(file.learned, file.method, len(bundle.lineup), len(file.classes)))
     except UserError:
         raise
     except ValidationError as error:
@@ -257,6 +289,15 @@ def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
         raise UserError(f"bundle {path} is damaged ({reason}); make it again") from None
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"bundle {path} is damaged ({str(error).splitlines()[0]}); make it again") from None
+
+
+def _check_teams(bundle: Bundle) -> None:
+    """Raise ValueError where teams or positive classes don't fit the members, their classes or the method."""
+    lineup, overlap = bundle.lineup, COMBINATIONS[bundle.method].learns == "thresholds"
+    if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
+        raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
+    if not set(bundle.positive or []) < set(bundle.classes) or (overlap and len(bundle.outputs) != 2):
+        raise ValueError(f"method {bundle.method} with positive classes {bundle.positive}")
 
 
 def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
@@ -272,42 +313,6 @@ def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
                 f"bundle {path}: {kind}={name} is none of {', '.join(known)}; name the package that has it: "
                 "plugins=[my_package]"
             )
-
-
-def _learned(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Any]:
-    """Return what the bundle's method has learned, once it fits the teams and classes."""
-    lineup = bundle.lineup
-    if sum(map(len, lineup)) != len(bundle.members) or not all(lineup):
-        raise ValueError(f"{len(bundle.members)} networks in teams {list(bundle.teams)}")
-    name = COMBINATIONS[bundle.method].learns
-    if set(content) != {name} - {None}:
-        raise ValueError(f"method {bundle.method} with {', '.join(content) or 'nothing'} learned")
-    if not set(bundle.positive or []) < set(bundle.classes) or (name == "thresholds" and len(bundle.outputs) != 2):
-        raise ValueError(f"method {bundle.method} with positive classes {bundle.positive}")
-    if name is None:
-        return {}
-    if name == "weights":
-        return {name: shares(content[name], len(lineup))}
-    values = np.asarray(content[name], np.float64)
-    wanted = (len(lineup), *values.shape[1:2], len(bundle.classes)) if name == "reference" else (len(lineup),)
-    if values.shape != wanted or not values.size or not np.isfinite(values).all():
-        raise ValueError(f"its {name} are of shape {values.shape} or no numbers")
-    return {name: values}
-
-
-def shares(weights: Sequence[float], n: int) -> list[float]:
-    """Return the weights of ``n`` members scaled to sum to one.
-
-    Raises:
-        UserError: not as many, negative, no numbers, or all of them 0.
-
-    >>> shares([3, 1], 2)
-    [0.75, 0.25]
-    """
-    values = np.asarray(weights, np.float64)
-    if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
-        raise UserError(f"weights={list(weights)}: {n} numbers from 0 on are expected, one a model, not all of them 0")
-    return [float(share) for share in values / values.sum()]
 
 
 def _sha256(path: Path) -> str:

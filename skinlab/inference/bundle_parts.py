@@ -12,6 +12,7 @@ import numpy as np
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, fit_calibrator
 from skinlab.evaluation.calibration.conformal import ConformalSets, groups_needed
+from skinlab.evaluation.overlap import FittedOn
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings, choose_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
@@ -29,8 +30,8 @@ def bundle_predictions(bundle: Bundle, members: Sequence[Predictions]) -> Predic
     return members[0].with_probabilities(combine_members(bundle, np.stack([each.probabilities for each in members])))
 
 
-def calibrator_of(method: str, bundle: Bundle, validation: Sequence[Predictions]) -> dict[str, Any]:
-    """Fit a calibrator of the bundle's probabilities, as ``to_dict`` gives it.
+def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Predictions]) -> Bundle:
+    """Return the bundle with a calibrator of its probabilities, and the rows that it is fitted on.
 
     Args:
         method: ``temperature``, ``vector`` or ``isotonic``.
@@ -43,7 +44,8 @@ def calibrator_of(method: str, bundle: Bundle, validation: Sequence[Predictions]
     rows = bundle_predictions(bundle, validation)
     fitted = fit_calibrator(method, rows.probabilities, rows.target)
     log.info("calibrator: %s, fitted on %d validation images", method, len(rows))
-    return fitted.to_dict()
+    fit = FittedOn.of(f"the calibrator {method}", "val", rows)
+    return replace(bundle, calibrator=fitted.to_dict()).with_fit("calibrator", fit)
 
 
 def read_calibrator_file(place: str, bundle: Bundle) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.ensembles.combination import COMBINATIONS, combine
 from skinlab.evaluation.thresholds.choice import positive_score
-from skinlab.inference.bundle import Bundle, read_calibrator, shares
+from skinlab.inference.bundle import Bundle, read_calibrator
+from skinlab.inference.learned import shares
 
 # What needs no rows of predictions: weights may be given.
 UNLEARNED = [name for name, each in COMBINATIONS.items() if each.learns in (None, "weights")]

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from skinlab.data.images import read_image
-from skinlab.errors import UserError, some
+from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.metrics.reliability import wilson_interval
+from skinlab.evaluation.overlap import FittedOn, RowIds, refuse_overlap, row_keys
 from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, gate_statistics, varied
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
@@ -23,6 +24,7 @@ from skinlab.tables.csv_files import read_csv
 log = logging.getLogger(__name__)
 
 HELD_BACK = 0.3  # of the training groups: these set the threshold
+SPLITS = (("train",), ("val", "test"))  # that a gate is fitted on, and measured on
 FOREIGN = 100  # genuine images that foreign ones of each kind are made of
 # Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
 MIN_IMAGES_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
@@ -39,7 +41,7 @@ def read_gate_split(place: str | None, runs: Sequence[str]) -> GateSplit:
     """Read the table to fit on: the one at a place, else the ``split.csv`` of the first run.
 
     Raises:
-        UserError: there is none, or it lacks a column.
+        UserError: there is none, it lacks a column, or images of val or test are of groups in train.
     """
     path = None if place is None else Path(place).expanduser()
     if path is None:
@@ -47,10 +49,15 @@ def read_gate_split(place: str | None, runs: Sequence[str]) -> GateSplit:
         path = (run if run.is_dir() else run.parent.parent) / "split.csv"
         if not path.is_file():
             raise UserError(f"{runs[0]} is no run with a split.csv that names its training images; set gate_split=CSV")
-    return GateSplit(path, read_csv(path, ["path", "split"]))
+    rows = read_csv(path, ["path", "split"])
+    fitted, measured = (RowIds.of(rows[rows["split"].isin(names)]) for names in SPLITS)
+    with user_errors():
+        remedy = "its rate of false alarms would be too low; split the images by group"
+        refuse_overlap(measured, row_keys(fitted), f"the input gate of {path}", remedy)
+    return GateSplit(path, rows)
 
 
-def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: int, seed: int) -> Gate:
+def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: int, seed: int) -> tuple[Gate, FittedOn]:
     """Fit a gate on a split's training images and measure it on its validation and test images.
 
     A part of the training groups sets the threshold; its share of false alarms is measured on other images, the
@@ -63,6 +70,9 @@ def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: in
         limit: images of each split at most.
         num_workers: threads that read.
         seed: of the draws.
+
+    Returns:
+        The gate, and the images that it and its threshold are fitted on.
 
     Raises:
         UserError: images are missing, or too few.
@@ -92,7 +102,7 @@ def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: in
             for kind, images in strangers.items()
         }
     _report(measured)
-    return replace(gate, measured=measured)
+    return replace(gate, measured=measured), FittedOn.of("the input gate", "train", RowIds.of(train))
 
 
 def gate_network(n_images: int) -> GateNetwork | None:
@@ -133,7 +143,7 @@ def _rows(split: GateSplit, limit: int, rng: np.random.Generator) -> tuple[pd.Da
     table = split.rows
     table = table.assign(group=table["group"] if "group" in table else table["path"])
     parts = []
-    for names in (("train",), ("val", "test")):
+    for names in SPLITS:
         rows = table[table["split"].isin(names)]
         parts.append(rows.iloc[np.sort(rng.permutation(len(rows))[:limit])])
     gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from skinlab.assessment.systems import System, open_run, source
+from skinlab.assessment.sources import source
+from skinlab.assessment.systems import System, open_run
 from skinlab.errors import user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions

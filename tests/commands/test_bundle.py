@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinlab.assessment.cautions import system_cautions
+from skinlab.assessment.systems import find_systems
 from skinlab.commands import bundle as bundling
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import Temperature, calibrator_from_dict, fit_calibrator
 from skinlab.evaluation.calibration.conformal import conformal_thresholds
 from skinlab.evaluation.ensembles.combination import combine
+from skinlab.evaluation.overlap import RowIds, shared_rows
 from skinlab.evaluation.thresholds.choice import choose_threshold
 from skinlab.evaluation.thresholds.decision import DecisionSettings, choose_decision
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
@@ -326,3 +329,43 @@ def test_conformal_sets_are_chosen_on_the_calibrated_validation_rows(make, runs:
     assert bundle.meta()["conformal"]["groups"] == [14, 13, 13]
     with pytest.raises(UserError, match=r"conformal=0.99 on .*val.csv: a coverage of 0.99 needs 99 lesions"):
         make(conformal=0.99, overwrite=True)
+
+
+def test_a_bundle_records_what_each_part_was_fitted_on(make, runs: list[str], output: Path, phantom: Path, monkeypatch):
+    monkeypatch.setattr("skinlab.inference.gate.MIN_IMAGES", 20)
+    split = read_ham10000(phantom)[["path", "group"]].assign(split="train")
+    split.to_csv(output.parent / "s.csv", index=False)
+    make(calibrator="temperature", conformal=0.8, decide="prior:auto", gate_split=str(output.parent / "s.csv"))
+    bundle, rows = load_bundle(output), read_predictions(Path(runs[0]) / "predictions" / "val.csv")
+    assert [(fit.what, fit.chosen_on) for fit in bundle.fits] == [
+        ("the calibrator temperature", "val, 40 rows"),
+        ("the input gate", f"train, {len(split)} rows"),
+        ("the rule prior:auto", "val, 40 rows"),
+        ("the conformal sets", "val, 40 lesions"),
+    ]
+    assert all(shared_rows(rows, fit.rows)[0] == 40 for fit in bundle.fits if fit.what != "the input gate")
+    assert shared_rows(RowIds.of(split), bundle.fitted_on["gate"].rows)[0] == len(split)
+    assert [each["what"] for each in bundle.meta()["fitted_on"]] == ["the calibrator temperature"]
+    file = output.parent / "c.json"
+    file.write_text(json.dumps(Temperature(2.0).to_dict()))
+    make(ckpt=str(output), calibrator=str(file), gate="none", overwrite=True)
+    assert load_bundle(output).fits == []
+
+
+def test_a_gate_is_not_measured_on_groups_that_it_is_fitted_on(make, output: Path):
+    table = pd.DataFrame({"path": ["a", "b", "c"], "group": ["g", "g", "h"], "split": ["train", "val", "test"]})
+    table.to_csv(output.parent / "s.csv", index=False)
+    with pytest.raises(UserError, match=r"chosen on 1 of these 2 images .*its group g.* split the images by group"):
+        make(gate_split=str(output.parent / "s.csv"))
+
+
+def test_an_evaluation_of_rows_that_a_calibrator_was_fitted_on_is_told(make, runs: list[str], output: Path):
+    make(calibrator="temperature")
+    table, path = pd.read_csv(Path(runs[0]) / "predictions" / "val.csv"), output.parent / "p.csv"
+    for rename, n in ((str, 40), (lambda name: f"other {name}", 0)):
+        table.assign(image_id=table["image_id"].map(rename)).to_csv(path, index=False)
+        path.with_suffix(".meta.json").write_text(json.dumps(load_bundle(output).meta()))
+        (system,) = find_systems([str(path)], split="auto")
+        told = [text for text in system_cautions(system) if "chose the calibrator temperature (val, 40 rows" in text]
+        assert [f"{n} of these 40 images" in text for text in told] == [True] * bool(n)
+        assert "fitted_on" not in system.sources[0]["meta"]

@@ -131,6 +131,8 @@ def test_the_bundle_predicts_what_the_members_predictions_combine_to(
     assert [each.to_dict() for each in bundle.thresholds] == (
         json.loads((out / "thresholds.json").read_text())[name] if rules else []
     )
+    learns = {"rank": "reference", "weighted": "weights", "overlap": "thresholds"}.get(method)
+    assert [fit.what for fit in bundle.probability_fits] == ([f"the ensemble's {learns}"] if learns else [])
     if method in ("mean", "geometric"):
         table = pd.read_csv(out / "predictions" / "oof.csv").sort_values("image_id")
         np.testing.assert_allclose(got, table.filter(like="prob_"), atol=2e-6)

@@ -1,6 +1,7 @@
 """Predictions of folders, tables and single images, and everything that is refused before anything is written."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from skinlab.commands import predict as predicting
 from skinlab.commands.predict import predict
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
+from skinlab.evaluation.overlap import FittedOn, RowIds, row_keys
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.bundle import load_bundle, save_bundle
@@ -342,8 +344,59 @@ def test_the_rule_for_the_called_class_is_that_of_the_bundle_unless_another_is_n
     file.write_text(json.dumps({"run": {}}))
     with pytest.raises(UserError, match=r"decide=.* is no decision.json of an evaluation"):
         predicted(ckpt=seven, decide=str(file), overwrite=True)
-    with pytest.raises(UserError, match="leave decide= out"):
+    with pytest.raises(UserError, match=r"threshold=0.5 calls already; leave one of them out"):
         predicted(ckpt=place, decide="argmax", threshold=0.5, overwrite=True)
+
+
+def test_an_isic_file_s_most_probable_class_is_the_called_one(
+    predicted: Predict, seven: Path, output: Path, caplog: pytest.LogCaptureFixture
+):
+    rule = Decision("prior:auto", "balanced_accuracy", SEVEN, [9.0, 1, 5, 1, 1, 1, 7], 0.5, "val, 9 rows")
+    place = output.parent / "ruled.bundle"
+    save_bundle(replace(load_bundle(seven), decision=rule), place)
+    called = predicted(ckpt=place)["called"]
+    names = [name.upper() for name in SEVEN]
+    with caplog.at_level(logging.INFO):
+        file = predicted(ckpt=place, format="isic", overwrite=True)[names]
+    assert file.idxmax(axis=1).str.lower().tolist() == called.tolist()
+    np.testing.assert_allclose(file.sum(axis=1), 1, atol=1e-8)
+    assert "is the called one, by the rule prior:auto; decide=argmax leaves it out" in caplog.text
+    assert json.loads(output.with_suffix(".meta.json").read_text())["decision"]["rule"] == "prior:auto"
+    plain = predicted(ckpt=place, format="isic", decide="argmax", overwrite=True)[names]
+    assert plain.equals(predicted(ckpt=seven, format="isic", overwrite=True)[names])
+    assert plain.idxmax(axis=1).tolist() != file.idxmax(axis=1).tolist()
+
+
+def test_a_kaggle_file_s_labels_are_by_the_rule_of_the_bundle(predicted: Predict, two: Path, output: Path):
+    plain = predicted(ckpt=two)["prob_malignant"].to_numpy()
+    weight = 1 / np.median(plain) - 1  # malignant from the median on
+    rule = Decision("thresholds", "f1_macro", ["benign", "malignant"], [1.0, float(weight)])
+    place = output.parent / "ruled.bundle"
+    save_bundle(replace(load_bundle(two), decision=rule), place)
+    labels = predicted(ckpt=place, format="kaggle", overwrite=True)["label"]
+    called = predicted(ckpt=place, overwrite=True)["called"]
+    assert labels.tolist() == (called == "malignant").astype(int).tolist()
+    assert 0 < labels.sum() < len(labels)
+    by_half = predicted(ckpt=place, format="kaggle", decide="argmax", overwrite=True)["label"]
+    assert by_half.tolist() == (plain >= 0.5).astype(int).tolist()
+
+
+def test_images_that_a_bundle_s_parts_were_fitted_on_are_told(
+    predicted: Predict, seven: Path, output: Path, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    paths = pd.DataFrame({"path": [str(folder / name) for name in NAMES[:2]]})
+    fits = {"calibrator": FittedOn.of("the calibrator vector", "val", RowIds.of(paths))}
+    rows = {"rows": row_keys(RowIds.of(paths)), "chosen_on": "val, 2 rows"}
+    threshold = FrozenThreshold("f1", 0.3, 0.1, 0.6, 2, rows_sha256="0", positive=["mel"], **rows)
+    place = output.parent / "fitted.bundle"
+    save_bundle(replace(load_bundle(seven), fitted_on=fits, thresholds=[threshold]), place)
+    predicted(ckpt=place, threshold="f1")
+    told = f"2 of these {len(NAMES)} images, or others of their groups, chose the calibrator vector"
+    assert f"{told} and the threshold for f1 (val, 2 rows; first: image {folder / NAMES[0]}, the same" in caplog.text
+    predicted(ckpt=place, overwrite=True)
+    facts = json.loads(output.with_suffix(".meta.json").read_text())
+    assert facts["fitted_cautions"][0].startswith(f"{told} (val")
+    assert [each["what"] for each in facts["fitted_on"]] == ["the calibrator vector"]
 
 
 def test_a_number_predicts_the_second_of_two_classes(predicted: Predict, two: Path):

@@ -3,9 +3,10 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from skinlab.evaluation.overlap import refuse_overlap, row_keys
+from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions, refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
 
 N = 400
@@ -50,3 +51,25 @@ def test_other_rows_pass():
     refuse_overlap(rows("b"), keys, "f1", "")  # unknown groups, files and hashes are not alike
     refuse_overlap(rows("b"), row_keys(rows("c")), "f1", "")
     refuse_overlap(rows("b"), {}, "f1", "")  # of an older file
+
+
+def test_parts_of_a_model_fitted_on_shared_rows_get_one_sentence():
+    shared, others = rows("b", path=named("p", N)), rows("c")
+    fits = [FittedOn.of(what, "val", shared) for what in ("the calibrator vector", "the conformal sets")]
+    fits += [FittedOn.of("the input gate", "train", others)]
+    (sentence,) = overlap_cautions(rows("a", path=named("q", 7)), [*fits])[:1]
+    assert "7 of these 400 images" in sentence
+    assert (
+        "chose the calibrator vector and the conformal sets (val, 400 rows; first: image a393, the same file)"
+        in sentence
+    )
+    assert overlap_cautions(rows("d"), fits) == []
+
+
+def test_images_without_predictions_are_told_by_what_their_table_has():
+    table = pd.DataFrame({"path": ["x/1.jpg", "x/2.jpg"], "group": ["", "g"], "image_hash": ["ab" * 16, ""]})
+    ids = RowIds.of(table)
+    assert ids.image_id.tolist() == ["x/1.jpg", "x/2.jpg"]
+    assert ids.group.tolist() == ["x/1.jpg", "g"]
+    first_half = RowIds.of(pd.DataFrame({"path": ["y/1.jpg"], "image_hash": ["ab" * 8]}))
+    assert overlap_cautions(first_half, [FittedOn.of("the calibrator", "val", ids)])  # 64 bits of a hash are enough

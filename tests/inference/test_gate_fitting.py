@@ -32,7 +32,7 @@ def split(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit(split: Path, **settings: int) -> Gate:
     return fit_run_gate(
         read_gate_split(str(split), []), **{"alarms": 0.05, "limit": 1000, "num_workers": 0, "seed": 0} | settings
-    )
+    )[0]
 
 
 def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,8 @@ import torch
 from safetensors.numpy import save_file
 
 from skinlab.assessment.run_evidence import read_evidence
-from skinlab.assessment.systems import open_run, source
+from skinlab.assessment.sources import source
+from skinlab.assessment.systems import open_run
 from skinlab.callbacks.safety import AtomicCheckpointIO
 from skinlab.data.readers.phantom import read_phantom
 from skinlab.errors import UserError

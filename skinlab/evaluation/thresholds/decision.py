@@ -113,13 +113,36 @@ class Decision:
         >>> rule(np.array([[0.7, 0.3], [0.9, 0.1]]), ["nv", "mel"]).tolist()
         [1, 0]
         """
+        return np.asarray((probabilities * self._in_order(classes)).argmax(1))
+
+    def weighted(self, probabilities: Floats, classes: Sequence[str]) -> Floats:
+        """Return the probabilities times the weights, rows summing to one: the called class is the most probable one.
+
+        By ``prior:1`` they are the posterior at equal shares of the classes (Saerens et al., 2002).
+
+        Args:
+            probabilities: ``(N, C)``.
+            classes: their names, in any order.
+
+        Raises:
+            ValueError: the rule is for other classes.
+
+        >>> rule = Decision("prior:1", "balanced_accuracy", ["nv", "mel"], [1.0, 4.0], 1.0)
+        >>> rule.weighted(np.array([[0.8, 0.2]]), ["nv", "mel"]).tolist()
+        [[0.5, 0.5]]
+        """
+        mass = probabilities * self._in_order(classes)
+        return np.asarray(mass / mass.sum(1, keepdims=True))
+
+    def _in_order(self, classes: Sequence[str]) -> Floats:
+        """Return the weights ``(C,)`` of classes in an order."""
         if set(classes) != set(self.classes):
             raise ValueError(
                 f"the rule {self.rule} is for the classes {', '.join(self.classes)}, not {', '.join(classes)}: "
                 "choose it on predictions of these classes"
             )
         of = dict(zip(self.classes, self.weights, strict=True))
-        return np.asarray((probabilities * [of[name] for name in classes]).argmax(1))
+        return np.array([of[name] for name in classes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -41,5 +41,5 @@ class PredictSettings(LoadingSettings):
         """Refuse a threshold for a format that holds probabilities alone."""
         if self.threshold is not None and self.format == "isic":
             yield f"threshold={self.threshold}: format=isic holds probabilities alone; leave threshold= out"
-        if self.decide != "auto" and (self.threshold is not None or self.format != "table"):
-            yield f"decide={self.decide} is for format=table without threshold=; leave decide= out"
+        if self.decide != "auto" and self.threshold is not None:
+            yield f"decide={self.decide}: threshold={self.threshold} calls already; leave one of them out"

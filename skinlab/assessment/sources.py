@@ -1,0 +1,62 @@
+"""The files that predictions come from: their hash, their rows, and the meta data beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+
+from skinlab.errors import UserError
+from skinlab.evaluation.evidence.form import Source
+from skinlab.evaluation.overlap import FittedOn, overlap_cautions
+from skinlab.evaluation.predictions import Predictions
+from skinlab.json_files import NUMBER, read_json
+from skinlab.tables.predictions import PredictionsTable, count_training_images
+
+
+def source(path: Path, table: Predictions) -> Source:
+    """Return what the evidence says of a file: hash, split, rows, and the meta data beside it."""
+    meta = _meta_beside(path)
+    meta.pop("fitted_on", None)  # for :func:`fit_cautions`, and long
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    overlap: Any = count_training_images(path, table) or meta.get("seen")
+    return {
+        "path": str(path),
+        "sha256": digest,
+        "split": path.stem,
+        "rows": len(table),
+        "meta": meta,
+        "training_overlap": overlap,
+    }
+
+
+def _meta_beside(path: Path) -> dict[str, Any]:
+    """Return the meta data of a table of predictions; {} where there are none."""
+    beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
+    return next((_read_meta(each) for each in beside if each.exists()), {})
+
+
+def fit_cautions(path: Path, rows: Predictions) -> list[str]:
+    """Return a sentence where rows are among those that a bundle's calibrator or weights were fitted on."""
+    meta = _meta_beside(path)
+    try:
+        own = overlap_cautions(rows, [FittedOn(**each) for each in meta.get("fitted_on", [])])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the meta data of {path} are damaged: fitted_on ({error}); predict the images again") from None
+    return own or list(meta.get("fitted_cautions", []))
+
+
+def table_source(path: Path, table: PredictionsTable) -> Source:
+    """Return the source of a table, with its split and the facts of its reading."""
+    whole = source(path, table.rows) | ({} if table.split is None else {"split": table.split}) | table.facts
+    return cast("Source", whole)
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    remedy = "restore it, or remove it; the training prior and the checkpoint's hash are then unknown"
+    meta: dict[str, Any] = read_json(path, "facts about a table of predictions", {"classes": list}, remedy=remedy)
+    for key, types, kind in (("training_prior", NUMBER, "shares"), ("positive", str, "classes")):
+        values = meta.get(key) or []
+        if not isinstance(values, list) or not all(isinstance(value, types) for value in values):
+            raise UserError(f"{path} is damaged: its {key} is no list of {kind}; {remedy}")
+    return meta
