@@ -83,7 +83,7 @@ def predict(settings: PredictSettings) -> None:
             facts["fitted_cautions"] = shared
         if settings.format == "kaggle":
             positive = 1 if threshold is not None else bundle.positive_output
-            table = kaggle_submission(rows["path"].tolist(), (table["called"] == positive).to_numpy(np.int64))
+            table = kaggle_submission(rows["path"].tolist(), (table["called"] == positive).to_numpy().astype(np.int64))
         elif settings.format == "isic":
             if bundle.decision is not None:
                 names = [PREFIX + name for name in bundle.outputs]
