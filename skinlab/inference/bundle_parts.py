@@ -116,8 +116,8 @@ def choose_thresholds(
     thresholds = freeze_thresholds(bundle_predictions(bundle, validation).binary(choice.positive), choice, "val")
     for each in thresholds:
         log.info(
-            "threshold %s of %s: %.4f (%.4f to %.4f), %s",
-            *(each.rule, ",".join(each.positive), each.threshold, each.low, each.high, each.chosen_on),
+            "threshold %s of %s: %s, %s",
+            *(each.rule, ",".join(each.positive), each.in_words(), each.chosen_on),
         )
     return thresholds
 

@@ -77,7 +77,7 @@ def risk_coverage_interval(predictions: Predictions, resampler: Resampler, *, le
     if reason := samples.no_interval("aurc") or (AT_BOUND if value in (0, 1) else ""):
         found = Interval.none(value, reason)
     else:
-        found = Interval(value, *t_interval(value, samples.variance("aurc"), (0, 1), level))
+        found = Interval(value, *t_interval(value, samples.variance("aurc", heavy_tails=True), (0, 1), level))
     return {"coverage": curve["coverage"], "risk": curve["risk"], "aurc": found.to_dict()}
 
 

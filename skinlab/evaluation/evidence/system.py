@@ -313,11 +313,8 @@ def _thresholds(
     table, thresholds = threshold_table(view, chosen_on, how, names=names, n_draws=settings.n_draws)
     uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
     if uncertain:
-        spans = [f"{row['rule']} {row['threshold']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in uncertain]
-        cautions.append(
-            f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain ({settings.level:.0%} "
-            f"intervals): {', '.join(spans)}."
-        )
+        chosen = ", ".join(f"{row['rule']} {row['threshold']:.3f}" for row in uncertain)
+        cautions.append(f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain: {chosen}.")
     if "f1" not in settings.rules or settings.frozen:
         return table, thresholds, None
     best = next(row for row in table if row["rule"] == "f1")

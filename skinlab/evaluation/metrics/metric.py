@@ -48,6 +48,9 @@ class Metric:
         needs: what its interval needs groups of.
         min_groups: the fewest of these groups with which its interval covers what it promises (docs/coverage.md).
         share_of: the images it is a share of; its interval is Wilson's.
+        like_share: whether it is a mean or a ratio of shares, whose interval is Wilson's, too.
+        ranking: whether it ranks images. The few images of a class are too much alike: the interval has no more degrees
+            of freedom than the rarer of two classes has groups, less one, and that of an AUROC is widened.
         no_interval: why it never has an interval.
         in_sentence: its label within a sentence, where that is not the label with a small first letter.
     """
@@ -67,6 +70,8 @@ class Metric:
     needs: Needs = "images"
     min_groups: int = MIN_GROUPS
     share_of: ShareOf | None = None
+    like_share: bool = False
+    ranking: bool = False
     no_interval: str = ""
     in_sentence: str = ""
     short: str = ""

@@ -17,6 +17,7 @@ from skinlab.evaluation.metrics.metric import UNBOUNDED, Metric, Place, Scope
 from skinlab.evaluation.metrics.operating_points import operating_point
 
 MAIN: tuple[Place, ...] = ("terminal", "page", "card", "leaderboard", "picture")
+DETAIL: tuple[Place, ...] = ("page", "card")
 BIASED = "resampling adds to the calibration error, which is itself biased upwards in small samples"
 NEWTON = "one Newton step from the fit on the table itself (Moulton and Zeger, 1991)"
 METRICS = [
@@ -29,6 +30,7 @@ METRICS = [
         epoch=True,
         stratified=True,
         needs="classes",
+        like_share=True,
     ),
     Metric("accuracy", "Accuracy", m.accuracy, epoch=True, share_of="images"),
     Metric(
@@ -39,6 +41,7 @@ METRICS = [
         meaning="harmonic mean of sensitivity and PPV, averaged over the classes",
         epoch=True,
         needs="classes",
+        like_share=True,
     ),
     Metric(
         "pr_auc_macro",
@@ -49,6 +52,7 @@ METRICS = [
         meaning="precision averaged over the recalls (in steps), then over the classes",
         epoch=True,
         needs="classes",
+        ranking=True,
     ),
     Metric(
         "auroc_macro",
@@ -59,6 +63,7 @@ METRICS = [
         epoch=True,
         stratified=True,
         needs="classes",
+        ranking=True,
     ),
     Metric(
         "partial_auroc_macro",
@@ -68,6 +73,7 @@ METRICS = [
         stratified=True,
         min_groups=50,
         needs="classes",
+        ranking=True,
     ),
     Metric(
         "mcc", "Matthews correlation", m.mcc, bounds=(-1.0, 1.0), shown=("card",), in_sentence="Matthews correlation"
@@ -120,6 +126,7 @@ METRICS = [
         shown=("terminal", "card", "leaderboard", "picture_of_two"),
         epoch=True,
         needs="both",
+        like_share=True,
     ),
     Metric(
         "pr_auc_positive",
@@ -131,6 +138,7 @@ METRICS = [
         meaning="precision averaged over the recalls, in steps",
         epoch=True,
         needs="both",
+        ranking=True,
     ),
     Metric(
         "sensitivity",
@@ -161,7 +169,7 @@ METRICS = [
         "PPV",
         positive(m.precision),
         "positive",
-        shown=("page", "card"),
+        shown=DETAIL,
         meaning="share of the positive predictions that are right",
         needs="both",
         share_of="predicted",
@@ -171,34 +179,25 @@ METRICS = [
         "NPV",
         positive(m.npv),
         "positive",
-        shown=("page", "card"),
+        shown=DETAIL,
         meaning="share of the negative predictions that are right",
         needs="both",
         share_of="not predicted",
     ),
-    Metric(
-        "recall",
-        "Sensitivity",
-        m.recall,
-        "class",
-        shown=("page", "card"),
-        stratified=True,
-        needs="class",
-        share_of="class",
-    ),
+    Metric("recall", "Sensitivity", m.recall, "class", shown=DETAIL, stratified=True, needs="class", share_of="class"),
     Metric(
         "specificity",
         "Specificity",
         m.specificity,
         "class",
-        shown=("page", "card"),
+        shown=DETAIL,
         stratified=True,
         needs="rest",
         share_of="rest",
     ),
-    Metric("precision", "PPV", m.precision, "class", shown=("page", "card"), needs="both", share_of="predicted"),
-    Metric("npv", "NPV", m.npv, "class", shown=("page", "card"), needs="both", share_of="not predicted"),
-    Metric("f1", "F1", m.f1, "class", shown=("page",), epoch=True, needs="both"),
+    Metric("precision", "PPV", m.precision, "class", shown=DETAIL, needs="both", share_of="predicted"),
+    Metric("npv", "NPV", m.npv, "class", shown=DETAIL, needs="both", share_of="not predicted"),
+    Metric("f1", "F1", m.f1, "class", shown=("page",), epoch=True, needs="both", like_share=True),
     Metric(
         "auroc",
         "AUROC",
@@ -208,15 +207,17 @@ METRICS = [
         meaning="how often a positive image ranks above another",
         stratified=True,
         needs="both",
+        ranking=True,
     ),
     Metric(
         "pr_auc",
         "Average precision (AP)",
         m.average_precision,
         "class",
-        shown=("page", "card"),
+        shown=DETAIL,
         epoch=True,
         needs="both",
+        ranking=True,
     ),
     Metric(
         "partial_auroc",
@@ -228,6 +229,7 @@ METRICS = [
         stratified=True,
         needs="both",
         min_groups=50,
+        ranking=True,
     ),
     *(
         Metric(

@@ -27,11 +27,21 @@ from skinlab.evaluation.statistics.intervals import (
     Interval,
     ShareSize,
     Variance,
+    carried_by,
+    deviations,
     jackknife_variance,
     share_interval,
     t_interval,
+    t_quantile,
+    wilson_interval,
 )
-from skinlab.evaluation.statistics.support import FEW_GROUPS, GroupCounts
+from skinlab.evaluation.statistics.support import (
+    CARRY_DIFFERENCE,
+    FEW_GROUPS,
+    FOR_DIFFERENCE,
+    FOR_RANKING,
+    GroupCounts,
+)
 from skinlab.processes.cores import available_cores
 
 Floats = npt.NDArray[np.float64]
@@ -155,11 +165,18 @@ class BootstrapSamples:
         """Hash of what decides the bootstrap samples."""
         return f"{self.resampler.sha256} {self.seed}"
 
-    def variance(self, name: str) -> Variance:
+    def variance(self, name: str, *, heavy_tails: bool = False) -> Variance:
         """Return the jackknife's variance of a metric, with its degrees of freedom.
 
-        A ranking of one class against the rest has no more of them than the fewer groups of the two: their variance is
-        underestimated where they happen to be alike, and Satterthwaite's number is too large just then.
+        A ranking of one class against the rest, or of two classes, has no more of them than the fewer groups of the
+        two: their variance is underestimated where they happen to be alike, and Satterthwaite's number is too large
+        just then. A difference of two systems has few only where the images within a class alone count, such as of
+        sensitivity; the test of others is that of the normal distribution, for the AUROC DeLong's.
+
+        Args:
+            name: of the metric.
+            heavy_tails: see :func:`skinlab.evaluation.statistics.intervals.jackknife_variance`; metrics of the registry
+                that have them say so.
         """
         jackknife, metric = self.resampler.jackknife, find_metric(name)
         found = jackknife_variance(
@@ -168,46 +185,83 @@ class BootstrapSamples:
             jackknife.part_class,
             jackknife.part_size,
             stratified=metric is not None and metric.stratified,
-            heavy_tails=metric is not None and metric.heavy_tails,
+            heavy_tails=heavy_tails or (metric is not None and metric.heavy_tails),
         )
-        if metric and metric.stratified and metric.needs == "both":
-            n, _ = self.resampler.counts.fewest(metric, name.partition("/")[2])
+        if metric is None:
+            return found
+        if self.is_difference:
+            return found if metric.stratified and not metric.ranking else replace(found, degrees_of_freedom=np.inf)
+        if metric.like_share and metric.scope != "all":
+            return replace(found, degrees_of_freedom=np.inf)
+        if metric.needs == "both" or (metric.ranking and self.resampler.counts.n_present == 2):
+            n, _ = self.fewest(name)
             found = replace(found, degrees_of_freedom=min(found.degrees_of_freedom, max(n - 1, 1)))
         return found
+
+    def fewest(self, name: str) -> tuple[int, str]:
+        """Return the fewest groups among those that a metric needs, and what they are."""
+        return self.resampler.counts.fewest(find_metric(name), name.partition("/")[2])
 
     def undefined(self, name: str) -> float:
         """Return the share of the bootstrap samples on which a metric has no value."""
         return float(np.isnan(self.values[name]).mean()) if len(self.values[name]) else 0.0
 
     def no_interval(self, name: str) -> str:
-        """Return why a metric has no interval and no p-value on these rows; "" where it has both."""
+        """Return why a metric has no interval and no p-value on these rows; "" where it has a p-value."""
         metric = find_metric(name)
         if not np.isfinite(self.estimate[name]):
             return UNDEFINED
         if metric and metric.no_interval:
             return f"no interval: {metric.no_interval}"
-        n, what = self.resampler.counts.fewest(metric, name.partition("/")[2])
+        n, what = self.fewest(name)
         least = metric.min_groups if metric else MIN_GROUPS
         return f"no interval: {n} {what}, at least {least} are needed" if n < least else ""
+
+    def test_alone(self, name: str) -> str:
+        """Return why a difference has a p-value, but no interval; "" where it has both.
+
+        On few groups a difference has few possible values: its interval covers more than it promises, which does no
+        harm to a test.
+        """
+        metric, (n, what) = find_metric(name), self.fewest(name)
+        if not self.is_difference or metric is None or self.estimate[name] == 0 == np.ptp(self.left_out[name]):
+            return ""
+        least = FOR_RANKING if metric.ranking else FOR_DIFFERENCE
+        if n < least and (metric.needs != "classes" or self.resampler.counts.n_present == 2):
+            return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
+        if (metric.share_of or (metric.like_share and metric.stratified)) and self._carried_by(name) < CARRY_DIFFERENCE:
+            return f"no interval: the difference rests on fewer than {CARRY_DIFFERENCE} groups"
+        return ""
+
+    def _carried_by(self, name: str) -> float:
+        jackknife, metric = self.resampler.jackknife, find_metric(name)
+        change, size = self.estimate[name] - self.left_out[name], jackknife.part_size.astype(float)
+        if metric and metric.stratified:
+            return carried_by(np.nan_to_num(deviations(change, jackknife.part_class, size)))
+        return carried_by(np.nan_to_num(change))
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""
         value, undefined, metric = self.estimate[name], self.undefined(name), find_metric(name)
-        if reason := self.no_interval(name):
+        if reason := self.no_interval(name) or self.test_alone(name):
             return Interval.none(value, reason, undefined)
-        variance = self.variance(name)
+        variance, (n, what) = self.variance(name), self.fewest(name)
         if name in self.trainings and np.isfinite(variance.value):
             variance = whole_variance([variance, self.trainings[name]], level)
         bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
         if name in self.shares and not self.is_difference:
-            ends = share_interval(value, self.shares[name], variance.value, level)
+            ends = share_interval(value, self.shares[name], variance.value, level, variance.degrees_of_freedom)
         elif not np.isfinite(variance.value):
             return Interval.none(value, UNDEFINED, undefined)
         elif value in bounds or (variance.standard_error < NO_VARIATION and bounds != UNBOUNDED):
             return Interval.none(value, AT_BOUND, undefined)
+        elif metric and metric.like_share and not self.is_difference:
+            quantile = t_quantile((1 + level) / 2, variance.degrees_of_freedom)
+            ends = wilson_interval(value, value * (1 - value) / variance.value, quantile)
         else:
+            if metric and metric.ranking and metric.stratified and not self.is_difference:
+                variance = replace(variance, value=variance.value * (n / (n - 1)) ** 2)
             ends = t_interval(value, variance, bounds, level)
-        n, what = self.resampler.counts.fewest(metric, name.partition("/")[2])
         caution = f"caution: {n} {what}, under {FEW_GROUPS}: the interval is rough" if n < FEW_GROUPS else ""
         return Interval(value, *ends, caution, undefined)
 

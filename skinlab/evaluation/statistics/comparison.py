@@ -18,7 +18,6 @@ from skinlab.evaluation.statistics.trainings import Trainings, difference_estima
 Role = Literal["primary", "secondary"]
 Named = tuple[str, Trainings]
 DIFFERENCE = Hypothesis()
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,8 @@ class Comparison:
         return self.difference.low * self.difference.high > 0
 
     def _numbers(self) -> str:
-        found = self.difference
-        span = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]".replace("-", MINUS)
-        return f"{span}, corrected p {p_in_words(self.p_holm, self.p <= found.p_floor)}"
+        bound = p_in_words(self.p_holm, self.p <= self.difference.p_floor)
+        return f"{self.difference.in_words()}, corrected p {bound}"
 
     def _claim(self) -> str:
         """Say what the trainings allow to conclude about."""

@@ -27,6 +27,7 @@ from skinlab.evaluation.statistics.intervals import Interval, Variance
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
+MINUS = "\N{MINUS SIGN}"
 POWER = 0.8
 SMALLEST_TAIL = 1e-15
 N_SIMULATED = 4000
@@ -77,6 +78,13 @@ class Estimate:
     def interval(self) -> Interval:
         """Return the value with its ends and the note."""
         return Interval(self.value, self.low, self.high, self.note)
+
+    def in_words(self) -> str:
+        """Return the difference with its interval, or why it has none, for a sentence."""
+        value = f"{self.value:+.3f}".replace("-", MINUS)
+        if not np.isfinite(self.low):
+            return f"{value} ({self.note})"
+        return f"{value} " + f"[{self.low:+.3f}, {self.high:+.3f}]".replace("-", MINUS)
 
     def detectable(self, level: float = LEVEL, n_controls: int = 1) -> float:
         """Return the smallest true difference with 80 % power, see :func:`detectable_difference`."""

@@ -87,6 +87,32 @@ class ShareSize:
         return cls(float(m.sum()), float(len(m)), float(m.sum() ** 2 / (m**2).sum()) if len(m) else 0.0)
 
 
+def independent_images(values: Floats, group: Ints) -> float:
+    """Return how many independent images some images are worth: ``n / (1 + (m - 1) r)`` (Kish, 1965).
+
+    ``r`` is the intraclass correlation of the values by a one-way analysis of variance (Donner, 1986), ``m`` the mean
+    number of images in the group of an image.
+
+    Args:
+        values: ``(N,)``.
+        group: ``(N,)`` group numbers from 0.
+
+    >>> independent_images(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
+    2.0
+    """
+    size = np.bincount(group).astype(float)
+    n, k = len(values), len(size)
+    if n == k or k < 2:
+        return float(k)
+    means = np.bincount(group, weights=values) / size
+    between = float((size * (means - values.mean()) ** 2).sum() / (k - 1))
+    within = float(((values - means[group]) ** 2).sum() / (n - k))
+    typical = (n - (size**2).sum() / n) / (k - 1)
+    total = between + (typical - 1) * within
+    alike = np.clip((between - within) / total, 0, 1) if total > 0 else 1.0
+    return float(n / (1 + ((size**2).sum() / n - 1) * alike))
+
+
 def jackknife_variance(
     value: float,
     left_out: Floats,
@@ -98,9 +124,10 @@ def jackknife_variance(
 ) -> Variance:
     """Return the variance of a metric from its values without each part of the groups.
 
-    The parts' influences vary within the classes, and, where class counts are redrawn, between them. Satterthwaite's
-    (1946) degrees of freedom add those of the classes: a class of few groups counts by its part of the variance. For
-    the AUROC, stratified, this is the variance of DeLong, DeLong and Clarke-Pearson (1988).
+    Within the classes it is the stratified delete-one jackknife, the sum over the classes of ``(n - 1) / n`` times the
+    squared deviations of their ``n`` parts; for the AUROC this is the variance of DeLong, DeLong and Clarke-Pearson
+    (1988). Where class counts are redrawn, the variance of the mean influences between the classes is added.
+    Satterthwaite's (1946) degrees of freedom add those of the classes: a class of few groups counts by its part.
 
     Args:
         value: on the table itself.
@@ -115,23 +142,37 @@ def jackknife_variance(
     if not np.isfinite(value) or known.sum() < 3:
         return Variance(np.nan, np.nan)
     total = part_size.sum()
-    influence = ((value - left_out) * (total - part_size) / total)[known]
-    part_class, part_size = part_class[known], part_size[known].astype(float)
-    terms = []
-    between = 0.0
+    change, part_class, size = (value - left_out)[known], part_class[known], part_size[known].astype(float)
+    within = deviations(change, part_class, size)
+    terms, between = [], 0.0
     for c in np.unique(part_class):
-        own, size = influence[part_class == c], part_size[part_class == c]
-        mean, n = own.sum() / size.sum(), len(own)
-        between += size.sum() * mean**2
-        terms.append((((own - size * mean) ** 2).sum() * n / (n - 1), n - 1) if n > 1 else (float(own[0] ** 2), 1))
+        own, n = part_class == c, int((part_class == c).sum())
+        between += (change[own] * (total - size[own]) / total).sum() ** 2 / size[own].sum()
+        terms.append(((within[own] ** 2).sum() * (n - 1) / n, n - 1) if n > 1 else (float(change[own][0] ** 2), 1))
     if not stratified:
-        terms.append((between, max(len(influence) - 1, 1)))
+        terms.append((between, max(len(change) - 1, 1)))
     variance = float(sum(v for v, _ in terms))
     spread = float(sum(v**2 / n for v, n in terms))
     if heavy_tails:
-        squares = (influence - part_size * influence.sum() / part_size.sum()) ** 2
+        squares = deviations(change * (total - size) / total, np.zeros_like(part_class), size) ** 2
         spread = max(spread, float((squares**2).sum() - squares.sum() ** 2 / len(squares)) / 2)
     return Variance(variance, variance**2 / spread if spread > 0 else np.inf)
+
+
+def deviations(change: Floats, part_class: Ints, part_size: Floats) -> Floats:
+    """Return by how much each part changes a metric ``(J,)`` more than the groups of its class do on average."""
+    sums = [np.bincount(part_class, weights=each) for each in (change, part_size)]
+    return change - part_size * (sums[0] / np.maximum(sums[1], 1))[part_class]
+
+
+def carried_by(change: Floats) -> float:
+    """Return how many parts a metric's variance rests on: ``(sum d²)² / sum d⁴`` of their deviations ``(J,)``.
+
+    >>> carried_by(np.array([1.0, -1.0, 0.0, 0.0]))
+    2.0
+    """
+    squares = change**2
+    return float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
 
 
 def t_quantile(probability: float, degrees_of_freedom: float) -> float:
@@ -165,19 +206,31 @@ def t_interval(
     return float(ends[0]), float(ends[1])
 
 
-def share_interval(share: float, size: ShareSize, variance: float, level: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    share: float, size: ShareSize, variance: float, level: float = 0.95, degrees_of_freedom: float = np.inf
+) -> tuple[float, float]:
     """Return Wilson's (1927) interval with the number of independent images that a share's variance stands for.
 
     That number, ``p (1 - p) / variance``, lies between Kish's effective one and that of the images; at 0 and 1, where
     nothing varies, it is the former. With several images a group the variance is itself an estimate, and Student's t
-    with as many degrees of freedom as there are groups, less one, takes the place of the normal distribution.
+    with its degrees of freedom, at most as many as there are groups, less one, takes the place of the normal
+    distribution.
 
     >>> [round(end, 3) for end in share_interval(1.0, ShareSize(59, 59, 59), 0.0)]
     [0.939, 1.0]
     """
     n = float(np.clip(share * (1 - share) / variance if variance > 0 else size.effective, size.effective, size.rows))
-    tail = (1 + level) / 2
-    z = t_quantile(tail, np.inf if size.effective >= size.rows else max(size.groups - 1, 1))
-    center, half = share + z**2 / 2 / n, z * np.sqrt(share * (1 - share) / n + z**2 / 4 / n**2)
-    low, high = (center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n)
+    single = size.effective >= size.rows
+    df = np.inf if single else min(max(size.groups - 1, 1), max(degrees_of_freedom, 1))
+    return wilson_interval(share, n, t_quantile((1 + level) / 2, df))
+
+
+def wilson_interval(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Return Wilson's (1927) interval of a share of `n` images, which may be no whole number.
+
+    >>> [round(end, 3) for end in wilson_interval(0.5, 20, 1.96)]
+    [0.299, 0.701]
+    """
+    center, half = share + quantile**2 / 2 / n, quantile * np.sqrt(share * (1 - share) / n + quantile**2 / 4 / n**2)
+    low, high = (center - half) / (1 + quantile**2 / n), (center + half) / (1 + quantile**2 / n)
     return float(low if share > 0 else 0.0), float(high if share < 1 else 1.0)

@@ -13,6 +13,9 @@ from skinlab.evaluation.metrics.metric import Metric
 Ints = npt.NDArray[np.int64]
 
 FEW_GROUPS = 20  # of a class that a metric needs, below which an interval is rough
+FOR_DIFFERENCE = 10  # of these groups, below which a difference has a p-value, but no interval
+FOR_RANKING = 25  # the same for a difference of rankings
+CARRY_DIFFERENCE = 3  # groups that a difference of shares must rest on; with fewer it has hardly any values
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class GroupCounts:
     def by_name(self) -> dict[str, int]:
         """Return class → groups with an image of it."""
         return dict(zip(self.classes, self.of_class.tolist(), strict=True))
+
+    @property
+    def n_present(self) -> int:
+        """Number of classes with a group."""
+        return int((self.of_class > 0).sum())
 
     def fewest(self, metric: Metric | None, of: str = "") -> tuple[int, str]:
         """Return the fewest groups among those that a metric needs, and what they are.

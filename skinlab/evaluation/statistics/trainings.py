@@ -129,6 +129,7 @@ def _estimate(
     rows = Variance(float("nan"), np.inf) if reason else samples.variance(metric)
     note = reason or samples.interval(metric, level).note
     n_draws = int(np.isfinite(samples.values[metric]).sum())
-    return estimate(
+    found = estimate(
         samples.estimate[metric], [rows, *parts], n=n, n_draws=n_draws, level=level, paired=paired, note=note
     )
+    return replace(found, low=float("nan"), high=float("nan")) if samples.test_alone(metric) else found

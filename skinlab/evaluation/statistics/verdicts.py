@@ -22,7 +22,6 @@ from skinlab.evaluation.statistics.trainings import Trainings, difference_estima
 HELPS, NONE, HURTS, NO_VERDICT = "helps", "no evidence", "hurts", "no verdict"
 POOL, NO_POOL = "the pool", "pretraining (nothing is left for a pool)"
 Cells = Mapping[float, Mapping[str, Trainings]]  # budget → arm → its trainings
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -142,11 +141,8 @@ class ArmVerdict:
 
     def sentence(self) -> str:
         """Return the verdict on this arm with its differences."""
-        spans = [
-            f"minus {each.b} {each.estimate.value:+.3f} [{each.estimate.low:+.3f}, {each.estimate.high:+.3f}]"
-            for each in self.differences
-        ]
-        found = ", ".join(spans).replace("-", MINUS)
+        spans = [f"minus {each.b} {each.estimate.in_words()}" for each in self.differences]
+        found = ", ".join(spans)
         if self.missing:
             lacks = (
                 f"no verdict, since {' and '.join(self.missing)} {'is' if len(self.missing) == 1 else 'are'} missing"

@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
 
-from skinlab.evaluation.statistics.bootstrap import Resampler
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.intervals import independent_images, t_quantile, wilson_interval
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -162,26 +165,26 @@ def _between(level: Floats, present: Bools, predicted: Ints) -> Floats:
 
 
 def threshold_interval(
-    score: Floats,
-    truth: Bools,
-    groups: npt.NDArray[Any],
-    rule: str,
-    n_draws: int = 500,
-    seed: int = 0,
-    cost_ratio: float = 1.0,
-    level: float = 0.95,
-    prevalence: float | None = None,
-) -> tuple[float, float]:
-    """Return the percentile interval of a chosen threshold over bootstrap samples of the groups, stratified by truth.
+    score: Floats, truth: Bools, groups: npt.NDArray[Any], rule: str, level: float = 0.95
+) -> tuple[float, float] | None:
+    """Return the interval of a threshold that reaches a sensitivity or a specificity (Woodruff, 1952).
 
-    ``groups`` is ``(N,)``, the rest as in ``choose_threshold``.
+    Such a threshold is a quantile of the scores of a class. Its ends are the thresholds that reach the ends of
+    Wilson's interval of the wanted share, with the number of independent images that the class is worth.
+    The thresholds of ``f1`` and ``cost`` have none: they are where a step function has its maximum, which the bootstrap
+    misses (Abrevaya and Huang, 2005; in simulations 95 % intervals held the best threshold in 78 to 91 %).
+
+    ``groups`` is ``(N,)``, the rest as in ``choose_threshold``. None where there is no interval, or where the class has
+    so few images that all of their scores may lie on one side of the threshold: under 36 for a share of 0.9.
     """
-    resampler = Resampler(groups, truth.astype(np.int64), stratified=True)
-    sampled = [
-        choose_thresholds(score, truth, rule, w, cost_ratio, prevalence) for w in resampler.weights(n_draws, seed)
-    ]
-    low, high = np.nanquantile(np.concatenate(sampled), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    kind, share = parse_rule(rule)
+    own = truth if kind == "sensitivity" else ~truth
+    n = independent_images(rankdata(score[own]), pd.factorize(np.asarray(groups)[own])[0])
+    if kind in MIX_RULES or n < MIN_GROUPS or share**n > (1 - level) / 2:
+        return None
+    shares = wilson_interval(share, n, t_quantile((1 + level) / 2, np.inf))
+    low, high = sorted(choose_threshold(score, truth, f"{kind}>={each:.9f}") for each in shares)
+    return low, high
 
 
 def cross_fitted_predictions(

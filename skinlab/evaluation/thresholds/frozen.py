@@ -27,7 +27,7 @@ class FrozenThreshold:
     Attributes:
         rule: how it was chosen.
         threshold: a row is predicted positive at ``score >= threshold``.
-        low: lower end of the threshold's interval.
+        low: lower end of the threshold's interval; None where it has none.
         high: upper end.
         positives: number of positives it was chosen on.
         chosen_on: those rows in words, such as ``val, 1603 rows``.
@@ -41,8 +41,8 @@ class FrozenThreshold:
 
     rule: str
     threshold: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     positives: int
     chosen_on: str
     rows_sha256: str
@@ -54,6 +54,11 @@ class FrozenThreshold:
     def __call__(self, score: Floats) -> Bools:
         """Return which rows are predicted positive, ``(N,)``."""
         return np.asarray(score >= self.threshold)
+
+    def in_words(self) -> str:
+        """Return the threshold, with its interval where it has one."""
+        span = "" if self.low is None else f" ({self.low:.4f} to {self.high:.4f})"
+        return f"{self.threshold:.4f}{span}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -76,8 +81,6 @@ def freeze(
     rule: str,
     chosen_on: str,
     positive: Sequence[str],
-    n_draws: int = 500,
-    seed: int = 0,
     cost_ratio: float = 1.0,
     level: float = 0.95,
     prevalence: float | None = None,
@@ -89,16 +92,14 @@ def freeze(
         rule: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
         chosen_on: those rows in words.
         positive: the classes that are positive in the view.
-        n_draws: bootstrap samples of the threshold's interval.
-        seed: of these.
         cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
         level: of the interval.
         prevalence: share of positives that rules are for which depend on it.
     """
-    score, truth, groups = view.probabilities[:, 1], view.target == 1, view.group
+    score, truth = view.probabilities[:, 1], view.target == 1
     prevalence = prevalence if rule in MIX_RULES else None
     threshold = choose_threshold(score, truth, rule, cost_ratio, prevalence=prevalence)
-    low, high = threshold_interval(score, truth, groups, rule, n_draws, seed, cost_ratio, level, prevalence)
+    low, high = threshold_interval(score, truth, view.group, rule, level) or (None, None)
     return FrozenThreshold(
         rule,
         threshold,

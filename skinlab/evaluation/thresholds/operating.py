@@ -169,6 +169,6 @@ def optimism(view: Predictions, row: ThresholdRow, choice: ThresholdSettings, ho
 
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
     """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
-    settings: dict[str, Any] = {name: getattr(choice, name) for name in ("seed", "cost_ratio", "level", "prevalence")}
+    settings: dict[str, Any] = {name: getattr(choice, name) for name in ("cost_ratio", "level", "prevalence")}
     settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
     return [freeze(view, rule, **settings) for rule in choice.rules]

@@ -10,11 +10,13 @@ from skinlab.evaluation.statistics.intervals import (
     AT_BOUND,
     ShareSize,
     Variance,
+    independent_images,
     jackknife_variance,
     share_interval,
     t_interval,
 )
-from tests.coverage_table import HIGH, LOW, Cell, coverage
+from tests.coverage_simulation import Cell, coverage
+from tests.coverage_table import HIGH, LOW
 
 
 def mean_of(values):
@@ -86,14 +88,15 @@ def test_the_interval_of_a_mean_is_student_s_t():
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
 
-def test_the_standard_error_of_an_auroc_is_delong_s():
-    p, truth, groups = two_classes(60, 25)
+@pytest.mark.parametrize("n_positive", [6, 25])
+def test_the_standard_error_of_an_auroc_is_delong_s(n_positive):
+    p, truth, groups = two_classes(60, n_positive)
     positive, negative = p[truth == 1, 1], p[truth == 0, 1]
     wins = (positive[:, None] > negative).astype(float)  # the structural components of DeLong et al. (1988)
     delong = np.sqrt(wins.mean(1).var(ddof=1) / len(positive) + wins.mean(0).var(ddof=1) / len(negative))
     found = samples_of(p, truth, groups)
     assert found.estimate["auroc/p"] == pytest.approx(roc_auc_score(truth, p[:, 1]))
-    assert found.variance("auroc/p").standard_error == pytest.approx(delong, rel=0.04)
+    assert found.variance("auroc/p").standard_error == pytest.approx(delong)
 
 
 def test_class_counts_vary_for_metrics_of_the_class_mix_alone():
@@ -187,6 +190,39 @@ def test_a_difference_has_no_bounds_and_the_mean_of_one_system_is_itself():
     assert average([one]).interval("auroc/p") == one.interval("auroc/p")
     halves = average([one, other])
     assert halves.estimate["brier"] == pytest.approx((one.estimate["brier"] + other.estimate["brier"]) / 2)
+
+
+def test_differences_on_few_groups_have_a_p_value_but_no_interval():
+    few, enough = (
+        samples_of(*two_classes(200, n)).minus(samples_of(two_classes(200, n, seed=1)[0], *two_classes(200, n)[1:]))
+        for n in (9, 30)
+    )
+    assert few.interval("auroc/p").note == "no interval: 9 groups of p, at least 25 are needed for one of a difference"
+    assert few.interval("recall/p").note.startswith("no interval: 9 groups of p, at least 10")
+    assert few.no_interval("auroc/p") == few.no_interval("recall/p") == ""
+    assert np.isfinite(few.interval("brier").low)
+    assert np.isfinite(enough.interval("auroc/p").low)
+    assert enough.variance("auroc/p").degrees_of_freedom == np.inf  # DeLong's test
+    assert enough.variance("recall/p").degrees_of_freedom == pytest.approx(29)
+
+
+def test_a_difference_of_shares_that_rests_on_two_groups_has_no_interval():
+    truth, groups = np.repeat([0, 1], 60), np.arange(120)
+    p = np.stack([1 - truth, truth], 1).astype(float)
+    other = p.copy()
+    other[60:62] = other[60:62, ::-1]
+    found = samples_of(p, truth, groups).minus(samples_of(other, truth, groups))
+    assert found.interval("recall/p").note == "no interval: the difference rests on fewer than 3 groups"
+    other[60:66] = p[60:66, ::-1]
+    found = samples_of(p, truth, groups).minus(samples_of(other, truth, groups))
+    assert np.isfinite(found.interval("recall/p").low)
+
+
+def test_the_effective_number_of_images_lies_between_groups_and_images():
+    group, rng = np.repeat(np.arange(40), 3), np.random.default_rng(0)
+    assert independent_images(rng.normal(size=40)[group], group) == pytest.approx(40)
+    assert 80 < independent_images(rng.normal(size=120), group) <= 120
+    assert independent_images(rng.normal(size=120), np.arange(120)) == 120
 
 
 def test_few_images_that_carry_a_metric_leave_few_degrees_of_freedom():

@@ -1,7 +1,5 @@
 """Thresholds: against a search by hand, under weights as under repeated rows, and the optimism of choosing."""
 
-import time
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_curve
@@ -154,28 +152,32 @@ def test_scores_and_costs_must_be_numbers_with_a_meaning():
         choose_threshold(np.array([0.1, 0.2]), np.array([True, False]), "cost", cost_ratio=0)
 
 
-def test_the_interval_narrows_with_positives_and_is_the_same_for_the_same_seed():
-    few, many = (threshold_interval(*rows(n, 2), np.arange(n), "sensitivity>=0.9", seed=1) for n in (60, 6000))
-    assert few[0] <= choose_threshold(*rows(60, 2), "sensitivity>=0.9") <= few[1]
+def test_the_interval_narrows_with_positives():
+    few, many = (threshold_interval(*rows(n, 2), np.arange(n), "sensitivity>=0.9") for n in (200, 6000))
+    assert few[0] <= choose_threshold(*rows(200, 2), "sensitivity>=0.9") <= few[1]
     assert np.diff(many) < np.diff(few) / 3
-    assert many == threshold_interval(*rows(6000, 2), np.arange(6000), "sensitivity>=0.9", seed=1)
+    narrow = threshold_interval(*rows(200, 2), np.arange(200), "sensitivity>=0.9", level=0.8)
+    assert few[0] <= narrow[0] <= narrow[1] <= few[1]
+
+
+def test_few_positives_and_the_best_threshold_have_no_interval():
+    score, truth = rows(6000, 2)
+    assert threshold_interval(score, truth, np.arange(6000), "f1") is None
+    assert threshold_interval(score, truth, np.arange(6000), "cost") is None
+    few = np.flatnonzero(truth)[:35]
+    rare = np.r_[few, np.flatnonzero(~truth)]
+    assert threshold_interval(score[rare], truth[rare], np.arange(len(rare)), "sensitivity>=0.9") is None
+    assert threshold_interval(score[rare], truth[rare], np.arange(len(rare)), "specificity>=0.9") is not None
 
 
 def test_the_interval_goes_by_groups():
-    score, truth = rows(300, 4)
-    groups = np.arange(300)
+    score, truth = rows(400, 4)
+    groups = np.arange(400)
     twice = [np.repeat(x, 2) for x in (score, truth, groups)]
-    one, same = threshold_interval(score, truth, groups, "f1"), threshold_interval(*twice, "f1")
-    rowwise = threshold_interval(twice[0], twice[1], np.arange(600), "f1")
-    assert np.diff(same) == pytest.approx(np.diff(one), rel=0.25)
+    one, same = (threshold_interval(*each, "specificity>=0.9") for each in ((score, truth, groups), twice))
+    rowwise = threshold_interval(twice[0], twice[1], np.arange(800), "specificity>=0.9")
+    assert same == pytest.approx(one)
     assert np.diff(rowwise) < np.diff(same)
-
-
-def test_five_hundred_draws_of_ten_thousand_rows_take_seconds_not_minutes():
-    score, truth = rows(10_000, 0, share=0.05)
-    started = time.perf_counter()
-    threshold_interval(score, truth, np.arange(10_000), "f1", n_draws=500)
-    assert time.perf_counter() - started < 8  # about one second on an idle core
 
 
 def test_cross_fitted_calls_come_from_the_other_folds():
@@ -220,16 +222,10 @@ def test_a_prevalence_is_that_of_rows_repeated_to_it(rule):
     assert choose_threshold(score, truth, rule, 4, prevalence=truth.mean()) == choose_threshold(score, truth, rule, 4)
 
 
-def test_the_interval_and_the_cross_fit_are_for_the_prevalence_and_the_level():
+def test_the_cross_fit_is_for_the_prevalence():
     score, truth = rows(400, 6)
     groups = np.arange(400)
     at = {name: {"cost_ratio": 10.0, "prevalence": share} for name, share in (("own", None), ("rare", 0.02))}
-    rare = choose_threshold(score, truth, "cost", **at["rare"])
-    low, high = threshold_interval(score, truth, groups, "cost", **at["rare"])
-    assert low <= rare <= high
-    assert threshold_interval(score, truth, groups, "cost", **at["own"])[1] < rare
-    narrow = threshold_interval(score, truth, groups, "cost", level=0.8, **at["rare"])
-    assert narrow[1] - narrow[0] < high - low
     shares = {name: cross_fitted_shares(score, truth, groups, "cost", **each).mean() for name, each in at.items()}
     assert shares["rare"] < shares["own"] / 3
 

@@ -29,7 +29,7 @@ def view(ids, **known):
 
 
 def frozen_on(ids, **known):
-    return freeze(view(ids, **known), "cost", "val, 50 rows", ["mel"], n_draws=50, cost_ratio=5)
+    return freeze(view(ids, **known), "cost", "val, 50 rows", ["mel"], cost_ratio=5)
 
 
 def test_a_frozen_threshold_goes_through_json_unchanged():
