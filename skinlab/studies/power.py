@@ -116,7 +116,8 @@ def power_sentence(power: Mapping[str, Any], n_trainings: int) -> str:
     >>> row = {"budget": 0.05, "own_seeds": False, "controls": 3, "assumed": assumed, "metrics": metrics}
     >>> print(power_sentence({"verdicts": 5, "level": 0.99, "budgets": [row]}, 3).partition(" Smaller")[0])
     1,073 test images (1014 + 59) and 3 trainings an arm. 80 % power (5 verdicts counted) for a true difference of: \
-0.134 macro AUROC (of 0.90) at 5 % of the labels (from all 3 controls; SD of 0.028 between seeds, assumed).
+0.134 macro AUROC (of 0.90: out of reach) at 5 % of the labels (from all 3 controls; SD of 0.028 between seeds, \
+assumed).
     """
     counts = power["budgets"][0]["assumed"]["counts"]
     found = "; ".join(_budget_words(each) for each in power["budgets"])
@@ -124,16 +125,28 @@ def power_sentence(power: Mapping[str, Any], n_trainings: int) -> str:
     single = " With one training an arm there is no verdict on the recipe, and this is of the weights." * (
         n_trainings == 1
     )
+    any_beyond = any(out_of_reach(each) for row in power["budgets"] for each in row["metrics"].values())
+    beyond = " What is out of reach needs more seeds or test images." * any_beyond
     return (
         f"{sum(counts):,} test images ({' + '.join(map(str, counts))}) and {n_trainings} "
         f"training{'s' if n_trainings > 1 else ''} an arm. 80 % power{several} for a true difference of: {found}. "
-        f"Smaller differences are found in fewer than four of five such studies.{single}"
+        f"Smaller differences are found in fewer than four of five such studies.{beyond}{single}"
     )
+
+
+def out_of_reach(power: Mapping[str, float]) -> bool:
+    """Return whether no gain is as large as the detectable difference, since the metric can't exceed 1.
+
+    >>> out_of_reach({"expected": 0.9, "difference": 0.134}), out_of_reach({"expected": 0.9, "difference": 0.05})
+    (True, False)
+    """
+    return power["difference"] > 1 - power["expected"]
 
 
 def _budget_words(row: Mapping[str, Any]) -> str:
     detected = ", ".join(
-        f"{each['difference']:.3f} {metric_in_sentence(name)} (of {each['expected']:.2f})"
+        f"{each['difference']:.3f} {metric_in_sentence(name)} (of {each['expected']:.2f}"
+        f"{': out of reach' if out_of_reach(each) else ''})"
         for name, each in row["metrics"].items()
     )
     controls = f"from all {row['controls']} controls; " if row["controls"] > 1 else ""

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from skinlab.evaluation.evidence import comparison_form
-from skinlab.evaluation.metrics.registry import direction, metric_in_sentence
+from skinlab.evaluation.metrics.registry import bounds, direction, metric_in_sentence
 from skinlab.evaluation.statistics.estimates import LEVEL, Estimate
 from skinlab.evaluation.statistics.hypotheses import Hypothesis
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
@@ -109,7 +109,7 @@ class Comparison:
         alone = " Its interval excludes zero, but counts this comparison alone." if self._excludes_zero() else ""
         return (
             f"{self._start()}No evidence that {self.a} and {self.b} differ in {metric}: {self._numbers()}"
-            f"{self._claim()}. {detectable_sentence(self.detectable)}{alone}"
+            f"{self._claim()}. {detectable_sentence(self.detectable, self.metric)}{alone}"
         )
 
     def _start(self) -> str:
@@ -154,12 +154,17 @@ class Comparison:
         )
 
 
-def detectable_sentence(difference: float) -> str:
-    """Say in plain words what the detectable difference is.
+def detectable_sentence(difference: float, metric: str) -> str:
+    """Say in plain words what the detectable difference is; one beyond the metric's range is none.
 
-    >>> detectable_sentence(0.0312)
+    >>> detectable_sentence(0.0312, "auroc_macro")
     'A true difference of 0.031 would be found in four of five such comparisons, a smaller one less often.'
+    >>> detectable_sentence(1.3, "auroc_macro")
+    'No difference is large enough to be found in four of five such comparisons: more trainings are needed.'
     """
+    least, most = bounds(metric)
+    if difference > most - least:
+        return "No difference is large enough to be found in four of five such comparisons: more trainings are needed."
     return (
         f"A true difference of {difference:.3f} would be found in four of five such comparisons, a smaller one less "
         "often."

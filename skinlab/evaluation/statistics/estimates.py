@@ -200,13 +200,13 @@ def detectable_difference(
 
     A difference is significant if it exceeds the critical value times its standard error. Both are estimated with the
     variance, which is drawn here with its degrees of freedom: a study of three seeds may well see too small or too
-    large a variance between them.
+    large a variance between them. Each difference has a variance of its own.
 
     Args:
         parts: of the variance of a difference.
         level: 1 - level is the two-sided error rate of the test, after any correction.
         n_controls: systems that must all be exceeded by the difference; the errors of their differences have a
-            correlation of one half, since they share one system.
+            correlation of one half, since they share one system, and their estimated variances one of a quarter.
         power: probability of significance.
 
     >>> round(detectable_difference([Variance(1, np.inf)]), 1)
@@ -216,15 +216,20 @@ def detectable_difference(
     if not total > 0:
         return 0.0
     degrees_of_freedom = [part.degrees_of_freedom for part in parts]
-    drawn = [part.value * _relative_variance(rng, part.degrees_of_freedom) for part in parts]
+    shape = (N_SIMULATED, n_controls)
+    drawn = [part.value * _relative_variance(rng, part.degrees_of_freedom, shape) for part in parts]
     reach = critical_values(drawn, degrees_of_freedom, (1 - level) / 2) * sum(drawn) ** 0.5
-    shared, own = rng.standard_normal((N_SIMULATED, 1)), rng.standard_normal((N_SIMULATED, n_controls))
-    error = ((shared + own) / 2**0.5).min(1) * total**0.5
-    return float(np.quantile(reach - error, power))
+    shared, own = rng.standard_normal((N_SIMULATED, 1)), rng.standard_normal(shape)
+    error = (shared + own) / 2**0.5 * total**0.5
+    return float(np.quantile((reach - error).max(1), power))
 
 
-def _relative_variance(rng: np.random.Generator, degrees_of_freedom: float) -> Floats:
-    """Draw estimated variances as multiples of the true one."""
+def _relative_variance(rng: np.random.Generator, degrees_of_freedom: float, shape: tuple[int, int]) -> Floats:
+    """Draw estimated variances of differences from one system as multiples of the true one.
+
+    The squares of two normal numbers with a correlation of one half have one of a quarter.
+    """
     if degrees_of_freedom > KNOWN:
-        return np.ones(N_SIMULATED)
-    return rng.chisquare(degrees_of_freedom, N_SIMULATED) / degrees_of_freedom
+        return np.ones(shape)
+    shared, own = rng.chisquare(degrees_of_freedom / 4, (shape[0], 1)), rng.chisquare(degrees_of_freedom * 0.75, shape)
+    return np.asarray((shared + own) / degrees_of_freedom)

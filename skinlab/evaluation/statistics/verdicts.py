@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skinlab.evaluation.metrics.registry import direction, metric_in_sentence
+from skinlab.evaluation.metrics.registry import bounds, direction, metric_in_sentence
 from skinlab.evaluation.statistics.estimates import LEVEL, Estimate
 from skinlab.evaluation.statistics.p_values import holm, intersection_union, p_in_words
 from skinlab.evaluation.statistics.trainings import Trainings, difference_estimate
@@ -248,7 +248,7 @@ def budget_verdict(
     ordered = sorted(found, key=lambda each: (each.verdict != verdict, each.arm))
     parts = "; ".join(each.sentence() for each in ordered)
     detectable = max((each.detectable for each in found if each.decidable), default=float("nan"))
-    note = f" {gain_sentence(detectable)}" if np.isfinite(detectable) else ""
+    note = f" {gain_sentence(detectable, metric)}" if np.isfinite(detectable) else ""
     if any(not each.decidable and not each.missing for each in found):
         note = " With one training per arm the variation between trainings is unknown: give several seeds."
     return {
@@ -258,12 +258,17 @@ def budget_verdict(
     }
 
 
-def gain_sentence(detectable: float) -> str:
-    """Say in plain words which gain a verdict would have found.
+def gain_sentence(detectable: float, metric: str) -> str:
+    """Say in plain words which gain a verdict would have found; a gain beyond the metric's range is none.
 
-    >>> gain_sentence(0.13)
+    >>> gain_sentence(0.13, "auroc_macro")
     'A true gain of 0.130 over every control would be found in four of five such studies, a smaller one less often.'
+    >>> gain_sentence(1.3, "auroc_macro")
+    'No gain is large enough to be found in four of five such studies: more seeds are needed.'
     """
+    least, most = bounds(metric)
+    if detectable > most - least:
+        return "No gain is large enough to be found in four of five such studies: more seeds are needed."
     return (
         f"A true gain of {detectable:.3f} over every control would be found in four of five such studies, a smaller "
         "one less often."

@@ -19,7 +19,8 @@ def draw(rng, n, prevalence):
 
 
 def statistic(truth, score):
-    ranking = Scorer(np.stack([1 - score, score], 1), truth, ["benign", "malignant"])
+    names = ("auroc_macro", "pr_auc_positive")
+    ranking = Scorer(np.stack([1 - score, score], 1), truth, ["benign", "malignant"], names=names)
     calls = BinaryPredictions(score >= 0.5, truth == 1)
     return lambda weights: {
         name: value for each in (ranking(weights), calls(weights)) for name, value in each.items() if name in NAMES
@@ -59,7 +60,7 @@ def test_coverage_of_the_next_test_set():
     rng, hits = np.random.default_rng(3), {name: [] for name in NAMES}
     for _ in range(300):
         truth, score, groups = draw(rng, 800, 0.2)
-        found = expect(statistic(truth, score), groups, truth, NewSet(530, 0.057), n_draws=500)
+        found = expect(statistic(truth, score), groups, truth, NewSet(530, 0.057), n_draws=300)
         next_truth, next_score, _ = draw(rng, 530, 0.057)
         for name, value in statistic(next_truth, next_score)(np.ones((530, 1))).items():
             if np.isfinite(value[0]):
