@@ -5,6 +5,8 @@ Hashes of weights hold for one machine and one set of package versions, so recor
     python -m tests.golden record /tmp/before.json     # on the commit before
     python -m tests.golden record /tmp/after.json      # on the commit after
     python -m tests.golden compare /tmp/before.json /tmp/after.json
+
+``record FILE train seed_1 evaluate_test`` records these runs only, and no refusals.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -120,6 +122,20 @@ RUNS: dict[str, tuple[str, list[str]]] = {
         "evaluate",
         ["predictions={out}/seven/predictions/test.csv", "positive=[mel,bcc]", "output={out}/evaluate_seven", *QUICK],
     ),
+    "evaluate_test": (
+        "evaluate",
+        [
+            *("predictions=[{out}/train,{out}/seed_1]", "split=test", "decide=prior:auto", "endpoint=auroc_macro"),
+            *("expect={n: 100, prevalence: 0.1}", "output={out}/evaluate_test", *QUICK),
+        ],
+    ),
+    "test_seven": (
+        "evaluate",
+        [
+            *("predictions={out}/seven", "split=test", "positive=[mel,bcc]", "decide=thresholds", "thresholds=[cost]"),
+            *("prevalence=0.02", "output={out}/test_seven", *QUICK),
+        ],
+    ),
     **{
         f"ensemble_{method}": (
             "ensemble",
@@ -150,13 +166,22 @@ SECOND = [
     if any(word.partition("=")[0] in READ and "{out}" in word for word in overrides)
 ]
 THIRD = [name for name in SECOND if ".bundle" in RUNS[name][1][0]]
-STAGES = [[n for n in RUNS if n not in (*SECOND, "audit")], [n for n in SECOND if n not in THIRD], THIRD]
+LAST = [
+    name for name in SECOND if "split=test" in RUNS[name][1]
+]  # opens the test of runs, which others' evidence counts
+STAGES = [
+    [n for n in RUNS if n not in (*SECOND, "audit")],
+    [n for n in SECOND if n not in (*THIRD, *LAST)],
+    THIRD,
+    LAST,
+]
 
 
 def main(arguments: list[str]) -> int:
     """Record golden outcomes, or compare two records."""
-    if arguments[:1] == ["record"] and len(arguments) == 2:
-        Path(arguments[1]).write_text(json.dumps(record(), indent=1, sort_keys=True), encoding="utf-8")
+    if arguments[:1] == ["record"] and len(arguments) >= 2 and RUNS.keys() >= set(arguments[2:]):
+        found = record(arguments[2:] or list(RUNS), refusals=len(arguments) == 2)
+        Path(arguments[1]).write_text(json.dumps(found, indent=1, sort_keys=True), encoding="utf-8")
         return 0
     if arguments[:1] == ["compare"] and len(arguments) == 3:
         before, after = (json.loads(Path(each).read_text(encoding="utf-8")) for each in arguments[1:])
@@ -167,8 +192,12 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def record() -> dict[str, Any]:
-    """Run everything in a temporary folder and return what it leaves.
+def record(names: Collection[str], *, refusals: bool = True) -> dict[str, Any]:
+    """Run commands in a temporary folder and return what they leave.
+
+    Args:
+        names: of :data:`RUNS`; a run whose outcomes they read is to be among them.
+        refusals: whether to try the mistakes, too.
 
     Returns:
         File → content or hash, command → exit code, and the mistakes that were not refused as they should be.
@@ -180,9 +209,11 @@ def record() -> dict[str, Any]:
         out = Path(folder)
         found: dict[str, Any] = {}
         for stage in [["audit"], *STAGES]:  # the audit draws the phantom, which the other runs share
+            stage = [name for name in stage if name in names or name == "audit"]
             codes = list(pool.map(lambda name: run(name, out, servers), stage))
             found |= {f"exit/{name}": code for name, code in zip(stage, codes, strict=True)}
-        found["refusals"] = wrong_refusals(out, pool, servers)
+        if refusals:
+            found["refusals"] = wrong_refusals(out, pool, servers)
         for path in sorted(out.rglob("*")):
             relative = str(path.relative_to(out))
             content = None if relative.startswith(("data/", "cache/", "cwd/", "study/logs/")) else outcome(path)

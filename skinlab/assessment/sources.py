@@ -19,7 +19,7 @@ def source(path: Path, table: Predictions) -> Source:
     meta = _meta_beside(path)
     meta.pop("fitted_on", None)  # for :func:`fit_cautions`, and long
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    overlap: Any = count_training_images(path, table) or meta.get("seen")
+    overlap: Any = count_training_images(path, table) or meta.get("training_overlap", meta.get("seen"))
     return {
         "path": str(path),
         "sha256": digest,

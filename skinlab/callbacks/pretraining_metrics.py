@@ -48,8 +48,9 @@ class PretrainingMetrics(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts and metrics that a checkpoint keeps."""
-        return {"images": self.images, "seconds": self.seconds, "figures": self.metrics}
+        return {"images": self.images, "seconds": self.seconds, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the counts and metrics."""
-        self.images, self.seconds, self.metrics = state_dict["images"], state_dict["seconds"], state_dict["figures"]
+        """Restore the counts and metrics; those of an older checkpoint have the key ``figures``."""
+        self.images, self.seconds = state_dict["images"], state_dict["seconds"]
+        self.metrics = state_dict["metrics"] if "metrics" in state_dict else state_dict["figures"]

@@ -91,7 +91,7 @@ class Probe(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the metrics of the start, and of its epoch, none if that was not probed."""
-        return {"start": self.start, "figures": self.metrics}
+        return {"start": self.start, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the metrics of the initial weights."""

@@ -184,6 +184,7 @@ def write_predictions(ensemble: System, evidence: Evidence, folder: Path) -> Non
     write_text(folder / f"{split}.csv", text)
     facts: Mapping[str, Any] = evidence["ensemble"]
     kept = {name: facts[name] for name in ("method", "members", "weights", "thresholds")}
-    seen = next(each["training_overlap"] for each in evidence["systems"] if each["name"] == ensemble.name)
+    overlap = next(each["training_overlap"] for each in evidence["systems"] if each["name"] == ensemble.name)
     positive = table.classes[1:] if len(table.classes) == 2 else None
-    write_json(folder / "meta.json", {"classes": table.classes, "positive": positive, **kept, "seen": seen})
+    content = {"classes": table.classes, "positive": positive, **kept, "training_overlap": overlap}
+    write_json(folder / "meta.json", content)

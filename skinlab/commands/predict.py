@@ -89,7 +89,7 @@ def predict(settings: PredictSettings) -> None:
                 names = [PREFIX + name for name in bundle.outputs]
                 table[names] = bundle.decision.weighted(table[names].to_numpy(), bundle.outputs)
             table = isic_submission(table, rows["path"].tolist())
-        write_predictions(table, facts | {"seen": counts}, output)
+        write_predictions(table, facts | {"training_overlap": counts}, output)
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)

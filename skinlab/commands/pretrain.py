@@ -14,7 +14,7 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import claimed, fit, write_setup
+from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_setup
 from skinlab.runs.outcome import run_facts
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData, build_probe
@@ -70,7 +70,7 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
         trainer = fit(settings, pretrainer, data, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
-            return {"best/monitor": 0.0}
+            return dict(OTHER_RANKS)
         facts = run_facts(settings, trainer, start, datamodule.prepared.split_hash)
         with writing_results(run_dir):
             metrics = write_outcome(run_dir, settings, datamodule, pretrainer, facts)

@@ -23,7 +23,7 @@ from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import print_results
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
-from skinlab.runs.fitting import claimed, fit, write_config, write_setup
+from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_config, write_setup
 from skinlab.runs.outcome import run_facts, run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
@@ -92,7 +92,7 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     with run_loggers(settings, run_dir, resumed=checkpoint) as loggers:
         trainer = fit(settings, classifier, datamodule, callbacks, loggers, arguments, checkpoint)
         if not trainer.is_global_zero:
-            return {"best/monitor": 0.0}
+            return dict(OTHER_RANKS)
         _check_validated(trainer, run_dir)
         facts = run_facts(settings, trainer, start, prepared.split_hash)
         facts["loss"] = type(classifier.loss).__name__

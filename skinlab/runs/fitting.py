@@ -60,6 +60,9 @@ def write_config(run_dir: Path, settings: RunSettings) -> None:
     write_text(run_dir / "config.yaml", yaml.safe_dump(settings.dump(), sort_keys=False, allow_unicode=True))
 
 
+OTHER_RANKS: Mapping[str, float] = {"best/monitor": 0.0}  # returned by the processes that write nothing
+
+
 def fit(
     settings: RunSettings,
     module: pl.LightningModule,

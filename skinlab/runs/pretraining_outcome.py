@@ -66,7 +66,7 @@ def write_outcome(
     record = (
         backbone_record(settings, datamodule, pretrainer)
         | facts
-        | {"best/epoch": best["epoch"], "figures": epochs["best"]}
+        | {"best/epoch": best["epoch"], "metrics": epochs["best"]}
     )
     write_backbone(run_dir, state, record)
     write_json(run_dir / "metrics.json", metrics)
@@ -74,11 +74,10 @@ def write_outcome(
 
 
 def _epoch_metrics(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics that the callbacks kept of the epoch before a checkpoint."""
-    states = checkpoint["callbacks"]
-    return {
-        name: value for kept in ("Probe", STATE_KEY) for name, value in states.get(kept, {}).get("figures", {}).items()
-    }
+    """Return the metrics that the callbacks kept of the epoch before a checkpoint; older ones as ``figures``."""
+    states = [checkpoint["callbacks"].get(name, {}) for name in ("Probe", STATE_KEY)]
+    kept = [state.get("metrics", state.get("figures", {})) for state in states]
+    return {name: value for metrics in kept for name, value in metrics.items()}
 
 
 def backbone_record(settings: PretrainSettings, datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:

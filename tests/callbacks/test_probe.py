@@ -52,7 +52,7 @@ def test_it_runs_every_few_epochs_and_at_the_last(dataset):
     ran = []
     for epoch in range(5):
         probe.on_train_epoch_end(at(epoch, callback_metrics=kept), module)
-        ran.append(bool(probe.state_dict()["figures"]))
+        ran.append(bool(probe.state_dict()["metrics"]))
         if epoch == 2:
             assert not kept, "early stopping would count the former probe again"
     assert ran == [False, True, False, True, True]

@@ -173,7 +173,7 @@ def test_a_prediction_counts_the_images_that_its_model_has_seen(first, renamed, 
         ckpt = Path(shutil.copy(first / "checkpoints" / "best.ckpt", tmp_path / "best.ckpt"))
         unknown = [str(ckpt)]
     predict(settings_of("predict", ckpt=ckpt, input=renamed, output=tmp_path / "p.csv", num_workers=0, device="cpu"))
-    seen = json.loads((tmp_path / "p.meta.json").read_text())["seen"]
+    seen = json.loads((tmp_path / "p.meta.json").read_text())["training_overlap"]
     known = place != "checkpoint"
     assert seen == {"images": 18, "train": 9 * known, "val": 4 * known, "group": 0, "unknown": unknown}
     table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)

@@ -1,0 +1,1 @@
+"""Speed as ratios, each taken in one run: ``make bench``, or ``python -m tests.bench PART`` for one part."""

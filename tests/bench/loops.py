@@ -1,0 +1,131 @@
+"""Loops that training is compared with, each in a process of its own: ``python -m tests.bench.loops NAME ...``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BLOCKS, STEPS, WARMUP, BATCH = 7, 14, 5, 32
+
+
+class Peer:
+    """A loop to compare with, in a process of its own that sleeps until its block is requested.
+
+    Args:
+        words: name of the loop below, and its arguments.
+    """
+
+    def __init__(self, *words: str) -> None:
+        command = [sys.executable, "-m", "tests.bench.loops", *words]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.block()  # the first one warms up
+
+    def block(self) -> float:
+        """Run a block; return its images a second."""
+        print(file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def bare_loop(name: str, size: str, precision: str) -> Callable[[int], Any]:
+    """Return the step of a plain loop on float tensors in memory."""
+    import timm
+    import torch
+
+    network = timm.create_model(name, num_classes=7).to(memory_format=torch.channels_last).train()
+    images = torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last)
+    target = torch.randint(0, 7, (4 * BATCH,))
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+
+    def step(number: int) -> None:
+        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = torch.nn.functional.cross_entropy(network(images[rows]).float(), target[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
+    """Return the step of the plain recipe: float32, NCHW, PIL and torchvision in the main process."""
+    import timm
+    import torch
+    from PIL import Image
+    from torchvision import transforms as tv
+
+    paths = sorted(Path(root).rglob("*.jpg"))
+    heavy = tv.Compose(
+        [
+            tv.Resize(int(size)),
+            tv.CenterCrop(int(size)),
+            tv.RandomHorizontalFlip(),
+            tv.RandomVerticalFlip(),
+            tv.RandomAffine(45, translate=(0.1, 0.1), scale=(0.75, 1.25), shear=10),
+            tv.ColorJitter(0.2, 0.2, 0.2, 0.02),
+            tv.ToTensor(),
+            tv.RandomErasing(0.5),
+            tv.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
+    network = timm.create_model(name, num_classes=7).train()
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+
+    def step(number: int) -> None:
+        files = [paths[(number * BATCH + i) % len(paths)] for i in range(BATCH)]
+        images = torch.stack([heavy(Image.open(file).convert("RGB")) for file in files])
+        loss = torch.nn.functional.cross_entropy(network(images), torch.randint(0, 7, (BATCH,)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def bare_simclr(name: str, size: str, precision: str) -> Callable[[int], Any]:
+    """Return the step of SimCLR in a plain loop on float views in memory."""
+    import timm
+    import torch
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules.heads import SimCLRProjectionHead
+
+    network = timm.create_model(name, num_classes=0).to(memory_format=torch.channels_last).train()
+    head, criterion = SimCLRProjectionHead(network.num_features, 2048, 128), NTXentLoss(0.1)
+    views = [torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last) for _ in range(2)]
+    parameters = [*network.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, 1e-3)
+
+    def step(number: int) -> None:
+        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            first, second = (head(network(view[rows])) for view in views)
+        loss = criterion(first.float(), second.float())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return step
+
+
+def serve(step: Callable[[int], Any]) -> None:
+    """Run a block of steps for every line that comes in, and answer with its images a second."""
+    for _ in sys.stdin:
+        for number in range(WARMUP + STEPS):
+            if number == WARMUP:
+                start = time.perf_counter()
+            step(number)
+        print(STEPS * BATCH / (time.perf_counter() - start), flush=True)
+
+
+if __name__ == "__main__":
+    serve({"bare": bare_loop, "plain": plain_recipe, "simclr": bare_simclr}[sys.argv[1]](*sys.argv[2:]))
