@@ -192,3 +192,14 @@ def test_a_run_records_the_positive_class_that_names_do_not_show(tmp_path):
         align(find(run))
     (run / "predictions" / "meta.json").write_text(json.dumps({"classes": ["B", "A"], "positive": ["B"]}))
     assert align(find(run))[0].tables[0].classes == ["A", "B"]
+
+
+@pytest.mark.parametrize("key", ["training_overlap", "seen"])  # "seen" is that of older tables
+def test_the_training_images_of_a_table_are_those_of_its_meta_data(tmp_path, key):
+    pd.DataFrame({"image_id": IMAGES[:2], "label": ["nv", "mel"], "prob_nv": 0.5, "prob_mel": 0.5}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    counts = {"images": 2, "train": 1, "val": 0, "group": 0}
+    (tmp_path / "p.meta.json").write_text(json.dumps({"classes": ["nv", "mel"], key: counts}))
+    (system,) = find(tmp_path / "p.csv")
+    assert system.sources[0]["training_overlap"] == counts

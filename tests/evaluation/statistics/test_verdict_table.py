@@ -5,7 +5,6 @@ import pytest
 from tests.verdict_table import RATIOS, SEEDS, cochran_cox, pooled, satterthwaite, simulate
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("wild", [1.0, 3.0])
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("seeds", SEEDS)
