@@ -30,7 +30,7 @@ from tests.refusals import REFUSALS, write_tables
 MALIGNANT = "{mel: malignant, bcc: malignant, akiec: malignant, nv: benign, bkl: benign, vasc: benign, df: benign}"
 # What names a time, a place, a duration or a wording instead of a result.
 VOLATILE = {"made", "provenance", "ratio", "run_id", "run", "cautions", "command"}
-VOLATILE |= {"threads", "reader", "root", "lines"}
+VOLATILE |= {"threads", "reader", "root", "lines", "first", "last"}  # first and last: times of openings of a test
 VOLATILE |= {"overrides", "warnings", "problems", "sentence", "verdict", "words", "started", "versions", "summary"}
 
 TINY = [
@@ -173,7 +173,7 @@ STAGES = [
     [n for n in RUNS if n not in (*SECOND, "audit")],
     [n for n in SECOND if n not in (*THIRD, *LAST)],
     THIRD,
-    LAST,
+    *([name] for name in LAST),  # one after the other: each counts the openings before it
 ]
 
 
