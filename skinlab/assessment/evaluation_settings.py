@@ -36,6 +36,7 @@ def open_evaluation(
     for name in settings.compare_by:
         check_direction("compare_by", name)
     evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
+    evaluation = replace(evaluation, compare_by=settings.compare_by)
     if settings.apply_decision is not None:
         evaluation = replace(evaluation, decision=read_decision(settings.apply_decision, "apply_decision"))
     return output, evaluation, describe_provenance(invocation.command, settings.dump())
@@ -90,6 +91,7 @@ def evaluation_settings(
         level=settings.level,
         seed=settings.seed,
         endpoint=endpoint,
+        net_benefit_at=settings.net_benefit_at,
     )
 
 

@@ -19,7 +19,9 @@ from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
 from skinlab.evaluation.evidence import form as evidence_form
+from skinlab.evaluation.evidence.comparison_form import NetBenefit
 from skinlab.evaluation.evidence.form import Evidence, Mistake, Provenance
+from skinlab.evaluation.evidence.net_benefit import BinaryViews, NetBenefitSettings, compare_net_benefit
 from skinlab.evaluation.evidence.parts import row_cautions
 from skinlab.evaluation.evidence.system import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
@@ -44,8 +46,6 @@ def build_evidence(
     systems: Sequence[System],
     settings: EvaluationSettings,
     *,
-    compare_by: Sequence[str] = (),
-    reference: str | None = None,
     provenance: Provenance,
 ) -> tuple[Evidence, Thresholds]:
     """Return the evidence of all systems with their comparisons, and the thresholds of each for a file.
@@ -53,8 +53,6 @@ def build_evidence(
     Args:
         systems: their rows may be in any order.
         settings: of the evaluation.
-        compare_by: metrics by which systems are compared.
-        reference: the system that all others are compared with; None compares every pair.
         provenance: see :func:`describe_provenance`.
 
     Raises:
@@ -62,21 +60,15 @@ def build_evidence(
     """
     systems = align(systems, settings.positive)
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
-    if reference not in (None, *names):
-        hint = nearest(str(reference), names)
-        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
+    check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
-    cautions += _draw_cautions(settings, len(systems), len(compare_by), reference)
+    cautions += _draw_cautions(settings, len(systems))
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = [(system, _evaluate(system, settings, metadata)) for system in systems]
     endpoint = settings.endpoint
-    known = [name for name in found[0][1].block["metrics"] if not name.startswith("support/")]
-    for setting, names_of in (("compare_by", compare_by), ("endpoint", [endpoint.metric] if endpoint else [])):
-        if unknown := [name for name in names_of if name not in known]:
-            hint = nearest(unknown[0], known)
-            raise ValueError(f"{setting}: {unknown[0]} is no metric of these predictions{hint}; e.g. pr_auc_macro")
+    check_metrics(settings, list(found[0][1].block["metrics"]))
     trainings = [(system.name, each.trainings) for system, each in found]
-    comparisons = compare(trainings, compare_by, settings.level, reference, endpoint)
+    comparisons = compare(trainings, settings.compare_by, settings.level, settings.reference, endpoint)
     evidence: Evidence = {
         "format": FORMAT,
         "settings": {
@@ -92,6 +84,7 @@ def build_evidence(
         "provenance": provenance,
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict() for each in comparisons],
+        "net_benefit": _net_benefit(systems, settings),
         "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
     }
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
@@ -105,12 +98,62 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         system.tables,
         settings,
         selection=system.selection,
-        replicates=Replicates(system.replicate_axis, system.replicate_ids, _fold_overlap(system)),
+        replicates=_replicates(system),
         pooled=system.pooled,
         names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
         training_prior=system.training_prior,
         metadata=metadata,
     )
+
+
+def check_reference(reference: str | None, names: Sequence[str]) -> None:
+    """Refuse a reference that is none of the systems.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if reference not in (None, *names):
+        hint = nearest(str(reference), names)
+        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
+
+
+def check_metrics(settings: EvaluationSettings, metrics: Sequence[str]) -> None:
+    """Refuse comparisons and an endpoint by a metric that the systems don't have.
+
+    Raises:
+        ValueError: such a metric.
+    """
+    known = [name for name in metrics if not name.startswith("support/")]
+    endpoint = [settings.endpoint.metric] if settings.endpoint else []
+    for setting, names in (("compare_by", settings.compare_by), ("endpoint", endpoint)):
+        if unknown := [name for name in names if name not in known]:
+            hint = nearest(unknown[0], known)
+            raise ValueError(f"{setting}: {unknown[0]} is no metric of these predictions{hint}; e.g. pr_auc_macro")
+
+
+def _net_benefit(systems: Sequence[System], settings: EvaluationSettings) -> NetBenefit | None:
+    """Return the differences of net benefit; None where no class is positive."""
+    found = [
+        (
+            system.name,
+            BinaryViews([view for table in system.tables if (view := settings.binary_view(table))], replicates),
+        )
+        for system in systems
+        for replicates in [_replicates(system)]
+    ]
+    how = NetBenefitSettings(
+        settings.net_benefit_at,
+        settings.calibration,
+        settings.prevalence,
+        settings.reference,
+        settings.level,
+        settings.seed,
+    )
+    return compare_net_benefit(found, how) if found[0][1].tables else None
+
+
+def _replicates(system: System) -> Replicates:
+    return Replicates(system.replicate_axis, system.replicate_ids, _fold_overlap(system))
 
 
 def _fold_overlap(system: System) -> float:
@@ -214,10 +257,10 @@ def _add_paths(worst: Sequence[Mistake], system: System) -> None:
         each["path"] = paths.get(each["image_id"])
 
 
-def _draw_cautions(settings: EvaluationSettings, n_systems: int, n_metrics: int, reference: str | None) -> list[str]:
+def _draw_cautions(settings: EvaluationSettings, n_systems: int) -> list[str]:
     """Return a caution where so few bootstrap samples can't make a small enough p."""
-    n_pairs = n_systems - 1 if reference else n_systems * (n_systems - 1) // 2
-    n_comparisons = n_pairs * n_metrics
+    n_pairs = n_systems - 1 if settings.reference else n_systems * (n_systems - 1) // 2
+    n_comparisons = n_pairs * len(settings.compare_by)
     if n_comparisons * 2 / (settings.n_draws + 1) <= 1 - settings.level:
         return []
     return [

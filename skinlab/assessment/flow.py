@@ -12,6 +12,7 @@ from skinlab.evaluation.evidence.population_form import Flow, FlowPart
 from skinlab.json_files import Keys, read_json
 from skinlab.tables.csv_files import read_csv
 
+OF_POOL = {"held_out_groups": "of groups in validation or test", "copies": "copies of other pool images"}
 AUDIT: Keys = {"images": int, "kept": int, "bad_images": list, "not_in_table": list, "other_formats": list}
 
 
@@ -35,16 +36,20 @@ def _run_flow(run: Run, system: System) -> Flow:
         n_folds = run.config["data"]["n_folds"]
         evaluated = f"cross-validation, {n_folds} folds"
         split = split.mask(split.isin(["train", "val"]), evaluated)
-    place, left_out, found = run.path / "audit.json", Counter[str](), len(rows)
+    place, left_out, found, pool = run.path / "audit.json", Counter[str](), len(rows), {}
     if place.is_file():
         audit: Any = read_json(place, "report of an audit", AUDIT, remedy="copy the run again, or delete it")
         left_out.update(str(each["reason"]) for each in audit["bad_images"])
         left_out = left_out if audit["kept"] < audit["images"] else Counter[str]()
         left_out.update({"not in the table": len(audit["not_in_table"]), "other formats": len(audit["other_formats"])})
+        pool = audit.get("pool", {})
         found = audit["images"] + len(audit["not_in_table"]) + len(audit["other_formats"])
         if (more := audit["images"] - audit["kept"] - left_out.total() + found - audit["images"]) > 0:
             left_out["other reasons"] += more
     parts = [_part(str(name), part, evaluated) for name, part in rows.groupby(split, sort=False)]
+    for part in parts:
+        if part["name"] == "pool":
+            part["left_out"] = {reason: pool[key] for key, reason in OF_POOL.items() if pool.get(key)}
     order = (evaluated if system.pooled else "train", "val", "test", "pool")
     parts.sort(key=lambda part: (order.index(part["name"]) if part["name"] in order else len(order), part["name"]))
     return {

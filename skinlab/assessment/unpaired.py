@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
-from skinlab.assessment.evidence_files import Thresholds, build_evidence
+from skinlab.assessment.evidence_files import Thresholds, build_evidence, check_metrics, check_reference
 from skinlab.assessment.systems import System, align
-from skinlab.errors import nearest
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.system import EvaluationSettings
 from skinlab.evaluation.predictions import Predictions
@@ -57,29 +57,17 @@ def _shared(a: Predictions, b: Predictions) -> tuple[np.ndarray, str]:
 
 
 def build_unpaired_evidence(
-    systems: Sequence[System],
-    settings: EvaluationSettings,
-    *,
-    compare_by: Sequence[str] = (),
-    reference: str | None = None,
-    provenance: Provenance,
+    systems: Sequence[System], settings: EvaluationSettings, *, provenance: Provenance
 ) -> tuple[Evidence, Thresholds]:
-    """Return the evidence of each system on its own images, with unpaired comparisons, and the thresholds of each.
+    """Return what :func:`~skinlab.assessment.evidence_files.build_evidence` does, of systems each on its own images.
 
-    Args:
-        systems: of which no two share an image, see :func:`are_unpaired`.
-        settings: of the evaluation.
-        compare_by: metrics by which systems are compared.
-        reference: the system that all others are compared with; None compares every pair.
-        provenance: see :func:`skinlab.assessment.evidence_files.describe_provenance`.
+    No two of them share an image, see :func:`are_unpaired`, and their comparisons are unpaired.
 
     Raises:
         ValueError: rows unfit to be judged, other classes, an unknown metric or reference.
     """
     names = [system.name for system in systems]
-    if reference not in (None, *names):
-        hint = nearest(str(reference), names)
-        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
+    check_reference(settings.reference, names)
     first = systems[0]
     systems = [first, *(each.with_parts(with_names_of(first.parts, each.parts)) for each in systems[1:])]
     aligned = [align([system], settings.positive)[0] for system in systems]
@@ -90,16 +78,17 @@ def build_unpaired_evidence(
                 f"{names[0]} and {system.name} have different classes, or another of them is the positive one: "
                 f"{', '.join(classes)} against {', '.join(system.tables[0].classes)}; use systems of one task"
             )
-    parts = [build_evidence([system], settings, provenance=provenance) for system in systems]
-    known = [name for name in parts[0][0]["systems"][0]["metrics"] if not name.startswith("support/")]
-    if unknown := [name for name in compare_by if name not in known]:
-        raise ValueError(f"compare_by: {unknown[0]} is no metric{nearest(unknown[0], known)}; e.g. pr_auc_macro")
+    alone = replace(settings, compare_by=(), reference=None, endpoint=None)
+    parts = [build_evidence([system], alone, provenance=provenance) for system in systems]
+    check_metrics(settings, list(parts[0][0]["systems"][0]["metrics"]))
     different = compare_data_sets(
         [(system.name, system.tables) for system in aligned],
-        compare_by,
+        settings.compare_by,
         level=settings.level,
         seed=settings.seed,
-        reference=reference,
+        n_draws=settings.n_draws,
+        reference=settings.reference,
+        endpoint=settings.endpoint,
     )
     cautions = [
         text if text.startswith(f"{name}: ") else f"{name}: {text}"
@@ -109,6 +98,7 @@ def build_unpaired_evidence(
     evidence = parts[0][0]
     evidence["systems"] = [part["systems"][0] for part, _ in parts]
     evidence["cautions"] = [_different_images(aligned, different["classes"]), *cautions]
+    evidence["settings"]["endpoint"] = settings.endpoint.to_dict() if settings.endpoint else None
     evidence["unpaired"] = different
     return evidence, {name: rows for _, thresholds in parts for name, rows in thresholds.items()}
 

@@ -76,13 +76,8 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         learned |= {} if thresholds is None else {"thresholds": thresholds}
         baselines, sentence = equal_cost_baseline(systems, members, settings, positive)
         judged = [*members, ensemble, *baselines]
-        evidence, frozen = build_evidence(
-            judged,
-            evaluation,
-            compare_by=settings.compare_by,
-            reference=ensemble.name,
-            provenance=provenance,
-        )
+        evaluation = replace(evaluation, reference=ensemble.name)
+        evidence, frozen = build_evidence(judged, evaluation, provenance=provenance)
         if method == "overlap" and positive:
             evidence["settings"]["positive"] = list(positive)  # of the members, before they were a binary view
         evidence["ensemble"] = ensemble_facts(members, settings, learned, sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
@@ -32,12 +33,11 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output, evaluation, provenance = open_evaluation(settings, invocation)
+    evaluation = replace(evaluation, reference=settings.reference)
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     with user_errors():
         build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence
-        evidence, thresholds = build(
-            systems, evaluation, compare_by=settings.compare_by, reference=settings.reference, provenance=provenance
-        )
+        evidence, thresholds = build(systems, evaluation, provenance=provenance)
         if settings.expect:
             new = NewSet(settings.expect.n, settings.expect.prevalence)
             add_expectations(evidence, systems, thresholds, evaluation, new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,13 +243,8 @@ def write_budgets(settings: StudySettings, invocation: Invocation, trained: Trai
         axis = "seed" if len(settings.folds) == 1 else "fold"
         systems = budget_systems(trained, budget, output / "runs", replicate_axis=axis)
         reference = "A" if any(system.name == "A" for system in systems) else None
-        evidence, thresholds = build_evidence(
-            systems,
-            evaluation_settings(settings),
-            compare_by=settings.compare_by,
-            reference=reference,
-            provenance=provenance,
-        )
+        evaluation = replace(evaluation_settings(settings), compare_by=settings.compare_by, reference=reference)
+        evidence, thresholds = build_evidence(systems, evaluation, provenance=provenance)
         open_test(evidence, systems, "study", output, once=True)
         folder = output / "budgets" / f"{budget:g}"
         write_pages(evidence, thresholds, folder, settings.saliency)

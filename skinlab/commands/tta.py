@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,8 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
         write_predictions(bundle, rows, probabilities, costs, facts, output / "predictions")
         systems = [view_system(name, run, split, output / "predictions") for name in names]
         with user_errors():
-            evidence, thresholds = build_evidence(
-                systems, evaluation, compare_by=settings.compare_by, reference=REFERENCE, provenance=provenance
-            )
+            evaluation = replace(evaluation, reference=REFERENCE)
+            evidence, thresholds = build_evidence(systems, evaluation, provenance=provenance)
         evidence["tta"] = costs
         open_test(evidence, systems, "tta", output)
         write_pages(evidence, thresholds, output, settings.saliency)

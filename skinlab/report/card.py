@@ -40,6 +40,7 @@ def render_card(evidence: Evidence) -> str:
         provenance=evidence["provenance"],
         systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
         comparisons=evidence["unpaired"]["comparisons"] if "unpaired" in evidence else evidence["comparisons"],
+        net_benefit=(evidence.get("net_benefit") or {"sentences": []})["sentences"],
         cautions=evidence["cautions"],
         openings=opening_lines(evidence),
     )

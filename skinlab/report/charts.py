@@ -10,14 +10,28 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from skinlab.report.svg import INK, LINE, PAPER, SOFT, STYLE, Floats, floats, inline_svg, new_axes
+from skinlab.report.svg import (
+    INK,
+    LINE,
+    N_SERIES,
+    PAPER,
+    SOFT,
+    STYLE,
+    Floats,
+    floats,
+    inline_svg,
+    new_axes,
+    series,
+)
 from skinlab.report.wording import interval, shorten
 
 AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("recall", "precision")}
 DOTTED, DASHED = (0, (1, 3)), (0, (4, 3))
 WIDE, PANEL = 340, 184  # CSS pixels: a phone's width, and half of it
+CURVES = 460, 330  # of learning curves
+LETTERS = 0.055  # height of a name at the end of a line, as a share of the axis
 
 
 def dots_chart(
@@ -153,6 +167,69 @@ def risk_coverage_chart(curve: Mapping[str, Any], colour: str, name: str, label:
         return inline_svg(figure, name, label)
 
 
+def efficiency_chart(
+    lines: Sequence[tuple[str, Mapping[str, Sequence[float | None]]]], axis: str, name: str, label: str
+) -> Markup:
+    """Draw a metric against the number of labelled images, each arm in its band.
+
+    Args:
+        lines: name of an arm → ``labelled``, ``value``, ``low``, ``high``, one a budget.
+        axis: name of the vertical axis.
+        name: unique in the page.
+        label: what is shown, for a screen reader.
+    """
+    with rc_context(STYLE):
+        figure, axes = new_axes(*CURVES, (0.115, 0.14, 0.81, 0.83))
+        ends, ticks = [], set()
+        for place, (_, line) in enumerate(lines):
+            at, value, low, high = (floats(line[key]) for key in ("labelled", "value", "low", "high"))
+            style: Any = DASHED if place >= N_SERIES else "-"
+            if len(at) == 1:  # no room for a band: bars side by side
+                at = at * 1.02 ** (place - (len(lines) - 1) / 2)
+                axes.vlines(at, low, high, color=series(place), linewidth=2.2)
+            axes.fill_between(at, low, high, color=series(place), alpha=0.09, linewidth=0)
+            axes.plot(at, value, color=series(place), linewidth=1.8, linestyle=style)
+            axes.plot(at, value, "o", color=series(place), markersize=5.5, markeredgecolor=PAPER)
+            known = np.flatnonzero(np.isfinite(value))
+            ends.append((at[known[-1]], value[known[-1]]) if len(known) else (np.nan, np.nan))
+            ticks |= {each for each in line["labelled"] if each is not None}
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{each:,.0f}" for each in sorted(ticks)])
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.margins(x=0.03)
+        axes.set(xlabel="labelled images", ylabel=axis)
+        axes.grid(color=LINE)
+        low_end, high_end = axes.get_ylim()
+        heights = spread_out([(y - low_end) / (high_end - low_end) for _, y in ends], LETTERS)
+        for place, ((words, _), height) in enumerate(zip(lines, heights, strict=True)):
+            if np.isfinite(height):
+                style = {"xycoords": "axes fraction", "va": "center", "fontweight": "bold", "color": series(place)}
+                axes.annotate(words, (1.012, height), annotation_clip=False, **style)
+        return inline_svg(figure, name, label)
+
+
+def spread_out(heights: Sequence[float], least: float) -> Floats:
+    """Move heights apart, in one pass upwards, until neighbours are at least `least` apart.
+
+    >>> spread_out([0.5, 0.5, 0.9], 0.1).round(2).tolist()
+    [0.45, 0.55, 0.9]
+    """
+    found = np.array(heights, np.float64)
+    order = [i for i in np.argsort(found, kind="stable") if np.isfinite(found[i])]
+    clusters: list[list[int]] = []
+    for i in order:
+        clusters.append([i])
+        while len(clusters) > 1 and _overlap(found, clusters[-2], clusters[-1], least):
+            last = clusters.pop()
+            clusters[-1] += last
+    placed = found.copy()
+    for cluster in clusters:
+        placed[cluster] = _bottom(found, cluster, least) + least * np.arange(len(cluster))
+    return placed
+
+
 def _plain_axes() -> tuple[Figure, Axes]:
     figure, axes = new_axes(WIDE, 250, (0.16, 0.16, 0.8, 0.8))
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -171,3 +248,12 @@ def _ends(found: Any) -> Floats:
     """Return value, low and high, NaN where they are unknown."""
     ends = found if isinstance(found, Mapping) else {"value": found}
     return floats([ends.get(end) for end in ("value", "low", "high")])
+
+
+def _bottom(heights: Floats, cluster: Sequence[int], least: float) -> float:
+    return float(heights[list(cluster)].mean() - least * (len(cluster) - 1) / 2)
+
+
+def _overlap(heights: Floats, lower: Sequence[int], upper: Sequence[int], least: float) -> bool:
+    top = _bottom(heights, lower, least) + least * (len(lower) - 1)
+    return _bottom(heights, upper, least) - top < least - 1e-9

@@ -27,7 +27,7 @@ def flow_sentences(flow: Flow | None) -> list[str]:
     lines = [f"{count(flow['found'])} images found"]
     lines += [f"{count(n)} left out ({reason})" for reason, n in flow["left_out"].items()]
     first = f"{'; '.join(lines)}; {count(flow['kept'])} kept."
-    return [first, *(f"{_title(part)}{': ' if part['classes'] else ''}{_classes(part)}." for part in flow["parts"])]
+    return [first, *(": ".join(filter(None, [_title(part), _inside(part)])) + "." for part in flow["parts"])]
 
 
 def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
@@ -40,7 +40,10 @@ def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
     """
     left_out = [f"{count(n)} {reason}" for reason, n in flow["left_out"].items()] or ["none"]
     beside = ["left out:", *(line for each in left_out for line in textwrap.wrap(each, 22))]
-    boxes = [[_title(part), *textwrap.wrap(_classes(part), CHARACTERS)] for part in flow["parts"]]
+    boxes = [
+        [_title(part), *(line for words in (_classes(part), _never(part)) for line in textwrap.wrap(words, CHARACTERS))]
+        for part in flow["parts"]
+    ]
     heights = [_height(lines) for lines in boxes]
     top = _height(beside) + 2 * GAP
     total = 2 * _height([""]) + top + sum(heights) + GAP * len(boxes) + 4
@@ -75,6 +78,17 @@ def _title(part: FlowPart) -> str:
 
 def _classes(part: FlowPart) -> str:
     return ", ".join(f"{name} {count(n)}" for name, n in part["classes"].items())
+
+
+def _never(part: FlowPart) -> str:
+    """Return which images of the pool no training uses."""
+    left_out = part.get("left_out") or {}
+    words = " and ".join(f"{count(n)} {reason}" for reason, n in left_out.items())
+    return f"{words}: never trained on; {count(part['images'] - sum(left_out.values()))} left" if words else ""
+
+
+def _inside(part: FlowPart) -> str:
+    return "; ".join(filter(None, [_classes(part), _never(part)]))
 
 
 def _height(lines: list[str]) -> float:

@@ -1,13 +1,14 @@
-"""Select the metrics that the registry shows in each place, and those that are expected on a new test set."""
+"""Select the metrics that a place shows, and put calibration and what to expect on a new test set in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from skinlab.evaluation.evidence.form import System
 from skinlab.evaluation.metrics.metric import Place
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
-from skinlab.report.wording import count, interval, percent, rule_words
+from skinlab.report.wording import count, interval, number, percent, rule_words
 
 T = TypeVar("T")
 
@@ -63,3 +64,29 @@ def expectation_rows(expected: Mapping[str, Any], n_rules: int | None = None) ->
         for name, value in each["metrics"].items():
             rows.append((f"{metric_label(name).partition(' (p ')[0]} {place}", interval(value)))
     return rows
+
+
+def calibration_sentences(system: System) -> list[str]:
+    """Return what calibration changes, how far the curve of the positive is off, and what conformal sets cover."""
+    found = []
+    if differences := system["calibration_differences"]:
+        changes = (f"{name} {interval(row['log_loss'], signed=True)}" for name, row in differences.items())
+        found.append(f"Log-loss after calibration less that before: {', '.join(changes)}.")
+    if curve := system.get("calibration_curve"):
+        found.append(f"{curve_sentence(curve)}.")
+    if conformal := system["conformal"]:
+        share, unit = interval(conformal["coverage"].get("overall")), conformal["unit"]
+        sizes = f"{number(conformal['mean_size'], 2)} classes on average"
+        found.append(f"Conformal sets for {percent(conformal['level'])} of the {unit}s: {share} are covered, {sizes}.")
+    return found
+
+
+def curve_sentence(curve: Mapping[str, Any]) -> str:
+    """State the distances of the calibration curve of the positive.
+
+    >>> curve_sentence({"ici": 0.06, "e50": 0.05, "e90": 0.1})
+    'Calibration curve of the positive, mean distance (ICI) 0.060, median 0.050, 90th percentile 0.100'
+    """
+    ici, e50, e90 = (number(curve[name]) for name in ("ici", "e50", "e90"))
+    note = f" ({curve['note']})" if curve.get("note") else ""
+    return f"Calibration curve of the positive, mean distance (ICI) {ici}, median {e50}, 90th percentile {e90}{note}"

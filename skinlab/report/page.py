@@ -8,25 +8,24 @@ import numpy as np
 from markupsafe import Markup
 
 from skinlab.evaluation.evidence.calibration_form import RiskCoverage
-from skinlab.evaluation.evidence.comparison_form import Comparison
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
-from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label, shown_metrics
+from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
 from skinlab.report import charts
+from skinlab.report.comparisons import comparison_section, net_benefit_section, unpaired_section
 from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.in_short import in_short
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
-from skinlab.report.svg import INK, N_SERIES, series
+from skinlab.report.svg import N_SERIES, series
 from skinlab.report.units import units_section
-from skinlab.report.unpaired import unpaired_section
-from skinlab.report.wording import MINUS, ensemble_words, interval, rule_words, shorten
+from skinlab.report.wording import ensemble_words, interval
 
-MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 FEW = 100  # positives below which a threshold is uncertain
 
 
@@ -46,8 +45,10 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         provenance=evidence["provenance"],
         cost_ratio=evidence["settings"]["cost_ratio"],
         systems=systems,
-        comparison=None if "unpaired" in evidence else _comparison(evidence),
+        comparison=comparison_section(evidence),
+        net_benefit=net_benefit_section(evidence),
         unpaired=unpaired_section(evidence),
+        in_short=in_short(evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),
         tta=evidence.get("tta") or [],
         cautions=evidence["cautions"],
@@ -167,59 +168,3 @@ def _curves(system: System, place: int, classes: Sequence[str]) -> list[dict[str
             panel[kind] = charts.curve_chart(curve, kind, series(place), chance, key, label)
         drawn.append(panel)
     return drawn
-
-
-def _comparison(evidence: Evidence) -> dict[str, object] | None:
-    """Draw the systems beside each other and their differences; nothing with a single system."""
-    systems, pairs = evidence["systems"], evidence["comparisons"]
-    if len(systems) < 2:
-        return None
-    many = [each["metrics"] for each in systems]
-    at_rule = [positive_metrics(each, headline_rule(systems)) for each in systems]
-    binary = [metrics for metrics, _ in at_rule]
-    names = [each["name"] for each in systems]
-    rule = rule_words(headline_rule(systems) or HALF)
-    views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
-    beside = [
-        _beside(names, metrics, name, view, rule)
-        for metrics, shown, view in views
-        for name in shown
-        if all(name in each for each in metrics)
-    ]
-    compared = dict.fromkeys(pair["metric"] for pair in pairs)
-    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(compared)]
-    level = evidence["settings"]["level"]
-    significant = [pair for pair in pairs if pair.get("significant", (pair["p_holm"] or 1) < 1 - level)]
-    listed = significant if len(pairs) > MOST_SENTENCES else pairs
-    if evidence["settings"].get("endpoint"):
-        listed = [pair for pair in pairs if pair.get("role") == "primary"]
-    return {
-        "beside": beside,
-        "differences": differences,
-        "pairs": pairs,
-        "sentences": [each["sentence"] for each in listed],
-        "more": [each["sentence"] for each in pairs if each not in listed],
-    }
-
-
-def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, rule: str) -> dict[str, object]:
-    """Draw one metric of all systems, those of a view at its rule."""
-    rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
-    entry = find_metric(metric)
-    base = metric.removesuffix("/positive")
-    words = entry.short if view and entry and entry.short else metric_label(base, point=False) + view
-    if at := rule if metric in OF_POSITIVE else operating_point(metric):
-        words += f" ({at})"
-    label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
-    colours = [series(i) for i in range(len(rows))]
-    key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")
-    return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
-
-
-def _differences(pairs: Sequence[Comparison], metric: str, key: str) -> dict[str, object]:
-    """Draw the differences of one metric, a pair of systems a row."""
-    of = [pair for pair in pairs if pair["metric"] == metric]
-    rows = [(f"{shorten(pair['a'], 28)} {MINUS} {shorten(pair['b'], 28)}", pair["difference"]) for pair in of]
-    words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
-    label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
-    return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}

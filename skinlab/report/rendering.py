@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.decisions import decision_words
-from skinlab.report.headlines import expectation_rows, expectation_title
+from skinlab.report.headlines import curve_sentence, expectation_rows, expectation_title
 from skinlab.report.wording import (
     between,
     bounds,
@@ -62,6 +62,7 @@ def _environment(*, markdown: bool) -> Environment:
     )
     environment.filters |= {each.__name__: each for each in WORDING} | {
         "thousands": count,
+        "curve_sentence": curve_sentence,
         "expectation_rows": expectation_rows,
         "expectation_title": expectation_title,
         "shorten": shorten,

@@ -8,9 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from skinlab.evaluation.metrics.registry import metric_label
-from skinlab.report.charts import dots_chart
+from skinlab.report.charts import dots_chart, efficiency_chart
 from skinlab.report.rendering import render
-from skinlab.report.study_charts import efficiency_chart
 from skinlab.report.svg import INK, N_SERIES
 from skinlab.report.wording import MINUS, count, interval, number
 

@@ -15,7 +15,7 @@ from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.decisions import print_decisions
-from skinlab.report.headlines import expectation_rows, expectation_title
+from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import headline_rule, positive_metrics
 from skinlab.report.units import unit_sentences
@@ -67,6 +67,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     if evidence:
         _print_thresholds(console, evidence)
         print_decisions(console, evidence)
+        _print_calibration(console, evidence)
         print_subgroups(console, evidence)
         _print_cautions(console, evidence, printed)
         _print_openings(console, evidence)
@@ -86,11 +87,13 @@ def print_evidence(evidence: Evidence) -> None:
     _print_thresholds(console, evidence)
     print_decisions(console, evidence)
     unpaired = evidence["unpaired"]["comparisons"] if "unpaired" in evidence else []
-    for line in [each["sentence"] for each in [*evidence["comparisons"], *unpaired]]:
+    net_benefit = (evidence.get("net_benefit") or {"sentences": []})["sentences"]
+    for line in [*(each["sentence"] for each in [*evidence["comparisons"], *unpaired]), *net_benefit]:
         console.print(f"- {line}", highlight=False, markup=False)
     _print_expectation(console, evidence)
     for line in ensemble_words(evidence.get("ensemble")):
         console.print(f"- {line}", highlight=False, markup=False)
+    _print_calibration(console, evidence)
     print_subgroups(console, evidence)
     _print_cautions(console, evidence, printed)
     _print_openings(console, evidence)
@@ -121,6 +124,12 @@ def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]
     for caution in evidence["cautions"]:
         if caution not in printed:
             console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _print_calibration(console: Console, evidence: Evidence) -> None:
+    for system in evidence["systems"]:
+        for sentence in calibration_sentences(system):
+            console.print(f"- {system['name']}: {sentence}", highlight=False, markup=False)
 
 
 def _print_expectation(console: Console, evidence: Evidence) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -22,6 +22,7 @@ from skinlab.settings.types import (
     read_names,
 )
 
+T = TypeVar("T", int, float)
 Split = Literal["auto", "val", "test"]
 DecideBy = Literal["balanced_accuracy", "accuracy", "f1_macro"]
 
@@ -79,11 +80,15 @@ class LoadingSettings(DeviceSettings):
     on_bad_image: Literal["error", "drop"]
 
 
-def _rising(values: list[int]) -> list[int]:
-    """Refuse bands that are not in order."""
+def _rising(values: list[T]) -> list[T]:
+    """Refuse numbers that are not in order."""
     if values != sorted(set(values)):
-        raise ValueError("give rising ages, such as [30,50,70]")
+        raise ValueError("give rising numbers")
     return values
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
 
 
 class EvidenceSettings(Settings):
@@ -100,6 +105,9 @@ class EvidenceSettings(Settings):
     decide: Text
     decide_by: DecideBy
     calibration: bool
+    net_benefit_at: Annotated[
+        list[Annotated[Number, Field(gt=0, lt=1)]], BeforeValidator(_as_list), AfterValidator(_rising), AsList()
+    ]
     saliency: bool | Literal["auto"]
     n_draws: Annotated[Count, Field(ge=100)]
     level: Annotated[Number, Field(gt=0.5, lt=1)]

@@ -43,3 +43,21 @@ def test_a_table_tells_which_rows_were_left_out(tmp_path):
     flow = image_flow(find_systems([str(tmp_path / "p.csv")], split="auto")[0])
     assert (flow["found"], flow["left_out"], flow["kept"]) == (9, {"of split train": 2}, 7)
     assert [(part["name"], part["images"]) for part in flow["parts"]] == [("val (thresholds)", 3), ("test", 4)]
+
+
+def test_images_that_the_pool_leaves_out_are_counted_and_all_numbers_add_up(tmp_path):
+    run = write_run(tmp_path / "run")
+    rows = pd.read_csv(run / "split.csv", dtype=str, keep_default_na=False)
+    pool = rows.head(5).assign(image_id=[f"p{i}" for i in range(5)], label="", split="pool")
+    pd.concat([rows, pool]).to_csv(run / "split.csv", index=False)
+    audit = {"images": 29, "kept": 29, "bad_images": [], "not_in_table": [], "other_formats": []}
+    audit["pool"] = {"images": 5, "held_out_groups": 2, "copies": 1}
+    (run / "audit.json").write_text(json.dumps(audit))
+    flow = image_flow(find_systems([str(run)], split="test")[0])
+    assert flow["found"] - sum(flow["left_out"].values()) == flow["kept"] == sum(p["images"] for p in flow["parts"])
+    part = flow["parts"][-1]
+    assert part["left_out"] == {"of groups in validation or test": 2, "copies of other pool images": 1}
+    assert flow_sentences(flow)[-1].endswith(
+        "without a label 5; 2 of groups in validation or test and 1 copies of other pool images: never trained on; "
+        "2 left."
+    )

@@ -41,6 +41,10 @@ def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
     assert [system["name"] for system in evidence["systems"]] == ["good", "bad"]
     assert evidence["systems"][0]["thresholds"][0]["applied_to"] == "cross-fitted"
+    benefit = evidence["net_benefit"]["differences"]
+    assert [row["threshold"] for row in benefit] == [0.05, 0.1, 0.2, 0.3]
+    assert benefit[0]["calibrated"] is None  # calibration=false
+    assert "Net benefit of bad minus good (prevalence as in the images" in " ".join(done.stdout.split())
     assert "skinlab.evaluate" in evidence["provenance"]["command"]
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
     assert "good" in (tmp_path / "out" / "model_card.md").read_text()
@@ -192,6 +196,9 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
 def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
     words = ["evaluate", f"predictions={home},{away}", f"output={tmp_path / 'out'}", *QUICK]
+    claim = ["endpoint=auroc_macro", "hypothesis=noninferiority", "margin=0.05", "reference=home"]
+    done = run(*words[:2], f"output={tmp_path / 'claim'}", *QUICK, *claim)
+    assert "Primary endpoint: no evidence that away is not inferior to home by 0.05" in " ".join(done.stdout.split())
     again = write_table(tmp_path / "again.csv", signal=2)
     refused = run("evaluate", f"predictions={home},{again}", *words[2:], "unpaired=true")
     assert "home and again share 120 images (first: i0, by id)" in refused.stderr

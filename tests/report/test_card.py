@@ -4,8 +4,8 @@ import re
 import pytest
 
 from skinlab.report.card import render_card
-from skinlab.report.wording import DASH
-from tests.report.conftest import empty_system, evidence_of
+from skinlab.report.wording import DASH, MINUS
+from tests.report.conftest import empty_system, evidence_of, interval
 
 BLANK = re.compile(r"____ \(to be filled in: [^)]+\)")
 BLOCKS = {"spread": "Spread over", "thresholds": "threshold rule", "calibration": "| calibration |"}
@@ -66,3 +66,15 @@ def test_names_are_text(hostile):
     assert "<" not in card
     assert "&lt;script>alert(1)&lt;/script>" in card
     assert "| a\\|b | 10 |" in card
+
+
+def test_calibration_and_what_to_expect_are_in_the_card(evidence):
+    expected = {"n": 530, "prevalence": 0.057, "metrics": {"auroc_macro": interval(0.8)}, "at_thresholds": []}
+    evidence["systems"][0]["expectation"] = expected
+    evidence["net_benefit"] = {"sentences": ["Net benefit of x."]}
+    card = render_card(evidence).replace(MINUS, "-")
+    assert "| temperature | -0.020 [-0.070, +0.030] | -0.100 [-0.150, -0.050] |" in card
+    assert "mean distance (ICI) 0.060, median 0.050, 90th percentile 0.100" in card
+    assert "On a new test set of 530 images with 5.7\xa0% positives, with 95 % prediction intervals" in card
+    assert "| Macro AUROC | 0.800 [0.750, 0.850] |" in card
+    assert "- Net benefit of x." in card

@@ -62,6 +62,10 @@ def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsy
     assert "0.120" in text
     assert f"0.080{DASH}0.200" in text
     assert "sensitivity ≥ 0.95" in text
+    assert "mean distance (ICI) 0.060" in text
+    assert "Conformal sets for 90\xa0% of the lesions: 0.910 [0.880, 0.940] are covered" in text.replace(
+        "90 %", "90\xa0%"
+    )
 
 
 def test_wandb_keeps_the_rules_apart():

@@ -7,8 +7,8 @@ import pytest
 
 from skinlab.report import charts
 from skinlab.report.page import render_report
-from skinlab.report.wording import DASH
-from tests.report.conftest import empty_system, evidence_of
+from skinlab.report.wording import DASH, MINUS
+from tests.report.conftest import empty_system, evidence_of, interval
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = {
@@ -119,7 +119,7 @@ def test_training_images_are_reported_before_the_comparison_and_the_metrics(evid
     text = render_report(evidence)
     places = [found.start() for found in re.finditer("4 of 9 images were trained on by this model", text)]
     comparison, first, side = (text.index(f'id="{name}"') for name in ("comparison", "s1", "comparison-title"))
-    assert comparison < side < places[0] < text.index("Side by side") < first < places[1]
+    assert places[0] < comparison < side < places[1] < text.index("Side by side") < first < places[2]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -222,3 +222,17 @@ def test_of_many_comparisons_the_clear_ones_are_listed_first(evidence):
 def test_the_same_evidence_gives_the_same_page(evidence):
     alone(evidence)
     assert render_report(evidence) == render_report(evidence)
+
+
+def test_net_benefit_is_a_chart_a_threshold_and_a_table(evidence):
+    row = {"a": "resnet18", "b": "lite0", "difference": interval(0.01), "calibrated": interval(0.02)}
+    rows = [row | {"threshold": threshold} for threshold in (0.05, 0.1)]
+    evidence["net_benefit"] = {"prevalence": 0.05, "differences": rows, "sentences": []}
+    text = render_report(evidence)
+    Page(text)
+    text = text.replace(MINUS, "-")
+    assert text.count('id="net-benefit-0-') >= 2
+    assert "for a prevalence of 5.0\xa0%: above zero" in text
+    assert 'resnet18 - lite0</th><td class="n">0.05</td>' in text
+    for value in ("+0.010 [-0.040, +0.060]", "+0.020 [-0.030, +0.070]"):
+        assert value in text

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skinlab.report.study_charts import spread_out
+from skinlab.report.charts import spread_out
 from skinlab.report.study_page import HEADLINES, render_study
 from skinlab.report.wording import MINUS
 from tests.report.test_page import Page

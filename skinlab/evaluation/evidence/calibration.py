@@ -21,6 +21,7 @@ from skinlab.evaluation.thresholds.utility import decision_curve, risk_coverage,
 Floats = npt.NDArray[np.float64]
 
 N_DRAWS = 100  # only to count the samples without a value: intervals are the jackknife's
+CURVE_CALIBRATOR = "vector"  # of two classes: logistic recalibration
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 COMPARED = ("brier", "log_loss")  # proper scores
 
@@ -101,12 +102,9 @@ def decision_curve_band(
         prevalence: share of positives; None: that of the rows.
     """
     score, truth = view.probabilities[:, 1], view.target == 1
-    calibrated = cross_fit("vector", view.probabilities, view.target, view.group, seed=seed)
-    if prevalence is not None:
-        shares = np.array([1 - truth.mean(), truth.mean()])
-        calibrated = correct_prior(calibrated, shares, np.array([1 - prevalence, prevalence]))
-    weights = _to_prevalence(np.ones((len(truth), 1)), truth, prevalence)[:, 0]
-    own, after = (decision_curve(each, truth, NET_BENEFIT_AT, weights) for each in (score, calibrated[:, 1]))
+    calibrated = calibrated_scores(view, prevalence, seed=seed)
+    weights = weights_at_prevalence(np.ones((len(truth), 1)), truth, prevalence)[:, 0]
+    own, after = (decision_curve(each, truth, NET_BENEFIT_AT, weights) for each in (score, calibrated))
     found: DecisionCurve = {
         "threshold": NET_BENEFIT_AT.round(6).tolist(),
         "net_benefit": own.net_benefit.round(6).tolist(),
@@ -118,7 +116,7 @@ def decision_curve_band(
         names = [str(i) for i in range(len(NET_BENEFIT_AT))]
 
         def statistic(sampled: Floats) -> dict[str, Floats]:
-            benefit = decision_curve(score, truth, NET_BENEFIT_AT, _to_prevalence(sampled, truth, prevalence))
+            benefit = decision_curve(score, truth, NET_BENEFIT_AT, weights_at_prevalence(sampled, truth, prevalence))
             return dict(zip(names, benefit.net_benefit, strict=True))
 
         band = bootstrap(statistic, resampler, n_draws=0).intervals(level)
@@ -126,7 +124,22 @@ def decision_curve_band(
     return found
 
 
-def _to_prevalence(weights: Floats, truth: npt.NDArray[np.bool_], prevalence: float | None) -> Floats:
+def calibrated_scores(view: Predictions, prevalence: float | None, *, seed: int) -> Floats:
+    """Return calibrated probabilities ``(N,)`` of being positive, fitted on other groups and corrected to a prevalence.
+
+    Args:
+        view: two classes, the last one positive.
+        prevalence: share of positives; None: that of the rows.
+        seed: of the folds.
+    """
+    calibrated = cross_fit(CURVE_CALIBRATOR, view.probabilities, view.target, view.group, seed=seed)
+    if prevalence is not None:
+        share = float((view.target == 1).mean())
+        calibrated = correct_prior(calibrated, np.array([1 - share, share]), np.array([1 - prevalence, prevalence]))
+    return np.asarray(calibrated[:, 1])
+
+
+def weights_at_prevalence(weights: Floats, truth: npt.NDArray[np.bool_], prevalence: float | None) -> Floats:
     """Return weights ``(N, B)`` under which the share of positives is the prevalence; None leaves them."""
     if prevalence is None:
         return weights

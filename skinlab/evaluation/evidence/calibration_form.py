@@ -21,7 +21,10 @@ class Conformal(TypedDict):
 
 
 class CalibrationCurve(TypedDict):
-    """The observed share of positives against their probability, smooth, with its pointwise band and its distances."""
+    """The observed share of positives against their probability, smooth, with its pointwise band and its distances.
+
+    `note` says why the distances `ici`, `e50` and `e90` have no intervals.
+    """
 
     probability: list[float]
     observed: list[float]
@@ -30,6 +33,7 @@ class CalibrationCurve(TypedDict):
     ici: float
     e50: float
     e90: float
+    note: NotRequired[str]  # not in evidence of older versions
 
 
 class RiskCoverage(TypedDict):

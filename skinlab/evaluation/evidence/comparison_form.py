@@ -44,3 +44,24 @@ class Comparison(TypedDict):
     role: NotRequired[Literal["primary", "secondary"] | None]
     hypothesis: NotRequired[str]
     margin: NotRequired[float]
+
+
+class NetBenefitDifference(TypedDict):
+    """The net benefit of system ``a`` less that of ``b`` at a threshold; `calibrated`: after calibration, or null."""
+
+    a: str
+    b: str
+    threshold: float
+    difference: Interval
+    calibrated: Interval | None
+
+
+class NetBenefit(TypedDict):
+    """The paired differences of net benefit, in true positives an image, and a sentence for each pair of systems.
+
+    `prevalence` is the share of positives that they are stated for, null for that of the images.
+    """
+
+    prevalence: float | None
+    differences: list[NetBenefitDifference]
+    sentences: list[str]

@@ -17,7 +17,7 @@ from skinlab.evaluation.evidence.calibration_form import (
     DecisionCurve,
     RiskCoverage,
 )
-from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint
+from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint, NetBenefit
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.expectation_form import Expectation
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
@@ -316,6 +316,7 @@ class Evidence(TypedDict):
     provenance: Provenance
     systems: list[System]
     comparisons: list[Comparison]
+    net_benefit: NotRequired[NetBenefit | None]  # null without systems to compare; not in evidence of older versions
     unpaired: NotRequired[DifferentImages]
     cautions: list[str]
     ensemble: NotRequired[Ensemble]

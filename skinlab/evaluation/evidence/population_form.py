@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, NotRequired
+
 from typing_extensions import TypedDict
 
 from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
@@ -13,6 +15,7 @@ class UnpairedDifference(TypedDict):
     difference: Interval
     p: Number
     p_holm: Number
+    p_floor: NotRequired[Number]  # the smallest p that is reported; not in evidence of older versions
 
 
 class Subgroup(TypedDict):
@@ -79,13 +82,21 @@ class Population(TypedDict):
 
 
 class UnpairedComparison(UnpairedDifference):
-    """The difference of a metric between two systems on other images; `class_mix` says whether that enters it."""
+    """The difference of a metric between two systems on other images; `class_mix` says whether that enters it.
+
+    `role`, `hypothesis` and `margin` are those of an endpoint declared before, as in paired comparisons.
+    """
 
     a: str
     b: str
     metric: str
     class_mix: bool
     sentence: str
+    # Not in evidence of older versions:
+    significant: NotRequired[bool]
+    role: NotRequired[Literal["primary", "secondary"] | None]
+    hypothesis: NotRequired[str]
+    margin: NotRequired[float]
 
 
 class DifferentImages(TypedDict):
@@ -97,13 +108,17 @@ class DifferentImages(TypedDict):
 
 
 class FlowPart(TypedDict):
-    """The images of a split, by label; `groups` is null where it is unknown."""
+    """The images of a split, by label; `groups` is null where it is unknown.
+
+    `left_out` counts those of the pool that no training uses, by reason.
+    """
 
     name: str
     images: int
     groups: int | None
     classes: dict[str, int]
     evaluated: bool
+    left_out: NotRequired[dict[str, int]]  # not in evidence of older versions
 
 
 class Flow(TypedDict):

@@ -15,8 +15,8 @@ from skinlab.evaluation.evidence.views import Bools, View, all_classes, positive
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.p_values import holm
-from skinlab.evaluation.statistics.unpaired import unpaired_difference
+from skinlab.evaluation.statistics.p_values import holm, p_in_words
+from skinlab.evaluation.statistics.unpaired import LEAST_P, unpaired_difference
 
 KNOWN = ("age", "sex", "site", "skin_tone", "source")  # used where no others are named
 AGE_BANDS = (30, 50, 70)
@@ -188,7 +188,7 @@ def _measure(
     rest, differences = view.samples(others, seed=seed), {}
     for name in view.names:
         interval, p = unpaired_difference(samples, rest, name, level)
-        differences[name] = UnpairedDifference(difference=interval.to_dict(), p=p, p_holm=p)
+        differences[name] = UnpairedDifference(difference=interval.to_dict(), p=p, p_holm=p, p_floor=LEAST_P)
     return metrics, differences, (own.tolist(), shared.tolist())
 
 
@@ -217,10 +217,11 @@ def _lowest(found: Sequence[Subgroup], compared: int) -> LowestSubgroup | None:
     worst = min(ranked, key=lambda each: each["differences"][RANKED_BY]["difference"]["value"] or 0.0)
     row, metric = worst["differences"][RANKED_BY], (worst["metrics"] or {})[RANKED_BY]
     span = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
-    bound = "p < 0.001" if (row["p_holm"] or 0) < 0.001 else f"p = {row['p_holm']:.3f}"
+    p, p_holm = (np.nan if (each := row[name]) is None else each for name in ("p", "p_holm"))
+    bound = p_in_words(p_holm, p <= LEAST_P)
     sentence = (
         f"Of {compared} subgroups {worst['column']} {worst['value']} ({worst['rows']} images, {worst['groups']} "
         f"groups) has the lowest {metric_in_sentence(RANKED_BY)} against the other images: {metric['value']:.3f} "
-        f"[{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected {bound} (exploratory)."
+        f"[{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected p {bound} (exploratory)."
     )
     return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}

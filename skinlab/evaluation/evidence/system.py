@@ -17,19 +17,9 @@ from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.fold_means import fold_means
-from skinlab.evaluation.evidence.form import (
-    ClassCurves,
-    Optimism,
-    PositiveMetrics,
-    SystemMetrics,
-    ThresholdRow,
-)
+from skinlab.evaluation.evidence.form import ClassCurves, Optimism, PositiveMetrics, SystemMetrics, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.evidence.parts import (
-    row_counts,
-    spread,
-    worst_mistakes,
-)
+from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
 from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.evidence.units import Unit, evaluate_units
@@ -43,11 +33,7 @@ from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Training
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
-from skinlab.evaluation.thresholds.utility import (
-    f1_at_prevalence,
-    npv_at_prevalence,
-    ppv_at_prevalence,
-)
+from skinlab.evaluation.thresholds.utility import f1_at_prevalence, npv_at_prevalence, ppv_at_prevalence
 
 FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
@@ -59,7 +45,11 @@ NO_OTHER_IMAGES = (
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """The settings of an evaluation; see ``conf/evaluate.yaml``."""
+    """The settings of an evaluation; see ``conf/evaluate.yaml``.
+
+    Systems are compared by the metrics ``compare_by`` and by net benefit at the thresholds ``net_benefit_at``: every
+    pair of them, or each with the ``reference``.
+    """
 
     positive: Sequence[str] | None = None
     prevalence: float | None = None
@@ -81,6 +71,9 @@ class EvaluationSettings:
     level: float = LEVEL
     seed: int = 0
     endpoint: Endpoint | None = None
+    compare_by: Sequence[str] = ()
+    reference: str | None = None
+    net_benefit_at: Sequence[float] = ()
 
     def binary_view(self, predictions: Predictions) -> Predictions | None:
         """Return the view of the positive classes, two classes being one already; None where there is none."""

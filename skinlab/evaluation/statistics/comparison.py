@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from skinlab.evaluation.evidence import comparison_form
 from skinlab.evaluation.metrics.registry import bounds, direction, metric_in_sentence
 from skinlab.evaluation.statistics.estimates import LEVEL, Estimate
-from skinlab.evaluation.statistics.hypotheses import Hypothesis
-from skinlab.evaluation.statistics.p_values import holm, p_in_words
+from skinlab.evaluation.statistics.hypotheses import DIFFERENCE, Hypothesis
+from skinlab.evaluation.statistics.p_values import holm_by_family, p_in_words
 from skinlab.evaluation.statistics.trainings import Trainings, difference_estimate
 
+T = TypeVar("T")
 Role = Literal["primary", "secondary"]
 Named = tuple[str, Trainings]
-DIFFERENCE = Hypothesis()
 
 
 @dataclass(frozen=True)
@@ -135,23 +135,11 @@ class Comparison:
 
     def _margin_sentence(self, metric: str) -> str:
         """Return the result of a test against a margin."""
-        kind, margin = self.hypothesis.kind, f"{self.hypothesis.margin:g}"
-        better = (self.difference.value > 0) != (direction(self.metric) == "min")
-        first, second = (self.a, self.b) if kind == "noninferiority" or better else (self.b, self.a)
-        claim = {
-            "superiority": f"{first} is better than {second} by more than {margin}",
-            "noninferiority": f"{first} is not inferior to {second} by {margin} or more",
-            "equivalence": f"{first} and {second} are equivalent within {margin}",
-        }[kind]
-        test = {"superiority": "superiority", "noninferiority": "non-inferiority", "equivalence": "equivalence"}[kind]
-        sided = "" if kind == "superiority" else f", one-sided at {self.hypothesis.error_rate(self.level):g}"
-        result = claim if self.significant else f"no evidence that {claim}"
+        gain = -self.difference.value if direction(self.metric) == "min" else self.difference.value
+        result = self.hypothesis.result(self.a, self.b, gain, metric, significant=self.significant, level=self.level)
         if not self._start() and not self.significant:
             result = f"N{result[1:]}"
-        return (
-            f"{result} in {metric} "
-            f"(test of {test}{sided}): {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
-        )
+        return f"{result}: {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
 
 
 def detectable_sentence(difference: float, metric: str) -> str:
@@ -193,26 +181,33 @@ def compare(
     """
     metrics = list(dict.fromkeys([*([endpoint.metric] if endpoint else []), *metrics]))
     found = []
-    for (name_a, a), (name_b, b) in _pairs(systems, reference, endpoint):
+    for (name_a, a), (name_b, b) in pairs_of(systems, reference, endpoint):
         for metric in metrics:
             if all(metric in each.estimate for s in (a, b) for each in s.samples.values()):
                 found.append((name_a, name_b, metric, difference_estimate(a, b, metric, level), (len(a), len(b))))
-    roles = [_role(metric, endpoint) for _, _, metric, _, _ in found]
-    tested = [endpoint.hypothesis if endpoint and role == "primary" else Hypothesis() for role in roles]
-    p = np.array([each.p_value(row[3], row[2]) for each, row in zip(tested, found, strict=True)])
-    p_holm, level_of = np.full(len(found), np.nan), np.full(len(found), level)
+    roles = [role_of(metric, endpoint) for _, _, metric, _, _ in found]
+    tested = [hypothesis_of(metric, endpoint) for _, _, metric, _, _ in found]
+    p = [each.p_value(row[3], row[2]) for each, row in zip(tested, found, strict=True)]
+    p_holm, level_of = holm_by_family(p, roles), np.full(len(found), level)
     for role in set(roles):
-        members = np.array([i for i, each in enumerate(roles) if each == role])
-        p_holm[members] = holm(p[members].tolist())
-        level_of[members] = 1 - (1 - level) / max(np.isfinite(p[members]).sum(), 1)
+        members = np.array([each == role for each in roles])
+        level_of[members] = 1 - (1 - level) / max(np.isfinite(p)[members].sum(), 1)
     return [
-        Comparison(*row, float(p[i]), float(p_holm[i]), row[3].detectable(level_of[i]), tested[i], roles[i], level)
+        Comparison(*row, float(p[i]), p_holm[i], row[3].detectable(level_of[i]), tested[i], roles[i], level)
         for i, row in enumerate(found)
     ]
 
 
-def _pairs(systems: Sequence[Named], reference: str | None, endpoint: Endpoint | None) -> list[tuple[Named, Named]]:
-    """Return the pairs, the later system first; where the claim is non-inferiority, the reference is the second."""
+def pairs_of(
+    systems: Sequence[tuple[str, T]], reference: str | None, endpoint: Endpoint | None = None
+) -> list[tuple[tuple[str, T], tuple[str, T]]]:
+    """Return the pairs of systems with a name, the later one first.
+
+    Where the claim is non-inferiority, the reference is the second.
+
+    >>> [(a, b) for (a, _), (b, _) in pairs_of([("x", 1), ("y", 2), ("z", 3)], "x")]
+    [('y', 'x'), ('z', 'x')]
+    """
     pairs = [
         (a, b)
         for i, b in enumerate(systems)
@@ -224,5 +219,11 @@ def _pairs(systems: Sequence[Named], reference: str | None, endpoint: Endpoint |
     return [(b, a) if a[0] == reference else (a, b) for a, b in pairs]
 
 
-def _role(metric: str, endpoint: Endpoint | None) -> Role | None:
+def role_of(metric: str, endpoint: Endpoint | None) -> Role | None:
+    """Return whether a metric is the primary endpoint or a secondary one; None where none was declared."""
     return None if endpoint is None else "primary" if metric == endpoint.metric else "secondary"
+
+
+def hypothesis_of(metric: str, endpoint: Endpoint | None) -> Hypothesis:
+    """Return what is tested of a metric: the endpoint's hypothesis of the endpoint, a difference of all others."""
+    return endpoint.hypothesis if endpoint and metric == endpoint.metric else DIFFERENCE

@@ -43,9 +43,36 @@ class Hypothesis:
             p = _tail(found, self.margin - abs(gain))
         return min(1.0, max(p, found.p_floor))
 
+    def result(self, a: str, b: str, gain: float, metric: str, *, significant: bool, level: float = LEVEL) -> str:
+        """Return the result of the test against the margin, from "no evidence" on in lower case.
+
+        Args:
+            a: system.
+            b: system that it is compared with.
+            gain: of a over b.
+            metric: in words.
+            significant: whether the claim holds.
+            level: see :meth:`error_rate`.
+
+        >>> Hypothesis("noninferiority", 0.02).result("new", "old", 0.01, "macro AUROC", significant=True)
+        'new is not inferior to old by 0.02 or more in macro AUROC (test of non-inferiority, one-sided at 0.025)'
+        """
+        first, second = (a, b) if self.kind == "noninferiority" or gain > 0 else (b, a)
+        claim = {
+            "superiority": f"{first} is better than {second} by more than {self.margin:g}",
+            "noninferiority": f"{first} is not inferior to {second} by {self.margin:g} or more",
+            "equivalence": f"{first} and {second} are equivalent within {self.margin:g}",
+        }[self.kind]
+        test = self.kind.replace("noninf", "non-inf")
+        sided = "" if self.kind == "superiority" else f", one-sided at {self.error_rate(level):g}"
+        return f"{claim if significant else f'no evidence that {claim}'} in {metric} (test of {test}{sided})"
+
     def error_rate(self, level: float = LEVEL) -> float:
         """Return what the corrected p must not exceed."""
         return round((1 - level) / (1 if self.kind == "superiority" else 2), 12)
+
+
+DIFFERENCE = Hypothesis()
 
 
 def _tail(found: Estimate, distance: float) -> float:

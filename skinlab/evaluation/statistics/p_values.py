@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = len(order) - np.arange(len(order))
     p[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
     return [round(float(each), 12) for each in p]
+
+
+def holm_by_family(p_values: Sequence[float], families: Sequence[Hashable]) -> list[float]:
+    """Return :func:`holm` within each family.
+
+    >>> holm_by_family([0.01, 0.04, 0.03], ["primary", "secondary", "secondary"])
+    [0.01, 0.06, 0.06]
+    """
+    corrected = np.full(len(p_values), np.nan)
+    for family in set(families):
+        members = [i for i, each in enumerate(families) if each == family]
+        corrected[members] = holm([p_values[i] for i in members])
+    return [float(each) for each in corrected]
 
 
 def intersection_union(p_values: Sequence[float], gains: Sequence[float]) -> float:

@@ -5,28 +5,38 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from skinlab.evaluation.statistics.bootstrap import LEVEL, BootstrapSamples
+from skinlab.evaluation.metrics.registry import direction
+from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples
+from skinlab.evaluation.statistics.hypotheses import DIFFERENCE, Hypothesis
 from skinlab.evaluation.statistics.intervals import Interval
 
-LEAST_P = 1e-6
+LEAST_P = 2 / (N_DRAWS + 1)  # as of paired comparisons
+SMALLEST = 1e-6  # p at which the interval is looked at
 
 
 def unpaired_difference(
-    a: BootstrapSamples, b: BootstrapSamples, name: str, level: float = LEVEL
+    a: BootstrapSamples,
+    b: BootstrapSamples,
+    name: str,
+    level: float = LEVEL,
+    hypothesis: Hypothesis = DIFFERENCE,
+    least_p: float = LEAST_P,
 ) -> tuple[Interval, float]:
-    """Return a minus b with its interval and the two-sided p of no difference.
+    """Return a minus b with its interval and the p of a claim, which is that of no difference by default.
 
     The distances from both estimates to the ends of their own intervals are added in squares (MOVER; Newcombe, 1998,
     for shares, Zou and Donner, 2008, in general), so that the interval inherits their scale, degrees of freedom and
-    behaviour near 0 and 1. p is one minus the level at which the interval ends at 0. The sets share no group. Where
-    they do (one patient's lesions in two subgroups), the metrics are positively correlated and the interval is too
-    wide rather than too narrow.
+    behaviour near 0 and 1. p is one minus the level at which the interval ends at 0, or half of it at the margin. The
+    sets share no group. Where they do (one patient's lesions in two subgroups), the metrics are positively correlated
+    and the interval is too wide rather than too narrow.
 
     Args:
         a: bootstrap samples of one set of images.
         b: of the other.
         name: of the metric.
         level: coverage wanted.
+        hypothesis: the claim.
+        least_p: the smallest p that is reported.
 
     Returns:
         The interval, without ends and with the reason where one of the two has none; p, NaN in that case.
@@ -37,7 +47,7 @@ def unpaired_difference(
         return Interval.none(value, next(each.note for each in (ours, theirs) if not np.isfinite(each.low))), np.nan
     low, high = _ends(ours, theirs)
     interval = Interval(value, low, high, ours.note or theirs.note)
-    return interval, _p_value(a, b, name)
+    return interval, max(_p_value(a, b, name, hypothesis), least_p)
 
 
 def _ends(a: Interval, b: Interval) -> tuple[float, float]:
@@ -47,18 +57,28 @@ def _ends(a: Interval, b: Interval) -> tuple[float, float]:
     return value - float(below), value + float(above)
 
 
-def _p_value(a: BootstrapSamples, b: BootstrapSamples, name: str) -> float:
-    """Return the smallest p at which the interval excludes zero."""
-    sign = np.sign(a.estimate[name] - b.estimate[name])
-    if sign == 0:
-        return 1.0
+def _p_value(a: BootstrapSamples, b: BootstrapSamples, name: str, hypothesis: Hypothesis) -> float:
+    """Return the p of a claim, see :class:`Hypothesis`."""
+    better, worse = (b, a) if direction(name) == "min" else (a, b)
+    margin = hypothesis.margin
+    if hypothesis.kind == "superiority":
+        tails = _exceeds_p(better, worse, name, margin), _exceeds_p(worse, better, name, margin)
+        return min(1.0, 2 * min(tails))
+    not_worse = _exceeds_p(better, worse, name, -margin)
+    return (
+        not_worse if hypothesis.kind == "noninferiority" else max(not_worse, _exceeds_p(worse, better, name, -margin))
+    )
 
-    def nearest_end(p: float) -> float:
+
+def _exceeds_p(a: BootstrapSamples, b: BootstrapSamples, name: str, bound: float) -> float:
+    """Return the one-sided p of "a minus b exceeds the bound": half of one minus the level at which it ends there."""
+    sign = np.sign(a.estimate[name] - b.estimate[name] - bound)
+
+    def excluded(p: float) -> float:
         low, high = _ends(a.interval(name, 1 - p), b.interval(name, 1 - p))
-        return low if sign > 0 else -high
+        return low - bound if sign > 0 else bound - high
 
-    if nearest_end(LEAST_P) > 0:
-        return LEAST_P
-    if nearest_end(1 - LEAST_P) < 0:
-        return 1.0
-    return float(brentq(nearest_end, LEAST_P, 1 - LEAST_P, xtol=1e-6))
+    if sign == 0 or excluded(1 - SMALLEST) < 0:
+        return 0.5
+    p = SMALLEST if excluded(SMALLEST) > 0 else float(brentq(excluded, SMALLEST, 1 - SMALLEST, xtol=SMALLEST))
+    return p / 2 if sign > 0 else 1 - p / 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skinlab.evaluation.calibration.smooth import calibration_curve, spline
+from skinlab.evaluation.statistics.intervals import Variance, t_interval
 
 
 def rows(n: int, seed: int, images: int = 1, slope: float = 1.0):
@@ -57,3 +58,35 @@ def test_the_band_covers_at_each_probability(n, images):
     coverage = np.mean(held, axis=0)
     assert 0.92 <= coverage.mean() <= 0.975
     assert coverage.min() > 0.88
+
+
+def test_the_distances_have_no_interval_and_the_reason():
+    found = calibration_curve(*rows(300, 3))
+    assert found is not None
+    assert isinstance(found["ici"], float)
+    assert found["note"].startswith("no interval: resampling adds to what is above zero by chance")
+
+
+@pytest.mark.slow
+def test_resampled_intervals_of_the_mean_distance_miss_the_truth():
+    """Why the ICI has no interval: of a nearly calibrated model percentiles and the jackknife hold it too seldom."""
+    slope = 0.9
+    logit = np.random.default_rng(9).normal(-1, 1.5, 400_000)
+    truth = np.abs(1 / (1 + np.exp(-slope * logit)) - 1 / (1 + np.exp(-logit))).mean()
+    percentiles, jackknife = [], []
+    for seed in range(60):
+        p, positive, _ = rows(300, seed, slope=slope)
+        rng, n = np.random.default_rng(seed), len(p)
+
+        def ici(kept, p=p, positive=positive):
+            found = calibration_curve(p[kept], positive[kept], np.arange(len(kept)))
+            return found["ici"]
+
+        low, high = np.quantile([ici(rng.integers(n, size=n)) for _ in range(100)], [0.025, 0.975])
+        percentiles.append(low <= truth <= high)
+        part, value = rng.permutation(n) % 20, ici(np.arange(n))
+        left = np.array([ici(np.flatnonzero(part != k)) for k in range(20)])
+        ends = t_interval(value, Variance(float(19 * left.var()), 19), (0, 1))
+        jackknife.append(ends[0] <= truth <= ends[1])
+    assert np.mean(percentiles) < 0.9
+    assert np.mean(jackknife) < 0.92

@@ -6,7 +6,9 @@ import pytest
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
+from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.data_sets import compare_data_sets
+from skinlab.evaluation.statistics.hypotheses import Hypothesis
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
 SETTINGS = {"level": 0.95, "seed": 0}
@@ -90,3 +92,45 @@ def test_the_interval_of_no_difference_covers(name):
         small += p <= 0.05
     assert 0.92 <= covered / n <= 0.98
     assert abs(small / n - (1 - covered / n)) < 0.01
+
+
+def test_an_endpoint_alone_carries_a_claim():
+    systems = [("home", [rows(400, 1, 1.5)]), ("away", [rows(400, 2, 1.4)])]
+    endpoint = Endpoint("auroc_macro", Hypothesis("noninferiority", 0.15))
+    both = ["balanced_accuracy", "auroc_macro"]
+    found = compare_data_sets(systems, both, reference="home", endpoint=endpoint, **SETTINGS)["comparisons"]
+    assert [(row["metric"], row["role"]) for row in found] == [
+        ("auroc_macro", "primary"),
+        ("balanced_accuracy", "secondary"),
+    ]
+    first, second = found
+    assert first["sentence"].startswith(
+        "Primary endpoint: away is not inferior to home by 0.15 or more in macro AUROC, each on its images (test of "
+        "non-inferiority, one-sided at 0.025): away minus home is "
+    )
+    assert first["p"] == pytest.approx(first["p_holm"])  # a family of its own
+    assert second["sentence"].startswith(
+        "Secondary endpoint balanced accuracy: away on its images minus home on its is"
+    )
+
+
+@pytest.mark.parametrize("kind", ["superiority", "noninferiority", "equivalence"])
+@pytest.mark.parametrize("name", ["auroc_macro", "brier"])
+def test_the_p_of_a_margin_belongs_to_the_interval(kind, name):
+    """A claim holds at the level at which the interval ends at the margin (Piaggio et al., 2012)."""
+    signals = ((0, 1.5), (1, 0.8)) if kind == "superiority" else ((0, 1.2), (1, 0.9))
+    a, b = (samples(rows(150, seed, signal), name) for seed, signal in signals)
+    sign = -1 if name == "brier" else 1
+    _, p = unpaired_difference(a, b, name, hypothesis=Hypothesis(kind, 0.05), least_p=0)
+    ends, _ = unpaired_difference(a, b, name, 1 - p if kind == "superiority" else 1 - 2 * min(p, 1 - p))
+    bounds = {"superiority": [0.05], "noninferiority": [-0.05], "equivalence": [-0.05, 0.05]}[kind]
+    distances = [abs(sign * end - bound) for end in (ends.low, ends.high) for bound in bounds]
+    assert min(distances) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_least_p_is_that_of_paired_comparisons():
+    a, b = ([rows(900, seed, signal)] for seed, signal in ((0, 3.0), (1, 0.0)))
+    for n_draws, words in ((2000, "corrected p ≤ 0.001"), (200, "corrected p ≤ 0.01")):
+        (row,) = compare_data_sets([("a", a), ("b", b)], ["auroc_macro"], n_draws=n_draws, **SETTINGS)["comparisons"]
+        assert row["p"] == row["p_floor"] == 2 / (n_draws + 1)
+        assert words in row["sentence"]

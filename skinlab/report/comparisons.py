@@ -1,0 +1,133 @@
+"""Comparisons of systems for the page: metrics side by side, their differences, and those of net benefit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skinlab.evaluation.evidence.comparison_form import Comparison, NetBenefitDifference
+from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.evidence.population_form import UnpairedComparison
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
+from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label
+from skinlab.report import charts
+from skinlab.report.headlines import headline, positive_headline
+from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.svg import INK, series
+from skinlab.report.wording import MINUS, interval, rule_words, shorten
+
+MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
+
+
+def comparison_section(evidence: Evidence) -> dict[str, object] | None:
+    """Draw the systems beside each other and their differences; nothing with one system, or on different images."""
+    systems, pairs = evidence["systems"], evidence["comparisons"]
+    if len(systems) < 2 or "unpaired" in evidence:
+        return None
+    many = [each["metrics"] for each in systems]
+    at_rule = [positive_metrics(each, headline_rule(systems)) for each in systems]
+    binary = [metrics for metrics, _ in at_rule]
+    names = [each["name"] for each in systems]
+    rule = rule_words(headline_rule(systems) or HALF)
+    views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
+    beside = [
+        _beside(names, metrics, name, view, rule)
+        for metrics, shown, view in views
+        for name in shown
+        if all(name in each for each in metrics)
+    ]
+    compared = dict.fromkeys(pair["metric"] for pair in pairs)
+    differences = [_differences(pairs, name, f"differences-{i}") for i, name in enumerate(compared)]
+    level = evidence["settings"]["level"]
+    significant = [pair for pair in pairs if pair.get("significant", (pair["p_holm"] or 1) < 1 - level)]
+    listed = significant if len(pairs) > MOST_SENTENCES else pairs
+    if evidence["settings"].get("endpoint"):
+        listed = [pair for pair in pairs if pair.get("role") == "primary"]
+    return {
+        "beside": beside,
+        "differences": differences,
+        "pairs": pairs,
+        "sentences": [each["sentence"] for each in listed],
+        "more": [each["sentence"] for each in pairs if each not in listed],
+    }
+
+
+def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, rule: str) -> dict[str, object]:
+    """Draw one metric of all systems, those of a view at its rule."""
+    rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
+    entry = find_metric(metric)
+    base = metric.removesuffix("/positive")
+    words = entry.short if view and entry and entry.short else metric_label(base, point=False) + view
+    if at := rule if metric in OF_POSITIVE else operating_point(metric):
+        words += f" ({at})"
+    label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
+    colours = [series(i) for i in range(len(rows))]
+    key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")
+    return {"words": words, "chart": charts.dots_chart(rows, colours, key, label)}
+
+
+def unpaired_section(evidence: Evidence) -> dict[str, Any] | None:
+    """Return what the template writes of systems on different images; None where they are on the same."""
+    if "unpaired" not in evidence:
+        return None
+    pairs, systems = evidence["unpaired"]["comparisons"], evidence["systems"]
+    shared = evidence["unpaired"]["metrics"]
+    metrics = list(dict.fromkeys(pair["metric"] for pair in pairs))
+    return {
+        "pairs": pairs,
+        "systems": systems,
+        "classes": evidence["unpaired"]["classes"],
+        "beside": [_beside_on_own(systems, shared, name) for name in metrics],
+        "differences": [
+            _differences(pairs, name, f"unpaired-differences-{name.replace('/', '-')}") for name in metrics
+        ],
+    }
+
+
+def _beside_on_own(systems: Sequence[System], metrics: Mapping[str, Metrics], metric: str) -> dict[str, object]:
+    """Draw one metric of all systems, each on its images."""
+    rows = [(f"{each['name']} ({each['rows']:,})", metrics[each["name"]].get(metric)) for each in systems]
+    words = metric_label(metric)
+    label = f"{words}: " + "; ".join(f"{name} {interval(value)}" for name, value in rows)
+    colours = [series(i) for i in range(len(rows))]
+    return {"words": words, "chart": charts.dots_chart(rows, colours, f"unpaired-{metric.replace('/', '-')}", label)}
+
+
+def net_benefit_section(evidence: Evidence) -> dict[str, Any] | None:
+    """Return what the template writes about net benefit; None where systems aren't compared by it."""
+    found = evidence.get("net_benefit")
+    if not found:
+        return None
+    rows = found["differences"]
+    thresholds = list(dict.fromkeys(row["threshold"] for row in rows))
+    return {
+        "prevalence": found["prevalence"],
+        "calibrated": any(row["calibrated"] for row in rows),
+        "rows": rows,
+        "charts": [_benefit_chart([row for row in rows if row["threshold"] == at], at) for at in thresholds],
+    }
+
+
+def _benefit_chart(rows: list[NetBenefitDifference], threshold: float) -> dict[str, object]:
+    """Draw the differences at one threshold, a pair of systems a row."""
+    shown = [(_pair(row["a"], row["b"]), row["calibrated"] or row["difference"]) for row in rows]
+    words = f"p \N{GREATER-THAN OR EQUAL TO} {threshold:g}"
+    label = f"Difference in net benefit at {words}: "
+    label += "; ".join(f"{name} {interval(value, signed=True)}" for name, value in shown)
+    key = f"net-benefit-{threshold:g}".replace(".", "-")
+    return {"words": words, "chart": charts.dots_chart(shown, [INK] * len(shown), key, label, zero=True)}
+
+
+def _differences(
+    pairs: Sequence[Comparison] | Sequence[UnpairedComparison], metric: str, key: str
+) -> dict[str, object]:
+    """Draw the differences of one metric, a pair of systems a row."""
+    rows = [(_pair(pair["a"], pair["b"]), pair["difference"]) for pair in pairs if pair["metric"] == metric]
+    words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
+    label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
+    return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
+
+
+def _pair(a: str, b: str) -> str:
+    return f"{shorten(a, 28)} {MINUS} {shorten(b, 28)}"

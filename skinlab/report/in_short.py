@@ -1,0 +1,165 @@
+"""Answer five questions of a reader in a line each: how sensitive, which threshold, how sure, better, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skinlab.evaluation.evidence.comparison_form import Comparison
+from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
+from skinlab.evaluation.evidence.interval_form import Interval
+from skinlab.evaluation.evidence.population_form import UnpairedComparison
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE
+from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.wording import count, interval, interval_note, overlap_sentence, percent, rule_words
+
+MOST_SYSTEMS = 3  # that a line names
+EVALUATE = "python -m skinlab.evaluate"
+MELANOMA = ("mel", "melanoma", "mm")  # names of the class
+RATES = {"sensitivity": "recall", "specificity": "specificity"}  # of the positive → of a class
+
+
+@dataclass(frozen=True)
+class Line:
+    """A question, its answer, and the command that would answer it where the evidence does not."""
+
+    question: str
+    answer: str
+    command: str = ""
+
+
+def in_short(evidence: Evidence) -> list[Line]:
+    """Return the five lines, from the evidence alone."""
+    return [_sensitivity(evidence), _threshold(evidence), _certainty(evidence), _better(evidence), _elsewhere(evidence)]
+
+
+def _sensitivity(evidence: Evidence) -> Line:
+    """State sensitivity and specificity of the positive classes, and of melanoma where these are more or none."""
+    systems, classes = evidence["systems"], evidence["settings"]["classes"]
+    positive, melanoma = _positive(evidence), next((name for name in classes if name.lower() in MELANOMA), None)
+    of_melanoma = _each(systems, [_rates(system, melanoma) for system in systems]) if melanoma else ""
+    if not positive and not melanoma:
+        return Line(
+            "Sensitivity", "Not evaluated: no class is positive.", f"{EVALUATE} … positive=[CLASS] cross_fit=true"
+        )
+    if not positive:
+        return Line(f"Sensitivity for {melanoma}", f"{of_melanoma}.")
+    answer = f"{_each(systems, [_rates(system, None, headline_rule(systems)) for system in systems])}."
+    if melanoma in positive and len(positive) > 1:
+        answer += f" For {melanoma} alone, as the {MOST_PROBABLE}: {of_melanoma}."
+    return Line(f"Sensitivity for {', '.join(positive)}", answer)
+
+
+def _rates(system: System, of_class: str | None, rule: str | None = None) -> str:
+    """Return sensitivity and specificity of a class, or of the positive ones at the threshold of a rule."""
+    values = [_rate(system, name, of_class, rule) for name in RATES]
+    words = [f"{name} {interval(value)}" for name, value in zip(("", ", specificity"), values, strict=True) if value]
+    return "".join(words).strip() or "not evaluated"
+
+
+def _rate(system: System, name: str, of_class: str | None, rule: str | None = None) -> Interval | None:
+    metrics = system["metrics"] if of_class else positive_metrics(system, rule)[0]
+    return metrics.get(f"{RATES[name]}/{of_class}" if of_class else name)
+
+
+def _threshold(evidence: Evidence) -> Line:
+    """Name the operating point of the sensitivity, and where it was chosen."""
+    systems, question = evidence["systems"], "At which threshold"
+    rows = [_row(each, headline_rule(systems)) for each in systems]
+    known = [row for row in rows if row]
+    if known and len(known) == len(systems):
+        first = known[0]
+        where = f"on {first['chosen_on']} ({count(first['positives'])} positives)" if "chosen_on" in first else ""
+        how = applied if (applied := first["applied_to"]).startswith("cross-fitted") else f"applied to {applied}"
+        chosen = f"Chosen for {rule_words(first['rule'])} {where}, {how}"
+        places = [{"value": row["threshold"], "low": row["low"], "high": row["high"]} for row in known]
+        return Line(question, f"{_each(systems, [f'p ≥ {interval(place)}' for place in places])}. {chosen}.")
+    if any(each["binary"] for each in systems):
+        return Line(question, f"{HALF}: no threshold was chosen.", f"{EVALUATE} … cross_fit=true")
+    command = f"{EVALUATE} … positive=[{_melanoma_or_class(evidence)}] cross_fit=true"
+    return Line(question, f"None: the {MOST_PROBABLE} counts.", command)
+
+
+def _row(system: System, rule: str | None) -> ThresholdRow | None:
+    return next((row for row in system.get("thresholds") or [] if row["rule"] == rule), None)
+
+
+def _certainty(evidence: Evidence) -> Line:
+    """Say what the intervals rest on: images, groups and trainings."""
+    systems, unpaired = evidence["systems"], "unpaired" in evidence
+    positive = _positive(evidence) or [_melanoma_or_class(evidence)]
+    counted = systems if unpaired else systems[:1]
+    images = [_counts(system, positive) for system in counted]
+    answer = f"{percent(evidence['settings']['level'])} intervals in brackets, from {_each(counted, images)}."
+    answer += f" {_each(systems, [_trainings(system) for system in systems], same=True)}."
+    overlap = [words for each in systems if (words := overlap_sentence(each.get("training_overlap")))]
+    rule = headline_rule(systems)
+    rates = [_rate(each, "sensitivity", None if each["binary"] else positive[0], rule) for each in systems]
+    notes = [f"Sensitivity: {note}." for rate in rates if (note := interval_note(rate))]
+    return Line("How sure", " ".join(dict.fromkeys([*overlap, answer, *notes])))
+
+
+def _counts(system: System, positive: Sequence[str]) -> str:
+    """Return how many images and groups a system is evaluated on, and the groups of the positive classes."""
+    splits = dict.fromkeys(source["split"] for source in system["sources"] if source["split"])
+    split = "out of fold" if system["pooled_folds"] else ", ".join(splits)
+    groups = system.get("groups_per_class") or {}
+    of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
+    images = f"{count(system['rows'])} images{f' ({split})' if split else ''}"
+    return f"{images} of {count(system['groups'])} lesions or patients{f' ({of})' if of else ''}"
+
+
+def _trainings(system: System) -> str:
+    spread = system["spread"]
+    if spread and not (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
+        return f"{spread['n']} trainings, which the intervals count"
+    if spread:
+        return f"One training in each of {spread['n']} folds: of these weights, another training may differ"
+    return "One training: of these weights, another training may differ"
+
+
+def _better(evidence: Evidence) -> Line:
+    """Report the comparison with another system."""
+    question, command = "Better than another system", f"{EVALUATE} predictions=THIS,OTHER output=DIR"
+    if "unpaired" in evidence:
+        return Line(question, "Not evaluated: each system is on other images.", command)
+    if not evidence["comparisons"]:
+        return Line(question, "Not evaluated.", command)
+    return Line(question, _clearest(evidence["comparisons"]))
+
+
+def _elsewhere(evidence: Evidence) -> Line:
+    """Report the comparison with other images."""
+    question, command = "On another clinic", f"{EVALUATE} predictions=HERE,ELSEWHERE unpaired=true output=DIR"
+    if "unpaired" not in evidence:
+        return Line(question, "Not evaluated: intervals do not cover another clinic or device.", command)
+    pairs = evidence["unpaired"]["comparisons"]
+    return Line(question, _clearest(pairs) if pairs else "Not comparable: too few groups of two classes in each.")
+
+
+def _clearest(pairs: Sequence[Comparison] | Sequence[UnpairedComparison]) -> str:
+    """Return the sentence of the primary endpoint, else of the first significant comparison, else of the first one."""
+    primary = [pair["sentence"] for pair in pairs if pair.get("role") == "primary"]
+    clear = [pair["sentence"] for pair in pairs if pair.get("significant")]
+    first = next(iter([*primary, *clear, *(pair["sentence"] for pair in pairs)]))
+    more = "" if primary or len(pairs) == 1 else f" {len(clear)} of {len(pairs)} comparisons are clear."
+    return first + more
+
+
+def _positive(evidence: Evidence) -> list[str]:
+    """Return the positive classes of the systems' binary views; none where no system has one."""
+    return next((each["binary"]["positive"] for each in evidence["systems"] if each["binary"]), [])
+
+
+def _melanoma_or_class(evidence: Evidence) -> str:
+    classes = evidence["settings"]["classes"]
+    return next((name for name in classes if name.lower() in MELANOMA), classes[-1])
+
+
+def _each(systems: Sequence[System], found: Sequence[str], *, same: bool = False) -> str:
+    """Return what was found of each system with its name; once where it is one, or wanted so and the same of all."""
+    if len(systems) == 1 or (same and len(set(found)) == 1):
+        return found[0]
+    named = [f"{system['name']} {words}" for system, words in zip(systems, found, strict=True)]
+    more = len(named) - MOST_SYSTEMS
+    return "; ".join(named[:MOST_SYSTEMS]) + (f"; {more} more below" if more > 0 else "")

@@ -1,0 +1,117 @@
+"""The first block of a report answers five questions, whatever is compared."""
+
+import pytest
+
+from skinlab.report.in_short import in_short
+from skinlab.report.page import render_report
+from tests.report.conftest import empty_system, evidence_of, interval, system
+
+QUESTIONS = ["Sensitivity for mel", "At which threshold", "How sure", "Better than another system", "On another clinic"]
+
+
+def one():
+    return evidence_of(
+        [system("lite0") | {"groups_per_class": {"nv": 12, "mel": 8}, "spread": None, "pooled_folds": None}]
+    )
+
+
+def unpaired():
+    found = evidence_of([system("home"), system("away")])
+    found["comparisons"] = []
+    pair = {"a": "away", "b": "home", "metric": "auroc_macro", "difference": interval(-0.1), "p": 0.01, "p_holm": 0.01}
+    pair |= {"class_mix": False, "significant": True, "sentence": "home has a higher macro AUROC."}
+    found["unpaired"] = {"classes": ["nv", "mel"], "comparisons": [pair], "metrics": {"home": {}, "away": {}}}
+    return found
+
+
+def answers(evidence):
+    lines = in_short(evidence)
+    assert len(lines) == 5
+    return {line.question: (line.answer, line.command) for line in lines}
+
+
+def test_of_one_run():
+    found = answers(one())
+    assert list(found) == QUESTIONS
+    assert found["Sensitivity for mel"][0] == "0.700 [0.650, 0.750], specificity 0.700 [0.650, 0.750]."
+    chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 rows (43 positives), applied to test, 30 rows."
+    assert found["At which threshold"] == (f"p ≥ 0.120 [0.080, 0.200]. {chosen}", "")
+    assert found["How sure"][0] == (
+        "95\xa0% intervals in brackets, from 30 images (test) of 20 lesions or patients (8 of mel). One training: of "
+        "these weights, another training may differ."
+    )
+    assert found["Better than another system"] == (
+        "Not evaluated.",
+        "python -m skinlab.evaluate predictions=THIS,OTHER output=DIR",
+    )
+    assert found["On another clinic"][1].endswith("predictions=HERE,ELSEWHERE unpaired=true output=DIR")
+
+
+def test_of_two_systems_each_has_its_numbers():
+    evidence = evidence_of([system("lite0"), system("resnet18")])
+    found = answers(evidence)
+    assert found["Sensitivity for mel"][0].startswith("lite0 0.700 [0.650, 0.750], specificity")
+    assert "; resnet18 0.700" in found["Sensitivity for mel"][0]
+    assert found["At which threshold"][0].startswith("lite0 p ≥ 0.120 [0.080, 0.200]; resnet18 p ≥ 0.120")
+    assert found["Better than another system"] == ("resnet18 is no worse.", "")
+
+
+def test_of_two_data_sets_the_difference_is_the_last_line():
+    found = answers(unpaired())
+    assert found["On another clinic"] == ("home has a higher macro AUROC.", "")
+    assert "other images" in found["Better than another system"][0]
+    assert found["How sure"][0].count("30 images") == 2
+
+
+def test_the_primary_endpoint_is_reported_before_others_and_significant_ones_before_the_rest():
+    evidence = evidence_of([system("lite0"), system("resnet18")])
+    (pair,) = evidence["comparisons"]
+    evidence["comparisons"] = [pair, pair | {"significant": True, "sentence": "clear."}]
+    assert answers(evidence)["Better than another system"][0] == "clear. 1 of 2 comparisons are clear."
+    evidence["comparisons"].append(pair | {"role": "primary", "sentence": "Primary endpoint: x."})
+    assert answers(evidence)["Better than another system"][0] == "Primary endpoint: x."
+
+
+def test_what_a_question_needs_is_named():
+    many = evidence_of([system(f"s{i}") for i in range(5)])
+    assert answers(many)["Sensitivity for mel"][0].endswith("; 2 more below.")
+    malignant = evidence_of([system("x", ["nv", "bcc", "mel"])], ["nv", "bcc", "mel"])
+    malignant["systems"][0]["binary"]["positive"] = ["bcc", "mel"]
+    assert "For mel alone, as the most probable class: 0.500" in answers(malignant)["Sensitivity for bcc, mel"][0]
+    whole = one()
+    whole["systems"][0] |= {"binary": None, "thresholds": None}
+    found = answers(whole)
+    assert found["Sensitivity for mel"][0].startswith("0.500")
+    assert found["At which threshold"] == (
+        "None: the most probable class counts.",
+        "python -m skinlab.evaluate … positive=[mel] cross_fit=true",
+    )
+    whole = one()
+    whole["systems"][0]["thresholds"] = None
+    assert answers(whole)["At which threshold"] == (
+        "p ≥ 0.5: no threshold was chosen.",
+        "python -m skinlab.evaluate … cross_fit=true",
+    )
+    assert len(answers(evidence_of([empty_system("x")], ["a", "b"]))) == 5
+
+
+def test_training_images_and_missing_intervals_are_named_where_the_reader_asks_how_sure():
+    evidence = one()
+    evidence["systems"][0]["training_overlap"] = {"images": 30, "train": 4, "val": 0}
+    evidence["systems"][0]["thresholds"][0]["sensitivity"] = {
+        "value": 1.0,
+        "low": None,
+        "high": None,
+        "note": "no interval: 3 groups of mel, at least 5 are needed",
+    }
+    answer = answers(evidence)["How sure"][0]
+    assert answer.startswith("4 of 30 images were trained on by this model")
+    assert answer.endswith("Sensitivity: no interval: 3 groups of mel, at least 5 are needed.")
+
+
+@pytest.mark.parametrize("made", [one, unpaired])
+def test_it_is_the_first_section_of_the_page(made):
+    text = render_report(made())
+    assert text.index('id="short"') < text.index('id="settings"')
+    for question in QUESTIONS:
+        assert f"<dt>{question}</dt>" in text
