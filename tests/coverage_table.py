@@ -62,12 +62,12 @@ def binary(share: float, sizes: Sequence[int]) -> list[Cell]:
 
 
 TABLES = [
-    Table("Two classes, half of the groups positive", binary(0.5, (40, 100, 400)), 1000),
-    Table("Two classes, a tenth of the groups positive", binary(0.1, (60, 100, 200, 400)), 1000),
+    Table("Two classes, half of the groups positive", binary(0.5, (40, 100, 400)), 800),
+    Table("Two classes, a tenth of the groups positive", binary(0.1, (60, 100, 200, 400)), 800),
     Table(
         "Seven classes with the shares of HAM10000 (c1: 11 %, c6: 1.2 %)",
         [Cell(HAM, n, m) for n, m in ((200, 1), (800, 1), (800, 2), (1600, 1))],
-        400,
+        300,
     ),
     Table(
         "Other scores: two classes, a fifth of 200 groups positive, two images a group",
@@ -78,13 +78,13 @@ TABLES = [
     Table(
         "Bands at single points, thresholds, areas and differences of two data sets: 30 % positive",
         binary(0.3, (60, 200)),
-        400,
+        240,
         judge_others,
     ),
     Table(
         "Prevalence of a pool twice as large with 15 % positive, by a labelled set with 30 %",
         binary(0.3, (60, 200)),
-        120,
+        80,
         judge_prevalence,
     ),
 ]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skinlab.evaluation.metrics.metric import MIN_GROUPS, UNBOUNDED
+from skinlab.evaluation.metrics.metric import MIN_GROUPS, UNBOUNDED, Metric
 from skinlab.evaluation.metrics.registry import find_metric
 from skinlab.evaluation.statistics.estimates import whole_variance
 from skinlab.evaluation.statistics.intervals import (
@@ -40,6 +40,7 @@ from skinlab.evaluation.statistics.support import (
     FEW_GROUPS,
     FOR_DIFFERENCE,
     FOR_RANKING,
+    TO_RANK,
     GroupCounts,
 )
 from skinlab.processes.cores import available_cores
@@ -193,7 +194,7 @@ class BootstrapSamples:
             return found if metric.stratified and not metric.ranking else replace(found, degrees_of_freedom=np.inf)
         if metric.like_share and metric.scope != "all":
             return replace(found, degrees_of_freedom=np.inf)
-        if metric.needs == "both" or (metric.ranking and self.resampler.counts.n_present == 2):
+        if metric.needs == "both" or (metric.ranking and self._of_two(metric)):
             n, _ = self.fewest(name)
             found = replace(found, degrees_of_freedom=min(found.degrees_of_freedom, max(n - 1, 1)))
         return found
@@ -201,6 +202,10 @@ class BootstrapSamples:
     def fewest(self, name: str) -> tuple[int, str]:
         """Return the fewest groups among those that a metric needs, and what they are."""
         return self.resampler.counts.fewest(find_metric(name), name.partition("/")[2])
+
+    def _of_two(self, metric: Metric) -> bool:
+        """Return whether a metric is of a class against the rest, or of two classes, and not a mean over many."""
+        return metric.needs != "classes" or self.resampler.counts.n_present == 2
 
     def undefined(self, name: str) -> float:
         """Return the share of the bootstrap samples on which a metric has no value."""
@@ -215,6 +220,8 @@ class BootstrapSamples:
             return f"no interval: {metric.no_interval}"
         n, what = self.fewest(name)
         least = metric.min_groups if metric else MIN_GROUPS
+        if metric and (metric.ranking or metric.share_of == "predicted") and self._of_two(metric):
+            least = max(least, TO_RANK)
         return f"no interval: {n} {what}, at least {least} are needed" if n < least else ""
 
     def test_alone(self, name: str) -> str:
@@ -227,7 +234,7 @@ class BootstrapSamples:
         if not self.is_difference or metric is None or self.estimate[name] == 0 == np.ptp(self.left_out[name]):
             return ""
         least = FOR_RANKING if metric.ranking else FOR_DIFFERENCE
-        if n < least and (metric.needs != "classes" or self.resampler.counts.n_present == 2):
+        if n < least and self._of_two(metric):
             return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
         if (metric.share_of or (metric.like_share and metric.stratified)) and self._carried_by(name) < CARRY_DIFFERENCE:
             return f"no interval: the difference rests on fewer than {CARRY_DIFFERENCE} groups"

@@ -13,6 +13,7 @@ from skinlab.evaluation.metrics.metric import Metric
 Ints = npt.NDArray[np.int64]
 
 FEW_GROUPS = 20  # of a class that a metric needs, below which an interval is rough
+TO_RANK = 8  # of one of two classes, below which intervals of rankings and PPV cover more than they promise
 FOR_DIFFERENCE = 10  # of these groups, below which a difference has a p-value, but no interval
 FOR_RANKING = 25  # the same for a difference of rankings
 CARRY_DIFFERENCE = 3  # groups that a difference of shares must rest on; with fewer it has hardly any values

@@ -123,6 +123,9 @@ def test_few_groups_have_no_interval_or_a_caution():
     assert np.isnan(found.interval("auroc_macro").low)
     assert np.isfinite(found.interval("specificity").low)
     assert np.isfinite(found.interval("accuracy").low)
+    six = samples_of(*two_classes(100, 6))
+    assert np.isfinite(six.interval("sensitivity").low)
+    assert six.interval("auroc/p").note == "no interval: 6 groups of p, at least 8 are needed"
     rough = samples_of(*two_classes(100, 12)).interval("auroc/p")
     assert rough.note == "caution: 12 groups of p, under 20: the interval is rough"
     assert rough.low < rough.value < rough.high
