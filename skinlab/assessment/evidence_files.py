@@ -62,7 +62,7 @@ def build_evidence(
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
     check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
-    cautions += _draw_cautions(settings, len(systems))
+    cautions += draw_cautions(settings, len(systems))
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = [(system, _evaluate(system, settings, metadata)) for system in systems]
     endpoint = settings.endpoint
@@ -257,7 +257,7 @@ def _add_paths(worst: Sequence[Mistake], system: System) -> None:
         each["path"] = paths.get(each["image_id"])
 
 
-def _draw_cautions(settings: EvaluationSettings, n_systems: int) -> list[str]:
+def draw_cautions(settings: EvaluationSettings, n_systems: int) -> list[str]:
     """Return a caution where so few bootstrap samples can't make a small enough p."""
     n_pairs = n_systems - 1 if settings.reference else n_systems * (n_systems - 1) // 2
     n_comparisons = n_pairs * len(settings.compare_by)

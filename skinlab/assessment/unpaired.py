@@ -9,7 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from skinlab.assessment.evidence_files import Thresholds, build_evidence, check_metrics, check_reference
+from skinlab.assessment.evidence_files import (
+    Thresholds,
+    build_evidence,
+    check_metrics,
+    check_reference,
+    draw_cautions,
+)
 from skinlab.assessment.systems import System, align
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.system import EvaluationSettings
@@ -97,7 +103,11 @@ def build_unpaired_evidence(
     ]
     evidence = parts[0][0]
     evidence["systems"] = [part["systems"][0] for part, _ in parts]
-    evidence["cautions"] = [_different_images(aligned, different["classes"]), *cautions]
+    evidence["cautions"] = [
+        _different_images(aligned, different["classes"]),
+        *draw_cautions(settings, len(systems)),
+        *cautions,
+    ]
     evidence["settings"]["endpoint"] = settings.endpoint.to_dict() if settings.endpoint else None
     evidence["unpaired"] = different
     return evidence, {name: rows for _, thresholds in parts for name, rows in thresholds.items()}

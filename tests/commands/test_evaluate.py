@@ -195,10 +195,11 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
 
 def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
-    words = ["evaluate", f"predictions={home},{away}", f"output={tmp_path / 'out'}", *QUICK]
+    words = ["evaluate", f"predictions={home},{away}", f"output={tmp_path / 'out'}", "n_draws=300", "calibration=false"]
     claim = ["endpoint=auroc_macro", "hypothesis=noninferiority", "margin=0.05", "reference=home"]
     done = run(*words[:2], f"output={tmp_path / 'claim'}", *QUICK, *claim)
     assert "Primary endpoint: no evidence that away is not inferior to home by 0.05" in " ".join(done.stdout.split())
+    assert "100 bootstrap samples can't give 5 comparisons a p under 0.05" in " ".join(done.stdout.split())
     again = write_table(tmp_path / "again.csv", signal=2)
     refused = run("evaluate", f"predictions={home},{again}", *words[2:], "unpaired=true")
     assert "home and again share 120 images (first: i0, by id)" in refused.stderr

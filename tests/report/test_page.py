@@ -234,5 +234,5 @@ def test_net_benefit_is_a_chart_a_threshold_and_a_table(evidence):
     assert text.count('id="net-benefit-0-') >= 2
     assert "for a prevalence of 5.0\xa0%: above zero" in text
     assert 'resnet18 - lite0</th><td class="n">0.05</td>' in text
-    for value in ("+0.010 [-0.040, +0.060]", "+0.020 [-0.030, +0.070]"):
+    for value in ("+0.010<small>[-0.040, +0.060]", "+0.020<small>[-0.030, +0.070]"):
         assert value in text
