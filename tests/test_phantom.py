@@ -119,6 +119,23 @@ def test_skew_is_ham10000s_and_rare_classes_can_be_split() -> None:
     assert default["dx"].value_counts(normalize=True)["nv"] == pytest.approx(0.67, abs=0.02)
 
 
+def test_rare_classes_can_have_the_lesions_that_intervals_need() -> None:
+    shots = pd.DataFrame([vars(shot) for shot in plan(settings(n_images=1400, min_lesions=100))])
+    assert len(shots) == 1400
+    assert shots.groupby("dx")["lesion"].nunique().min() == 100
+    assert shots["dx"].value_counts().idxmax() == "nv"
+
+
+def test_a_phantom_from_before_the_least_number_of_lesions_is_read(tmp_path: Path) -> None:
+    manifest = read_phantom(tmp_path / "set", **SMALL)
+    marker = json.loads((tmp_path / "set" / "phantom.json").read_text())
+    assert marker.pop("min_lesions") == 12
+    (tmp_path / "set" / "phantom.json").write_text(json.dumps(marker))
+    pd.testing.assert_frame_equal(read_phantom(tmp_path / "set", **SMALL), manifest)
+    with pytest.raises(UserError, match="min_lesions is 12, wanted is 2"):
+        read_phantom(tmp_path / "set", **SMALL, min_lesions=2)
+
+
 def test_artefact_bias_sets_the_rate_of_its_class_alone() -> None:
     plain = plan(settings(n_images=2500))
     biased = plan(settings(n_images=2500, artefact_bias={"ruler": {"mel": 0.9, "nv": 0.0}}))

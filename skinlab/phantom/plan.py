@@ -15,7 +15,6 @@ from skinlab.phantom.traits import CLASSES, MALIGNANT
 # Images a class in HAM10000, of 7,470 lesions (Tschandl et al. 2018, doi:10.1038/sdata.2018.161).
 HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
 _IMAGES_A_LESION = 1.34
-_MIN_LESIONS = 12  # of a rare class, for a test part and five folds
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Settings:
     n_negative: int
     n_unlabeled: int
     n_test: int
+    min_lesions: int = 12
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _ham10000(settings: Settings) -> Iterator[Shot]:
     """Yield images in HAM10000's layout: its class imbalance, several images of some lesions, random numbers."""
     rng = np.random.default_rng(settings.seed)
     counts = apportion(settings.n_images, HAM10000_COUNTS)
-    floor = max(1, min(_MIN_LESIONS, settings.n_images // (2 * len(CLASSES))))
+    floor = max(1, min(settings.min_lesions, settings.n_images // (2 * len(CLASSES))))
     for dx in CLASSES:
         missing = max(0, floor - counts[dx])
         counts[dx] += missing

@@ -83,6 +83,8 @@ def _is_there(root: Path, settings: Settings) -> bool:
     except (OSError, ValueError, TypeError):
         raise UserError(f"{root} is not a phantom (no readable {MARKER}), nothing was written: {remedy}") from None
     wanted = _marker(settings)
+    if found.get("layout") == "ham10000":
+        found.setdefault("min_lesions", 12)  # of phantoms drawn before it was a setting
     if found != wanted:
         names = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
         differences = ", ".join(f"{name} is {found.get(name)}, wanted is {wanted.get(name)}" for name in names)
@@ -92,7 +94,7 @@ def _is_there(root: Path, settings: Settings) -> bool:
 
 def _marker(settings: Settings) -> dict[str, object]:
     """Return the settings that the layout uses, as read from JSON."""
-    counts = {"ham10000": ("n_images",), "dsm2025": ("n_positive", "n_negative", "n_unlabeled", "n_test")}
+    counts = {"ham10000": ("n_images", "min_lesions"), "dsm2025": ("n_positive", "n_negative", "n_unlabeled", "n_test")}
     used = ("layout", "image_size", "seed", "artefact_bias", *counts[settings.layout])
     marker: dict[str, object] = json.loads(json.dumps({name: asdict(settings)[name] for name in used}))
     return marker | {"drawing": _DRAWING}

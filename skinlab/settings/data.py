@@ -62,6 +62,7 @@ class DataSettings(Part):
     n_positive: Count | None = None
     n_negative: Count | None = None
     n_unlabeled: Count | None = None
+    min_lesions: Count | None = None
     n_test: Count | None = None
 
     def mistakes(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ def read_phantom(
     *,
     layout: str = "ham10000",
     n_images: int = 1400,
+    min_lesions: int = 12,
     image_size: int = 128,
     seed: int = 0,
     artefact_bias: Mapping[str, Mapping[str, float]] | None = None,
@@ -35,6 +36,7 @@ def read_phantom(
         layout: `ham10000` (seven classes, several images a lesion, masks) or `dsm2025` (malignant against benign, an
             unlabeled pool, a test folder).
         n_images: for `ham10000`.
+        min_lesions: of a rare class, for `ham10000`, as far as `n_images` allow (a fourteenth of them).
         image_size: width and height, in pixels.
         seed: of everything drawn.
         artefact_bias: artefact (hair, ruler, bubbles, ink) -> class -> chance of it, in place of the device's own; such
@@ -49,6 +51,8 @@ def read_phantom(
         UserError: a setting is out of range, or there is something else at `root`.
     """
     bias = {artefact: dict(rates) for artefact, rates in (artefact_bias or {}).items()}
-    settings = Settings(layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test)
+    settings = Settings(
+        layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test, min_lesions
+    )
     ensure_phantom(Path(root), settings, num_workers)
     return _READERS[layout](root)
