@@ -49,15 +49,15 @@ def _seed(system: System, i: int) -> System:
     runs = [run for run in system.runs if run.config["seed"] == key]
     name = system.name if i == 0 else f"{system.name} (seed {key})"
     sources = [each for each in system.sources if Path(each["path"]).parents[1] in {run.path for run in runs}]
-    selection = system.selection if i == 0 else None
-    one = replace(system, name=name, tables=[system.tables[i]], sources=sources, selection=selection)
+    selections = system.selections[i : i + 1]
+    one = replace(system, name=name, tables=[system.tables[i]], sources=sources, selections=selections)
     return replace(one, replicate_axis=None, replicate_ids=[], runs=runs)
 
 
 def _fold_mean(system: System) -> System:
     first, mean = system.tables[0], np.mean([table.probabilities for table in system.tables], axis=0)
     return replace(
-        system, tables=[first.with_probabilities(mean)], replicate_axis=None, replicate_ids=[], selection=None
+        system, tables=[first.with_probabilities(mean)], replicate_axis=None, replicate_ids=[], selections=[]
     )
 
 
@@ -95,7 +95,7 @@ def _as_calls(member: System, threshold: float, positive: Sequence[str] | None, 
     else:
         calls = cross_fitted_predictions(score, table.target == 1, table.group, "f1", prevalence=prevalence)
     hard = table.with_probabilities(np.stack([1.0 - calls, 1.0 * calls], 1))
-    return replace(member, tables=[hard], selection=None)
+    return replace(member, tables=[hard], selections=[])
 
 
 def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
@@ -135,7 +135,7 @@ def build_ensemble(
     )
     if selections and method != "overlap":
         selection = selections[0].with_probabilities(combine(_stack(selections), method, weights=weights))
-        ensemble = replace(ensemble, selection=selection)
+        ensemble = replace(ensemble, selections=[selection])
     return ensemble, learned
 
 
@@ -194,7 +194,7 @@ def equal_cost_baseline(
 ) -> tuple[list[System], str]:
     """Return as many seeds of the best single system as there are members, combined alike, and a sentence about it.
 
-    The best is chosen on the selection rows of the first seed, without them on the reported rows, which favours the
+    The best is chosen on the selection rows, without them on the reported rows, which favours the
     baseline a little: the safe side for a claim against it. There is no baseline without a system of so many seeds.
     """
     n = len(members)
@@ -206,7 +206,7 @@ def equal_cost_baseline(
     metric = settings.search or "pr_auc_macro"
 
     def quality(system: System) -> float:
-        tables = system.tables if system.selection is None else [system.selection]
+        tables = system.selections or system.tables
         each = [classification_metrics(t.probabilities, t.target, t.classes)[metric] for t in tables]
         return float(np.mean(each)) * (-1 if direction(metric) == "min" else 1)
 

@@ -93,6 +93,7 @@ def build_evidence(
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
     if system.runs and system.sources[0]["split"] == "val":  # other rows of the run are training rows
         settings = replace(settings, cross_fit=True)
+    of_selection = "out of fold" if system.replicate_axis == "fold" else "val"
     return system_evidence(
         system.name,
         system.tables,
@@ -100,7 +101,10 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         selection=system.selection,
         replicates=_replicates(system),
         pooled=system.pooled,
-        names=("out of fold" if system.pooled else system.sources[0]["split"], "val"),
+        names=(
+            "out of fold" if system.pooled else system.sources[0]["split"],
+            f"val, mean of {n} seeds" if (n := len(system.selections)) > 1 else of_selection,
+        ),
         training_prior=system.training_prior,
         metadata=metadata,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skinlab.assessment.systems import System, align
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.expectation import expectation
 from skinlab.evaluation.evidence.form import Evidence
 from skinlab.evaluation.evidence.system import EvaluationSettings
@@ -34,10 +35,10 @@ def add_expectations(
     for block, system in zip(evidence["systems"], systems, strict=True):
         (one,) = align([system], settings.positive)
         block["expectation"] = expectation(
-            settings.binary_view(one.tables[0]),
+            settings.binary_view(mean_predictions(one.tables)),
             thresholds.get(system.name, []),
             new,
-            cross_fitted=any(row["applied_to"] == "cross-fitted" for row in block["thresholds"] or []),
+            cross_fitted=any(row["applied_to"].startswith("cross-fitted") for row in block["thresholds"] or []),
             n_draws=settings.n_draws,
             level=settings.level,
             seed=settings.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from skinlab.assessment.sources import fit_cautions, table_source
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows, one_order
-from skinlab.evaluation.ensembles.pooling import pool_folds
+from skinlab.evaluation.ensembles.pooling import mean_predictions, pool_folds
 from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
@@ -24,6 +25,8 @@ from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.same_names import with_names_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class System:
     Attributes:
         name: what the report calls it.
         tables: predictions of the same rows, one a seed (or a fold's model on a test they share).
-        selection: rows of the same run on which thresholds may be chosen, if the tables are of others.
+        selections: rows of the same run on which rules may be chosen, if the tables are of others: one a table, or
+            those of all folds together.
         replicate_axis: in what the tables differ, ``seed`` or ``fold``.
         replicate_ids: the seed or fold of each table.
         pooled: whether the rows are the validation folds of several runs put together.
@@ -61,7 +65,7 @@ class System:
     name: str
     tables: list[Predictions]
     sources: list[Source]
-    selection: Predictions | None = None
+    selections: list[Predictions] = field(default_factory=list)
     replicate_axis: str | None = None
     replicate_ids: list[int] = field(default_factory=list)
     pooled: bool = False
@@ -77,12 +81,17 @@ class System:
     @property
     def parts(self) -> list[Predictions]:
         """The tables, and the rows to choose on if there are any."""
-        return [*self.tables, *filter(None, [self.selection])]
+        return [*self.tables, *self.selections]
+
+    @property
+    def selection(self) -> Predictions | None:
+        """The rows to choose on, with the mean of the seeds' probabilities; None where there are none."""
+        return mean_predictions(self.selections) if self.selections else None
 
     def with_parts(self, parts: Sequence[Predictions]) -> System:
         """Return the system with other tables and rows to choose on, as many as ``parts`` gave."""
         n = len(self.tables)
-        return replace(self, tables=list(parts[:n]), selection=(*parts[n:], None)[0])
+        return replace(self, tables=list(parts[:n]), selections=list(parts[n:]))
 
     @property
     def training_prior(self) -> list[float] | None:
@@ -196,7 +205,7 @@ def _table_system(path: Path, split: str, reader: TableReader) -> System:
         path.stem,
         [table.rows],
         [table_source(path, table)],
-        selection=table.selection,
+        selections=[table.selection] if table.selection else [],
         cautions=[*table.cautions, *fit_cautions(path, table.rows)],
     )
 
@@ -220,8 +229,8 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
 def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:
     split = "val" if split == "auto" else split  # the test is opened only where it is named
     system = _run_table(run, split, reader)
-    selection = _run_table(run, "val", TableReader()).tables[0] if split == "test" else None
-    return replace(system, name=name or system.name, selection=selection)
+    selections = _run_table(run, "val", TableReader()).tables if split == "test" else []
+    return replace(system, name=name or system.name, selections=selections)
 
 
 def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:
@@ -282,11 +291,31 @@ def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReade
     keys = [run.config["seed"] if axis == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {axis}; give those you mean")
-    selection = systems[0].selection if axis == "seed" else None
     whole = System(
-        name, tables, _sources(systems), selection=selection, replicate_axis=axis, replicate_ids=keys, runs=list(runs)
+        *(name, tables, _sources(systems), _selections(systems, axis)),
+        replicate_axis=axis,
+        replicate_ids=keys,
+        runs=list(runs),
     )
     return replace(whole, cautions=_cautions(systems))
+
+
+def _selections(systems: Sequence[System], axis: str) -> list[Predictions]:
+    """Return the validation rows of runs on one test: one table a seed, or the folds' rows put together.
+
+    Without validation rows in common (seeds), or of all folds, there are none to choose rules on.
+    """
+    found = [each.selections[0] for each in systems if each.selections]
+    if len(found) < len(systems):
+        return []
+    folds = [system.runs[0].config["data"]["fold"] for system in systems]
+    try:
+        if axis == "seed":
+            return align_rows(found, [str(system.runs[0].path) for system in systems])
+        return [pool_folds(found, folds, n_folds=systems[0].runs[0].config["data"]["n_folds"])]
+    except ValueError as error:
+        log.warning("no validation images to choose rules on: %s", error)
+        return []
 
 
 def _sources(parts: Sequence[System]) -> list[Source]:

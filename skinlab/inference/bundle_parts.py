@@ -113,7 +113,7 @@ def choose_thresholds(
     Raises:
         ValueError: the images don't allow it.
     """
-    thresholds = freeze_thresholds(bundle_predictions(bundle, validation).binary(choice.positive), choice, "val")
+    thresholds = freeze_thresholds(bundle_predictions(bundle, validation).binary(choice.positive or []), choice, "val")
     for each in thresholds:
         log.info(
             "threshold %s of %s: %s, %s",

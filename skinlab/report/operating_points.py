@@ -33,7 +33,7 @@ def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
         return metrics, HALF
     values = cast("Mapping[str, Any]", row)
     of_rule: Metrics = {name: values[name] for name in OF_POSITIVE if values.get(name)}
-    return metrics | of_rule, point_words(row) + _first(system)
+    return metrics | of_rule, point_words(row) + _joint(system, row)
 
 
 def point_words(row: ThresholdRow) -> str:
@@ -47,9 +47,13 @@ def point_words(row: ThresholdRow) -> str:
     return f"{rule_words(row['rule'])}, {at}"
 
 
-def _first(system: System) -> str:
-    """Return that thresholds are of the first of several seeds or folds, where the metrics are means over all."""
+def _joint(system: System, row: ThresholdRow) -> str:
+    """Return that thresholds are of the mean over several seeds or folds, where the metrics are means over all.
+
+    In evidence of older versions they are of the first.
+    """
     spread = system["spread"]
     if not spread or (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
         return ""
-    return f", first {spread['replicate_axis']}"
+    axis = spread["replicate_axis"]
+    return f", mean of {spread['n']} {axis}s" if "mean of" in row["applied_to"] else f", first {axis}"

@@ -68,7 +68,16 @@ def test_the_test_of_a_sweep_has_the_folds_side_by_side(tmp_path):
     (system,) = find(tmp_path, split="test")
     assert (system.replicate_axis, system.replicate_ids, system.pooled) == ("fold", [0, 1, 2], False)
     assert all(len(table) == 6 for table in system.tables)
-    assert system.selection is None
+    assert sorted(system.selection.image_id) == sorted(IMAGES[6:])  # out of fold
+
+
+def test_rules_of_seeds_are_chosen_on_the_mean_of_their_validation_probabilities(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path / str(seed), seed=seed)
+    (system,) = find(tmp_path, split="test")
+    each = [part.probabilities for one in (0, 1) for part in find(tmp_path / str(one))[0].tables]
+    assert (system.replicate_axis, len(system.selections)) == ("seed", 2)
+    np.testing.assert_allclose(system.selection.probabilities, np.mean(each, axis=0))
 
 
 def test_recipes_are_named_by_what_differs(tmp_path):

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from skinlab.evaluation.predictions import check_target
+from skinlab.evaluation.predictions import check_target, probability_floor
 from skinlab.evaluation.statistics.folds import group_folds
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 QUANTILES = 1001  # of a reference distribution, which puts a rank off by a thousandth at most
-FLOOR = 1e-7  # of a geometric mean, in which a zero of one member would veto a class
+FLOOR = 1e-7  # at least, of a geometric mean, in which a zero of one member would veto a class
 
 
 def combine(
@@ -92,7 +92,13 @@ def _weighted(members: Floats, weights: Floats | None) -> Floats:
 def _geometric(members: Floats, _: None) -> Floats:
     if len(members) == 1:
         return np.array(members[0])
-    return np.asarray(softmax(np.log(np.maximum(members, FLOOR)).mean(0), axis=1))
+    return np.asarray(softmax(np.log(_floored(members)).mean(0), axis=1))
+
+
+def _floored(members: Floats) -> Floats:
+    """Return members with ``FLOOR`` for a zero, or half a unit of the last decimal of a table that is rounded."""
+    floors = [max(FLOOR, probability_floor(member)) for member in members]
+    return np.asarray(np.maximum(members, np.reshape(floors, (-1, 1, 1))))
 
 
 def rank_reference(members: Floats, size: int = QUANTILES) -> Floats:
@@ -169,7 +175,7 @@ def fit_weights(members: Floats, target: Ints) -> Floats:
     bounded L-BFGS finds it without chance and can set a useless member to exactly zero.
 
     Args:
-        members: ``(M, N, C)`` probabilities; zeros count as 1e-7.
+        members: ``(M, N, C)`` probabilities; zeros count as 1e-7, in rounded tables as half a unit of the last decimal.
         target: ``(N,)`` true class numbers.
 
     >>> right, wrong = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.4, 0.6], [0.6, 0.4]])
@@ -178,7 +184,7 @@ def fit_weights(members: Floats, target: Ints) -> Floats:
     """
     members = stacked(members)
     check_target(members, target)
-    likelihood = np.maximum(members[:, np.arange(len(target)), target], FLOOR)
+    likelihood = _floored(members)[:, np.arange(len(target)), target]
 
     def penalised(weights: Floats) -> tuple[float, Floats]:
         mixed = np.maximum(weights @ likelihood, np.finfo(np.float64).tiny)

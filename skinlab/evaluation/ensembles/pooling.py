@@ -10,6 +10,17 @@ import numpy as np
 from skinlab.evaluation.predictions import Predictions
 
 
+def mean_predictions(tables: Sequence[Predictions]) -> Predictions:
+    """Return the mean of the probabilities of several trainings, as they are used together; of one, its own.
+
+    Args:
+        tables: of the same rows in the same order.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    return tables[0].with_probabilities(np.mean([table.probabilities for table in tables], axis=0))
+
+
 def pool_folds(
     tables: Sequence[Predictions],
     folds: Sequence[int],

@@ -128,6 +128,7 @@ class ThresholdRow(TypedDict):
     positives: int
     chosen_on: str
     prevalence: Number  # share of positives that the rule was chosen for; null: that of those rows, or it has no part
+    cost_ratio: NotRequired[float]  # that the cost is stated at; not in evidence of older versions
     applied_to: str
     sensitivity: Interval
     specificity: Interval

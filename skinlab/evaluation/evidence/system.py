@@ -12,6 +12,7 @@ import pandas as pd
 
 from skinlab.evaluation.calibration.conformal import conformal_report
 from skinlab.evaluation.calibration.smooth import calibration_curve
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
 from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
 from skinlab.evaluation.evidence.decision import decision_evidence
@@ -27,12 +28,12 @@ from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
+from skinlab.evaluation.statistics.bootstrap import N_DRAWS, BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.evaluation.thresholds.operating import ThresholdSettings, optimism, threshold_table
+from skinlab.evaluation.thresholds.operating import ThresholdSettings, frozen_cautions, optimism, threshold_table
 from skinlab.evaluation.thresholds.utility import f1_at_prevalence, npv_at_prevalence, ppv_at_prevalence
 
 FORMAT: Literal[2] = 2
@@ -44,20 +45,15 @@ NO_OTHER_IMAGES = (
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(ThresholdSettings):
     """The settings of an evaluation; see ``conf/evaluate.yaml``.
 
     Systems are compared by the metrics ``compare_by`` and by net benefit at the thresholds ``net_benefit_at``: every
     pair of them, or each with the ``reference``.
     """
 
-    positive: Sequence[str] | None = None
-    prevalence: float | None = None
-    rules: Sequence[str] = ()
-    cost_ratio: float = 1.0
     cross_fit: bool = False
     calibration: bool = True
-    frozen: Sequence[FrozenThreshold] = ()
     decide: str = "argmax"
     decide_by: str = "balanced_accuracy"
     decision: Decision | None = None
@@ -68,8 +64,6 @@ class EvaluationSettings:
     age_bands: Sequence[int] = AGE_BANDS
     units: Sequence[Unit] | None = None
     n_draws: int = N_DRAWS
-    level: float = LEVEL
-    seed: int = 0
     endpoint: Endpoint | None = None
     compare_by: Sequence[str] = ()
     reference: str | None = None
@@ -107,13 +101,14 @@ def system_evidence(
     """Compute the evidence of one system.
 
     Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
-    same bootstrap samples; what is no mean (confusion, curves, thresholds) is of the first.
+    same bootstrap samples; what is no mean (confusion, curves) is of the first. Rules (thresholds, called class) are
+    chosen on and applied to the mean of the tables' probabilities, as the trainings are used together.
 
     Args:
         name: of the system.
         tables: predictions of the same rows in the same order.
         settings: of the evaluation.
-        selection: other rows of the first table's model, to choose thresholds on.
+        selection: other rows, with the mean of the tables' probabilities, to choose rules on.
         replicates: in what the tables differ.
         pooled: whether the rows are validation folds put together.
         names: of the rows and of the selection, in messages.
@@ -130,10 +125,13 @@ def system_evidence(
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
     arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
+    joint = mean_predictions(tables)
+    if len(tables) > 1:
+        names = (f"{names[0]}, mean of {len(tables)} {replicates.axis or 'table'}s", names[1])
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
     samples = trainings.mean()
     means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
-    decision, notes = _decision(first, selection, settings, prior, pooled=pooled, names=names)
+    decision, notes = _decision(joint, selection, settings, prior, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
@@ -275,7 +273,7 @@ def _positive_blocks(
     thresholds: list[FrozenThreshold] = []
     try:
         table, thresholds, blocks["optimism"] = _thresholds(
-            view, None if settings.cross_fit else chosen_on, settings, names, cautions
+            mean_predictions(views), None if settings.cross_fit else chosen_on, settings, names, cautions
         )
         blocks["thresholds"] = table
     except ValueError as error:
@@ -294,16 +292,8 @@ def _thresholds(
     cautions: list[str],
 ) -> tuple[list[ThresholdRow], list[FrozenThreshold], Optimism | None]:
     """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions."""
-    how = ThresholdSettings(
-        rules=settings.rules,
-        cost_ratio=settings.cost_ratio,
-        frozen=settings.frozen,
-        prevalence=settings.prevalence,
-        level=settings.level,
-        seed=settings.seed,
-        positive=settings.positive or (),
-    )
-    table, thresholds = threshold_table(view, chosen_on, how, names=names, n_draws=settings.n_draws)
+    table, thresholds = threshold_table(view, chosen_on, settings, names=names, n_draws=settings.n_draws)
+    cautions += frozen_cautions(settings)
     uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
     if uncertain:
         chosen = ", ".join(f"{row['rule']} {row['threshold']:.3f}" for row in uncertain)
@@ -312,7 +302,7 @@ def _thresholds(
         return table, thresholds, None
     best = next(row for row in table if row["rule"] == "f1")
     where = "on other groups' rows" if chosen_on is None else "on validation rows"
-    found = optimism(view, best, how, f"chosen {where}")
+    found = optimism(view, best, settings, f"chosen {where}")
     cautions.append(
         "F1 at a threshold chosen on the evaluated images themselves would have been "
         "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)

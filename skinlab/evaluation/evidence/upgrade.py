@@ -1,4 +1,4 @@
-"""Rename the keys of an ``evidence.json`` of format 1 to those of the present format."""
+"""Bring an ``evidence.json`` of an older version to the present form: renamed keys, and none of the BCa intervals."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ RENAMED = {
 # Blocks that hold renamed keys. All others stay as they are: their keys are names of classes or settings.
 BLOCKS = {"systems", "sources", "spread", "binary", "worst", "optimism", "comparisons", "ensemble", "search"}
 BLOCKS |= {"single", "pair", "subset", "labels"}
+BCA = {"bca_low", "bca_high"}
 
 
 def upgrade_evidence(evidence: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +35,19 @@ def upgrade_evidence(evidence: dict[str, Any]) -> dict[str, Any]:
     >>> upgrade_evidence({"format": 1, "asked": {"level": 0.95}, "systems": [{"worst": [{"called": "nv"}]}]})
     {'format': 2, 'settings': {'level': 0.95}, 'systems': [{'worst_mistakes': [{'predicted': 'nv'}]}]}
     """
-    return evidence if evidence.get("format") == 2 else _rename_keys(evidence) | {"format": 2}
+    present = evidence if evidence.get("format") == 2 else _rename_keys(evidence) | {"format": 2}
+    plain: dict[str, Any] = _without_bca(present)
+    return plain
+
+
+def _without_bca(value: Any) -> Any:
+    """Leave out the BCa ends of intervals (beside ``low`` and ``high``), which are no longer computed."""
+    if isinstance(value, list):
+        return [_without_bca(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    left_out = BCA if {"low", "high"} <= value.keys() else set()
+    return {key: _without_bca(each) for key, each in value.items() if key not in left_out}
 
 
 def _rename_keys(value: Any) -> Any:

@@ -13,7 +13,7 @@ from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import Interval
-from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_shares
+from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, cross_fitted_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.thresholds.utility import (
     expected_cost,
@@ -83,16 +83,16 @@ class ThresholdSettings:
             stated for; None: that of the rows.
         level: coverage of the intervals.
         seed: of bootstrap samples and folds.
-        positive: the classes that the view's positives are; none: its own last class.
+        positive: the classes that the view's positives are; None: its own last class.
     """
 
-    rules: Sequence[str]
+    rules: Sequence[str] = ()
     cost_ratio: float = 1.0
     frozen: Sequence[FrozenThreshold] = ()
     prevalence: float | None = None
     level: float = LEVEL
     seed: int = 0
-    positive: Sequence[str] = ()
+    positive: Sequence[str] | None = None
 
 
 def threshold_table(
@@ -108,6 +108,8 @@ def threshold_table(
     Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups, in
     each of ten divisions into folds, and the metrics are those of the mean confusion matrix; the threshold that is
     frozen for later use is chosen on all rows.
+
+    Costs at a frozen threshold are those of the ratio that it was chosen with.
 
     Args:
         view: two classes, the last one positive; the rows that are reported.
@@ -139,15 +141,37 @@ def threshold_table(
         else:
             refuse_same_rows(each, view)
             predicted = each(score)
-        statistic = BinaryPredictions(predicted, truth, choice.prevalence, choice.cost_ratio)
+        statistic = BinaryPredictions(predicted, truth, choice.prevalence, each.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
-        applied_to = "cross-fitted" if cross_fit else f"{names[0]}, {len(view)} rows"
-        table.append(_row(each, applied_to, samples.intervals(choice.level)))
+        of_several = names[0].partition(", ")[2]  # trainings, such as mean of 3 seeds
+        own = ", ".join(filter(None, ["cross-fitted", of_several])) if cross_fit else f"{names[0]}, {len(view)} rows"
+        table.append(_row(each, own, samples.intervals(choice.level)))
     return table, thresholds
 
 
+def frozen_cautions(choice: ThresholdSettings) -> list[str]:
+    """Return a sentence for each setting that differs from that of frozen thresholds, which goes by theirs."""
+    found = []
+    for each in choice.frozen:
+        if each.rule == "cost" and each.cost_ratio != choice.cost_ratio:
+            found.append(
+                f"The threshold for cost was chosen with cost_ratio={each.cost_ratio:g}, at which its cost is stated; "
+                f"cost_ratio={choice.cost_ratio:g} is not used for it."
+            )
+        if each.rule in MIX_RULES and each.prevalence != choice.prevalence:
+            chosen, stated = (
+                "that of the images" if share is None else f"{share:g}"
+                for share in (each.prevalence, choice.prevalence)
+            )
+            found.append(
+                f"The threshold for {each.rule} was chosen for a prevalence of {chosen}; its PPV, NPV, F1 and cost are "
+                f"stated for {stated}."
+            )
+    return found
+
+
 def _row(threshold: FrozenThreshold, applied_to: str, intervals: Mapping[str, Interval]) -> ThresholdRow:
-    names = ("rule", "threshold", "low", "high", "positives", "chosen_on", "prevalence")
+    names = ("rule", "threshold", "low", "high", "positives", "chosen_on", "prevalence", "cost_ratio")
     row = {name: getattr(threshold, name) for name in names} | {"applied_to": applied_to}
     return cast("ThresholdRow", row | {name: each.to_dict() for name, each in intervals.items()})
 

@@ -204,3 +204,15 @@ def test_cross_fitted_weights_do_not_use_their_own_fold():
     altered = target.copy()
     altered[fold == 0] = (target[fold == 0] + 1) % 4
     assert not np.allclose(fit_weights(p, altered), fit_weights(p, target))
+
+
+def test_a_zero_of_a_rounded_table_counts_as_half_a_unit_of_its_last_decimal():
+    rounded = np.array([[1.0, 0.0], [0.62, 0.38]])  # the zero was up to 0.005
+    other = np.array([[0.31234567891, 0.68765432109], [0.1, 0.9]])
+    odds = np.sqrt(0.005 * other[0, 1] / (1.0 * other[0, 0]))
+    assert combine(np.stack([rounded, other]), "geometric")[0, 1] == pytest.approx(odds / (1 + odds))
+    exact = np.stack([[[1.0, 0.0], [1 / 3, 2 / 3]], other])
+    odds = np.sqrt(1e-7 * other[0, 1] / other[0, 0])
+    assert combine(exact, "geometric")[0, 1] == pytest.approx(odds / (1 + odds))
+    target = np.array([1, 1])
+    assert fit_weights(np.stack([rounded, other]), target)[0] >= fit_weights(exact, target)[0]

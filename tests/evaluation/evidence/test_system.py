@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.parts import row_cautions, worst_mistakes
 from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
 from skinlab.evaluation.metrics.scorer import classification_metrics
@@ -165,3 +166,19 @@ def test_few_groups_leave_bands_and_intervals_out():
     assert block["metrics"]["recall/b"]["note"].startswith("no interval: ")
     assert np.isfinite(block["metrics"]["specificity/b"]["low"])
     assert any(text.startswith("Fewer than 5 groups of b (") for text in row_cautions(few))
+
+
+def test_rules_of_several_seeds_are_chosen_on_and_applied_to_the_mean_of_their_probabilities():
+    tables = [rows(), rows().with_probabilities(rows(seed=1).probabilities)]
+    joint, selection = mean_predictions(tables), rows(seed=2, prefix="v")
+    assert np.allclose(joint.probabilities, (tables[0].probabilities + tables[1].probabilities) / 2)
+    settings = EvaluationSettings(positive=["c"], rules=["f1"], decide="thresholds", **QUICK)
+    seeds = {"replicates": Replicates("seed", [0, 1]), "names": ("test", "val, mean of 2 seeds")}
+    found = system_evidence("s", tables, settings, selection=selection, **seeds)
+    alone = system_evidence("s", [joint], settings, selection=selection)
+    (row,), (same,) = found.block["thresholds"], alone.block["thresholds"]
+    assert (row["threshold"], row["f1_positive"]["value"]) == (same["threshold"], same["f1_positive"]["value"])
+    assert row["applied_to"] == f"test, mean of 2 seeds, {len(joint)} rows"
+    assert row["chosen_on"] == f"val, mean of 2 seeds, {len(selection)} rows"
+    assert found.block["decision"]["confusion"] == alone.block["decision"]["confusion"]
+    assert found.block["optimism"]["held_out"] == same["f1_positive"]["value"]

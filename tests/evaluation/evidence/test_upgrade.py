@@ -41,3 +41,12 @@ SYSTEMS = [
 def test_keys_of_format_1_are_renamed_and_names_of_classes_and_settings_are_kept(old, new):
     assert upgrade_evidence({"format": 1} | old) == {"format": 2} | new
     assert upgrade_evidence({"format": 2} | new) == {"format": 2} | new
+
+
+def test_bca_intervals_of_older_evidence_are_left_out():
+    interval = {"value": 0.7, "low": 0.6, "high": 0.8}
+    old = interval | {"bca_low": 0.61, "bca_high": 0.79}
+    blocks = [{"metrics": {"auroc_macro": each, "recall/bca_low": each}} for each in (old, interval)]
+    for version in ({"format": 1}, {"format": 2}):
+        found = upgrade_evidence(version | {"systems": [blocks[0]], "comparisons": [{"difference": old}]})
+        assert found == {"format": 2, "systems": [blocks[1]], "comparisons": [{"difference": interval}]}

@@ -1,10 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
-from skinlab.evaluation.thresholds.operating import BinaryPredictions, ThresholdSettings, threshold_table
+from skinlab.evaluation.thresholds.operating import (
+    BinaryPredictions,
+    ThresholdSettings,
+    frozen_cautions,
+    threshold_table,
+)
 
 
 def rows(n: int = 300, seed: int = 0, prefix: str = "i", positives: float = 0.2) -> Predictions:
@@ -70,3 +77,22 @@ def test_thresholds_know_their_positive_classes_and_serve_no_others():
     for other in (["mel"], ()):
         with pytest.raises(ValueError, match="was chosen for positive=mel,bcc"):
             threshold_table(view, None, ThresholdSettings([], frozen=kept, positive=other), names=names)
+
+
+def test_a_frozen_cost_is_stated_at_the_ratio_that_it_was_chosen_with():
+    view, selection = rows(300, 0), rows(300, 1, "v")
+    names = ("test", "val")
+    _, kept = threshold_table(view, selection, ThresholdSettings(["cost", "f1"], 20.0), names=names, n_draws=100)
+    later = ThresholdSettings(frozen=kept, cost_ratio=2.0)
+    (row, _), _ = threshold_table(view, None, later, names=names, n_draws=100)
+    truth = view.target == 1
+    called = BinaryPredictions(view.probabilities[:, 1] >= row["threshold"], truth, cost_ratio=20.0)
+    assert row["cost"]["value"] == pytest.approx(called(np.ones((len(view), 1)))["cost"][0])
+    assert row["cost_ratio"] == 20
+    (told,) = frozen_cautions(later)
+    assert "chosen with cost_ratio=20, at which its cost is stated; cost_ratio=2 is not used" in told
+    assert frozen_cautions(replace(later, cost_ratio=20.0)) == []
+    told = frozen_cautions(replace(later, cost_ratio=20.0, prevalence=0.02))
+    assert [text.split(";")[0] for text in told] == [
+        f"The threshold for {rule} was chosen for a prevalence of that of the images" for rule in ("cost", "f1")
+    ]
