@@ -66,7 +66,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
         "classes": classes,
         "flow_sentences": flow_sentences(system.get("flow")),
         "unit_sentences": unit_sentences(system),
-        "subgroup_metrics": subgroup_metrics(system["subgroups"]),
+        "subgroup_metrics": subgroup_metrics(system),
         "model": {label: values for name, label in MODEL_META.items() if (values := _distinct(metas, name))},
     }
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from skinlab.evaluation.evidence.form import System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE
+from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.wording import number, rule_words
 
 SHOWN = ("pr_auc_positive", "auroc/positive", *OF_POSITIVE)
@@ -34,6 +35,14 @@ def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
     values = cast("Mapping[str, Any]", row)
     of_rule: Metrics = {name: values[name] for name in OF_POSITIVE if values.get(name)}
     return metrics | of_rule, point_words(row) + _joint(system, row)
+
+
+def label_at(name: str, system: System, rule: str | None) -> str:
+    """Label a metric of the positive, with its operating point: a rule's threshold, or else its own."""
+    row = next((row for row in system.get("thresholds") or [] if row["rule"] == rule), None)
+    if row is None or name not in OF_POSITIVE:
+        return metric_label(name)
+    return f"{metric_label(name, point=False)} ({point_words(row)})"
 
 
 def point_words(row: ThresholdRow) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from skinlab.evaluation.evidence.form import System
-from skinlab.evaluation.evidence.population_form import Subgroup, Subgroups
+from skinlab.evaluation.evidence.population_form import Subgroup
 from skinlab.evaluation.evidence.subgroups import RANKED_BY
-from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report import charts
+from skinlab.report.operating_points import label_at
 from skinlab.report.svg import INK, series
 from skinlab.report.wording import interval, label_of_column
 
@@ -29,25 +29,30 @@ def subgroup_section(system: System, place: int) -> dict[str, Any] | None:
     return {
         "columns": found["columns"],
         "rows": found["subgroups"],
-        "metrics": subgroup_metrics(found),
+        "metrics": subgroup_metrics(system),
         "ranked_by": RANKED_BY,
         "compared": found["compared"],
         "lowest": found["lowest"],
         "charts": [
             chart
             for name in CHARTED
-            for chart in (_values(found["subgroups"], name, place), _differences(found["subgroups"], name, place))
+            for chart in (
+                _values(found["subgroups"], name, label_at(name, system, found.get("rule")), place),
+                _differences(found["subgroups"], name, label_at(name, system, found.get("rule")), place),
+            )
             if chart
         ],
     }
 
 
-def subgroup_metrics(found: Subgroups | None) -> list[str]:
-    """Return the metrics that some subgroup has."""
-    blocks = [
-        block for each in (found or {"subgroups": []})["subgroups"] for block in (each["metrics"], each["binary"])
-    ]
-    return list(dict.fromkeys(name for block in blocks for name in block or {}))
+def subgroup_metrics(system: System) -> dict[str, str]:
+    """Return the metrics that some subgroup has, with their labels and operating points."""
+    found = system["subgroups"]
+    if not found:
+        return {}
+    blocks = [block for each in found["subgroups"] for block in (each["metrics"], each["binary"])]
+    names = dict.fromkeys(name for block in blocks for name in block or {})
+    return {name: label_at(name, system, found.get("rule")) for name in names}
 
 
 def _name(each: Subgroup) -> str:
@@ -60,7 +65,7 @@ def _classes(each: Subgroup, metric: str) -> str:
     return f", {n} classes" if metric in (each["metrics"] or {}) and n < len(each["support"]) else ""
 
 
-def _values(subgroups: Sequence[Subgroup], metric: str, place: int) -> dict[str, object] | None:
+def _values(subgroups: Sequence[Subgroup], metric: str, words: str, place: int) -> dict[str, object] | None:
     """Draw a metric of each subgroup."""
     rows = [
         (_name(each) + _classes(each, metric), ((each["metrics"] or {}) | (each["binary"] or {})).get(metric))
@@ -69,20 +74,19 @@ def _values(subgroups: Sequence[Subgroup], metric: str, place: int) -> dict[str,
     shown = [(name, value) for name, value in rows if value]
     if not shown:
         return None
-    words = metric_label(metric)
     label = f"{words} by subgroup: " + "; ".join(f"{name} {interval(value)}" for name, value in shown)
     key = f"s{place + 1}-subgroups-{metric}"
     return {"words": words, "chart": charts.dots_chart(shown, [series(place)] * len(shown), key, label)}
 
 
-def _differences(subgroups: Sequence[Subgroup], metric: str, place: int) -> dict[str, object] | None:
+def _differences(subgroups: Sequence[Subgroup], metric: str, words: str, place: int) -> dict[str, object] | None:
     """Draw the difference of each subgroup to the other images."""
     rows = [
         (_name(each), each["differences"][metric]["difference"]) for each in subgroups if metric in each["differences"]
     ]
     if not rows:
         return None
-    words = f"{metric_label(metric)}: difference to the other images"
+    words = f"{words}: difference to the other images"
     label = f"{words}: " + "; ".join(f"{name} {interval(value, signed=True)}" for name, value in rows)
     key = f"s{place + 1}-subgroup-differences-{metric}"
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.evaluation.evidence.form import System
-from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.evaluation.metrics.registry import shown_metrics
+from skinlab.report.operating_points import label_at, positive_metrics
 from skinlab.report.wording import count, interval
 
 PLURALS = {"image": "images", "lesion": "lesions", "patient": "patients"}
@@ -19,9 +20,12 @@ def units_section(system: System) -> dict[str, Any] | None:
     known = [unit for unit in units if not unit["note"]]
     rows = []
     for kind in ("metrics", "binary"):
-        block: Any = system["metrics"] if kind == "metrics" else (system["binary"] or {"metrics": {}})["metrics"]
+        rule = known[0].get("rule") if known and kind == "binary" else None
+        block: Any = system["metrics"] if kind == "metrics" else positive_metrics(system, rule)[0]
+        if kind == "binary" and system["binary"]:
+            block = system["binary"]["metrics"] | block
         names = dict.fromkeys(name for unit in known for name in unit[kind])
-        words = {name: metric_label(name.removesuffix("/positive")) for name in names}
+        words = {name: label_at(name.removesuffix("/positive"), system, rule) for name in names}
         rows += [
             {"label": words[name], "positive": kind == "binary"}
             | {"values": [block.get(name), *(unit[kind].get(name) for unit in known)]}
@@ -42,9 +46,10 @@ def unit_sentences(system: System) -> list[str]:
         if unit["note"]:
             found.append(f"{unit['note']}.")
             continue
-        metrics = {metric.name: metric.label for metric in shown_metrics("page", "all", "positive")}
+        metrics = [metric.name for metric in shown_metrics("page", "all", "positive")]
         values = unit["metrics"] | unit["binary"]
-        shown = [f"{metrics[name]} {interval(values[name])}" for name in metrics if name in values][:3]
+        rule = unit.get("rule")
+        shown = [f"{label_at(name, system, rule)} {interval(values[name])}" for name in metrics if name in values][:3]
         size = f"{count(unit['rows'])} {PLURALS[unit['unit']]} of {count(unit['images'])} images"
         found.append(f"By {unit['unit']} ({size}): {'; '.join(shown)}.")
     return found

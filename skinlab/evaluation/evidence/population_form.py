@@ -56,6 +56,7 @@ class Subgroups(TypedDict):
     subgroups: list[Subgroup]
     compared: int
     lowest: LowestSubgroup | None
+    rule: NotRequired[str | None]  # at whose threshold sensitivity and specificity are; null for p >= 0.5
 
 
 class UnitMetrics(TypedDict):
@@ -72,6 +73,7 @@ class UnitMetrics(TypedDict):
     metrics: Metrics
     binary: Metrics
     note: str
+    rule: NotRequired[str | None]  # at whose threshold the decisions of `binary` are; null for p >= 0.5
 
 
 class Population(TypedDict):

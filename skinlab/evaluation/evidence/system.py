@@ -24,6 +24,7 @@ from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
 from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.evidence.units import Unit, evaluate_units
+from skinlab.evaluation.evidence.views import OperatingRule, operating_rule
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import Scorer
@@ -129,13 +130,14 @@ def system_evidence(
     if len(tables) > 1:
         names = (f"{names[0]}, mean of {len(tables)} {replicates.axis or 'table'}s", names[1])
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
+    at = operating_rule(settings.binary_view(joint), positive["thresholds"], thresholds, settings.seed)
     samples = trainings.mean()
     means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
     decision, notes = _decision(joint, selection, settings, prior, pooled=pooled, names=names)
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
-        **_population(tables, metadata, settings),
+        **_population(tables, metadata, settings, at),
         "metrics": _intervals(samples, settings.level),
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
@@ -152,14 +154,18 @@ def system_evidence(
 
 
 def _population(
-    tables: Sequence[Predictions], metadata: pd.DataFrame | None, settings: EvaluationSettings
+    tables: Sequence[Predictions],
+    metadata: pd.DataFrame | None,
+    settings: EvaluationSettings,
+    at: OperatingRule | None,
 ) -> Population:
     """Return the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
+    how: dict[str, Any] = {"at": at, "level": settings.level, "seed": settings.seed}
     return {
-        "subgroups": evaluate_subgroups(tables, views, columns, level=settings.level, seed=settings.seed),
-        "units": evaluate_units(tables, views, metadata, settings.units, level=settings.level, seed=settings.seed),
+        "subgroups": evaluate_subgroups(tables, views, columns, **how),
+        "units": evaluate_units(tables, views, metadata, settings.units, **how),
     }
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.evidence.population_form import UnitMetrics
-from skinlab.evaluation.evidence.views import View, all_classes, positive_classes
+from skinlab.evaluation.evidence.views import OperatingRule, View, all_classes, positive_classes
 from skinlab.evaluation.predictions import Predictions
 
 Unit = Literal["image", "lesion", "patient"]
@@ -92,6 +92,7 @@ def evaluate_units(
     metadata: pd.DataFrame | None,
     units: Sequence[Unit] | None,
     *,
+    at: OperatingRule | None = None,
     level: float,
     seed: int,
 ) -> list[UnitMetrics]:
@@ -104,6 +105,7 @@ def evaluate_units(
         views: their binary views; none where no class is positive.
         metadata: N rows of text, with the columns ``lesion`` and ``patient`` if they are known.
         units: those wanted; None for all that some images share.
+        at: the rule of the headline, if there is one: a unit's score is held against the threshold of its first image.
         level: of the intervals.
         seed: of the bootstrap samples.
 
@@ -123,7 +125,8 @@ def evaluate_units(
             continue
         lesions = unit_ids(tables[0], metadata, "lesion")
         try:
-            found.append(_unit(tables, views, unit, ids, ids if lesions is None else lesions, level=level, seed=seed))
+            lesions = ids if lesions is None else lesions
+            found.append(_unit(tables, views, unit, (ids, lesions), at, level=level, seed=seed))
         except ValueError as error:
             if units is not None:
                 raise
@@ -133,27 +136,41 @@ def evaluate_units(
 
 def _empty(unit: Unit, ids: Ids, note: str) -> UnitMetrics:
     n = len(set(ids.tolist()))
-    return {"unit": unit, "rows": n, "images": len(ids), "support": {}, "metrics": {}, "binary": {}, "note": note}
+    return {
+        "unit": unit,
+        "rows": n,
+        "images": len(ids),
+        "support": {},
+        "metrics": {},
+        "binary": {},
+        "note": note,
+        "rule": None,
+    }
 
 
 def _unit(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],
     unit: Unit,
-    ids: Ids,
-    lesions: Ids,
+    members: tuple[Ids, Ids],
+    at: OperatingRule | None,
     *,
     level: float,
     seed: int,
 ) -> UnitMetrics:
-    """Return the metrics by one unit."""
+    """Return the metrics by one unit; ``members`` are the unit and the lesion of each image."""
+    ids, lesions = members
     block = _empty(unit, ids, "")
+    first = np.unique(pd.factorize(ids)[0], return_index=True)[1]  # image of each unit, in the order of the units
+    thresholds = at.thresholds[first] if at else None
+    if at:
+        block["rule"] = at.rule
     if unit == "lesion":
         whole: View | None = all_classes([by_lesion(table, ids) for table in tables], "page")
-        binary = positive_classes([by_lesion(view, ids) for view in views], "page")
+        binary = positive_classes([by_lesion(view, ids) for view in views], "page", thresholds)
     else:
         whole = None
-        binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page")
+        binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", thresholds)
         if binary is None:
             return block | {"note": "no metrics by patient: they need positive classes, as in positive=[mel,bcc]"}
     for name, view in (("metrics", whole), ("binary", binary)):

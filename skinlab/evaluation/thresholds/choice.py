@@ -187,41 +187,55 @@ def threshold_interval(
     return low, high
 
 
-def cross_fitted_predictions(
+def cross_fitted_thresholds(
     score: Floats,
     truth: Bools,
     groups: npt.NDArray[Any],
     rule: str,
-    n_folds: int = 5,
+    *,
     seed: int = 0,
     cost_ratio: float = 1.0,
     prevalence: float | None = None,
-) -> Bools:
-    """Return which rows are predicted positive ``(N,)``, each at a threshold chosen on other groups' rows.
+) -> Floats:
+    """Return a threshold for each row ``(N,)``, chosen on other groups' rows, in five folds.
+
+    Args as in :func:`choose_threshold`; ``groups`` is ``(N,)``, ``seed`` that of the folds.
 
     Raises:
         ValueError: the rows outside some fold hold no positives or no negatives.
     """
-    folds, predicted = group_folds(groups, truth, n_folds, seed), np.zeros(len(score), bool)
+    folds, thresholds = group_folds(groups, truth, seed=seed), np.empty(len(score))
     for fold in np.unique(folds):
         held = folds == fold
-        threshold = choose_threshold(score[~held], truth[~held], rule, cost_ratio, prevalence=prevalence)
-        predicted[held] = score[held] >= threshold
-    return predicted
+        thresholds[held] = choose_threshold(score[~held], truth[~held], rule, cost_ratio, prevalence=prevalence)
+    return thresholds
 
 
-def cross_fitted_shares(
-    score: Floats, truth: Bools, groups: npt.NDArray[Any], rule: str, n_repeats: int = N_REPEATS, **settings: Any
+def cross_fitted_predictions(score: Floats, *args: Any, **settings: Any) -> Bools:
+    """Return which rows are predicted positive ``(N,)``, each at its own of :func:`cross_fitted_thresholds`."""
+    return np.asarray(score >= cross_fitted_thresholds(score, *args, **settings))
+
+
+def repeated_thresholds(
+    score: Floats, *args: Any, n_repeats: int = N_REPEATS, seed: int = 0, **settings: Any
 ) -> Floats:
-    """Return in which share of ``n_repeats`` divisions into folds a row is predicted positive, ``(N,)``.
+    """Return a row's thresholds in several divisions into folds, ``(N, R)``; see :func:`cross_fitted_thresholds`."""
+    repeats = [cross_fitted_thresholds(score, *args, seed=seed + k, **settings) for k in range(n_repeats)]
+    return np.stack(repeats, axis=1)
+
+
+def positive_shares(score: Floats, thresholds: Floats) -> Floats:
+    """Return in which share of its thresholds ``(N, R)`` a row is predicted positive, ``(N,)``.
 
     Metrics of these shares are those of the mean confusion matrix: they depend little on how the folds were cut. They
     err a little low, since each threshold is chosen on a part of the rows.
 
-    Args as in :func:`cross_fitted_predictions`; ``seed`` is that of the first division.
+    >>> positive_shares(np.array([0.2, 0.6]), np.array([[0.1, 0.3], [0.5, 0.5]])).tolist()
+    [0.5, 1.0]
     """
-    seed = settings.pop("seed", 0)
-    repeats = [
-        cross_fitted_predictions(score, truth, groups, rule, seed=seed + k, **settings) for k in range(n_repeats)
-    ]
-    return np.asarray(np.mean(repeats, axis=0))
+    return np.asarray((score[:, None] >= thresholds).mean(1))
+
+
+def cross_fitted_shares(score: Floats, *args: Any, **settings: Any) -> Floats:
+    """Return :func:`positive_shares` at :func:`repeated_thresholds`."""
+    return positive_shares(score, repeated_thresholds(score, *args, **settings))

@@ -13,7 +13,7 @@ from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import Interval
-from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, cross_fitted_shares
+from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, positive_shares, repeated_thresholds
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
 from skinlab.evaluation.thresholds.utility import (
     expected_cost,
@@ -134,19 +134,31 @@ def threshold_table(
     resampler = Resampler(view.group, view.target, view.classes)
     table: list[ThresholdRow] = []
     for each in thresholds:
-        predicted: Any
-        if cross_fit:
-            settings: dict[str, Any] = {"cost_ratio": each.cost_ratio, "prevalence": each.prevalence}
-            predicted = cross_fitted_shares(score, truth, view.group, each.rule, seed=choice.seed, **settings)
-        else:
+        if not cross_fit:
             refuse_same_rows(each, view)
-            predicted = each(score)
+        predicted = positive_shares(score, row_thresholds(view, each, cross_fit=cross_fit, seed=choice.seed))
         statistic = BinaryPredictions(predicted, truth, choice.prevalence, each.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
         of_several = names[0].partition(", ")[2]  # trainings, such as mean of 3 seeds
         own = ", ".join(filter(None, ["cross-fitted", of_several])) if cross_fit else f"{names[0]}, {len(view)} rows"
         table.append(_row(each, own, samples.intervals(choice.level)))
     return table, thresholds
+
+
+def row_thresholds(view: Predictions, threshold: FrozenThreshold, *, cross_fit: bool, seed: int) -> Floats:
+    """Return the thresholds that each row of a view is predicted at, ``(N, R)``: one, or those of ten cross-fits.
+
+    Args:
+        view: two classes, the last one positive.
+        threshold: of the rule.
+        cross_fit: whether the rule is chosen on these rows.
+        seed: of the folds.
+    """
+    if not cross_fit:
+        return np.full((len(view), 1), threshold.threshold)
+    rows = view.probabilities[:, 1], view.target == 1, view.group
+    settings: dict[str, Any] = {"cost_ratio": threshold.cost_ratio, "prevalence": threshold.prevalence}
+    return repeated_thresholds(*rows, threshold.rule, seed=seed, **settings)
 
 
 def frozen_cautions(choice: ThresholdSettings) -> list[str]:

@@ -182,3 +182,17 @@ def test_rules_of_several_seeds_are_chosen_on_and_applied_to_the_mean_of_their_p
     assert row["chosen_on"] == f"val, mean of 2 seeds, {len(selection)} rows"
     assert found.block["decision"]["confusion"] == alone.block["decision"]["confusion"]
     assert found.block["optimism"]["held_out"] == same["f1_positive"]["value"]
+
+
+@pytest.mark.parametrize("cross_fit", [True, False])
+def test_decisions_of_subgroups_are_at_the_rule_of_the_headline(cross_fit):
+    settings = EvaluationSettings(positive=["c"], rules=["sensitivity>=0.9", "f1"], cross_fit=cross_fit, **QUICK)
+    view, selection = rows(), None if cross_fit else rows(seed=1, prefix="v")
+    block = system_evidence("s", [view], settings, selection=selection).block
+    row, found = block["thresholds"][0], block["subgroups"]
+    assert found["rule"] == "sensitivity>=0.9"
+    parts = {each["value"]: each for each in found["subgroups"] if each["column"] == "source"}
+    weights = {name: ((view.source == name) & (view.target == 2)).sum() for name in parts}
+    mean = sum(parts[name]["binary"]["sensitivity"]["value"] * n for name, n in weights.items()) / sum(weights.values())
+    assert mean == pytest.approx(row["sensitivity"]["value"])  # of all images together
+    assert mean != pytest.approx(block["binary"]["metrics"]["sensitivity"]["value"])

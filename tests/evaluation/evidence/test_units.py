@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, unit_ids
+from skinlab.evaluation.evidence.views import OperatingRule
 from skinlab.evaluation.predictions import Predictions
 
 SETTINGS = {"level": 0.95, "seed": 0}
@@ -75,3 +76,22 @@ def test_what_a_lesion_is():
     metadata["lesion"] = ["x", "x", "", *"yyyyy"]
     assert unit_ids(view, metadata, "lesion").tolist() == ["x", "x", "i2", *"yyyyy"]
     assert evaluate_units([rows(6, per_lesion=1)], [], None, None, **SETTINGS) == []
+
+
+def test_a_unit_is_positive_at_the_threshold_of_the_rule():
+    view = rows()
+    binary, patients = view.binary(["c"]), pd.DataFrame({"patient": [f"p{i // 6}" for i in range(400)]})
+    at = OperatingRule("f1", np.full((400, 1), 0.7))
+    lesion, patient = evaluate_units([view], [binary], patients, None, at=at, **SETTINGS)
+    for unit, units in (
+        (lesion, by_lesion(binary, binary.group)),
+        (patient, by_patient(binary, binary.group, patients["patient"].to_numpy(object))),
+    ):
+        called, truth = units.probabilities[:, 1] >= 0.7, units.target == 1
+        assert unit["rule"] == "f1"
+        assert unit["binary"]["sensitivity"]["value"] == pytest.approx(called[truth].mean())
+        assert unit["binary"]["specificity"]["value"] == pytest.approx((~called)[~truth].mean())
+    (plain, _) = evaluate_units([view], [binary], patients, None, **SETTINGS)
+    assert plain["rule"] is None
+    assert plain["binary"]["sensitivity"] != lesion["binary"]["sensitivity"]
+    assert plain["binary"]["auroc/positive"] == lesion["binary"]["auroc/positive"]

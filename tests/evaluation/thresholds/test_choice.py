@@ -234,7 +234,7 @@ def test_cross_fitted_shares_depend_little_on_how_the_folds_are_cut():
     score, truth = rows(150, 8, share=0.15)
     f1 = {
         n: [
-            BinaryPredictions(cross_fitted_shares(score, truth, np.arange(150), "f1", n, seed=seed), truth)(
+            BinaryPredictions(cross_fitted_shares(score, truth, np.arange(150), "f1", n_repeats=n, seed=seed), truth)(
                 np.ones((150, 1))
             )["f1_positive"][0]
             for seed in range(0, 200, 20)
