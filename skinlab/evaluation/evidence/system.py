@@ -14,7 +14,7 @@ from skinlab.evaluation.calibration.conformal import conformal_report
 from skinlab.evaluation.calibration.smooth import calibration_curve
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
-from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics
+from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, Conformal
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.fold_means import fold_means
@@ -101,9 +101,8 @@ def system_evidence(
 ) -> SystemEvidence:
     """Compute the evidence of one system.
 
-    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables, on the
-    same bootstrap samples; what is no mean (confusion, curves) is of the first. Rules (thresholds, called class) are
-    chosen on and applied to the mean of the tables' probabilities, as the trainings are used together.
+    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables; confusion
+    and curves are of the first, rules (thresholds, called class) of the mean of the probabilities, which is used later.
 
     Args:
         name: of the system.
@@ -123,12 +122,9 @@ def system_evidence(
     _check(first, name)
     resampler = Resampler(first.group, first.target, first.classes)
     trainings = _bootstrap(tables, replicates, resampler, settings)
+    correct = first.probabilities.argmax(1) == first.target
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
-    confidence, predicted = first.probabilities.max(1), first.probabilities.argmax(1)
-    arrays, correct = (first.probabilities, first.target, first.group), predicted == first.target
-    joint = mean_predictions(tables)
-    if len(tables) > 1:
-        names = (f"{names[0]}, mean of {len(tables)} {replicates.axis or 'table'}s", names[1])
+    joint, names = mean_predictions(tables), _names(names, tables, replicates)
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
     at = operating_rule(settings.binary_view(joint), positive["thresholds"], thresholds, settings.seed)
     samples = trainings.mean()
@@ -142,15 +138,28 @@ def system_evidence(
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
         "curves": _curves(first, resampler, settings),
-        "reliability": reliability(confidence, correct, first.group),
+        "reliability": reliability(first.probabilities.max(1), correct, first.group),
         **_calibrations(first, resampler, prior, settings),
         "risk_coverage": risk_coverage_interval(first, resampler, level=settings.level, seed=settings.seed),
-        "conformal": conformal_report(*arrays, first.classes, seed=settings.seed, interval_level=settings.level),
+        "conformal": _conformal(first, settings),
         "decision": decision,
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
     return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
+
+
+def _names(names: tuple[str, str], tables: Sequence[Predictions], replicates: Replicates) -> tuple[str, str]:
+    """Return the names of the rows and of the selection, of several tables with what they are the mean of."""
+    if len(tables) == 1:
+        return names
+    return f"{names[0]}, mean of {len(tables)} {replicates.axis or 'table'}s", names[1]
+
+
+def _conformal(first: Predictions, settings: EvaluationSettings) -> Conformal:
+    """Return the coverage of cross-fitted conformal sets."""
+    arrays = first.probabilities, first.target, first.group
+    return conformal_report(*arrays, first.classes, seed=settings.seed, interval_level=settings.level)
 
 
 def _population(
