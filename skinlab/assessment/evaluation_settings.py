@@ -28,7 +28,8 @@ def open_evaluation(
     """Return the output folder, the settings of the evaluation and the provenance of a command that writes evidence.
 
     Raises:
-        UserError: the folder holds evidence already, a rule is none, or the thresholds can't be read.
+        UserError: the folder holds evidence already, a rule is none, two are given for the called class, or the
+            thresholds can't be read.
     """
     output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
     place = settings.apply_thresholds
@@ -38,6 +39,11 @@ def open_evaluation(
     evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
     evaluation = replace(evaluation, compare_by=settings.compare_by)
     if settings.apply_decision is not None:
+        if settings.decide != "argmax":
+            raise UserError(
+                f"decide={settings.decide} chooses a rule, and apply_decision={settings.apply_decision} applies one as "
+                "it is: leave one out"
+            )
         evaluation = replace(evaluation, decision=read_decision(settings.apply_decision, "apply_decision"))
     return output, evaluation, describe_provenance(invocation.command, settings.dump())
 

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.evidence.form import Evidence, Provenance
+from skinlab.evaluation.evidence.subgroups import age_bands, values_fault
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.settings.command import EvidenceSettings
@@ -21,17 +24,19 @@ from skinlab.tables.metadata import read_metadata
 log = logging.getLogger(__name__)
 
 
-def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None, columns: Sequence[str] = ()) -> None:
+def check_wanted(
+    settings: TrainSettings, classes: Sequence[str] | None = None, rows: pd.DataFrame | None = None
+) -> None:
     """Refuse positive classes, rules and subgroups that make no sense, before the first epoch.
 
     Args:
         settings: of the training.
         classes: of the data, once they are known.
-        columns: of the manifest, likewise.
+        rows: of the manifest, the validation images, likewise.
 
     Raises:
-        UserError: a rule is none, a positive class or a subgroup is none of the data, the table of metadata can't be
-            read, or two settings contradict each other.
+        UserError: a rule is none, a positive class or a subgroup is none of the data or has one value, the table of
+            metadata can't be read, or two settings contradict each other.
     """
     chosen = settings.data.positive
     if chosen and classes is not None and len(classes) != 2:
@@ -51,15 +56,24 @@ def check_wanted(settings: TrainSettings, classes: Sequence[str] | None = None, 
         raise UserError(
             f"evidence.positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}"
         )
-    metadata = settings.evidence.metadata
+    _check_subgroups(settings.evidence, rows)
+
+
+def _check_subgroups(evidence: EvidenceSettings, rows: pd.DataFrame | None) -> None:
+    metadata, values = evidence.metadata, dict[str, list[str]]()
+    tables = [] if rows is None else [rows]
     if metadata is not None:
-        columns = [*columns, *read_metadata(Path(metadata).expanduser(), {}, f"evidence.metadata={metadata}").columns]
-    unknown = [name for name in settings.evidence.subgroups or [] if name not in columns]
-    if classes is not None and unknown:
-        raise UserError(
-            f"evidence.subgroups={unknown[0]}: the data has no such column{nearest(unknown[0], columns)}; give a table "
-            "with it: evidence.metadata=FILE.csv"
-        )
+        tables.append(read_metadata(Path(metadata).expanduser(), {}, f"evidence.metadata={metadata}"))
+    for table in tables:
+        values |= {str(name): table[name].fillna("").astype(str).tolist() for name in table.columns}
+    for name in [] if rows is None else evidence.subgroups or []:
+        if name not in values:
+            raise UserError(
+                f"evidence.subgroups={name}: the data has no such column{nearest(name, list(values))}; give a table "
+                "with it: evidence.metadata=FILE.csv"
+            )
+        if fault := values_fault(age_bands(values[name], evidence.age_bands) if name == "age" else values[name]):
+            raise UserError(f"evidence.subgroups={name}: {fault}")
 
 
 def evaluate_run(

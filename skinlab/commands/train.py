@@ -76,7 +76,7 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     find_init(settings.model.init)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
     prepared = datamodule.prepared
-    check_wanted(settings, prepared.classes, prepared.manifest.columns.tolist())
+    check_wanted(settings, prepared.classes, datamodule.rows("val"))
     name_absent_classes(datamodule)
     if settings.test and not len(datamodule.rows("test")):
         raise UserError("test=true: the data has no test part; set data.test_fraction above 0, or leave it out")

@@ -107,6 +107,10 @@ def test_a_rule_for_the_called_class_is_frozen_and_applied_to_other_rows_only(ru
         (["predictions={a},{b}", "compare_by=[pr_auc]", *QUICK], "pr_auc is no metric"),
         (["predictions={a},{b}", "reference=c", *QUICK], "reference=c is none of the systems"),
         (["predictions={a},{other}", "unpaired=false", *QUICK], "other has no row for image i0"),
+        (
+            ["predictions={a}", "apply_decision={a}", "decide=prior:1"],
+            "decide=prior:1 chooses a rule, and apply_decision=",
+        ),
         (["predictions={a}", "apply_thresholds={a}"], "the thresholds.json of an evaluation"),
     ],
 )

@@ -76,13 +76,24 @@ def subgroup_columns(
                 "metadata=FILE.csv"
             )
         values = np.array(age_bands(there[name].tolist(), bands) if name == "age" else there[name], object)
-        n_values = len(set(values) - {""})
-        if 1 < n_values <= MOST_VALUES:
+        if not (fault := values_fault(values.tolist())):
             found[name] = np.where(values == "", UNKNOWN, values)
         elif names is not None:
-            remedy = "name a column of few values" if n_values > 1 else "leave it out"
-            raise ValueError(f"subgroups={name}: the images have {n_values} values of it; {remedy}")
+            raise ValueError(f"subgroups={name}: {fault}")
     return found
+
+
+def values_fault(values: Sequence[str]) -> str:
+    """Return why a column has no subgroups, and what to do; "" where it has some.
+
+    >>> values_fault(["f", "m", "", "f"]), values_fault(["f", ""])
+    ('', 'the images have 1 value of it; leave it out')
+    """
+    n = len(set(values) - {""})
+    if 1 < n <= MOST_VALUES:
+        return ""
+    remedy = "name a column of few values" if n > 1 else "leave it out"
+    return f"the images have {n} value{'s' * (n != 1)} of it; {remedy}"
 
 
 def evaluate_subgroups(

@@ -75,7 +75,7 @@ def test_bands_unknown_values_and_columns_of_one_value():
     [
         (["tone"], "no such column (there are: age, id)"),
         (["id"], "40 values"),
-        (["age"], "1 values of it; leave it out"),
+        (["age"], "1 value of it; leave it out"),
     ],
 )
 def test_a_named_column_must_be_of_use(names, message):
