@@ -10,7 +10,7 @@ from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import headline_rule, point_words, positive_metrics
 from skinlab.report.wording import count, interval, interval_note, overlap_sentence, percent, rule_words
 
 MOST_SYSTEMS = 3  # that a line names
@@ -44,7 +44,8 @@ def _sensitivity(evidence: Evidence) -> Line:
         )
     if not positive:
         return Line(f"Sensitivity for {melanoma}", f"{of_melanoma}.")
-    answer = f"{_each(systems, [_rates(system, None, headline_rule(systems)) for system in systems])}."
+    found = [_rates(system, None, rule) for system, rule in zip(systems, _rules(systems), strict=True)]
+    answer = f"{_each(systems, found)}."
     if melanoma in positive and len(positive) > 1:
         answer += f" For {melanoma} alone, as the {MOST_PROBABLE}: {of_melanoma}."
     return Line(f"Sensitivity for {', '.join(positive)}", answer)
@@ -65,9 +66,12 @@ def _rate(system: System, name: str, of_class: str | None, rule: str | None = No
 def _threshold(evidence: Evidence) -> Line:
     """Name the operating point of the sensitivity, and where it was chosen."""
     systems, question = evidence["systems"], "At which threshold"
-    rows = [_row(each, headline_rule(systems)) for each in systems]
+    rows = [_row(each, rule) for each, rule in zip(systems, _rules(systems), strict=True)]
     known = [row for row in rows if row]
-    if known and len(known) == len(systems):
+    if known and headline_rule(systems) is None:
+        points = [point_words(row) if row else f"{HALF} (no threshold was chosen)" for row in rows]
+        return Line(question, f"{_each(systems, points)}.", f"{EVALUATE} … apply_thresholds=RUN/thresholds.json")
+    if known:
         first = known[0]
         where = f"on {first['chosen_on']} ({count(first['positives'])} positives)" if "chosen_on" in first else ""
         how = applied if (applied := first["applied_to"]).startswith("cross-fitted") else f"applied to {applied}"
@@ -78,6 +82,12 @@ def _threshold(evidence: Evidence) -> Line:
         return Line(question, f"{HALF}: no threshold was chosen.", f"{EVALUATE} … cross_fit=true")
     command = f"{EVALUATE} … positive=[{_melanoma_or_class(evidence)}] cross_fit=true"
     return Line(question, f"None: the {MOST_PROBABLE} counts.", command)
+
+
+def _rules(systems: Sequence[System]) -> list[str | None]:
+    """Return the rule of the headline of each system: the one that all have first, else each its own."""
+    common = headline_rule(systems)
+    return [common or headline_rule([system]) for system in systems]
 
 
 def _row(system: System, rule: str | None) -> ThresholdRow | None:
@@ -93,8 +103,10 @@ def _certainty(evidence: Evidence) -> Line:
     answer = f"{percent(evidence['settings']['level'])} intervals in brackets, from {_each(counted, images)}."
     answer += f" {_each(systems, [_trainings(system) for system in systems], same=True)}."
     overlap = [words for each in systems if (words := overlap_sentence(each.get("training_overlap")))]
-    rule = headline_rule(systems)
-    rates = [_rate(each, "sensitivity", None if each["binary"] else positive[0], rule) for each in systems]
+    rates = [
+        _rate(each, "sensitivity", None if each["binary"] else positive[0], rule)
+        for each, rule in zip(systems, _rules(systems), strict=True)
+    ]
     notes = [f"Sensitivity: {note}." for rate in rates if (note := interval_note(rate))]
     return Line("How sure", " ".join(dict.fromkeys([*overlap, answer, *notes])))
 
@@ -125,7 +137,7 @@ def _better(evidence: Evidence) -> Line:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
         return Line(question, "Not evaluated.", command)
-    return Line(question, _clearest(evidence["comparisons"]))
+    return Line(question, _first_result(evidence["comparisons"]))
 
 
 def _elsewhere(evidence: Evidence) -> Line:
@@ -134,15 +146,16 @@ def _elsewhere(evidence: Evidence) -> Line:
     if "unpaired" not in evidence:
         return Line(question, "Not evaluated: intervals do not cover another clinic or device.", command)
     pairs = evidence["unpaired"]["comparisons"]
-    return Line(question, _clearest(pairs) if pairs else "Not comparable: too few groups of two classes in each.")
+    return Line(question, _first_result(pairs) if pairs else "Not comparable: too few groups of two classes in each.")
 
 
-def _clearest(pairs: Sequence[Comparison] | Sequence[UnpairedComparison]) -> str:
+def _first_result(pairs: Sequence[Comparison] | Sequence[UnpairedComparison]) -> str:
     """Return the sentence of the primary endpoint, else of the first significant comparison, else of the first one."""
     primary = [pair["sentence"] for pair in pairs if pair.get("role") == "primary"]
-    clear = [pair["sentence"] for pair in pairs if pair.get("significant")]
-    first = next(iter([*primary, *clear, *(pair["sentence"] for pair in pairs)]))
-    more = "" if primary or len(pairs) == 1 else f" {len(clear)} of {len(pairs)} comparisons are clear."
+    significant = [pair["sentence"] for pair in pairs if pair.get("significant")]
+    first = next(iter([*primary, *significant, *(pair["sentence"] for pair in pairs)]))
+    verb = "is" if len(significant) == 1 else "are"
+    more = "" if primary or len(pairs) == 1 else f" {len(significant)} of {len(pairs)} comparisons {verb} significant."
     return first + more
 
 

@@ -56,6 +56,16 @@ def test_of_two_systems_each_has_its_numbers():
     assert found["Better than another system"] == ("resnet18 is no worse.", "")
 
 
+def test_a_system_without_a_threshold_leaves_the_other_its_own():
+    evidence = evidence_of([system("home"), system("away") | {"thresholds": None}])
+    found = answers(evidence)
+    words, command = found["At which threshold"]
+    assert words.startswith("home sensitivity ≥ 0.95, p ≥ 0.120; away ")
+    assert words.endswith("(no threshold was chosen).")
+    assert command.endswith("apply_thresholds=RUN/thresholds.json")
+    assert found["Sensitivity for mel"][0].startswith("home 0.700 [0.650, 0.750]")
+
+
 def test_of_two_data_sets_the_difference_is_the_last_line():
     found = answers(unpaired())
     assert found["On another clinic"] == ("home has a higher macro AUROC.", "")
@@ -67,7 +77,7 @@ def test_the_primary_endpoint_is_reported_before_others_and_significant_ones_bef
     evidence = evidence_of([system("lite0"), system("resnet18")])
     (pair,) = evidence["comparisons"]
     evidence["comparisons"] = [pair, pair | {"significant": True, "sentence": "clear."}]
-    assert answers(evidence)["Better than another system"][0] == "clear. 1 of 2 comparisons are clear."
+    assert answers(evidence)["Better than another system"][0] == "clear. 1 of 2 comparisons is significant."
     evidence["comparisons"].append(pair | {"role": "primary", "sentence": "Primary endpoint: x."})
     assert answers(evidence)["Better than another system"][0] == "Primary endpoint: x."
 
