@@ -224,7 +224,7 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     assert content["format"] == 2
     assert all(run["overrides"] and "words" not in run for run in content["runs"].values())
     (verdict,) = content["verdicts"]
-    assert verdict["verdict"] == "helps"
+    assert verdict["verdict"] == "helps", verdict["sentence"]
     assert verdict["sentence"] in capsys.readouterr().out
     assert "The unlabeled pool helps</h1>" in (output / "report.html").read_text()
     assert {arm["trainings"] for arm in content["budgets"][0]["arms"]} == {3}

@@ -220,19 +220,20 @@ class BootstrapSamples:
             return f"no interval: {metric.no_interval}"
         n, what = self.fewest(name)
         least = metric.min_groups if metric else MIN_GROUPS
-        if metric and (metric.ranking or metric.share_of == "predicted") and self._of_two(metric):
-            least = max(least, TO_RANK)
         return f"no interval: {n} {what}, at least {least} are needed" if n < least else ""
 
-    def test_alone(self, name: str) -> str:
-        """Return why a difference has a p-value, but no interval; "" where it has both.
+    def too_wide(self, name: str) -> str:
+        """Return why a metric has no interval, though a difference of it has a p-value; "" where it has one.
 
-        On few groups a difference has few possible values: its interval covers more than it promises, which does no
-        harm to a test.
+        On few groups rankings and differences have few possible values: their intervals cover more than they promise,
+        which does no harm to a test.
         """
         metric, (n, what) = find_metric(name), self.fewest(name)
-        if not self.is_difference or metric is None or self.estimate[name] == 0 == np.ptp(self.left_out[name]):
+        if metric is None or self.estimate[name] == 0 == np.ptp(self.left_out[name]):
             return ""
+        if not self.is_difference:
+            few = n < TO_RANK and self._of_two(metric) and (metric.ranking or metric.share_of == "predicted")
+            return f"no interval: {n} {what}, at least {TO_RANK} are needed" if few else ""
         least = FOR_RANKING if metric.ranking else FOR_DIFFERENCE
         if n < least and self._of_two(metric):
             return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
@@ -250,7 +251,7 @@ class BootstrapSamples:
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""
         value, undefined, metric = self.estimate[name], self.undefined(name), find_metric(name)
-        if reason := self.no_interval(name) or self.test_alone(name):
+        if reason := self.no_interval(name) or self.too_wide(name):
             return Interval.none(value, reason, undefined)
         variance, (n, what) = self.variance(name), self.fewest(name)
         if name in self.trainings and np.isfinite(variance.value):

@@ -132,4 +132,4 @@ def _estimate(
     found = estimate(
         samples.estimate[metric], [rows, *parts], n=n, n_draws=n_draws, level=level, paired=paired, note=note
     )
-    return replace(found, low=float("nan"), high=float("nan")) if samples.test_alone(metric) else found
+    return replace(found, low=float("nan"), high=float("nan")) if samples.too_wide(metric) else found
