@@ -13,6 +13,7 @@ from skinlab.evaluation.metrics.registry import metric_in_sentence, shown_metric
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, bootstrap
+from skinlab.evaluation.statistics.intervals import t_quantile
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,7 +67,8 @@ def fold_means(
         own, mean, difference = pooled.interval(name, level), means.interval(name, level), differences.interval(name)
         found[name] = {"pooled": own.to_dict(), "mean": mean.to_dict(), "difference": difference.to_dict()}
         far = abs(difference.value) > pooled.variance(name).standard_error
-        if far and difference.low * difference.high > 0:
+        error = t_quantile((1 + level) / 2, np.inf) * differences.variance(name).standard_error
+        if far and abs(difference.value) > error and not differences.no_interval(name):
             apart[name] = own.value, mean.value
     return found, [_caution(apart)] if apart else []
 
@@ -78,5 +80,6 @@ def _caution(apart: Mapping[str, tuple[float, float]]) -> str:
     ]
     return (
         f"The folds disagree with their pool: {'; '.join(parts)}. The models of the folds give probabilities of "
-        "different scales: report the mean over the folds, or calibrate each fold."
+        "different scales, or the folds have so few images of a class that its average precision is higher by chance: "
+        "report both numbers, or calibrate each fold."
     )

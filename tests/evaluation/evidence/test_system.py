@@ -153,6 +153,10 @@ def test_folds_of_other_scales_are_told_beside_their_mean():
     assert row["pooled"]["value"] < row["mean"]["low"]
     assert any("folds disagree with their pool: " in text and "macro AUROC" in text for text in found.cautions)
     assert system_evidence("s", [table], EvaluationSettings(**QUICK)).block["fold_means"] is None
+    few = shifted.take(np.r_[np.flatnonzero(table.target == 0), np.flatnonzero(table.target == 1)[:24]])
+    found = system_evidence("s", [few], EvaluationSettings(**QUICK), pooled=True)
+    assert np.isnan(found.block["fold_means"]["auroc_macro"]["difference"]["low"])  # so few groups have no interval
+    assert any("folds disagree with their pool: " in text for text in found.cautions)
 
 
 def test_few_groups_leave_bands_and_intervals_out():
