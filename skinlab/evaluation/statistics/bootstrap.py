@@ -254,6 +254,8 @@ class BootstrapSamples:
         if reason := self.no_interval(name) or self.too_wide(name):
             return Interval.none(value, reason, undefined)
         variance, (n, what) = self.variance(name), self.fewest(name)
+        if metric and metric.ranking and metric.stratified and not self.is_difference:
+            variance = replace(variance, value=variance.value * (n / (n - 1)) ** 2)
         if name in self.trainings and np.isfinite(variance.value):
             variance = whole_variance([variance, self.trainings[name]], level)
         bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
@@ -267,8 +269,6 @@ class BootstrapSamples:
             quantile = t_quantile((1 + level) / 2, variance.degrees_of_freedom)
             ends = wilson_interval(value, value * (1 - value) / variance.value, quantile)
         else:
-            if metric and metric.ranking and metric.stratified and not self.is_difference:
-                variance = replace(variance, value=variance.value * (n / (n - 1)) ** 2)
             ends = t_interval(value, variance, bounds, level)
         caution = f"caution: {n} {what}, under {FEW_GROUPS}: the interval is rough" if n < FEW_GROUPS else ""
         return Interval(value, *ends, caution, undefined)
