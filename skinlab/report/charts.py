@@ -180,7 +180,7 @@ def efficiency_chart(
     """
     with rc_context(STYLE):
         figure, axes = new_axes(*CURVES, (0.115, 0.14, 0.81, 0.83))
-        ends, ticks = [], set()
+        ends, ticks = [], set()  # where each line ends: labelled images and value
         for place, (_, line) in enumerate(lines):
             at, value, low, high = (floats(line[key]) for key in ("labelled", "value", "low", "high"))
             style: Any = DASHED if place >= N_SERIES else "-"
@@ -191,7 +191,7 @@ def efficiency_chart(
             axes.plot(at, value, color=series(place), linewidth=1.8, linestyle=style)
             axes.plot(at, value, "o", color=series(place), markersize=5.5, markeredgecolor=PAPER)
             known = np.flatnonzero(np.isfinite(value))
-            ends.append((at[known[-1]], value[known[-1]]) if len(known) else (np.nan, np.nan))
+            ends.append((line["labelled"][known[-1]], value[known[-1]]) if len(known) else (np.nan, np.nan))
             ticks |= {each for each in line["labelled"] if each is not None}
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
@@ -201,12 +201,7 @@ def efficiency_chart(
         axes.margins(x=0.03)
         axes.set(xlabel="labelled images", ylabel=axis)
         axes.grid(color=LINE)
-        low_end, high_end = axes.get_ylim()
-        heights = spread_out([(y - low_end) / (high_end - low_end) for _, y in ends], LETTERS)
-        for place, ((words, _), height) in enumerate(zip(lines, heights, strict=True)):
-            if np.isfinite(height):
-                style = {"xycoords": "axes fraction", "va": "center", "fontweight": "bold", "color": series(place)}
-                axes.annotate(words, (1.012, height), annotation_clip=False, **style)
+        _name_lines(axes, [words for words, _ in lines], ends)
         return inline_svg(figure, name, label)
 
 
@@ -228,6 +223,20 @@ def spread_out(heights: Sequence[float], least: float) -> Floats:
     for cluster in clusters:
         placed[cluster] = _bottom(found, cluster, least) + least * np.arange(len(cluster))
     return placed
+
+
+def _name_lines(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
+    """Write the name of each line where it ends: beside its last point, or to the right of the axes."""
+    low, high = axes.get_ylim()
+    last = max((x for x, _ in ends if np.isfinite(x)), default=np.nan)
+    for end in {x for x, _ in ends if np.isfinite(x)}:
+        here = [i for i, (x, _) in enumerate(ends) if x == end]
+        heights = spread_out([(ends[i][1] - low) / (high - low) for i in here], LETTERS)
+        x, units, shift = (1.012, "axes fraction", 0) if end == last else (end, "data", 7)
+        for i, height in zip(here, heights, strict=True):
+            style: Any = {"va": "center", "fontweight": "bold", "color": series(i), "annotation_clip": False}
+            style |= {"xycoords": (units, "axes fraction"), "textcoords": "offset points"}
+            axes.annotate(names[i], (x, height), (shift, 0), **style)
 
 
 def _plain_axes() -> tuple[Figure, Axes]:

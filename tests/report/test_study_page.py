@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skinlab.report.charts import spread_out
+from skinlab.report.charts import efficiency_chart, spread_out
 from skinlab.report.study_page import HEADLINES, render_study
 from skinlab.report.wording import MINUS
 from tests.report.test_page import Page
@@ -121,3 +121,11 @@ def test_names_at_the_ends_of_lines_keep_their_distance_and_order():
         order = np.argsort(heights)
         assert (np.diff(placed[order]) > 0.08 - 1e-6).all()
     assert np.isnan(spread_out([np.nan, 0.5], 0.1)[0])
+
+
+def test_the_name_of_a_line_is_written_where_the_line_ends():
+    line = {"labelled": [300, 1200, 6000], **{end: [0.7, 0.8, 0.9] for end in ("value", "low", "high")}}
+    short = {key: values[:2] for key, values in line.items()}
+    svg = efficiency_chart([("whole", line), ("short", short)], "AUROC", "chart", "AUROC of two arms")
+    at = {name: float(x) for x, name in re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>([^<]+)<', svg)}
+    assert at["1,200"] < at["short"] < at["6,000"] < at["whole"]
