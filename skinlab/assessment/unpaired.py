@@ -17,10 +17,12 @@ from skinlab.assessment.evidence_files import (
     draw_cautions,
 )
 from skinlab.assessment.systems import System, align
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.form import Evidence, Provenance
-from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.evidence.rules import called_rule, decide_by_threshold, headline_rule
+from skinlab.evaluation.evidence.system import EvaluationSettings, system_rules
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.data_sets import compare_data_sets
+from skinlab.evaluation.statistics.data_sets import DataSet, compare_data_sets
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.same_names import with_names_of
 
@@ -86,9 +88,11 @@ def build_unpaired_evidence(
             )
     alone = replace(settings, compare_by=(), reference=None, endpoint=None)
     parts = [build_evidence([system], alone, provenance=provenance) for system in systems]
-    check_metrics(settings, list(parts[0][0]["systems"][0]["metrics"]))
+    data_sets = _data_sets(aligned, parts, settings)
+    of_rules = [name for each in data_sets[0].decisions for name in each.names]
+    check_metrics(settings, [*parts[0][0]["systems"][0]["metrics"], *of_rules])
     different = compare_data_sets(
-        [(system.name, system.tables) for system in aligned],
+        data_sets,
         settings.compare_by,
         level=settings.level,
         seed=settings.seed,
@@ -111,6 +115,25 @@ def build_unpaired_evidence(
     evidence["settings"]["endpoint"] = settings.endpoint.to_dict() if settings.endpoint else None
     evidence["unpaired"] = different
     return evidence, {name: rows for _, thresholds in parts for name, rows in thresholds.items()}
+
+
+def _data_sets(
+    systems: Sequence[System], parts: Sequence[tuple[Evidence, Thresholds]], settings: EvaluationSettings
+) -> list[DataSet]:
+    """Return the systems with their decisions by the rules of the headline, which all of them share."""
+    blocks = [part["systems"][0] for part, _ in parts]
+    rule, called = headline_rule(blocks), called_rule(blocks)
+    found = []
+    for system, block, (_, thresholds) in zip(systems, blocks, parts, strict=True):
+        rows = mean_predictions(system.tables)
+        table, decision = block["thresholds"] if rule else None, block.get("decision") if called else None
+        frozen = thresholds.get(system.name, [])
+        rules = system_rules(rows, table, frozen, decision, settings, system.training_prior)
+        decisions, view = rules.decisions(rows), settings.binary_view(rows)
+        if view is not None and rule is None and len(rows.classes) > 2:  # such metrics are of two classes alone
+            decisions.append(decide_by_threshold(view, rules.at))
+        found.append(DataSet(system.name, system.tables, decisions))
+    return found
 
 
 def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:

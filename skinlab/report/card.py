@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.evidence.rules import headline_rule
 from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.flow import flow_sentences
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.units import unit_sentences

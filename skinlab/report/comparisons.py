@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from skinlab.evaluation.evidence.comparison_form import Comparison, NetBenefitDifference
-from skinlab.evaluation.evidence.form import Evidence, System
+from skinlab.evaluation.evidence.form import Evidence
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
+from skinlab.evaluation.evidence.rules import headline_rule
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, common_point, operating_point, rule_words
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label
 from skinlab.report import charts
 from skinlab.report.headlines import headline, positive_headline
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import positive_metrics
 from skinlab.report.svg import INK, series
-from skinlab.report.wording import MINUS, interval, rule_words, shorten
+from skinlab.report.wording import MINUS, interval, label_of, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 
@@ -74,24 +75,28 @@ def unpaired_section(evidence: Evidence) -> dict[str, Any] | None:
     pairs, systems = evidence["unpaired"]["comparisons"], evidence["systems"]
     shared = evidence["unpaired"]["metrics"]
     metrics = list(dict.fromkeys(pair["metric"] for pair in pairs))
+    beside = dict.fromkeys(name for of_system in shared.values() for name in of_system)
     return {
         "pairs": pairs,
         "systems": systems,
         "classes": evidence["unpaired"]["classes"],
-        "beside": [_beside_on_own(systems, shared, name) for name in metrics],
+        "beside": [_beside_on_own(evidence, name) for name in beside],
         "differences": [
             _differences(pairs, name, f"unpaired-differences-{name.replace('/', '-')}") for name in metrics
         ],
     }
 
 
-def _beside_on_own(systems: Sequence[System], metrics: Mapping[str, Metrics], metric: str) -> dict[str, object]:
-    """Draw one metric of all systems, each on its images."""
-    rows = [(f"{each['name']} ({each['rows']:,})", metrics[each["name"]].get(metric)) for each in systems]
-    words = metric_label(metric)
+def _beside_on_own(evidence: Evidence, metric: str) -> dict[str, object]:
+    """Draw one metric of all systems, each on its images and at its operating point."""
+    systems, unpaired = evidence["systems"], evidence["unpaired"]
+    points = {name: of[metric] for name, of in unpaired.get("operating_points", {}).items() if of.get(metric)}
+    rows = [(f"{each['name']} ({each['rows']:,})", unpaired["metrics"][each["name"]].get(metric)) for each in systems]
+    words = label_of(metric, {"operating_point": common_point(points.values())} if points else {})
     label = f"{words}: " + "; ".join(f"{name} {interval(value)}" for name, value in rows)
     colours = [series(i) for i in range(len(rows))]
-    return {"words": words, "chart": charts.dots_chart(rows, colours, f"unpaired-{metric.replace('/', '-')}", label)}
+    chart = charts.dots_chart(rows, colours, f"unpaired-{metric.replace('/', '-')}", label)
+    return {"words": words, "chart": chart, "points": points if len(set(points.values())) > 1 else {}}
 
 
 def net_benefit_section(evidence: Evidence) -> dict[str, Any] | None:
@@ -124,7 +129,8 @@ def _differences(
 ) -> dict[str, object]:
     """Draw the differences of one metric, a pair of systems a row."""
     rows = [(_pair(pair["a"], pair["b"]), pair["difference"]) for pair in pairs if pair["metric"] == metric]
-    words = metric_label(metric) + (" (lower is better)" if direction(metric) == "min" else "")
+    first = next(pair for pair in pairs if pair["metric"] == metric)
+    words = label_of(metric, first) + (" (lower is better)" if direction(metric) == "min" else "")
     label = f"Difference in {words}: " + "; ".join(f"{who} {interval(what, signed=True)}" for who, what in rows)
     return {"words": words, "chart": charts.dots_chart(rows, [INK] * len(rows), key, label, zero=True)}
 

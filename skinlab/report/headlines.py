@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from skinlab.evaluation.evidence.form import System
 from skinlab.evaluation.metrics.metric import Place
+from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
-from skinlab.report.wording import count, interval, number, percent, rule_words
+from skinlab.report.wording import count, interval, number, percent
 
 T = TypeVar("T")
 

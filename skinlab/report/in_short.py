@@ -9,9 +9,10 @@ from skinlab.evaluation.evidence.comparison_form import Comparison
 from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
-from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE
-from skinlab.report.operating_points import headline_rule, point_words, positive_metrics
-from skinlab.report.wording import count, interval, interval_note, overlap_sentence, percent, rule_words
+from skinlab.evaluation.evidence.rules import headline_rule
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, rule_words
+from skinlab.report.operating_points import point_words, positive_metrics
+from skinlab.report.wording import count, interval, interval_note, overlap_sentence, percent
 
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"

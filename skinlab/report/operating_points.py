@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from skinlab.evaluation.evidence.form import System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, threshold_words
 from skinlab.evaluation.metrics.registry import metric_label
-from skinlab.report.wording import number, rule_words
 
 SHOWN = ("pr_auc_positive", "auroc/positive", *OF_POSITIVE)
-
-
-def headline_rule(systems: Sequence[System]) -> str | None:
-    """Return the rule of the headline, which is the first; None where a system has none, or another first one."""
-    rules = {rows[0]["rule"] if (rows := system.get("thresholds")) else None for system in systems}
-    return rules.pop() if len(rules) == 1 else None
 
 
 def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
@@ -52,8 +45,7 @@ def point_words(row: ThresholdRow) -> str:
     'best F1, p ≥ 0.312'
     """
     cross_fitted = row["applied_to"].startswith("cross-fitted")
-    at = "cross-fitted" if cross_fitted else f"p \N{GREATER-THAN OR EQUAL TO} {number(row['threshold'])}"
-    return f"{rule_words(row['rule'])}, {at}"
+    return threshold_words(row["rule"], row["threshold"], cross_fitted=cross_fitted)
 
 
 def _joint(system: System, row: ThresholdRow) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from skinlab.evaluation.evidence.calibration_form import RiskCoverage
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.evidence.rules import headline_rule
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
 from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
@@ -19,7 +20,7 @@ from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.in_short import in_short
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import N_SERIES, series

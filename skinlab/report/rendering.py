@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.decisions import decision_words
 from skinlab.report.headlines import curve_sentence, expectation_rows, expectation_title
@@ -19,12 +20,12 @@ from skinlab.report.wording import (
     in_words,
     interval,
     interval_note,
+    label_of,
     label_of_column,
     number,
     overlap_sentence,
     p_value,
     percent,
-    rule_words,
     shorten,
 )
 
@@ -35,6 +36,7 @@ WORDING = (
     in_words,
     interval,
     interval_note,
+    label_of,
     label_of_column,
     metric_label,
     number,

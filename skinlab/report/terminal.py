@@ -11,15 +11,23 @@ from rich.table import Table
 
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Interval
+from skinlab.evaluation.evidence.rules import headline_rule
 from skinlab.evaluation.metrics.metric import Metric
-from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, operating_point
+from skinlab.evaluation.metrics.operating_points import (
+    HALF,
+    MOST_PROBABLE,
+    OF_POSITIVE,
+    common_point,
+    operating_point,
+    rule_words,
+)
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import positive_metrics
 from skinlab.report.units import unit_sentences
-from skinlab.report.wording import DASH, ensemble_words, overlap_sentence, rule_words
+from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
 
 LEADERBOARD_COLUMNS = 3
 MOST_CLASSES = 8  # whose groups the title lists
@@ -166,11 +174,11 @@ def _headline(evidence: Evidence) -> Table:
         if all(found):
             table.add_row(_label(metric, positive, point), *(_interval(each) for each in found if each))
     for name in systems[0].get("fold_means") or {}:
-        means = [(system.get("fold_means") or {}).get(name) for system in systems]
-        if all(means):
-            table.add_row(
-                f"{metric_label(name)}, mean over folds", *(_interval(each["mean"]) for each in means if each)
-            )
+        means = [rows[name] for system in systems if name in (rows := system.get("fold_means") or {})]
+        if len(means) == len(systems):
+            at = common_point(each.get("operating_point", operating_point(name)) for each in means)
+            values = (_interval(each["mean"]) for each in means)
+            table.add_row(f"{metric_label(name, point=at)}, mean over folds", *values)
     return table
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from skinlab.evaluation.metrics.registry import metric_in_sentence
+from skinlab.evaluation.metrics.registry import metric_in_sentence, metric_label
 from skinlab.evaluation.statistics.p_values import p_in_words
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -99,13 +99,13 @@ def p_value(value: Any, found: Mapping[str, Any] | None = None) -> str:
     return p_in_words(value, p is not None and floor is not None and p <= floor).removeprefix("= ")
 
 
-def rule_words(rule: str) -> str:
-    """Name a threshold rule for a reader.
+def label_of(name: str, row: Mapping[str, Any]) -> str:
+    """Label a metric with the ``operating_point`` of a row of the evidence; in older ones with the usual one.
 
-    >>> rule_words("f1"), rule_words("sensitivity>=0.95"), rule_words("cost")
-    ('best F1', 'sensitivity ≥ 0.95', 'least expected cost')
+    >>> label_of("f1_macro", {"operating_point": "called class, cost"}), label_of("f1_macro", {})
+    ('Macro F1 (called class, cost)', 'Macro F1 (most probable class)')
     """
-    return {"f1": "best F1", "cost": "least expected cost"}.get(rule, rule.replace(">=", " ≥ "))
+    return metric_label(name, point=row.get("operating_point", True))
 
 
 def label_of_column(name: str) -> str:

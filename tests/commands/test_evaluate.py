@@ -197,6 +197,26 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
         assert "50+" in (tmp_path / "out" / name).read_text()
 
 
+def test_unpaired_comparisons_are_at_the_rules_of_the_headline(run, tmp_path):
+    home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
+    words = [f"predictions={home},{away}", f"output={tmp_path / 'out'}", *QUICK, "cross_fit=true", "decide=prior:auto"]
+    words.append("positive=[mel]")
+    done = run("evaluate", *words, "thresholds=[sensitivity>=0.9]", "compare_by=[sensitivity,f1_macro]")
+    assert done.returncode == 0, done.stderr
+    validate_evidence(tmp_path / "out")
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    for system in evidence["systems"]:
+        found = evidence["unpaired"]["metrics"][system["name"]]
+        for name in ("sensitivity", "specificity"):
+            assert found[name]["value"] == pytest.approx(system["thresholds"][0][name]["value"])
+        assert found["f1_macro"]["value"] == pytest.approx(system["decision"]["metrics"]["f1_macro"]["value"])
+    points = [pair["operating_point"] for pair in evidence["unpaired"]["comparisons"]]
+    assert points == ["sensitivity ≥ 0.9, cross-fitted", "called class, prior:auto, cross-fitted"]
+    assert "sensitivity (sensitivity ≥ 0.9, cross-fitted)" in " ".join(done.stdout.split())
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Macro F1 (called class, prior:auto, cross-fitted)" in page
+
+
 def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
     words = ["evaluate", f"predictions={home},{away}", f"output={tmp_path / 'out'}", "n_draws=300", "calibration=false"]

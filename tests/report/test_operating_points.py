@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from skinlab.evaluation.evidence.rules import headline_rule
 from skinlab.report.card import render_card
-from skinlab.report.operating_points import headline_rule, positive_metrics
+from skinlab.report.operating_points import positive_metrics
 from skinlab.report.page import render_report
 from skinlab.report.terminal import print_evidence
 from skinlab.report.wording import DASH

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
@@ -80,6 +82,20 @@ def decision_evidence(
         "confusion": confusion_matrix(rows.target, called, labels=range(len(rows.classes))).tolist(),
     }
     return evidence, []
+
+
+def called_classes(rows: Predictions, evidence: DecisionEvidence, settings: DecisionSettings) -> Ints:
+    """Return the called class of each row ``(N,)`` by a rule as it was applied: chosen on other groups, or as it is.
+
+    Args:
+        rows: the predictions that the evidence is of, or those of one of their trainings.
+        evidence: of the rule.
+        settings: it was chosen with.
+    """
+    if evidence["applied_to"].startswith("cross-fitted"):
+        return cross_fitted_calls(rows, settings)
+    names = [each.name for each in fields(Decision)]
+    return Decision.from_dict({name: evidence.get(name) for name in names})(rows.probabilities, rows.classes)
 
 
 def _samples(rows: Predictions, called: Ints, n_draws: int, seed: int) -> BootstrapSamples:

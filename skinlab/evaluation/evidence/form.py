@@ -30,6 +30,7 @@ class SpreadOfMetric(TypedDict):
     mean: Number
     sd: Number
     values: dict[str, Number]
+    operating_point: NotRequired[str]  # of decisions, else ""; not in evidence of older versions
 
 
 class Spread(TypedDict):
@@ -170,6 +171,7 @@ class FoldMean(TypedDict):
     pooled: Interval
     mean: Interval
     difference: Interval
+    operating_point: NotRequired[str]  # of decisions, else ""; not in evidence of older versions
 
 
 class RowCounts(TypedDict):

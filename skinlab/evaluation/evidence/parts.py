@@ -8,7 +8,9 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.evidence.form import Mistake, RowCounts, Spread, SpreadOfMetric
+from skinlab.evaluation.evidence.rules import Decisions, Ints, Rules
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
+from skinlab.evaluation.metrics.operating_points import operating_point
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import Resampler
@@ -32,22 +34,42 @@ def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) 
 
 
 def spread(
-    tables: Sequence[Predictions], replicate_axis: str | None, replicate_ids: Sequence[int], *, pooled: bool
+    tables: Sequence[Predictions],
+    replicate_axis: str | None,
+    replicate_ids: Sequence[int],
+    rules: Rules,
+    *,
+    pooled: bool,
 ) -> Spread | None:
-    """Return mean and standard deviation over seeds, or over folds."""
+    """Return mean and standard deviation over seeds, or over folds; of decisions those by the rules of the headline."""
+    every = np.arange(len(tables[0]))
+    parts = [(table, rules.decisions(table), every) for table in tables]
     if replicate_axis is None and pooled:
-        replicate_axis, first = "fold", tables[0]
+        replicate_axis, (first, decisions, _) = "fold", parts[0]
         replicate_ids = sorted({int(fold) for fold in first.fold})
-        tables = [first.take(first.fold == fold) for fold in replicate_ids]
+        parts = [(first, decisions, np.flatnonzero(first.fold == fold)) for fold in replicate_ids]
     if replicate_axis is None:
         return None
-    each = [classification_metrics(table.probabilities, table.target, table.classes) for table in tables]
+    each = [_metrics_of(*part) for part in parts]
+    points = {name: decided.point for decided in parts[0][1] for name in decided.names}
     metrics: dict[str, SpreadOfMetric] = {}
     for name in (name for name in each[0] if not name.startswith("support/")):
         values = np.array([metrics_of_one[name] for metrics_of_one in each])
-        by_key: dict[str, float | None] = dict(zip(map(str, replicate_ids), values.tolist(), strict=True))
-        metrics[name] = {"mean": float(values.mean()), "sd": float(values.std(ddof=1)), "values": by_key}
-    return {"replicate_axis": replicate_axis, "n": len(tables), "metrics": metrics}
+        metrics[name] = {
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)),
+            "values": dict(zip(map(str, replicate_ids), values.tolist(), strict=True)),
+            "operating_point": points.get(name, operating_point(name)),
+        }
+    return {"replicate_axis": replicate_axis, "n": len(parts), "metrics": metrics}
+
+
+def _metrics_of(table: Predictions, decisions: Sequence[Decisions], part: Ints) -> dict[str, float]:
+    """Return the metrics on some images of a table, those of decisions by its rules."""
+    found = classification_metrics(table.probabilities[part], table.target[part], table.classes)
+    for each in decisions:
+        found |= each.values(part)
+    return found
 
 
 def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:

@@ -95,6 +95,7 @@ class UnpairedComparison(UnpairedDifference):
     class_mix: bool
     sentence: str
     # Not in evidence of older versions:
+    operating_point: NotRequired[str]  # of decisions: that of both systems, or the rule that they share; else ""
     significant: NotRequired[bool]
     role: NotRequired[Literal["primary", "secondary"] | None]
     hypothesis: NotRequired[str]
@@ -102,10 +103,14 @@ class UnpairedComparison(UnpairedDifference):
 
 
 class DifferentImages(TypedDict):
-    """Systems on different images: their metrics and differences over `classes`, those with enough groups in each."""
+    """Systems on different images: their metrics and differences over `classes`, those with enough groups in each.
+
+    `operating_points` are those of each system's metrics of decisions.
+    """
 
     classes: list[str]
     metrics: dict[str, Metrics]
+    operating_points: NotRequired[dict[str, dict[str, str]]]  # not in evidence of older versions
     comparisons: list[UnpairedComparison]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import LowestSubgroup, Subgroup, Subgroups, UnpairedDifference
-from skinlab.evaluation.evidence.views import Bools, OperatingRule, View, all_classes, positive_classes
+from skinlab.evaluation.evidence.views import AT_HALF, Bools, OperatingRule, View, all_classes, positive_classes
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
@@ -101,7 +101,7 @@ def evaluate_subgroups(
     views: Sequence[Predictions],
     columns: Mapping[str, Texts],
     *,
-    at: OperatingRule | None = None,
+    at: OperatingRule = AT_HALF,
     level: float,
     seed: int,
 ) -> Subgroups | None:
@@ -117,14 +117,13 @@ def evaluate_subgroups(
         tables: of the system: the same N rows in each.
         views: their binary views; none where no class is positive.
         columns: name → value of each row ``(N,)``.
-        at: the rule of the headline, if there is one.
+        at: the operating point of the headline.
         level: of the intervals.
         seed: of the bootstrap samples.
     """
     if not columns:
         return None
-    thresholds = at.thresholds if at else None
-    whole, binary = all_classes(tables, "subgroups"), positive_classes(views, "subgroups", thresholds)
+    whole, binary = all_classes(tables, "subgroups"), positive_classes(views, "subgroups", at.thresholds)
     found = [
         _subgroup(whole, binary, column, value, columns[column] == value, level=level, seed=seed)
         for column in columns
@@ -136,7 +135,7 @@ def evaluate_subgroups(
         "subgroups": found,
         "compared": compared,
         "lowest": _lowest(found, compared),
-        "rule": at.rule if at else None,
+        "rule": at.rule,
     }
 
 

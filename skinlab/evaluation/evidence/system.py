@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.calibration.conformal import conformal_report
@@ -22,9 +21,10 @@ from skinlab.evaluation.evidence.form import ClassCurves, Optimism, PositiveMetr
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
+from skinlab.evaluation.evidence.rules import Rules
 from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.evidence.units import Unit, evaluate_units
-from skinlab.evaluation.evidence.views import OperatingRule, operating_rule
+from skinlab.evaluation.evidence.views import OperatingRule, at_prevalence, operating_rule
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import Scorer
@@ -35,7 +35,6 @@ from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Training
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, frozen_cautions, optimism, threshold_table
-from skinlab.evaluation.thresholds.utility import f1_at_prevalence, npv_at_prevalence, ppv_at_prevalence
 
 FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
@@ -75,6 +74,12 @@ class EvaluationSettings(ThresholdSettings):
         if len(predictions.classes) == 2 and list(self.positive or predictions.classes[1:]) == predictions.classes[1:]:
             return predictions
         return predictions.binary(self.positive) if self.positive else None
+
+    def decision_settings(self, classes: Sequence[str], prior: Sequence[float] | None) -> DecisionSettings:
+        """Return those of the rule for the called class, for models trained on classes in the shares ``prior``."""
+        positive = self.positive or (classes[1:] if len(classes) == 2 else ())
+        prior = prior if prior is not None and min(prior) > 0 else None
+        return DecisionSettings(self.decide, self.decide_by, self.cost_ratio, positive, prior, self.seed)
 
 
 @dataclass(frozen=True)
@@ -126,17 +131,17 @@ def system_evidence(
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     joint, names = mean_predictions(tables), _names(names, tables, replicates)
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
-    at = operating_rule(settings.binary_view(joint), positive["thresholds"], thresholds, settings.seed)
     samples = trainings.mean()
-    means, more = fold_means(tables, samples, level=settings.level) if pooled else (None, [])
     decision, notes = _decision(joint, selection, settings, prior, pooled=pooled, names=names)
+    rules = system_rules(joint, positive["thresholds"], thresholds, decision, settings, prior)
+    means, more = fold_means(tables, samples, rules.decisions(joint), level=settings.level) if pooled else (None, [])
     block: SystemMetrics = {
         "name": name,
         **row_counts(first, resampler, pooled=pooled),
-        **_population(tables, metadata, settings, at),
+        **_population(tables, metadata, settings, rules.at),
         "metrics": _intervals(samples, settings.level),
         "fold_means": means,
-        "spread": spread(tables, replicates.axis, replicates.ids, pooled=pooled),
+        "spread": spread(tables, replicates.axis, replicates.ids, rules, pooled=pooled),
         "curves": _curves(first, resampler, settings),
         "reliability": reliability(first.probabilities.max(1), correct, first.group),
         **_calibrations(first, resampler, prior, settings),
@@ -147,6 +152,28 @@ def system_evidence(
         **positive,
     }
     return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
+
+
+def system_rules(
+    rows: Predictions,
+    table: Sequence[ThresholdRow] | None,
+    thresholds: Sequence[FrozenThreshold],
+    decision: DecisionEvidence | None,
+    settings: EvaluationSettings,
+    prior: Sequence[float] | None,
+) -> Rules:
+    """Return the rules that a system decides by.
+
+    Args:
+        rows: the mean of its tables.
+        table: of its threshold rules, the first of which is the headline's; None where it has none.
+        thresholds: of the same rules.
+        decision: the rule for the called class; None for the most probable class.
+        settings: of the evaluation.
+        prior: shares of the classes that its probabilities are made for.
+    """
+    at = operating_rule(settings.binary_view(rows), table, thresholds, settings.prevalence, settings.seed)
+    return Rules(settings.binary_view, at, decision, settings.decision_settings(rows.classes, prior))
 
 
 def _names(names: tuple[str, str], tables: Sequence[Predictions], replicates: Replicates) -> tuple[str, str]:
@@ -166,7 +193,7 @@ def _population(
     tables: Sequence[Predictions],
     metadata: pd.DataFrame | None,
     settings: EvaluationSettings,
-    at: OperatingRule | None,
+    at: OperatingRule,
 ) -> Population:
     """Return the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
@@ -197,12 +224,10 @@ def _decision(
     names: tuple[str, str],
 ) -> tuple[DecisionEvidence | None, list[str]]:
     """Return the evidence of the rule for the called class, and a caution where none could be chosen."""
-    positive = settings.positive or (rows.classes[1:] if len(rows.classes) == 2 else ())
-    how = DecisionSettings(settings.decide, settings.decide_by, settings.cost_ratio, positive, prior, settings.seed)
     return decision_evidence(
         rows,
         selection,
-        how,
+        settings.decision_settings(rows.classes, prior),
         frozen=settings.decision,
         cross_fit=pooled or settings.cross_fit,
         names=names,
@@ -273,7 +298,7 @@ def _positive_blocks(
         return blocks, [], [f"{which} is positive ({', '.join(positive)}): {unknown}."]
     resampler = Resampler(view.group, view.target, view.classes)
     trainings = _bootstrap(views, replicates, resampler, settings)
-    shifted = {key: _at_prevalence(each, settings.prevalence) for key, each in trainings.samples.items()}
+    shifted = {key: at_prevalence(each, settings.prevalence) for key, each in trainings.samples.items()}
     samples = replace(trainings, samples=shifted).mean()
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
     at: dict[str, Any] = {"level": settings.level, "seed": settings.seed, "prevalence": settings.prevalence}
@@ -323,23 +348,3 @@ def _thresholds(
         "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
     )
     return table, thresholds, found
-
-
-def _at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
-    """Re-weight PPV, NPV and F1 of the binary view to another share of positives."""
-    if prevalence is None:
-        return samples
-
-    def shifted(values: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
-        rates = values["sensitivity"], values["specificity"]
-        functions = {"ppv": ppv_at_prevalence, "npv": npv_at_prevalence, "f1_positive": f1_at_prevalence}
-        return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}
-
-    estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
-    return replace(
-        samples,
-        estimate={name: float(value) for name, value in estimate.items()},
-        values=shifted(samples.values),
-        left_out=shifted(samples.left_out),
-        shares={name: size for name, size in samples.shares.items() if name not in ("ppv", "npv")},
-    )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.evidence.population_form import UnitMetrics
-from skinlab.evaluation.evidence.views import OperatingRule, View, all_classes, positive_classes
+from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule, View, all_classes, positive_classes
 from skinlab.evaluation.predictions import Predictions
 
 Unit = Literal["image", "lesion", "patient"]
@@ -92,7 +92,7 @@ def evaluate_units(
     metadata: pd.DataFrame | None,
     units: Sequence[Unit] | None,
     *,
-    at: OperatingRule | None = None,
+    at: OperatingRule = AT_HALF,
     level: float,
     seed: int,
 ) -> list[UnitMetrics]:
@@ -105,7 +105,7 @@ def evaluate_units(
         views: their binary views; none where no class is positive.
         metadata: N rows of text, with the columns ``lesion`` and ``patient`` if they are known.
         units: those wanted; None for all that some images share.
-        at: the rule of the headline, if there is one: a unit's score is held against the threshold of its first image.
+        at: the operating point of the headline: a unit's score is held against the threshold of its first image.
         level: of the intervals.
         seed: of the bootstrap samples.
 
@@ -153,7 +153,7 @@ def _unit(
     views: Sequence[Predictions],
     unit: Unit,
     members: tuple[Ids, Ids],
-    at: OperatingRule | None,
+    at: OperatingRule,
     *,
     level: float,
     seed: int,
@@ -162,15 +162,13 @@ def _unit(
     ids, lesions = members
     block = _empty(unit, ids, "")
     first = np.unique(pd.factorize(ids)[0], return_index=True)[1]  # image of each unit, in the order of the units
-    thresholds = at.thresholds[first] if at else None
-    if at:
-        block["rule"] = at.rule
+    block["rule"], how = at.rule, (None if at.thresholds is None else at.thresholds[first], at.prevalence)
     if unit == "lesion":
         whole: View | None = all_classes([by_lesion(table, ids) for table in tables], "page")
-        binary = positive_classes([by_lesion(view, ids) for view in views], "page", thresholds)
+        binary = positive_classes([by_lesion(view, ids) for view in views], "page", *how)
     else:
         whole = None
-        binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", thresholds)
+        binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", *how)
         if binary is None:
             return block | {"note": "no metrics by patient: they need positive classes, as in positive=[mel,bcc]"}
     for name, view in (("metrics", whole), ("binary", binary)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.form import ThresholdRow
 from skinlab.evaluation.metrics.metric import Place
-from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
+from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, threshold_words
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
@@ -19,6 +19,7 @@ from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler,
 from skinlab.evaluation.thresholds.choice import positive_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import BinaryPredictions, row_thresholds
+from skinlab.evaluation.thresholds.utility import f1_at_prevalence, npv_at_prevalence, ppv_at_prevalence
 
 DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife
 
@@ -28,32 +29,47 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OperatingRule:
-    """The rule of the headline, at whose thresholds decisions of the binary view are.
+    """The operating point of the headline, at which decisions of the binary view are.
 
     Attributes:
-        rule: such as ``f1``.
-        thresholds: of each image, ``(N, R)``, see :class:`View`.
+        rule: such as ``f1``; None for a probability of 0.5.
+        thresholds: of each image, ``(N, R)``, see :class:`View`; None without a rule.
+        point: in words.
+        prevalence: share of positives that PPV, NPV and F1 are stated for; None: that of the images.
     """
 
-    rule: str
-    thresholds: Floats
+    rule: str | None = None
+    thresholds: Floats | None = None
+    point: str = HALF
+    prevalence: float | None = None
+
+
+AT_HALF = OperatingRule()
 
 
 def operating_rule(
-    view: Predictions | None, table: Sequence[ThresholdRow] | None, thresholds: Sequence[FrozenThreshold], seed: int
-) -> OperatingRule | None:
-    """Return the rule of the headline, which is the first; None where there is none.
+    view: Predictions | None,
+    table: Sequence[ThresholdRow] | None,
+    thresholds: Sequence[FrozenThreshold],
+    prevalence: float | None,
+    seed: int,
+) -> OperatingRule:
+    """Return the operating point of the headline, that of the first rule where there is one.
 
     Args:
-        view: the positive classes against the others.
+        view: the positive classes against the others; None where there is none.
         table: of the rules.
         thresholds: of the same rules.
+        prevalence: see :class:`OperatingRule`.
         seed: of the folds.
     """
     if view is None or not table:
-        return None
-    cross_fit = table[0]["applied_to"].startswith("cross-fitted")
-    return OperatingRule(thresholds[0].rule, row_thresholds(view, thresholds[0], cross_fit=cross_fit, seed=seed))
+        return OperatingRule(prevalence=prevalence)
+    first, cross_fit = thresholds[0], table[0]["applied_to"].startswith("cross-fitted")
+    point = threshold_words(first.rule, first.threshold, cross_fitted=cross_fit)
+    return OperatingRule(
+        first.rule, row_thresholds(view, first, cross_fit=cross_fit, seed=seed), point, prevalence=prevalence
+    )
 
 
 @dataclass(frozen=True)
@@ -65,11 +81,13 @@ class View:
         names: of the metrics.
         thresholds: of the rule at which sensitivity, specificity, PPV, NPV and F1 of the positive are, ``(N, R)`` of
             each row, on the mean of the tables' probabilities; None for a probability of 0.5.
+        prevalence: share of positives that PPV, NPV and F1 of the positive are stated for; None: that of the rows.
     """
 
     tables: Sequence[Predictions]
     names: list[str]
     thresholds: Floats | None = None
+    prevalence: float | None = None
 
     def samples(self, rows: Bools, *, seed: int) -> BootstrapSamples:
         """Return the bootstrap samples of the metrics of some rows, averaged over the tables."""
@@ -81,7 +99,7 @@ class View:
         if self.thresholds is not None:
             predicted = positive_shares(mean_predictions(parts).probabilities[:, -1], self.thresholds[rows])
             statistic = AtRule(MeanScorer(scorers), BinaryPredictions(predicted, first.target == 1))
-        return bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed)
+        return at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
 
     def groups_per_class(self, rows: Bools) -> npt.NDArray[np.int64]:
         """Return the number of groups of each class ``(C,)`` among some rows."""
@@ -117,13 +135,37 @@ def all_classes(tables: Sequence[Predictions], place: Place) -> View:
     return View(tables, [metric.name for metric in shown_metrics(place, "all")])
 
 
-def positive_classes(views: Sequence[Predictions], place: Place, thresholds: Floats | None = None) -> View | None:
+def positive_classes(
+    views: Sequence[Predictions], place: Place, thresholds: Floats | None = None, prevalence: float | None = None
+) -> View | None:
     """Return the view of the positive classes, with the metrics shown in a place; None where no class is positive.
 
-    ``thresholds`` are those of the rule, see :class:`View`.
+    ``thresholds`` are those of the rule, see :class:`View`, as is ``prevalence``.
     """
     if not views:
         return None
     names = [metric.name for metric in shown_metrics(place, "positive")]
     per_class = shown_metrics(place if place == "subgroups" else "positive_view", "class")
-    return View(views, [*names, *(f"{metric.name}/{views[0].classes[-1]}" for metric in per_class)], thresholds)
+    names += [f"{metric.name}/{views[0].classes[-1]}" for metric in per_class]
+    return View(views, names, thresholds, prevalence)
+
+
+def at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
+    """Re-weight PPV, NPV and F1 of a binary view to another share of positives; None: leave them as they are."""
+    functions = {"ppv": ppv_at_prevalence, "npv": npv_at_prevalence, "f1_positive": f1_at_prevalence}
+    functions = {name: function for name, function in functions.items() if name in samples.estimate}
+    if prevalence is None or not functions:
+        return samples
+
+    def shifted(values: Mapping[str, Floats]) -> dict[str, Floats]:
+        rates = values["sensitivity"], values["specificity"]
+        return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}
+
+    estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
+    return replace(
+        samples,
+        estimate={name: float(value) for name, value in estimate.items()},
+        values=shifted(samples.values),
+        left_out=shifted(samples.left_out),
+        shares={name: size for name, size in samples.shares.items() if name not in ("ppv", "npv")},
+    )

@@ -295,17 +295,20 @@ def shown_metrics(place: Place, *scopes: Scope) -> list[Metric]:
     return [each for each in METRICS if place in each.shown and each.scope in scopes]
 
 
-def metric_label(name: str, *, point: bool = True) -> str:
+def metric_label(name: str, *, point: bool | str = True) -> str:
     """Return what people read for a name: the registry's label, the class after a comma, and the operating point.
 
     Args:
         name: in ``metrics.json``.
-        point: whether to name the operating point; a table may state that of all its columns.
+        point: the operating point, if it is not that of a metric in ``metrics.json``; or whether to name that one: a
+            table may state the point of all its columns.
 
     >>> metric_label("pr_auc_macro"), metric_label("recall/mel"), metric_label("cost/a/b")
     ('Macro average precision', 'Sensitivity, mel (most probable class)', 'cost, a/b')
+    >>> metric_label("sensitivity", point="best F1")
+    'Sensitivity (best F1)'
     """
-    if point and (at := operating_point(name)):
+    if at := operating_point(name) if point is True else point:
         return f"{metric_label(name, point=False)} ({at})"
     base, _, of_class = name.partition("/")
     metric = find_metric(name)
@@ -313,13 +316,13 @@ def metric_label(name: str, *, point: bool = True) -> str:
     return f"{label}, {of_class}" if of_class else label
 
 
-def metric_in_sentence(name: str) -> str:
-    """Return a metric's label as it stands within a sentence.
+def metric_in_sentence(name: str, *, point: bool | str = True) -> str:
+    """Return a metric's label as it stands within a sentence, see :func:`metric_label`.
 
     >>> metric_in_sentence("balanced_accuracy"), metric_in_sentence("auroc/mel"), metric_in_sentence("brier")
     ('balanced accuracy', 'AUROC, mel', 'Brier score')
     """
-    metric, label = find_metric(name), metric_label(name)
+    metric, label = find_metric(name), metric_label(name, point=point)
     if metric is not None and metric.in_sentence:
         return metric.in_sentence
     return label if label[:2].isupper() or label[1:2].isdigit() else label[:1].lower() + label[1:]

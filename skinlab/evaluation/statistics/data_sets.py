@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.population_form import DifferentImages, UnpairedComparison
+from skinlab.evaluation.evidence.rules import Decisions
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
+from skinlab.evaluation.metrics.operating_points import OF_POSITIVE, common_point, operating_point
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_in_sentence
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
@@ -20,10 +23,27 @@ from skinlab.evaluation.statistics.trainings import Trainings
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
 DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife
+BESIDE = ("sensitivity", "specificity")  # of the positive, shown beside each other whatever systems are compared by
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A system on its own images.
+
+    Attributes:
+        name: of the system.
+        tables: of the same rows, one a training.
+        decisions: those by its rules, of the same rows; metrics of other decisions are at p ≥ 0.5, or of the most
+            probable class.
+    """
+
+    name: str
+    tables: Sequence[Predictions]
+    decisions: Sequence[Decisions] = ()
 
 
 def compare_data_sets(
-    systems: Sequence[tuple[str, Sequence[Predictions]]],
+    systems: Sequence[DataSet],
     metrics: Sequence[str],
     *,
     level: float,
@@ -38,7 +58,7 @@ def compare_data_sets(
     different classes don't compare.
 
     Args:
-        systems: name, and tables of the same rows (its trainings) of each; no two systems share a row.
+        systems: no two share a row.
         metrics: names of the metrics to compare by.
         level: of the intervals; 1 - level is the error rate of the sentences, after Holm's correction over all, or
             over those by the endpoint and apart from them over the secondary ones.
@@ -47,21 +67,29 @@ def compare_data_sets(
         reference: the system that all others are compared with, every pair by default.
         endpoint: declared before.
     """
-    shared = np.flatnonzero(np.min([_groups_per_class(tables[0]) for _, tables in systems], axis=0) >= MIN_GROUPS)
-    classes = [systems[0][1][0].classes[i] for i in shared]
+    shared = np.flatnonzero(np.min([_groups_per_class(each.tables[0]) for each in systems], axis=0) >= MIN_GROUPS)
+    classes = [systems[0].tables[0].classes[i] for i in shared]
     if len(classes) < 2:
-        return {"classes": classes, "metrics": {}, "comparisons": []}
+        return {"classes": classes, "metrics": {}, "operating_points": {}, "comparisons": []}
     metrics = list(dict.fromkeys([*([endpoint.metric] if endpoint else []), *metrics]))
-    samples = [(name, _samples(tables, shared, metrics, seed)) for name, tables in systems]
+    beside = list(dict.fromkeys([*metrics, *BESIDE]))
+    samples = {each.name: _samples(each, shared, beside, seed) for each in systems}
+    points = {each.name: _points(each, list(samples[each.name])) for each in systems}
+    found = _compare(list(samples.items()), metrics, reference, endpoint, level=level, least_p=2 / (n_draws + 1))
+    _describe(found, points, endpoint, level, merged=len(classes) > 2)
     return {
         "classes": classes,
-        "metrics": {name: {key: each.interval(key, level).to_dict() for key in metrics} for name, each in samples},
-        "comparisons": _compare(samples, metrics, reference, endpoint, level=level, least_p=2 / (n_draws + 1)),
+        "metrics": {
+            name: {metric: each.interval(metric, level).to_dict() for metric, each in of_system.items()}
+            for name, of_system in samples.items()
+        },
+        "operating_points": points,
+        "comparisons": found,
     }
 
 
 def _compare(
-    samples: Sequence[tuple[str, BootstrapSamples]],
+    samples: Sequence[tuple[str, Mapping[str, BootstrapSamples]]],
     metrics: Sequence[str],
     reference: str | None,
     endpoint: Endpoint | None,
@@ -74,7 +102,7 @@ def _compare(
     for (name_a, a), (name_b, b) in pairs_of(samples, reference, endpoint):
         for metric in metrics:
             hypothesis, entry = hypothesis_of(metric, endpoint), find_metric(metric)
-            interval, p = unpaired_difference(a, b, metric, level, hypothesis, least_p)
+            interval, p = unpaired_difference(a[metric], b[metric], metric, level, hypothesis, least_p)
             p_values.append(p)
             found.append(
                 {
@@ -95,8 +123,29 @@ def _compare(
     for row, corrected in zip(found, holm_by_family(p_values, [row["role"] for row in found]), strict=True):
         hypothesis = hypothesis_of(row["metric"], endpoint)
         row["p_holm"], row["significant"] = corrected, corrected <= hypothesis.error_rate(level)
-        row["sentence"] = _sentence(row, hypothesis, level)
     return found
+
+
+def _describe(
+    found: Sequence[UnpairedComparison],
+    points: Mapping[str, Mapping[str, str]],
+    endpoint: Endpoint | None,
+    level: float,
+    *,
+    merged: bool,
+) -> None:
+    """Add operating points and sentences; ``merged``: whether the positive or the others are of several classes."""
+    for row in found:
+        metric = row["metric"]
+        row["operating_point"] = common_point(points[name][metric] for name in (row["a"], row["b"]))
+        row["class_mix"] |= merged and metric in OF_POSITIVE
+        row["sentence"] = _sentence(row, hypothesis_of(metric, endpoint), level)
+
+
+def _points(system: DataSet, metrics: Sequence[str]) -> dict[str, str]:
+    """Return the operating point of each metric."""
+    of_rules = {name: each.point for each in system.decisions for name in each.names}
+    return {name: of_rules.get(name, operating_point(name)) for name in metrics}
 
 
 def _groups_per_class(rows: Predictions) -> npt.NDArray[np.int64]:
@@ -104,19 +153,33 @@ def _groups_per_class(rows: Predictions) -> npt.NDArray[np.int64]:
 
 
 def _samples(
-    tables: Sequence[Predictions], classes: npt.NDArray[np.int64], metrics: Sequence[str], seed: int
-) -> BootstrapSamples:
-    """Return the mean over the trainings on the rows of some classes; its intervals count the variance between them."""
-    tables = [table.take(np.isin(table.target, classes)) for table in tables]
+    system: DataSet, classes: npt.NDArray[np.int64], metrics: Sequence[str], seed: int
+) -> dict[str, BootstrapSamples]:
+    """Return the samples of each metric on the rows of some classes.
+
+    They are the mean over the trainings, whose variance the intervals count; metrics of decisions by a rule are those
+    of the mean of the trainings' probabilities.
+    """
+    part = np.flatnonzero(np.isin(system.tables[0].target, classes))
+    tables = [table.take(part) for table in system.tables]
     first = tables[0]
     scorers = [Scorer(table.probabilities, table.target, table.classes, names=metrics) for table in tables]
     resampler = Resampler(first.group, first.target, first.classes)
     samples = [bootstrap(scorer, resampler, n_draws=DRAWS, seed=seed) for scorer in scorers]
-    return Trainings(dict(enumerate(samples))).mean()
+    mean = Trainings(dict(enumerate(samples))).mean()
+    found = dict.fromkeys(mean.estimate, mean)
+    for each in system.decisions:
+        found |= dict.fromkeys(each.names, each.samples(part, n_draws=DRAWS, seed=seed))
+    return {name: found[name] for name in metrics if name in found}
 
 
 def _sentence(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> str:
-    a, b, metric, difference = row["a"], row["b"], metric_in_sentence(row["metric"]), row["difference"]
+    a, b, metric, difference = (
+        row["a"],
+        row["b"],
+        metric_in_sentence(row["metric"], point=row["operating_point"]),
+        row["difference"],
+    )
     value, low, high = (np.nan if (each := difference[end]) is None else each for end in ("value", "low", "high"))
     p, floor = (np.nan if (each := row[name]) is None else each for name in ("p", "p_floor"))
     if not np.isfinite(p):
@@ -132,7 +195,8 @@ def _sentence(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> 
 
 def _finding(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> str:
     """Return what a comparison shows, in words."""
-    a, b, metric, value = row["a"], row["b"], metric_in_sentence(row["metric"]), row["difference"]["value"] or 0.0
+    a, b, value = row["a"], row["b"], row["difference"]["value"] or 0.0
+    metric = metric_in_sentence(row["metric"], point=row["operating_point"])
     lower_is_better = direction(row["metric"]) == "min"
     higher, lower = (a, b) if value > 0 else (b, a)
     if hypothesis.kind != "superiority" or hypothesis.margin:

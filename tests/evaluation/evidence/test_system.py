@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,6 +158,24 @@ def test_folds_of_other_scales_are_told_beside_their_mean():
     found = system_evidence("s", [few], EvaluationSettings(**QUICK), pooled=True)
     assert np.isnan(found.block["fold_means"]["auroc_macro"]["difference"]["low"])  # so few groups have no interval
     assert any("folds disagree with their pool: " in text for text in found.cautions)
+
+
+@pytest.mark.parametrize("classes", ["ab", "abc"])
+def test_means_and_spread_over_folds_are_at_the_rules_of_the_headline(classes):
+    settings = EvaluationSettings(**QUICK | {"rules": ("f1",), "positive": ["b"], "decide": "prior:auto"})
+    table = rows(600, classes=classes).binary(["b"]) if len(classes) == 2 else rows(600, classes=classes)
+    if len(classes) == 2:
+        settings = replace(settings, positive=["positive"])
+    block = system_evidence("s", [table], settings, pooled=True).block
+    means, spread = block["fold_means"], block["spread"]["metrics"]
+    for name in ("sensitivity", "specificity", "f1_positive"):
+        assert means[name]["operating_point"] == spread[name]["operating_point"] == "best F1, cross-fitted"
+        assert means[name]["pooled"]["value"] == pytest.approx(block["thresholds"][0][name]["value"])
+        assert means[name]["mean"]["value"] == pytest.approx(spread[name]["mean"])
+    called = "called class, prior:auto, cross-fitted"
+    assert means["f1_macro"]["operating_point"] == spread["f1_macro"]["operating_point"] == called
+    assert means["f1_macro"]["pooled"] == block["decision"]["metrics"]["f1_macro"]
+    assert means["auroc_macro"]["operating_point"] == ""
 
 
 def test_few_groups_leave_bands_and_intervals_out():

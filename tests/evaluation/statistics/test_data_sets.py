@@ -7,7 +7,7 @@ from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.statistics.comparison import Endpoint
-from skinlab.evaluation.statistics.data_sets import compare_data_sets
+from skinlab.evaluation.statistics.data_sets import DataSet, compare_data_sets
 from skinlab.evaluation.statistics.hypotheses import Hypothesis
 from skinlab.evaluation.statistics.unpaired import unpaired_difference
 
@@ -56,12 +56,14 @@ def test_p_belongs_to_the_interval():
 
 def test_only_classes_with_groups_in_both_are_compared():
     few = rows(60, 2).take(np.r_[np.flatnonzero(rows(60, 2).target == 1)[:4], np.flatnonzero(rows(60, 2).target == 0)])
-    found = compare_data_sets([("home", [rows(200, 1)]), ("away", [few])], ["balanced_accuracy"], **SETTINGS)
-    assert found == {"classes": ["nv"], "metrics": {}, "comparisons": []}
+    found = compare_data_sets(
+        [DataSet("home", [rows(200, 1)]), DataSet("away", [few])], ["balanced_accuracy"], **SETTINGS
+    )
+    assert found == {"classes": ["nv"], "metrics": {}, "operating_points": {}, "comparisons": []}
     third = replace(rows(200, 3), classes=["nv", "mel", "bcc"], probabilities=np.full((200, 3), 1 / 3))
     third = replace(third, probabilities=third.probabilities + 0.01 * np.eye(3)[third.target])
     home = replace(third, target=np.arange(200) % 3, image_id=third.image_id + "h")
-    found = compare_data_sets([("home", [home]), ("away", [third])], ["accuracy"], **SETTINGS)
+    found = compare_data_sets([DataSet("home", [home]), DataSet("away", [third])], ["accuracy"], **SETTINGS)
     assert found["classes"] == ["nv", "mel"]
     kept = home.target < 2
     assert found["metrics"]["home"]["accuracy"]["value"] == pytest.approx(
@@ -70,13 +72,13 @@ def test_only_classes_with_groups_in_both_are_compared():
 
 
 def test_sentences_name_both_and_the_class_mix():
-    systems = [("home", [rows(400, 1, 1.5)]), ("away", [rows(400, 2, 0.3)])]
+    systems = [DataSet("home", [rows(400, 1, 1.5)]), DataSet("away", [rows(400, 2, 0.3)])]
     found = compare_data_sets(systems, ["balanced_accuracy", "brier"], **SETTINGS)["comparisons"]
     assert found[0]["sentence"].startswith("home has a higher balanced accuracy on its images than away on its")
     assert "home has a lower, better Brier score" in found[1]["sentence"]
     assert [row["class_mix"] for row in found] == [False, True]
     assert "It depends on the class mix" in found[1]["sentence"]
-    third = [*systems, ("far", [rows(200, 3)])]
+    third = [*systems, DataSet("far", [rows(200, 3)])]
     assert len(compare_data_sets(third, ["auroc_macro"], **SETTINGS)["comparisons"]) == 3
     assert len(compare_data_sets(third, ["auroc_macro"], reference="home", **SETTINGS)["comparisons"]) == 2
 
@@ -95,7 +97,7 @@ def test_the_interval_of_no_difference_covers(name):
 
 
 def test_an_endpoint_alone_carries_a_claim():
-    systems = [("home", [rows(400, 1, 1.5)]), ("away", [rows(400, 2, 1.4)])]
+    systems = [DataSet("home", [rows(400, 1, 1.5)]), DataSet("away", [rows(400, 2, 1.4)])]
     endpoint = Endpoint("auroc_macro", Hypothesis("noninferiority", 0.15))
     both = ["balanced_accuracy", "auroc_macro"]
     found = compare_data_sets(systems, both, reference="home", endpoint=endpoint, **SETTINGS)["comparisons"]
@@ -131,6 +133,8 @@ def test_the_p_of_a_margin_belongs_to_the_interval(kind, name):
 def test_the_least_p_is_that_of_paired_comparisons():
     a, b = ([rows(900, seed, signal)] for seed, signal in ((0, 3.0), (1, 0.0)))
     for n_draws, words in ((2000, "corrected p ≤ 0.001"), (200, "corrected p ≤ 0.01")):
-        (row,) = compare_data_sets([("a", a), ("b", b)], ["auroc_macro"], n_draws=n_draws, **SETTINGS)["comparisons"]
+        (row,) = compare_data_sets([DataSet("a", a), DataSet("b", b)], ["auroc_macro"], n_draws=n_draws, **SETTINGS)[
+            "comparisons"
+        ]
         assert row["p"] == row["p_floor"] == 2 / (n_draws + 1)
         assert words in row["sentence"]

@@ -1,0 +1,113 @@
+"""The rules that a system decides by, and the metrics of its decisions on any part of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from skinlab.evaluation.evidence.decision import called_classes
+from skinlab.evaluation.evidence.decision_form import DecisionEvidence
+from skinlab.evaluation.evidence.form import System
+from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule
+from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE, called_words
+from skinlab.evaluation.metrics.registry import reported_metrics
+from skinlab.evaluation.metrics.scorer import Scorer
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, Statistic, bootstrap
+from skinlab.evaluation.thresholds.choice import positive_shares
+from skinlab.evaluation.thresholds.decision import DecisionSettings
+from skinlab.evaluation.thresholds.operating import BinaryPredictions
+
+Ints = npt.NDArray[np.int64]
+
+
+def headline_rule(systems: Sequence[System]) -> str | None:
+    """Return the rule of the headline, which is the first; None where a system has none, or another first one."""
+    rules = {rows[0]["rule"] if (rows := system.get("thresholds")) else None for system in systems}
+    return rules.pop() if len(rules) == 1 else None
+
+
+def called_rule(systems: Sequence[System]) -> str | None:
+    """Return the rule for the called class; None for the most probable class, or where systems have different ones."""
+    rules = {rule["rule"] if (rule := system.get("decision")) else None for system in systems}
+    return rules.pop() if len(rules) == 1 else None
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Decisions on N images by a rule.
+
+    Attributes:
+        rows: the images, in the classes that are decided between: two for the positive against the others.
+        point: the operating point in words.
+        names: of the metrics of these decisions.
+        statistic: maps some of the images, their numbers ``(n,)``, to the metrics of the decisions on them under many
+            weightings ``(n, B)``.
+    """
+
+    rows: Predictions
+    point: str
+    names: Sequence[str]
+    statistic: Callable[[Ints], Statistic]
+
+    def samples(self, part: Ints, *, n_draws: int, seed: int) -> BootstrapSamples:
+        """Return the bootstrap samples of the metrics on some of the images, their numbers ``(n,)``."""
+        rows = self.rows.take(part)
+        resampler = Resampler(rows.group, rows.target, rows.classes)
+        return bootstrap(self.statistic(part), resampler, n_draws=n_draws, seed=seed)
+
+    def values(self, part: Ints) -> dict[str, float]:
+        """Return the metrics on some of the images, their numbers ``(n,)``."""
+        found = self.statistic(part)(np.ones((len(part), 1)))
+        return {name: float(found[name][0]) for name in self.names}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules that a system decides by; they are chosen on the mean of its trainings' probabilities.
+
+    Attributes:
+        view: returns the positive classes against the others; None where there is none.
+        at: the operating point of the headline.
+        decision: the rule for the called class; None for the most probable class.
+        how: the settings of that rule.
+    """
+
+    view: Callable[[Predictions], Predictions | None]
+    at: OperatingRule = AT_HALF
+    decision: DecisionEvidence | None = None
+    how: DecisionSettings = field(default_factory=DecisionSettings)
+
+    def decisions(self, rows: Predictions) -> list[Decisions]:
+        """Return the decisions on N images by the rules: of the mean of the trainings, or of one of them."""
+        found, view = list[Decisions](), self.view(rows)
+        if view is not None and self.at.thresholds is not None:
+            found.append(decide_by_threshold(view, self.at))
+        if self.decision is not None:
+            found.append(decide_class(rows, called_classes(rows, self.decision, self.how), self.decision))
+        return found
+
+
+def decide_by_threshold(view: Predictions, at: OperatingRule) -> Decisions:
+    """Return the decisions on N images of a binary view, the positive class last, at an operating point."""
+    thresholds = np.full((len(view), 1), 0.5) if at.thresholds is None else at.thresholds
+    predicted, truth = positive_shares(view.probabilities[:, 1], thresholds), view.target == 1
+    return Decisions(
+        view, at.point, OF_POSITIVE, lambda part: BinaryPredictions(predicted[part], truth[part], at.prevalence)
+    )
+
+
+def decide_class(rows: Predictions, called: Ints, decision: DecisionEvidence) -> Decisions:
+    """Return the decisions on N images by the called classes ``(N,)``."""
+    names = [name for name in reported_metrics(rows.classes) if name.partition("/")[0] in OF_CALLED]
+    names = [name for name in names if name not in OF_POSITIVE]  # these follow the threshold, of two classes, too
+    certain, cross_fitted = np.eye(len(rows.classes))[called], decision["applied_to"].startswith("cross-fitted")
+    return Decisions(
+        rows,
+        called_words(decision["rule"], cross_fitted=cross_fitted),
+        names,
+        lambda part: Scorer(certain[part], rows.target[part], rows.classes, names=names),
+    )
