@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from skinlab.assessment.systems import Run, System
+from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.evidence.form import TrainingOverlap
+from skinlab.evaluation.evidence.system import EvaluationSettings, SystemEvidence
+from skinlab.evaluation.predictions import Predictions
 from skinlab.report.wording import limit_sentences, overlap_sentence
 
 
@@ -38,6 +41,27 @@ def system_cautions(system: System) -> list[str]:
     if not system.runs and known is None:
         found.append("a table of predictions; how its rows were kept apart from training is not known here.")
     return [f"{system.name}: {text}" for text in dict.fromkeys(found)]
+
+
+def rule_cautions(system: System, found: SystemEvidence) -> list[str]:
+    """Return a sentence where the rules of a system were chosen out of fold, and it is a mean of several models."""
+    if system.pooled:
+        return []
+    chosen_on = {f"the threshold for {each.rule}": each.chosen_on for each in found.thresholds}
+    if decision := found.block["decision"]:
+        chosen_on[f"the rule {decision['rule']}"] = decision["chosen_on"]
+    n_models = max([len(system.runs), *(len(each["meta"].get("members") or []) for each in system.sources)])
+    return [f"{system.name}: {text}" for text in scale_cautions(chosen_on, n_models)]
+
+
+def prevalence_cautions(settings: EvaluationSettings, rows: Predictions) -> list[str]:
+    """Return a sentence where a prevalence is set, and no class is positive."""
+    if settings.prevalence is None or settings.binary_view(rows) is not None:
+        return []
+    return [
+        f"prevalence={settings.prevalence:g} has no effect: it is the share of the positive classes, and none is "
+        "named; set positive=[CLASS]."
+    ]
 
 
 def _run_cautions(run: Run) -> list[str]:

@@ -18,6 +18,7 @@ from skinlab.evaluation.ensembles.combination import (
     fit_weights,
     rank_reference,
 )
+from skinlab.evaluation.ensembles.pooling import OUT_OF_FOLD
 from skinlab.evaluation.ensembles.search import diversity, search_subsets
 from skinlab.evaluation.evidence import form as evidence_form
 from skinlab.evaluation.metrics.registry import direction
@@ -123,7 +124,7 @@ def build_ensemble(
         weights = fit_weights(_stack(learned_on), learned_on[0].target)
         learned = {"weights": weights.tolist()}
     if method == "weighted" and not selections:
-        combined = cross_fit_weights(p, rows.target, rows.group, seed=seed)[0]
+        combined = cross_fit_weights(p, rows.target, rows.group, seed=seed)
     else:
         combined = combine(p, method, weights=weights)
     ensemble = System(
@@ -150,7 +151,7 @@ def learned_on(members: Sequence[System], method: str) -> FittedOn | None:
     if learns is None:
         return None
     selections = [] if method == "rank" else _selections(members)  # ranks are taken among the evaluated images
-    name = "val" if selections else "out of fold" if members[0].pooled else members[0].sources[0]["split"]
+    name = "val" if selections else OUT_OF_FOLD if members[0].pooled else members[0].sources[0]["split"]
     return FittedOn.of(f"the ensemble's {learns}", name, (selections or members[0].tables)[0])
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from skinlab.assessment.cautions import count_known_images, system_cautions
+from skinlab.assessment.cautions import count_known_images, prevalence_cautions, rule_cautions, system_cautions
 from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System, align
 from skinlab.errors import nearest
+from skinlab.evaluation.ensembles.pooling import OUT_OF_FOLD
 from skinlab.evaluation.evidence import form as evidence_form
 from skinlab.evaluation.evidence.comparison_form import NetBenefit
 from skinlab.evaluation.evidence.form import Evidence, Mistake, Provenance
@@ -62,7 +63,7 @@ def build_evidence(
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
     check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
-    cautions += draw_cautions(settings, len(systems))
+    cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = [(system, _evaluate(system, settings, metadata)) for system in systems]
     endpoint = settings.endpoint
@@ -85,7 +86,12 @@ def build_evidence(
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict() for each in comparisons],
         "net_benefit": _net_benefit(systems, settings),
-        "cautions": cautions + [text for system, each in found for text in each.cautions + system_cautions(system)],
+        "cautions": cautions
+        + [
+            text
+            for system, each in found
+            for text in each.cautions + rule_cautions(system, each) + system_cautions(system)
+        ],
     }
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
 
@@ -93,7 +99,7 @@ def build_evidence(
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
     if system.runs and system.sources[0]["split"] == "val":  # other rows of the run are training rows
         settings = replace(settings, cross_fit=True)
-    of_selection = "out of fold" if system.replicate_axis == "fold" else "val"
+    of_selection = OUT_OF_FOLD if system.replicate_axis == "fold" else "val"
     return system_evidence(
         system.name,
         system.tables,
@@ -102,7 +108,7 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         replicates=_replicates(system),
         pooled=system.pooled,
         names=(
-            "out of fold" if system.pooled else system.sources[0]["split"],
+            OUT_OF_FOLD if system.pooled else system.sources[0]["split"],
             f"val, mean of {n} seeds" if (n := len(system.selections)) > 1 else of_selection,
         ),
         training_prior=system.training_prior,

@@ -15,9 +15,11 @@ from skinlab.evaluation.thresholds.operating import ThresholdSettings
 from skinlab.files import claim_file, replacing
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
 from skinlab.inference.bundle_parts import (
+    Selection,
     choose_thresholds,
     conformal_of,
     decision_of,
+    fit_scale_cautions,
     read_bundle_thresholds,
     read_calibrator_file,
     with_calibrator,
@@ -54,12 +56,15 @@ def bundle(settings: BundleSettings) -> None:
         check_method(bundle, settings, places)
         validation = validation_predictions(bundle, settings)
         bundle = add_calibrator(bundle, settings, validation)
-        bundle = add_thresholds(bundle, settings, validation)
-        bundle = add_decision(bundle, settings, validation)
-        bundle = add_conformal(bundle, settings, validation)
+        selection = Selection(bundle, validation, settings.seed)
+        bundle = add_thresholds(bundle, settings, selection)
+        bundle = add_decision(bundle, settings, selection)
+        bundle = add_conformal(bundle, settings, selection)
         if settings.format == "bundle":
             known = merged_training_images(places, (model.training_images for model in models))
             bundle = add_gate(replace(bundle, training_images=known), settings, split)
+        for sentence in fit_scale_cautions(bundle, bundle.fits):
+            log.warning("%s", sentence)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
 
@@ -131,13 +136,20 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
             log.warning(
                 "calibrator=%s: the model's %s are of other probabilities, and left out", chosen, ", ".join(dropped)
             )
+        if validation:
+            log.warning(
+                "calibrator=%s: the images that it was fitted on are not known; if some are of %s, what is chosen on "
+                "these is optimistic: fit it here, as in calibrator=temperature",
+                chosen,
+                listed_validation(settings),
+            )
         new = replace(bundle, calibrator=content, thresholds=[], decision=None, conformal=None)
         return new.with_fit("calibrator", None)
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
         return with_calibrator(chosen, bundle, validation)
 
 
-def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+def add_thresholds(bundle: Bundle, settings: BundleSettings, selection: Selection) -> Bundle:
     """Return the bundle with the thresholds of ``thresholds=``: chosen by rules, or from an evaluation's file.
 
     Raises:
@@ -158,11 +170,11 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, validation: list[Pr
                 seed=settings.seed,
                 positive=positive,
             )
-            thresholds = choose_thresholds(bundle, validation, choice)
+            thresholds = choose_thresholds(selection, choice)
     return replace(bundle, thresholds=thresholds)
 
 
-def add_decision(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+def add_decision(bundle: Bundle, settings: BundleSettings, selection: Selection) -> Bundle:
     """Return the bundle with the rule for the called class of ``decide=``: chosen, or from an evaluation's file.
 
     Raises:
@@ -182,10 +194,10 @@ def add_decision(bundle: Bundle, settings: BundleSettings, validation: list[Pred
     positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
     how = DecisionSettings(chosen, settings.decide_by, settings.cost_ratio, positive, seed=settings.seed)
     with user_errors(f"decide={chosen} on {listed_validation(settings)}: "):
-        return replace(bundle, decision=decision_of(bundle, validation, how))
+        return replace(bundle, decision=decision_of(selection, how))
 
 
-def add_conformal(bundle: Bundle, settings: BundleSettings, validation: list[Predictions]) -> Bundle:
+def add_conformal(bundle: Bundle, settings: BundleSettings, selection: Selection) -> Bundle:
     """Return the bundle with conformal sets of the coverage ``conformal=``, chosen on the validation predictions.
 
     Raises:
@@ -194,7 +206,7 @@ def add_conformal(bundle: Bundle, settings: BundleSettings, validation: list[Pre
     if settings.conformal is None:
         return bundle
     with user_errors(f"conformal={settings.conformal:g} on {listed_validation(settings)}: "):
-        return replace(bundle, conformal=conformal_of(settings.conformal, bundle, validation))
+        return replace(bundle, conformal=conformal_of(settings.conformal, selection))
 
 
 def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) -> Bundle:

@@ -97,10 +97,19 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
 
             with replacing(output / "model.bundle") as temporary:
                 save_bundle(bundle, temporary)
+                warn_of_scale(bundle)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)
     print_evidence(evidence)
     log.info("written: %s", output)
+
+
+def warn_of_scale(bundle: Bundle) -> None:
+    """Warn where what was chosen out of fold is applied to the mean of the folds' models."""
+    from skinlab.inference.bundle_parts import fit_scale_cautions
+
+    for sentence in fit_scale_cautions(bundle, bundle.fits):
+        log.warning("model.bundle: %s", sentence)
 
 
 def run_places(members: Sequence[System], setting: str = "") -> list[str]:

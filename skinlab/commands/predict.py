@@ -21,6 +21,7 @@ from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
+from skinlab.inference.bundle_parts import fit_scale_cautions
 from skinlab.inference.inputs import find_images
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
@@ -70,7 +71,8 @@ def predict(settings: PredictSettings) -> None:
         seen = known.usage(found.hashes, rows.get("group"))
 
         known_rows = row_ids(rows, found.hashes)
-        cautions = overlap_cautions(known_rows, applied_fits(bundle, settings))
+        fits = applied_fits(bundle, settings)
+        cautions = [*overlap_cautions(known_rows, fits), *(of_scale := fit_scale_cautions(bundle, fits))]
 
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
@@ -79,7 +81,7 @@ def predict(settings: PredictSettings) -> None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
         if threshold is not None:
             facts["threshold"] = threshold
-        if shared := overlap_cautions(known_rows, bundle.probability_fits):
+        if shared := [*overlap_cautions(known_rows, bundle.probability_fits), *of_scale]:
             facts["fitted_cautions"] = shared
         if settings.format == "kaggle":
             positive = 1 if threshold is not None else bundle.positive_output

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, fit_calibrator
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, fit_calibrator
 from skinlab.evaluation.calibration.conformal import ConformalSets, groups_needed
+from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.overlap import FittedOn
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings, choose_decision
@@ -48,6 +50,48 @@ def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Prediction
     return replace(bundle, calibrator=fitted.to_dict()).with_fit("calibrator", fit)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The validation images that a bundle's thresholds, rule for the called class and conformal sets are chosen on.
+
+    Attributes:
+        bundle: with its calibrator, if it has one.
+        validation: predictions of its members on the validation images.
+        seed: of the folds.
+    """
+
+    bundle: Bundle
+    validation: Sequence[Predictions]
+    seed: int
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Return whether the calibrator was fitted on these images, and is therefore cross-fitted for a choice."""
+        return "calibrator" in self.bundle.fitted_on
+
+    @property
+    def name(self) -> str:
+        """Return the images in words."""
+        return "val, calibrator cross-fitted" if self.is_cross_fitted else "val"
+
+    @cached_property
+    def rows(self) -> Predictions:
+        """Return the images with the probabilities that the bundle would give them if they were new.
+
+        A calibrator makes the images that it is fitted on look better than new ones, and what is chosen on them then
+        covers and finds too few. So each image has the probabilities of a calibrator fitted on other groups
+        (cross-fitting, as for stacking: Wolpert, 1992, "Stacked generalization").
+
+        Raises:
+            ValueError: there are fewer than two groups.
+        """
+        if not self.is_cross_fitted or self.bundle.calibrator is None:
+            return bundle_predictions(self.bundle, self.validation)
+        rows = bundle_predictions(replace(self.bundle, calibrator=None), self.validation)
+        arrays = rows.probabilities, rows.target, rows.group
+        return rows.with_probabilities(cross_fit(self.bundle.calibrator["method"], *arrays, seed=self.seed))
+
+
 def read_calibrator_file(place: str, bundle: Bundle) -> dict[str, Any]:
     """Read a calibrator from a JSON file.
 
@@ -60,66 +104,67 @@ def read_calibrator_file(place: str, bundle: Bundle) -> dict[str, Any]:
     return content
 
 
-def conformal_of(level: float, bundle: Bundle, validation: Sequence[Predictions]) -> ConformalSets:
+def conformal_of(level: float, selection: Selection) -> ConformalSets:
     """Choose the thresholds of conformal sets on the calibrated predictions of the validation images.
 
     Args:
         level: coverage promised.
-        bundle: with its calibrator, if it has one.
-        validation: predictions of its members on the validation images.
+        selection: the validation images.
 
     Raises:
         ValueError: the images don't allow it.
     """
-    fitted = ConformalSets.fit(bundle_predictions(bundle, validation), level, "val")
+    fitted = ConformalSets.fit(selection.rows, level, selection.name)
     log.info("conformal sets: all images of %.4g%% of new lesions, chosen on %s", 100 * level, fitted.chosen_on)
     if fitted.unpromised:
-        few = ", ".join(f"{bundle.classes[i]} ({fitted.groups[i]})" for i in fitted.unpromised)
+        few = ", ".join(f"{selection.bundle.classes[i]} ({fitted.groups[i]})" for i in fitted.unpromised)
         log.warning(
             "conformal=%.4g needs %d lesions a class: no coverage is promised for %s", level, groups_needed(level), few
         )
     return fitted
 
 
-def decision_of(bundle: Bundle, validation: Sequence[Predictions], settings: DecisionSettings) -> Decision:
+def decision_of(selection: Selection, settings: DecisionSettings) -> Decision:
     """Choose the rule for the called class on the combined, then calibrated predictions of the validation images.
 
     Args:
-        bundle: with its calibrator, if it has one; the classes' shares are then those of the validation images, for
-            which it is fitted, and else those of the training batches.
-        validation: predictions of its members on the validation images.
+        selection: the validation images; the classes' shares are theirs where the bundle has a calibrator, which is
+            fitted for these shares, and else those of the training batches.
         settings: the rule.
 
     Raises:
         ValueError: the rule is none, or the images don't allow it.
     """
+    bundle = selection.bundle
     prior = bundle.training_prior if bundle.calibrator is None and min(bundle.training_prior) > 0 else None
-    decision = choose_decision(bundle_predictions(bundle, validation), replace(settings, prior=prior), "val")
+    decision = choose_decision(selection.rows, replace(settings, prior=prior), selection.name)
     named = zip(decision.classes, decision.weights, strict=True)
     log.info("decide=%s: weights %s", decision.rule, ", ".join(f"{name} {weight:.3g}" for name, weight in named))
     return decision
 
 
-def choose_thresholds(
-    bundle: Bundle, validation: Sequence[Predictions], choice: ThresholdSettings
-) -> list[FrozenThreshold]:
+def choose_thresholds(selection: Selection, choice: ThresholdSettings) -> list[FrozenThreshold]:
     """Choose thresholds by rules on the calibrated predictions of the validation images.
 
     Args:
-        bundle: with its calibrator, if it has one.
-        validation: predictions of its members on the validation images.
+        selection: the validation images.
         choice: the rules, and the positive classes they are for.
 
     Raises:
         ValueError: the images don't allow it.
     """
-    thresholds = freeze_thresholds(bundle_predictions(bundle, validation).binary(choice.positive or []), choice, "val")
+    thresholds = freeze_thresholds(selection.rows.binary(choice.positive or []), choice, selection.name)
     for each in thresholds:
         log.info(
             "threshold %s of %s: %s, %s",
             *(each.rule, ",".join(each.positive), each.in_words(), each.chosen_on),
         )
     return thresholds
+
+
+def fit_scale_cautions(bundle: Bundle, fits: Iterable[FittedOn]) -> list[str]:
+    """Return a sentence where some of a bundle's fits were made out of fold, and its members are averaged."""
+    return scale_cautions({fit.what: fit.chosen_on for fit in fits}, len(bundle.members))
 
 
 def read_bundle_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:

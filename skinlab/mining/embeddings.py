@@ -12,7 +12,7 @@ import torch
 from skinlab.errors import UserError
 from skinlab.evaluation.distances import neighbour_distance
 from skinlab.evaluation.metrics.reliability import wilson_interval
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.predict_images import predict_images
 from skinlab.mining.pool import AnnotationPool
@@ -105,7 +105,7 @@ def find_novelty(embeddings: PoolEmbeddings, alarms: float, seed: int) -> tuple[
         return ratio, {"by": "gate", "flagged": int((ratio > 1).sum())}
     known = embeddings.labelled_features[train]
     fold = group_folds(rows["group"].to_numpy(), rows["label"].to_numpy(), seed=seed)
-    own = np.concatenate([_distance(known[fold == k], known[fold != k]) for k in np.unique(fold)])
+    own = out_of_fold(fold, lambda held: _distance(known[held], known[~held]))
     threshold = max(float(np.quantile(own, 1 - alarms)), 1e-12)
     novelty = _distance(embeddings.features, known) / threshold
     measured = {"by": "features", "neighbour": NEIGHBOUR, "threshold": threshold, "training_images": int(train.sum())}

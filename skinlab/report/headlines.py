@@ -72,7 +72,9 @@ def calibration_sentences(system: System) -> list[str]:
     found = []
     if differences := system["calibration_differences"]:
         changes = (f"{name} {interval(row['log_loss'], signed=True)}" for name, row in differences.items())
-        found.append(f"Log-loss after calibration less that before: {', '.join(changes)}.")
+        stated = system.get("calibration_prevalence")
+        at = f" at a prevalence of {percent(stated, 1)}" if stated else ""
+        found.append(f"Log-loss after calibration less that before{at}: {', '.join(changes)}.")
     if curve := system.get("calibration_curve"):
         found.append(f"{curve_sentence(curve)}.")
     if conformal := system["conformal"]:

@@ -106,6 +106,18 @@ def test_one_command_opens_the_runs_of_a_sweep_once(tmp_path):
     assert "Together with the runs beside it" in opening_sentence(access)
 
 
+def test_rules_chosen_out_of_fold_for_the_mean_of_the_folds_models_get_a_caution(tmp_path):
+    for fold in range(3):
+        write_run(tmp_path / "sweep" / str(fold), fold=fold)
+    settings = EvaluationSettings(n_draws=100, calibration=False, rules=["f1"], decide="thresholds")
+    for place, split, wanted in (("sweep", "test", 1), ("sweep/0", "test", 0), ("sweep", "val", 0)):
+        systems = find_systems([str(tmp_path / place)], split=split)
+        evidence, _ = build_evidence(systems, settings, provenance=describe_provenance("evaluate", {}))
+        found = [text for text in evidence["cautions"] if "the mean of 3 models" in text]
+        assert len(found) == wanted
+        assert all("the threshold for f1, the rule thresholds: chosen out of fold" in text for text in found)
+
+
 def test_runs_with_other_test_images_are_not_counted_together(run, tmp_path):
     other = write_run(tmp_path / "other")
     table = other / "predictions" / "test.csv"

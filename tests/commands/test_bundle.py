@@ -18,10 +18,11 @@ from skinlab.assessment.systems import find_systems
 from skinlab.commands import bundle as bundling
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
-from skinlab.evaluation.calibration.calibrators import Temperature, calibrator_from_dict, fit_calibrator
+from skinlab.evaluation.calibration.calibrators import Temperature, cross_fit, fit_calibrator
 from skinlab.evaluation.calibration.conformal import conformal_thresholds
 from skinlab.evaluation.ensembles.combination import combine
 from skinlab.evaluation.overlap import RowIds, shared_rows
+from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.choice import choose_threshold
 from skinlab.evaluation.thresholds.decision import DecisionSettings, choose_decision
 from skinlab.inference.bundle import Bundle, load_bundle, save_bundle
@@ -44,6 +45,14 @@ FROZEN = {
     "prevalence": None,
     "rows": {},
 }
+
+
+CROSS_FITTED = "val, calibrator cross-fitted"
+
+
+def cross_fitted(method: str, rows: Predictions) -> Predictions:
+    """Return rows with the probabilities of calibrators that were fitted on other groups."""
+    return rows.with_probabilities(cross_fit(method, rows.probabilities, rows.target, rows.group))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +139,18 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
     assert "does not apply the model's thresholds" in caplog.text
 
 
+def test_thresholds_chosen_out_of_fold_for_a_mean_of_models_get_a_warning(
+    make, runs: list[str], output: Path, caplog: pytest.LogCaptureFixture
+):
+    file = output.parent / "thresholds.json"
+    file.write_text(json.dumps({"run": [FROZEN | {"chosen_on": "out of fold, 40 rows"}]}))
+    make(thresholds=str(file))
+    assert "less extreme" not in caplog.text  # one model
+    make(ckpt=runs, thresholds=str(file), overwrite=True)
+    assert "the threshold for f1: chosen out of fold" in caplog.text
+    assert "mean of 2 models, which is less extreme" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "settings", "message"),
     [
@@ -150,6 +171,14 @@ def test_thresholds_that_mean_nothing_are_refused(make, output: Path, content: A
     assert not output.exists()
 
 
+def test_rules_beside_a_calibrator_of_a_file_get_a_warning(make, output: Path, caplog: pytest.LogCaptureFixture):
+    file = output.parent / "c.json"
+    file.write_text(json.dumps(Temperature(2.0).to_dict()))
+    make(calibrator=str(file), conformal=0.8)
+    assert "the images that it was fitted on are not known" in caplog.text
+    assert load_bundle(output).conformal.chosen_on == "val, 40 lesions"
+
+
 def test_a_file_s_thresholds_beside_a_calibrator_get_a_warning_with_its_remedy(
     make, output: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -163,11 +192,11 @@ def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs:
     bundle = load_bundle(output)
     tables = [read_predictions(Path(run) / "predictions" / "val.csv") for run in runs]
     mean = np.mean([table.probabilities for table in tables], axis=0)
-    assert bundle.calibrator is not None
-    view = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean)).binary(["mel", "bkl"])
+    assert bundle.calibrator == fit_calibrator("vector", mean, tables[0].target).to_dict()
+    view = cross_fitted("vector", tables[0].with_probabilities(mean)).binary(["mel", "bkl"])
     for row, rule in zip(bundle.thresholds, ("f1", "cost"), strict=True):
         assert row.threshold == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
-        assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], "val, 40 rows")
+        assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], f"{CROSS_FITTED}, 40 rows")
         assert row.low is row.high is None
 
 
@@ -187,12 +216,11 @@ def test_the_rule_for_the_called_class_is_chosen_on_combined_and_calibrated_vali
 ):
     make(ckpt=runs, calibrator="vector", decide="prior:auto", decide_by="f1_macro")
     bundle = load_bundle(output)
-    assert bundle.calibrator is not None
     assert bundle.decision is not None
     tables = [read_predictions(Path(run) / "predictions" / "val.csv") for run in runs]
     mean = np.mean([table.probabilities for table in tables], axis=0)
-    rows = tables[0].with_probabilities(calibrator_from_dict(bundle.calibrator)(mean))
-    assert bundle.decision == choose_decision(rows, DecisionSettings("prior:auto", "f1_macro"), "val")
+    rows = cross_fitted("vector", tables[0].with_probabilities(mean))
+    assert bundle.decision == choose_decision(rows, DecisionSettings("prior:auto", "f1_macro"), CROSS_FITTED)
     file = output.parent / "decision.json"
     file.write_text(json.dumps({"run": bundle.decision.to_dict()}))
     make(decide=str(file), overwrite=True)
@@ -320,12 +348,11 @@ def test_validation_predictions_that_allow_no_threshold_are_named(make, runs, ou
 
 def test_conformal_sets_are_chosen_on_the_calibrated_validation_rows(make, runs: list[str], output: Path):
     make(calibrator="temperature", conformal=0.8)
-    bundle, table = load_bundle(output), pd.read_csv(Path(runs[0]) / "predictions" / "val.csv")
-    p = table[[f"prob_{c}" for c in CLASSES]].to_numpy()
-    calibrated = calibrator_from_dict(bundle.calibrator or {})(p)
+    bundle = load_bundle(output)
+    rows = cross_fitted("temperature", read_predictions(Path(runs[0]) / "predictions" / "val.csv"))
     assert bundle.conformal is not None
-    assert bundle.conformal.thresholds == pytest.approx(conformal_thresholds(calibrated, np.arange(40) % 3, 0.8))
-    assert (bundle.conformal.level, bundle.conformal.chosen_on) == (0.8, "val, 40 lesions")
+    assert bundle.conformal.thresholds == conformal_thresholds(rows.probabilities, rows.target, 0.8).tolist()
+    assert (bundle.conformal.level, bundle.conformal.chosen_on) == (0.8, f"{CROSS_FITTED}, 40 lesions")
     assert bundle.meta()["conformal"]["groups"] == [14, 13, 13]
     with pytest.raises(UserError, match=r"conformal=0.99 on .*val.csv: a coverage of 0.99 needs 99 lesions"):
         make(conformal=0.99, overwrite=True)
@@ -340,8 +367,8 @@ def test_a_bundle_records_what_each_part_was_fitted_on(make, runs: list[str], ou
     assert [(fit.what, fit.chosen_on) for fit in bundle.fits] == [
         ("the calibrator temperature", "val, 40 rows"),
         ("the input gate", f"train, {len(split)} rows"),
-        ("the rule prior:auto", "val, 40 rows"),
-        ("the conformal sets", "val, 40 lesions"),
+        ("the rule prior:auto", f"{CROSS_FITTED}, 40 rows"),
+        ("the conformal sets", f"{CROSS_FITTED}, 40 lesions"),
     ]
     assert all(shared_rows(rows, fit.rows)[0] == 40 for fit in bundle.fits if fit.what != "the input gate")
     assert shared_rows(RowIds.of(split), bundle.fitted_on["gate"].rows)[0] == len(split)

@@ -13,8 +13,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.predictions import MIN_PROBABILITY, check_target, probability_floor
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -191,9 +192,18 @@ def calibrator_from_dict(values: Mapping[str, Any]) -> Calibrator:
 
 
 def cross_fit(
-    method: str, probabilities: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
+    method: str,
+    probabilities: Floats,
+    target: Ints,
+    groups: npt.NDArray[Any],
+    n_folds: int = 5,
+    seed: int = 0,
+    stated: StatedPrevalence | None = None,
 ) -> Floats:
     """Return probabilities ``(N, C)``, each row's by a calibrator fitted without its group.
+
+    A calibrator is fitted for the shares of the classes among its rows; at a stated prevalence its probabilities are
+    then corrected to that. ``none`` leaves them as they are.
 
     Args:
         method: one of ``CALIBRATORS``.
@@ -202,16 +212,18 @@ def cross_fit(
         groups: ``(N,)`` lesion or patient of each row.
         n_folds: number of grouped folds.
         seed: of the folds.
+        stated: the prevalence; None for that of the rows.
     """
     check_target(probabilities, target)
     if method == Unchanged.method:
         return probabilities.copy()
     probabilities = np.maximum(probabilities, probability_floor(probabilities))
-    folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
-    for fold in np.unique(folds):
-        held = folds == fold
-        out[held] = fit_calibrator(method, probabilities[~held], target[~held])(probabilities[held])
-    return out
+
+    def calibrated(held: npt.NDArray[np.bool_]) -> Floats:
+        found = fit_calibrator(method, probabilities[~held], target[~held])(probabilities[held])
+        return found if stated is None else stated.correct(found, target[~held])
+
+    return out_of_fold(group_folds(groups, target, n_folds, seed), calibrated)
 
 
 def correct_prior(probabilities: Floats, training_prior: Floats, target_prior: Floats) -> Floats:
@@ -247,8 +259,11 @@ def cross_fit_prior(
     training_prior: Floats,
     n_folds: int = 5,
     seed: int = 0,
+    stated: StatedPrevalence | None = None,
 ) -> Floats:
     """Return probabilities ``(N, C)``, each row's corrected to the shares of the classes among other groups' rows.
+
+    At a stated prevalence positives have that share, and the classes of each side theirs among other groups' rows.
 
     Args:
         probabilities: ``(N, C)``.
@@ -257,15 +272,17 @@ def cross_fit_prior(
         training_prior: ``(C,)`` shares, see :func:`correct_prior`.
         n_folds: number of grouped folds.
         seed: of the folds.
+        stated: the prevalence; None for that of the rows.
     """
     check_target(probabilities, target)
     probabilities = np.maximum(probabilities, probability_floor(probabilities))
-    folds, out = group_folds(groups, target, n_folds, seed), np.empty(probabilities.shape)
-    for fold in np.unique(folds):
-        held = folds == fold
+
+    def corrected(held: npt.NDArray[np.bool_]) -> Floats:
         shares = np.bincount(target[~held], minlength=probabilities.shape[1]).astype(np.float64)
-        out[held] = correct_prior(probabilities[held], training_prior, shares)
-    return out
+        wanted = shares if stated is None else shares * stated.factors(shares)
+        return correct_prior(probabilities[held], training_prior, wanted)
+
+    return out_of_fold(group_folds(groups, target, n_folds, seed), corrected)
 
 
 def _log(probabilities: Floats) -> Floats:

@@ -14,7 +14,7 @@ from skinlab.evaluation.evidence.calibration_form import Conformal
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.overlap import row_keys
 from skinlab.evaluation.predictions import Predictions, check_target
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 from skinlab.evaluation.statistics.intervals import Interval, ShareSize, share_interval
 
 Floats = npt.NDArray[np.float64]
@@ -148,12 +148,13 @@ def cross_conformal(
         level: coverage promised.
         groups: ``(N,)`` lesion or patient of each row; each row by itself if left out.
     """
-    sets, groups = np.zeros(probabilities.shape, bool), np.arange(len(target)) if groups is None else groups
-    for fold in np.unique(folds):
-        held = folds == fold
-        thresholds = conformal_thresholds(probabilities[~held], target[~held], level, groups[~held])
-        sets[held] = conformal_sets(probabilities[held], thresholds)
-    return sets
+    lesions = np.arange(len(target)) if groups is None else groups
+
+    def sets(held: Bools) -> Bools:
+        thresholds = conformal_thresholds(probabilities[~held], target[~held], level, lesions[~held])
+        return conformal_sets(probabilities[held], thresholds)
+
+    return out_of_fold(folds, sets)
 
 
 def conformal_report(

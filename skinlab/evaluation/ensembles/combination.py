@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from skinlab.evaluation.predictions import check_target, probability_floor
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -199,25 +199,19 @@ def fit_weights(members: Floats, target: Ints) -> Floats:
 
 def cross_fit_weights(
     members: Floats, target: Ints, groups: npt.NDArray[Any], n_folds: int = 5, seed: int = 0
-) -> tuple[Floats, Floats]:
-    """Return the weighted mean of each row under weights learned without its fold, and those weights.
+) -> Floats:
+    """Return the weighted mean of each row ``(N, C)`` under weights learned without its fold.
 
     Args:
         members: ``(M, N, C)`` out-of-fold probabilities: no member was trained on the row.
         target: ``(N,)`` true class numbers.
         groups: ``(N,)``; a group is never cut.
-        n_folds: number of folds K.
+        n_folds: number of folds.
         seed: of the folds.
-
-    Returns:
-        ``(N, C)`` probabilities and ``(K, M)`` weights, a row a held fold.
     """
     members = stacked(members)
     check_target(members, target)
-    fold = group_folds(groups, target, n_folds, seed)
-    combined, weights = np.empty(members.shape[1:]), np.empty((n_folds, len(members)))
-    for k in range(n_folds):
-        held = fold == k
-        weights[k] = fit_weights(members[:, ~held], target[~held])
-        combined[held] = combine(members[:, held], "weighted", weights[k])
-    return combined, weights
+    return out_of_fold(
+        group_folds(groups, target, n_folds, seed),
+        lambda held: combine(members[:, held], "weighted", fit_weights(members[:, ~held], target[~held])),
+    )

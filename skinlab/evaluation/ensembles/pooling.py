@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
 
 from skinlab.evaluation.predictions import Predictions
+
+OUT_OF_FOLD = "out of fold"  # how the rows of pooled folds are named
+
+
+def scale_cautions(chosen_on: Mapping[str, str], n_models: int) -> list[str]:
+    """Return a sentence where something chosen out of fold is applied to the mean of several models.
+
+    Out of fold an image has the probability of one model. The mean of several is less extreme, so that a threshold of
+    the one is not that of the other; out-of-fold images of the mean don't exist, since its models were trained on them.
+
+    Args:
+        chosen_on: what was chosen, such as ``the threshold for f1``, and the rows in words.
+        n_models: whose probabilities are averaged.
+
+    >>> scale_cautions({"the rule cost": "val, 9 rows", "the threshold for f1": "out of fold, 9 rows"}, 5)[0][:56]
+    'the threshold for f1: chosen out of fold, where an image'
+    """
+    found = [what for what, rows in chosen_on.items() if rows.startswith(OUT_OF_FOLD)]
+    if n_models < 2 or not found:
+        return []
+    return [
+        f"{', '.join(found)}: chosen out of fold, where an image has the probability of one model, and applied to the "
+        f"mean of {n_models} models, which is less extreme: sensitivity and specificity may differ from those chosen."
+    ]
 
 
 def mean_predictions(tables: Sequence[Predictions]) -> Predictions:

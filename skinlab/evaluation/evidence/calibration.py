@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, correct_prior, cross_fit, cross_fit_prior
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.evidence import interval_form
 from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, DecisionCurve, RiskCoverage
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
@@ -33,22 +34,30 @@ def calibrations(
     *,
     level: float,
     seed: int,
+    stated: StatedPrevalence | None = None,
 ) -> CalibrationMetrics:
     """Return calibration metrics before and after each method, fitted on other groups' rows, with intervals.
 
     ``prior`` moves the probabilities from the sampler's shares of the classes to those among other groups' rows.
     The differences of Brier score and log-loss to the uncalibrated probabilities are paired. Intervals hold for the
     calibrators as they were fitted: they don't include the variation between fits.
+
+    At a stated prevalence all methods are corrected to it, and the images weighted to it: the metrics are those of the
+    probabilities where the system will be used.
     """
     p, target, groups = predictions.probabilities, predictions.target, predictions.group
-    calibrated = {method: cross_fit(method, p, target, groups, seed=seed) for method in CALIBRATORS}
+    calibrated = {method: cross_fit(method, p, target, groups, seed=seed, stated=stated) for method in CALIBRATORS}
     if training_prior is not None:
-        calibrated["prior"] = cross_fit_prior(p, target, groups, np.asarray(training_prior), seed=seed)
+        prior = np.asarray(training_prior)
+        calibrated["prior"] = cross_fit_prior(p, target, groups, prior, seed=seed, stated=stated)
     names = [metric.name for metric in shown_metrics("calibration", "all")]
-    samples = {
-        method: bootstrap(Scorer(each, target, predictions.classes, names=names), resampler, n_draws=N_DRAWS, seed=seed)
-        for method, each in calibrated.items()
-    }
+
+    def sampled(probabilities: Floats) -> BootstrapSamples:
+        scorer = Scorer(probabilities, target, predictions.classes, names=names)
+        weighted = scorer if stated is None else lambda weights: scorer(stated.weights(weights, target))
+        return bootstrap(weighted, resampler, n_draws=N_DRAWS, seed=seed)
+
+    samples = {method: sampled(each) for method, each in calibrated.items()}
 
     def intervals(found: BootstrapSamples, kept: Sequence[str]) -> dict[str, Interval]:
         return {name: found.interval(name, level) for name in kept}
@@ -59,6 +68,7 @@ def calibrations(
     return {
         "calibration": {method: _plain(intervals(each, names)) for method, each in samples.items()},
         "calibration_differences": {method: _plain(each) for method, each in differences.items()},
+        "calibration_prevalence": None if stated is None else stated.share,
     }
 
 
@@ -132,11 +142,9 @@ def calibrated_scores(view: Predictions, prevalence: float | None, *, seed: int)
         prevalence: share of positives; None: that of the rows.
         seed: of the folds.
     """
-    calibrated = cross_fit(CURVE_CALIBRATOR, view.probabilities, view.target, view.group, seed=seed)
-    if prevalence is not None:
-        share = float((view.target == 1).mean())
-        calibrated = correct_prior(calibrated, np.array([1 - share, share]), np.array([1 - prevalence, prevalence]))
-    return np.asarray(calibrated[:, 1])
+    stated = None if prevalence is None else StatedPrevalence(prevalence, np.array([False, True]))
+    arrays = view.probabilities, view.target, view.group
+    return np.asarray(cross_fit(CURVE_CALIBRATOR, *arrays, seed=seed, stated=stated)[:, 1])
 
 
 def weights_at_prevalence(weights: Floats, truth: npt.NDArray[np.bool_], prevalence: float | None) -> Floats:

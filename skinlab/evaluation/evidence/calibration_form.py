@@ -61,7 +61,11 @@ class DecisionCurve(TypedDict):
 
 
 class CalibrationMetrics(TypedDict):
-    """What is computed about calibration: each calibrator's metrics, and their differences to those without."""
+    """What is computed about calibration: each calibrator's metrics, and their differences to those without.
+
+    ``calibration_prevalence`` is the share of positives that they are stated for, null for that of the images.
+    """
 
     calibration: dict[str, dict[str, Interval]] | None
     calibration_differences: dict[str, dict[str, Interval]] | None
+    calibration_prevalence: NotRequired[float | None]  # not in evidence of older versions

@@ -11,6 +11,7 @@ import pandas as pd
 
 from skinlab.evaluation.calibration.conformal import conformal_report
 from skinlab.evaluation.calibration.smooth import calibration_curve
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
 from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, Conformal
@@ -211,7 +212,8 @@ def _calibrations(
     """Return the metrics of the calibrators, where the settings ask for them."""
     if not settings.calibration:
         return {"calibration": None, "calibration_differences": None}
-    return calibrations(predictions, resampler, prior, level=settings.level, seed=settings.seed)
+    stated = StatedPrevalence.of(settings.prevalence, predictions, settings.positive)
+    return calibrations(predictions, resampler, prior, level=settings.level, seed=settings.seed, stated=stated)
 
 
 def _decision(
@@ -238,12 +240,11 @@ def _decision(
 
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
     """Return the curves of every class, and of the positives together where the settings name them."""
-    curves = class_curves(predictions, resampler, level=settings.level, seed=settings.seed)
+    how: dict[str, Any] = {"level": settings.level, "seed": settings.seed}
+    curves = class_curves(predictions, resampler, **how)
     view = predictions.binary(settings.positive) if settings.positive else None
     if view is not None and len(np.unique(view.target)) > 1:
-        both = class_curves(
-            view, Resampler(view.group, view.target, view.classes), level=settings.level, seed=settings.seed
-        )
+        both = class_curves(view, Resampler(view.group, view.target, view.classes), **how)
         curves |= {name: curve for name, curve in both.items() if name == "positive"}
     return curves
 
@@ -303,9 +304,8 @@ def _positive_blocks(
     blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
     at: dict[str, Any] = {"level": settings.level, "seed": settings.seed, "prevalence": settings.prevalence}
     blocks["decision_curve"] = decision_curve_band(view, resampler, **at)
-    blocks["calibration_curve"] = calibration_curve(
-        view.probabilities[:, 1], view.target == 1, view.group, settings.level
-    )
+    arrays = view.probabilities[:, 1], view.target == 1, view.group
+    blocks["calibration_curve"] = calibration_curve(*arrays, settings.level)
     chosen_on = None if selection is None else settings.binary_view(selection)
     if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
         return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int = 5, seed: int = 0) -> Ints:
@@ -32,3 +34,23 @@ def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int
     fold = np.empty(n_groups, np.int64)
     fold[np.lexsort((chance, -np.bincount(group), stratum))] = np.arange(n_groups) % n_folds
     return fold[group]
+
+
+def out_of_fold(folds: Ints, predict: Callable[[Bools], npt.ArrayLike]) -> npt.NDArray[Any]:
+    """Return a value for each row ``(N, ...)``, found without the rows of its own fold.
+
+    Args:
+        folds: ``(N,)`` fold of each row.
+        predict: from a mask ``(N,)`` of the rows of a fold to their values, in their order, by what the other rows
+            teach; one value for all of them does, too.
+
+    >>> values = np.array([1.0, 2.0, 6.0])
+    >>> out_of_fold(np.array([0, 0, 1]), lambda held: values[~held].mean()).tolist()
+    [6.0, 6.0, 1.5]
+    """
+    masks = [folds == fold for fold in np.unique(folds)]
+    values = [np.asarray(predict(held)) for held in masks]
+    found = np.empty((len(folds), *values[0].shape[1:]), values[0].dtype)
+    for held, value in zip(masks, values, strict=True):
+        found[held] = value
+    return found

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 from skinlab.evaluation.statistics.intervals import independent_images, t_quantile, wilson_interval
 
 Floats = npt.NDArray[np.float64]
@@ -204,11 +204,10 @@ def cross_fitted_thresholds(
     Raises:
         ValueError: the rows outside some fold hold no positives or no negatives.
     """
-    folds, thresholds = group_folds(groups, truth, seed=seed), np.empty(len(score))
-    for fold in np.unique(folds):
-        held = folds == fold
-        thresholds[held] = choose_threshold(score[~held], truth[~held], rule, cost_ratio, prevalence=prevalence)
-    return thresholds
+    return out_of_fold(
+        group_folds(groups, truth, seed=seed),
+        lambda held: choose_threshold(score[~held], truth[~held], rule, cost_ratio, prevalence=prevalence),
+    )
 
 
 def cross_fitted_predictions(score: Floats, *args: Any, **settings: Any) -> Bools:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from skinlab.evaluation.overlap import refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
 from skinlab.evaluation.thresholds.frozen import CHOOSE_ELSEWHERE
 
 Floats = npt.NDArray[np.float64]
@@ -206,11 +206,10 @@ def choose_decision(rows: Predictions, settings: DecisionSettings, chosen_on: st
 
 def cross_fitted_calls(rows: Predictions, settings: DecisionSettings) -> Ints:
     """Return the called class of each row ``(N,)`` by a rule that was chosen on other groups' rows, in five folds."""
-    folds, called = group_folds(rows.group, rows.target, seed=settings.seed), np.empty(len(rows), np.int64)
-    for fold in np.unique(folds):
-        decision = choose_decision(rows.take(folds != fold), settings, "other folds")
-        called[folds == fold] = decision(rows.probabilities[folds == fold], rows.classes)
-    return called
+    return out_of_fold(
+        group_folds(rows.group, rows.target, seed=settings.seed),
+        lambda held: choose_decision(rows.take(~held), settings, "other folds")(rows.probabilities[held], rows.classes),
+    )
 
 
 def _prior(rows: Predictions, prior: Sequence[float] | None) -> Floats:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skinlab.evaluation.calibration.calibrators import cross_fit
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.evidence.calibration import calibrations, decision_curve_band, risk_coverage_interval
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -82,3 +83,54 @@ def test_at_a_stated_prevalence_treating_all_has_its_net_benefit():
     at = np.array(found["threshold"])
     assert found["treat_all"] == pytest.approx((0.05 - 0.95 * at / (1 - at)).tolist(), abs=1e-6)
     assert found["prevalence"] == 0.05
+
+
+def test_at_the_rows_own_prevalence_calibration_is_that_of_the_rows():
+    view = rows()
+    resampler, share = Resampler(view.group, view.target), float(view.target.mean())
+    stated = StatedPrevalence.of(share, view, None)
+    plain, same = (calibrations(view, resampler, [0.5, 0.5], **AT, stated=each) for each in (None, stated))
+    assert (plain["calibration_prevalence"], same["calibration_prevalence"]) == (None, share)
+    for method, found in plain["calibration"].items():
+        for name, value in found.items():
+            assert same["calibration"][method][name]["value"] == pytest.approx(value["value"], abs=0.004)
+
+
+def test_calibrators_are_corrected_and_judged_at_the_stated_prevalence():
+    """A classifier of balanced classes, used where 5 % are positive: Bayes' rule is the best there."""
+    n, rng = 4000, np.random.default_rng(0)
+    target = np.arange(n) % 2
+    logit = rng.normal(2.0 * target - 1)  # log-likelihood ratio 2 x
+    p = 1 / (1 + np.exp(-2 * logit))
+    ids = np.arange(n).astype(str).astype(object)
+    view = Predictions(["nv", "mel"], np.stack([1 - p, p], 1), target, ids, ids, ids, np.zeros(n, np.int64))
+    stated = StatedPrevalence.of(0.05, view, ["mel"])
+    found = calibrations(view, Resampler(view.group, view.target), [0.5, 0.5], **AT, stated=stated)
+    at = 1 / (1 + np.exp(-(2 * logit + np.log(0.05 / 0.95))))
+    loss = -np.log(np.where(target, at, 1 - at))
+    bayes = 0.05 * loss[target == 1].mean() + 0.95 * loss[target == 0].mean()
+    assert found["calibration"]["prior"]["log_loss"]["value"] == pytest.approx(bayes, abs=1e-3)
+    assert found["calibration"]["none"]["log_loss"]["value"] > 2 * bayes
+    for method in ("prior", "temperature", "vector"):
+        assert found["calibration_differences"][method]["log_loss"]["high"] < 0
+        assert found["calibration"][method]["log_loss"]["value"] < 1.05 * bayes
+
+
+def test_a_prevalence_needs_positives_and_others():
+    view = rows(20)
+    assert StatedPrevalence.of(None, view, None) is None
+    assert StatedPrevalence.of(0.1, view.take(view.target == 1), None) is None
+    stated = StatedPrevalence.of(0.1, view, None)
+    weights = np.stack([np.ones(20), view.target == 0], axis=1)
+    found = stated.weights(weights, view.target)
+    assert found[view.target == 1].sum(0) == pytest.approx([0.1, 0])
+    assert found[view.target == 0].sum(0) == pytest.approx([0.9, 0.9])
+
+
+def test_classes_of_each_side_keep_their_shares():
+    stated = StatedPrevalence(0.2, np.array([False, True, True, False]))
+    shares = np.array([30.0, 5.0, 15.0, 50.0])
+    after = shares / 100 * stated.factors(shares)
+    assert after[1:3].sum() == pytest.approx(0.2)
+    assert after[2] / after[1] == pytest.approx(3)
+    assert after[3] / after[0] == pytest.approx(5 / 3)
