@@ -9,7 +9,7 @@ from skinlab.evaluation.evidence.form import System
 from skinlab.evaluation.metrics.metric import Place
 from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
-from skinlab.report.wording import count, interval, number, percent
+from skinlab.report.wording import count, interval, interval_note, number, percent
 
 T = TypeVar("T")
 
@@ -59,12 +59,18 @@ def expectation_rows(expected: Mapping[str, Any], n_rules: int | None = None) ->
     >>> expectation_rows({"metrics": {}, "at_thresholds": at})
     [('F1 of the positive class at best F1 (p ≥ 0.500)', '0.400 [0.300, 0.500]')]
     """
-    rows = [(metric_label(name), interval(value)) for name, value in expected["metrics"].items()]
+    labels = {"brier": "Brier score of positive against other"}  # not that of all classes
+    rows = [(labels.get(name, metric_label(name)), _expected(value)) for name, value in expected["metrics"].items()]
     for each in expected["at_thresholds"][:n_rules]:
         place = f"at {rule_words(each['rule'])} (p ≥ {each['threshold']:.3f})"
         for name, value in each["metrics"].items():
-            rows.append((f"{metric_label(name).partition(' (p ')[0]} {place}", interval(value)))
+            rows.append((f"{metric_label(name).partition(' (p ')[0]} {place}", _expected(value)))
     return rows
+
+
+def _expected(value: Mapping[str, Any]) -> str:
+    note = interval_note(value)
+    return f"{interval(value)} ({note})" if note else interval(value)
 
 
 def calibration_sentences(system: System) -> list[str]:

@@ -12,7 +12,7 @@ from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.evidence.rules import headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, rule_words
 from skinlab.report.operating_points import point_words, positive_metrics
-from skinlab.report.wording import count, interval, interval_note, overlap_sentence, percent
+from skinlab.report.wording import count, interval, interval_note, overlap_sentence
 
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
@@ -101,7 +101,7 @@ def _certainty(evidence: Evidence) -> Line:
     positive = _positive(evidence) or [_melanoma_or_class(evidence)]
     counted = systems if unpaired else systems[:1]
     images = [_counts(system, positive) for system in counted]
-    answer = f"{percent(evidence['settings']['level'])} intervals in brackets, from {_each(counted, images)}."
+    answer = f"{100 * evidence['settings']['level']:.4g}\u00a0% intervals in brackets, from {_each(counted, images)}."
     answer += f" {_each(systems, [_trainings(system) for system in systems], same=True)}."
     overlap = [words for each in systems if (words := overlap_sentence(each.get("training_overlap")))]
     rates = [

@@ -46,7 +46,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     intervals = evidence["systems"][0]["metrics"] if evidence else {}
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
-    level = f", {evidence['settings']['level']:.0%} intervals" if evidence else ""
+    level = f", {100 * evidence['settings']['level']:.4g}% intervals" if evidence else ""
     table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
     table.add_column("metric")
     for split in splits:
@@ -237,11 +237,13 @@ def _title(evidence: Evidence) -> str:
     first = evidence["systems"][0]
     if "unpaired" in evidence:
         sizes = ", ".join(f"{each['name']} {each['rows']}" for each in evidence["systems"])
-        return f"different images ({sizes}), {evidence['settings']['level']:.0%} intervals"
+        return f"different images ({sizes}), {100 * evidence['settings']['level']:.4g}% intervals"
     of_class = (f"{name} {n}" for name, n in first.get("groups_per_class", {}).items())
     groups = ", ".join(of_class) if len(first.get("groups_per_class", {})) <= MOST_CLASSES else ""
     detail = f" ({groups})" if groups else ""
-    return f"{first['rows']} rows, {first['groups']} groups{detail}, {evidence['settings']['level']:.0%} intervals"
+    return (
+        f"{first['rows']} rows, {first['groups']} groups{detail}, {100 * evidence['settings']['level']:.4g}% intervals"
+    )
 
 
 def _positive(system: System) -> list[str]:

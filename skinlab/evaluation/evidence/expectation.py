@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from skinlab.evaluation.evidence.expectation_form import Expectation
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.expectation import NewSet, expect
-from skinlab.evaluation.thresholds.choice import cross_fitted_predictions
+from skinlab.evaluation.thresholds.choice import positive_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.evaluation.thresholds.operating import BinaryPredictions
+from skinlab.evaluation.thresholds.operating import BinaryPredictions, row_thresholds
 
-RANKING = ("auroc_macro", "pr_auc_positive", "brier")  # what needs no threshold
 AT_THRESHOLD = ("sensitivity", "specificity", "ppv", "npv", "f1_positive")
 
 
@@ -36,7 +34,8 @@ def expectation(
         view: two classes, the last one positive; None where there are no positive classes.
         thresholds: of the system.
         new: the test set to come.
-        cross_fitted: whether the thresholds were chosen on these rows, which are then predicted at those of others.
+        cross_fitted: whether the thresholds were chosen on these rows, which are then predicted at those of others,
+            as in the table of thresholds.
         n_draws: bootstrap samples.
         level: of the prediction intervals.
         seed: of the bootstrap samples and folds.
@@ -52,25 +51,20 @@ def expectation(
         found = expect(statistic, view.group, view.target, new, n_draws=n_draws, level=level, seed=seed)
         return {name: found[name].to_dict() for name in names if name in found}
 
-    def predicted(each: FrozenThreshold) -> npt.NDArray[np.bool_]:
-        if not cross_fitted:
-            return np.asarray(each(score))
-        return cross_fitted_predictions(
-            *(score, truth, view.group, each.rule),
-            seed=seed,
-            cost_ratio=each.cost_ratio,
-            prevalence=each.prevalence,
-        )
+    def calls(each: FrozenThreshold) -> BinaryPredictions:
+        at = row_thresholds(view, each, cross_fit=cross_fitted, seed=seed)
+        return BinaryPredictions(positive_shares(score, at), truth)
 
+    ranking = (f"auroc/{view.classes[-1]}", "pr_auc_positive", "brier")  # what needs no threshold
     return {
         "n": new.n,
         "prevalence": new.prevalence,
-        "metrics": of(Scorer(view.probabilities, view.target, view.classes), RANKING),
+        "metrics": of(Scorer(view.probabilities, view.target, view.classes), ranking),
         "at_thresholds": [
             {
                 "rule": each.rule,
                 "threshold": each.threshold,
-                "metrics": of(BinaryPredictions(predicted(each), truth), AT_THRESHOLD),
+                "metrics": of(calls(each), AT_THRESHOLD),
             }
             for each in thresholds
         ],

@@ -144,7 +144,7 @@ def system_evidence(
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, rules, pooled=pooled),
         "curves": _curves(first, resampler, settings),
-        "reliability": reliability(first.probabilities.max(1), correct, first.group),
+        "reliability": reliability(first.probabilities.max(1), correct, first.group, level=settings.level),
         **_calibrations(first, resampler, prior, settings),
         "risk_coverage": risk_coverage_interval(first, resampler, level=settings.level, seed=settings.seed),
         "conformal": _conformal(first, settings),

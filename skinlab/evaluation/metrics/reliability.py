@@ -27,9 +27,9 @@ def wilson_interval(rate: npt.ArrayLike, n: npt.ArrayLike, level: float = 0.95) 
 
 
 def reliability(
-    confidence: Floats, correct: Bools, groups: npt.NDArray[Any] | None = None, n_bins: int = 15
+    confidence: Floats, correct: Bools, groups: npt.NDArray[Any] | None = None, n_bins: int = 15, level: float = 0.95
 ) -> Reliability:
-    """Return the points of a reliability diagram over bins of equal mass, with 95 % Wilson intervals.
+    """Return the points of a reliability diagram over bins of equal mass, with Wilson's intervals.
 
     Equal confidences stay together, so that heavy ties leave fewer bins. With groups, an interval counts each bin's
     rows as ``(sum m)^2 / sum m^2`` for ``m`` rows a group (Kish, 1965): rows of one lesion are not independent.
@@ -39,6 +39,7 @@ def reliability(
         correct: ``(N,)`` whether the prediction is right.
         groups: ``(N,)`` lesion or patient of each row.
         n_bins: number of bins at most.
+        level: of the intervals.
 
     Returns:
         ``confidence`` and ``accuracy`` (means), ``low``, ``high`` and ``rows`` of each bin, by rising confidence.
@@ -55,7 +56,7 @@ def reliability(
         group = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
         pairs, together = np.unique(np.stack([index, group]), axis=1, return_counts=True)
         effective = rows**2 / np.bincount(pairs[0], weights=together.astype(float) ** 2)
-    low, high = wilson_interval(accuracy, effective)
+    low, high = wilson_interval(accuracy, effective, level)
     return {
         "confidence": mean.tolist(),
         "accuracy": accuracy.tolist(),

@@ -23,6 +23,7 @@ from skinlab.evaluation.metrics.registry import find_metric
 from skinlab.evaluation.statistics.estimates import whole_variance
 from skinlab.evaluation.statistics.intervals import (
     AT_BOUND,
+    EQUAL,
     UNDEFINED,
     Interval,
     ShareSize,
@@ -229,7 +230,9 @@ class BootstrapSamples:
         which does no harm to a test.
         """
         metric, (n, what) = find_metric(name), self.fewest(name)
-        if metric is None or self.estimate[name] == 0 == np.ptp(self.left_out[name]):
+        if self.is_difference and self.estimate[name] == 0 == np.ptp(self.left_out[name]):
+            return EQUAL
+        if metric is None:
             return ""
         if not self.is_difference:
             few = n < TO_RANK and self._of_two(metric) and (metric.ranking or metric.share_of == "predicted")

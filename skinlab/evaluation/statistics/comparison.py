@@ -95,7 +95,9 @@ class Comparison:
             reason = self.difference.note or "it has no value here"
             return f"{self.a} and {self.b} can't be compared by {metric}: {reason}."
         if self.difference.standard_error == 0 and value == 0:
-            return f"{self.a} and {self.b} have the same {metric} on every bootstrap sample."
+            same = f"{self._start()}{self.a} and {self.b} have the same {metric} on every bootstrap sample"
+            test = "" if self.hypothesis == DIFFERENCE else f", too little for a test of {self.hypothesis.test}"
+            return f"{same}: how much the difference varies is not known{test}."
         if self.role == "secondary":
             return f"Secondary endpoint {metric}: {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
         if self.hypothesis.kind != "superiority" or self.hypothesis.margin:
@@ -150,6 +152,8 @@ def detectable_sentence(difference: float, metric: str) -> str:
     >>> detectable_sentence(1.3, "auroc_macro")
     'No difference is large enough to be found in four of five such comparisons: more trainings are needed.'
     """
+    if not np.isfinite(difference):
+        return "What difference would be found is not known: these images show no variation."
     least, most = bounds(metric)
     if difference > most - least:
         return "No difference is large enough to be found in four of five such comparisons: more trainings are needed."

@@ -30,6 +30,7 @@ LEVEL = 0.95
 MINUS = "\N{MINUS SIGN}"
 POWER = 0.8
 SMALLEST_TAIL = 1e-15
+SIGN_TEST_GROUPS = 50  # above which the least p of a sign test does not matter
 N_SIMULATED = 4000
 KNOWN = 1e6  # degrees of freedom above which a variance counts as known
 
@@ -87,8 +88,9 @@ class Estimate:
         return f"{value} " + f"[{self.low:+.3f}, {self.high:+.3f}]".replace("-", MINUS)
 
     def detectable(self, level: float = LEVEL, n_controls: int = 1) -> float:
-        """Return the smallest true difference with 80 % power, see :func:`detectable_difference`."""
-        return detectable_difference(self.parts, level, n_controls) if np.isfinite(self.p) else float("nan")
+        """Return the smallest true difference with 80 % power, see :func:`detectable_difference`; NaN if unknown."""
+        known = np.isfinite(self.p) and self.standard_error > 0
+        return detectable_difference(self.parts, level, n_controls) if known else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by their names in the files."""
@@ -114,6 +116,7 @@ def estimate(
     *,
     n: int,
     n_draws: int,
+    n_groups: int = SIGN_TEST_GROUPS,
     level: float = LEVEL,
     paired: bool = False,
     note: str = "",
@@ -125,6 +128,7 @@ def estimate(
         parts: of its variance, that of the images first; NaN where there is no interval.
         n: trainings.
         n_draws: bootstrap samples with a value, which support no p below 2 / (n_draws + 1).
+        n_groups: fewest groups of a class that the metric needs; a sign test of so many has no p below 2^(1 - n).
         level: coverage of the interval.
         paired: whether trainings are paired.
         note: about the interval.
@@ -133,7 +137,7 @@ def estimate(
     >>> round(found.standard_error**2, 4), round(found.high, 3)
     (0.0233, 0.95)
     """
-    parts, floor = tuple(parts), min(1.0, 2 / (n_draws + 1))
+    parts, floor = tuple(parts), min(1.0, max(2 / (n_draws + 1), 2.0 ** (1 - n_groups)))
     total = sum(part.value for part in parts)
     if not (np.isfinite(value) and np.isfinite(total)):
         return Estimate(value, np.nan, np.nan, np.nan, floor, parts, n, paired, note)

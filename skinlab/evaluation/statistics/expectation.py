@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.statistics.bootstrap import BLOCK, LEVEL, N_DRAWS, Floats, Ints, Resampler, Statistic
 from skinlab.evaluation.statistics.intervals import AT_BOUND, UNDEFINED, Interval
+from skinlab.evaluation.statistics.support import FEW_GROUPS
+
+MIN_GROUPS = 15  # of a class; with 5 to 10, 95 % prediction intervals of the AUROC held 78 to 86 % of the results
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ def expect(
         return {name: Interval.none(value, note) for name, value in estimate.items()}
     blocks = [statistic(weights) for weights in _weights(resampler, new, n_draws, seed)]
     values = {name: np.concatenate([block[name] for block in blocks]) for name in estimate}
-    return {name: _interval(value, values[name], level) for name, value in estimate.items()}
+    caution = f"caution: {fewest} groups of a class, under {FEW_GROUPS}: the interval is rough"
+    note = caution if fewest < FEW_GROUPS else ""
+    return {name: _interval(value, values[name], level, note) for name, value in estimate.items()}
 
 
-def _interval(value: float, draws: Floats, level: float) -> Interval:
+def _interval(value: float, draws: Floats, level: float, note: str) -> Interval:
     found = draws[np.isfinite(draws)]
     undefined = 1 - len(found) / len(draws)
     if not np.isfinite(value) or not len(found):
@@ -71,7 +75,7 @@ def _interval(value: float, draws: Floats, level: float) -> Interval:
     if np.ptp(found) == 0:
         return Interval.none(value, AT_BOUND, undefined)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), "", undefined)
+    return Interval(value, float(low), float(high), note, undefined)
 
 
 def _weights(resampler: Resampler, new: NewSet, n_draws: int, seed: int) -> Iterator[Floats]:

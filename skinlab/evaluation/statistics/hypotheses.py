@@ -63,9 +63,13 @@ class Hypothesis:
             "noninferiority": f"{first} is not inferior to {second} by {self.margin:g} or more",
             "equivalence": f"{first} and {second} are equivalent within {self.margin:g}",
         }[self.kind]
-        test = self.kind.replace("noninf", "non-inf")
         sided = "" if self.kind == "superiority" else f", one-sided at {self.error_rate(level):g}"
-        return f"{claim if significant else f'no evidence that {claim}'} in {metric} (test of {test}{sided})"
+        return f"{claim if significant else f'no evidence that {claim}'} in {metric} (test of {self.test}{sided})"
+
+    @property
+    def test(self) -> str:
+        """What is tested, in words."""
+        return self.kind.replace("noninf", "non-inf")
 
     def error_rate(self, level: float = LEVEL) -> float:
         """Return what the corrected p must not exceed."""
@@ -76,7 +80,7 @@ DIFFERENCE = Hypothesis()
 
 
 def _tail(found: Estimate, distance: float) -> float:
-    """Return the one-sided p of a distance from a margin."""
+    """Return the one-sided p of a distance from a margin; 1 where the images show no variation to measure it by."""
     if found.standard_error == 0:
-        return float(distance <= 0)
+        return 1.0
     return tail_probability(found.parts, distance / found.standard_error)

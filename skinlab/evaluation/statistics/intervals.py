@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 AT_BOUND = "no interval: the images show no variation of the metric, such as at its bound"
+EQUAL = "no interval: both are equal on these images, which show no variation of the difference"
 UNDEFINED = "no interval: the metric is undefined on these images"
 SHOWN_UNDEFINED = 0.01  # share of bootstrap samples without a value from which it is reported
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, average
-from skinlab.evaluation.statistics.estimates import LEVEL, Estimate, estimate
+from skinlab.evaluation.statistics.estimates import LEVEL, SIGN_TEST_GROUPS, Estimate, estimate
 from skinlab.evaluation.statistics.intervals import Variance
 
 
@@ -129,7 +130,6 @@ def _estimate(
     rows = Variance(float("nan"), np.inf) if reason else samples.variance(metric)
     note = reason or samples.interval(metric, level).note
     n_draws = int(np.isfinite(samples.values[metric]).sum())
-    found = estimate(
-        samples.estimate[metric], [rows, *parts], n=n, n_draws=n_draws, level=level, paired=paired, note=note
-    )
+    how: dict[str, Any] = {"n_draws": n_draws, "n_groups": min(samples.fewest(metric)[0], SIGN_TEST_GROUPS)}
+    found = estimate(samples.estimate[metric], [rows, *parts], n=n, level=level, paired=paired, note=note, **how)
     return replace(found, low=float("nan"), high=float("nan")) if samples.too_wide(metric) else found

@@ -124,7 +124,7 @@ class ArmVerdict:
     def detectable(self) -> float:
         """The smallest true gain over every control that has 80 % power at the corrected level."""
         level, n = 1 - (1 - self.level) / self.n_verdicts, len(self.differences)
-        return max((each.estimate.detectable(level, n) for each in self.differences), default=float("nan"))
+        return float(np.max([each.estimate.detectable(level, n) for each in self.differences] or [np.nan]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by their names in ``study.json``."""

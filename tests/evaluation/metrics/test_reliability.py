@@ -34,3 +34,10 @@ def test_reliability_counts_doubled_rows_of_a_group_once():
     assert once == reliability(confidence, correct, n_bins=4)
     assert twice["low"] == pytest.approx(once["low"])
     assert twice["rows"] == [30] * 4
+
+
+def test_the_intervals_have_the_level_asked_for():
+    confidence, correct = np.full(20, 0.7), np.arange(20) < 14
+    found = reliability(confidence, correct, level=0.9)
+    expected = binomtest(14, 20).proportion_ci(0.9, method="wilson")
+    assert (found["low"][0], found["high"][0]) == pytest.approx((expected.low, expected.high))

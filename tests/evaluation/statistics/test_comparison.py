@@ -48,9 +48,43 @@ def recipe(rng: np.random.Generator, images: np.ndarray, truth: np.ndarray, seed
 def test_a_system_does_not_differ_from_itself():
     own = draws_of(system(1))
     (found,) = compare([("x", own), ("y", own)], AUROC)
-    assert found.difference.value == found.difference.low == found.difference.high == 0
+    assert found.difference.value == 0
+    assert np.isnan([found.difference.low, found.difference.high, found.detectable]).all()
+    assert "both are equal on these images" in found.difference.note
     assert found.p == 1
-    assert found.sentence() == "y and x have the same macro AUROC on every bootstrap sample."
+    assert found.sentence() == (
+        "y and x have the same macro AUROC on every bootstrap sample: how much the difference varies is not known."
+    )
+
+
+@pytest.mark.parametrize("kind", ["noninferiority", "equivalence"])
+def test_equal_predictions_on_few_images_are_no_proof_of_equivalence(kind):
+    """Two systems of other probabilities call 30 images alike: that bounds no difference of other images."""
+    truth = np.arange(30) % 2 == 0
+    score = truth - 0.5 + np.random.default_rng(0).normal(size=30)
+    names = ["balanced_accuracy"]
+    systems = [
+        ("x", draws_of(table(score, truth), names=names)),
+        ("y", draws_of(table(1.3 * score, truth), names=names)),
+    ]
+    (found,) = compare(systems, [], endpoint=Endpoint("balanced_accuracy", Hypothesis(kind, 0.01)))
+    assert not found.significant
+    assert found.p == 1
+    assert found.sentence().startswith("Primary endpoint: ")
+    assert "too little for a test of" in found.sentence()
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_few_groups_have_no_smaller_p_than_a_sign_test(n):
+    """All n images of a class are found by one system and none by the other: McNemar's exact p is 2^(1 - n)."""
+    truth = np.arange(60) < n
+    scores = -1 + 2.0 * truth, -1 - 0.1 * truth
+    systems = [(name, draws_of(table(each, truth), n_draws=2000)) for name, each in zip("ab", scores, strict=True)]
+    for found in compare(systems, ["recall/b", "balanced_accuracy"]):
+        assert found.p == found.difference.p_floor == 2.0 ** (1 - n), found.metric
+        assert found.difference.value == pytest.approx(-1 if found.metric == "recall/b" else -0.5)
+        assert "nan" not in found.sentence()
+        assert "of 0.000 would be found" not in found.sentence()
 
 
 def test_a_clear_difference_is_reported_by_name():
