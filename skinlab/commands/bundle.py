@@ -145,6 +145,12 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
             )
         new = replace(bundle, calibrator=content, thresholds=[], decision=None, conformal=None)
         return new.with_fit("calibrator", None)
+    if settings.prevalence is not None:
+        log.warning(
+            "calibrator=%s: its probabilities are for the shares of the classes in %s; prevalence=%g is for the "
+            "thresholds alone",
+            *(chosen, listed_validation(settings), settings.prevalence),
+        )
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
         return with_calibrator(chosen, bundle, validation)
 
