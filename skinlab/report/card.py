@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.evaluation.evidence.form import Evidence, System
-from skinlab.evaluation.evidence.rules import headline_rule
-from skinlab.evaluation.metrics.operating_points import OF_POSITIVE
+from skinlab.evaluation.evidence.rules import called_rule, headline_rule
+from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.flow import flow_sentences
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import positive_metrics
+from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.units import unit_sentences
@@ -50,11 +50,15 @@ def render_card(evidence: Evidence) -> str:
 def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, object]:
     """Lay out the tables of one system, the metrics of the positive at the threshold of a rule."""
     metrics, (at_rule, point) = system["metrics"], positive_metrics(system, rule)
+    of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
     spread = system["spread"]["metrics"] if system["spread"] else {}
     classes = evidence["settings"]["classes"]
     metas = [source["meta"] for source in system["sources"]]
     return dict(system) | {
-        "headline": headline(metrics, "card"),
+        "headline": [
+            (metric_label(name, point=called if name in OF_CALLED else False), value)
+            for name, value in headline(of_classes, "card").items()
+        ],
         "positive": system["binary"]["positive"] if system["binary"] else [],
         "binary_headline": [
             (metric_label(name, point=False) + (f" ({point})" if name in OF_POSITIVE else ""), value)

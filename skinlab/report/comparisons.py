@@ -9,12 +9,12 @@ from skinlab.evaluation.evidence.comparison_form import Comparison, NetBenefitDi
 from skinlab.evaluation.evidence.form import Evidence
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
-from skinlab.evaluation.evidence.rules import headline_rule
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, common_point, operating_point, rule_words
+from skinlab.evaluation.evidence.rules import called_rule, headline_rule
+from skinlab.evaluation.metrics.operating_points import HALF, OF_CALLED, OF_POSITIVE, common_point, rule_words
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label
 from skinlab.report import charts
 from skinlab.report.headlines import headline, positive_headline
-from skinlab.report.operating_points import positive_metrics
+from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.svg import INK, series
 from skinlab.report.wording import MINUS, interval, label_of, shorten
 
@@ -26,14 +26,15 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
     systems, pairs = evidence["systems"], evidence["comparisons"]
     if len(systems) < 2 or "unpaired" in evidence:
         return None
-    many = [each["metrics"] for each in systems]
+    at_called = [class_metrics(each, called_rule(systems)) for each in systems]
+    many, called = [metrics for metrics, _ in at_called], common_point(point for _, point in at_called)
     at_rule = [positive_metrics(each, headline_rule(systems)) for each in systems]
     binary = [metrics for metrics, _ in at_rule]
     names = [each["name"] for each in systems]
     rule = rule_words(headline_rule(systems) or HALF)
     views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
     beside = [
-        _beside(names, metrics, name, view, rule)
+        _beside(names, metrics, name, view, rule if name in OF_POSITIVE else called)
         for metrics, shown, view in views
         for name in shown
         if all(name in each for each in metrics)
@@ -54,14 +55,14 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
     }
 
 
-def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, rule: str) -> dict[str, object]:
-    """Draw one metric of all systems, those of a view at its rule."""
+def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, point: str) -> dict[str, object]:
+    """Draw one metric of all systems, that of decisions at an operating point."""
     rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]
     entry = find_metric(metric)
     base = metric.removesuffix("/positive")
     words = entry.short if view and entry and entry.short else metric_label(base, point=False) + view
-    if at := rule if metric in OF_POSITIVE else operating_point(metric):
-        words += f" ({at})"
+    if metric in (*OF_POSITIVE, *OF_CALLED):
+        words += f" ({point})"
     label = f"{words}: " + "; ".join(f"{who} {interval(what)}" for who, what in rows)
     colours = [series(i) for i in range(len(rows))]
     key = "beside-" + metric.replace("/", "-") + ("-binary" if view else "")

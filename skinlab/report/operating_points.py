@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from skinlab.evaluation.evidence.form import System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, threshold_words
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, called_words, threshold_words
 from skinlab.evaluation.metrics.registry import metric_label
 
 SHOWN = ("pr_auc_positive", "auroc/positive", *OF_POSITIVE)
@@ -28,6 +28,21 @@ def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
     values = cast("Mapping[str, Any]", row)
     of_rule: Metrics = {name: values[name] for name in OF_POSITIVE if values.get(name)}
     return metrics | of_rule, point_words(row) + _joint(system, row)
+
+
+def class_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
+    """Return the metrics of all classes, and the operating point of those of decisions in words.
+
+    Args:
+        system: of the evidence.
+        rule: of whose called class balanced accuracy, accuracy and macro F1 are; None for the most probable class.
+    """
+    decision = system.get("decision")
+    if not decision or decision["rule"] != rule:
+        return system["metrics"], MOST_PROBABLE
+    of_rule: Metrics = {name: value for name, value in decision["metrics"].items() if "/" not in name}
+    cross_fitted = decision["applied_to"].startswith("cross-fitted")
+    return system["metrics"] | of_rule, called_words(decision["rule"], cross_fitted=cross_fitted)
 
 
 def label_at(name: str, system: System, rule: str | None) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from markupsafe import Markup
 
-from skinlab.evaluation.evidence.calibration_form import RiskCoverage
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.evidence.rules import headline_rule
+from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics import registry as metric_registry
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, operating_point
+from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE
 from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.comparisons import comparison_section, net_benefit_section, unpaired_section
@@ -20,7 +18,7 @@ from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.in_short import in_short
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import positive_metrics
+from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import N_SERIES, series
@@ -67,11 +65,12 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
     positive = evidence["settings"]["positive"] or classes[-1:]
     spread = system["spread"]["metrics"] if system["spread"] else {}
     at_rule, point = positive_metrics(system, rule)
+    of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
     return dict(system) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
-        "headline": _headline(headline(system["metrics"], "page")),
+        "headline": _headline(headline(of_classes, "page"), called),
         "positive": system["binary"]["positive"] if system["binary"] else positive,
         "binary_headline": _headline(positive_headline(at_rule, "page"), point),
         "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
@@ -81,11 +80,10 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
         "units_section": units_section(system),
         "subgroup_section": subgroup_section(system, place),
-        "shares": _shares(system["confusion"]),
+        "confusion_shares": system.get("confusion_shares"),
         "charts": _charts(system, place),
         "curve_charts": _curves(system, place, classes),
         "uncertain": [row for row in system["thresholds"] or [] if row["positives"] < FEW],
-        "error_rates": _error_rates(system["risk_coverage"]),
         "worst_mistakes": [
             dict(row) | ({"image": data_uri(image)} if (image := images.get(row["image_id"])) else {})
             for row in system["worst_mistakes"] or []
@@ -93,36 +91,18 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
     }
 
 
-def _headline(values: Metrics, point: str = HALF) -> list[dict[str, object]]:
-    """Return label, operating point, value and meaning of each metric; ``point`` is that of the positive."""
+def _headline(values: Metrics, point: str) -> list[dict[str, object]]:
+    """Return label, operating point (where a metric is of decisions), value and meaning of each metric."""
     found = [(name.removesuffix("/positive"), value) for name, value in values.items()]
     return [
         {
             "label": metric_label(name, point=False),
-            "point": point if name in OF_POSITIVE else operating_point(name),
+            "point": point if name in (*OF_POSITIVE, *OF_CALLED) else "",
             "value": value,
             "means": metric.meaning if (metric := find_metric(name)) else "",
         }
         for name, value in found
     ]
-
-
-def _shares(confusion: Sequence[Sequence[int]] | None) -> list[list[float]]:
-    """Return the share of each true class by predicted class."""
-    if not confusion:
-        return []
-    counts = np.array(confusion, dtype=float)
-    shares: list[list[float]] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).tolist()
-    return shares
-
-
-def _error_rates(curve: RiskCoverage | None) -> list[dict[str, float]]:
-    """Return the error rate when all, 90 % and 80 % of the images are kept."""
-    if not curve:
-        return []
-    coverage, risk = np.array(curve["coverage"]), np.array(curve["risk"])
-    order = np.argsort(coverage)
-    return [{"coverage": at, "risk": float(np.interp(at, coverage[order], risk[order]))} for at in (1.0, 0.9, 0.8)]
 
 
 def _charts(system: System, place: int) -> dict[str, Markup]:

@@ -11,11 +11,12 @@ from rich.table import Table
 
 from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.evidence.interval_form import Interval
-from skinlab.evaluation.evidence.rules import headline_rule
+from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.metric import Metric
 from skinlab.evaluation.metrics.operating_points import (
     HALF,
     MOST_PROBABLE,
+    OF_CALLED,
     OF_POSITIVE,
     common_point,
     operating_point,
@@ -25,7 +26,7 @@ from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import positive_metrics
+from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
 
@@ -166,13 +167,14 @@ def _headline(evidence: Evidence) -> Table:
     positive, rule = _positive(systems[0]), headline_rule(systems)
     at_rule = [positive_metrics(system, rule) for system in systems]
     point = at_rule[0][1] if len(systems) == 1 else rule_words(rule or HALF)
+    of_classes = [class_metrics(system, called_rule(systems)) for system in systems]
+    called = common_point(each for _, each in of_classes)
     for metric in shown_metrics("terminal", "all", "positive"):
         found = [
-            (system["metrics"] | of_rule).get(metric.name)
-            for system, (of_rule, _) in zip(systems, at_rule, strict=True)
+            (metrics | of_rule).get(metric.name) for (metrics, _), (of_rule, _) in zip(of_classes, at_rule, strict=True)
         ]
         if all(found):
-            table.add_row(_label(metric, positive, point), *(_interval(each) for each in found if each))
+            table.add_row(_label(metric, positive, point, called), *(_interval(each) for each in found if each))
     for name in systems[0].get("fold_means") or {}:
         means = [rows[name] for system in systems if name in (rows := system.get("fold_means") or {})]
         if len(means) == len(systems):
@@ -214,20 +216,21 @@ def _leaderboard(evidence: Evidence) -> Table:
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
     metrics = [metric for metric in wanted if metric.name in systems[0]["metrics"]][:LEADERBOARD_COLUMNS]
     positive, rule = _positive(systems[0]), headline_rule(systems)
+    called = common_point(class_metrics(system, called_rule(systems))[1] for system in systems)
     table = Table(title=_title(evidence))
     table.add_column("system")
     for metric in metrics:
-        table.add_column(_label(metric, positive, rule_words(rule or HALF)), justify="right")
+        table.add_column(_label(metric, positive, rule_words(rule or HALF), called), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
     for system in sorted(systems, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
-        values = system["metrics"] | positive_metrics(system, rule)[0]
+        values = class_metrics(system, called_rule(systems))[0] | positive_metrics(system, rule)[0]
         table.add_row(system["name"], *(_interval(values[metric.name]) for metric in metrics))
     return table
 
 
-def _label(metric: Metric, positive: Sequence[str], point: str = HALF) -> str:
+def _label(metric: Metric, positive: Sequence[str], point: str = HALF, called: str = MOST_PROBABLE) -> str:
     """Return a metric's short label with the positive classes if it is of them, and its operating point."""
-    at = point if metric.name in OF_POSITIVE else operating_point(metric.name)
+    at = point if metric.name in OF_POSITIVE else called if metric.name in OF_CALLED else ""
     notes = [", ".join(positive) if metric.scope == "positive" else "", at]
     named = "; ".join(filter(None, notes))
     return (metric.short or metric.label) + (f" ({named})" if named else "")

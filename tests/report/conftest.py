@@ -51,6 +51,7 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             "metrics": {"balanced_accuracy": {"mean": 0.6, "sd": 0.01, "values": {"0": 0.59, "1": 0.61}}},
         },
         "confusion": [[7 if i == j else 3 for j in range(len(classes))] for i in range(len(classes))],
+        "confusion_shares": [[0.7 if i == j else 0.3 for j in range(len(classes))] for i in range(len(classes))],
         "subgroups": subgroups("vienna", classes),
         "flow": {
             "found": 12345,
@@ -111,7 +112,12 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
             "high": [0.2, 0.1],
             "treat_all": [0.1, 0.0],
         },
-        "risk_coverage": {"coverage": [0.5, 1.0], "risk": [0.1, 0.3], "aurc": 0.2},
+        "risk_coverage": {
+            "coverage": [0.5, 1.0],
+            "risk": [0.1, 0.3],
+            "aurc": 0.2,
+            "error_rates": [{"coverage": 1.0, "risk": 0.3}],
+        },
         "conformal": {
             "level": 0.9,
             "unit": "lesion",

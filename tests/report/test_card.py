@@ -21,7 +21,7 @@ def tables(card):
 def test_the_card_is_filled_and_its_blanks_are_visible(evidence):
     card = render_card(evidence)
     assert card.startswith("# Model card: lite0; resnet18\n")
-    assert "| Balanced accuracy | 0.600 [0.550, 0.650] |" in card
+    assert "| Balanced accuracy (most probable class) | 0.600 [0.550, 0.650] |" in card
     assert "- resnet18 is no worse." in card
     assert "- One clinic only." in card
     assert "- Loss: ce" in card

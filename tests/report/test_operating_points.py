@@ -53,6 +53,26 @@ def test_the_page_and_the_card_name_it_wherever_such_a_metric_stands(evidence):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_headline_is_of_the_called_class(n, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    values = {name: interval(0.65) for name in ("balanced_accuracy", "accuracy", "f1_macro", "recall/mel")}
+    rule = {"rule": "prior:auto", "power": 0.5, "decide_by": "accuracy", "classes": ["nv", "mel"], "weights": [1, 2]}
+    rule |= {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows", "metrics": values, "differences": values}
+    evidence = evidence_of([system(f"s{i}") | {"decision": rule} for i in range(n)])
+    for each in evidence["systems"]:
+        each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
+    page, card = render_report(evidence), render_card(evidence)
+    assert re.search(r"Macro F1<small> at called class, prior:auto</small></dt>\s*<dd class=.big.>0.650", page)
+    assert "Balanced accuracy<small> at called class, prior:auto</small>" in page
+    assert (n == 1) == ("Macro F1 (called class, prior:auto)" not in page)  # side by side
+    assert "| Macro F1 (called class, prior:auto) | 0.650" in card
+    print_evidence(evidence)
+    assert n == 3 or "Macro F1 (called class, prior:auto)" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    evidence["systems"][0]["decision"] = None
+    assert n == 1 or "Macro F1<small> at most probable class</small>" in render_report(evidence)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     evidence = evidence_of([system(f"s{i}") for i in range(n)])

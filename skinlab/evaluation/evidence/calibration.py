@@ -10,7 +10,7 @@ import numpy.typing as npt
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, cross_fit_prior
 from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.evidence import interval_form
-from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, DecisionCurve, RiskCoverage
+from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, DecisionCurve, ErrorRate, RiskCoverage
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import Scorer
@@ -25,6 +25,8 @@ N_DRAWS = 100  # only to count the samples without a value: intervals are the ja
 CURVE_CALIBRATOR = "vector"  # of two classes: logistic recalibration
 NET_BENEFIT_AT = np.linspace(0.01, 0.6, 60)
 COMPARED = ("brier", "log_loss")  # proper scores
+
+KEPT = (1.0, 0.9, 0.8)  # shares of the images at which the error rate is stated
 
 
 def calibrations(
@@ -89,7 +91,23 @@ def risk_coverage_interval(predictions: Predictions, resampler: Resampler, *, le
         found = Interval.none(value, reason)
     else:
         found = Interval(value, *t_interval(value, samples.variance("aurc", heavy_tails=True), (0, 1), level))
-    return {"coverage": curve["coverage"], "risk": curve["risk"], "aurc": found.to_dict()}
+    return {
+        "coverage": curve["coverage"],
+        "risk": curve["risk"],
+        "aurc": found.to_dict(),
+        "error_rates": error_rates(curve["coverage"], curve["risk"]),
+    }
+
+
+def error_rates(coverage: Sequence[float], risk: Sequence[float]) -> list[ErrorRate]:
+    """Return the error rate when all, 90 % and 80 % of the images are kept, between points of the curve linearly.
+
+    >>> error_rates([0.5, 1.0], [0.1, 0.3])[1]
+    {'coverage': 0.9, 'risk': 0.26}
+    """
+    order = np.argsort(coverage)
+    kept, error = np.asarray(coverage)[order], np.asarray(risk)[order]
+    return [{"coverage": at, "risk": round(float(np.interp(at, kept, error)), 12)} for at in KEPT]
 
 
 def decision_curve_band(

@@ -36,12 +36,20 @@ class CalibrationCurve(TypedDict):
     note: NotRequired[str]  # not in evidence of older versions
 
 
+class ErrorRate(TypedDict):
+    """The error rate of the most confident images, a share `coverage` of all."""
+
+    coverage: float
+    risk: float
+
+
 class RiskCoverage(TypedDict):
     """The error rate among the images that are kept when the least confident are left to a person."""
 
     coverage: list[float]
     risk: list[float]
     aurc: Interval
+    error_rates: NotRequired[list[ErrorRate]]  # not in evidence of older versions
 
 
 class DecisionCurve(TypedDict):

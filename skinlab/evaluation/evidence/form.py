@@ -186,6 +186,7 @@ class RowCounts(TypedDict):
     groups_per_class: NotRequired[dict[str, int]]  # not in evidence of older versions
     pooled_folds: list[int] | None
     confusion: list[list[int]]
+    confusion_shares: NotRequired[list[list[float]]]  # of the true class; not in evidence of older versions
 
 
 class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):

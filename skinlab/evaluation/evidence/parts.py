@@ -30,6 +30,7 @@ def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) 
         "groups_per_class": resampler.counts.by_name(),
         "pooled_folds": sorted({int(fold) for fold in predictions.fold}) if pooled else None,
         "confusion": confusion.tolist(),
+        "confusion_shares": (confusion / np.maximum(confusion.sum(1, keepdims=True), 1)).tolist(),
     }
 
 

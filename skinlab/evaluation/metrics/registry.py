@@ -26,7 +26,7 @@ METRICS = [
         "Balanced accuracy",
         macro(m.recall),
         shown=(*MAIN, "subgroups", "picture_of_two"),
-        meaning="sensitivity at the most probable class, averaged over the classes",
+        meaning="sensitivity averaged over the classes",
         epoch=True,
         stratified=True,
         needs="classes",
