@@ -148,7 +148,7 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
     if settings.prevalence is not None:
         log.warning(
             "calibrator=%s: its probabilities are for the shares of the classes in %s; prevalence=%g is for the "
-            "thresholds alone",
+            "thresholds and decide=cost alone",
             *(chosen, listed_validation(settings), settings.prevalence),
         )
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
@@ -198,7 +198,9 @@ def add_decision(bundle: Bundle, settings: BundleSettings, selection: Selection)
             )
         return replace(bundle, decision=decision)
     positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
-    how = DecisionSettings(chosen, settings.decide_by, settings.cost_ratio, positive, seed=settings.seed)
+    how = DecisionSettings(
+        chosen, settings.decide_by, settings.cost_ratio, positive, seed=settings.seed, prevalence=settings.prevalence
+    )
     with user_errors(f"decide={chosen} on {listed_validation(settings)}: "):
         return replace(bundle, decision=decision_of(selection, how))
 

@@ -79,8 +79,8 @@ class EvaluationSettings(ThresholdSettings):
     def decision_settings(self, classes: Sequence[str], prior: Sequence[float] | None) -> DecisionSettings:
         """Return those of the rule for the called class, for models trained on classes in the shares ``prior``."""
         positive = self.positive or (classes[1:] if len(classes) == 2 else ())
-        prior = prior if prior is not None and min(prior) > 0 else None
-        return DecisionSettings(self.decide, self.decide_by, self.cost_ratio, positive, prior, self.seed)
+        known, how = prior is not None and min(prior) > 0, (self.decide, self.decide_by, self.cost_ratio)
+        return DecisionSettings(*how, positive, prior if known else None, self.seed, self.prevalence)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Every rule is a set of weights, one a class, which all weights of one make the m
 - ``prior:T`` weighs a class by its share in training to the power ``-T`` (Menon et al., 2021, "Long-tail learning via
   logit adjustment"; ``T = 1`` is the posterior at equal shares of Saerens et al., 2002). ``prior:auto`` chooses T.
 - ``cost`` calls the class of least expected cost, where a missed image of a positive class costs ``cost_ratio`` times
-  as much as one of another class (Elkan, 2001, "The foundations of cost-sensitive learning").
+  as much as one of another class (Elkan, 2001, "The foundations of cost-sensitive learning"), at a stated prevalence
+  if there is one.
 - ``thresholds`` chooses a weight for each class by coordinate ascent; of two classes that is one threshold.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.overlap import refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.folds import group_folds, out_of_fold
@@ -61,6 +63,7 @@ class DecisionSettings:
         positive: the positive classes, for ``cost``.
         prior: shares of the classes that the model was trained on, in their order; None: those of the rows.
         seed: of the folds of cross-fitting.
+        prevalence: share of the positives in use, for ``cost``; None: that of ``prior``.
     """
 
     rule: str = "argmax"
@@ -69,11 +72,14 @@ class DecisionSettings:
     positive: Sequence[str] = ()
     prior: Sequence[float] | None = None
     seed: int = 0
+    prevalence: float | None = None
 
     @property
     def learns(self) -> bool:
         """Return whether the rule depends on rows, which then can't be reported on."""
         kind, power = parse_decision(self.rule)
+        if kind == "cost":
+            return self.prevalence is not None and self.prior is None
         return kind == "thresholds" or (kind == "prior" and (power is None or self.prior is None))
 
 
@@ -186,7 +192,10 @@ def choose_decision(rows: Predictions, settings: DecisionSettings, chosen_on: st
     if kind == "cost":
         if not settings.positive:
             raise ValueError("decide=cost needs the classes that are costly to miss: name them, as in positive=[mel]")
-        weights = np.where(np.isin(rows.classes, settings.positive), settings.cost_ratio, 1.0)
+        positive = np.isin(rows.classes, settings.positive)
+        weights = np.where(positive, settings.cost_ratio, 1.0)
+        if settings.prevalence is not None and 0 < positive.sum() < len(positive):
+            weights *= StatedPrevalence(settings.prevalence, positive).factors(_prior(rows, settings.prior))
     elif kind == "prior":
         prior = _prior(rows, settings.prior)
         power = _best_power(rows, prior, settings.decide_by) if power is None else power

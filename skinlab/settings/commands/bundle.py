@@ -44,5 +44,5 @@ class BundleSettings(WorkerSettings):
     def mistakes(self) -> Iterator[str]:
         """Refuse positive classes or a prevalence without rules."""
         for name, value in (("positive", self.positive), ("prevalence", self.prevalence)):
-            if value and not isinstance(self.thresholds, list) and not (name == "positive" and self.decide == "cost"):
+            if value and not isinstance(self.thresholds, list) and self.decide != "cost":
                 yield f"{name}= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"

@@ -52,6 +52,20 @@ def test_a_power_of_one_is_the_posterior_at_equal_shares():
     assert decision.rows == {}  # nothing was learned from the rows
 
 
+@pytest.mark.parametrize("prior", [None, SHARES.tolist()])
+def test_costs_are_those_at_the_stated_prevalence(prior):
+    table, positive = rows(4000), [CLASSES[-1]]
+    truth, own = table.target == 2, float((table.target == 2).mean())
+
+    def expected_cost(prevalence):
+        how = DecisionSettings("cost", cost_ratio=5.0, positive=positive, prior=prior, prevalence=prevalence)
+        called = choose_decision(table, how, "val")(table.probabilities, CLASSES) == 2
+        return 5 * 0.01 * (~called[truth]).mean() + 0.99 * called[~truth].mean()
+
+    assert expected_cost(0.01) < 0.7 * expected_cost(None)
+    assert expected_cost(own) == pytest.approx(expected_cost(None), rel=0.1)
+
+
 def test_of_two_classes_the_weights_are_a_threshold():
     p = np.linspace(0.01, 0.99, 50)
     decision = Decision("thresholds", "f1_macro", ["nv", "mel"], [1.0, 3.0])
