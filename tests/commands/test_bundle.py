@@ -211,11 +211,11 @@ def test_rules_of_a_bundle_are_for_the_prevalence_where_it_is_used(make, output:
     assert found[0][1].threshold == found[1][1].threshold
 
 
-def test_a_prevalence_beside_a_calibrator_is_said_to_be_for_the_thresholds(
+def test_a_prevalence_beside_a_calibrator_is_said_to_be_for_thresholds_and_costs(
     make, output: Path, caplog: pytest.LogCaptureFixture
 ):
     make(calibrator="temperature", thresholds=["cost"], positive=["mel"], prevalence=0.02)
-    assert "prevalence=0.02 is for the thresholds alone" in caplog.text
+    assert "prevalence=0.02 is for the thresholds and decide=cost alone" in caplog.text
 
 
 def test_the_rule_for_the_called_class_is_chosen_on_combined_and_calibrated_validation_rows(
