@@ -14,7 +14,7 @@ LAYERS = (
     {"text", "files", "json_files", "processes"},
     {"evaluation", "settings"},
     {"tables", "losses", "phantom"},
-    {"models", "data", "report"},
+    {"models", "data", "report", "fetching"},
     {"selfsup", "semisup"},
     {"callbacks"},
     {"inference", "tracking", "runs"},
@@ -31,13 +31,14 @@ ONLY = {
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
     "report": {"errors", "text", "files", "json_files", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
+    "fetching": {"errors", "files", "json_files"},
     "cli": {"errors", "files", "json_files", "processes", "settings", "evaluation"},
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - LAYER.keys() - {"__init__"}
 PACKAGES = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
 KNOW_HYDRA = ("cli", "settings/part.py")
 
-NO_TORCH = ["evaluation", "report", "tables", "settings", "phantom", "cli", "data/readers"]
+NO_TORCH = ["evaluation", "fetching", "report", "tables", "settings", "phantom", "cli", "data/readers"]
 NO_TORCH += ["errors.py", "text.py", "files.py", "json_files.py", "processes/cores.py", "processes/signals.py"]
 NO_TORCH += [f"data/{name}.py" for name in ("manifest", "splits", "images", "preparation")] + ["data/audit"]
 NO_TORCH += [f"data/{name}.py" for name in ("budget", "expert_labels", "pool")]

@@ -118,7 +118,8 @@ def run(command: str, overrides: Sequence[str] = ()) -> Result:
         if line is None:
             raise
         raise UserError(line) from error
-    return Result(Path(str(config.get("run_dir") or config["output"])).expanduser().absolute(), value)
+    place = config.get("run_dir") or config.get("output") or config["data"]["root"]
+    return Result(Path(str(place)).expanduser().absolute(), value)
 
 
 @contextmanager

@@ -69,6 +69,11 @@ COMMANDS = {
         "ckpt=RUN output=DIR",
         with_invocation=True,
     ),
+    "fetch": Command(
+        "Download a data set, unpack it and put it in its place",
+        "data=ham10000 accept_license=true",
+        with_invocation=True,
+    ),
     "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR"),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import build_manifest
-from skinlab.data.readers.listing import absolute, list_files
+from skinlab.data.readers.listing import absolute, check_root, list_files
 from skinlab.errors import UserError, nearest, some
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
         UserError: the root or a class folder is missing, or `train/` holds another folder.
     """
     base = absolute(root)
+    check_root(base, "dsm2025")
     labels: dict[str, str] = {}
     strays: list[str] = []
     files = list_files(base)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.data.audit.text_changes import clean_text
 from skinlab.data.manifest import build_manifest
-from skinlab.data.readers.listing import Listing, absolute, list_files, stem
+from skinlab.data.readers.listing import Listing, absolute, check_root, list_files, stem
 from skinlab.errors import UserError, some
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import join_ids
@@ -30,6 +30,7 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
         UserError: the root, its images or the table are missing, or the table is malformed.
     """
     base = absolute(root)
+    check_root(base, "ham10000")
     files = list_files(base)
     photos, masks = _photos_and_masks(files)
     table = clean_text(_metadata(Path(base)), ["image_id"])

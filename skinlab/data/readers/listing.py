@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES, image_format
 from skinlab.data.images import IMAGE_SUFFIXES
@@ -69,6 +69,39 @@ them to JPEG or PNG"
 def absolute(root: str | Path) -> str:
     """Return the absolute root, with `~` expanded, which shells do not do in `data.root=~/ham10000`."""
     return str(Path(root).expanduser().absolute())
+
+
+def check_root(root: str | Path, name: str) -> None:
+    """Refuse the missing folder of a data set that can be fetched.
+
+    Args:
+        root: of the data set.
+        name: of the data set.
+
+    Raises:
+        UserError: there is no such folder; the message has the command that gets the data.
+    """
+    if not Path(root).is_dir():
+        raise UserError(
+            f"data.root={root} is not a folder: set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one "
+            f"above it), or get the data there: skinlab fetch data={name}"
+        )
+
+
+@overload
+def find_file(root: str | Path, name: str) -> Path: ...
+@overload
+def find_file(root: str | Path, name: str, *, missing_ok: bool) -> Path | None: ...
+def find_file(root: str | Path, name: str, *, missing_ok: bool = False) -> Path | None:
+    """Return the file of a name below a folder, of several the one with the shortest path.
+
+    Raises:
+        UserError: there is none, unless that may be.
+    """
+    found = sorted(Path(root).rglob(name), key=lambda path: (len(path.parts), path))
+    if not found and not missing_ok:
+        raise UserError(f"data.root={root} holds no {name}: put it there, beside the images")
+    return found[0] if found else None
 
 
 def list_files(root: str | Path) -> Listing:

@@ -1,0 +1,1 @@
+"""Fetch public data sets: catalogue, licence, download, unpacking."""
