@@ -74,6 +74,10 @@ COMMANDS = {
         "data=ham10000 accept_license=true",
         with_invocation=True,
     ),
+    "submit": Command(
+        "Check a submission to a challenge, expect its F1, and keep a log",
+        "check=FILE.csv data=dsm2025 predictions=SWEEP",
+    ),
     "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR"),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",

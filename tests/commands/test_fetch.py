@@ -116,7 +116,7 @@ def test_ham10000_comes_through_cuts_and_busy_times(server, ham, fetch, caplog, 
 def test_what_was_unpacked_is_not_downloaded_again(server, ham, fetch, tmp_path):
     last = ham["HAM10000_images_part_2.zip"]
     last.cuts, last.cut_after = 99, 100
-    with pytest.raises(UserError, match="HAM10000_images_part_2.zip: the connection was cut"):
+    with pytest.raises(UserError, match=r"HAM10000_images_part_2.zip: the connection was cut"):
         fetch("ham10000", "retries=0")
     assert not (tmp_path / "data" / "ham10000").exists()
     last.cuts, before = 0, len(server.requests)
@@ -126,7 +126,7 @@ def test_what_was_unpacked_is_not_downloaded_again(server, ham, fetch, tmp_path)
 
 
 def test_the_licence_has_to_be_accepted_first(server, ham, fetch, capfd, tmp_path):
-    with pytest.raises(UserError, match="is under a licence, CC BY-NC 4.0 .*: read it, then set accept_license=true"):
+    with pytest.raises(UserError, match=r"is under a licence, CC BY-NC 4.0 .*: read it, then set accept_license=true"):
         fetch("ham10000", "accept_license=false")
     shown = capfd.readouterr().err
     assert "licence: CC BY-NC 4.0 (https://creativecommons.org/licenses/by-nc/4.0/)" in shown
@@ -172,7 +172,7 @@ def test_too_few_images_or_another_content_never_get_the_name(ham, fetch, tmp_pa
 def test_space_is_checked_before_anything_is_downloaded(server, ham, fetch, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: usage(1, 1, 0))
-    with pytest.raises(UserError, match="GB are needed for ham10000, archives and images together, 0.0 GB are free"):
+    with pytest.raises(UserError, match=r"GB are needed for ham10000, archives and images together, 0.0 GB are free"):
         fetch("ham10000")
     assert all(part == "bytes=0-0" for _, part in server.requests)
 

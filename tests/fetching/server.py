@@ -74,7 +74,7 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             part = self.headers.get("Range", "")
             server.requests.append((self.path, part))
             if self.path in server.redirects:

@@ -35,7 +35,7 @@ def test_a_table_without_rows_or_with_another_diagnosis_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no row such as"):
         read_ph2(tmp_path)
     (tmp_path / "PH2_dataset.txt").unlink()
-    with pytest.raises(UserError, match="holds no PH2_simple_dataset.csv: put it there"):
+    with pytest.raises(UserError, match=r"holds no PH2_simple_dataset.csv: put it there"):
         read_ph2(tmp_path)
     (tmp_path / "PH2_simple_dataset.csv").write_text("image_name,diagnosis\nIMD002,Wart\n")
     with pytest.raises(UserError, match="the diagnosis 'wart' is none of PH2's"):

@@ -1,0 +1,125 @@
+"""The log of a challenge's submissions: appended to, never changed; a later line of the same file adds its score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from skinlab.errors import UserError
+from skinlab.evaluation.submission_check import change_error
+from skinlab.files import claim_file
+
+FORMAT = 1
+Z = 1.96
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A line of the log.
+
+    Attributes:
+        time: UTC.
+        file: as given.
+        sha256: of its content.
+        images: number of test images.
+        called: ids with the label 1.
+        system: whose out-of-fold predictions belong to it; None where there are none.
+        f1: out of fold, cross-fitted.
+        low: lower end of what is expected on the test's public part.
+        high: upper end.
+        prevalence: share of positives out of fold.
+        threshold: of best F1 out of fold.
+        score: on the leaderboard; None while it is not known.
+        note: the user's.
+    """
+
+    time: str
+    file: str
+    sha256: str
+    images: int
+    called: list[str] = field(default_factory=list)
+    system: str | None = None
+    f1: float | None = None
+    low: float | None = None
+    high: float | None = None
+    prevalence: float | None = None
+    threshold: float | None = None
+    score: float | None = None
+    note: str | None = None
+
+
+def read_log(path: Path) -> list[Submission]:
+    """Return the submissions of a log, the first one first; of several lines of one file the last counts.
+
+    Raises:
+        UserError: a line can't be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"log={path} can't be read ({error}): name another file") from None
+    found: dict[str, Submission] = {}
+    names = {each.name for each in fields(Submission)}
+    for number, line in enumerate(lines, 1):
+        try:
+            content: dict[str, Any] = json.loads(line)
+            if content["format"] > FORMAT:
+                raise UserError(f"log={path}: line {number} is of a later skinlab; install that one")
+            found[content["sha256"]] = Submission(**{key: content[key] for key in names & content.keys()})
+        except UserError:
+            raise
+        except (ValueError, TypeError, KeyError):
+            raise UserError(
+                f"log={path}: line {number} is no submission; restore the file or name another one"
+            ) from None
+    return list(found.values())
+
+
+def append(path: Path, submission: Submission) -> None:
+    """Add a line to a log, which is flushed to the disk; nothing that is there is changed.
+
+    Raises:
+        UserError: the file can't be written.
+    """
+    line = json.dumps({"format": FORMAT} | asdict(submission)) + "\n"
+    try:
+        with claim_file(path, "log"), path.open("ab+") as file:
+            if file.tell() and path.read_bytes()[-1:] != b"\n":  # cut off by a full disk
+                file.write(b"\n")
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"log={path} can't be written ({error.strerror}): choose another file") from None
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def compare(earlier: Submission, later: Submission, public_share: float) -> dict[str, float]:
+    """Return the change of the score between two scored submissions, and how large chance alone makes it.
+
+    Args:
+        earlier: with a score.
+        later: likewise.
+        public_share: share of the test images that the leaderboard scores.
+
+    Returns:
+        ``change``, ``noise`` (95 % of the changes that are nothing but chance are smaller; NaN where the share of
+        positives is unknown), and ``changed`` labels.
+    """
+    before, after = earlier.score or 0.0, later.score or 0.0
+    changed = len(set(earlier.called) ^ set(later.called))
+    prevalence = later.prevalence if later.prevalence is not None else earlier.prevalence
+    noise = float("nan")
+    if prevalence is not None:
+        n_called = public_share * (len(earlier.called) + len(later.called)) / 2
+        n_positive = public_share * later.images * prevalence
+        noise = Z * change_error(round(public_share * changed), n_called, n_positive, (before + after) / 2)
+    return {"change": after - before, "noise": noise, "changed": changed}

@@ -1,0 +1,187 @@
+"""Check a submission of 0 and 1 for a challenge, expect its F1 from out-of-fold predictions, and log it."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skinlab.assessment.evaluation_settings import table_reader
+from skinlab.assessment.submissions import Submission, append, compare, file_hash, read_log
+from skinlab.assessment.systems import align, find_systems
+from skinlab.errors import UserError, user_errors
+from skinlab.evaluation.ensembles.pooling import mean_predictions
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.submission_check import Outlook, explaining_prevalence, find_faults, outlook
+from skinlab.report.submissions import print_log, print_outlook
+from skinlab.settings.commands.submit import SubmitSettings
+from skinlab.settings.part import build
+from skinlab.tables.csv_files import read_csv
+from skinlab.tables.positive import positive_class
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["ID", "label"]
+
+
+def submit(settings: SubmitSettings) -> None:
+    """Check the file ``check``, print what to expect of it and add it to the log.
+
+    Args:
+        settings: of the command.
+
+    Raises:
+        UserError: whatever is wrong with the file, in one line; it is not logged then.
+    """
+    path, journal = Path(settings.check).expanduser(), Path(settings.log).expanduser().absolute()
+    earlier = read_log(journal)
+    view = None if settings.predictions is None else out_of_fold(settings)
+    called, n = check_file(path, settings)
+    log.info("%s: %d images, %d called positive (%.1f %%)", path, n, len(called), 100 * len(called) / n)
+
+    found = None
+    if view is not None:
+        scored = max(round(n * settings.public_share), 2)
+        with user_errors("predictions: "):
+            found = outlook(
+                view, scored, settings.prevalences, n_draws=settings.n_draws, level=settings.level, seed=settings.seed
+            )
+        compare_rates(found, view, len(called), n, scored)
+        print_outlook(found, scored)
+    own = record(settings, path, called, n, found, earlier)
+    append(journal, own)
+    logged = [each for each in earlier if each.sha256 != own.sha256]
+    show_log([*logged, own], settings.public_share)
+    log.info("logged: %s", journal)
+
+
+def out_of_fold(settings: SubmitSettings) -> Predictions:
+    """Return the out-of-fold rows of two classes, the positive one last.
+
+    Raises:
+        UserError: there are none, they are of several systems, or the positive class isn't known.
+    """
+    systems = find_systems([settings.predictions or ""], split="val", reader=table_reader(settings))
+    if len(systems) != 1:
+        names = ", ".join(system.name for system in systems)
+        raise UserError(f"predictions={settings.predictions} holds {len(systems)} systems ({names}); name one of them")
+    with user_errors():
+        (system,) = align(systems, settings.positive)
+        rows = mean_predictions(system.tables)
+        if settings.positive is None and len(rows.classes) == 2:
+            return rows.positive_last(positive_class(rows.classes))
+        if settings.positive is None:
+            raise UserError(f"positive= is missing: name some of {', '.join(rows.classes)}, as in positive=[A,B]")
+        return rows if rows.classes == ["other", "positive"] else rows.binary(settings.positive)
+
+
+def check_file(path: Path, settings: SubmitSettings) -> tuple[list[str], int]:
+    """Return the ids with the label 1, and the number of test images.
+
+    Raises:
+        UserError: one line with all that is wrong with the file.
+    """
+    table = read_csv(path)
+    sample = None if settings.sample is None else read_csv(Path(settings.sample).expanduser())
+    wanted = COLUMNS if sample is None else list(sample.columns)
+    if list(table.columns) != wanted or len(wanted) != 2:
+        raise UserError(f"{path} has the columns {', '.join(table.columns)}; the challenge wants {', '.join(wanted)}")
+    expected = test_ids(settings) if sample is None else sample.iloc[:, 0].tolist()
+    if faults := find_faults(table, expected):
+        raise UserError(f"{path} is no valid submission of {len(expected)} images: {'; '.join(faults)}")
+    if sample is not None and table.iloc[:, 0].tolist() != expected:
+        log.warning("%s: its order is not the sample's; Kaggle goes by the ids, other challenges may not", path)
+    called = table.iloc[:, 0][table.iloc[:, 1] == "1"].tolist()
+    if len(called) in (0, len(table)):
+        log.warning(
+            "%s: every label is %d; F1 will be %s", path, int(bool(called)), "that of chance" if called else "0"
+        )
+    return called, len(table)
+
+
+def test_ids(settings: SubmitSettings) -> list[str]:
+    """Return the ids of the test images of ``data``.
+
+    Raises:
+        UserError: the data can't be read or has no test images without labels.
+    """
+    manifest: pd.DataFrame = build(settings.data.reader)()
+    ids: list[str] = manifest["image_id"][manifest["split"] == "held_out"].tolist()
+    if not ids:
+        raise UserError(
+            f"data={settings.data.name} has no test images without labels: set sample=SAMPLE_SUBMISSION.csv"
+        )
+    return ids
+
+
+def compare_rates(found: Outlook, view: Predictions, n_called: int, n: int, scored: int) -> None:
+    """Log how many labels are 1 compared with the share predicted positive out of fold."""
+    low, high = (round(end * n / scored) for end in found.called_range)
+    line = f"{n_called} of {n} are called; at the threshold out of fold {low} to {high} are expected"
+    if low <= n_called <= high:
+        log.info("%s", line)
+        return
+    share = explaining_prevalence(view, found.threshold, n_called / n)
+    cause = (
+        ""
+        if share is None
+        else f"; a share of positives of {share:.1%} would explain it ({found.prevalence:.1%} out of fold)"
+    )
+    log.warning("%s%s: check the threshold, the model and the images", line, cause)
+
+
+def record(
+    settings: SubmitSettings,
+    path: Path,
+    called: Sequence[str],
+    n: int,
+    found: Outlook | None,
+    earlier: Sequence[Submission],
+) -> Submission:
+    """Return the line for the log; what the file's former line has and is not given now stays."""
+    digest = file_hash(path)
+    former = next((each for each in earlier if each.sha256 == digest), None)
+    facts: dict[str, Any] = {"score": settings.score, "note": settings.note}
+    if found is not None:
+        facts |= {"system": settings.predictions, "f1": found.f1.value, "low": found.f1.low, "high": found.f1.high}
+        facts |= {"prevalence": found.prevalence, "threshold": found.threshold}
+    if former is not None:
+        facts = {key: getattr(former, key) for key in Submission.__dataclass_fields__ if hasattr(former, key)} | {
+            key: value for key, value in facts.items() if value is not None
+        }
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    facts |= {"time": now, "file": str(path), "sha256": digest, "images": n, "called": list(called)}
+    return Submission(**facts)
+
+
+def show_log(submissions: Sequence[Submission], public_share: float) -> None:
+    """Print the log, and warn of a change inside the noise and of a score that is not as expected."""
+    rows, last = [], None
+    for each in submissions:
+        change = compare(last, each, public_share) if last is not None and each.score is not None else None
+        rows.append(
+            {"file": each.file, "called": len(each.called), "f1": each.f1, "score": each.score}
+            | (change or {"change": None, "noise": None})
+        )
+        last = each if each.score is not None else last
+    print_log(rows)
+    own = submissions[-1]
+    if own.score is None:
+        return
+    if own.low is not None and own.high is not None and own.f1 is not None and not own.low <= own.score <= own.high:
+        log.warning(
+            "the leaderboard's %.3f is outside what %.3f out of fold makes likely (%.3f to %.3f): the test has another "
+            "share of positives or other images, or the out-of-fold predictions know their images",
+            *(own.score, own.f1, own.low, own.high),
+        )
+    change = rows[-1]
+    if change["change"] is not None and not abs(change["change"]) > change["noise"]:
+        log.warning(
+            "the change of %+.3f is inside the noise: %d changed labels that are no better change F1 by up to ±%.3f; "
+            "choose by the out-of-fold predictions",
+            *(change["change"], change["changed"], change["noise"]),
+        )

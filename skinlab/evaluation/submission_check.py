@@ -1,0 +1,157 @@
+"""Check a file of 0 and 1 for a challenge against its test images, and against what is known out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.statistics.expectation import NewSet, expect
+from skinlab.evaluation.statistics.intervals import Interval
+from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
+from skinlab.evaluation.thresholds.f1_range import f1_threshold_range
+from skinlab.evaluation.thresholds.operating import BinaryPredictions
+
+MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the share of positives out of fold
+MAX_PREVALENCE = 0.95
+NAMED = 3  # ids in a message
+
+
+def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
+    """Return a line for each kind of fault that makes a submission invalid.
+
+    Args:
+        table: as text, its first column the ids, its second the labels.
+        expected: ids of the test images, in any order.
+
+    >>> find_faults(pd.DataFrame({"ID": ["a", "a"], "label": ["1", "0.5"]}), ["a", "b"])
+    ['1 id twice: a', '1 id missing: b', '1 label is neither 0 nor 1: 0.5']
+    """
+    ids, labels = table.iloc[:, 0], table.iloc[:, 1]
+    known, there = set(expected), set(ids)
+    return [
+        *_line(sorted(set(ids[ids.duplicated()])), "id twice", "ids twice"),
+        *_line([each for each in expected if each not in there], "id missing", "ids missing"),
+        *_line([each for each in ids if each not in known], "id of no test image", "ids of no test image"),
+        *_line(labels[~labels.isin(["0", "1"])].tolist(), "label is neither 0 nor 1", "labels are neither 0 nor 1"),
+    ]
+
+
+def _line(found: Sequence[str], one: str, several: str) -> list[str]:
+    named = ", ".join(repr(each) if not each or each != each.strip() else each for each in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [f"{len(found)} {one if len(found) == 1 else several}: {named}{more}"] if len(found) else []
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What out-of-fold predictions say about a test to come.
+
+    Attributes:
+        threshold: of best F1 out of fold.
+        low: lowest threshold whose F1 is not discernibly below that of another; None where there are too few groups.
+        high: highest one.
+        prevalence: share of positives out of fold.
+        called: share predicted positive, each image at a threshold chosen on others.
+        f1: out of fold, cross-fitted, with the interval of the result on the test to come at that prevalence.
+        called_range: numbers of test images that would be predicted positive at that prevalence (95 %).
+        rows: for each prevalence: F1 expected at the threshold with its prediction interval, and the threshold that is
+            best there.
+    """
+
+    threshold: float
+    low: float | None
+    high: float | None
+    prevalence: float
+    called: float
+    f1: Interval
+    called_range: tuple[int, int]
+    rows: list[dict[str, Any]]
+
+
+def outlook(
+    view: Predictions, n_test: int, prevalences: Sequence[float] | None, *, n_draws: int, level: float, seed: int
+) -> Outlook:
+    """Return what is expected of a test.
+
+    Args:
+        view: out-of-fold rows of two classes, the last one positive.
+        n_test: number of its images that are scored.
+        prevalences: shares of positives to be looked at; None: multiples of that out of fold.
+        n_draws: bootstrap samples.
+        level: of the intervals.
+        seed: of samples and folds.
+
+    Raises:
+        ValueError: there are not both positives and negatives, or too few for five folds.
+    """
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    threshold = choose_threshold(score, truth, "f1")
+    span = f1_threshold_range(score, truth, view.group, level=level, n_draws=n_draws, seed=seed)
+    predicted = cross_fitted_predictions(score, truth, view.group, "f1", seed=seed)
+    own = float(truth.mean())
+    shares = prevalences or sorted({min(own * each, MAX_PREVALENCE) for each in MULTIPLES})
+
+    def f1_at(share: float) -> Interval:
+        settings: Mapping[str, Any] = {"n_draws": n_draws, "level": level, "seed": seed}
+        statistic = BinaryPredictions(predicted, truth)
+        return expect(statistic, view.group, view.target, NewSet(n_test, share), **settings)["f1_positive"]
+
+    rows = [
+        {
+            "prevalence": share,
+            "f1": f1_at(share).to_dict(),
+            "best_threshold": choose_threshold(score, truth, "f1", prevalence=share),
+        }
+        for share in shares
+    ]
+    called = float(predicted.mean())
+    z = norm.ppf((1 + level) / 2)
+    error = z * np.sqrt(called * (1 - called) * n_test * (1 + n_test / len(np.unique(view.group))))
+    ends = (max(0, int(np.ceil(n_test * called - error))), min(n_test, int(np.floor(n_test * called + error))))
+    low, high = span or (None, None)
+    return Outlook(threshold, low, high, own, called, f1_at(own), ends, rows)
+
+
+def explaining_prevalence(view: Predictions, threshold: float, called: float) -> float | None:
+    """Return the share of positives at which a share of calls is expected (Rogan and Gladen, 1978).
+
+    None where there is no such share from 0 to 1. Sensitivity and specificity are those out of fold.
+
+    Args:
+        view: out-of-fold rows of two classes, the last one positive.
+        threshold: from which a row is called.
+        called: share of the test images.
+    """
+    positive, above = view.target == 1, view.probabilities[:, 1] >= threshold
+    sensitivity, false = above[positive].mean(), above[~positive].mean()
+    if sensitivity <= false:
+        return None
+    share = float((called - false) / (sensitivity - false))
+    return share if 0 <= share <= 1 else None
+
+
+def change_error(n_changed: int, n_called: float, n_positive: float, f1: float) -> float:
+    """Return the standard deviation of the change of F1 by changed labels that are no better and no worse than before.
+
+    An image at the threshold of best F1 is positive with probability F1 / 2 (Lipton, Elkan and Naryanaswamy, 2014,
+    "Optimal thresholding of classifiers to maximize F1 measure"). With changed labels of that kind, the number of true
+    positives changes by a sum of so many draws, and F1 = 2 TP / (positives + called) by 2 / (positives + called) times
+    that.
+
+    Args:
+        n_changed: labels that differ between two submissions, of the images that are scored.
+        n_called: positive labels of them.
+        n_positive: positives among these images, as far as is known.
+        f1: about which it is.
+
+    >>> round(change_error(4, 40, 30, 0.6), 4)
+    0.0262
+    """
+    share = f1 / 2
+    return float(2 * np.sqrt(n_changed * share * (1 - share)) / (n_called + n_positive))

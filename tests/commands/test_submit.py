@@ -1,0 +1,177 @@
+"""The submit command: refusals in one line, what to expect, and the log."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.assessment.submissions import Submission, append, read_log
+from skinlab.cli.api import run
+from skinlab.errors import UserError
+
+WITHOUT_TORCH = """
+import sys
+from skinlab.cli.api import run
+run("submit", sys.argv[1:])
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch) -> Path:
+    """A folder with out-of-fold predictions, a sample submission and two submissions of 200 images."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    target = (rng.random(600) < 0.2).astype(int)
+    score = 1 / (1 + np.exp(-(rng.normal(size=600) + 2.5 * target - 2)))
+    table = pd.DataFrame({"image_id": [f"i{k}" for k in range(600)], "group": range(600), "label": target})
+    table.assign(prob_0=1 - score, prob_1=score).to_csv("oof.csv", index=False)
+    ids = [f"test/{k}.jpg" for k in range(200)]
+    pd.DataFrame({"ID": ids, "label": 0}).to_csv("sample.csv", index=False)
+    pd.DataFrame({"ID": ids, "label": (np.arange(200) < 35).astype(int)}).to_csv("a.csv", index=False)
+    pd.DataFrame({"ID": ids, "label": (np.arange(200) < 37).astype(int)}).to_csv("b.csv", index=False)
+    return tmp_path
+
+
+@pytest.fixture
+def submit(files: Path, caplog):
+    caplog.set_level(logging.INFO)
+
+    def start(name: str, *overrides: str) -> str:
+        caplog.clear()
+        run("submit", [f"check={name}", "sample=sample.csv", "predictions=oof.csv", "n_draws=200", *overrides])
+        return caplog.text
+
+    return start
+
+
+def test_a_file_is_checked_and_logged_and_its_score_is_added(submit, files, capsys):
+    text = submit("a.csv")
+    assert "a.csv: 200 images, 35 called positive (17.5 %)" in text
+    assert "35 of 200 are called; at the threshold out of fold" in text
+    shown = capsys.readouterr().out
+    assert "threshold of best F1 out of fold" in shown
+    assert "expected F1 by the test's share of positives" in shown
+    submit("a.csv", "score=0.61", "note=first")
+    text = submit("b.csv", "score=0.615")
+    assert "the change of +0.005 is inside the noise: 2 changed labels" in text
+    lines = [json.loads(line) for line in (files / "submissions.jsonl").read_text().splitlines()]
+    assert [line["score"] for line in lines] == [None, 0.61, 0.615]
+    assert len(lines[0]["called"]) == 35
+    first, second = read_log(files / "submissions.jsonl")
+    assert (first.score, first.note, second.score) == (0.61, "first", 0.615)
+    assert first.f1 is not None
+    assert "+0.005" in capsys.readouterr().out
+
+
+def test_a_score_outside_what_is_expected_or_a_large_change_is_told_apart(submit):
+    submit("a.csv", "score=0.6")
+    text = submit("b.csv", "score=0.9")
+    assert "the leaderboard's 0.900 is outside what" in text
+    assert "inside the noise" not in text
+
+
+def test_a_later_check_without_predictions_keeps_what_is_known(submit, files):
+    submit("a.csv", "predictions=null")
+    submit("a.csv", "note=x")
+    submit("a.csv", "predictions=null", "score=0.6")
+    (only,) = read_log(files / "submissions.jsonl")
+    assert (only.note, only.score, only.system) == ("x", 0.6, "oof.csv")
+
+
+def test_another_rate_of_calls_warns_with_what_would_explain_it(submit, files):
+    table = pd.read_csv("a.csv").assign(label=(np.arange(200) < 90).astype(int))
+    table.to_csv("many.csv", index=False)
+    text = submit("many.csv")
+    assert "90 of 200 are called" in text
+    assert "% would explain it" in text
+    table.assign(label=0).to_csv("none.csv", index=False)
+    assert "every label is 0; F1 will be 0" in submit("none.csv")
+
+
+def test_another_order_warns(submit):
+    pd.read_csv("a.csv").iloc[::-1].to_csv("turned.csv", index=False)
+    assert "its order is not the sample's" in submit("turned.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.rename(columns={"label": "target"}), "has the columns ID, target; the challenge wants ID, label"),
+        (lambda t: t.iloc[1:], "no valid submission of 200 images: 1 id missing: test/0.jpg"),
+        (lambda t: t.assign(label=0.5), "200 labels are neither 0 nor 1: 0.5, 0.5, 0.5 and 197 more"),
+    ],
+)
+def test_an_invalid_file_is_refused_and_not_logged(submit, files, change, message):
+    change(pd.read_csv("a.csv")).to_csv("bad.csv", index=False)
+    with pytest.raises(UserError, match=message):
+        submit("bad.csv")
+    assert not (files / "submissions.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predictions=nowhere.csv"], "nowhere.csv: no such file"),
+        (["positive=[2]"], "positive=2"),
+        (["prevalences=[]"], "prevalences"),
+        (["prevalences=[0.1,2]"], "prevalences"),
+        (["public_share=0"], "public_share=0"),
+        (["score=61"], "score=61"),
+        (["sample=null"], "has no test images without labels: set sample="),
+    ],
+)
+def test_mistakes_are_refused(submit, files, phantom, words, message):
+    with pytest.raises(UserError) as error:
+        submit("a.csv", "data=ham10000", f"data.root={phantom}", *words)
+    assert message in str(error.value)
+    assert not (files / "submissions.jsonl").exists()
+
+
+def test_the_test_images_of_the_data_are_the_expected_ones(submit, files):
+    for name in ("train/0/1.jpg", "train/1/1.jpg", "test/1.jpg", "test/2.jpg"):
+        (files / "dsm" / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / "dsm" / name).touch()
+    pd.DataFrame({"ID": ["test/2.jpg", "test/1.jpg"], "label": [1, 0]}).to_csv("own.csv", index=False)
+    data = ["sample=null", "data=dsm2025", f"data.root={files / 'dsm'}"]
+    assert "own.csv: 2 images, 1 called positive" in submit("own.csv", *data, "predictions=null")
+    with pytest.raises(UserError, match=r"no valid submission of 2 images: 198 ids of no test image: test/0.jpg"):
+        submit("a.csv", *data)
+
+
+def test_classes_are_merged_by_positive(submit):
+    table = pd.read_csv("oof.csv").rename(columns={"prob_0": "prob_nv", "prob_1": "prob_mel"})
+    table = table.assign(prob_bcc=0.0, label=table["label"].map({0: "nv", 1: "mel"}))
+    table.to_csv("oof.csv", index=False)
+    with pytest.raises(UserError, match="positive= is missing: name some of"):
+        submit("a.csv")
+    submit("a.csv", "positive=[mel,bcc]")
+
+
+def test_the_log_is_only_appended_to(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append(path, Submission("t", "a.csv", "1", 3))
+    before = path.read_bytes()
+    path.write_bytes(before.rstrip(b"\n"))  # cut off by a full disk
+    append(path, Submission("t", "b.csv", "2", 3))
+    assert path.read_bytes().startswith(before)
+    assert [each.file for each in read_log(path)] == ["a.csv", "b.csv"]
+    path.write_text("{}\n")
+    with pytest.raises(UserError, match="line 1 is no submission"):
+        read_log(path)
+    path.write_text('{"format": 2}\n')
+    with pytest.raises(UserError, match="line 1 is of a later skinlab"):
+        read_log(path)
+
+
+def test_the_command_needs_no_torch(files):
+    words = ["check=a.csv", "sample=sample.csv", "predictions=oof.csv", "n_draws=100"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], cwd=files, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,84 @@
+"""A submission's faults, what is expected of it, and the noise of a change."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.submission_check import change_error, explaining_prevalence, find_faults, outlook
+
+
+def view(n=400, prevalence=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    target = (rng.random(n) < prevalence).astype(np.int64)
+    score = 1 / (1 + np.exp(-(rng.normal(size=n) + 2.5 * target - 2)))
+    names = np.array([f"i{k}" for k in range(n)], object)
+    return Predictions(
+        ["0", "1"], np.stack([1 - score, score], 1), target, names, names, np.full(n, "", object), np.full(n, -1)
+    )
+
+
+def frame(ids, labels):
+    return pd.DataFrame({"ID": ids, "label": labels})
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "faults"),
+    [
+        ("abc", "101", []),
+        ("cab", "101", []),
+        ("aab", "101", ["1 id twice: a", "1 id missing: c"]),
+        ("ab", "10", ["1 id missing: c"]),
+        ("abcd", "1011", ["1 id of no test image: d"]),
+        ("abc", ["1.0", "", "2"], ["3 labels are neither 0 nor 1: 1.0, '', 2"]),
+        (["a ", "b", "c"], "101", ["1 id missing: a", "1 id of no test image: 'a '"]),
+    ],
+)
+def test_faults(ids, labels, faults):
+    assert find_faults(frame(list(ids), list(labels)), list("abc")) == faults
+
+
+def test_expected_f1_rises_with_the_share_of_positives_and_the_threshold_falls():
+    found = outlook(view(), 300, None, n_draws=200, level=0.95, seed=0)
+    values = [row["f1"]["value"] for row in found.rows]
+    thresholds = [row["best_threshold"] for row in found.rows]
+    assert values == sorted(values)
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert found.low <= found.threshold <= found.high
+    assert found.f1.low < found.f1.value < found.f1.high
+    (own,) = [row for row in found.rows if row["prevalence"] == pytest.approx(found.prevalence)]
+    assert own["f1"]["value"] == pytest.approx(found.f1.value)
+
+
+def test_results_on_new_tests_are_within_what_is_expected():
+    """F1 and the number of calls on 60 new sets of 300 images from the same population."""
+    found = outlook(view(3000), 300, [0.2], n_draws=400, level=0.95, seed=0)
+    inside = called = 0
+    for seed in range(1, 61):
+        new = view(300, seed=seed)
+        predicted, truth = new.probabilities[:, 1] >= found.threshold, new.target == 1
+        f1 = 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum())
+        inside += found.f1.low <= f1 <= found.f1.high
+        called += found.called_range[0] <= predicted.sum() <= found.called_range[1]
+    assert inside >= 53
+    assert called >= 53
+
+
+def test_more_calls_are_explained_by_more_positives():
+    rows = view(20_000)
+    above = rows.probabilities[:, 1] >= 0.5
+    assert explaining_prevalence(rows, 0.5, above.mean()) == pytest.approx((rows.target == 1).mean())
+    assert explaining_prevalence(rows, 0.5, 0.6) > 0.6
+    assert explaining_prevalence(rows, 0.5, 0.0) is None
+    assert explaining_prevalence(rows, 2.0, 0.1) is None
+
+
+def test_the_noise_of_a_change_is_that_of_simulated_changes():
+    """Add images that are positive with probability F1 / 2 and take as many away, a thousand times."""
+    rng = np.random.default_rng(0)
+    n_positive, n_called, f1, n_changed = 60, 80, 0.6, 20
+    found = f1 * (n_positive + n_called) / 2
+    added, gone = (rng.binomial(n_changed // 2, f1 / 2, 4000) for _ in range(2))
+    change = 2 * (found + added - gone) / (n_positive + n_called) - f1
+    assert change_error(n_changed, n_called, n_positive, f1) == pytest.approx(change.std(), rel=0.05)
+    assert change_error(0, n_called, n_positive, f1) == 0
