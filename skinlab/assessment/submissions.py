@@ -52,6 +52,22 @@ class Submission:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class Change:
+    """From one scored submission to the next.
+
+    Attributes:
+        change: of the score.
+        noise: how much of it changed labels that are no better make in 95 % of cases; NaN where the share of positives
+            is unknown.
+        labels: number that changed.
+    """
+
+    change: float
+    noise: float
+    labels: int
+
+
 def read_log(path: Path) -> list[Submission]:
     """Return the submissions of a log, the first one first; of several lines of one file the last counts.
 
@@ -102,17 +118,13 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def compare(earlier: Submission, later: Submission, public_share: float) -> dict[str, float]:
+def compare(earlier: Submission, later: Submission, public_share: float) -> Change:
     """Return the change of the score between two scored submissions, and how large chance alone makes it.
 
     Args:
         earlier: with a score.
         later: likewise.
         public_share: share of the test images that the leaderboard scores.
-
-    Returns:
-        ``change``, ``noise`` (95 % of the changes that are nothing but chance are smaller; NaN where the share of
-        positives is unknown), and ``changed`` labels.
     """
     before, after = earlier.score or 0.0, later.score or 0.0
     changed = len(set(earlier.called) ^ set(later.called))
@@ -122,4 +134,4 @@ def compare(earlier: Submission, later: Submission, public_share: float) -> dict
         n_called = public_share * (len(earlier.called) + len(later.called)) / 2
         n_positive = public_share * later.images * prevalence
         noise = Z * change_error(round(public_share * changed), n_called, n_positive, (before + after) / 2)
-    return {"change": after - before, "noise": noise, "changed": changed}
+    return Change(after - before, noise, changed)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from skinlab.assessment.evaluation_settings import table_reader
-from skinlab.assessment.submissions import Submission, append, compare, file_hash, read_log
+from skinlab.assessment.submissions import Change, Submission, append, compare, file_hash, read_log
 from skinlab.assessment.systems import align, find_systems
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.submission_check import Outlook, explaining_prevalence, find_faults, outlook
-from skinlab.report.submissions import print_log, print_outlook
 from skinlab.settings.commands.submit import SubmitSettings
 from skinlab.settings.part import build
 from skinlab.tables.csv_files import read_csv
@@ -160,15 +162,18 @@ def record(
 
 def show_log(submissions: Sequence[Submission], public_share: float) -> None:
     """Print the log, and warn of a change inside the noise and of a score that is not as expected."""
-    rows, last = [], None
+    changes: list[Change | None] = []
+    last: Submission | None = None
     for each in submissions:
-        change = compare(last, each, public_share) if last is not None and each.score is not None else None
-        rows.append(
-            {"file": each.file, "called": len(each.called), "f1": each.f1, "score": each.score}
-            | (change or {"change": None, "noise": None})
-        )
+        changes.append(compare(last, each, public_share) if last is not None and each.score is not None else None)
         last = each if each.score is not None else last
-    print_log(rows)
+    print_log(
+        [
+            {"file": each.file, "called": len(each.called), "f1": each.f1, "score": each.score}
+            | {"change": change and change.change, "noise": change and change.noise}
+            for each, change in zip(submissions, changes, strict=True)
+        ]
+    )
     own = submissions[-1]
     if own.score is None:
         return
@@ -178,10 +183,54 @@ def show_log(submissions: Sequence[Submission], public_share: float) -> None:
             "share of positives or other images, or the out-of-fold predictions know their images",
             *(own.score, own.f1, own.low, own.high),
         )
-    change = rows[-1]
-    if change["change"] is not None and not abs(change["change"]) > change["noise"]:
+    change = changes[-1]
+    if change is not None and abs(change.change) <= change.noise:
         log.warning(
             "the change of %+.3f is inside the noise: %d changed labels that are no better change F1 by up to ±%.3f; "
             "choose by the out-of-fold predictions",
-            *(change["change"], change["changed"], change["noise"]),
+            *(change.change, change.labels, change.noise),
         )
+
+
+def print_outlook(found: Outlook, n_test: int) -> None:
+    """Print the threshold of best F1 and what F1 to expect at several shares of positives.
+
+    Args:
+        found: out of fold.
+        n_test: number of test images that are scored.
+    """
+    span = "no range: too few groups of a class" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
+    console = Console()
+    _print(console, f"threshold of best F1 out of fold: {found.threshold:.4f} (not discernibly worse: {span})")
+    table = Table(
+        *("positives", f"F1 of {n_test:,} images at it", "best threshold there"),
+        title="expected F1 by the test's share of positives",
+    )
+    for row in found.rows:
+        f1, mark = row["f1"], " (out of fold)" if math.isclose(row["prevalence"], found.prevalence) else ""
+        ends = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
+        table.add_row(f"{row['prevalence']:.1%}{mark}", f"{f1['value']:.3f}{ends}", f"{row['best_threshold']:.4f}")
+    console.print(table)
+
+
+def print_log(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the log.
+
+    Args:
+        rows: ``file``, ``called``, ``f1``, ``score`` and ``change`` with its ``noise``, None where unknown.
+    """
+    table = Table(*("", "file", "called", "F1 out of fold", "leaderboard", "difference", "change (noise)"))
+    for number, row in enumerate(rows, 1):
+        f1, score = row["f1"], row["score"]
+        difference = "" if f1 is None or score is None else f"{score - f1:+.3f}"
+        change = "" if row["change"] is None else f"{row['change']:+.3f} (±{row['noise']:.3f})"
+        table.add_row(str(number), row["file"], f"{row['called']}", _number(f1), _number(score), difference, change)
+    Console().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

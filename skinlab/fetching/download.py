@@ -249,8 +249,9 @@ def _wait(value: str) -> float | None:
     return min(max(seconds, 0.0), MAX_PAUSE)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return the cause of an error of the network in a few words."""
-    while error.__context__ is not None or (error.args and isinstance(error.args[0], Exception)):
-        error = error.args[0] if error.args and isinstance(error.args[0], Exception) else error.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        error, cause = cause, next((each for each in cause.args if isinstance(each, Exception)), cause.__context__)
     return str(error).rpartition("] ")[2] or type(error).__name__
