@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skinlab.data.pseudo_labels import COLUMN, pseudo_label_facts
+from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
-from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission
+from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission, pseudo_labels
 from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
@@ -91,6 +93,9 @@ def predict(settings: PredictSettings) -> None:
                 names = [PREFIX + name for name in bundle.outputs]
                 table[names] = bundle.decision.weighted(table[names].to_numpy(), bundle.outputs)
             table = isic_submission(table, rows["path"].tolist())
+        elif settings.format == "labels":
+            table, more = label_pool(table, bundle, known, settings.confidence)
+            facts |= more
         write_predictions(table, facts | {"training_overlap": counts}, output)
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
@@ -243,6 +248,21 @@ def tabulate(
     if seen.any():
         table["seen"] = seen
     return table.assign(path=rows["path"])
+
+
+def label_pool(
+    table: pd.DataFrame, bundle: Bundle, known: TrainingImages, confidence: float
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the pseudo-labels of the images that the model does not know, and what is recorded of them.
+
+    Raises:
+        UserError: no image is predicted with that confidence.
+    """
+    new = table if "seen" not in table else table[table["seen"] == ""]
+    with user_errors():
+        labels = pseudo_labels(new, confidence)
+    facts = pseudo_label_facts(known, confidence, len(labels))
+    return labels.assign(**{COLUMN: str(bundle.meta()["checkpoint_sha256"])[:16]}), facts
 
 
 def write_predictions(table: pd.DataFrame, facts: Mapping[str, Any], output: Path) -> None:

@@ -11,12 +11,15 @@ import pandas as pd
 
 from skinlab.data.audit.text_changes import ATTRIBUTE, clean_text, replace_columns
 from skinlab.data.manifest import clean_label_map
+from skinlab.data.pseudo_labels import COLUMN
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.labels import join_ids, read_image_table
 from skinlab.tables.text_columns import map_distinct
 from skinlab.text import match_names
 
 log = logging.getLogger(__name__)
+
+PSEUDO = "pseudo"  # in the attrs of labels
 
 
 def add_labels(
@@ -46,7 +49,8 @@ def add_labels(
         log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(labels.index[gone]))
         labels = labels[~gone]
     known = manifest.set_index("image_id").loc[labels.index]
-    _check_agreement(known["label"], labels, place)
+    if not labels.attrs[PSEUDO]:
+        _check_agreement(known["label"], labels, place)
     free = known["label"] == ""
     held = free & known["group"].isin(manifest["group"][manifest["split"].isin(["val", "test"])])
     for marked, reason in (
@@ -96,7 +100,7 @@ def check_labels(
     known = manifest.set_index("image_id")["label"].reindex(labels.index)
     if (unknown := labels.index[known.isna()]).size:
         raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; correct their ids")
-    if not hides:
+    if not hides and not labels.attrs[PSEUDO]:
         _check_agreement(known, labels, place)
     return {f"data.labels {name}": found for name, found in labels.attrs.get(ATTRIBUTE, {}).items()}
 
@@ -104,7 +108,11 @@ def check_labels(
 def _read_labels(
     manifest: pd.DataFrame, path: str | Path, classes: Sequence[str], label_map: Mapping[str, str] | None
 ) -> pd.Series[str]:
-    """Return the labels by image id, with the changes of their text as `attrs`; refuse repeated images."""
+    """Return the labels by image id; refuse repeated images.
+
+    Its `attrs` are the changes of their text, and whether they are a model's: those of labelled images are not used,
+    and may be wrong.
+    """
     table, place = clean_text(read_image_table(path, ("label",)), ["label"]), f"data.labels={path}"
     table = table[table["label"] != ""]
     if table.empty:
@@ -122,7 +130,7 @@ def _read_labels(
         )
     table = replace_columns(table, {"label": map_distinct(table["label"], meant.__getitem__)})
     labels = table.set_index(pd.Index(ids, dtype=str))["label"]
-    labels.attrs = dict(table.attrs)
+    labels.attrs = dict(table.attrs) | {PSEUDO: COLUMN in table}
     return labels
 
 

@@ -17,6 +17,7 @@ from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
+from skinlab.data.pseudo_labels import check_pseudo_labels, read_pseudo_labels
 from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
 from skinlab.errors import UserError
 from skinlab.tables.positive import known_positive, positive_class
@@ -109,7 +110,9 @@ def prepare(
     if labels is not None:
         manifest = add_labels(manifest, labels, names, label_map)
     check_groups(manifest)
-    return replace(_prepared(manifest, names, audited), positive=found)
+    prepared = replace(_prepared(manifest, names, audited), positive=found)
+    check_pseudo_labels(labels, manifest, prepared.image_hashes)
+    return prepared
 
 
 def _by_id(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -131,6 +134,7 @@ def _check_early(
     if exclude is not None:
         check_excluded(manifest, exclude)
     if labels is not None:
+        read_pseudo_labels(labels)
         changes = check_labels(manifest, labels, names, label_map, hides=label_budget != 1)
         manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
 

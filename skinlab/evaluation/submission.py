@@ -11,7 +11,7 @@ import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX, table_classes
 
-FORMATS = ("table", "kaggle", "isic")
+FORMATS = ("table", "kaggle", "isic", "labels")
 ISIC_COLUMNS = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")  # ISIC 2018, task 3; HAM10000's names in capitals
 
 
@@ -26,7 +26,7 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
     Raises:
         ValueError: the model has other classes than the format, or two images would get the same name in it.
     """
-    if name == "table":
+    if name in ("table", "labels"):
         return
     if name == "kaggle" and len(classes) != 2:
         raise ValueError(f"format=kaggle needs two classes, the model has {', '.join(classes)}; choose format=table")
@@ -67,6 +67,32 @@ def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
     column = {name.upper(): PREFIX + name for name in table_classes(table)}
     probabilities = {name: table[column[name]].to_numpy() for name in ISIC_COLUMNS}
     return pd.DataFrame({"image": isic_names(files)} | probabilities)
+
+
+def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Return ``image_id,label,confidence`` of the images whose most probable class is probable enough.
+
+    Args:
+        table: predictions.
+        confidence: least probability of that class.
+
+    Raises:
+        ValueError: there is no such image.
+
+    >>> predictions = pd.DataFrame({"image_id": ["a", "b"], "prob_nv": [0.98, 0.6], "prob_mel": [0.02, 0.4]})
+    >>> pseudo_labels(predictions, 0.9).to_csv(index=False).split()
+    ['image_id,label,confidence', 'a,nv,0.98']
+    """
+    classes = table_classes(table)
+    probabilities = table[[PREFIX + name for name in classes]].to_numpy(np.float64)
+    highest = probabilities.max(1)
+    chosen = highest >= confidence
+    if not chosen.any():
+        largest = f", the largest probability is {highest.max():.3f}" if len(highest) else ""
+        raise ValueError(f"confidence={confidence:g}: none of {len(table)} images is labelled{largest}; lower it")
+    labels = np.asarray(classes, object)[probabilities.argmax(1)]
+    found = {"image_id": table["image_id"][chosen], "label": labels[chosen], "confidence": highest[chosen]}
+    return pd.DataFrame(found)
 
 
 def kaggle_ids(files: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, PlainValidator
 
 from skinlab.settings.command import LoadingSettings, required
-from skinlab.settings.types import Text
+from skinlab.settings.types import Share, Text
 
 
 def _threshold(value: Any) -> Any:
@@ -31,7 +31,8 @@ class PredictSettings(LoadingSettings):
     overwrite: bool
     columns: dict[str, Text | None]
     label_map: dict[Any, Any] | None
-    format: Literal["table", "kaggle", "isic"]
+    format: Literal["table", "kaggle", "isic", "labels"]
+    confidence: Share
     threshold: Annotated[float | str, PlainValidator(_threshold)] | None
     decide: Text
     tta: Text
@@ -41,5 +42,7 @@ class PredictSettings(LoadingSettings):
         """Refuse a threshold for a format that holds probabilities alone."""
         if self.threshold is not None and self.format == "isic":
             yield f"threshold={self.threshold}: format=isic holds probabilities alone; leave threshold= out"
+        if self.threshold is not None and self.format == "labels":
+            yield f"threshold={self.threshold}: format=labels goes by confidence=; leave threshold= out"
         if self.decide != "auto" and self.threshold is not None:
             yield f"decide={self.decide}: threshold={self.threshold} calls already; leave one of them out"

@@ -1,0 +1,99 @@
+"""Pseudo-labels: a model's predictions as labels of pool images, with a record of the images that it was trained on.
+
+A model that was trained on images of a run's validation or test part has learned their labels, and hands them on by its
+pseudo-labels: metrics of these images are then too high. So a fold takes pseudo-labels of its own models only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skinlab.data.training_images import TrainingImages, contents
+from skinlab.errors import UserError, some
+from skinlab.json_files import read_json
+from skinlab.tables.csv_files import read_csv
+
+COLUMN = "labelled_by"  # of the table: the model, so that its labels are never taken for an expert's
+HASHES = ("images", "groups", "val_images", "val_groups")
+KEY = "pseudo_labels"  # of the meta file
+
+
+def pseudo_label_facts(known: TrainingImages, confidence: float, n_labels: int) -> dict[str, Any]:
+    """Return what the meta file of pseudo-labels records.
+
+    Args:
+        known: images that the model was trained on or chosen by.
+        confidence: from which a label is taken.
+        n_labels: number of labels.
+    """
+    hashes = {name: [int(each) for each in getattr(known, name)] for name in HASHES}
+    return {KEY: {"confidence": confidence, "labels": n_labels, "unknown": list(known.unknown), **hashes}}
+
+
+def read_pseudo_labels(path: str | Path) -> TrainingImages | None:
+    """Return the training images of the model that a table of labels is from; None for an expert's table.
+
+    Args:
+        path: the table; its ``.meta.json`` lies beside it.
+
+    Raises:
+        UserError: the labels are a model's, and its training images are not known.
+    """
+    table = Path(str(path)).expanduser()
+    if COLUMN not in read_csv(table):
+        return None
+    place = f"data.labels={path}"
+    meta = table.with_suffix(".meta.json")
+    if not meta.is_file():
+        raise UserError(
+            f"{place} are labels by a model, but {meta.name}, which says on what images it was trained, is not beside "
+            "it: keep both together, or make them again: skinlab predict format=labels"
+        )
+    facts: Mapping[str, Any] = read_json(meta, "record of pseudo-labels", {KEY: dict})[KEY]
+    try:
+        images, groups, val_images, val_groups = (np.array(facts[name], np.uint64) for name in HASHES)
+        unknown = tuple(map(str, facts["unknown"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{meta} is damaged; make the labels again: skinlab predict format=labels") from None
+    if unknown:
+        raise UserError(
+            f"{place} are labels by a model whose training images are not all known ({some(unknown)}): label by a run "
+            "of this fold that starts from known weights"
+        )
+    return TrainingImages(images, groups, val_images, val_groups, files=None)
+
+
+def check_pseudo_labels(path: str | Path | None, manifest: pd.DataFrame, image_hashes: Mapping[str, str]) -> None:
+    """Refuse pseudo-labels of a model that was trained on images of the validation or test part, or of their groups.
+
+    Images that chose its best epoch may validate the run, but not test it.
+
+    Args:
+        path: the table of labels; None where there is none.
+        manifest: with the fold chosen.
+        image_hashes: image id → content hash.
+
+    Raises:
+        UserError: it was, or its training images are not known.
+    """
+    known = None if path is None else read_pseudo_labels(path)
+    if known is None:
+        return
+    nothing = np.empty(0, np.uint64)
+    fitted = replace(known, val_images=nothing, val_groups=nothing)
+    hashes, leaks = contents(image_hashes[each] for each in manifest["image_id"]), []
+    for split, images in (("val", fitted), ("test", known)):
+        used = images.usage(hashes, manifest["group"]) != ""
+        if len(found := manifest["image_id"][used & (manifest["split"] == split)]):
+            leaks.append(f"{len(found)} {split} images ({some(found, 2)})")
+    if leaks:
+        raise UserError(
+            f"data.labels={path}: the model of these pseudo-labels was trained on {' and '.join(leaks)} of this run, "
+            "or others of their groups; label the pool by a run of the same data.fold and data.split_seed"
+        )
