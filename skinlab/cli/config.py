@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
 from skinlab.cli.plugins import enable_plugins
-from skinlab.cli.registry import COMMANDS, settings_model
+from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import create
 from skinlab.settings.command import Invocation
@@ -38,7 +38,6 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
     OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
-    OmegaConf.register_new_resolver("summary", lambda command: COMMANDS[command].summary, replace=True)
 
 
 def _probe_epochs(epochs: Any) -> Any:

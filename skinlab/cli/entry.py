@@ -9,10 +9,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skinlab.cli.continuing import continued
+from skinlab.cli.help import help_text
 from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
@@ -37,7 +38,28 @@ def run_command(name: str) -> None:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
     with handling_signals() as handler:
+        if shown := _asked_for(name, sys.argv[1:]):
+            with contextlib.suppress(BrokenPipeError):  # `... --help | head`
+                print(shown, flush=True)
+            return
         _run(name, handler)
+
+
+def _asked_for(name: str, words: list[str]) -> str | None:
+    """Return the help or the version where the command line asks for it."""
+    if "--version" in words:
+        return f"skinlab {version('skinlab')}"
+    flags = {"--help", "-h"} & set(words)
+    if not flags:
+        return None
+    if any(word.startswith("plugins=") for word in words):
+        from skinlab.cli.plugins import enable_plugins
+
+        enable_plugins(words)
+    try:
+        return help_text(name, [word for word in words if word not in flags])
+    except UserError as error:
+        raise SystemExit(_report(str(error), verbose=False)) from None
 
 
 def _run(name: str, handler: SignalHandler) -> None:
@@ -51,6 +73,7 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
+    from skinlab.cli.continuing import continued
 
     verbose, typed = _verbose(), sys.argv[1:]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -95,7 +118,7 @@ def _run(name: str, handler: SignalHandler) -> None:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         refuse(error, explain(error, name, sys.argv[1:]))
-    except BrokenPipeError:  # `... --help | head`
+    except BrokenPipeError:  # `... --cfg job | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except (UserError, OSError) as error:

@@ -21,6 +21,7 @@ class Command:
     Attributes:
         summary: what it does, in one line.
         example: its overrides in a typical call.
+        more_examples: two further ones, for its help.
         lists: settings that may be written as ``name=A,B``, which Hydra would take for a sweep, beside lists of names.
         aliases: other names of its settings.
         with_invocation: whether the function takes an :class:`skinlab.settings.command.Invocation`, too.
@@ -31,57 +32,85 @@ class Command:
     lists: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     with_invocation: bool = False
+    more_examples: tuple[str, ...] = ()
 
 
 COMMANDS = {
     "train": Command(
         "Train a classifier and score its best checkpoint",
         "data=ham10000 model=effnet_b3 loss=focal",
+        more_examples=("-m loss=ce,focal seed=0,1,2 data=ham10000", "-m sweep=folds data=folder data.root=DIR"),
         with_invocation=True,
     ),
-    "pretrain": Command("Pretrain a backbone on images without labels", "data=ham10000 ssl=simclr"),
+    "pretrain": Command(
+        "Pretrain a backbone on images without labels",
+        "data=ham10000 ssl=simclr",
+        more_examples=("data=images data.root=DIR ssl=byol", "data=ham10000 ssl=dino trainer.max_epochs=100"),
+    ),
     "predict": Command(
         "Predict the classes of images with a trained classifier",
         "ckpt=RUN input=FOLDER output=FILE.csv",
+        more_examples=(
+            "ckpt=RUN input=FOLDER output=FILE.csv tta=d4",
+            "ckpt=FILE.bundle input=TABLE.csv output=FILE.csv threshold=f1",
+        ),
     ),
     "evaluate": Command(
         "Compute every metric with its interval from predictions",
         "predictions=RUN output=DIR",
+        more_examples=(
+            "predictions=A,B output=DIR reference=A",
+            "predictions=TABLE.csv labels=LABELS.csv positive=[mel] output=DIR",
+        ),
         with_invocation=True,
     ),
     "ensemble": Command(
         "Combine systems and compare the ensemble with its members",
         "runs=A,B output=DIR",
+        more_examples=("runs=A,B,C method=weighted output=DIR", "runs=SWEEP,TABLE.csv output=DIR search=null"),
         with_invocation=True,
     ),
     "bundle": Command(
         "Pack a classifier with its calibrator, thresholds and input gate into one file",
         "ckpt=RUN output=FILE.bundle",
+        more_examples=("ckpt=[A,B] output=FILE.bundle calibrator=temperature", "ckpt=RUN output=FILE.onnx format=onnx"),
     ),
     "tta": Command(
         "Compare test-time augmentations of a run and their cost",
         "ckpt=RUN output=DIR",
+        more_examples=("ckpt=RUN output=DIR tta=[d4]", "ckpt=RUN output=DIR tta=[flips] split=test"),
         aliases={"views": "tta"},  # conf/views is a config group of pretrain
         with_invocation=True,
     ),
     "mine": Command(
         "Rank unlabeled images for annotation",
         "ckpt=RUN output=DIR",
+        more_examples=("ckpt=RUN output=DIR n=50 by=uncertainty", "ckpt=RUN output=DIR input=FOLDER positive=[mel]"),
         with_invocation=True,
     ),
     "fetch": Command(
         "Download a data set, unpack it and put it in its place",
         "data=ham10000 accept_license=true",
+        more_examples=("data=isic2019 data.root=DIR accept_license=true", "data=ph2"),
         with_invocation=True,
     ),
     "submit": Command(
         "Check a submission to a challenge, expect its F1, and keep a log",
         "check=FILE.csv data=dsm2025 predictions=SWEEP",
+        more_examples=("log=LOG.csv", "check=FILE.csv data=dsm2025"),
     ),
-    "audit": Command("Check the images of a data set and show its split", "data=ham10000 data.root=DIR"),
+    "audit": Command(
+        "Check the images of a data set and show its split",
+        "data=ham10000 data.root=DIR",
+        more_examples=("data=folder data.root=DIR contact_sheet=FILE.png", "data=table data.root=DIR data.table=CSV"),
+    ),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",
         "data=ham10000 output=DIR",
+        more_examples=(
+            "data=ham10000 output=DIR plan=true",
+            "data=ham10000 output=DIR arms=[A,A+,C,D] budgets=[0.05,0.2]",
+        ),
         lists=("base", "base_pretrain", "base_train"),
         with_invocation=True,
     ),

@@ -1,0 +1,81 @@
+"""Read the settings of a config file with the comments that stand above them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from skinlab.settings.mistakes import shown
+
+KEY = re.compile(r"^( *)([\w.]+):(?: +(.*))?$")
+PACKAGE = "@package"  # Hydra's own header
+
+
+class Setting(NamedTuple):
+    """A setting of a config file.
+
+    Attributes:
+        name: dotted, below the file.
+        default: as an override has it; None where it has to be set or follows from other settings.
+        comment: what stands above it, in one line, or behind it; empty where there is none.
+    """
+
+    name: str
+    default: str | None
+    comment: str
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the content of a config file, empty where it has none or there is no such file."""
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+
+def header(path: Path) -> str:
+    """Return the comment at the beginning of a config file in one line, without its command lines."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.removeprefix("#").strip()
+        if text.startswith("python -m"):
+            text = text.partition(": ")[2]
+        if PACKAGE not in text:
+            lines.append(text)
+    return " ".join(filter(None, lines))
+
+
+def settings_of_file(path: Path) -> Iterator[Setting]:
+    """Yield the settings of a config file with their comments, in order; groups of settings are not among them."""
+    content = read_file(path)
+    above: list[str] = []
+    place: list[tuple[int, str]] = []  # indentation and name of the groups that a line lies in
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            above.append(text.removeprefix("#").strip())
+            continue
+        if found := KEY.match(line):
+            indent, key, rest = len(found[1]), found[2], found[3] or ""
+            place = [each for each in place if each[0] < indent]
+            names = [*(name for _, name in place), key]
+            value = _lookup(content, names)
+            if names[0] != "defaults" and (not isinstance(value, dict) or not value):
+                behind = rest.partition("  # ")[2]
+                yield Setting(".".join(names), _default(value), " ".join(above) or behind)
+            place.append((indent, key))
+        above = []
+
+
+def _lookup(content: Any, names: list[str]) -> Any:
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+def _default(value: Any) -> str | None:
+    text = shown(value)
+    return None if text == "???" or "${" in text else text
