@@ -32,6 +32,7 @@ from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
+from skinlab.processes.progress import Progress
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 Thresholds = dict[str, list[FrozenThreshold]]  # name of a system → its thresholds
 PAGES = ("report.html", "model_card.md")
 VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
+PERCENT = 100  # units of the progress of a system's evaluation, whose parts name their shares
 THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 
@@ -65,7 +67,11 @@ def build_evidence(
     cautions = row_cautions(systems[0].tables[0])
     cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
-    found = [(system, _evaluate(system, settings, metadata)) for system in systems]
+    found = []
+    with Progress("evaluating", PERCENT * len(systems)) as progress:
+        for number, system in enumerate(systems, 1):
+            found.append((system, _evaluate(system, settings, metadata)))
+            progress.advance(number * PERCENT - progress.done)
     endpoint = settings.endpoint
     check_metrics(settings, list(found[0][1].block["metrics"]))
     trainings = [(system.name, each.trainings) for system, each in found]

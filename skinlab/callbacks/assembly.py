@@ -13,13 +13,13 @@ from pytorch_lightning.callbacks import (
     EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
-    RichProgressBar,
 )
 
 from skinlab.callbacks.acceptance import AcceptanceLog
 from skinlab.callbacks.freeze import FreezeBackbone
 from skinlab.callbacks.pretraining_metrics import PretrainingMetrics
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
+from skinlab.callbacks.progress import RunProgress
 from skinlab.callbacks.safety import FiniteLoss, StopAtCollapse
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metrics.registry import direction
@@ -164,7 +164,7 @@ def _assemble(
     if stopping.patience > 0:
         callbacks.append(stopping)
     if settings.callbacks.progress:
-        callbacks.append(RichProgressBar(leave=True))
+        callbacks.append(RunProgress(stopping.monitor))
     fixed: dict[str, Any] = {
         "dirpath": run_dir / "checkpoints",
         "auto_insert_metric_name": False,

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from hydra._internal.utils import get_args_parser
@@ -19,6 +20,7 @@ from skinlab.settings.secrets import MASK, is_secret_name, masked
 
 # Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
 RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
+HOME = re.compile(r"""(?<=[=,\["'])~(?=/)""")
 BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 # What may be set of Hydra itself. Its callbacks, logging, environment and search path run or load what they name.
 # Lightning sets job.name and output_subdir where it starts a process for each device.
@@ -42,7 +44,7 @@ def prepare_command_line(
         UserError: an unknown flag, or an override that brings in foreign configs or code, or a secret.
     """
     flags, overrides = _split(arguments)
-    overrides = [RULE.sub(r'"\1"', _as_list(_by_name(text, aliases), lists)) for text in overrides]
+    overrides = [RULE.sub(r'"\1"', _as_list(_by_name(_at_home(text), aliases), lists)) for text in overrides]
     for text in overrides:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
@@ -83,11 +85,24 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
                 "give them as key=value, or add a file to conf/experiment"
             )
     if unknown:
-        raise UserError(f"{unknown[0]}: unknown flag; --hydra-help lists them, settings are written as key=value")
+        raise UserError(_as_setting(unknown[0], arguments))
     flags = list(arguments)
     for text in known.overrides or ():
         flags.remove(text)
     return flags, list(known.overrides or ())
+
+
+def _as_setting(flag: str, arguments: Sequence[str]) -> str:
+    """Return the message of an unknown flag, with the setting that it may stand for.
+
+    >>> _as_setting("--model", ["--model", "resnet18"])
+    '--model: unknown flag; settings are written without dashes: model=resnet18'
+    """
+    name, sign, value = flag.lstrip("-").partition("=")
+    after = arguments[arguments.index(flag) + 1 :] if flag in arguments else []
+    if not sign:
+        value = after[0] if after and "=" not in after[0] and not after[0].startswith("-") else "VALUE"
+    return f"{masked(flag)}: unknown flag; settings are written without dashes: {masked(f'{name}={value}')}"
 
 
 def _refuse_foreign(override: Override) -> None:
@@ -112,6 +127,11 @@ def _refuse_secret(override: Override) -> None:
             f"{key} would hold a secret, and settings are recorded; set the environment variable instead, such as "
             "WANDB_API_KEY, or run wandb login"
         )
+
+
+def _at_home(text: str) -> str:
+    """Expand ``~/`` in an override, which a shell leaves as it is behind ``=``."""
+    return HOME.sub(str(Path.home()), text)
 
 
 def _by_name(text: str, aliases: Mapping[str, str]) -> str:

@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
+from skinlab.cli.help import read_groups
+from skinlab.cli.hints import place_of
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
@@ -148,7 +150,8 @@ def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
-    if mistakes := _renamed(name, overrides) or _unreadable(overrides) or _unknown_keys(name, overrides):
+    mistakes = _renamed(name, overrides) or _unreadable(overrides) or _unknown_keys(name, overrides)
+    if mistakes := mistakes or _several_values(overrides):
         return "; ".join(mistakes)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
@@ -177,26 +180,38 @@ def _unreadable(overrides: Sequence[str]) -> list[str]:
     return lines
 
 
+def _several_values(overrides: Sequence[str]) -> list[str]:
+    """Return a line for every override with several values where the command line has no ``-m``."""
+    if {"-m", "--multirun"} & set(overrides):
+        return []
+    parsed = OverridesParser.create().parse_overrides([each for each in overrides if not each.startswith("-")])
+    return [
+        f"{each.input_line}: several values; add -m to run them in turn, or write {each.key_or_group}=[...] for a list"
+        for each in parsed
+        if each.is_sweep_override()
+    ]
+
+
 def _unknown_keys(name: str, overrides: Sequence[str]) -> list[str]:
     """Return a line for every overridden key that the config doesn't have, and the mistakes of the other overrides."""
     try:
         parsed = OverridesParser.create().parse_overrides(
             [each for each in overrides if "=" in each and not each.startswith("-")]
         )
-        groups = {path.name for path in config_directory().iterdir() if path.is_dir()}
+        groups = read_groups(name).chosen
         choices = [o.input_line or "" for o in parsed if o.key_or_group in groups and not o.is_sweep_override()]
         base = compose_config(name, choices)
     except (HydraException, OmegaConfBaseException):
         return []
-    known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + sorted(groups)
+    known = sorted(_keys(OmegaConf.to_container(base, resolve=False))) + list(groups)
     lines, others = [], []
     for override in parsed:
         key = override.key_or_group
         if override.is_add() or key in known or key.startswith("hydra"):
             others.append(override)
             continue
-        hint = nearest(key, known) or nearest(key.rpartition(".")[2], [k.rpartition(".")[2] for k in known])
-        lines.append(f"{key}: the config has no such key{hint}; --cfg job shows them all")
+        hint = place_of(key, name, known)
+        lines.append(f"{key}: the config has no such key{hint}; --help shows them all")
     if lines:
         kept = [
             o.input_line or "" for o in others if not o.is_sweep_override() and not o.key_or_group.startswith("hydra")

@@ -182,9 +182,18 @@ def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any
     return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
 
 
+class _Terminal(logging.StreamHandler[Any]):
+    """Writes to what standard error is now: a progress bar takes its place, and prints lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def log_to_terminal() -> None:
     """Send log lines to standard error, plainly."""
-    handler = logging.StreamHandler()
+    handler = _Terminal()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
     root = logging.getLogger()

@@ -15,7 +15,7 @@ from skinlab.cli.registry import COMMANDS
 from skinlab.errors import UserError, nearest
 
 FLAGS = {
-    "GROUP --help": "the settings of a group, such as {group} --help; of another choice: {group}={choice} {group} --help",
+    "GROUP --help": "the settings of a group, as {group} --help, or of another choice: {group}={choice} {group} --help",
     "-m key=A,B": "a run for each value, in turn",
     "--cfg job": "print the whole config and stop",
     "-v": "show the traceback of an error",

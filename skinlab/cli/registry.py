@@ -140,9 +140,11 @@ def load(name: str) -> Callable[..., Any]:
 
 def call(name: str, settings: Settings, invocation: Invocation) -> Any:
     """Load the function of a command, check the arguments of what it builds, and call it."""
+    from skinlab.cli.early_checks import check_early
     from skinlab.cli.plugins import check_plugins
     from skinlab.settings.part import check_parts
 
+    check_early(name, settings)
     check_plugins(settings)
     function = load(name)
     check_parts(settings.parts())

@@ -26,8 +26,6 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.data.images import BadImage
@@ -36,6 +34,7 @@ from skinlab.data.samplers import EvalSampler
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing
 from skinlab.processes.cores import available_cores
+from skinlab.processes.progress import track
 
 FORMAT = 2  # raise it when `read_image` returns other pixels for the same file, or the layout of a cache changes
 RAM = Path("/dev/shm")  # a file system in memory, there on every Linux
@@ -192,7 +191,7 @@ def _build(path: Path, paths: Sequence[str | Path], *, size: int, fit: str, num_
         left.unlink()
     try:
         with replacing(path, mode=0o600) as temporary, temporary.open("w+b") as file:
-            for batch in track(loader, title, total=len(loader), console=Console(stderr=True)):
+            for batch in track(loader, title, len(loader)):
                 file.write(batch["image"].permute(0, 2, 3, 1).numpy().tobytes())
             file.flush()
             pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=(len(paths), size, size, 3))

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from skinlab.data.audit.fingerprint import IS_MASK, is_mask
 from skinlab.data.dataset import ImageDataset, batch_loader
@@ -18,6 +16,7 @@ from skinlab.data.training_images import TrainingImages, read_and_hash
 from skinlab.inference.gate import FIT as GATE_FIT
 from skinlab.inference.gate import SIZE as GATE_SIZE
 from skinlab.inference.gate import Gate
+from skinlab.processes.progress import track
 
 
 class InferenceDataset(ImageDataset):
@@ -82,7 +81,7 @@ class InferenceDataset(ImageDataset):
 def load_batches(
     images: InferenceDataset, title: str, *, batch_size: int, num_workers: int
 ) -> Iterable[dict[str, Any]]:
-    """Return the batches of all images in order, with a progress bar on a terminal.
+    """Return the batches of all images in order, with their progress.
 
     Args:
         images: to be loaded.
@@ -93,5 +92,4 @@ def load_batches(
     n = len(images.paths)
     workers = min(num_workers, -(-n // batch_size))
     loader = batch_loader(images, EvalSampler(n), batch_size=batch_size, num_workers=workers)
-    screen = Console(stderr=True)
-    return track(loader, title, console=screen, transient=True, disable=not screen.is_terminal)
+    return track(loader, title, len(loader))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain, groupby
@@ -19,6 +18,7 @@ from skinlab.phantom.plan import Settings, Shot, plan
 from skinlab.phantom.scene import draw_lesion, draw_view
 from skinlab.phantom.tables import write_metadata, write_truth
 from skinlab.processes.cores import available_cores
+from skinlab.processes.progress import Progress
 from skinlab.processes.workers import count_progress, map_in_processes
 
 MARKER = "phantom.json"
@@ -144,11 +144,8 @@ def _draw(job: Job) -> list[tuple[str, ...]]:
 
 
 def _progress(results: Iterable[list[tuple[str, ...]]], total: int) -> Iterator[list[tuple[str, ...]]]:
-    """Yield the results, with a line in the log every few seconds."""
-    done, last = 0, time.monotonic()
-    for views in results:
-        done += len(views)
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
-            _log.info("drew %d of %d phantom images", done, total)
-        yield views
+    """Yield the results while their progress is shown."""
+    with Progress("drawing phantom images", total) as progress:
+        for views in results:
+            progress.advance(len(views))
+            yield views

@@ -95,7 +95,7 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=run_dir,
         enable_model_summary=False,
-        enable_progress_bar=settings.callbacks.progress,
+        enable_progress_bar=False,  # skinlab.callbacks.progress shows it
         num_sanity_val_steps=0,
         **{**arguments, "profiler": profiler},
     )

@@ -75,6 +75,13 @@ def test_foreign_configs_and_code_are_refused(words, named):
     assert named in str(refused.value)
 
 
+@pytest.mark.parametrize("word", ["data.root=~/x", "hydra.run.dir=~/x", "runs=[~/a,'~/b c']", "a=b~/c", "~a"])
+def test_the_home_folder_is_expanded_in_paths(word, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (prepared,) = prepare_command_line([word])
+    assert prepared == (word if word in ("a=b~/c", "~a") else word.replace("~/", "/home/me/"))
+
+
 @pytest.mark.parametrize(
     "word",
     ["hydra.run.dir=/x/../y", "hydra.sweep.subdir=a", "hydra/launcher=submitit_slurm", "hydra.sweeper.n_trials=5"],

@@ -13,6 +13,19 @@ MISTAKES = [
     (["trainer.max_epoch=3"], "(did you mean trainer.max_epochs?)"),
     (["data.rot=x", "sed=1"], "data.rot: the config has no such key (did you mean data.root?)"),
     (["data.rot=x", "sed=1"], "sed: the config has no such key (did you mean seed?)"),
+    (["loss.gama=1"], "loss.gama: the config has no such key; gamma belongs to loss=class_balanced, loss=focal"),
+    (["lr=1e-3"], "(did you mean optimizer.lr?)"),
+    (["gamma=1"], "gamma belongs to loss=class_balanced, loss=focal"),
+    (["epochs=3"], "(did you mean trainer.max_epochs?)"),
+    (["output=DIR"], "(did you mean hydra.run.dir?)"),
+    (["ssl=simclr"], "ssl: the config has no such key; it belongs to skinlab.pretrain"),
+    (["loss=ce,focal"], "loss=ce,focal: several values; add -m to run them in turn"),
+    (["--model", "resnet18"], "--model: unknown flag; settings are written without dashes: model=resnet18"),
+    (["--model=resnet18"], "settings are written without dashes: model=resnet18"),
+    (["callbacks.monitor=val/auroc"], "val/auroc: no such metric (did you mean val/auroc_macro?)"),
+    (["callbacks.monitor=auroc_macro"], "(did you mean val/auroc_macro?)"),
+    (["data=table", "data.root=/tmp", "data.table=nowhere.csv"], "data.table=nowhere.csv: no such file"),
+    (["model.init=/nowhere/best.ckpt"], "model.init=/nowhere/best.ckpt: no such file"),
     (["trainer.max_epochs=ten"], "a whole number is expected"),
     (["trainer.max_epochs=1.5"], "a whole number is expected"),
     (["callbacks.progress=perhaps"], "true or false is expected"),
@@ -46,9 +59,18 @@ def test_verbose_shows_the_traceback(run):
     [
         *(
             ("train", overrides)
-            for overrides in (["--help"], ["--cfg", "job"], ["loss=fokal"], ["trainer.max_epoch=3"])
+            for overrides in (
+                ["--cfg", "job"],
+                ["loss=fokal"],
+                ["trainer.max_epoch=3"],
+                ["data=ham10000", "data.root=/nowhere"],
+                ["model.init=/nowhere/best.ckpt"],
+            )
         ),
-        *(("pretrain", overrides) for overrides in (["--help"], ["ssl=simclrr"])),
+        ("pretrain", ["ssl=simclrr"]),
+        ("predict", ["ckpt=/nowhere", "input=/tmp", "output=/tmp/nowhere.csv"]),
+        ("evaluate", ["predictions=/nowhere", "output=nowhere"]),
+        ("ensemble", ["runs=/nowhere,/nowhere2", "output=nowhere"]),
     ],
 )
 def test_torch_waits(command, overrides):
@@ -67,6 +89,30 @@ def test_torch_waits(command, overrides):
 @pytest.mark.parametrize("command", ["train", "pretrain", "predict", "audit"])
 def test_help_names_the_command(run, command):
     assert run(command, "--help").stdout.startswith(f"python -m skinlab.{command}: ")
+
+
+def test_a_monitor_is_checked_before_torch_is_imported():
+    from skinlab.cli.config import compose_settings
+    from skinlab.cli.early_checks import check_early
+    from skinlab.errors import UserError
+
+    check_early("train", compose_settings("train", ["callbacks.monitor=val/pr_auc_macro"]))
+    check_early("train", compose_settings("train", ["callbacks.monitor=val/f1_positive"]))
+    check_early("train", compose_settings("train", ["callbacks.monitor=val/pr_auc/mel"]))
+    with pytest.raises(UserError, match=r"no such metric \(did you mean val/auroc_macro\?\)"):
+        check_early("train", compose_settings("train", ["callbacks.monitor=val/auroc"]))
+
+
+def test_a_finished_run_needs_no_data(tmp_path):
+    from skinlab.cli.config import compose_settings
+    from skinlab.cli.early_checks import check_early
+    from skinlab.errors import UserError
+
+    overrides = ["data=ham10000", "data.root=/nowhere"]
+    with pytest.raises(UserError, match="is not a folder"):
+        check_early("train", compose_settings("train", overrides, tmp_path))
+    (tmp_path / "metrics.json").write_text("{}")
+    check_early("train", compose_settings("train", overrides, tmp_path))
 
 
 def test_config_directory_is_the_checkout_s():

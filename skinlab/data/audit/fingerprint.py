@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.data.images import BadImage, read_with_kind
+from skinlab.processes.progress import Progress
 from skinlab.processes.workers import count_progress, map_in_processes
 
 MIN_SIDE = 16  # pixels; in smaller images no structure of a lesion is visible
@@ -149,10 +150,13 @@ def fingerprint_all(paths: Sequence[str], num_workers: int) -> tuple[np.ndarray,
         UserError: a process was killed, or has stopped.
     """
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    if num_workers < 2 or len(paths) < _WORTH_STARTING:
-        done = [_fingerprint_chunk(chunk) for chunk in chunks]
-    else:
-        done = list(map_in_processes(_fingerprint_chunk, chunks, num_workers))
+    alone = num_workers < 2 or len(paths) < _WORTH_STARTING
+    found = map(_fingerprint_chunk, chunks) if alone else map_in_processes(_fingerprint_chunk, chunks, num_workers)
+    done = []
+    with Progress("reading images", len(paths)) as progress:
+        for each in found:
+            done.append(each)
+            progress.advance(len(each[0]))
     records = np.concatenate([records for records, _ in done]) if done else np.zeros(0, FINGERPRINT)
     bad = {number * _CHUNK + at: reason for number, (_, reasons) in enumerate(done) for at, reason in reasons.items()}
     return records, bad

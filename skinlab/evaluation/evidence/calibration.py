@@ -18,6 +18,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import AT_BOUND, Interval, t_interval
 from skinlab.evaluation.thresholds.utility import decision_curve, risk_coverage, weighted_aurc
+from skinlab.processes.progress import part
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,6 +30,7 @@ COMPARED = ("brier", "log_loss")  # proper scores
 KEPT = (1.0, 0.9, 0.8)  # shares of the images at which the error rate is stated
 
 
+@part("calibration", 45)
 def calibrations(
     predictions: Predictions,
     resampler: Resampler,
@@ -110,6 +112,7 @@ def error_rates(coverage: Sequence[float], risk: Sequence[float]) -> list[ErrorR
     return [{"coverage": at, "risk": round(float(np.interp(at, kept, error)), 12)} for at in KEPT]
 
 
+@part("decision curve", 12)
 def decision_curve_band(
     view: Predictions, resampler: Resampler, *, level: float, seed: int, prevalence: float | None = None
 ) -> DecisionCurve:

@@ -17,6 +17,7 @@ from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
 from skinlab.evaluation.statistics.unpaired import LEAST_P, unpaired_difference
+from skinlab.processes.progress import part
 
 KNOWN = ("age", "sex", "site", "skin_tone", "source")  # used where no others are named
 AGE_BANDS = (30, 50, 70)
@@ -96,6 +97,7 @@ def values_fault(values: Sequence[str]) -> str:
     return f"the images have {n} value{'s' * (n != 1)} of it; {remedy}"
 
 
+@part("subgroups", 24)
 def evaluate_subgroups(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],

@@ -12,6 +12,7 @@ import pandas as pd
 from skinlab.evaluation.evidence.population_form import UnitMetrics
 from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule, View, all_classes, positive_classes
 from skinlab.evaluation.predictions import Predictions
+from skinlab.processes.progress import part
 
 Unit = Literal["image", "lesion", "patient"]
 Ids = npt.NDArray[np.object_]
@@ -86,6 +87,7 @@ def _units(rows: Predictions, probabilities: npt.NDArray[np.float64], names: Ids
     return Predictions(**{**vars(rows), "probabilities": probabilities, "image_id": names})
 
 
+@part("lesions and patients", 5)
 def evaluate_units(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],

@@ -1,0 +1,95 @@
+"""Refuse paths that lead nowhere and a monitor that is no metric, before torch is imported and data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from skinlab.errors import UserError, nearest
+from skinlab.settings.base import Settings
+
+# Settings that name what exists already, one or several, and what is to be given.
+INPUTS = {
+    "ckpt": "give a run directory, a checkpoint or a bundle",
+    "runs": "give run directories, folders of runs or predictions tables",
+    "predictions": "give a predictions table or a run directory",
+    "input": "give a folder, a CSV or an image",
+    "labels": "give the path of an existing table",
+    "metadata": "give the path of an existing table",
+    "truth": "give the path of an existing table",
+    "apply_thresholds": "give thresholds.json of an evaluation",
+    "apply_decision": "give decision.json of an evaluation",
+    "data.labels": "give the path of an existing table",
+    "data.exclude": "give the path of an existing table",
+}
+BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder
+WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
+GENERATED = ("phantom",)  # data sets that are made where they are missing
+FETCHED_BY = "fetch"  # the command whose data.root is where it writes
+
+
+def check_early(command: str, settings: Settings) -> None:
+    """Refuse settings that can't be right whatever the data are.
+
+    Args:
+        command: its name.
+        settings: of the command.
+
+    Raises:
+        UserError: one line that names all of them.
+    """
+    lines = [*_missing(command, settings), *(_unknown_monitor(settings) if command == "train" else ())]
+    if lines:
+        raise UserError("; ".join(lines))
+
+
+def _unknown_monitor(settings: Settings) -> Iterator[str]:
+    """Yield the mistake of a monitor that no training has; those of single classes are checked with the data."""
+    monitor = str(settings.find("callbacks.monitor"))
+    metric = monitor.removeprefix("val/")
+    if monitor == "val/loss" or "/" in metric:
+        return
+    from skinlab.evaluation.metrics.registry import reported_metrics  # importing pandas takes a moment
+
+    names = ["loss", *(name for name in reported_metrics(["0", "1"], epoch=True) if "/" not in name)]
+    if metric not in names or metric == monitor:
+        hint = nearest(metric, names).replace("mean ", "mean val/")
+        there = ", ".join(f"val/{name}" for name in names)
+        yield f"callbacks.monitor={monitor}: no such metric{hint}; there are {there}"
+
+
+def _missing(command: str, settings: Settings) -> Iterator[str]:
+    for name, remedy in INPUTS.items():
+        value = settings.find(name)
+        for place in value if isinstance(value, list) else [value]:
+            if isinstance(place, str) and not _exists(place):
+                yield f"{name}={place}: no such file or folder; {remedy}"
+    init = settings.find("model.init")
+    if isinstance(init, str) and init.endswith(WEIGHTS) and "://" not in init and not _exists(init):
+        yield f"model.init={init}: no such file; give auto, imagenet, random or a weights file"
+    if command != FETCHED_BY and not _is_finished(settings):
+        yield from _missing_data(settings)
+
+
+def _missing_data(settings: Settings) -> Iterator[str]:
+    root: Any = settings.find("data.root")
+    if root is None or settings.find("data.name") in GENERATED:
+        return
+    if not Path(root).expanduser().is_dir():
+        yield f"data.root={root} is not a folder: give the folder that holds the images"
+        return
+    for name in BELOW_ROOT:
+        place = settings.find(name)
+        if place and not _exists(place) and not _exists(f"{root}/{place}"):
+            yield f"{name}={place}: no such file, nor below data.root={root}; give the path of an existing table"
+
+
+def _is_finished(settings: Settings) -> bool:
+    """Return whether the results are there already, which does not take the data."""
+    run_dir = settings.find("run_dir")
+    return run_dir is not None and (Path(run_dir) / "metrics.json").is_file()
+
+
+def _exists(place: str) -> bool:
+    return Path(place).expanduser().exists()

@@ -1,0 +1,94 @@
+"""Progress of long steps: a line now and then without a terminal, the time left, parts, steps inside each other."""
+
+import io
+import logging
+import sys
+
+import pytest
+
+from skinlab.processes import progress
+from skinlab.processes.progress import Progress, clock, part, track
+
+
+@pytest.fixture
+def clock_at(monkeypatch):
+    """Set the time of the module."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return lambda seconds: now.__setitem__(0, seconds)
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(clock_at, caplog):
+    caplog.set_level(logging.INFO)
+    with Progress("reading images", 1000) as step:
+        for second in range(1, 81):
+            clock_at(second)
+            step.advance(10)
+    assert [record.message for record in caplog.records] == [
+        "reading images: 100 of 1,000, 1:30 left",
+        "reading images: 700 of 1,000, 0:30 left",
+    ]
+
+
+def test_the_time_left_is_at_the_speed_of_this_process(clock_at):
+    with Progress("epoch 6 of 10", 100, done=50) as step:
+        assert step.left() == "…"
+        clock_at(20)
+        step.advance(10)
+        assert step.seconds_left() == 80
+
+
+def test_a_short_step_and_a_hidden_one_say_nothing(caplog, capsys):
+    caplog.set_level(logging.INFO)
+    assert list(track(range(3), "counting", 3)) == [0, 1, 2]
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
+
+
+def test_parts_belong_to_the_innermost_step():
+    seen = []
+
+    @part("subgroups", 30)
+    def subgroups(value):
+        seen.extend(each.title for each in progress._open[-1:])
+        return value
+
+    assert subgroups(1) == 1, "without a step it is the function itself"
+    with Progress("outer", 1) as outer, Progress("evaluating", 100) as step:
+        assert subgroups(2) == 2
+        assert (step.done, outer.done) == (30, 0)
+    assert seen == ["subgroups"]
+    assert not progress._open
+
+
+def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(RuntimeError), Progress("outer", 2), Progress("inner step", 20) as step:
+        step.advance(5, "inner step, part 2")
+        assert len(progress._bars) == 1
+        assert len(progress._bars[0].tasks) == 2
+        raise RuntimeError
+    assert not progress._bars
+    assert not progress._open
+    assert sys.stderr is screen
+    assert "inner step, part 2" in screen.getvalue()
+    assert "5 of 20" in screen.getvalue()
+
+
+def test_other_ranks_are_silent(monkeypatch, clock_at, caplog):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    caplog.set_level(logging.INFO)
+    with Progress("reading", 10) as step:
+        clock_at(100)
+        step.advance(5)
+    assert not caplog.records
+
+
+def test_durations():
+    assert [clock(each) for each in (0.2, 59.6, 3605)] == ["0:00", "1:00", "1:00:05"]
