@@ -119,10 +119,15 @@ def _run(name: str, handler: SignalHandler) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         refuse(error, explain(error, name, sys.argv[1:]))
     except BrokenPipeError:  # `... --cfg job | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        raise _closed_pipe() from None
     except (UserError, OSError) as error:
         refuse(error, _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)))
+
+
+def _closed_pipe() -> SystemExit:
+    """Return the end of a process whose output nobody reads any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return SystemExit(0)
 
 
 def _read_command_line(name: str) -> None:

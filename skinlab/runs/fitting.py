@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
 from skinlab.files import claim, is_main_process, write_json, write_text
 from skinlab.runs.resuming import check_other_run, check_split
+from skinlab.runs.run_log import announce, keeping_log
 from skinlab.settings.run import RunSettings
 
 # What torch and Lightning raise where a part of a checkpoint is missing or of another form.
@@ -27,12 +28,15 @@ MISFITS = (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeE
 
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
-    """Hold a run directory for this process and those that it starts.
+    """Hold a run directory for this process and those that it starts, and keep the log there.
 
     Raises:
         UserError: another process uses it, or it can't be written.
     """
-    with claim(run_dir) if is_main_process() else nullcontext():
+    if not is_main_process():
+        yield
+        return
+    with claim(run_dir), keeping_log(run_dir):
         yield
 
 
@@ -53,6 +57,7 @@ def write_setup(run_dir: Path, settings: RunSettings, prepared: Prepared) -> Non
         split["file_tail"] = [file_tail(path) for path in split["path"]]
         write_text(run_dir / "split.csv", split.to_csv(index=False))
         write_config(run_dir, settings)
+        announce(run_dir, settings)
 
 
 def write_config(run_dir: Path, settings: RunSettings) -> None:

@@ -69,11 +69,17 @@ def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
-    with pytest.raises(RuntimeError), Progress("outer", 2), Progress("inner step", 20) as step:
-        step.advance(5, "inner step, part 2")
-        assert len(progress._bars) == 1
-        assert len(progress._bars[0].tasks) == 2
-        raise RuntimeError
+
+    def fail():
+        with Progress("outer", 2), Progress("inner step", 20) as step:
+            step.advance(5, "inner step, part 2")
+            assert len(progress._bars) == 1
+            assert len(progress._bars[0].tasks) == 2
+            progress._bars[0].refresh()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not progress._bars
     assert not progress._open
     assert sys.stderr is screen
