@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -74,8 +75,9 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
     from skinlab.cli.continuing import continued
+    from skinlab.cli.sweeps import Sweep, printing_table, run_isolated
 
-    verbose, typed = _verbose(), sys.argv[1:]
+    verbose, typed, sweep = _verbose(), sys.argv[1:], Sweep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
     register_resolvers()
 
@@ -85,7 +87,7 @@ def _run(name: str, handler: SignalHandler) -> None:
         raise SystemExit(_report(name_as_typed(line, typed, COMMANDS[name].aliases), verbose=verbose)) from None
 
     def job(cfg: DictConfig) -> float | None:
-        handler.remedy = _how_to_go_on(HydraConfig.get())
+        handler.remedy = _how_to_go_on(name, typed, HydraConfig.get())
         with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
             return work(cfg)
 
@@ -100,9 +102,7 @@ def _run(name: str, handler: SignalHandler) -> None:
                 settings = settings_of(name, config)
             log_to_terminal()
             if hydra_config.mode == RunMode.MULTIRUN:
-                from skinlab.cli.sweeps import run_isolated
-
-                return run_isolated(name, hydra_config)
+                return run_isolated(name, hydra_config, sweep)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
             best: float | None = call(name, settings, invocation(name, sys.argv[1:]))
@@ -114,8 +114,9 @@ def _run(name: str, handler: SignalHandler) -> None:
             refuse(error, _one_line(error, config))
 
     try:
-        _read_command_line(name)
-        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
+        sweep.total = _read_command_line(name)
+        with printing_table(name, sweep):
+            hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         refuse(error, explain(error, name, sys.argv[1:]))
     except BrokenPipeError:  # `... --cfg job | head`
@@ -130,17 +131,23 @@ def _closed_pipe() -> SystemExit:
     return SystemExit(0)
 
 
-def _read_command_line(name: str) -> None:
-    """Bring the command line into Hydra's form, enable the plugins that it names, and check a sweep as a whole."""
+def _read_command_line(name: str) -> int | None:
+    """Bring the command line into Hydra's form, enable the plugins that it names, and check a sweep as a whole.
+
+    Returns:
+        The number of jobs of a sweep; None where it is none, or its sweeper decides.
+    """
     from skinlab.cli.command_line import prepare_command_line
     from skinlab.cli.plugins import enable_plugins
 
     sys.argv[1:] = prepare_command_line(sys.argv[1:], _list_settings(name), COMMANDS[name].aliases)
     enable_plugins(sys.argv[1:])
     if {"-m", "--multirun"} & set(sys.argv):
-        from skinlab.cli.sweeps import check_sweep
+        from skinlab.cli.sweeps import check_sweep, count_jobs
 
         check_sweep(name, sys.argv[1:])
+        return count_jobs(name, sys.argv[1:])
+    return None
 
 
 def _list_settings(name: str) -> list[str]:
@@ -221,11 +228,11 @@ def _leaving_no_empty_folder(directory: Path) -> Iterator[None]:
         raise
 
 
-def _how_to_go_on(hydra: HydraConf) -> str:
-    """Return how to continue after a signal; a run or sweep in a folder named after the time has to be named for it."""
+def _how_to_go_on(name: str, typed: list[str], hydra: HydraConf) -> str:
+    """Return the command that goes on after a signal; it names a run or sweep whose folder is named after the time."""
     key, place = "hydra.run.dir", hydra.runtime.output_dir
     if str(hydra.mode).endswith("MULTIRUN"):
         key, place = "hydra.sweep.dir", hydra.sweep.dir
-    if place == "/" or any(word.startswith(f"{key}=") for word in hydra.overrides.hydra):
-        return "the same command goes on"
-    return f"the same command with {key}={place} goes on"
+    known = place == "/" or any(word.startswith(f"{key}=") for word in hydra.overrides.hydra)
+    words = [*typed, *(() if known else [f"{key}={place}"])]
+    return f"to go on: {masked(shlex.join(['python', '-m', f'skinlab.{name}', *words]))}"

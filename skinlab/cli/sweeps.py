@@ -8,8 +8,12 @@ the rest of the sweep down.
 from __future__ import annotations
 
 import logging
+import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from skinlab.cli.config import compose_config
 from skinlab.cli.registry import settings_model
+from skinlab.cli.sweep_table import JobResult, print_table
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
+from skinlab.processes.progress import clock
 from skinlab.processes.signals import Stopped, stop_code
 from skinlab.settings.base import is_among, names_that_may_differ
 
@@ -31,8 +37,62 @@ FAILED_VALUE = 1e12
 AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 
+@dataclass
+class Sweep:
+    """The jobs of a sweep that have run in this process, in order.
+
+    Attributes:
+        total: number of jobs, None where the sweeper decides it.
+        folder: of the sweep.
+        jobs: with the directory, the exit code and the seconds of each.
+    """
+
+    total: int | None = None
+    folder: str = ""
+    jobs: list[JobResult] = field(default_factory=list)
+
+    def title(self, number: int) -> str:
+        """Return which job it is, with the time left where earlier ones have taken some."""
+        of_all = f" of {self.total}" if self.total else ""
+        took = [job.seconds for job in self.jobs]
+        left = f", {clock(sum(took) / len(took) * (self.total - number))} left" if took and self.total else ""
+        return f"job {number + 1}{of_all}{left}"
+
+
 class JobFailedError(RuntimeError):
     """A job of a sweep that ended with another exit code than 0."""
+
+
+@contextmanager
+def printing_table(name: str, sweep: Sweep) -> Iterator[None]:
+    """Print the table of a sweep's jobs at its end, also where some have failed; not where it was stopped."""
+    try:
+        yield
+    except Exception:
+        if sweep.jobs:
+            print_table(name, sweep.jobs, sweep.folder)
+        raise
+    if sweep.jobs:
+        print_table(name, sweep.jobs, sweep.folder)
+
+
+def count_jobs(name: str, arguments: Sequence[str]) -> int | None:
+    """Return the number of jobs of a sweep; None where its sweeper does not know it.
+
+    Args:
+        name: the command.
+        arguments: its command line, flags included.
+    """
+    parser = OverridesParser.create()
+    parsed = parser.parse_overrides([each for each in arguments if not each.startswith("-")])
+    cfg = compose_config(name, [str(o.input_line) for o in parsed if not o.is_sweep_override()], with_hydra=True)
+    if not str(cfg.hydra.sweeper["_target_"]).endswith("BasicSweeper"):
+        trials = cfg.hydra.sweeper.get("n_trials")
+        return trials if isinstance(trials, int) else None
+    named = {each.key_or_group for each in parsed}
+    params = {key: value for key, value in (cfg.hydra.sweeper.get("params") or {}).items() if key not in named}
+    swept = [*parsed, *parser.parse_overrides([f"{key}={value}" for key, value in params.items()])]
+    return math.prod(len(list(each.sweep_iterator())) for each in swept if each.is_sweep_override())
 
 
 def check_sweep(name: str, arguments: Sequence[str]) -> None:
@@ -63,12 +123,13 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
         )
 
 
-def run_isolated(name: str, hydra: HydraConf) -> float:
+def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
     """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in its directory of the sweep.
 
     Args:
         name: the command.
         hydra: Hydra's own config of the job.
+        sweep: to which the job is added.
 
     Returns:
         The monitored metric, larger being worse, as read back from the job's ``metrics.json``.
@@ -85,15 +146,17 @@ def run_isolated(name: str, hydra: HydraConf) -> float:
         )
     directory = Path(hydra.runtime.output_dir)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
-    log.info("job %s in %s: %s", hydra.job.num, directory, " ".join(hydra.overrides.task))
-    job = start_job(command)
+    log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
+    job, started = start_job(command), time.monotonic()
     try:
         returncode = job.wait()
     finally:
         end_jobs([job] if job.returncode is None else [])
+    sweep.folder = str(hydra.sweep.dir)
+    sweep.jobs.append(JobResult(directory, list(hydra.overrides.task), returncode, time.monotonic() - started))
     if returncode == 0:
         return _monitored(directory)
-    message = f"job {hydra.job.num} ({' '.join(hydra.overrides.task)}) ended with exit code {returncode}"
+    message = f"job {hydra.job.num + 1} ({' '.join(hydra.overrides.task)}) ended with exit code {returncode}"
     if (code := stop_code(returncode)) is not None:
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):

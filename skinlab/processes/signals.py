@@ -42,8 +42,8 @@ def stop_code(returncode: int) -> int | None:
 def handling_signals() -> Iterator[SignalHandler]:
     """Handle the signals that end this process.
 
-    The handler raises `Stopped` in the main thread, so that everything is cleaned up. A second thread ends the process
-    if that exception is lost or the main thread does not return from C code.
+    The handler raises `Stopped` in the main thread, so that everything is cleaned up. A second thread prints at once
+    how to go on, and ends the process if that exception is lost or the main thread does not return from C code.
 
     Yields:
         The handler; its ``remedy`` is printed at the end and may be changed.
@@ -70,6 +70,7 @@ class SignalHandler:
     def __init__(self) -> None:
         self.remedy = "the same command goes on"
         self.signum, self.unwound, self.lost = 0, False, False
+        self.unsaid = [True]  # emptied by the thread that prints; a launcher of Hydra pickles this object, so no lock
         self.quiet = PARENT in os.environ  # the process that started this job reports its end
         # Whether this process was started by rank 0.
         self.rank = rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ
@@ -115,12 +116,12 @@ class SignalHandler:
         """Wait for a signal, then end the process if the main thread has not done so in time."""
         while (signum := os.read(receiver, 1)[0]) not in MESSAGES:
             pass
+        self._say(signum)  # at once, however long the main thread takes to clean up
         end = time.monotonic() + GRACE
         while time.monotonic() < end:
             time.sleep(0.2)
             if self.lost:
                 signal.pthread_kill(threading.main_thread().ident or 0, signum)
-        self._say(signum)
         os._exit(128 + signum)
 
     def _follow(self, parent: int, rank: bool) -> None:
@@ -141,6 +142,11 @@ class SignalHandler:
             time.sleep(RANK_GRACE)
 
     def _say(self, signum: int, message: str = "") -> None:
+        """Print how to go on, once; the process that started a job reports its end."""
+        try:
+            self.unsaid.pop()
+        except IndexError:
+            return
         if not self.quiet:
             print(message or f"{MESSAGES[signal.Signals(signum)]}: {self.remedy}", file=sys.stderr, flush=True)
 

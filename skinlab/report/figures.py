@@ -67,7 +67,8 @@ def run_figure(run_dir: Path) -> Path:
         _header(figure, run_dir.name, metrics, split, len(table), len(classes))
         left = grid[0, 0].subgridspec(2, 1, hspace=0.16)
         loss, accuracy = figure.add_subplot(left[0]), figure.add_subplot(left[1])
-        _learning(loss, accuracy, learning_curves(run_dir), metrics["best/epoch"])
+        curves = learning_curves(run_dir)
+        _learning(loss, accuracy, curves.set_axis(curves.index + 1), metrics["best/epoch"] + 1)  # people count from 1
         _confusion(figure.add_subplot(grid[0, 1]), probabilities, target, classes, split)
         colours = class_colours(target, len(classes))
         _precision_recall(figure.add_subplot(grid[1, 0]), probabilities, target, colours, split)
@@ -102,7 +103,7 @@ def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, r
     """Write the run's name, its settings and its main metrics."""
     figure.text(LEFT, 0.962, name, fontsize=17, fontweight="bold")
     facts = (
-        f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch']}; "
+        f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch'] + 1}; "
         f"{split}: {rows} images, {n_classes} classes; predicted: the {MOST_PROBABLE}"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)

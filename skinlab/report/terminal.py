@@ -48,7 +48,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {100 * evidence['settings']['level']:.4g}% intervals" if evidence else ""
-    table = Table(title=f"best epoch {metrics['best/epoch']} (from {metrics['init_used']} weights){level}")
+    table = Table(title=f"best epoch {metrics['best/epoch'] + 1} (from {metrics['init_used']} weights){level}")
     table.add_column("metric")
     for split in splits:
         table.add_column(split, justify="right")

@@ -114,7 +114,7 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
     def show(line: str) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-    show(f"best epoch {metrics['best/epoch']} by {metrics['monitor']} (from {metrics['init_used']} weights)")
+    show(f"best epoch {metrics['best/epoch'] + 1} by {metrics['monitor']} (from {metrics['init_used']} weights)")
     for name in [name.removeprefix("best/") for name in metrics if name.startswith("best/probe/")]:
         others = {"before the first epoch": f"start/{name}", "last epoch": f"last/{name}"}
         others_shown = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)

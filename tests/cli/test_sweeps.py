@@ -43,7 +43,7 @@ def ended(monkeypatch):
 def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, message):
     ended(0)
     (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
-    assert sweeps.run_isolated("train", hydra_of(tmp_path)) == message
+    assert sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep()) == message
 
 
 @pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
@@ -51,7 +51,7 @@ def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(ended, tmp_path,
     hydra, started = hydra_of(tmp_path), ended(0)
     hydra.sweeper["direction"] = direction
     with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would search for the worst"):
-        sweeps.run_isolated("train", hydra)
+        sweeps.run_isolated("train", hydra, sweeps.Sweep())
     assert not started
 
 
@@ -59,7 +59,7 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkey
     monkeypatch.setenv("LOCAL_RANK", "1")
     directory = tmp_path / "lr=0.1,it's"
     started = ended(0)
-    assert sweeps.run_isolated("train", hydra_of(directory)) == sweeps.FAILED_VALUE
+    assert sweeps.run_isolated("train", hydra_of(directory), sweeps.Sweep()) == sweeps.FAILED_VALUE
     ((command, environment),) = started
     assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
     assert "LOCAL_RANK" not in environment
@@ -73,20 +73,83 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkey
 def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
     ended(2)
     with pytest.raises(sweeps.JobFailedError, match="exit code 2"):
-        sweeps.run_isolated("train", hydra_of(tmp_path))
+        sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep())
 
 
 def test_an_optimiser_gets_the_worst_value_instead(ended, tmp_path):
     ended(1)
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
-    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna)) == sweeps.FAILED_VALUE
+    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna), sweeps.Sweep()) == sweeps.FAILED_VALUE
 
 
 @pytest.mark.parametrize(("code", "of_sweep"), [(130, 130), (143, 143), (-15, 143)])
 def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, of_sweep):
     ended(code)
     with pytest.raises(Stopped, match=str(of_sweep)):
-        sweeps.run_isolated("train", hydra_of(tmp_path))
+        sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep())
+
+
+@pytest.mark.parametrize(
+    ("words", "total"),
+    [
+        (["loss=ce,focal", "seed=0,1,2"], 6),
+        (["sweep=folds"], 5),
+        (["sweep=folds", "data.fold=0,1", "seed=1"], 2),
+        (["seed=range(0,4)"], 4),
+        (["seed=1"], 1),
+        (["experiment=four_cnns"], 4),
+    ],
+)
+def test_the_jobs_are_counted(words, total):
+    register_resolvers()
+    assert sweeps.count_jobs("train", ["-m", *words]) == total
+
+
+def test_the_time_left_is_that_of_the_jobs_to_come(tmp_path):
+    sweep = sweeps.Sweep(total=4)
+    assert sweep.title(0) == "job 1 of 4"
+    sweep.jobs.append(sweeps.JobResult(tmp_path, [], 0, 30))
+    sweep.jobs.append(sweeps.JobResult(tmp_path, [], 0, 50))
+    assert sweep.title(2) == "job 3 of 4, 1:20 left"
+    assert sweeps.Sweep().title(2) == "job 3"
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", ["focal", "ce", "ldam"]), ("min", ["ce", "focal", "ldam"])])
+def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
+    sweep = sweeps.Sweep(2, str(tmp_path))
+    for number, (loss, value, code) in enumerate([("ce", 0.25, 0), ("ldam", None, 2), ("focal", 0.5, 0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if value is not None:
+            content = {"best/monitor": value, "best/mode": mode, "best/epoch": 3, "monitor": "val/x"}
+            (folder / "metrics.json").write_text(json.dumps(content))
+        sweep.jobs.append(sweeps.JobResult(folder, [f"loss={loss}", "seed=1"], code, 65.0))
+
+    def fail():
+        with sweeps.printing_table("train", sweep):
+            raise sweeps.JobFailedError
+
+    with pytest.raises(sweeps.JobFailedError):
+        fail()
+    printed = capsys.readouterr().out
+    assert "2 of 3 jobs finished, the best by val/x first" in printed
+    assert sorted(order, key=lambda loss: printed.index(f"loss={loss}")) == order
+    assert "seed=1" not in printed, "what all jobs share"
+    assert "exit code 2" in printed
+    assert "1:05" in printed
+    assert f"skinlab.evaluate predictions={tmp_path} output={tmp_path}/evaluation" in printed
+
+
+def test_a_stopped_sweep_prints_no_table(tmp_path, capsys):
+    sweep = sweeps.Sweep(1, str(tmp_path), [sweeps.JobResult(tmp_path, [], 143, 1.0)])
+
+    def stop():
+        with sweeps.printing_table("train", sweep):
+            raise Stopped(143)
+
+    with pytest.raises(Stopped):
+        stop()
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

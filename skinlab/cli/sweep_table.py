@@ -1,0 +1,80 @@
+"""The table that a sweep ends with: its jobs by the monitored metric, and the command that evaluates them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from skinlab.json_files import read_json
+from skinlab.processes.progress import clock
+from skinlab.settings.recorded import read_recorded
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A job of a sweep that has ended.
+
+    Attributes:
+        directory: its run directory.
+        overrides: its part of the command line.
+        returncode: its exit code.
+        seconds: that it took.
+    """
+
+    directory: Path
+    overrides: list[str]
+    returncode: int
+    seconds: float
+
+    def metrics(self) -> dict[str, Any]:
+        """Return its metrics, empty where it has none."""
+        path = self.directory / "metrics.json"
+        found: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.is_file() else {}
+        return found
+
+    def monitor(self) -> str:
+        """Return the name of the monitored metric, from a finished run's own files."""
+        return str(self.metrics().get("monitor") or read_recorded(self.directory)["callbacks"]["monitor"])
+
+
+def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
+    """Print the jobs, the best first, and how to evaluate them.
+
+    Args:
+        name: of the command.
+        jobs: in the order in which they ran.
+        folder: of the sweep.
+    """
+    console, found = Console(), [(job, job.metrics()) for job in jobs]
+    finished = [(job, metrics) for job, metrics in found if job.returncode == 0 and "best/monitor" in metrics]
+    failed = [job for job, metrics in found if job.returncode != 0 or "best/monitor" not in metrics]
+    monitor = finished[0][0].monitor() if finished else "the monitor"
+    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished, the best by {monitor} first")
+    table.add_column("job", overflow="fold")
+    for words in ("run", monitor, "best epoch", "time"):
+        table.add_column(words, justify="right")
+    sign = -1 if finished and finished[0][1].get("best/mode") == "max" else 1
+    differing = _differing([job.overrides for job in jobs])
+    for job, metrics in sorted(finished, key=lambda each: sign * each[1]["best/monitor"]):
+        cells = (f"{metrics['best/monitor']:.4g}", str(metrics["best/epoch"] + 1), clock(job.seconds))
+        table.add_row(_named(job, differing), job.directory.name, *cells)
+    for job in failed:
+        table.add_row(_named(job, differing), job.directory.name, f"exit code {job.returncode}", "", clock(job.seconds))
+    console.print(table)
+    if name == "train" and finished:
+        command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
+        console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _differing(overrides: Sequence[Sequence[str]]) -> set[str]:
+    """Return the overrides that not all jobs share."""
+    return {each for of_job in overrides for each in of_job if not all(each in other for other in overrides)}
+
+
+def _named(job: JobResult, differing: set[str]) -> str:
+    return " ".join(each for each in job.overrides if each in differing) or " ".join(job.overrides)
