@@ -74,6 +74,10 @@ REFUSALS: dict[str, list[list[str]]] = {
         [OUTPUT, RUN, "by=luck"],
         [OUTPUT, RUN, "n=-1"],
     ],
+    "doctor": [
+        ["min_free_gb=-1"],
+        ["min_free=1"],  # an unknown setting
+    ],
     "audit": [
         ["data=ham10000", "data.root={out}/nowhere"],
         ["data.root={data}", "contact_sheet={out}/sheet.gif"],

@@ -26,7 +26,8 @@ INPUTS = {
 BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder
 WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 GENERATED = ("phantom",)  # data sets that are made where they are missing
-FETCHED_BY = "fetch"  # the command whose data.root is where it writes
+OWN = ("folder", "table", "images")  # data sets that nothing can fetch
+READING = ("train", "pretrain", "audit", "study")  # the commands that read data.root in any case
 
 
 def check_early(command: str, settings: Settings) -> None:
@@ -68,7 +69,7 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
     init = settings.find("model.init")
     if isinstance(init, str) and init.endswith(WEIGHTS) and "://" not in init and not _exists(init):
         yield f"model.init={init}: no such file; give auto, imagenet, random or a weights file"
-    if command != FETCHED_BY and not _is_finished(settings):
+    if command in READING and not _is_finished(settings):
         yield from _missing_data(settings)
 
 
@@ -77,7 +78,14 @@ def _missing_data(settings: Settings) -> Iterator[str]:
     if root is None or settings.find("data.name") in GENERATED:
         return
     if not Path(root).expanduser().is_dir():
-        yield f"data.root={root} is not a folder: give the folder that holds the images"
+        remedy = "give the folder that holds the images"
+        name = settings.find("data.name")
+        if name not in OWN and str(settings.find("data.reader.target")).startswith("skinlab."):
+            remedy = (
+                f"set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one above it), or get the data "
+                f"there: skinlab fetch data={name}"
+            )
+        yield f"data.root={root} is not a folder: {remedy}"
         return
     for name in BELOW_ROOT:
         place = settings.find(name)

@@ -115,7 +115,7 @@ def _all(command: str, groups: Groups) -> list[str]:
 def examples(command: str) -> list[str]:
     """Return the command lines that the help of a command ends with."""
     about = COMMANDS[command]
-    return [f"python -m skinlab.{command} {words}" for words in (about.example, *about.more_examples)]
+    return [f"python -m skinlab.{command} {words}".rstrip() for words in (about.example, *about.more_examples)]
 
 
 def _own_settings(groups: Groups) -> Iterator[Setting]:

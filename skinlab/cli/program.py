@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import runpy
 import sys
+from importlib.metadata import version
 
 from skinlab.cli.completion import SCRIPTS, candidates
 from skinlab.cli.registry import COMMANDS
 from skinlab.errors import nearest
 
 USAGE = """usage: skinlab COMMAND [key=value ...]      the same as python -m skinlab.COMMAND [key=value ...]
-       skinlab COMMAND --help               the settings of a command
+       skinlab COMMAND --help               groups, choices and settings of a command
+       skinlab --version                    the version
        skinlab --completion bash|zsh        a script for the shell: eval "$(skinlab --completion bash)"
 """
 
@@ -26,6 +28,8 @@ def main() -> None:
     elif first in ("--help", "-h"):
         with contextlib.suppress(BrokenPipeError):  # `skinlab | head`
             print(f"{USAGE}\n{list_commands()}", flush=True)
+    elif first == "--version":
+        print(f"skinlab {version('skinlab')}")
     elif first == "--completion" and rest and rest[0] in SCRIPTS:
         print(SCRIPTS[rest[0]])
     elif first == "--candidates":
@@ -39,6 +43,6 @@ def main() -> None:
 def list_commands() -> str:
     """Return the commands with what each does and an example."""
     return "\n".join(
-        f"  {name:9} {command.summary}\n            skinlab {name} {command.example}"
+        f"  {name:9} {command.summary}\n            skinlab {name} {command.example}".rstrip()
         for name, command in COMMANDS.items()
     )

@@ -97,7 +97,15 @@ COMMANDS = {
     "submit": Command(
         "Check a submission to a challenge, expect its F1, and keep a log",
         "check=FILE.csv data=dsm2025 predictions=SWEEP",
-        more_examples=("log=LOG.csv", "check=FILE.csv data=dsm2025"),
+        more_examples=(
+            "check=FILE.csv data=dsm2025 sample=SAMPLE.csv",
+            "check=FILE.csv data=dsm2025 predictions=SWEEP score=0.571",
+        ),
+    ),
+    "doctor": Command(
+        "Show what is installed, devices, data, weights and disk space",
+        "",
+        more_examples=("data_home=DIR", "min_free_gb=50"),
     ),
     "audit": Command(
         "Check the images of a data set and show its split",

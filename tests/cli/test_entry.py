@@ -33,7 +33,15 @@ MISTAKES = [
     (["data=folder"], "data.root"),
     (["trainer.max_epochs="], "trainer.max_epochs"),
     (["data.root=[1"], "data.root=[1: not an override"),
-    (["data=ham10000", "data.root=/nowhere/at/all"], "/nowhere/at/all"),
+    (
+        ["data=ham10000", "data.root=/nowhere/at/all"],
+        "/nowhere/at/all is not a folder: set data.root to the folder of ham",
+    ),
+    (["data=ham10000", "data.root=/nowhere/at/all"], "get the data there: skinlab fetch data=ham10000"),
+    (
+        ["data=folder", "data.root=/nowhere/at/all"],
+        "/nowhere/at/all is not a folder: give the folder that holds the images",
+    ),
 ]
 
 
