@@ -32,7 +32,7 @@ def test_it_lists_every_command_with_an_example(call, capsys, overrides):
     for name, command in COMMANDS.items():
         assert f"  {name} " in shown
         assert command.summary in shown
-        assert f"skinlab {name} {command.example}" in shown
+        assert f"skinlab {name} {command.example}".rstrip() in shown
 
 
 @pytest.mark.parametrize("name", COMMANDS)
