@@ -12,6 +12,7 @@ import yaml
 from skinlab.settings.mistakes import shown
 
 KEY = re.compile(r"^( *)([\w.]+):(?: +(.*))?$")
+COMMAND = re.compile(r"python -m [^(:]+: ")  # before what it does; another line of a command is an example
 PACKAGE = "@package"  # Hydra's own header
 
 
@@ -42,7 +43,7 @@ def header(path: Path) -> str:
             break
         text = line.removeprefix("#").strip()
         if text.startswith("python -m"):
-            text = text.partition(": ")[2]
+            text = COMMAND.sub("", text) if COMMAND.match(text) else ""
         if PACKAGE not in text:
             lines.append(text)
     return " ".join(filter(None, lines))

@@ -105,3 +105,12 @@ def test_the_folder_of_choices_is_read(tmp_path, monkeypatch):
     finally:
         conf.PLUGIN_FOLDERS.remove(tmp_path)
     assert (config_directory() / "loss").is_dir()
+
+
+def test_comments_are_without_commands_and_hydra_s_header():
+    for path in config_directory().rglob("*.yaml"):
+        for text in (header(path), *(each.comment for each in settings_of_file(path))):
+            assert "@package" not in text, path
+            assert "split=test" not in header(path), path
+    folds = header(config_directory() / "sweep" / "folds.yaml")
+    assert folds == "every fold in turn."
