@@ -196,7 +196,7 @@ def _announce(settings: TrainSettings, datamodule: SkinDataModule, classifier: C
     if settings.data.name == "phantom":
         log.info(
             "data=phantom: procedural images, for trying things out. For real ones: "
-            "data=ham10000 data.root=DIR (see the README for where to get them)"
+            "skinlab fetch data=ham10000, then data=ham10000"
         )
     if datamodule.prepared.positive:
         log.info("positive class: %s, of %s", datamodule.prepared.positive, " and ".join(datamodule.prepared.classes))
