@@ -40,7 +40,7 @@ TINY = [
 ]
 TWO = f"data.label_map={MALIGNANT}"
 QUICK = ["n_draws=200"]
-SSL = [*TINY, "data.batch_size=16", "views.small_size=32"]
+SSL = [*TINY, "data.batch_size=16", "views.small_size=32", "probe.every_n_epochs=1"]
 
 # name → command and its overrides; {out} is the folder of all runs.
 RUNS: dict[str, tuple[str, list[str]]] = {

@@ -68,7 +68,7 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
     Raises:
         UserError: the monitor is no metric of an epoch.
     """
-    patience = settings.callbacks.patience
+    patience, every = settings.callbacks.patience, settings.probe.every_n_epochs
     monitor, mode = choose_monitor(settings.callbacks.monitor, probe is not None)
     if patience > 0 and monitor == "epoch":
         raise UserError(
@@ -78,7 +78,7 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
     own = [StopAtCollapse(), PretrainingMetrics(), *([] if probe is None else [probe])]
     # Not strict, for not every epoch is probed.
     stopping = EarlyStopping(monitor, mode=mode, strict=False, patience=patience, check_on_train_epoch_end=True)
-    return _assemble(settings, own, run_dir, stopping, max(settings.probe.every_n_epochs, 1))
+    return _assemble(settings, own, run_dir, stopping, 1 if every == "auto" else max(every, 1))
 
 
 def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) -> None:

@@ -40,6 +40,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
     OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
+    OmegaConf.register_new_resolver("epochs", _epochs, replace=True)
+
+
+def _epochs(data: str, phantom: int, other: int) -> int:
+    """Return the default number of epochs on the phantom, or on any other data."""
+    return phantom if data == "phantom" else other
 
 
 def _probe_epochs(epochs: Any) -> Any:

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from skinlab.evaluation.distances import unit
 from skinlab.evaluation.statistics.folds import group_folds
@@ -99,7 +100,9 @@ def probe_metrics(features: Floats, target: Ints, groups: npt.ArrayLike, n_class
         scores = np.zeros((len(target), n_classes))
         for fold in range(folds.max() + 1):
             out = folds == fold
-            scores[out] = probe(features[~out], target[~out], features[out], n_classes)
+            # One thread: the products are so small that several of them mostly wait for each other.
+            with threadpool_limits(limits=1):
+                scores[out] = probe(features[~out], target[~out], features[out], n_classes)
         precision = [average_precision_score(target == each, scores[:, each]) for each in np.unique(target)]
         metrics[f"{name}_balanced_accuracy"] = float(balanced_accuracy_score(target, scores.argmax(1)))
         metrics[f"{name}_pr_auc_macro"] = float(np.mean(precision))

@@ -49,6 +49,7 @@ def _epoch_cautions(settings: RunSettings, epochs: int) -> Iterator[str]:
     of_epochs, patience = f"of trainer.max_epochs={epochs}", settings.callbacks.patience
     probed = isinstance(settings, PretrainSettings)
     every = settings.find("probe.every_n_epochs") or settings.trainer.check_val_every_n_epoch
+    every = 1 if every == "auto" else every
     key = "probe.every_n_epochs" if probed else "trainer.check_val_every_n_epoch"
     n_values = epochs if probed else epochs // every
     if patience >= max(n_values - 1, 1):

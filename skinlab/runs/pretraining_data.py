@@ -67,6 +67,6 @@ def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | 
         dataset,
         rows["group"].tolist(),
         len(datamodule.prepared.classes),
-        every_n_epochs=settings.every_n_epochs,
+        every_n_epochs=None if settings.every_n_epochs == "auto" else settings.every_n_epochs,
         num_workers=datamodule.num_workers,
     )

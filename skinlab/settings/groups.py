@@ -154,7 +154,7 @@ class TrainCallbackSettings(CallbackSettings):
 class ProbeSettings(Settings):
     """The probe of a pretraining on labelled training images."""
 
-    every_n_epochs: Annotated[int, Field(ge=0)]
+    every_n_epochs: Annotated[int, Field(ge=0)] | Literal["auto"]
     max_images: Annotated[int, Field(ge=2)]
 
 

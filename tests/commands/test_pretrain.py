@@ -18,7 +18,7 @@ from skinlab.runs.backbone_record import read_record
 from tests.choices import choices
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
-SMALL = ["ssl.hidden_dim=32", "ssl.output_dim=16"]
+SMALL = ["ssl.hidden_dim=32", "ssl.output_dim=16", "probe.every_n_epochs=1"]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from skinlab.settings.run import RunSettings
 @pytest.fixture(scope="module")
 def settings_of(compose_train, compose_pretrain):
     """The default settings of a command with some changed, without composing them anew."""
-    base = {"train": compose_train(), "pretrain": compose_pretrain()}
+    base = {"train": compose_train("data=ham10000"), "pretrain": compose_pretrain("data=ham10000")}
 
     def changed(words: str, command: str = "train") -> RunSettings:
         overrides = dict(word.split("=") for word in words.split())
@@ -89,3 +89,13 @@ def test_a_linear_probe_leaves_at_least_half_of_the_epochs_to_fine_tuning(epochs
     register_resolvers()
     recipe = OmegaConf.load(config_directory() / "finetune" / "lp_ft.yaml")
     assert OmegaConf.merge(recipe, {"trainer": {"max_epochs": epochs}}).model.freeze_epochs == frozen
+
+
+def test_the_phantom_has_fewer_epochs_than_other_data(compose_train, compose_pretrain):
+    found = [
+        compose(f"data={data}").trainer.max_epochs
+        for compose in (compose_train, compose_pretrain)
+        for data in ("phantom", "ham10000")
+    ]
+    assert found == [8, 12, 12, 50]
+    assert compose_train("trainer.max_epochs=3").trainer.max_epochs == 3
