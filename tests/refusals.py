@@ -83,6 +83,19 @@ REFUSALS: dict[str, list[list[str]]] = {
         ["data.root={data}", "contact_sheet={out}/sheet.gif"],
         ["data.test_fraction=2"],
     ],
+    "fetch": [
+        [],  # the phantom is generated
+        ["data=ham10000", "data.root={out}/cwd/new"],  # the licence is not accepted
+        ["data=ham10000", "data.root={data}", "accept_license=true"],  # which exists
+        ["data=ham10000", "source=zenodo"],
+        ["data=dsm2025", "data.root={out}/cwd/new", "accept_license=true"],  # without a competition
+    ],
+    "submit": [
+        [],
+        ["check={out}/nowhere.csv"],
+        ["check={out}/cwd/tables/no_label.csv"],
+        ["check={out}/predict/p.csv", "score=71"],
+    ],
     "study": [
         [],
         [OUTPUT, "arms=[A,Z]"],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-
-from rich.console import Console
 
 from skinlab.errors import UserError
 from skinlab.fetching.catalogue import DataSet, Source
 
+log = logging.getLogger(__name__)
+
 
 def accept_licence(name: str, data: DataSet, source: Source, *, accepted: bool) -> None:
-    """Print whose data these are and under which licence; ask for its acceptance on a terminal.
+    """Log whose data these are and under which licence; ask for its acceptance on a terminal.
 
     Args:
         name: of the data set.
@@ -24,9 +25,8 @@ def accept_licence(name: str, data: DataSet, source: Source, *, accepted: bool) 
     """
     lines = [data.title, f"version: {source.version}", f"licence: {data.licence} ({data.licence_url})"]
     lines += [f"cite:    {data.citation}", *([f"note:    {source.note}"] if source.note else [])]
-    console = Console(stderr=True)
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        log.info("%s", line)
     if accepted or (sys.stdin is not None and sys.stdin.isatty() and _is_yes()):
         return
     raise UserError(

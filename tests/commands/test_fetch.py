@@ -125,10 +125,10 @@ def test_what_was_unpacked_is_not_downloaded_again(server, ham, fetch, tmp_path)
     assert server.requests[-1][1] == "bytes=100-"
 
 
-def test_the_licence_has_to_be_accepted_first(server, ham, fetch, capfd, tmp_path):
+def test_the_licence_has_to_be_accepted_first(server, ham, fetch, caplog, tmp_path):
     with pytest.raises(UserError, match=r"is under a licence, CC BY-NC 4.0 .*: read it, then set accept_license=true"):
         fetch("ham10000", "accept_license=false")
-    shown = capfd.readouterr().err
+    shown = caplog.text
     assert "licence: CC BY-NC 4.0 (https://creativecommons.org/licenses/by-nc/4.0/)" in shown
     assert "cite:    Tschandl" in shown
     assert not server.requests
