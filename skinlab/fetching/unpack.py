@@ -66,9 +66,9 @@ def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         if outside or stat.S_ISLNK(member.external_attr >> 16):
             what = "leads outside its folder" if outside else "is a link"
             raise UserError(f"{archive}: {member.filename} {what}; nothing is unpacked, don't use this archive")
-        if str(path).lower() in names:
+        if str(path) in names:
             raise UserError(f"{archive} has {member.filename} twice; nothing is unpacked, don't use this archive")
-        names.add(str(path).lower())
+        names.add(str(path))
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:

@@ -52,7 +52,10 @@ def ham(server, monkeypatch):
     )
     served = {file.name: Served(contents[file.name]) for file in files}
     server.files |= {file.path: served[file.name] for file in files}
-    whole = {f"HAM10000_images_part_1/ISIC_{i}.jpg": jpeg(i) for i in range(6)} | {"HAM10000_metadata.csv": ham_table()}
+    # Kaggle's archive has each part twice.
+    twice = [f"{folder}_images_part_1" for folder in ("HAM10000", "ham10000")]
+    whole = {f"{folder}/ISIC_{i}.jpg": jpeg(i) for folder in twice for i in range(6)}
+    whole |= {"HAM10000_metadata.csv": ham_table()}
     (archive,) = entry.sources[KAGGLE].files
     server.redirects[archive.path] = "/signed?x=1"
     server.files["/signed?x=1"] = Served(zipped(whole), goog=True)
