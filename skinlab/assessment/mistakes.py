@@ -15,6 +15,7 @@ from PIL import Image
 
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Mistake, System
+from skinlab.processes.progress import track
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def overlays(system: System) -> dict[str, bytes]:
     runs = _runs(system) if rows else []
     maps: dict[str, list[npt.NDArray[np.float32]]] = {}
     fits: dict[str, str] = {}
-    for run, sha256, images in runs:
+    for run, sha256, images in track(runs, "Grad-CAM of the worst mistakes", len(runs)):
         own = [row for row in rows if row["image_id"] in images]
         if own:
             found, fit = _maps(run, sha256, own)

@@ -66,6 +66,9 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     for job in failed:
         table.add_row(_named(job, differing), job.directory.name, f"exit code {job.returncode}", "", clock(job.seconds))
     console.print(table)
+    if monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing):
+        line = "! val/loss is each loss's own, so that this order says nothing; compare by another metric, as below"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
         console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)

@@ -140,6 +140,24 @@ def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
     assert f"skinlab.evaluate predictions={tmp_path} output={tmp_path}/evaluation" in printed
 
 
+@pytest.mark.parametrize(
+    ("monitor", "overrides", "warned"),
+    [
+        ("val/loss", ["loss=ce", "loss=focal"], True),
+        ("val/loss", ["loss.gamma=1", "loss.gamma=2"], True),
+        ("val/loss", ["seed=1", "seed=2"], False),
+        ("val/pr_auc_macro", ["loss=ce", "loss=focal"], False),
+    ],
+)
+def test_values_of_different_losses_are_not_compared(tmp_path, capsys, monitor, overrides, warned):
+    content = {"best/monitor": 0.5, "best/mode": "min", "best/epoch": 3, "monitor": monitor}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    sweep = sweeps.Sweep(2, str(tmp_path), [sweeps.JobResult(tmp_path, [each], 0, 1.0) for each in overrides])
+    with sweeps.printing_table("train", sweep):
+        pass
+    assert ("is each loss's own" in capsys.readouterr().out) == warned
+
+
 def test_a_stopped_sweep_prints_no_table(tmp_path, capsys):
     sweep = sweeps.Sweep(1, str(tmp_path), [sweeps.JobResult(tmp_path, [], 143, 1.0)])
 
