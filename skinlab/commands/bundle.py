@@ -20,6 +20,7 @@ from skinlab.inference.bundle_parts import (
     conformal_of,
     decision_of,
     fit_scale_cautions,
+    licence_cautions,
     read_bundle_thresholds,
     read_calibrator_file,
     with_calibrator,
@@ -64,6 +65,8 @@ def bundle(settings: BundleSettings) -> None:
             known = merged_training_images(places, (model.training_images for model in models))
             bundle = add_gate(replace(bundle, training_images=known), settings, split)
         for sentence in fit_scale_cautions(bundle, bundle.fits):
+            log.warning("%s", sentence)
+        for sentence in licence_cautions(bundle):
             log.warning("%s", sentence)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)

@@ -182,6 +182,8 @@ def name_absent_classes(datamodule: SkinDataModule) -> None:
 
 def _announce(settings: TrainSettings, datamodule: SkinDataModule, classifier: Classifier, init_used: str) -> None:
     """Log what the user should know before the first epoch."""
+    if licence := classifier.hparams["licence"]:
+        log.info("initial weights: %s, licence %s", init_used, licence)
     frozen, power = settings.model.freeze_epochs, settings.sampler.power
     if init_used == "random" and frozen > 0:
         log.warning("model.freeze_epochs=%d keeps random weights frozen; set model.init", frozen)

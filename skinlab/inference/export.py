@@ -176,4 +176,6 @@ def _facts(bundle: Bundle) -> dict[str, str]:
 
     facts: dict[str, Any] = {"model": [member.name for member in bundle.members]}
     facts |= bundle.meta() | {"normalisation": [inputs(member) for member in bundle.members]}
+    if licences := sorted({member.licence for member in bundle.members if member.licence}):
+        facts["licence"] = ", ".join(licences)
     return {key: json.dumps(value) for key, value in facts.items()}

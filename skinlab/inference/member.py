@@ -41,6 +41,12 @@ class Member:
         """Return timm's name of the network."""
         return str(self.classifier.hparams["network"]["name"])
 
+    @property
+    def licence(self) -> str | None:
+        """Return the licence of the initial weights; None where it is not known."""
+        licence: str | None = self.classifier.hparams.get("licence")
+        return licence
+
 
 class ImageParameters(Settings):
     """What a checkpoint says of the images that its network was trained on."""

@@ -38,6 +38,7 @@ class Classifier(pl.LightningModule):
         scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
         training_prior: share of each class in the training batches (after the sampler).
         positive: the positive one of two classes; None for more, and in older checkpoints.
+        licence: of the initial weights; None where it is not known, for random ones, and in older checkpoints.
         mixup: alpha of mixup, 0 for none.
         cutmix: alpha of CutMix, 0 for none.
         seed: with the epoch and the rank it determines dropout and mixing.
@@ -58,6 +59,7 @@ class Classifier(pl.LightningModule):
         scheduler: Mapping[str, Any],
         training_prior: Sequence[float],
         positive: str | None = None,
+        licence: str | None = None,
         mixup: float = 0.0,
         cutmix: float = 0.0,
         seed: int = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import check_network, initialise, is_fixed_size, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
+from skinlab.models.weight_facts import WeightFacts, published_licence, read_weight_facts
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
-from skinlab.runs.provenance import InitFacts, check_training_images, weight_provenance
+from skinlab.runs.provenance import NAMES, InitFacts, check_training_images, weight_provenance
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
@@ -68,7 +70,7 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
     classifier = Classifier(
         network=network,
         classes=classes,
-        inputs=model_inputs(tried, datamodule),
+        inputs=model_inputs(tried, datamodule, model.init),
         optimizer=optimizer,
         scheduler=settings.scheduler.dump(),
         training_prior=datamodule.training_prior(),
@@ -80,7 +82,9 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
         semi=build_strategy(settings.semi, datamodule),
     )
     build_optimizer(classifier.network, optimizer)  # refuses now what it would refuse after the first audit
-    return classifier, start_from(model, classifier.network, datamodule, network.get("image_size"))
+    start = start_from(model, classifier.network, datamodule, network.get("image_size"))
+    classifier.hparams["licence"] = start.get("init_licence")
+    return classifier, start
 
 
 def _refuse_unordered_lists(settings: TrainSettings, classes: list[str]) -> None:
@@ -111,7 +115,7 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
     pretrainer = Pretrainer(
         network=network,
         method=method,
-        inputs=model_inputs(tried, datamodule),
+        inputs=model_inputs(tried, datamodule, settings.model.init),
         optimizer=settings.optimizer.dump(),
         scheduler=settings.scheduler.dump(),
         seed=settings.seed,
@@ -124,9 +128,14 @@ def smallest_batch(datamodule: SkinDataModule) -> int:
     return max(1, min(datamodule.batch_size, len(datamodule.rows("train"))))
 
 
-def model_inputs(network: nn.Module, datamodule: SkinDataModule) -> dict[str, Any]:
-    """Return the input format of a module: image size, fit, and mean and std of the network's ImageNet weights."""
-    mean, std = normalisation(network)
+def model_inputs(network: nn.Module, datamodule: SkinDataModule, init: str) -> dict[str, Any]:
+    """Return the input format of a module: image size, fit, and mean and std of its initial weights.
+
+    A file's own mean and std are used where it records them, otherwise those of the network's ImageNet weights.
+    """
+    init = find_init(init)
+    facts = WeightFacts() if init in NAMES else read_weight_facts(Path(init).expanduser())
+    mean, std = (facts.mean, facts.std) if facts.mean and facts.std else normalisation(network)
     return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
 
 
@@ -153,7 +162,17 @@ def start_from(
     seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
     if model.compile:
         network.compile()
-    return {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used, **seen}
+    facts: InitFacts = {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used, **seen}
+    if licence := _licence(model.name, used):
+        facts["init_licence"] = licence
+    return facts
+
+
+def _licence(name: str, used: str) -> str | None:
+    """Return the licence of the weights in use, which a backbone of a pretraining inherits from its initial ones."""
+    if used in ("imagenet", "random"):
+        return published_licence(name) if used == "imagenet" else None
+    return read_weight_facts(Path(used)).licence
 
 
 def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

@@ -29,8 +29,9 @@ NAMES = ("auto", "imagenet", "random")  # weights that were not trained on image
 
 
 class TrainedOn(TypedDict, total=False):
-    """How many images of val and test initial weights were trained on, where that is known."""
+    """How many images of val and test initial weights were trained on, and their licence, where that is known."""
 
+    init_licence: str
     init_saw_val: int
     init_saw_test: int
 

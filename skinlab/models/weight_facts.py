@@ -1,0 +1,104 @@
+"""What is known of initial weights beside their tensors: their licence, and the mean and std of their training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+from safetensors import SafetensorError, safe_open
+
+from skinlab.errors import UserError
+from skinlab.models.weights import read_checkpoint
+
+# Parts of the names of licences without derivatives, or with terms of their own for these.
+RESTRICTED = ("-nd", "dinov3")
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """What a weights file records; None where it does not.
+
+    Attributes:
+        licence: of the weights, or of those that their training started from.
+        mean: of the pixels in [0, 1], a number for each channel.
+        std: likewise.
+    """
+
+    licence: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def published_licence(name: str) -> str | None:
+    """Return the licence of the weights that timm names for a network; None where timm has no record.
+
+    >>> published_licence("resnet18"), published_licence("vit_small_patch16_dinov3.lvd1689m")
+    ('apache-2.0', 'dinov3-license')
+    """
+    published = timm.models.get_pretrained_cfg(name)
+    licence = None if published is None else published.license
+    return None if licence in (None, "unknown") else str(licence)
+
+
+def read_weight_facts(path: Path) -> WeightFacts:
+    """Return what a weights file records: a checkpoint of ours among its settings, a safetensors file in its metadata.
+
+    Of foreign safetensors the metadata ``license`` is read; of ours the record of a pretraining and that of
+    ``skinlab.bundle format=safetensors``.
+
+    Raises:
+        UserError: the checkpoint can't be read, or mean and std are not three numbers each.
+    """
+    if path.suffix != ".safetensors":
+        settings = read_checkpoint(path).get("hyper_parameters")
+        return _facts(settings, "licence", path) if isinstance(settings, dict) else WeightFacts()
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: _parsed(text) for key, text in (file.metadata() or {}).items()}
+    except (SafetensorError, OSError):
+        return WeightFacts()  # reported by whoever reads the weights
+    if isinstance(record := metadata.get("skinlab"), dict):
+        return _facts(record, "init_licence", path)
+    exported = metadata.get("normalisation")  # a list with an entry for each network
+    inputs = exported[0] if isinstance(exported, list) and exported else None
+    licence = metadata.get("licence") or metadata.get("license")
+    return _facts({"licence": licence, "inputs": inputs}, "licence", path)
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of metadata, which is JSON in files of ours and plain text in others."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _facts(record: Mapping[str, Any], licence: str, path: Path) -> WeightFacts:
+    known, given = record.get(licence), record.get("inputs")
+    facts = WeightFacts(str(known) if known else None)
+    if not isinstance(given, dict) or not {"mean", "std"} <= given.keys():
+        return facts
+    try:
+        mean, std = (np.array(given[name], dtype=float) for name in ("mean", "std"))
+        right = mean.shape == std.shape == (3,) and bool(np.isfinite(mean).all() and (std > 0).all())
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise UserError(
+            f"{path} records mean={given['mean']} and std={given['std']}, not three numbers each; write the file again"
+        )
+    return WeightFacts(facts.licence, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def restricts_sharing(licence: str) -> bool:
+    """Return whether a licence allows no derivatives, or has terms of its own for these.
+
+    >>> [restricts_sharing(each) for each in ("cc-by-nc-nd-4.0", "CC BY-ND 4.0", "dinov3-license", "cc-by-nc-4.0")]
+    [True, True, True, False]
+    """
+    return any(part in licence.lower().replace(" ", "-") for part in RESTRICTED)
