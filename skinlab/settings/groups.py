@@ -97,7 +97,10 @@ class OptimizerSettings(Settings):
     layer_decay: Annotated[Number, Field(gt=0, le=1)]
     momentum: Number | None = None
     trust_coeff: Number | None = None
-    lr_reference_batch: Annotated[Number, Field(gt=0)] | None = None
+    lr_reference_batch: Annotated[
+        Annotated[Number, Field(gt=0)] | None,
+        Field(description="batch size that lr is for: lr grows in proportion to the batch; added by +optimizer.lr_reference_batch=256"),
+    ] = None
 
 
 class SchedulerSettings(Settings):
