@@ -22,7 +22,8 @@ class Setting(NamedTuple):
     Attributes:
         name: dotted, below the file.
         default: as an override has it; None where it has to be set or follows from other settings.
-        comment: what stands above it, in one line, or behind it; empty where there is none.
+        comment: what stands above it, in one line, or behind it, or above the mapping that it is in; empty where there is
+            none.
     """
 
     name: str
@@ -53,7 +54,7 @@ def settings_of_file(path: Path) -> Iterator[Setting]:
     """Yield the settings of a config file with their comments, in order; groups of settings are not among them."""
     content = read_file(path)
     above: list[str] = []
-    place: list[tuple[int, str]] = []  # indentation and name of the groups that a line lies in
+    place: list[tuple[int, str, str]] = []  # indentation, name and comment of the groups that a line lies in
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.strip()
         if text.startswith("#"):
@@ -62,12 +63,13 @@ def settings_of_file(path: Path) -> Iterator[Setting]:
         if found := KEY.match(line):
             indent, key, rest = len(found[1]), found[2], found[3] or ""
             place = [each for each in place if each[0] < indent]
-            names = [*(name for _, name in place), key]
+            names = [*(name for _, name, _ in place), key]
             value = _lookup(content, names)
             if names[0] != "defaults" and (not isinstance(value, dict) or not value):
                 behind = rest.partition("  # ")[2]
-                yield Setting(".".join(names), _default(value), " ".join(above) or behind)
-            place.append((indent, key))
+                outer = place[-1][2] if place else ""
+                yield Setting(".".join(names), _default(value), " ".join(above) or behind or outer)
+            place.append((indent, key, " ".join(above)))
         above = []
 
 
