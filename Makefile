@@ -6,7 +6,7 @@ RUN := NO_ALBUMENTATIONS_UPDATE=1
 TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-all lint format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,10 @@ setup: .venv/.installed ## build .venv with tested versions (quick when done)
 demo: setup ## train on the phantom, open its test and show where the run lies (about 3 minutes)
 	$(RUN) $(BIN)/python -m skinlab.train experiment=demo test=true
 
-test: setup ## the tests of a few minutes
+test: setup .venv/.docs ## the tests of a few minutes
 	$(TEST) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
-test-all: setup ## the slow ones, too
+test-all: setup .venv/.docs ## the slow ones, too
 	$(TEST) $(BIN)/python -m pytest -n 2
 
 lint: setup ## ruff and mypy
@@ -39,6 +39,19 @@ format: setup ## let ruff format and fix
 
 bench: setup ## print speed ratios against a bare loop and the plain recipe
 	$(RUN) $(BIN)/python -m tests.bench
+
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# The notebooks are executed again where they have changed.
+build/notebooks/%.ipynb: notebooks/%.ipynb | .venv/.docs
+	rm -rf build/notebooks/$*
+	$(TEST) SKINLAB_NOTEBOOK_DIR=$(CURDIR)/build/notebooks/$* $(BIN)/python -m nbconvert --log-level=WARN --execute --to notebook \
+		--output-dir build/notebooks $<
+
+docs: setup .venv/.docs $(patsubst %,build/%,$(wildcard notebooks/*.ipynb)) ## build/docs/index.html, with the notebooks executed (about 6 minutes; later 1)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean: ## remove what tests and builds leave behind (not .venv, not runs)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

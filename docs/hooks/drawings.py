@@ -47,7 +47,9 @@ def svg(height: float, parts: Sequence[str]) -> str:
 
 def text(x: float, y: float, words: str, size: float, weight: int = 400) -> str:
     """Return a line of text around a point."""
-    return f"<text x='{x}' y='{y}' font-size='{size}' font-weight='{weight}' text-anchor='middle'>{escape(words)}</text>"
+    return (
+        f"<text x='{x}' y='{y}' font-size='{size}' font-weight='{weight}' text-anchor='middle'>{escape(words)}</text>"
+    )
 
 
 def box(x: float, y: float, width: float, height: float, fill: str) -> str:

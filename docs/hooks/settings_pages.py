@@ -25,7 +25,12 @@ from skinlab.settings.part import find_target
 from skinlab.settings.types import AsList
 
 TABLE = "| setting | type and limits | default | |\n|---|---|---|---|\n"
-LIMITS = ((annotated_types.Ge, "ge"), (annotated_types.Gt, "gt"), (annotated_types.Le, "le"), (annotated_types.Lt, "lt"))
+LIMITS = (
+    (annotated_types.Ge, "ge"),
+    (annotated_types.Gt, "gt"),
+    (annotated_types.Le, "le"),
+    (annotated_types.Lt, "lt"),
+)
 PLAIN = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "mapping", Any: "any"}
 PLAIN |= {type(None): "null"}
 
@@ -69,7 +74,9 @@ def type_text(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
         return _either(list(dict.fromkeys(parts)))
     if origin is list or _names_sequence(origin):
         inner = type_text(arguments[0])
-        return f"{_plural(inner)}" if any(isinstance(each, AsList) for each in metadata) else f"list of {_plural(inner)}"
+        return (
+            f"{_plural(inner)}" if any(isinstance(each, AsList) for each in metadata) else f"list of {_plural(inner)}"
+        )
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return "settings"
     return PLAIN.get(origin or annotation, str(getattr(annotation, "__name__", annotation))) + _limits(metadata)
@@ -97,7 +104,9 @@ def _limits(metadata: tuple[Any, ...]) -> str:
     flat = [item for each in metadata for item in (each.metadata if isinstance(each, FieldInfo) else [each])]
     found = {key: getattr(each, key) for each in flat for kind, key in LIMITS if isinstance(each, kind)}
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return "".join(f"{', ' * bool(place)} {signs[key]} {found[key]:g}" for place, key in enumerate(found)).replace(",  ", ", ")
+    return "".join(f"{', ' * bool(place)} {signs[key]} {found[key]:g}" for place, key in enumerate(found)).replace(
+        ",  ", ", "
+    )
 
 
 # Rows
@@ -118,6 +127,11 @@ def default_text(default: str | None) -> str:
 def fields_of(command: str) -> dict[str, FieldInfo]:
     """Return the fields of a command's settings by their dotted names."""
     return {name: field for name, field, _ in walk(settings_model(command))}
+
+
+def is_mapping(field: FieldInfo) -> bool:
+    """Return whether a setting is a mapping from names to values, whose names are settings, too."""
+    return type_text(field.annotation).startswith("mapping")
 
 
 def kind_of(name: str, fields: dict[str, FieldInfo]) -> str:
@@ -176,12 +190,19 @@ def group_rows(group: str, fields: dict[str, FieldInfo]) -> Iterator[Row]:
     for name, by_choice in sorted(found.items(), key=lambda item: len(item[1]) < len(choices)):
         counts = Counter(each.default for each in by_choice.values())
         usual = counts.most_common(1)[0][0]
-        others = [f"{default_text(each.default)} ({choice})" for choice, each in by_choice.items() if each.default != usual]
+        others = [
+            f"{default_text(each.default)} ({choice})" for choice, each in by_choice.items() if each.default != usual
+        ]
         kind, about = kind_of(f"{group}.{name}", fields), next((s.comment for s in by_choice.values() if s.comment), "")
         if name in arguments:
             kind, about = arguments[name][0] if kind == "any" else kind, about or arguments[name][1]
         only = "" if len(by_choice) == len(choices) else f"*{', '.join(by_choice)}*: "
-        yield Row(f"{group}.{name}", kind, ", ".join([default_text(usual), *others] if len(counts) <= 3 else ["by choice"]), only + cell(about))
+        yield Row(
+            f"{group}.{name}",
+            kind,
+            ", ".join([default_text(usual), *others] if len(counts) <= 3 else ["by choice"]),
+            only + cell(about),
+        )
     for name, field in fields.items():
         if field.description and name.startswith(f"{group}.") and name.removeprefix(f"{group}.") not in found:
             yield Row(name, kind_of(name, fields), "–", cell(field.description))

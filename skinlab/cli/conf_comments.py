@@ -65,7 +65,7 @@ def settings_of_file(path: Path) -> Iterator[Setting]:
             place = [each for each in place if each[0] < indent]
             names = [*(name for _, name, _ in place), key]
             value = _lookup(content, names)
-            if names[0] != "defaults" and (not isinstance(value, dict) or not value):
+            if names[0] != "defaults" and (not isinstance(value, dict) or rest.startswith("{")):
                 behind = rest.partition("  # ")[2]
                 outer = place[-1][2] if place else ""
                 yield Setting(".".join(names), _default(value), " ".join(above) or behind or outer)

@@ -65,13 +65,13 @@ def read_groups(command: str) -> Groups:
                 groups.files += [choice_file(group, each) for each in choices]
             elif not group.startswith("override"):
                 groups.chosen[group] = choices
-    inner = [each for path in groups.files for each in read_file(path).get("defaults", [])]
-    for entry in inner:
-        name = entry if isinstance(entry, str) else ""
-        groups.files += [choice_file("command", name)] if name and name != "_self_" else []
-        for key, value in entry.items() if isinstance(entry, Mapping) else ():
-            if str(key).startswith("/"):
-                groups.files.append(choice_file(str(key).partition("@")[0].strip("/"), str(value)))
+    for path in groups.files:  # grows while it is read: a file names others
+        for entry in read_file(path).get("defaults", []):
+            if isinstance(entry, str) and entry != "_self_":
+                groups.files.append(choice_file("command", entry))
+            for key, value in entry.items() if isinstance(entry, Mapping) else ():
+                if str(key).startswith("/"):
+                    groups.files.append(choice_file(str(key).partition("@")[0].strip("/"), str(value)))
     groups.files = [own, *dict.fromkeys(groups.files)]
     return groups
 

@@ -1,0 +1,129 @@
+"""The commands in README and documentation have settings that exist and pass their checks; short ones are run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skinlab.cli.command_line import prepare_command_line
+from skinlab.cli.config import compose_settings
+from skinlab.cli.registry import COMMANDS, list_settings
+from tests.command_server import CommandServer
+from tests.documentation.pages import ROOT, Documented, documented
+
+ALL = documented()
+LINES = list({(each.name, each.words): each for each in ALL}.values())
+FLAGS = {"-m", "--help", "-h", "--cfg", "job"}
+# Commands that are run; trainings and studies are composed only.
+SHORT = [each for each in LINES if each.name in ("audit", "predict", "evaluate", "ensemble", "bundle", "tta", "mine")]
+TINY = [
+    *("data=phantom", "data.root=DIR", "data.phantom_size=48", "data.image_size=32", "data.num_workers=0"),
+    *("data.n_folds=2", "data.cache_dir=cache", "model=timm", "model.name=test_resnet", "model.init=random"),
+    *("trainer=cpu", "trainer.max_epochs=1", "callbacks.progress=false", "evidence.n_draws=100"),
+    "evidence.saliency=false",
+]
+SEVEN = [*TINY, "data.n_images=300", "data.min_lesions=24", "evidence.positive=[mel,bcc,akiec]"]
+TWO = [
+    *TINY,
+    "data.layout=dsm2025",
+    "data.n_positive=60",
+    "data.n_negative=140",
+    "data.n_unlabeled=40",
+    "data.n_test=12",
+]
+ISIC = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+
+
+def test_every_command_is_documented(record_property):
+    record_property("documented_commands", len(LINES))
+    assert {each.name for each in ALL if each.page.startswith("docs/")} >= set(COMMANDS)
+    assert {each.name for each in ALL} <= set(COMMANDS), "a page names a command that doesn't exist"
+    assert len(LINES) > 80
+
+
+@pytest.mark.parametrize("line", LINES, ids=str)
+def test_a_documented_command_composes(line: Documented):
+    sweep = "-m" in line.words
+    words = [word for word in line.words if word not in FLAGS]
+    overrides = prepare_command_line(words, list_settings(line.name), COMMANDS[line.name].aliases)
+    kept = [re.sub(r"=([\w./-]+),.*", r"=\1", word) if sweep else word for word in overrides]
+    compose_settings(line.name, [word for word in kept if not word.startswith("hydra") and word != "sweep=folds"])
+
+
+def test_make_targets_and_extras_of_the_pages_exist():
+    text = "\n".join((ROOT / each).read_text(encoding="utf-8") for each in sorted({line.page for line in ALL}))
+    makefile, project = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml"))
+    targets = set(re.findall(r"^make (\w[\w-]*)", text, re.MULTILINE)) | set(re.findall(r"`make (\w[\w-]*)`", text))
+    assert targets >= {"demo", "test", "docs"}
+    assert not {name for name in targets if f"\n{name}:" not in makefile}
+    assert not {name for name in re.findall(r"skinlab\[(\w+)\]", text) if f"\n{name} = [" not in project}
+
+
+def two_classes(line: Documented) -> bool:
+    """Return whether a command is for DSM-2025."""
+    return line.page.endswith("kaggle.md") or "format=kaggle" in line.words or "data=dsm2025" in line.words
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["seven", "two"])
+def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: CommandServer) -> tuple[bool, Path]:
+    """A folder with what the placeholders of the pages name: runs, sweeps, tables, bundles and images."""
+    folder = tmp_path_factory.mktemp("things")
+    tiny = TWO if request.param else SEVEN
+
+    def run(command: str, *words: str) -> None:
+        done = command_server.run(command, words, folder, os.environ | {}, 300)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    run("train", *tiny, "hydra.run.dir=RUN", "data.label_budget=0.6")
+    for seed, name in enumerate(("A", "B")):
+        run("train", *tiny, f"hydra.run.dir=RUN_{name}", f"seed={seed}")
+        run("train", "-m", *tiny, "evidence=off", "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
+    for name, source in {"SWEEP": "SWEEP_A", "CNNS": "SWEEP_B", "LITE1": "SWEEP_A"}.items():
+        shutil.copytree(folder / source, folder / name)
+    run("evaluate", "predictions=RUN_A", "output=EVIDENCE", "decide=prior:auto", "n_draws=100", "calibration=false")
+    run("ensemble", "runs=SWEEP_A,SWEEP_B", "output=BOTH", "n_draws=100", "calibration=false", "search=null")
+    run("bundle", "ckpt=RUN", "output=model.bundle", "thresholds=[f1]", *(() if request.param else ("positive=[mel]",)))
+    shutil.copy(folder / "EVIDENCE" / "decision.json", folder / "DIR")
+    write_tables(folder, two=request.param)
+    return request.param, folder
+
+
+def write_tables(folder: Path, *, two: bool) -> None:
+    """Write the tables that the pages name: of the validation images, and of others on which nothing was chosen."""
+    val, test = (pd.read_csv(folder / "RUN_A" / "predictions" / f"{name}.csv") for name in ("val", "test"))
+    plain = ["split", "fold"]
+    for name, table in {"A": val, "B": val, "NEW": test, "OTHER": test}.items():
+        table.drop(columns=plain).to_csv(folder / f"{name}.csv", index=False)
+    val[["image_id", "label", "group"]].to_csv(folder / "truth.csv", index=False)
+    for name in ("FOLDER", "IMAGES"):
+        (folder / name).mkdir()
+        for path in val["path"][:12]:
+            shutil.copy(path, folder / name)
+    if not two:
+        truth = {name: (val["label"] == name.lower()).astype(float) for name in ISIC}
+        given = {name: val[f"prob_{name.lower()}"] for name in ISIC}
+        for name, columns in {"ISIC2018_Task3_Test_GroundTruth": truth, "submission": given}.items():
+            pd.DataFrame({"image": val["image_id"]} | columns).to_csv(folder / f"{name}.csv", index=False)
+
+
+@pytest.mark.slow
+def test_short_commands_run(things: tuple[bool, Path], tmp_path: Path, command_server: CommandServer):
+    two, folder = things
+    failed = []
+    for number, line in enumerate(each for each in SHORT if two_classes(each) == two):
+        here = tmp_path / str(number)
+        here.mkdir()
+        words = [word.replace("DSM_ROOT", "DIR") for word in line.words]
+        made = {word.partition("=")[2] for word in words if word.startswith("output=")}
+        for path in folder.iterdir():
+            if path.name not in made:
+                (here / path.name).symlink_to(path)
+        done = command_server.run(line.name, words, here, os.environ | {}, 300)
+        if done.returncode:
+            failed.append(f"{line}: {done.stderr.strip().splitlines()[-1]}")
+    assert not failed, "\n".join(failed)
