@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import annotated_types
 from griffe import Docstring
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
 from skinlab.cli.conf import choice_file
@@ -24,6 +23,8 @@ from skinlab.settings.base import Settings, walk
 from skinlab.settings.part import find_target
 from skinlab.settings.types import AsList
 
+COMMENT = re.compile(r"<!-- The tables of .*? -->")
+NONE = "\N{EN DASH}"
 TABLE = "| setting | type and limits | default | |\n|---|---|---|---|\n"
 LIMITS = (
     (annotated_types.Ge, "ge"),
@@ -47,11 +48,10 @@ class Row(NamedTuple):
         return f"| `{self.name}` | {self.kind} | {self.default} | {self.about} |"
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add both pages."""
-    files.append(File.generated(config, "reference/commands.md", content=commands_page()))
-    files.append(File.generated(config, "reference/groups.md", content=groups_page()))
-    return files
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put the tables in place of the comments of both pages."""
+    made = {"reference/commands.md": commands, "reference/groups.md": groups}.get(page.file.src_uri)
+    return markdown if made is None else COMMENT.sub(lambda _: made(), markdown)
 
 
 # Types
@@ -121,7 +121,7 @@ def cell(text: str) -> str:
 
 def default_text(default: str | None) -> str:
     """Return a default as code; a dash for one that has to be set or follows from other settings."""
-    return "–" if default is None else f"`{default}`".replace("|", "\\|")
+    return NONE if default is None else f"`{default}`".replace("|", "\\|")
 
 
 def fields_of(command: str) -> dict[str, FieldInfo]:
@@ -140,9 +140,10 @@ def kind_of(name: str, fields: dict[str, FieldInfo]) -> str:
         return type_text(fields[name].annotation, tuple(fields[name].metadata))
     outer = name.rpartition(".")[0]
     if outer in fields:
-        inner = [args for args in (get_args(fields[outer].annotation), *map(get_args, get_args(fields[outer].annotation)))
-                 if len(args) == 2 and args[0] in (str, Any)]  # fmt: skip
-        return type_text(inner[0][1]) if inner else "any"
+        annotation = fields[outer].annotation
+        alternatives = map(get_args, (annotation, *get_args(annotation)))
+        inner = [each[1] for each in alternatives if len(each) == 2 and each[0] in (str, Any)]
+        return type_text(inner[0]) if inner else "any"
     return "any"
 
 
@@ -157,7 +158,7 @@ def command_rows(command: str) -> Iterator[Row]:
                 continue
             seen.add(name)
             if name != each.name:
-                yield Row(name, "mapping", "–", "see `conf/study.yaml`")
+                yield Row(name, "mapping", NONE, "see `conf/study.yaml`")
             else:
                 yield Row(name, kind_of(name, fields), default_text(each.default), cell(each.comment))
 
@@ -188,6 +189,8 @@ def group_rows(group: str, fields: dict[str, FieldInfo]) -> Iterator[Row]:
         for each in group_settings(group, choice).values():
             found.setdefault(each.name, {})[choice] = each
     for name, by_choice in sorted(found.items(), key=lambda item: len(item[1]) < len(choices)):
+        if name == "name":
+            continue  # that of the choice
         counts = Counter(each.default for each in by_choice.values())
         usual = counts.most_common(1)[0][0]
         others = [
@@ -205,47 +208,38 @@ def group_rows(group: str, fields: dict[str, FieldInfo]) -> Iterator[Row]:
         )
     for name, field in fields.items():
         if field.description and name.startswith(f"{group}.") and name.removeprefix(f"{group}.") not in found:
-            yield Row(name, kind_of(name, fields), "–", cell(field.description))
+            yield Row(name, kind_of(name, fields), NONE, cell(field.description))
 
 
 # Pages
 
 
-def commands_page() -> str:
-    """Return the page of the commands."""
-    parts = [
-        "# Commands\n\n`skinlab COMMAND key=value …` is the same as `python -m skinlab.COMMAND key=value …`. `--help` shows this list, `--cfg job` "
-        "the whole config; a mistyped name is answered with the nearest existing one. A dash in the column of defaults: the setting has to be set, "
-        "or follows from others. Lists are written `[A,B]`; *names* may also be written `A,B`, and a single one without brackets."
-    ]
+def commands() -> str:
+    """Return the part of each command: what it does, examples, groups and settings."""
+    parts = []
     for name, command in COMMANDS.items():
-        groups = read_groups(name)
+        chosen = read_groups(name).chosen
         lines = "\n".join(examples(name))
         parts.append(f"## {name}\n\n{command.summary}.\n\n```bash\n{lines}\n```")
-        if groups.chosen:
-            links = ", ".join(
-                f"[`{group}={','.join(chosen)}`](groups.md#{group})" for group, chosen in groups.chosen.items()
-            )
+        if chosen:
+            links = ", ".join(f"[`{group}={','.join(chosen)}`](groups.md#{group})" for group, chosen in chosen.items())
             parts.append(f"Config groups, with the default choice: {links}.")
         parts.append(TABLE + "\n".join(map(str, command_rows(name))))
     return "\n\n".join(parts) + "\n"
 
 
-def groups_page() -> str:
-    """Return the page of the config groups."""
+def groups() -> str:
+    """Return the part of each config group: its choices and their settings."""
     users: dict[str, list[str]] = {}
     for command in COMMANDS:
         for group in read_groups(command).chosen:
             users.setdefault(group, []).append(command)
-    parts = [
-        "# Config groups\n\nA group is chosen by `GROUP=CHOICE` and its settings are set by `GROUP.NAME=VALUE`. *Choice*: the setting exists "
-        "for that choice only. The files are in `conf/GROUP/CHOICE.yaml`; a package of your own can add more ([Contributing](../contributing.md))."
-    ]
-    for group, commands in users.items():
-        of = ", ".join(f"[{each}](commands.md#{each})" for each in commands)
+    parts = []
+    for group, having in users.items():
+        of = ", ".join(f"[{each}](commands.md#{each})" for each in having)
         parts.append(f"## {group}\n\nOf {of}.\n\n| choice | |\n|---|---|\n{_choices(group)}")
         overlay = any("@package _global_" in choice_file(group, each).read_text() for each in choices_of(group))
-        fields = {name: field for command in reversed(commands) for name, field in fields_of(command).items()}
+        fields = {name: field for command in reversed(having) for name, field in fields_of(command).items()}
         if overlay:
             parts.append("The choices set settings of other groups.")
         elif rows := list(group_rows(group, fields)):

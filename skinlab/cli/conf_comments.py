@@ -22,8 +22,7 @@ class Setting(NamedTuple):
     Attributes:
         name: dotted, below the file.
         default: as an override has it; None where it has to be set or follows from other settings.
-        comment: what stands above it, in one line, or behind it, or above the mapping that it is in; empty where there is
-            none.
+        comment: what stands above it in one line, or behind it, or above the mapping around it; else empty.
     """
 
     name: str

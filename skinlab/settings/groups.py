@@ -99,9 +99,7 @@ class OptimizerSettings(Settings):
     trust_coeff: Number | None = None
     lr_reference_batch: Annotated[
         Annotated[Number, Field(gt=0)] | None,
-        Field(
-            description="batch size that lr is for: lr grows in proportion to the batch; added by +optimizer.lr_reference_batch=256"
-        ),
+        Field(description="batch size that lr is for, and grows with; added by +optimizer.lr_reference_batch=256"),
     ] = None
 
 

@@ -74,6 +74,7 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     """A folder with what the placeholders of the pages name: runs, sweeps, tables, bundles and images."""
     folder = tmp_path_factory.mktemp("things")
     tiny = TWO if request.param else SEVEN
+    no_evidence = [*(word for word in tiny if not word.startswith("evidence.")), "evidence=off"]
 
     def run(command: str, *words: str) -> None:
         done = command_server.run(command, words, folder, os.environ | {}, 300)
@@ -82,7 +83,7 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     run("train", *tiny, "hydra.run.dir=RUN", "data.label_budget=0.6")
     for seed, name in enumerate(("A", "B")):
         run("train", *tiny, f"hydra.run.dir=RUN_{name}", f"seed={seed}")
-        run("train", "-m", *tiny, "evidence=off", "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
+        run("train", "-m", *no_evidence, "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
     for name, source in {"SWEEP": "SWEEP_A", "CNNS": "SWEEP_B", "LITE1": "SWEEP_A"}.items():
         shutil.copytree(folder / source, folder / name)
     run("evaluate", "predictions=RUN_A", "output=EVIDENCE", "decide=prior:auto", "n_draws=100", "calibration=false")
