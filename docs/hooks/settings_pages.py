@@ -164,19 +164,22 @@ def command_rows(command: str) -> Iterator[Row]:
 
 
 def part_arguments(path: Path) -> dict[str, tuple[str, str]]:
-    """Return type and description of the arguments of what a file's ``_target_`` names, from its docstring."""
-    target = read_file(path).get("_target_")
-    if not target or "???" in target:
-        return {}
-    found = find_target(target, str(path))
-    sections = Docstring(inspect.getdoc(found) or "").parse("google", warnings=False)
+    """Return type and description of the arguments of what a file's ``_target_``s name, from their docstrings."""
+    content, found = read_file(path), dict[str, tuple[str, str]]()
+    nodes = {"": content} | {f"{key}.": value for key, value in content.items() if isinstance(value, dict)}
+    for place, node in nodes.items():
+        target = node.get("_target_", "???")
+        if "???" not in target and place != "reader.":
+            found |= {place + name: each for name, each in _described(find_target(target, str(path)))}
+    return found
+
+
+def _described(part: Any) -> Iterator[tuple[str, tuple[str, str]]]:
+    sections = Docstring(inspect.getdoc(part) or "").parse("google", warnings=False)
     about = {each.name: each.description for part in sections if part.kind.value == "parameters" for each in part.value}
-    hints = inspect.signature(found, eval_str=True).parameters
-    return {
-        name: (type_text(each.annotation), " ".join(about.get(name, "").split()))
-        for name, each in hints.items()
-        if each.annotation is not inspect.Parameter.empty
-    }
+    for name, each in inspect.signature(part, eval_str=True).parameters.items():
+        if each.annotation is not inspect.Parameter.empty:
+            yield name, (type_text(each.annotation), " ".join(about.get(name, "").split()))
 
 
 def group_rows(group: str, fields: dict[str, FieldInfo]) -> Iterator[Row]:

@@ -52,7 +52,7 @@ class DataSettings(Part):
     groups: Text | None = None
     # data=table
     table: Text | None = None
-    columns: dict[str, Any] | None = None
+    columns: dict[str, Text | None] | None = None
     # data=phantom
     layout: Literal["ham10000", "dsm2025"] | None = None
     n_images: Annotated[int, Field(ge=7)] | None = None  # one of each diagnosis
