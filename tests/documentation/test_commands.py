@@ -12,6 +12,7 @@ import pytest
 
 from skinlab.cli.command_line import prepare_command_line
 from skinlab.cli.config import compose_settings
+from skinlab.cli.help import help_text
 from skinlab.cli.registry import COMMANDS, list_settings
 from tests.command_server import CommandServer
 from tests.documentation.pages import ROOT, Documented, documented
@@ -48,6 +49,9 @@ def test_every_command_is_documented(record_property):
 
 @pytest.mark.parametrize("line", LINES, ids=str)
 def test_a_documented_command_composes(line: Documented):
+    if {"--help", "-h"} & set(line.words):
+        assert help_text(line.name, [word for word in line.words if word not in FLAGS])
+        return
     sweep = "-m" in line.words
     words = [word for word in line.words if word not in FLAGS]
     overrides = prepare_command_line(words, list_settings(line.name), COMMANDS[line.name].aliases)
