@@ -42,15 +42,16 @@ def blocks(text: str, language: str) -> list[str]:
 def commands_of(path: Path) -> Iterator[Documented]:
     """Yield the commands in a page: those of its shell blocks, in its text and in its Python blocks.
 
-    A name alone, as in ``skinlab mine``, only names the command.
+    A name alone in the text, as in ``skinlab mine``, only names the command.
     """
     text, page = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     lines = [found.groups() for block in blocks(text, "bash") for found in IN_BLOCK.finditer(block)]
-    lines += [found.groups() for code in re.findall(r"`([^`\n]+)`", prose) if (found := INLINE.match(code))]
+    inline = filter(None, map(INLINE.match, re.findall(r"`([^`\n]+)`", prose)))
+    lines += [found.groups() for found in inline if found[2]]
     for name, rest in lines:
         words = tuple(shlex.split(rest or "", comments=True))
-        if words and not any(map(PLACEHOLDER.search, (name, *words))):
+        if not any(map(PLACEHOLDER.search, (name, *words))):
             yield Documented(page, name, words)
     for block in blocks(text, "python"):
         for node in ast.walk(ast.parse(block)):
