@@ -51,10 +51,11 @@ def header(path: Path) -> str:
 
 def settings_of_file(path: Path) -> Iterator[Setting]:
     """Yield the settings of a config file with their comments, in order; groups of settings are not among them."""
-    content = read_file(path)
+    content, lines = read_file(path), path.read_text(encoding="utf-8").splitlines()
+    first = next((line for line in lines if not line.startswith("#")), "")  # what the file's own header stands above
     above: list[str] = []
     place: list[tuple[int, str, str]] = []  # indentation, name and comment of the groups that a line lies in
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in lines:
         text = line.strip()
         if text.startswith("#"):
             above.append(text.removeprefix("#").strip())
@@ -68,7 +69,7 @@ def settings_of_file(path: Path) -> Iterator[Setting]:
                 behind = rest.partition("  # ")[2]
                 outer = place[-1][2] if place else ""
                 yield Setting(".".join(names), _default(value), " ".join(above) or behind or outer)
-            place.append((indent, key, " ".join(above)))
+            place.append((indent, key, "" if line == first else " ".join(above)))
         above = []
 
 
