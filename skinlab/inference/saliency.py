@@ -1,8 +1,9 @@
-"""Where a network looked: Grad-CAM on its last stage of feature maps (Selvaraju et al., 2017)."""
+"""Where a network looked: Grad-CAM on its last feature maps or patches (Selvaraju et al., 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,46 @@ def gradcam(classifier: Classifier, images: torch.Tensor, classes: Sequence[int]
     with torch.enable_grad():
         # Weights of a loaded bundle want no gradient, so it is the image that makes autograd keep the graph.
         shown = classifier.normalise(images.to(classifier.device)).requires_grad_()
-        cam = GradCAM(classifier.network, [feature_stage(classifier.network, shown[:1])])
+        layer = token_layer(classifier.network)
+        to_maps = None if layer is None else patch_maps(int(getattr(classifier.network, "num_prefix_tokens", 0)))
+        layer = layer or feature_stage(classifier.network, shown[:1])
+        cam = GradCAM(classifier.network, [layer], reshape_transform=to_maps)
         try:
             maps: npt.NDArray[np.float32] = cam(shown, [ClassifierOutputTarget(int(number)) for number in classes])
         finally:
             cam.activations_and_grads.release()
     return np.clip(maps, 0, 1).astype(np.float32)
+
+
+def token_layer(network: nn.Module) -> nn.Module | None:
+    """Return the layer of a vision transformer whose output goes into its last attention; None for other networks.
+
+    Behind that attention the logits may depend on the class token alone, so that its patches would have no gradient.
+    """
+    blocks = getattr(network, "blocks", None)
+    if not hasattr(network, "num_prefix_tokens") or not isinstance(blocks, (nn.Sequential, nn.ModuleList)):
+        return None
+    layer = getattr(blocks[-1], "norm1", None)
+    return layer if isinstance(layer, nn.Module) else None
+
+
+def patch_maps(n_prefix: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function from tokens ``(B, n_prefix + h * h, F)`` to the maps of the patches ``(B, F, h, h)``.
+
+    Args:
+        n_prefix: class and register tokens before the patches.
+
+    >>> patch_maps(1)(torch.arange(5.0).view(1, 5, 1))
+    tensor([[[[1., 2.],
+              [3., 4.]]]])
+    """
+
+    def to_maps(tokens: torch.Tensor) -> torch.Tensor:
+        patches = tokens[:, n_prefix:]
+        side = math.isqrt(patches.shape[1])
+        return patches.transpose(1, 2).reshape(len(tokens), -1, side, side)
+
+    return to_maps
 
 
 @torch.no_grad()

@@ -89,3 +89,25 @@ def test_nothing_stays_behind(save_classifier, tmp_path):
     assert not any(module._forward_hooks for module in classifier.modules())
     with pytest.raises(IndexError):
         gradcam(classifier, images, [0, 5])
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2"])
+def test_of_a_transformer_it_weighs_the_patches_before_the_last_attention(name):
+    """By hand: the mean gradient of each feature over the patches times the features; class tokens don't count."""
+    torch.manual_seed(0)
+    network = build_network(name, 3).eval()
+    nn.init.normal_(network.head.weight)
+    classifier = SimpleNamespace(network=network, device="cpu", normalise=lambda x: x.float() / 255 - 0.5)
+    images, classes = shown(2, 160), [2, 0]
+    found = gradcam(classifier, images, classes)
+    kept = []
+    handle = network.blocks[-1].norm1.register_forward_hook(lambda _, __, tokens: kept.append(tokens))
+    logits = network(classifier.normalise(images).requires_grad_())
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logits[range(2), classes].sum(), kept)
+    weights = gradient[:, 1:].mean(1, keepdim=True)
+    expected = (weights * kept[0][:, 1:]).sum(2).relu().detach().view(2, 10, 10).numpy()
+    assert expected.max(axis=(1, 2)).min() > 0
+    for each, cam in zip(found, expected, strict=True):
+        again = cv2.resize((cam - cam.min()) / np.ptp(cam), (160, 160))
+        np.testing.assert_allclose(each, (again - again.min()) / np.ptp(again), atol=1e-4)
