@@ -30,7 +30,7 @@ COMPARED = ("brier", "log_loss")  # proper scores
 KEPT = (1.0, 0.9, 0.8)  # shares of the images at which the error rate is stated
 
 
-@part("calibration", 45)
+@part("calibration", 35)
 def calibrations(
     predictions: Predictions,
     resampler: Resampler,
@@ -112,7 +112,7 @@ def error_rates(coverage: Sequence[float], risk: Sequence[float]) -> list[ErrorR
     return [{"coverage": at, "risk": round(float(np.interp(at, kept, error)), 12)} for at in KEPT]
 
 
-@part("decision curve", 12)
+@part("decision curve", 4)
 def decision_curve_band(
     view: Predictions, resampler: Resampler, *, level: float, seed: int, prevalence: float | None = None
 ) -> DecisionCurve:

@@ -97,7 +97,7 @@ def values_fault(values: Sequence[str]) -> str:
     return f"the images have {n} value{'s' * (n != 1)} of it; {remedy}"
 
 
-@part("subgroups", 24)
+@part("subgroups", 48)  # with the metrics, which come before
 def evaluate_subgroups(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],

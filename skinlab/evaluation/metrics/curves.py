@@ -23,7 +23,7 @@ GRID = np.linspace(0, 1, 101)
 N_DRAWS = 200
 
 
-@part("curves", 6)
+@part("curves", 8)
 def class_curves(
     predictions: Predictions, resampler: Resampler, *, level: float = LEVEL, seed: int = 0
 ) -> dict[str, evidence_form.ClassCurves]:
