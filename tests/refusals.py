@@ -40,7 +40,7 @@ REFUSALS: dict[str, list[list[str]]] = {
         [*PREDICT, "ckpt={out}/nowhere"],
         [RUN, "input={out}/nowhere", "output=refused.csv"],
         [*PREDICT, RUN, "tta=flip"],
-        [*PREDICT, RUN, "threshold=f1"],  # a checkpoint has none
+        [*PREDICT, RUN, "threshold=f9"],  # no rule of the run
         [*PREDICT, "ckpt={out}/seven", "format=kaggle"],
         [RUN, "input={data}", "output={out}/predict/p.csv"],  # which exists
     ],

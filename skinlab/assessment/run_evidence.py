@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +48,8 @@ def check_wanted(
         )
     if settings.evidence is None:
         return
-    evaluation_settings(settings.evidence)
+    with evidence_messages():
+        evaluation_settings(settings.evidence)
     positive = settings.evidence.positive or []
     if chosen and positive and chosen != positive:
         raise UserError(
@@ -76,6 +79,28 @@ def _check_subgroups(evidence: EvidenceSettings, rows: pd.DataFrame | None) -> N
             raise UserError(f"evidence.subgroups={name}: {fault}")
 
 
+def in_training(text: str) -> str:
+    """Return a message of an evaluation with its settings as a training has them, in the group ``evidence``.
+
+    A command that the message names keeps its own.
+
+    >>> in_training("positive=wart: name some, not all")
+    'evidence.positive=wart: name some, not all'
+    """
+    names = "|".join(EvidenceSettings.model_fields)
+    own, command, rest = text.partition("python -m ")
+    return re.sub(rf"(?<![\w.=\[])(?:{names})=", r"evidence.\g<0>", own) + command + rest
+
+
+@contextmanager
+def evidence_messages() -> Iterator[None]:
+    """Raise the mistakes of an evaluation within a training with the names that its settings have there."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(in_training(str(error))) from None
+
+
 def evaluate_run(
     run_dir: Path, settings: EvidenceSettings, provenance: Provenance, *, test: bool = False
 ) -> tuple[Evidence, Thresholds] | None:
@@ -91,17 +116,19 @@ def evaluate_run(
         test: whether the test is opened.
     """
     reasons: dict[str, str] = {}
-    evaluation = evaluation_settings(settings)
+    with evidence_messages():
+        evaluation = evaluation_settings(settings)
     for split in ("test", "val") if test else ("val",):
         try:
             systems = find_systems([str(run_dir)], split=split)
             evidence, thresholds = build_evidence(systems, evaluation, provenance=provenance)
             break
         except ValueError as error:
-            reasons[split] = str(error)
+            reasons[split] = in_training(str(error))
     else:
         log.warning("no evidence.json: %s", "; ".join(dict.fromkeys(reasons.values())))
         return None
+    evidence["cautions"] = [in_training(text) for text in evidence["cautions"]]
     if reasons:
         caution = f"This is of the validation images: the test images can't be judged ({reasons['test']})."
         log.warning(caution)

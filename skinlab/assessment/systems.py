@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
 from skinlab.json_files import read_json
-from skinlab.settings.base import is_among, names_that_may_differ
-from skinlab.settings.commands.train import TrainSettings
-from skinlab.settings.recorded import leaves, read_recorded
+from skinlab.settings.recipes import by_recipe, tell_apart
+from skinlab.settings.recorded import read_recorded
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.positive import positive_class
@@ -36,12 +34,6 @@ class Run:
     path: Path
     config: dict[str, Any]
     metrics: dict[str, Any]
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """What the run shares with the other folds and seeds of its recipe."""
-        may_differ = names_that_may_differ(TrainSettings, "recipe")
-        return {name: value for name, value in leaves(self.config) if not is_among(name, may_differ)}
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,7 @@ class System:
         runs: the runs behind it, none for a table.
         groups_from: the systems whose groups are used instead of its own; None where its own are.
         cautions: about how its tables were read.
+        place: where it was found, as it was set; "" where several systems were found there.
     """
 
     name: str
@@ -72,6 +65,7 @@ class System:
     runs: list[Run] = field(default_factory=list)
     groups_from: str | None = None
     cautions: list[str] = field(default_factory=list)
+    place: str = ""
 
     @property
     def run(self) -> Run | None:
@@ -125,15 +119,12 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
         path = Path(place).expanduser()
         with user_errors():
             if path.is_dir() and not (path / "predictions").is_dir():
-                systems += _sweep(path, split, reader)
+                found = _sweep(path, split, reader)
             elif path.is_dir():
-                systems.append(_run_system(open_run(path), split, reader))
+                found = [run_system(open_run(path), split, reader)]
             else:
-                systems.append(_table_system(path, split, reader))
-    names = [system.name for system in systems]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated:
-        raise UserError(f"predictions= names {repeated} twice; give each system once, under a file name of its own")
+                found = [_table_system(path, split, reader)]
+        systems += [replace(found[0], place=place)] if len(found) == 1 else found
     return systems
 
 
@@ -226,11 +217,16 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
     return System(run.path.name, [rows], [table_source(path, table)], runs=[run], cautions=table.cautions)
 
 
-def _run_system(run: Run, split: str, reader: TableReader, name: str | None = None) -> System:
+def run_system(run: Run, split: str, reader: TableReader) -> System:
+    """Return the system of one run; on its test the validation rows are those to choose on.
+
+    Raises:
+        UserError: its predictions are missing or damaged.
+    """
     split = "val" if split == "auto" else split  # the test is opened only where it is named
     system = _run_table(run, split, reader)
     selections = _run_table(run, "val", TableReader()).tables if split == "test" else []
-    return replace(system, name=name or system.name, selections=selections)
+    return replace(system, selections=selections)
 
 
 def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:
@@ -239,65 +235,69 @@ def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:
     if not found:
         raise UserError(f"{folder} holds no run with predictions; give a run, a folder of runs, or a table")
     runs = [open_run(path) for path in found]
-    recipes: dict[str, list[Run]] = {}
-    for run in runs:
-        recipes.setdefault(json.dumps(run.recipe, sort_keys=True, default=str), []).append(run)
-    differing = _differing([members[0].recipe for members in recipes.values()])
-    systems = []
-    for members in recipes.values():
-        name = " ".join(_word(members[0].recipe.get(key)) for key in differing) or folder.name
-        folds = {run.config["data"]["fold"] for run in members}
-        if len(members) == 1:
-            systems.append(_run_system(members[0], split, reader, name))
-        elif len(folds) > 1 and split in ("auto", "val"):
-            systems.append(_pooled(name, members, reader))
-        else:
-            systems.append(_side_by_side(name, members, split, reader))
-    return systems
+    recipes = [[runs[i] for i in members] for members in by_recipe([run.config for run in runs])]
+    names = tell_apart([members[0].config for members in recipes])
+    return [
+        combined(name or folder.name, [run_system(run, split, reader) for run in members], split)
+        for name, members in zip(names, recipes, strict=True)
+    ]
 
 
-def _pooled(name: str, runs: Sequence[Run], reader: TableReader) -> System:
+def combined(name: str, parts: Sequence[System], split: str) -> System:
+    """Return the runs of one recipe as a system: folds pooled, or on the test side by side, as seeds always are.
+
+    Args:
+        name: of the system.
+        parts: a system a run, see :func:`run_system`.
+        split: ``auto``, ``val`` or ``test``.
+
+    Raises:
+        ValueError: a fold is missing or there twice, or seeds are of other rows.
+    """
+    if len(parts) == 1:
+        return replace(parts[0], name=name)
+    of_folds = len({part.runs[0].config["data"]["fold"] for part in parts}) > 1
+    pooled = of_folds and split in ("auto", "val")
+    if pooled:
+        seeds = [part.runs[0].config["seed"] for part in parts]
+        parts = [part for _, part in sorted(zip(map(seeds.index, seeds), parts, strict=True), key=lambda each: each[0])]
+    whole = _pooled(name, parts) if pooled else _side_by_side(name, parts)
+    texts = [f"{part.runs[0].path}: {text}" for part in parts for text in part.cautions]
+    sources, runs = [each for part in parts for each in part.sources], [part.runs[0] for part in parts]
+    return replace(whole, sources=sources, runs=runs, cautions=texts)
+
+
+def _pooled(name: str, parts: Sequence[System]) -> System:
     """Put the validation folds of each seed together."""
-    by_seed: dict[int, list[Run]] = {}
-    for run in runs:
-        by_seed.setdefault(run.config["seed"], []).append(run)
-    tables, parts = [], []
+    by_seed: dict[int, list[System]] = {}
+    for part in parts:
+        by_seed.setdefault(part.runs[0].config["seed"], []).append(part)
+    tables = []
     for members in by_seed.values():
-        read = [_run_table(run, "val", reader) for run in members]
-        rows = read_csv(members[0].path / "split.csv", ["image_id", "fold", "split"])
+        rows = read_csv(members[0].runs[0].path / "split.csv", ["image_id", "fold", "split"])
         tables.append(
             pool_folds(
-                [part.tables[0] for part in read],
-                [run.config["data"]["fold"] for run in members],
-                n_folds=members[0].config["data"]["n_folds"],
+                [part.tables[0] for part in members],
+                [part.runs[0].config["data"]["fold"] for part in members],
+                n_folds=members[0].runs[0].config["data"]["n_folds"],
                 # Also images whose labels a budget hides: their fold validates on them.
                 expected=rows["image_id"][(rows["fold"] != "-1") & (rows["split"] != "")],
                 name=name,
             )
         )
-        parts += read
     tables = align_rows(tables, [f"{name} (seed {seed})" for seed in by_seed])
     axis = "seed" if len(tables) > 1 else None
-    whole = System(
-        name, tables, _sources(parts), replicate_axis=axis, replicate_ids=list(by_seed), pooled=True, runs=list(runs)
-    )
-    return replace(whole, cautions=_cautions(parts))
+    return System(name, tables, [], replicate_axis=axis, replicate_ids=list(by_seed), pooled=True)
 
 
-def _side_by_side(name: str, runs: Sequence[Run], split: str, reader: TableReader) -> System:
+def _side_by_side(name: str, parts: Sequence[System]) -> System:
+    runs = [part.runs[0] for part in parts]
     axis = "fold" if len({run.config["data"]["fold"] for run in runs}) > 1 else "seed"
-    systems = [_run_system(run, split, reader) for run in runs]
-    tables = align_rows([each.tables[0] for each in systems], [str(run.path) for run in runs])
+    tables = align_rows([part.tables[0] for part in parts], [str(run.path) for run in runs])
     keys = [run.config["seed"] if axis == "seed" else run.config["data"]["fold"] for run in runs]
     if len(set(keys)) < len(keys):
         raise UserError(f"{runs[0].path.parent}: several runs of {name} have the same {axis}; give those you mean")
-    whole = System(
-        *(name, tables, _sources(systems), _selections(systems, axis)),
-        replicate_axis=axis,
-        replicate_ids=keys,
-        runs=list(runs),
-    )
-    return replace(whole, cautions=_cautions(systems))
+    return System(name, tables, [], _selections(parts, axis), replicate_axis=axis, replicate_ids=keys)
 
 
 def _selections(systems: Sequence[System], axis: str) -> list[Predictions]:
@@ -316,28 +316,3 @@ def _selections(systems: Sequence[System], axis: str) -> list[Predictions]:
     except ValueError as error:
         log.warning("no validation images to choose rules on: %s", error)
         return []
-
-
-def _sources(parts: Sequence[System]) -> list[Source]:
-    return [each for part in parts for each in part.sources]
-
-
-def _cautions(parts: Sequence[System]) -> list[str]:
-    return [f"{part.runs[0].path}: {text}" for part in parts for text in part.cautions]
-
-
-def _differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the settings in which recipes differ, less those that only repeat another one."""
-    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
-    patterns: dict[str, str] = {}
-    for key in keys:
-        values = [str(recipe.get(key)) for recipe in recipes]
-        if len(set(values)) > 1:
-            numbers = {value: i for i, value in enumerate(dict.fromkeys(values))}
-            patterns.setdefault(str([numbers[value] for value in values]), key)
-    return list(patterns.values())
-
-
-def _word(value: Any) -> str:
-    """Return a setting's value as part of a name: the last part of a dotted path."""
-    return str(value).rsplit(".", 1)[-1] if isinstance(value, str) else "-" if value is None else f"{value:g}"

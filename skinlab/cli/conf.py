@@ -1,17 +1,12 @@
-"""Find the config files."""
+"""Find the file of a choice among the config files, those of plugins included."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from skinlab.settings.choices import config_directory as config_directory  # for the other modules of this package
+
 PLUGIN_FOLDERS: list[Path] = []  # the folders conf of the packages that plugins= names
-
-
-def config_directory() -> Path:
-    """Return ``conf``: inside the package in an installed wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def choice_file(group: str, choice: str) -> Path:

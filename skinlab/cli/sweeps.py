@@ -160,7 +160,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
     if (code := stop_code(returncode)) is not None:
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
-        raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone or with resume=auto")
+        raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone")
     log.warning("%s", message)
     return FAILED_VALUE
 

@@ -22,8 +22,8 @@ REMEDIES = {
     errno.ELOOP: "its links lead in a circle; correct them",
     errno.EIO: "the disk or the network drive fails; choose another place",
     errno.ESTALE: "the network drive is gone; mount it again",
-    errno.EMFILE: "too many files are open; raise ulimit -n or set num_workers=0",
-    errno.ENFILE: "too many files are open on this machine; set num_workers=0",
+    errno.EMFILE: "too many files are open; raise ulimit -n or set {workers}=0",
+    errno.ENFILE: "too many files are open on this machine; set {workers}=0",
 }
 NEARLY_FULL = 1 << 20  # bytes
 
@@ -40,7 +40,8 @@ def explain_os_error(error: OSError, settings: Mapping[str, Any]) -> str | None:
         if error.errno == errno.ENOENT and "temporary directory" in reason:
             return f"{reason}: set TMPDIR to a folder that can be written"
         return None
-    remedy = REMEDIES.get(error.errno or 0, "choose another place")
+    workers = "data.num_workers" if "data" in settings else "num_workers"
+    remedy = REMEDIES.get(error.errno or 0, "choose another place").format(workers=workers)
     if place is not None:
         name = os.fsdecode(place)
         setting = _setting_of(Path(name).absolute(), settings)

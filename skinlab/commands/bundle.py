@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from skinlab.assessment.sweeps import over_folds, validation_of_members
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS
@@ -28,9 +29,9 @@ from skinlab.inference.bundle_parts import (
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
 from skinlab.inference.gate_fitting import GateSplit, fit_run_gate, read_gate_split
+from skinlab.inference.models import model_places, run_of
 from skinlab.inference.run_tables import read_validation, validation_paths
-from skinlab.models.weights import find_checkpoint
-from skinlab.runs.provenance import merged_training_images
+from skinlab.runs.provenance import all_training_images
 from skinlab.settings.commands.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.decision import read_decision
@@ -49,7 +50,9 @@ def bundle(settings: BundleSettings) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    places, output = settings.ckpt, check_output(settings)
+    output = check_output(settings)
+    places = model_places(settings.ckpt)
+    settings = settings.updated({"ckpt": places})  # a sweep is its runs
     with claim_file(output):
         split = check_files(settings)
         models = [load_bundle(place) for place in places]
@@ -62,7 +65,7 @@ def bundle(settings: BundleSettings) -> None:
         bundle = add_decision(bundle, settings, selection)
         bundle = add_conformal(bundle, settings, selection)
         if settings.format == "bundle":
-            known = merged_training_images(places, (model.training_images for model in models))
+            known = all_training_images(places, (model.training_images for model in models)).to_dict()
             bundle = add_gate(replace(bundle, training_images=known), settings, split)
         for sentence in fit_scale_cautions(bundle, bundle.fits):
             log.warning("%s", sentence)
@@ -73,13 +76,11 @@ def bundle(settings: BundleSettings) -> None:
 
 
 def check_files(settings: BundleSettings) -> GateSplit | None:
-    """Refuse missing checkpoints before any model is loaded; return the split that an input gate is to be fitted on.
+    """Return the split that an input gate is to be fitted on, before any model is loaded.
 
     Raises:
-        UserError: a file is missing.
+        UserError: it is missing.
     """
-    for place in settings.ckpt:
-        find_checkpoint(place)
     fits_gate = settings.gate == "fit" or (settings.gate == "auto" and settings.gate_split is not None)
     return read_gate_split(settings.gate_split, settings.ckpt) if settings.format == "bundle" and fits_gate else None
 
@@ -91,7 +92,9 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
         UserError: a graph of ranks or an overlap, or a calibrator or thresholds beside an overlap.
     """
     if settings.format == "onnx" and bundle.method in ("rank", "overlap"):
-        raise UserError(f"format=onnx: a graph can't compute method={bundle.method}; use format=bundle")
+        raise UserError(
+            f"format=onnx: a graph can't compute the method {bundle.method} of this ensemble; use format=bundle"
+        )
     added = (settings.thresholds, settings.conformal, settings.decide)
     if bundle.method == "overlap" and (settings.calibrator != "none" or any(each is not None for each in added)):
         raise UserError(
@@ -105,7 +108,10 @@ def check_method(bundle: Bundle, settings: BundleSettings, places: list[str]) ->
 
 
 def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Predictions]:
-    """Read the members' validation predictions where a calibrator or thresholds are fitted on them; else none."""
+    """Read the members' validation predictions where a calibrator or thresholds are fitted on them; else none.
+
+    Members of several folds have no validation images in common; each gets those out of fold of its seed.
+    """
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none":
         setting = f"calibrator={settings.calibrator}"
     elif isinstance(settings.thresholds, list):
@@ -116,6 +122,11 @@ def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Pre
         setting = f"decide={settings.decide}"
     else:
         return []
+    runs = [run_of(place) for place in settings.ckpt]
+    known = [run for run in runs if run is not None]
+    if len(known) == len(runs) > 1 and over_folds(known):
+        log.info("%s: on the images out of fold, each predicted by the network that was not trained on it", setting)
+        return validation_of_members(known)
     return read_validation(settings.ckpt, len(bundle.members), bundle.classes, setting)
 
 

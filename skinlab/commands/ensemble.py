@@ -26,6 +26,7 @@ from skinlab.assessment.evidence_files import (
     complete_evidence,
     write_pages,
 )
+from skinlab.assessment.naming import named
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import System, align, find_systems
 from skinlab.errors import UserError, nearest, user_errors
@@ -61,6 +62,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         raise UserError(f"method={settings.method}: choose {', '.join(COMBINATIONS)}{hint}")
     (output, evaluation, provenance), method = open_evaluation(settings, invocation), settings.method
     found = find_systems(settings.runs, split=settings.split, reader=table_reader(settings))
+    found = named(found, settings.names, "runs")
     with user_errors():
         systems = align(found, evaluation.positive)
         members, thresholds = single_members(systems), None
@@ -120,7 +122,9 @@ def run_places(members: Sequence[System], setting: str = "") -> list[str]:
     """
     for member in members:
         if not member.runs:
-            raise UserError(f"{setting}{member.name} is a table, without a run's checkpoint")
+            raise UserError(
+                f"{setting}{member.name} is a table, without a run's checkpoint; give its run, or set bundle=false"
+            )
     return [str(run.path) for member in members for run in member.runs]
 
 
@@ -145,7 +149,7 @@ def build_bundle(
     """
     from skinlab.inference import ensembling
     from skinlab.inference.bundle import load_bundle  # torch, only where it is needed
-    from skinlab.runs.provenance import merged_training_images
+    from skinlab.runs.provenance import all_training_images
 
     if settings.bundle is False:
         return None
@@ -153,7 +157,7 @@ def build_bundle(
         places = run_places(members)
         models = [load_bundle(place) for place in places]
         whole = ensembling.ensemble(models, places)
-        known = merged_training_images(places, (model.training_images for model in models))
+        known = all_training_images(places, (model.training_images for model in models)).to_dict()
     except UserError as error:
         if settings.bundle is True:
             raise UserError(f"bundle=true: {error}") from None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.expectations import add_expectations
+from skinlab.assessment.naming import find_reference, named
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
 from skinlab.assessment.unpaired import are_unpaired, build_unpaired_evidence
@@ -33,8 +34,9 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output, evaluation, provenance = open_evaluation(settings, invocation)
-    evaluation = replace(evaluation, reference=settings.reference)
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
+    systems = named(systems, settings.names, "predictions")
+    evaluation = replace(evaluation, reference=find_reference(systems, settings.reference))
     with user_errors():
         build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence
         evidence, thresholds = build(systems, evaluation, provenance=provenance)

@@ -16,10 +16,11 @@ from skinlab.data.images import read_jpeg
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.predictions import FLOAT_FORMAT
 from skinlab.files import claim, replacing, write_json, write_text
-from skinlab.inference.bundle import best_device, load_bundle
+from skinlab.inference.bundle import best_device
+from skinlab.inference.models import load_models, model_places
 from skinlab.mining.embeddings import embed_pool, find_novelty
 from skinlab.mining.orders import list_images, measure_yield, order_pool, score_pool
-from skinlab.mining.pool import open_pool, run_of, with_truth
+from skinlab.mining.pool import open_pool, runs_of, with_truth
 from skinlab.mining.prevalence import find_prevalence
 from skinlab.processes.cores import available_cores
 from skinlab.report.mining_page import render_mining
@@ -48,11 +49,12 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     if settings.truth is not None:  # refused now, not after the search for copies
         read_labels(settings.truth, f"truth={settings.truth}", settings.columns)
     device = best_device(settings.device)
-    run, bundle = run_of(settings.ckpt), load_bundle(settings.ckpt)
+    places = model_places(settings.ckpt)
+    runs, bundle = runs_of(places), load_models(places)
     classes = bundle.outputs
     positive = positive_classes(settings.positive, classes, bundle.positive_output)
     pool = open_pool(
-        run,
+        runs,
         settings.input,
         classes=classes,
         columns={name: theirs for name, theirs in settings.columns.items() if name != "label"},
@@ -71,7 +73,8 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     facts = {
         "format": 2,
         "provenance": describe_provenance(invocation.command, settings.dump() | {"positive": positive}),
-        "run": str(run.absolute()) if run else None,
+        "run": str(runs[0]) if runs else None,
+        "runs": [str(run) for run in runs],
         "model": bundle.meta(),
         "classes": classes,
         "positive": positive,

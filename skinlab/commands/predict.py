@@ -13,23 +13,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skinlab.assessment.sweeps import thresholds_of_runs
 from skinlab.data.pseudo_labels import COLUMN, pseudo_label_facts
 from skinlab.data.training_images import TrainingImages
-from skinlab.errors import UserError, nearest, user_errors
+from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
-from skinlab.evaluation.submission import check_format, isic_submission, kaggle_submission, pseudo_labels
+from skinlab.evaluation.submission import check_format, in_format, pseudo_labels
 from skinlab.evaluation.thresholds.choice import positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.bundle_parts import fit_scale_cautions
+from skinlab.inference.called import called_classes, likeliest
+from skinlab.inference.ensembling import ensemble
+from skinlab.inference.explanations import check_explainable, write_explanations
 from skinlab.inference.inputs import find_images
+from skinlab.inference.models import model_places, run_of
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
-from skinlab.models.weights import find_checkpoint
 from skinlab.report.wording import overlap_sentence
-from skinlab.runs.provenance import count_usages, training_images
+from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.decision import read_decision
@@ -51,19 +55,19 @@ def predict(settings: PredictSettings) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    output = check_output(settings)
+    output, folder = check_output(settings), check_explain(settings)
     tta_views(settings.tta)  # refuses an unknown name, as the next line a missing file, before images are listed
-    find_checkpoint(settings.ckpt)
+    places = model_places(settings.ckpt)
     with claim_file(output):
         device, missing_ok = best_device(settings.device), settings.on_bad_image == "drop"
         rows = find_images(
             settings.input, missing_ok=missing_ok, columns=settings.columns, label_map=settings.label_map
         )
         paths = rows["path"].tolist()
-        bundle = load_bundle(settings.ckpt)
-        known = training_images(settings.ckpt, bundle.training_images)
+        bundle, known = load(places)
         check_model(bundle, settings, paths)
         bundle = replace(bundle, decision=find_decision(bundle, settings))
+        bundle = with_run_thresholds(bundle, settings, places)
         threshold = find_threshold(bundle, settings)
 
         started = time.perf_counter()
@@ -79,24 +83,25 @@ def predict(settings: PredictSettings) -> None:
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
+        facts["models"] = [str(Path(place).expanduser().absolute()) for place in places]
         if found.distance_ratio is not None and bundle.gate is not None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
         if threshold is not None:
-            facts["threshold"] = threshold
+            facts["threshold"] = threshold = threshold | {"called": int(table["called"].sum())}
+        called = called_classes(table, bundle.outputs)
         if shared := [*overlap_cautions(known_rows, bundle.probability_fits), *of_scale]:
             facts["fitted_cautions"] = shared
-        if settings.format == "kaggle":
-            positive = 1 if threshold is not None else bundle.positive_output
-            table = kaggle_submission(rows["path"].tolist(), (table["called"] == positive).to_numpy().astype(np.int64))
-        elif settings.format == "isic":
-            if bundle.decision is not None:
-                names = [PREFIX + name for name in bundle.outputs]
-                table[names] = bundle.decision.weighted(table[names].to_numpy(), bundle.outputs)
-            table = isic_submission(table, rows["path"].tolist())
-        elif settings.format == "labels":
+        if settings.format == "labels":
             table, more = label_pool(table, bundle, known, settings.confidence)
             facts |= more
+        elif settings.format != "table":
+            positive = 1 if threshold is not None else bundle.positive_output
+            table = in_format(table, settings.format, bundle.outputs, bundle.decision, positive)
         write_predictions(table, facts | {"training_overlap": counts}, output)
+        if folder is not None:
+            write_explanations(bundle, rows, called, found.probabilities, folder, device)
+    if threshold is not None:
+        log.info("%s", threshold_sentence(threshold, len(rows)))
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
     log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
@@ -128,6 +133,34 @@ def meta_path(output: Path) -> Path:
     return output.with_suffix(".meta.json")
 
 
+def check_explain(settings: PredictSettings) -> Path | None:
+    """Return the folder of the Grad-CAM pictures, if any are wanted.
+
+    Raises:
+        UserError: it is a file, or holds something already.
+    """
+    if settings.explain is None:
+        return None
+    folder = Path(settings.explain).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"explain={settings.explain} is a file; name a folder for the pictures")
+    if folder.is_dir() and any(folder.iterdir()) and not settings.overwrite:
+        raise UserError(f"explain={settings.explain} is not empty; choose another folder or set overwrite=true")
+    return folder
+
+
+def load(places: Sequence[str]) -> tuple[Bundle, TrainingImages]:
+    """Return the models of some places as one, and their training images together.
+
+    Raises:
+        UserError: one can't be read, or they don't fit together.
+    """
+    models = [load_bundle(place) for place in places]
+    if len(places) > 1:
+        log.info("the mean of the probabilities of %d models: %s", len(places), some(places, 5))
+    return ensemble(models, places), all_training_images(places, (model.training_images for model in models))
+
+
 def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str]) -> None:
     """Refuse what the model can't do, before anything is predicted.
 
@@ -135,7 +168,13 @@ def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str])
         UserError: ``gate=error`` without an input gate, or a format for other classes or names.
     """
     if settings.gate == "error" and bundle.gate is None:
-        raise UserError(f"gate=error: {settings.ckpt} has no input gate; make one: python -m skinlab.bundle gate=fit")
+        place = ",".join(settings.ckpt)
+        raise UserError(
+            f"gate=error: {place} has no input gate; make a bundle with one, and predict by it: "
+            f"python -m skinlab.bundle ckpt={place} output=FILE.bundle gate=fit"
+        )
+    if settings.explain is not None:
+        check_explainable(bundle)
     with user_errors():
         check_format(settings.format, bundle.outputs, paths)
 
@@ -163,15 +202,47 @@ def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] 
 
 
 def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> dict[str, Any]:
-    known = {row.rule: row for row in bundle.thresholds}
+    known, place = {row.rule: row for row in bundle.thresholds}, ",".join(settings.ckpt)
     if rule not in known:
-        remedy = f"choose {', '.join(known)}{nearest(rule, known)}" if known else "choose thresholds by skinlab.bundle"
-        raise UserError(f"threshold={rule}: {settings.ckpt} has {len(known)} thresholds, none of this rule; {remedy}")
+        rules = f"choose {', '.join(known)}{nearest(rule, known)}, or make" if known else "make"
+        raise UserError(
+            f"threshold={rule}: {place} has {len(known)} thresholds, none of this rule; {rules} a bundle with one, and "
+            f"predict by it: python -m skinlab.bundle ckpt={place} output=FILE.bundle 'thresholds=[{rule}]' "
+            f"'positive=[{bundle.positive_output or 'A,B'}]'"
+        )
     row, positive = known[rule], bundle.positive_output
     if settings.format == "kaggle" and row.positive != [positive]:
-        raise UserError(f"threshold={rule} is for {', '.join(row.positive)}; format=kaggle needs one for {positive}")
+        raise UserError(
+            f"threshold={rule} is for {', '.join(row.positive)}; format=kaggle needs one for {positive}: make a bundle "
+            f"with it, python -m skinlab.bundle ckpt=RUN output=FILE.bundle 'thresholds=[{rule}]' "
+            f"'positive=[{positive}]'"
+        )
     kept = {key: getattr(row, key) for key in ("rule", "low", "high", "positive", "chosen_on")}
     return kept | {"value": row.threshold}
+
+
+def with_run_thresholds(bundle: Bundle, settings: PredictSettings, places: Sequence[str]) -> Bundle:
+    """Return the model with the thresholds of its runs, where ``threshold=`` is a rule and it has none of its own.
+
+    Raises:
+        UserError: they can't be read, or are of other weights.
+    """
+    runs = [run_of(place) for place in places]
+    if not isinstance(settings.threshold, str) or bundle.thresholds or None in runs:
+        return bundle
+    found = thresholds_of_runs([run for run in runs if run is not None], settings.threshold, bundle.sha256)
+    return replace(bundle, thresholds=found)
+
+
+def threshold_sentence(threshold: Mapping[str, Any], n: int) -> str:
+    """Return the threshold that was applied, its interval and its rows, and the images called positive, of ``n``."""
+    low, high, rule = (threshold.get(key) for key in ("low", "high", "rule"))
+    span = "" if low is None else f" ({low:.4f} to {high:.4f})"
+    where = f", chosen on {threshold['chosen_on']}" if rule else ""
+    return (
+        f"threshold {f'{rule} = ' if rule else ''}{threshold['value']:.4f}{span}{where}: {threshold['called']} of {n} "
+        f"images are called {' or '.join(threshold['positive'])}"
+    )
 
 
 def find_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
@@ -195,10 +266,10 @@ def find_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
 
 
 def _chosen_decision(bundle: Bundle, settings: PredictSettings) -> Decision | None:
-    chosen, own = settings.decide, Path(settings.ckpt).expanduser() / "decision.json"
+    chosen, own = settings.decide, Path(settings.ckpt[0]).expanduser() / "decision.json"
     if chosen == "argmax":
         return Decision("argmax", "", bundle.outputs, [1.0] * len(bundle.outputs))
-    if chosen == "auto" and not own.is_file():
+    if chosen == "auto" and (len(settings.ckpt) > 1 or not own.is_file()):
         return bundle.decision
     decision = read_decision(own if chosen == "auto" else chosen, "decide")
     with user_errors(f"decide={chosen}: "):
@@ -240,6 +311,9 @@ def tabulate(
     if threshold is not None:
         score = positive_score(probabilities, outputs, threshold["positive"])
         table["called"] = (score >= threshold["value"]).astype(np.int64)
+        table["called_class"] = np.asarray(outputs, object)[
+            likeliest(probabilities, outputs, threshold["positive"], table["called"].to_numpy() == 1)
+        ]
     elif bundle.decision is not None:
         called = bundle.decision(probabilities, outputs)
         table["called"] = np.asarray(outputs, object)[called]

@@ -54,7 +54,7 @@ def pretrain(settings: PretrainSettings) -> float:
 def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, write backbone and metrics; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    find_init(settings.model.init)  # refuses a missing file before all images are read
+    find_init(settings.model.init, settings.data.fold)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
     pretrainer, start = build_pretrainer(settings, datamodule)
     data = PretrainingData(datamodule, settings)

@@ -163,7 +163,7 @@ def check_jobs(plan: Plan, invocation: Invocation) -> None:
             try:
                 run = invocation.compose(job.command, job.overrides)
                 if not (job.after and job.after in run.model.init):  # weights that an earlier run of the study makes
-                    find_init(run.model.init)
+                    find_init(run.model.init, run.data.fold)
                 batch[kind] = run.data.batch_size
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from skinlab.assessment.evidence_files import PAGES, complete_evidence, describe_provenance, write_pages
 from skinlab.assessment.openings import log_openings
-from skinlab.assessment.run_evidence import check_wanted, evaluate_run, read_evidence
+from skinlab.assessment.run_evidence import check_wanted, evaluate_run, evidence_messages, read_evidence
 from skinlab.callbacks.assembly import build_callbacks, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
@@ -73,7 +73,7 @@ def _with_mode(settings: TrainSettings) -> TrainSettings:
 def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    find_init(settings.model.init)  # refuses a missing file before all images are read
+    find_init(settings.model.init, settings.data.fold)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
     prepared = datamodule.prepared
     check_wanted(settings, prepared.classes, datamodule.rows("val"))
@@ -154,7 +154,8 @@ def _write_evidence(run_dir: Path, settings: TrainSettings, command: str) -> Evi
     found = evaluate_run(run_dir, settings.evidence, provenance, test=settings.test)
     if found is None:
         return None
-    write_pages(*found, run_dir, settings.evidence.saliency)
+    with evidence_messages():
+        write_pages(*found, run_dir, settings.evidence.saliency)
     complete_evidence(found[0], run_dir)
     return found[0]
 

@@ -16,7 +16,8 @@ from skinlab.assessment.evaluation_settings import open_evaluation
 from skinlab.assessment.evidence_files import build_evidence, complete_evidence, write_pages
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.sources import source
-from skinlab.assessment.systems import Run, System, open_run
+from skinlab.assessment.sweeps import validation_of_members
+from skinlab.assessment.systems import Run, System, combined, open_run
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.evidence.form import Cost
@@ -25,6 +26,7 @@ from skinlab.evaluation.predictions import FLOAT_FORMAT, as_written, predictions
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.compare_views import predict_views
+from skinlab.inference.models import model_places
 from skinlab.inference.run_tables import read_split
 from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
@@ -39,7 +41,7 @@ REFERENCE = "none"
 
 
 def tta(settings: TtaSettings, invocation: Invocation) -> None:
-    """Predict a split of the run ``ckpt`` by each of ``tta``, and write predictions, costs and evidence.
+    """Predict a split of the runs ``ckpt`` by each of ``tta``, and write predictions, costs and evidence.
 
     Args:
         settings: of the command.
@@ -57,19 +59,29 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
             f"split=test: the test chooses no augmentation among {', '.join(names[1:])}; choose by split=val and name "
             f"that one, as in tta=[{names[1]}]"
         )
-    device, run = best_device(settings.device), open_run(Path(settings.ckpt).expanduser())
-    bundle = load_bundle(run.path)
-    split, rows = read_split(run.path, settings.split, bundle.classes)
-    check_metrics(settings.compare_by, evaluation.positive, rows, bundle.classes)
+    device, places = best_device(settings.device), model_places(settings.ckpt, only_runs=True)
+    runs = [open_run(Path(place).expanduser()) for place in places]
+    if len(runs) > 1:
+        validation_of_members([run.path for run in runs])  # refuses now what could not be put together
+    bundles = [load_bundle(run.path) for run in runs]
+    splits = [read_split(run.path, settings.split, bundle.classes) for run, bundle in zip(runs, bundles, strict=True)]
+    (split, rows), workers = splits[0], loading_processes(settings.num_workers)
+    check_metrics(settings.compare_by, evaluation.positive, rows, bundles[0].classes)
 
-    workers = loading_processes(settings.num_workers)
-    probabilities, seconds = predict_views(bundle, rows["path"].tolist(), names, device, workers)
-    costs = view_costs(seconds)
-    facts = {"run": str(run.path.absolute()), "split": split, "device": device.type, "threads": torch.get_num_threads()}
+    predicted = [
+        predict_views(bundle, rows["path"].tolist(), names, device, workers)
+        for bundle, (_, rows) in zip(bundles, splits, strict=True)
+    ]
+    costs = view_costs({name: np.concatenate([seconds[name] for _, seconds in predicted]) for name in names})
+    facts = {"split": split, "device": device.type, "threads": torch.get_num_threads()}
     with claim(output, "output"):
-        write_predictions(bundle, rows, probabilities, costs, facts, output / "predictions")
-        systems = [view_system(name, run, split, output / "predictions") for name in names]
+        folders = [
+            output / "predictions" / (f"{i}_{run.path.name}" if len(runs) > 1 else "") for i, run in enumerate(runs)
+        ]
+        for run, bundle, (_, rows), (tables, _), folder in zip(runs, bundles, splits, predicted, folders, strict=True):
+            write_predictions(bundle, rows, tables, costs, facts | {"run": str(run.path.absolute())}, folder)
         with user_errors():
+            systems = [view_system(name, runs, folders, split) for name in names]
             evaluation = replace(evaluation, reference=REFERENCE)
             evidence, thresholds = build_evidence(systems, evaluation, provenance=provenance)
         evidence["tta"] = costs
@@ -131,8 +143,10 @@ def write_predictions(
         write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format=FLOAT_FORMAT))
 
 
-def view_system(name: str, run: Run, split: str, folder: Path) -> System:
-    """Return an augmentation as a system, its metrics those of the table that was written."""
-    path = folder / f"{name}.csv"
-    table = read_predictions(path)
-    return System(name, [table], [source(path, table) | {"split": split}], runs=[run])
+def view_system(name: str, runs: Sequence[Run], folders: Sequence[Path], split: str) -> System:
+    """Return an augmentation of runs as a system, its metrics those of the tables that were written."""
+    parts = []
+    for run, folder in zip(runs, folders, strict=True):
+        table = read_predictions(path := folder / f"{name}.csv")
+        parts.append(System(name, [table], [source(path, table) | {"split": split}], runs=[run]))
+    return combined(name, parts, split)

@@ -34,7 +34,7 @@ class BadImage(UserError):  # noqa: N818
     @classmethod
     def at(cls, path: str | os.PathLike[str], reason: str, remedy: str = "fix or remove the file") -> BadImage:
         """Return the error with the file, the reason and the remedy in one printable line."""
-        error = cls(f"{printable(path)}: {reason}; {remedy}, or leave it out: data.on_bad_image=drop")
+        error = cls(f"{printable(path)}: {reason}; {remedy}")
         error.reason = reason
         return error
 

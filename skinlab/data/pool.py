@@ -17,7 +17,8 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
     """Mark the rows that pretraining may use.
 
     Left out are validation and test rows, pool rows of their groups (the audit has put copies of one picture into one
-    group), and all but one of several pool rows that are copies of each other.
+    group), and all but one of several pool rows that are copies of each other. The choice `pool` takes pool rows
+    outside every fold where there are any, so that the weights serve all folds.
 
     Args:
         manifest: with the fold chosen.
@@ -35,6 +36,8 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
     split = manifest["split"].to_numpy(dtype=object)
     in_pool = split == "pool"
     wanted = np.isin(split, SOURCES[pool]) & ~(in_pool & held_out(manifest))
+    if pool == "pool" and (outside := outside_folds(manifest)).any():
+        wanted &= outside
     chosen: Bools = wanted & ~later_copies(copies, wanted & in_pool)
     if not chosen.any():
         raise UserError(f"pool={pool}: no such image is left; {_remedy(pool)}")
@@ -45,6 +48,13 @@ def _remedy(pool: str) -> str:
     if pool == "train":
         return "for data without labels set pool=all or pool=pool"
     return "use data with unlabeled images, or hide labels by data.label_budget below 1"
+
+
+def outside_folds(manifest: pd.DataFrame) -> Bools:
+    """Mark the pool rows that are in no fold, as those with hidden labels are, nor of the group of a labelled row."""
+    in_pool = manifest["split"] == "pool"
+    labelled = manifest["group"][manifest["split"].isin(["train", "val", "test"])]
+    return np.asarray(in_pool & (manifest["fold"] < 0) & ~manifest["group"].isin(labelled), dtype=np.bool_)
 
 
 def held_out(manifest: pd.DataFrame) -> Bools:

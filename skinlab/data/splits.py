@@ -53,7 +53,7 @@ def assign_folds(
             split[labelled] = np.where(part == 0, "test", "train")
             if absent := sorted(set(manifest["label"][labelled]) - set(manifest["label"][split == "test"])):
                 log.warning(
-                    "test_fraction=%g leaves no group of class %s for the test part", test_fraction, some(absent)
+                    "data.test_fraction=%g leaves no group of class %s for the test part", test_fraction, some(absent)
                 )
         manifest["split"] = _leave_out_of_pool(manifest["group"], split)
     if not (manifest["split"] == "val").any():

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX, table_classes
+from skinlab.evaluation.thresholds.decision import Decision
 
 FORMATS = ("table", "kaggle", "isic", "labels")
 ISIC_COLUMNS = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")  # ISIC 2018, task 3; HAM10000's names in capitals
@@ -67,6 +68,27 @@ def isic_submission(table: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
     column = {name.upper(): PREFIX + name for name in table_classes(table)}
     probabilities = {name: table[column[name]].to_numpy() for name in ISIC_COLUMNS}
     return pd.DataFrame({"image": isic_names(files)} | probabilities)
+
+
+def in_format(
+    table: pd.DataFrame, format_: str, classes: Sequence[str], decision: Decision | None, positive: int | str | None
+) -> pd.DataFrame:
+    """Return predictions in the format of a challenge.
+
+    Args:
+        table: predictions with ``path`` and, for Kaggle, ``called``.
+        format_: ``kaggle`` or ``isic``.
+        classes: of the predictions.
+        decision: the rule for the called class, whose weights ISIC's probabilities take.
+        positive: what ``called`` is for the images that Kaggle's file has as 1.
+    """
+    paths = table["path"].tolist()
+    if format_ == "kaggle":
+        return kaggle_submission(paths, (table["called"] == positive).to_numpy().astype(np.int64))
+    if decision is not None:
+        names = [PREFIX + name for name in classes]
+        table = table.assign(**dict(zip(names, decision.weighted(table[names].to_numpy(), classes).T, strict=True)))
+    return isic_submission(table, paths)
 
 
 def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:

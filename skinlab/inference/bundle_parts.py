@@ -33,6 +33,11 @@ def bundle_predictions(bundle: Bundle, members: Sequence[Predictions]) -> Predic
     return members[0].with_probabilities(combine_members(bundle, np.stack([each.probabilities for each in members])))
 
 
+def rows_name(rows: Predictions) -> str:
+    """Return what validation rows are called in a record: ``out of fold`` where they are of several folds."""
+    return "out of fold" if len(set(rows.fold)) > 1 else "val"
+
+
 def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Predictions]) -> Bundle:
     """Return the bundle with a calibrator of its probabilities, and the rows that it is fitted on.
 
@@ -47,7 +52,7 @@ def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Prediction
     rows = bundle_predictions(bundle, validation)
     fitted = fit_calibrator(method, rows.probabilities, rows.target)
     log.info("calibrator: %s, fitted on %d validation images", method, len(rows))
-    fit = FittedOn.of(f"the calibrator {method}", "val", rows)
+    fit = FittedOn.of(f"the calibrator {method}", rows_name(rows), rows)
     return replace(bundle, calibrator=fitted.to_dict()).with_fit("calibrator", fit)
 
 
@@ -73,7 +78,8 @@ class Selection:
     @property
     def name(self) -> str:
         """Return the images in words."""
-        return "val, calibrator cross-fitted" if self.is_cross_fitted else "val"
+        name = rows_name(self.validation[0])
+        return f"{name}, calibrator cross-fitted" if self.is_cross_fitted else name
 
     @cached_property
     def rows(self) -> Predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,20 +46,21 @@ def ensemble(
         return bundles[0]
     for bundle, name in zip(bundles, names, strict=True):
         if len(bundle.members) > 1 or bundle.calibrator is not None:
-            raise UserError(f"ckpt: {name} is an ensemble or calibrated already; give the runs that it was made of")
+            raise UserError(f"{name} is an ensemble or calibrated already; give the runs that it was made of")
         if bundle.classes != bundles[0].classes:
             what = "in another order" if sorted(bundle.classes) == sorted(bundles[0].classes) else "other ones"
             raise UserError(
-                f"ckpt: the classes of {name} ({', '.join(bundle.classes)}) are {what} than those of {names[0]} "
+                f"the classes of {name} ({', '.join(bundle.classes)}) are {what} than those of {names[0]} "
                 f"({', '.join(bundles[0].classes)}); combine models of the same classes"
             )
     hashes = [bundle.members[0].sha256 for bundle in bundles]
     for i, sha256 in enumerate(hashes):
         if (first := hashes.index(sha256)) < i:
-            raise UserError(f"ckpt: {names[first]} and {names[i]} are the same model; give each once, or use weights=")
+            raise UserError(f"{names[first]} and {names[i]} are the same model; give each once")
     return Bundle(
         tuple(bundle.members[0] for bundle in bundles),
         bundles[0].classes,
+        hashlib.sha256("".join(hashes).encode()).hexdigest(),
         method=method,
         learned={} if weights is None else {"weights": shares(weights, len(bundles))},
     )

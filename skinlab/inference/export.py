@@ -38,7 +38,9 @@ def write_timm(bundle: Bundle, path: Path) -> None:
         raise UserError(f"format=safetensors holds one network, not {len(bundle.members)}; export each run by itself")
     network = bundle.classifier.network
     if any(isinstance(module, CosineHead) for module in network.modules()):
-        raise UserError("format=safetensors: timm has no cosine head (model.head=cosine); use format=onnx or bundle")
+        raise UserError(
+            "format=safetensors: timm has no cosine head, which this network has; use format=onnx or bundle"
+        )
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     path.write_bytes(_in_order(save(tensors, metadata={"format": "pt"} | _facts(bundle))))
 

@@ -112,6 +112,6 @@ def feature_stage(network: nn.Module, images: torch.Tensor) -> nn.Module:
         for handle in handles:
             handle.remove()
     if not stages:
-        raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM; set saliency=false")
+        raise UserError(f"{type(network).__name__} has no feature maps for Grad-CAM")
     wanted = min(CELLS, max(side for side, _ in stages))
     return [module for side, module in stages if side >= wanted][-1]

@@ -30,7 +30,7 @@ def counts_tensor(class_counts: Sequence[int] | None, loss: str) -> Tensor:
         raise UserError(f"loss={loss} needs class counts and got {found}: add labels or set loss.class_counts=[...]")
     if min(class_counts) <= 0:
         raise UserError(
-            f"loss={loss}: class_counts={list(class_counts)} has a class without training images: "
+            f"loss={loss}: loss.class_counts={list(class_counts)} has a class without training images: "
             "leave that class out or use loss=ce"
         )
     return torch.tensor(list(class_counts), dtype=torch.float64)

@@ -62,18 +62,19 @@ class AnnotationPool:
     counts: PoolCounts
 
 
-def run_of(place: str) -> Path | None:
-    """Return the run that a checkpoint lies in; None for a bundle or a file elsewhere.
+def runs_of(places: Sequence[str]) -> list[Path]:
+    """Return the runs that checkpoints lie in; none where one is a bundle or a file elsewhere.
 
     Raises:
         UserError: there is no such checkpoint.
     """
-    folder = find_checkpoint(place).absolute().parent
-    return folder.parent if folder.name == "checkpoints" and (folder.parent / "split.csv").exists() else None
+    folders = [find_checkpoint(place).absolute().parent for place in places]
+    inside = all(folder.name == "checkpoints" and (folder.parent / "split.csv").exists() for folder in folders)
+    return [folder.parent for folder in folders] if inside else []
 
 
 def open_pool(
-    run: Path | None,
+    runs: Sequence[Path],
     place: str | None,
     *,
     classes: Sequence[str],
@@ -88,7 +89,7 @@ def open_pool(
     of groups with a labelled training image.
 
     Args:
-        run: whose ``split.csv`` counts, if there is one.
+        runs: whose ``split.csv`` counts, of one recipe, if there are any.
         place: folder or CSV; the run's pool if left out.
         classes: of the model.
         columns: our name → that of the CSV.
@@ -100,7 +101,8 @@ def open_pool(
     Raises:
         UserError: no image is left, or images are missing.
     """
-    table = _split(run, classes) if run else _empty()
+    run = runs[0] if runs else None
+    table = _splits(runs, classes) if runs else _empty()
     pool, copies = _run_pool(run, table) if place is None else _input_pool(place, table, missing_ok, columns)
     if place is not None and find_copies:
         pool, table, copies = _with_copies(pool, table, num_workers)
@@ -140,6 +142,22 @@ def _split(run: Path, classes: Sequence[str]) -> pd.DataFrame:
             "give an unchanged run"
         )
     return table
+
+
+def _splits(runs: Sequence[Path], classes: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of runs of one recipe, each with what it is to all of their networks together.
+
+    An image is a pool image if it is one in every run, a training image if it is one in any; what some run validates on
+    and no run trains on stays a validation image.
+    """
+    table, *others = [_split(run, classes) for run in runs]
+    splits = pd.DataFrame({0: table["split"].set_axis(table["image_id"])})
+    for i, other in enumerate(others, 1):
+        splits[i] = other.set_index("image_id")["split"].reindex(splits.index)
+    merged = splits[0].copy()
+    for name in ("val", "train"):
+        merged[(splits == name).any(axis=1)] = name
+    return table.assign(split=merged.to_numpy())
 
 
 def _run_pool(run: Path | None, table: pd.DataFrame) -> tuple[pd.DataFrame, Copies]:

@@ -206,9 +206,10 @@ def find_checkpoint(place: str | Path) -> Path:
         found = [file for file in (path / "checkpoints" / "best.ckpt", path / NAME) if file.is_file()]
         if not found:
             raise UserError(
-                f"ckpt={place}: the directory has no checkpoints/best.ckpt or {NAME}; give a run directory or a file"
+                f"ckpt={place}: the directory has no checkpoints/best.ckpt or {NAME}, and no runs are in it; "
+                "give a run, a sweep or a file"
             )
         return found[0]
     if not path.is_file():
-        raise UserError(f"ckpt={place}: no such file or directory; give a run directory or a .ckpt file")
+        raise UserError(f"ckpt={place}: no such file or directory; give a run, a sweep, a .ckpt file or a bundle")
     return path

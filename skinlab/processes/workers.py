@@ -115,7 +115,7 @@ def lost_worker(error: BaseException, *, stalled: bool = False) -> UserError | N
         )
     if "Bus error" in str(error):
         return UserError(SHARED_MEMORY)
-    return UserError(f"a worker process was killed (out of memory?): use fewer, such as num_workers=1, or {REMEDY}")
+    return UserError(f"a worker process was killed (out of memory?): use fewer, or {REMEDY}")
 
 
 def has_room(size: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, some
 from skinlab.files import replacing, write_json
+from skinlab.settings.recorded import read_recorded
 
 NAME = "backbone.safetensors"
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
@@ -68,11 +69,15 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return record
 
 
-def find_init(init: str) -> str:
-    """Return ``model.init`` with a run directory replaced by the backbone in it.
+def find_init(init: str, fold: int | None = None) -> str:
+    """Return ``model.init`` with a run directory replaced by the backbone in it, a sweep's by that of one fold.
+
+    Args:
+        init: as set.
+        fold: ``data.fold`` of the run that starts from it.
 
     Raises:
-        UserError: there is no such file, the directory has none, or it is a bundle.
+        UserError: there is no such file, the directory has none or none of the fold, or it is a bundle.
     """
     path, names = Path(init).expanduser(), ("auto", "imagenet", "random")
     if path.suffix == ".bundle":
@@ -82,12 +87,27 @@ def find_init(init: str) -> str:
     if not path.is_dir():
         hint = nearest(init, names)
         raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
-    if not (path / NAME).is_file():
-        raise UserError(
-            f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain, or a file such "
-            "as checkpoints/best.ckpt"
-        )
-    return str(path / NAME)
+    if (path / NAME).is_file():
+        return str(path / NAME)
+    if pretrained := sorted(each.parent for each in path.glob(f"*/{NAME}")):
+        return str(_of_fold(init, pretrained, fold) / NAME)
+    if trained := next(path.glob("*/checkpoints/best.ckpt"), None):
+        raise UserError(f"model.init={init} is a sweep of several networks; give the weights of one, such as {trained}")
+    raise UserError(
+        f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain, or a file such "
+        "as checkpoints/best.ckpt"
+    )
+
+
+def _of_fold(init: str, runs: Sequence[Path], fold: int | None) -> Path:
+    """Return the pretraining of a fold among those of a sweep."""
+    folds = [read_recorded(run, {"data.fold": (int, type(None))})["data"]["fold"] for run in runs]
+    own = [run for run, each in zip(runs, folds, strict=True) if each == fold]
+    if len(own) != 1:
+        found = f"{len(own)} pretrainings of data.fold={fold} ({some(own)})" if own else f"none of data.fold={fold}"
+        remedy = "give the one you mean" if own else f"pretrain it: python -m skinlab.pretrain data.fold={fold}"
+        raise UserError(f"model.init={init} has {found} among those of the folds {some(folds, 9)}; {remedy}")
+    return own[0]
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
 from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.commands.train import TrainSettings
-from skinlab.settings.groups import ModelSettings, TrainerSettings
+from skinlab.settings.groups import TrainerSettings
 from skinlab.settings.part import build
 from skinlab.settings.run import RunSettings
 
@@ -82,7 +82,7 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
         semi=build_strategy(settings.semi, datamodule),
     )
     build_optimizer(classifier.network, optimizer)  # refuses now what it would refuse after the first audit
-    start = start_from(model, classifier.network, datamodule, network.get("image_size"))
+    start = start_from(settings, classifier.network, datamodule, network.get("image_size"))
     classifier.hparams["licence"] = start.get("init_licence")
     return classifier, start
 
@@ -120,7 +120,7 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
         scheduler=settings.scheduler.dump(),
         seed=settings.seed,
     )
-    return pretrainer, start_from(settings.model, pretrainer.backbone, datamodule, network.get("image_size"))
+    return pretrainer, start_from(settings, pretrainer.backbone, datamodule, network.get("image_size"))
 
 
 def smallest_batch(datamodule: SkinDataModule) -> int:
@@ -140,12 +140,12 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule, init: str) -> d
 
 
 def start_from(
-    model: ModelSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
+    settings: RunSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
 ) -> InitFacts:
     """Load the initial weights of a network, and compile it where ``model.compile`` is set.
 
     Args:
-        model: the network's settings.
+        settings: of the run.
         network: takes the weights.
         datamodule: of the run.
         image_size: that the network is built for, if it is not its own.
@@ -156,7 +156,8 @@ def start_from(
     Raises:
         UserError: there are no such weights, they don't fit, or they were trained on validation or test images.
     """
-    init = find_init(model.init)
+    model = settings.model
+    init = find_init(model.init, settings.data.fold)
     provenance = weight_provenance(init, datamodule.cache_dir)
     used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
     seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)

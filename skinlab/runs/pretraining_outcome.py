@@ -94,7 +94,7 @@ def backbone_record(settings: PretrainSettings, datamodule: SkinDataModule, pret
         "data": settings.data.name,
         "pool": settings.pool,
         "config_sha256": config_hash(settings.dump()),
-        **merged(own, weight_provenance(find_init(settings.model.init), datamodule.cache_dir)),
+        **merged(own, weight_provenance(find_init(settings.model.init, settings.data.fold), datamodule.cache_dir)),
     }
 
 

@@ -12,19 +12,21 @@ import pandas as pd
 
 from skinlab.data.audit.fingerprint import ImageHashes
 from skinlab.data.audit.fingerprint_cache import fingerprints
-from skinlab.data.pool import held_out
+from skinlab.data.pool import held_out, outside_folds
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import NO_LIST, TrainingImages, contents
 from skinlab.errors import UserError, some
 from skinlab.models.weights import find_checkpoint
 from skinlab.processes.cores import available_cores
-from skinlab.runs.backbone_record import NAME, TRAINING_IMAGES, read_record
+from skinlab.runs.backbone_record import NAME, TRAINING_IMAGES, find_init, read_record
 from skinlab.settings.recorded import read_recorded
 from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
 
 Provenance = Mapping[str, Any]
+SAME_FOLD = "use weights made with the same data.fold and data.split_seed"
+POOL = ", or for all folds pretrain on images outside every fold: python -m skinlab.pretrain … pool=pool"
 NAMES = ("auto", "imagenet", "random")  # weights that were not trained on images of ours
 
 
@@ -85,10 +87,14 @@ def training_images(place: str | Path, carried: Mapping[str, Any] | None = None)
         raise UserError(f"{path}: its record of training images is damaged ({error}); make it again") from None
 
 
-def merged_training_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Return the training images of the models of some places together, as a bundle carries them."""
-    parts = [training_images(place, images) for place, images in zip(places, carried, strict=True)]
-    return TrainingImages.merged(parts).to_dict()
+def all_training_images(places: Sequence[str], carried: Iterable[Mapping[str, Any] | None]) -> TrainingImages:
+    """Return the training images of the models of some places together.
+
+    Args:
+        places: of the models.
+        carried: what each bundle records of them, see :func:`training_images`.
+    """
+    return TrainingImages.merged(training_images(*each) for each in zip(places, carried, strict=True))
 
 
 def count_usages(how: Iterable[str], unknown: Iterable[str] = ()) -> dict[str, Any]:
@@ -116,7 +122,10 @@ def _provenance_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, A
     own["files"] = pd.concat([learned, chosen])["file_tail"] if "file_tail" in table else pd.Series([NO_LIST])
     if (gone := (table["image_hash"] == "")).any():
         own["unknown"] = pd.Series([f"{gone.sum()} images of {run}/split.csv that are no longer there"])
-    return {"method": "supervised"} | merged(own, weight_provenance(str(config["model"]["init"]), audit_cache))
+    init = str(config["model"]["init"])
+    if Path(init).expanduser().is_dir():
+        init = find_init(init, config["data"].get("fold"))
+    return {"method": "supervised"} | merged(own, weight_provenance(init, audit_cache))
 
 
 def _read_hashes(table: pd.DataFrame, audit_cache: str | Path | None) -> list[str]:
@@ -172,7 +181,8 @@ def check_training_images(init: str, provenance: Provenance, prepared: Prepared,
     usages = {"val": learned[rows["split"] == "val"], "test": tested[rows["split"] == "test"]}
     counts = {split: int((how != "").sum()) for split, how in usages.items()}
     if any(counts.values()):
-        _report(init, provenance, rows["image_id"], usages, allow_seen)
+        pool = "" if provenance["method"] == "supervised" or not outside_folds(rows).any() else POOL
+        _report(init, provenance, rows["image_id"], usages, None if allow_seen else SAME_FOLD + pool)
     elif rows["group"][rows["split"].isin(usages)].isin(provenance["groups"]).any() and not tested.astype(bool).any():
         log.warning(
             "model.init=%s: no image of this data was used in training (%s), but groups of val or test have the "
@@ -189,9 +199,9 @@ def _usage(rows: pd.DataFrame, provenance: Provenance) -> pd.Series[str]:
 
 
 def _report(
-    init: str, provenance: Provenance, ids: pd.Series[str], usages: Mapping[str, pd.Series[str]], allow_seen: bool
+    init: str, provenance: Provenance, ids: pd.Series[str], usages: Mapping[str, pd.Series[str]], remedy: str | None
 ) -> None:
-    """Raise an error, or log a warning, about images that the weights were trained on."""
+    """Raise an error with a remedy, or without one log a warning, about images that the weights were trained on."""
     parts = []
     for split, how in usages.items():
         if (how != "").any():
@@ -200,9 +210,6 @@ def _report(
             named = ids[how.index][how != ""]
             parts.append(f"{len(named)} {split} images ({some(named, 2)}){by_group}")
     message = f"model.init={init}: its training ({provenance['method']}) used {' and '.join(parts)}"
-    if not allow_seen:
-        raise UserError(
-            f"{message}; use weights made with the same data.fold and data.split_seed, or accept the leak: "
-            "model.allow_seen=true"
-        )
+    if remedy is not None:
+        raise UserError(f"{message}; {remedy}, or accept the leak: model.allow_seen=true")
     log.warning("%s: the metrics of those images do not hold for new ones", message)

@@ -137,8 +137,9 @@ class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
 
 
 class TableSettings(Settings):
-    """How tables of predictions and of labels are read."""
+    """How tables of predictions and of labels are read, and what their systems are called."""
 
+    names: Names | None
     labels: Text | None
     on_label_conflict: Literal["error", "labels"]
     columns: dict[str, Text | None]

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlab.assessment.mistakes import add_saliency, overlay, overlays
+from skinlab.assessment.mistakes import add_saliency, overlays
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle
+from skinlab.inference.overlays import overlay
 from tests.run_directory import write_run
 
 CLASSES = ["a", "b"]

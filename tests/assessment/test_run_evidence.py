@@ -201,8 +201,9 @@ def test_mistakes_end_before_an_epoch(compose_train, words, tmp_path, override, 
 
 def test_settings_of_the_evidence_make_no_other_recipe(finished):
     from skinlab.assessment.systems import open_run
+    from skinlab.settings.recipes import recipe_of
 
-    assert not [key for key in open_run(finished).recipe if key.startswith("evidence")]
+    assert not [key for key in recipe_of(open_run(finished).config) if key.startswith("evidence")]
 
 
 def test_evidence_of_format_1_is_read_under_the_present_names(tmp_path):

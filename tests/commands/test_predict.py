@@ -196,7 +196,10 @@ def test_missing_files_of_a_table_are_refused_or_left_out(predicted: Predict, fo
         ({"format": "kaggle"}, "format=kaggle needs two classes, the model has akiec"),
         ({"threshold": 0.4}, "a number needs a model of two classes, this has akiec"),
         ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
-        ({"threshold": "f1"}, r"best\.ckpt has 0 thresholds, none of this rule"),
+        (
+            {"threshold": "f1"},
+            r"best\.ckpt has 0 thresholds, none of this rule; make a bundle with one.*thresholds=\[f1\]",
+        ),
         ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
         ({"tta": "d8"}, "tta=d8: choose none, flips, d4, multicrop"),
@@ -204,7 +207,7 @@ def test_missing_files_of_a_table_are_refused_or_left_out(predicted: Predict, fo
         ({"batch_size": 0}, "batch_size=0: a number of at least 1"),
         ({"num_workers": -1}, "num_workers=-1: give auto or a number"),
         ({"gate": "wran"}, "gate=wran: warn, error or off is expected .did you mean warn"),
-        ({"gate": "error"}, "has no input gate; make one"),
+        ({"gate": "error"}, r"has no input gate; .*bundle ckpt=.*best\.ckpt output=FILE.bundle gate=fit"),
         ({"on_bad_image": "skip"}, "on_bad_image=skip: error or drop is expected"),
     ],
 )
@@ -306,12 +309,14 @@ def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[str, Path], output: Path):
     plain = predicted(ckpt=ruled["seven"])
     table = predicted(ckpt=ruled["seven"], threshold="f1", overwrite=True)
-    pd.testing.assert_frame_equal(table.drop(columns="called"), plain)
-    assert table.columns[-2] == "called"
+    pd.testing.assert_frame_equal(table.drop(columns=["called", "called_class"]), plain)
+    assert table.columns[-3:-1].tolist() == ["called", "called_class"]
+    assert set(table["called_class"][table["called"] == 1]) <= {"mel", "bcc"}
+    assert not set(table["called_class"][table["called"] == 0]) & {"mel", "bcc"}
     assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
     meta = json.loads(output.with_suffix(".meta.json").read_text())
     facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
-    assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows"}
+    assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows", "called": table["called"].sum()}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
     assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
     with pytest.raises(

@@ -199,7 +199,7 @@ def test_bad_files_are_named_with_reason_and_remedy(tmp_path, content, reason, s
     with pytest.raises(BadImage, match=reason) as caught:
         read_image(path, size)
     assert str(path) in str(caught.value)
-    assert "data.on_bad_image=drop" in str(caught.value)
+    assert "fix or remove the file" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert reason in caught.value.reason
 

@@ -28,6 +28,7 @@ def prepared(groups: str = "g", **split_of: str) -> SimpleNamespace:
     ids = list(split_of)
     manifest = pd.DataFrame({"image_id": ids, "split": list(split_of.values())})
     manifest["group"] = [groups + name[0] for name in ids]
+    manifest["fold"] = [0 if split in ("train", "val") else -1 for split in manifest["split"]]
     return SimpleNamespace(manifest=manifest, image_hashes={n: n * 2 if len(n) == 1 else n for n in ids})
 
 
@@ -43,6 +44,9 @@ def test_images_that_were_seen_are_counted_and_refused(caplog):
     assert len(str(message.value).splitlines()) == 1
     assert check_training_images("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
     assert "used 1 val images" in caplog.text
+    assert "pool=pool" not in str(message.value), "there is no image outside the folds"
+    with pytest.raises(UserError, match=r"for all folds pretrain on images outside every fold: .*pretrain … pool=pool"):
+        check_training_images("x", PAST, prepared(a="val", c="train", e="pool"), allow_seen=False)
 
 
 def test_another_photograph_of_a_lesion_that_was_seen_counts():

@@ -72,7 +72,8 @@ def pool_folds(
     if missing:
         numbers = ",".join(map(str, missing))
         raise ValueError(
-            f"{name} lacks fold {numbers} of {n_folds}; train: python -m skinlab.train -m data.fold={numbers}"
+            f"{name} lacks fold {numbers} of {n_folds}; train it with the settings of the other folds, and "
+            f"data.fold={numbers}"
         )
     for table, fold in zip(tables, folds, strict=True):
         if table.classes != tables[0].classes:

@@ -22,7 +22,8 @@ from skinlab.evaluation.thresholds.decision import (
 
 NO_ROWS = (
     "No rule for the called class was chosen: there are no other images to choose it on, and one chosen on the images "
-    "it is reported on is optimistic; set cross_fit=true, or give a run with validation images."
+    "it is reported on is optimistic; cross-fit it, python -m skinlab.evaluate … "
+    "cross_fit=true, or give a run with validation images."
 )
 
 

@@ -41,7 +41,7 @@ FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
 NO_OTHER_IMAGES = (
     "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
-    "reported on is optimistic; set cross_fit=true, or give a run with validation images."
+    "reported on is optimistic; cross-fit it, python -m skinlab.evaluate … cross_fit=true, or give a run with val."
 )
 
 

@@ -263,6 +263,8 @@ class BootstrapSamples:
             variance = whole_variance([variance, self.trainings[name]], level)
         bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
         if name in self.shares and not self.is_difference:
+            if not self.shares[name].effective:  # such as the NPV where some cross-fits alone predict negatives
+                return Interval.none(value, UNDEFINED, undefined)
             ends = share_interval(value, self.shares[name], variance.value, level, variance.degrees_of_freedom)
         elif not np.isfinite(variance.value):
             return Interval.none(value, UNDEFINED, undefined)

@@ -17,7 +17,10 @@ from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, th
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CHOOSE_ELSEWHERE = "choose it on images of other lesions, such as validation images, or set cross_fit=true"
+CHOOSE_ELSEWHERE = (
+    "choose it on images of other lesions, such as validation images, or cross-fit it: python -m skinlab.evaluate … "
+    "cross_fit=true, without apply_thresholds= and apply_decision="
+)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from skinlab.settings.command import LoadingSettings, required
-from skinlab.settings.types import Count, Names, Number, Text
+from skinlab.settings.types import Count, Names, Number, Places, Text
 
 
 class MineSettings(LoadingSettings):
     """``conf/mine.yaml``."""
 
-    ckpt: Annotated[Text, required("RUN_OR_FILE")]
+    ckpt: Annotated[Places, required("RUN_OR_FILE")]
     input: Text | None
     output: Annotated[Text, required("DIR")]
     overwrite: bool

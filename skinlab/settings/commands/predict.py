@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, PlainValidator
 
 from skinlab.settings.command import LoadingSettings, required
-from skinlab.settings.types import Share, Text
+from skinlab.settings.types import Places, Share, Text
 
 
 def _threshold(value: Any) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if (number and 0 <= value <= 1) or isinstance(value, str):
         return value
-    raise ValueError("a probability from 0 to 1, or a rule of the bundle's thresholds, is expected")
+    raise ValueError("a probability from 0 to 1, or a rule of the model's thresholds, such as f1, is expected")
 
 
 def _off(value: Any) -> Any:
@@ -25,7 +25,7 @@ def _off(value: Any) -> Any:
 class PredictSettings(LoadingSettings):
     """``conf/predict.yaml``."""
 
-    ckpt: Annotated[Text, required("RUN_OR_FILE")]
+    ckpt: Annotated[Places, required("RUN_OR_FILE")]
     input: Annotated[Text, required("FOLDER_OR_CSV_OR_IMAGE")]
     output: Annotated[Text, required("FILE.csv")]
     overwrite: bool
@@ -37,6 +37,7 @@ class PredictSettings(LoadingSettings):
     decide: Text
     tta: Text
     gate: Annotated[Literal["warn", "error", "off"], BeforeValidator(_off)]
+    explain: Text | None
 
     def mistakes(self) -> Iterator[str]:
         """Refuse a threshold for a format that holds probabilities alone."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from skinlab.settings.command import DeviceSettings, EvaluationCommandSettings, Split, required
-from skinlab.settings.types import Names, Text
+from skinlab.settings.types import Names, Places
 
 
 class TtaSettings(EvaluationCommandSettings, DeviceSettings):
     """``conf/tta.yaml``."""
 
-    ckpt: Annotated[Text, required("RUN")]
+    ckpt: Annotated[Places, required("RUN")]
     split: Split
     tta: Names | None

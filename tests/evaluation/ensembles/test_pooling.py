@@ -24,7 +24,7 @@ def test_every_row_once_with_its_fold():
     ("tables", "folds", "message"),
     [
         ([table("xy"), table("z")], [0, 0], "fold 0 several times"),
-        ([table("xy")], [1], r"lacks fold 0 of 2; train: .*data.fold=0"),
+        ([table("xy")], [1], r"lacks fold 0 of 2; train it .*data.fold=0"),
         ([table("xy"), table("yz")], [0, 1], "image y is in the validation of fold 0 and fold 1"),
         ([table("xy", "gh"), table("z", "h")], [0, 1], "group h is in the validation of fold 0 and fold 1"),
         ([table("xy"), table("z", classes="ba")], [0, 1], "fold 1 has the classes b, a"),

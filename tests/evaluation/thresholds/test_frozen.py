@@ -52,7 +52,9 @@ def test_an_older_file_has_no_prevalence():
 def test_a_frozen_threshold_is_refused_on_its_own_rows():
     frozen = frozen_on(IDS)
     assert frozen.rows_sha256 == rows_hash(reversed(IDS))
-    with pytest.raises(ValueError, match=r"val, 50 rows.*validation images, or set cross_fit=true"):
+    with pytest.raises(
+        ValueError, match=r"val, 50 rows.*validation images, or cross-fit it: .*evaluate … cross_fit=true"
+    ):
         refuse_same_rows(frozen, view(IDS[::-1]))
     refuse_same_rows(frozen, view(OTHERS))
 

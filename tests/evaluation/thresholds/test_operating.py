@@ -96,3 +96,15 @@ def test_a_frozen_cost_is_stated_at_the_ratio_that_it_was_chosen_with():
     assert [text.split(";")[0] for text in told] == [
         f"The threshold for {rule} was chosen for a prevalence of that of the images" for rule in ("cost", "f1")
     ]
+
+
+def test_a_share_of_rows_that_few_cross_fits_predict_so_has_no_interval():
+    """Three in ten cross-fits predict each row positive, so that none is by majority and the PPV is of no rows."""
+    truth = np.arange(60) % 3 == 0
+    groups = np.arange(60).astype(str).astype(object)
+    samples = bootstrap(
+        BinaryPredictions(np.full(60, 0.3), truth), Resampler(groups, truth.astype(np.int64), ["other", "positive"])
+    )
+    found = samples.intervals()["ppv"]
+    assert found.value == pytest.approx(1 / 3)
+    assert np.isnan(found.low)
