@@ -11,7 +11,7 @@ from skinlab.settings.base import Settings
 
 # Settings that name what exists already, one or several, and what is to be given.
 INPUTS = {
-    "ckpt": "give a run directory, a checkpoint or a bundle",
+    "ckpt": "give a run, a sweep, a checkpoint or a bundle",
     "runs": "give run directories, folders of runs or predictions tables",
     "predictions": "give a predictions table or a run directory",
     "input": "give a folder, a CSV or an image",
