@@ -97,7 +97,7 @@ def reached(command: str) -> set[Path]:
 
 def test_a_shared_module_s_messages_name_settings_of_a_command_that_uses_it():
     known: dict[Path, set[str]] = {}
-    for command in COMMANDS:
+    for command in COMMANDS.keys() - {"doctor"}:  # it is about all others
         for path in reached(command):
             known.setdefault(path, set()).update(settings_of(command))
     wrong = []
