@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
@@ -21,6 +19,7 @@ from skinlab.files import replacing
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.overlays import LARGE, explained, jpeg
 from skinlab.inference.saliency import feature_stage, gradcam
+from skinlab.processes.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +87,9 @@ def write_explanations(
         device: to compute on.
     """
     places = [folder / picture_name(image_id) for image_id in rows["image_id"]]
-    paths, screen = rows["path"].tolist(), Console(stderr=True)
-    title = f"explaining {len(paths)} images"
-    for start in track(
-        range(0, len(paths), BATCH), title, console=screen, transient=True, disable=not screen.is_terminal
-    ):
+    paths = rows["path"].tolist()
+    starts = range(0, len(paths), BATCH)
+    for start in track(starts, f"explaining {len(paths)} images", len(starts)):
         chosen = slice(start, start + BATCH)
         maps = mean_maps(bundle, paths[chosen], called[chosen].tolist(), LARGE, device)
         own = zip(paths[chosen], maps, called[chosen], probabilities[chosen], places[chosen], strict=True)

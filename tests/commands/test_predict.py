@@ -473,7 +473,8 @@ def test_the_command_needs_a_checkpoint_and_nothing_else(run, seven: Path, folde
 def test_the_command_reports_a_mistake_in_one_line(run, folder: Path, tmp_path: Path):
     done = run("predict", "ckpt=model.ckpt", f"input={folder}", "output=p.csv")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: ckpt=model.ckpt: no such file or folder; give a run, a sweep, a checkpoint or a bundle\n"
+    remedy = "give a run, a sweep, a checkpoint or a bundle"
+    assert done.stderr == f"error: ckpt=model.ckpt: no such file or folder; {remedy}\n"
     assert not list(tmp_path.iterdir())
 
 
