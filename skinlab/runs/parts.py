@@ -70,7 +70,7 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
     classifier = Classifier(
         network=network,
         classes=classes,
-        inputs=model_inputs(tried, datamodule, model.init),
+        inputs=model_inputs(tried, datamodule, find_init(model.init, settings.data.fold)),
         optimizer=optimizer,
         scheduler=settings.scheduler.dump(),
         training_prior=datamodule.training_prior(),
@@ -115,7 +115,7 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
     pretrainer = Pretrainer(
         network=network,
         method=method,
-        inputs=model_inputs(tried, datamodule, settings.model.init),
+        inputs=model_inputs(tried, datamodule, find_init(settings.model.init, settings.data.fold)),
         optimizer=settings.optimizer.dump(),
         scheduler=settings.scheduler.dump(),
         seed=settings.seed,
@@ -133,7 +133,6 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule, init: str) -> d
 
     A file's own mean and std are used where it records them, otherwise those of the network's ImageNet weights.
     """
-    init = find_init(init)
     facts = WeightFacts() if init in NAMES else read_weight_facts(Path(init).expanduser())
     mean, std = (facts.mean, facts.std) if facts.mean and facts.std else normalisation(network)
     return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
