@@ -18,7 +18,7 @@ from skinlab.errors import UserError
 from skinlab.files import replacing
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.overlays import LARGE, explained, jpeg
-from skinlab.inference.saliency import feature_stage, gradcam
+from skinlab.inference.saliency import feature_stage, gradcam, token_layer
 from skinlab.processes.progress import track
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ def check_explainable(bundle: Bundle) -> None:
     if bundle.outputs != bundle.classes:
         raise UserError("explain=: an overlap counts votes and has no class to explain; give one of its runs as ckpt=")
     for member in bundle.members:
-        blank = torch.zeros(1, 3, member.image_size, member.image_size, dtype=torch.uint8)
+        network, blank = member.classifier.network, torch.zeros(1, 3, *[member.image_size] * 2, dtype=torch.uint8)
         try:
-            feature_stage(member.classifier.network, member.classifier.normalise(blank))
+            token_layer(network) or feature_stage(network, member.classifier.normalise(blank))
         except UserError as error:
             raise UserError(f"explain=: {error}; leave explain= out") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from skinlab.commands.evaluate import evaluate
 from skinlab.commands.predict import predict
 from skinlab.errors import UserError
 from skinlab.evaluation.thresholds.choice import choose_threshold
+from skinlab.inference.bundle import load_bundle, save_bundle
+from skinlab.inference.ensembling import ensemble
 from tests.command_settings import invocation_of, settings_of
 from tests.image_folder import NAMES, write_images
 from tests.sweep import FOCAL, write_member
@@ -144,10 +147,12 @@ def test_pictures_of_a_sweep_have_a_legend_and_a_name_each(
         predicted(sweep, "r", explain=tmp_path / "cam")
 
 
-def test_a_network_without_maps_is_refused_before_anything_is_predicted(predicted: Predict, save_classifier, tmp_path):
-    place = save_classifier(tmp_path / "vit.ckpt", ["benign", "malignant"], network="test_vit")
-    with pytest.raises(UserError, match="has no feature maps for Grad-CAM; leave explain= out"):
-        predicted(place, explain=tmp_path / "cam")
+def test_an_overlap_is_refused_before_anything_is_predicted(predicted: Predict, sweep: Path, tmp_path: Path):
+    votes = {"thresholds": np.array([0.5, 0.5])}
+    models = ensemble([load_bundle(sweep / str(i)) for i in range(2)], ["a", "b"])
+    save_bundle(replace(models, method="overlap", learned=votes, positive=["malignant"]), tmp_path / "o.bundle")
+    with pytest.raises(UserError, match="an overlap counts votes and has no class to explain; give one of its runs"):
+        predicted(tmp_path / "o.bundle", explain=tmp_path / "cam")
     assert not (tmp_path / "p.csv").exists()
     assert not (tmp_path / "cam").exists()
 
