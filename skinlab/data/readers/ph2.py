@@ -13,6 +13,7 @@ from skinlab.errors import UserError
 from skinlab.tables.labels import join_ids, read_image_table
 
 TEXT, TABLE = "PH2_dataset.txt", "PH2_simple_dataset.csv"
+OWN_TABLE = "labels.csv"  # of a copy with a table of one's own: image_id, diagnosis
 CLASSES = ("common_nevus", "atypical_nevus", "melanoma")  # the authors' clinical diagnoses 0, 1 and 2
 ROW = re.compile(r"^\|\|\s*(IMD\d+)\s*\|\|[^|]*\|\|\s*([012])\s*\|\|", re.MULTILINE)
 
@@ -27,7 +28,8 @@ def read_ph2(root: str | Path) -> pd.DataFrame:
     check_root(base, "ph2")
     files = list_files(base)
     text = find_file(base, TEXT, missing_ok=True)
-    frame = _authors_table(text) if text else _csv(find_file(base, TABLE))
+    own = None if text else find_file(base, OWN_TABLE, missing_ok=True)
+    frame = _authors_table(text) if text else _csv(own or find_file(base, TABLE))
     # The authors' folders also hold masks, IMD002_lesion.bmp, and regions of a colour, IMD002_R1_Label3.bmp.
     photographs = [path for path in files.images if re.fullmatch(r"IMD\d+\.\w+", Path(path).name)]
     paths = join_ids(frame["image_id"], photographs, base)

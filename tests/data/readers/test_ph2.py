@@ -45,3 +45,13 @@ def test_a_table_without_rows_or_with_another_diagnosis_is_refused(tmp_path):
 def test_a_missing_folder_names_the_command(tmp_path):
     with pytest.raises(UserError, match="get the data there: skinlab fetch data=ph2"):
         read_ph2(tmp_path / "nowhere")
+
+
+def test_a_copy_with_a_table_of_one_s_own(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("IMD003", "IMD435"):
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    (tmp_path / "labels.csv").write_text("image_id,diagnosis,dx\nIMD003,common_nevus,nv\nIMD435,melanoma,mel\n")
+    manifest = read_ph2(tmp_path)
+    assert manifest["label"].tolist() == ["common_nevus", "melanoma"]
+    assert manifest["path"].iloc[0] == f"{tmp_path}/images/IMD003.jpg"
