@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,7 @@ def initialise(
                 f"model.init={init}: a checkpoint of skinlab.pretrain, which has no record of its training images; "
                 "give its run directory, or backbone.safetensors in it"
             )
-        _load_backbone(network, state, f"model.init={init}", source)
+        _load_backbone(network, _as_timm(network, state), f"model.init={init}", source)
         return str(path)
     try:
         _load_backbone(network, imagenet_state(name, image_size), f"model.init={init}")
@@ -221,6 +222,22 @@ def initialise(
         )
         return "random"
     return "imagenet"
+
+
+def _as_timm(network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Return published tensors under timm's names and, for a transformer, resampled to its image size and patch size.
+
+    Those that fit already, and those that timm has no conversion for, stay as they are.
+    """
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    heads = head_parameters(network)
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is None or all(key in heads or (key in state and state[key].shape == shapes[key]) for key in shapes):
+        return state
+    try:
+        return dict(convert(dict(state), network))
+    except Exception:  # timm's conversions raise errors of many types for a file of another architecture
+        return state
 
 
 def _load_backbone(

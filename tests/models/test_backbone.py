@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
 
 from skinlab.cli.config import compose_settings
 from skinlab.errors import UserError
@@ -179,3 +180,28 @@ def test_the_first_logits_are_near_zero(name):
     initialise(network, name, "auto")
     with torch.no_grad():
         assert network(torch.randn(4, 3, 64, 64)).abs().max() < 1
+
+
+def test_published_tensors_get_timm_s_names_and_the_image_size_of_the_run(tmp_path):
+    theirs = build_network("test_vit2", 1000)
+    resampled = build_network("test_vit2", 3, image_size=64)
+    save_file(theirs.state_dict(), tmp_path / "vit.safetensors")
+    assert initialise(resampled, "test_vit2", str(tmp_path / "vit.safetensors")).endswith("vit.safetensors")
+    expected = resample_abs_pos_embed(theirs.pos_embed, [4, 4], num_prefix_tokens=1)
+    torch.testing.assert_close(resampled.pos_embed, expected)
+    torch.testing.assert_close(resampled.blocks[0].attn.qkv.weight, theirs.blocks[0].attn.qkv.weight)
+
+    tower = {f"visual.trunk.{name}": value for name, value in theirs.state_dict().items()}
+    tower |= {"visual.head.proj.weight": torch.zeros(2, 64), "text.weight": torch.zeros(2)}
+    save_file(tower, tmp_path / "open_clip.safetensors")
+    clip = build_network("test_vit2", 3)
+    initialise(clip, "test_vit2", str(tmp_path / "open_clip.safetensors"))
+    torch.testing.assert_close(clip.blocks[1].mlp.fc1.weight, theirs.blocks[1].mlp.fc1.weight)
+
+    with pytest.raises(UserError, match="another architecture"):
+        initialise(build_network("test_vit2", 3), "test_vit2", str(write_resnet(tmp_path)))
+
+
+def write_resnet(folder):
+    save_file(build_network("test_resnet", 3).state_dict(), folder / "resnet.safetensors")
+    return folder / "resnet.safetensors"
