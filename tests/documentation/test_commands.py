@@ -21,7 +21,11 @@ ALL = documented()
 LINES = list({(each.name, each.words): each for each in ALL}.values())
 FLAGS = {"-m", "--help", "-h", "--cfg", "job"}
 # Commands that are run; trainings and studies are composed only.
-SHORT = [each for each in LINES if each.name in ("audit", "predict", "evaluate", "ensemble", "bundle", "tta", "mine")]
+SHORT = [
+    each
+    for each in LINES
+    if each.name in ("audit", "predict", "evaluate", "ensemble", "bundle", "tta", "mine", "submit")
+]
 TINY = [
     *("data=phantom", "data.root=DIR", "data.phantom_size=48", "data.image_size=32", "data.num_workers=0"),
     *("data.n_folds=2", "data.cache_dir=cache", "model=timm", "model.name=test_resnet", "model.init=random"),
@@ -37,6 +41,7 @@ TWO = [
     "data.n_unlabeled=40",
     "data.n_test=12",
 ]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "SKINLAB_DATA_ROOT"}
 ISIC = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 
 
@@ -81,18 +86,25 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     no_evidence = [*(word for word in tiny if not word.startswith("evidence.")), "evidence=off"]
 
     def run(command: str, *words: str) -> None:
-        done = command_server.run(command, words, folder, os.environ | {}, 300)
+        done = command_server.run(command, words, folder, ENVIRONMENT, 300)
         assert done.returncode == 0, done.stderr[-2000:]
 
     run("train", *tiny, "hydra.run.dir=RUN", "data.label_budget=0.6")
     for seed, name in enumerate(("A", "B")):
         run("train", *tiny, f"hydra.run.dir=RUN_{name}", f"seed={seed}")
         run("train", "-m", *no_evidence, "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
-    for name, source in {"SWEEP": "SWEEP_A", "CNNS": "SWEEP_B", "LITE1": "SWEEP_A"}.items():
+    for name, source in {"CNNS": "SWEEP_B", "LITE0": "SWEEP_A", "LITE1": "SWEEP_B"}.items():
         shutil.copytree(folder / source, folder / name)
-    run("evaluate", "predictions=RUN_A", "output=EVIDENCE", "decide=prior:auto", "n_draws=100", "calibration=false")
+    run("train", "-m", *no_evidence, "data.fold=0,1", "seed=2,3", "hydra.sweep.dir=SWEEP")
+    positive = [] if request.param else ["positive=[mel,bcc,akiec]"]
+    rules = ["decide=prior:auto", "n_draws=100", "calibration=false", *positive]
+    run("evaluate", "predictions=RUN_A", "output=EVIDENCE", *rules)
     run("ensemble", "runs=SWEEP_A,SWEEP_B", "output=BOTH", "n_draws=100", "calibration=false", "search=null")
-    run("bundle", "ckpt=RUN", "output=model.bundle", "thresholds=[f1]", *(() if request.param else ("positive=[mel]",)))
+    run("bundle", "ckpt=RUN", "output=model.bundle", "thresholds=[f1]", *positive)
+    (folder / "data").mkdir()
+    (folder / "data" / "dsm2025").symlink_to(folder / "DIR")
+    if request.param:
+        run("predict", "ckpt=RUN", "input=DIR/test", "output=submission.csv", "format=kaggle")
     shutil.copy(folder / "EVIDENCE" / "decision.json", folder / "DIR")
     write_tables(folder, two=request.param)
     return request.param, folder
@@ -128,7 +140,7 @@ def test_short_commands_run(things: tuple[bool, Path], tmp_path: Path, command_s
         for path in folder.iterdir():
             if path.name not in made:
                 (here / path.name).symlink_to(path)
-        done = command_server.run(line.name, words, here, os.environ | {}, 300)
+        done = command_server.run(line.name, words, here, ENVIRONMENT, 300)
         if done.returncode:
             failed.append(f"{line}: {done.stderr.strip().splitlines()[-1]}")
     assert not failed, "\n".join(failed)
