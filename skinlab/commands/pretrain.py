@@ -62,7 +62,7 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     checkpoint = find_pretraining(settings.resume, run_dir, settings.ssl)
     unused = pretrainer.method.leaves_unused
     arguments = trainer_arguments(settings.trainer, pretrainer.backbone, leaves_unused=unused)
-    probe = build_probe(settings.probe, datamodule)
+    probe = build_probe(settings.probe, datamodule, data.views_per_epoch)
     callbacks = build_pretraining_callbacks(settings, run_dir, probe)
     _announce(settings, datamodule, probe)
     write_setup(run_dir, settings, datamodule.prepared)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from skinlab.callbacks.probe import Probe
+from skinlab.callbacks.probe import Probe, probe_interval
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.dataset import Batch, ImageDataset
 from skinlab.errors import UserError
@@ -13,6 +15,8 @@ from skinlab.evaluation.probing import probe_folds, stratified
 from skinlab.selfsup.methods import needed_views
 from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.groups import ProbeSettings
+
+log = logging.getLogger(__name__)
 
 
 class PretrainingData(pl.LightningDataModule):
@@ -42,9 +46,21 @@ class PretrainingData(pl.LightningDataModule):
         self.datamodule.trainer = self.trainer
         return self.datamodule.pretrain_loader(self.pool, **self.views)
 
+    @property
+    def views_per_epoch(self) -> int:
+        """Number of views of an epoch, over all processes."""
+        n_batches = len(self.datamodule.pretrain_loader(self.pool, **self.views))
+        views_of_an_image: int = self.views["n_large"] + self.views["n_small"]
+        return n_batches * self.datamodule.batch_size * views_of_an_image
 
-def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | None:
+
+def build_probe(settings: ProbeSettings, datamodule: SkinDataModule, views_per_epoch: int) -> Probe | None:
     """Build the probe on labelled training images; None where there are none, or no probe is wanted.
+
+    Args:
+        settings: of the probe.
+        datamodule: of the run.
+        views_per_epoch: of the pretraining, for the interval ``auto``.
 
     Raises:
         UserError: they are all of one class, or of one group.
@@ -63,10 +79,14 @@ def build_probe(settings: ProbeSettings, datamodule: SkinDataModule) -> Probe | 
             f"{rows['group'].nunique()} group(s); label others, or set probe.every_n_epochs=0"
         ) from None
     dataset = ImageDataset(rows["path"].tolist(), target, size=datamodule.image_size, fit=datamodule.fit)
+    every = settings.every_n_epochs
+    if every == "auto":
+        every = probe_interval(len(rows), views_per_epoch)
+        log.info("probe.every_n_epochs=auto: of %d images every %d epochs, and after the last", len(rows), every)
     return Probe(
         dataset,
         rows["group"].tolist(),
         len(datamodule.prepared.classes),
-        every_n_epochs=None if settings.every_n_epochs == "auto" else settings.every_n_epochs,
+        every_n_epochs=every,
         num_workers=datamodule.num_workers,
     )

@@ -117,30 +117,3 @@ def test_the_monitor():
         choose_monitor("probe/knn_balanced_accuracy", probed=False)
     with pytest.raises(UserError, match="did you mean train/loss"):
         choose_monitor("train/los", probed=False)
-
-
-def test_the_interval_is_measured_once_and_a_continued_run_keeps_it(dataset, monkeypatch):
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("skinlab.callbacks.probe.time.perf_counter", lambda: clock.now)
-    probe, module = Probe(dataset, [str(i) for i in range(40)], 2, every_n_epochs=None), Colours()
-    module.log_dict = lambda metrics: None
-
-    def measure(module):
-        clock.now += 3
-        return dict.fromkeys(PROBE_METRICS, 1.0)
-
-    monkeypatch.setattr(probe, "measure", measure)
-    probe.on_train_start(at(0, global_step=0, loggers=[]), module)
-    probed = []
-    for epoch in range(8):
-        probe.on_train_epoch_start(at(epoch, 8), module)
-        clock.now += 10 if epoch == 0 else 1
-        probe.on_train_epoch_end(at(epoch, 8, callback_metrics={}), module)
-        probed.append(bool(probe.metrics))
-    assert probed == [False, False, False, False, True, False, False, True], "3 s are a tenth of 30 s: every 5 epochs"
-    again = Probe(dataset, ["a"] * 40, 2, every_n_epochs=None)
-    again.load_state_dict(probe.state_dict())
-    assert again.every_n_epochs == 5
-    fixed = Probe(dataset, ["a"] * 40, 2, every_n_epochs=2)
-    fixed.load_state_dict(probe.state_dict())
-    assert fixed.every_n_epochs == 2
