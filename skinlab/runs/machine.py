@@ -167,7 +167,7 @@ def disks(places: Mapping[str, str], min_free_gb: float) -> Iterator[Finding]:
         else:
             yield Finding("disk", WARNING, f"can't be written: {', '.join(names)}")
     if SHM.is_dir() and (shared := shutil.disk_usage(SHM).total / GIB) < MIN_SHM:
-        remedy = "start docker with --shm-size=8g, or set num_workers=0"
+        remedy = "start docker with --shm-size=8g, or set data.num_workers=0"
         yield Finding("disk", WARNING, f"shared memory has {shared:.1f} GiB; {remedy}")
 
 

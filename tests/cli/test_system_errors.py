@@ -14,9 +14,8 @@ from skinlab.cli.system_errors import REMEDIES, explain_os_error
 def test_an_error_with_a_place_names_setting_place_and_remedy(tmp_path, number):
     error = OSError(number, os.strerror(number), str(tmp_path / "cache" / "a.npy"))
     line = explain_os_error(error, {"data": {"cache_dir": str(tmp_path / "cache")}, "run_dir": str(tmp_path / "run")})
-    assert line == (
-        f"data.cache_dir={tmp_path}/cache: {tmp_path}/cache/a.npy: {os.strerror(number)}; {REMEDIES[number]}"
-    )
+    remedy = REMEDIES[number].format(workers="data.num_workers")
+    assert line == f"data.cache_dir={tmp_path}/cache: {tmp_path}/cache/a.npy: {os.strerror(number)}; {remedy}"
     assert "\n" not in line
 
 

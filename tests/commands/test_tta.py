@@ -162,7 +162,7 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
 
 
 def test_the_command_reports_a_mistake_in_one_line(run):
-    done = run("tta", "views=flip,none", "ckpt=/nowhere", "output=o")
+    done = run("tta", "views=flip,none", "ckpt=.", "output=o")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: views=flip: choose none, flips, d4")
     assert len(done.stderr.strip().splitlines()) == 1
