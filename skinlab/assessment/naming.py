@@ -10,11 +10,14 @@ from skinlab.assessment.systems import System
 from skinlab.errors import UserError
 from skinlab.settings.recipes import tell_apart
 
+LONG = 40  # characters of a name, beyond which that of the folder is used
+
 
 def named(systems: Sequence[System], names: Sequence[str] | None, setting: str) -> list[System]:
     """Return systems under names of their own: those that are set, else what their recorded settings differ in.
 
-    Runs whose settings are the same keep the names of their folders; tables of one file name get those of folders, too.
+    Runs keep the names of their folders where their settings are the same, or differ in more than a short name can say
+    and the folders are not merely numbered; tables of one file name get those of folders, too.
 
     Args:
         systems: as they were found.
@@ -39,9 +42,12 @@ def named(systems: Sequence[System], names: Sequence[str] | None, setting: str) 
 def find_reference(systems: Sequence[System], reference: str | None) -> str | None:
     """Return the name of the system that ``reference=`` means, which may also be the place of a system, as it was set.
 
-    A reference that is neither stays as it is.
+    The end of a place that no other system has is enough. A reference that is neither stays as it is.
     """
-    return next((system.name for system in systems if reference and reference == system.place), reference)
+    if reference is None or reference in [system.name for system in systems]:
+        return reference
+    meant = [each.name for each in systems if each.place and reference in (each.place, Path(each.place).name)]
+    return meant[0] if len(meant) == 1 else reference
 
 
 def _by_settings(systems: Sequence[System]) -> list[System]:
@@ -49,6 +55,13 @@ def _by_settings(systems: Sequence[System]) -> list[System]:
     described = tell_apart([system.runs[0].config for system in of_runs]) if len(of_runs) > 1 else []
     names = dict(zip(map(id, of_runs), described, strict=False))
     if len(set(described)) < len(of_runs) or not all(described):
+        return list(systems)
+    folders = [system.name for system in of_runs]
+    if (
+        max(map(len, described), default=0) > LONG
+        and len(set(folders)) == len(folders)
+        and not any(map(str.isdigit, folders))
+    ):
         return list(systems)
     return [replace(system, name=names[id(system)]) if id(system) in names else system for system in systems]
 

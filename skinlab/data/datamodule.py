@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.pairing import PairedLoader
-from skinlab.data.pool import pretraining_rows
+from skinlab.data.pool import UNLABELED, pretraining_rows
 from skinlab.data.preparation import Prepared, prepare
 from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
 from skinlab.data.transforms import heavy, light
@@ -198,7 +198,7 @@ class SkinDataModule(pl.LightningDataModule):
         return self._view_loader(dataset, self.batch_size, f"pool={pool}")
 
     def pool_loader(self, ratio: int = 1, *, weak: Transform = light, strong: Transform = heavy) -> DataLoader[Batch]:
-        """Return batches of pool images for semi-supervision: ``weak``, ``strong``, ``row`` of ``pool_rows("pool")``.
+        """Return batches of pool images for semi-supervision: ``weak``, ``strong``, ``row`` of ``pool_rows``.
 
         Args:
             ratio: pool images for each labelled one in a step.
@@ -208,7 +208,7 @@ class SkinDataModule(pl.LightningDataModule):
         Raises:
             UserError: the pool is empty, or smaller than a batch.
         """
-        rows = self.pool_rows("pool")
+        rows = self.pool_rows(UNLABELED)
         dataset = ViewDataset(
             rows["path"].tolist(),
             [weak(self.image_size), strong(self.image_size)],
@@ -223,7 +223,7 @@ class SkinDataModule(pl.LightningDataModule):
     def hidden_targets(self, rows: Tensor) -> Tensor:
         """Return the hidden class numbers of `pool_loader`'s rows, -1 where there is no hidden label."""
         if self._hidden is None:
-            pool = self.pool_rows("pool")
+            pool = self.pool_rows(UNLABELED)
             hidden = self._numbers(pool["hidden_label"]) if "hidden_label" in pool else np.full(len(pool), -1)
             self._hidden = torch.from_numpy(hidden)
         return self._hidden[rows.cpu()].to(rows.device)

@@ -10,6 +10,7 @@ from skinlab.data.audit.duplicates import clusters
 from skinlab.errors import UserError, nearest
 
 SOURCES = {"all": ("train", "pool"), "pool": ("pool",), "train": ("train",)}
+UNLABELED = "unlabeled"  # all of the pool, those with hidden labels included: for semi-supervision
 Bools = npt.NDArray[np.bool_]
 
 
@@ -23,7 +24,7 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
     Args:
         manifest: with the fold chosen.
         copies: PAIR records of its rows.
-        pool: `all` (training and pool), `pool`, or `train`.
+        pool: `all` (training and pool), `pool`, `train`, or UNLABELED.
 
     Returns:
         (N,) True for the rows to use.
@@ -31,11 +32,11 @@ def pretraining_rows(manifest: pd.DataFrame, copies: np.ndarray, pool: str = "al
     Raises:
         UserError: the choice is unknown, or no row is left.
     """
-    if pool not in SOURCES:
+    if pool not in (*SOURCES, UNLABELED):
         raise UserError(f"pool={pool} is unknown{nearest(pool, SOURCES)}: use {', '.join(SOURCES)}")
     split = manifest["split"].to_numpy(dtype=object)
     in_pool = split == "pool"
-    wanted = np.isin(split, SOURCES[pool]) & ~(in_pool & held_out(manifest))
+    wanted = np.isin(split, SOURCES.get(pool, ("pool",))) & ~(in_pool & held_out(manifest))
     if pool == "pool" and (outside := outside_folds(manifest)).any():
         wanted &= outside
     chosen: Bools = wanted & ~later_copies(copies, wanted & in_pool)

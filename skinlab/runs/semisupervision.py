@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.data.datamodule import SkinDataModule
+from skinlab.data.pool import UNLABELED
 from skinlab.errors import UserError
 from skinlab.models.strategy import Strategy
 from skinlab.settings.groups import SemiSettings
@@ -33,7 +34,7 @@ def build_strategy(semi: SemiSettings, datamodule: SkinDataModule) -> Strategy |
             f"semi={semi.name}: the data has no unlabeled images; add some, hide labels with data.label_budget=0.1, or "
             "set semi=none"
         )
-    pool, needed = len(datamodule.pool_rows("pool")), semi.pool_ratio * datamodule.batch_size
+    pool, needed = len(datamodule.pool_rows(UNLABELED)), semi.pool_ratio * datamodule.batch_size
     if pool < needed:
         raise UserError(
             f"semi={semi.name}: the pool's {pool} images are less than the {needed} of a step: lower data.batch_size "

@@ -34,8 +34,11 @@ def choice_of(group: str, settings: Any) -> str | None:
     fitting = [name for name, identity in _identities(group).items() if identity.items() <= found.items()]
     if len(fitting) == 1:
         return fitting[0]
-    own = [str(value) for key, value in found.items() if key.rpartition(".")[2] in IDENTITY]
-    return own[0].rpartition(".")[2] if own else None
+    own = [(key, str(value)) for key, value in found.items() if key.rpartition(".")[2] in IDENTITY]
+    if not own:
+        return None
+    key, value = own[0]
+    return value.rpartition(".")[2] if key.endswith("_target_") else value
 
 
 @functools.cache

@@ -58,3 +58,12 @@ def test_too_few_names_and_a_system_given_twice_are_refused(tmp_path):
         find(*runs, names=["ours"])
     with pytest.raises(UserError, match=r"predictions= names 0 twice; .*names=\[A,B\]"):
         find(runs[0], runs[0])
+
+
+def test_folders_name_runs_that_differ_in_much_unless_they_are_numbers(tmp_path):
+    networks = ("vit_small_patch14_reg4_dinov2.lvd142m", "convnext_tiny.fb_in22k_ft_in1k_384")
+    runs = [write_run(tmp_path / name, model=model) for name, model in zip(("mine", "yours"), networks, strict=True)]
+    assert [system.name for system in find(*runs)] == ["mine", "yours"]
+    numbered = [write_run(tmp_path / name, model=model) for name, model in zip("01", networks, strict=True)]
+    assert [system.name for system in find(*numbered)] == [f"model={name}" for name in networks]
+    assert find_reference(find(*numbered), "1") == f"model={networks[1]}"

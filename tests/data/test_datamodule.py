@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from skinlab.data.datamodule import SkinDataModule, loading_processes
+from skinlab.data.pool import UNLABELED
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.data.readers.images import read_images
 from skinlab.data.transforms import heavy
@@ -102,7 +103,7 @@ def test_processes_share_the_pretraining_rows(build):
 
 def test_the_pool_comes_weak_and_strong_with_its_hidden_truth_apart(build):
     module = build(label_budget=0.3, batch_size=4)
-    pool = module.pool_rows("pool")
+    pool = module.pool_rows(UNLABELED)
     batch = next(iter(module.pool_loader(ratio=3)))
     assert set(batch) == {"weak", "strong", "row"}
     assert batch["weak"].shape == batch["strong"].shape == (12, 3, 32, 32)

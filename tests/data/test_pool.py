@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from skinlab.data.audit.duplicates import PAIR
-from skinlab.data.pool import later_copies, pool_report, pretraining_rows
+from skinlab.data.pool import UNLABELED, later_copies, pool_report, pretraining_rows
 from skinlab.errors import UserError
 
 SPLITS = ["train", "train", "val", "test", "pool", "pool", "pool", "pool", "pool", "pool", ""]
@@ -35,6 +35,13 @@ def test_the_pool_alone_serves_every_fold(manifest):
         split = manifest["split"].where(manifest["fold"] < 0, np.where(manifest["fold"] == fold, "val", "train"))
         assert (pretraining_rows(manifest.assign(split=split), pairs(), "pool") == chosen).all()
     assert not manifest["group"][chosen].isin(manifest["group"][manifest["fold"] >= 0]).any()
+
+
+def test_semi_supervision_has_the_hidden_labels_beside_the_images_without_any(manifest):
+    chosen = pretraining_rows(manifest, pairs(), UNLABELED)
+    assert chosen[pretraining_rows(manifest, pairs(), "pool")].all()
+    free = (manifest["split"] == "pool") & ~manifest["group"].isin(manifest["group"][manifest["split"] == "val"])
+    assert (chosen == free.to_numpy()).all()
 
 
 def test_a_pool_of_hidden_labels_is_that_of_its_fold(manifest):
