@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,7 +96,7 @@ class Staging:
         """
         write_json(self.content / RECORD, facts | {"files": self.files})
         try:
-            os.rename(self.content, self.root)  # noqa: PTH104
+            self.content.rename(self.root)
         except OSError as error:
             raise UserError(
                 f"{self.content} can't be renamed to {self.root} ({error.strerror}): do it yourself"

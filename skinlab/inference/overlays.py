@@ -23,7 +23,7 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
     >>> bool((overlay(np.full((2, 2, 3), 9, np.uint8), np.zeros((2, 2))) == 9).all())
     True
     """
-    colour = cv2.applyColorMap(np.uint8(255 * strength), cv2.COLORMAP_TURBO)[..., ::-1]  # type: ignore[call-overload]
+    colour = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     share = STRENGTH * strength[..., None]
     return np.asarray(np.round(image * (1 - share) + colour * share), np.uint8)
 

@@ -1,4 +1,4 @@
-"""What a choice on the images that a calibrator was fitted on costs, and that cross-fitting the calibrator mends it."""
+"""The loss of coverage and sensitivity by choosing on the images of a calibrator's fit; cross-fitting prevents it."""
 
 import numpy as np
 import pytest
