@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from skinlab.cli.help import help_text
 from skinlab.cli.registry import COMMANDS, call, list_settings
@@ -60,7 +60,7 @@ def _asked_for(name: str, words: list[str]) -> str | None:
     try:
         return help_text(name, [word for word in words if word not in flags])
     except UserError as error:
-        raise SystemExit(_report(str(error), verbose=False)) from None
+        raise Refusal(str(error)) from None
 
 
 def _run(name: str, handler: SignalHandler) -> None:
@@ -75,7 +75,7 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
     from skinlab.cli.continuing import continued
-    from skinlab.cli.sweeps import Sweep, printing_table, run_isolated
+    from skinlab.cli.sweeps import JobFailedError, Sweep, ending_in_table, run_isolated
 
     verbose, typed, sweep = _verbose(), sys.argv[1:], Sweep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -84,11 +84,12 @@ def _run(name: str, handler: SignalHandler) -> None:
     def refuse(error: Exception, line: str | None) -> NoReturn:
         if line is None:
             raise error
-        raise SystemExit(_report(name_as_typed(line, typed, COMMANDS[name].aliases), verbose=verbose)) from None
+        code = error.code if isinstance(error, JobFailedError) else 2
+        raise Refusal(name_as_typed(line, typed, COMMANDS[name].aliases), code, verbose=verbose) from None
 
     def job(cfg: DictConfig) -> float | None:
-        handler.remedy = _how_to_go_on(name, typed, HydraConfig.get())
-        with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
+        handler.remedy = sweep.remedy = _how_to_go_on(name, typed, HydraConfig.get())
+        with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir), is_job=handler.quiet):
             return work(cfg)
 
     def work(cfg: DictConfig) -> float | None:
@@ -105,8 +106,7 @@ def _run(name: str, handler: SignalHandler) -> None:
                 return run_isolated(name, hydra_config, sweep)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
-            best: float | None = call(name, settings, invocation(name, sys.argv[1:]))
-            return best
+            return cast("float | None", call(name, settings, invocation(name, sys.argv[1:])))
         except (UserError, OSError, RuntimeError) as error:
             handler.wait_for_rank_0()
             if isinstance(error, RuntimeError) or isinstance(error.__cause__, RuntimeError):  # a worker was lost
@@ -115,7 +115,7 @@ def _run(name: str, handler: SignalHandler) -> None:
 
     try:
         sweep.total = _read_command_line(name)
-        with printing_table(name, sweep):
+        with ending_in_table(name, sweep):
             hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         refuse(error, explain(error, name, sys.argv[1:]))
@@ -173,11 +173,21 @@ def _verbose() -> bool:
     return wanted
 
 
-def _report(message: str, *, verbose: bool) -> int:
-    if verbose:
-        traceback.print_exc()
-    print(f"error: {masked(message)}", file=sys.stderr)
-    return 2
+class Refusal(SystemExit):
+    """The end of a command with one line on standard error.
+
+    Args:
+        line: the mistake, the place and the remedy.
+        code: exit code.
+        verbose: whether the traceback of the error that is handled is printed, too.
+    """
+
+    def __init__(self, line: str, code: int = 2, *, verbose: bool = False) -> None:
+        super().__init__(code)
+        self.line = line
+        if verbose:
+            traceback.print_exc()
+        print(f"error: {masked(line)}", file=sys.stderr)
 
 
 def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any]) -> str | None:
@@ -218,11 +228,19 @@ def log_to_terminal() -> None:
 
 
 @contextlib.contextmanager
-def _leaving_no_empty_folder(directory: Path) -> Iterator[None]:
-    """Remove the run directory that Hydra made if nothing got into it; the lock of another process keeps it."""
+def _leaving_no_empty_folder(directory: Path, *, is_job: bool) -> Iterator[None]:
+    """Remove the run directory that Hydra made if nothing got into it; the lock of another process keeps it.
+
+    A job of a sweep or study keeps it with the error.
+    """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if is_job and isinstance(error, Exception | Refusal):
+            from skinlab.cli.job_log import keep_error
+
+            bug = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+            keep_error(directory, error.line if isinstance(error, Refusal) else bug)
         with contextlib.suppress(OSError):
             directory.rmdir()
         raise

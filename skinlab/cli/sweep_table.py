@@ -10,9 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from skinlab.cli.job_log import LOG
+from skinlab.errors import some
 from skinlab.json_files import read_json
 from skinlab.processes.progress import clock
 from skinlab.settings.recorded import read_recorded
+
+SHOWN = 3  # reasons of failures in the last line of a sweep
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,20 @@ class JobResult:
     """A job of a sweep that has ended.
 
     Attributes:
+        number: of the job, from 1.
         directory: its run directory.
         overrides: its part of the command line.
         returncode: its exit code.
         seconds: that it took.
+        reason: why it failed, empty where it did not.
     """
 
+    number: int
     directory: Path
     overrides: list[str]
     returncode: int
     seconds: float
+    reason: str = ""
 
     def metrics(self) -> dict[str, Any]:
         """Return its metrics, empty where it has none."""
@@ -72,6 +80,27 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
         console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def describe_failures(jobs: Sequence[JobResult]) -> str:
+    """Return in one line which jobs have failed and why; jobs that failed for the same reason are named together.
+
+    Args:
+        jobs: all that have ended.
+    """
+    reasons: dict[str, list[JobResult]] = {}
+    for job in jobs:
+        if job.returncode != 0:
+            reasons.setdefault(job.reason, []).append(job)
+    differing = _differing([job.overrides for job in jobs])
+    parts = []
+    for reason, failed in reasons.items():
+        names = some(f"job {job.number} ({_named(job, differing)})" for job in failed)
+        log = failed[0].directory / LOG
+        parts.append(f"{names}: {reason}" + (f" (log: {log})" if log.is_file() else ""))
+    count = sum(map(len, reasons.values()))
+    more = [f"{len(parts) - SHOWN} other reasons in their logs"] if len(parts) > SHOWN else []
+    return f"{count} of {len(jobs)} jobs failed: {'; '.join([*parts[:SHOWN], *more])}"
 
 
 def _differing(overrides: Sequence[Sequence[str]]) -> set[str]:

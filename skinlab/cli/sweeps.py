@@ -21,8 +21,9 @@ from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from skinlab.cli.config import compose_config
+from skinlab.cli.job_log import reason_of
 from skinlab.cli.registry import settings_model
-from skinlab.cli.sweep_table import JobResult, print_table
+from skinlab.cli.sweep_table import JobResult, describe_failures, print_table
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
@@ -44,12 +45,16 @@ class Sweep:
     Attributes:
         total: number of jobs, None where the sweeper decides it.
         folder: of the sweep.
-        jobs: with the directory, the exit code and the seconds of each.
+        jobs: that have ended.
+        remedy: how the sweep goes on.
+        optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
     """
 
     total: int | None = None
     folder: str = ""
     jobs: list[JobResult] = field(default_factory=list)
+    remedy: str = ""
+    optimises: bool = False
 
     def title(self, number: int) -> str:
         """Return which job it is, with the time left where earlier ones have taken some."""
@@ -59,21 +64,41 @@ class Sweep:
         return f"job {number + 1}{of_all}{left}"
 
 
-class JobFailedError(RuntimeError):
-    """A job of a sweep that ended with another exit code than 0."""
+class JobFailedError(UserError):
+    """Jobs of a sweep have failed.
+
+    Args:
+        line: which ones, why, and how to go on.
+        code: exit code of the sweep.
+    """
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        self.code = code
 
 
 @contextmanager
-def printing_table(name: str, sweep: Sweep) -> Iterator[None]:
-    """Print the table of a sweep's jobs at its end, also where some have failed; not where it was stopped."""
+def ending_in_table(name: str, sweep: Sweep) -> Iterator[None]:
+    """Print the table of a sweep's jobs at its end, also where some have failed; not where it was stopped.
+
+    Raises:
+        JobFailedError: a job has failed; where the sweeper optimises, all of them.
+    """
     try:
         yield
     except Exception:
         if sweep.jobs:
             print_table(name, sweep.jobs, sweep.folder)
         raise
-    if sweep.jobs:
-        print_table(name, sweep.jobs, sweep.folder)
+    if not sweep.jobs:
+        return
+    print_table(name, sweep.jobs, sweep.folder)
+    failed = [job for job in sweep.jobs if job.returncode != 0]
+    if failed and not (sweep.optimises and len(failed) < len(sweep.jobs)):
+        raise JobFailedError(
+            f"{describe_failures(sweep.jobs)}; finished jobs are kept; {sweep.remedy}",
+            2 if all(job.returncode == 2 for job in failed) else 1,
+        )
 
 
 def count_jobs(name: str, arguments: Sequence[str]) -> int | None:
@@ -86,7 +111,7 @@ def count_jobs(name: str, arguments: Sequence[str]) -> int | None:
     parser = OverridesParser.create()
     parsed = parser.parse_overrides([each for each in arguments if not each.startswith("-")])
     cfg = compose_config(name, [str(o.input_line) for o in parsed if not o.is_sweep_override()], with_hydra=True)
-    if not str(cfg.hydra.sweeper["_target_"]).endswith("BasicSweeper"):
+    if not _is_plain(cfg.hydra.sweeper):
         trials = cfg.hydra.sweeper.get("n_trials")
         return trials if isinstance(trials, int) else None
     named = {each.key_or_group for each in parsed}
@@ -112,7 +137,7 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
     cfg = compose_config(name, [str(o.input_line) for o in parsed if not o.is_sweep_override()], with_hydra=True)
     named = {each.key_or_group for each in parsed}
     swept |= {str(key) for key in cfg.hydra.sweeper.get("params") or {} if key not in named}
-    optimises = not str(cfg.hydra.sweeper["_target_"]).endswith("BasicSweeper")
+    optimises = not _is_plain(cfg.hydra.sweeper)
     recipe = [key for key in swept if not is_among(key, names_that_may_differ(settings_model(name), "recipe"))]
     if (cfg.test or "test" in swept) and (recipe or optimises):
         what = f"jobs that differ in {', '.join(sorted(recipe))}" if recipe else "a sweeper that optimises"
@@ -132,11 +157,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
         sweep: to which the job is added.
 
     Returns:
-        The monitored metric, larger being worse, as read back from the job's ``metrics.json``.
+        The monitored metric, larger being worse, as read back from the job's ``metrics.json``; of a failed job
+        a larger value than any.
 
     Raises:
         UserError: the sweeper would look for the largest value, which is the worst.
-        JobFailedError: the job failed, and the sweeper is Hydra's plain one, which then goes on with the other jobs.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
     if "maximize" in str(hydra.sweeper.get("direction")).lower():
@@ -152,17 +177,22 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
         returncode = job.wait()
     finally:
         end_jobs([job] if job.returncode is None else [])
-    sweep.folder = str(hydra.sweep.dir)
-    sweep.jobs.append(JobResult(directory, list(hydra.overrides.task), returncode, time.monotonic() - started))
+    sweep.folder, sweep.optimises = str(hydra.sweep.dir), not _is_plain(hydra.sweeper)
+    number, overrides, seconds = hydra.job.num + 1, list(hydra.overrides.task), time.monotonic() - started
+    reason = reason_of(directory, returncode) if returncode else ""
+    sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
     if returncode == 0:
         return _monitored(directory)
-    message = f"job {hydra.job.num + 1} ({' '.join(hydra.overrides.task)}) ended with exit code {returncode}"
+    message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
     if (code := stop_code(returncode)) is not None:
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
-    if str(hydra.sweeper["_target_"]).endswith("BasicSweeper"):
-        raise JobFailedError(f"{message}; the jobs that went well are kept, run it again alone")
-    log.warning("%s", message)
+    log.warning("job %d failed", number)
     return FAILED_VALUE
+
+
+def _is_plain(sweeper: Any) -> bool:
+    """Return whether a sweeper is Hydra's own, which knows all jobs from the start."""
+    return str(sweeper["_target_"]).endswith("BasicSweeper")
 
 
 def _quoted(directory: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from skinlab.errors import UserError
 from skinlab.processes.signals import Stopped
 from skinlab.settings.run import RunSettings
 from skinlab.settings.secrets import masked
@@ -54,12 +55,19 @@ def keeping_log(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        stopped = "stopped by a signal" if isinstance(error, Stopped | KeyboardInterrupt) else f"error: {error}"
-        line = stopped.strip().splitlines()[-1]
+        line = _ending(error)
         handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (line,), None))
         raise
     finally:
         root.removeHandler(handler)
+
+
+def _ending(error: BaseException) -> str:
+    """Return the line that says how a run has ended."""
+    if isinstance(error, Stopped | KeyboardInterrupt):
+        return "stopped by a signal"
+    text = str(error) if isinstance(error, UserError | OSError) else f"{type(error).__name__}: {error}"
+    return f"error: {text.strip().splitlines()[-1]}"
 
 
 def announce(run_dir: Path, settings: RunSettings) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from skinlab.cli import sweeps
 from skinlab.cli.config import register_resolvers
+from skinlab.cli.job_log import keep_error, read_error
 from skinlab.errors import UserError
 from skinlab.processes import jobs as job_processes
 from skinlab.processes.signals import Stopped
@@ -70,10 +71,37 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkey
     assert override.value() == str(directory)
 
 
-def test_a_failed_job_fails_a_plain_sweep_at_its_end(ended, tmp_path):
-    ended(2)
-    with pytest.raises(sweeps.JobFailedError, match="exit code 2"):
-        sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep())
+@pytest.mark.parametrize(("codes", "of_sweep"), [((2, 2), 2), ((2, 1), 1), ((0, -9), 1)])
+def test_failed_jobs_fail_a_plain_sweep_at_its_end(ended, tmp_path, codes, of_sweep):
+    sweep = sweeps.Sweep()
+    keep_error(tmp_path, "no such class")
+    for code in codes:
+        ended(code)
+        sweeps.run_isolated("train", hydra_of(tmp_path), sweep)
+    with pytest.raises(sweeps.JobFailedError) as failed, sweeps.ending_in_table("train", sweep):
+        pass
+    assert failed.value.code == of_sweep
+    reason = "it was ended by SIGKILL (out of memory?)" if codes[1] < 0 else "no such class"
+    assert f"job 4 (loss=focal): {reason} (log: {tmp_path / 'log.txt'})" in str(failed.value)
+
+
+def test_the_log_of_a_run_has_the_error_of_a_job_once(tmp_path):
+    for _ in range(2):
+        keep_error(tmp_path, "api_key=abc is wrong")
+    assert read_error(tmp_path) == "api_key=*** is wrong"
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == 1
+    keep_error(tmp_path / "nowhere", "no folder")
+    assert read_error(tmp_path / "nowhere") == ""
+
+
+def test_a_failed_trial_fails_no_search_but_their_whole_does(tmp_path):
+    job = sweeps.JobResult(1, tmp_path, ["seed=1"], 2, 1.0, "a mistake")
+    sweep = sweeps.Sweep(optimises=True, jobs=[job, sweeps.JobResult(2, tmp_path, ["seed=2"], 0, 1.0)])
+    with sweeps.ending_in_table("train", sweep):
+        pass
+    sweep.jobs.pop()
+    with pytest.raises(sweeps.JobFailedError, match="1 of 1 jobs failed"), sweeps.ending_in_table("train", sweep):
+        pass
 
 
 def test_an_optimiser_gets_the_worst_value_instead(ended, tmp_path):
@@ -108,29 +136,29 @@ def test_the_jobs_are_counted(words, total):
 def test_the_time_left_is_that_of_the_jobs_to_come(tmp_path):
     sweep = sweeps.Sweep(total=4)
     assert sweep.title(0) == "job 1 of 4"
-    sweep.jobs.append(sweeps.JobResult(tmp_path, [], 0, 30))
-    sweep.jobs.append(sweeps.JobResult(tmp_path, [], 0, 50))
+    sweep.jobs.append(sweeps.JobResult(1, tmp_path, [], 0, 30))
+    sweep.jobs.append(sweeps.JobResult(2, tmp_path, [], 0, 50))
     assert sweep.title(2) == "job 3 of 4, 1:20 left"
     assert sweeps.Sweep().title(2) == "job 3"
 
 
 @pytest.mark.parametrize(("mode", "order"), [("max", ["focal", "ce", "ldam"]), ("min", ["ce", "focal", "ldam"])])
 def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
-    sweep = sweeps.Sweep(2, str(tmp_path))
+    sweep = sweeps.Sweep(3, str(tmp_path), remedy="to go on: THIS")
     for number, (loss, value, code) in enumerate([("ce", 0.25, 0), ("ldam", None, 2), ("focal", 0.5, 0)]):
         folder = tmp_path / str(number)
         folder.mkdir()
         if value is not None:
             content = {"best/monitor": value, "best/mode": mode, "best/epoch": 3, "monitor": "val/x"}
             (folder / "metrics.json").write_text(json.dumps(content))
-        sweep.jobs.append(sweeps.JobResult(folder, [f"loss={loss}", "seed=1"], code, 65.0))
-
-    def fail():
-        with sweeps.printing_table("train", sweep):
-            raise sweeps.JobFailedError
-
-    with pytest.raises(sweeps.JobFailedError):
-        fail()
+        reason = "no counts" if code else ""
+        sweep.jobs.append(sweeps.JobResult(number + 1, folder, [f"loss={loss}", "seed=1"], code, 65.0, reason))
+    with pytest.raises(sweeps.JobFailedError) as failed, sweeps.ending_in_table("train", sweep):
+        pass
+    assert str(failed.value) == (
+        "1 of 3 jobs failed: job 2 (loss=ldam): no counts; finished jobs are kept; to go on: THIS"
+    )
+    assert failed.value.code == 2
     printed = capsys.readouterr().out
     assert "2 of 3 jobs finished, the best by val/x first" in printed
     assert sorted(order, key=lambda loss: printed.index(f"loss={loss}")) == order
@@ -152,17 +180,17 @@ def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
 def test_values_of_different_losses_are_not_compared(tmp_path, capsys, monitor, overrides, warned):
     content = {"best/monitor": 0.5, "best/mode": "min", "best/epoch": 3, "monitor": monitor}
     (tmp_path / "metrics.json").write_text(json.dumps(content))
-    sweep = sweeps.Sweep(2, str(tmp_path), [sweeps.JobResult(tmp_path, [each], 0, 1.0) for each in overrides])
-    with sweeps.printing_table("train", sweep):
+    sweep = sweeps.Sweep(2, str(tmp_path), [sweeps.JobResult(1, tmp_path, [each], 0, 1.0) for each in overrides])
+    with sweeps.ending_in_table("train", sweep):
         pass
     assert ("is each loss's own" in capsys.readouterr().out) == warned
 
 
 def test_a_stopped_sweep_prints_no_table(tmp_path, capsys):
-    sweep = sweeps.Sweep(1, str(tmp_path), [sweeps.JobResult(tmp_path, [], 143, 1.0)])
+    sweep = sweeps.Sweep(1, str(tmp_path), [sweeps.JobResult(1, tmp_path, [], 143, 1.0)])
 
     def stop():
-        with sweeps.printing_table("train", sweep):
+        with sweeps.ending_in_table("train", sweep):
             raise Stopped(143)
 
     with pytest.raises(Stopped):

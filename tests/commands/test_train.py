@@ -170,7 +170,13 @@ def test_two_processes_train_and_write_one_run(run, tiny, tmp_path):
 def test_a_sweep_runs_each_job_in_its_own_directory_and_outlives_a_bad_one(run, tiny, tmp_path):
     overrides = [*tiny, "trainer.max_epochs=1", "data.fold=0,7", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     done = run("train", "-m", *overrides)
-    assert done.returncode == 1
-    assert "exit code 2" in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 jobs failed: job 2 (data.fold=7): data.fold=7 is out of range")
+    log = tmp_path / "sweep" / "1" / "log.txt"
+    assert f"(log: {log})" in last
+    assert "data.fold=7 is out of range" in log.read_text()
+    assert last.endswith(f"hydra.sweep.dir={tmp_path / 'sweep'}")
     assert (tmp_path / "sweep" / "0" / "metrics.json").is_file()
     assert not (tmp_path / "sweep" / "1" / "metrics.json").exists()

@@ -40,7 +40,7 @@ def test_a_refused_run_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("error", "line"), [(Stopped(130), "stopped by a signal"), (UserError("a\nb"), "b")])
+@pytest.mark.parametrize(("error", "line"), [(Stopped(130), "stopped by a signal"), (UserError("a\nb"), "error: b")])
 def test_a_resumed_run_appends_and_says_how_it_ended(tmp_path, error, line):
     (tmp_path / "config.yaml").touch()
     (tmp_path / LOG).write_text("before\n")
