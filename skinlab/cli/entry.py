@@ -10,11 +10,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from skinlab.cli.help import help_text
+from skinlab.cli.environment import check_environment, version_line
 from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
@@ -39,6 +38,7 @@ def run_command(name: str) -> None:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
     with handling_signals() as handler:
+        check_environment()
         if shown := _asked_for(name, sys.argv[1:]):
             with contextlib.suppress(BrokenPipeError):  # `... --help | head`
                 print(shown, flush=True)
@@ -49,7 +49,7 @@ def run_command(name: str) -> None:
 def _asked_for(name: str, words: list[str]) -> str | None:
     """Return the help or the version where the command line asks for it."""
     if "--version" in words:
-        return f"skinlab {version('skinlab')}"
+        return version_line()
     flags = {"--help", "-h"} & set(words)
     if not flags:
         return None
@@ -57,6 +57,8 @@ def _asked_for(name: str, words: list[str]) -> str | None:
         from skinlab.cli.plugins import enable_plugins
 
         enable_plugins(words)
+    from skinlab.cli.help import help_text
+
     try:
         return help_text(name, [word for word in words if word not in flags])
     except UserError as error:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import runpy
 import sys
-from importlib.metadata import version
 
-from skinlab.cli.completion import SCRIPTS, candidates
+from skinlab.cli.environment import check_environment, version_line
 from skinlab.cli.registry import COMMANDS
 from skinlab.errors import nearest
 
@@ -29,11 +28,15 @@ def main() -> None:
         with contextlib.suppress(BrokenPipeError):  # `skinlab | head`
             print(f"{USAGE}\n{list_commands()}", flush=True)
     elif first == "--version":
-        print(f"skinlab {version('skinlab')}")
-    elif first == "--completion" and rest and rest[0] in SCRIPTS:
-        print(SCRIPTS[rest[0]])
-    elif first == "--candidates":
-        print("\n".join(candidates(rest)))
+        print(version_line())
+    elif first in ("--completion", "--candidates"):
+        check_environment()
+        from skinlab.cli.completion import SCRIPTS, candidates
+
+        if first == "--completion" and (not rest or rest[0] not in SCRIPTS):
+            print(f"error: skinlab --completion takes {' or '.join(SCRIPTS)}", file=sys.stderr)
+            raise SystemExit(2)
+        print("\n".join(candidates(rest)) if first == "--candidates" else SCRIPTS[rest[0]])
     else:
         hint = nearest(first, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
         print(f"error: skinlab {first}: no such command{hint}", file=sys.stderr)

@@ -252,7 +252,7 @@ def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) 
     except UserError as error:
         if split is not None:
             raise
-        log.warning("no input gate: %s", error)
+        log.warning("no input gate, so predict will not warn of images unlike the training images: %s", error)
         return bundle
     return replace(bundle, gate=gate).with_fit("gate", fit)
 

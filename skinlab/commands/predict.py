@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -99,7 +100,8 @@ def predict(settings: PredictSettings) -> None:
             table = in_format(table, settings.format, bundle.outputs, bundle.decision, positive)
         write_predictions(table, facts | {"training_overlap": counts}, output)
         if folder is not None:
-            write_explanations(bundle, rows, called, found.probabilities, folder, device)
+            rule = f"{' or '.join(threshold['positive'])} from {threshold['value']:.2g} on" if threshold else ""
+            write_explanations(bundle, rows, called, found.probabilities, folder, device, rule)
     if threshold is not None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
@@ -205,9 +207,10 @@ def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> 
     known, place = {row.rule: row for row in bundle.thresholds}, ",".join(settings.ckpt)
     if rule not in known:
         rules = f"choose {', '.join(known)}{nearest(rule, known)}, or make" if known else "make"
+        source = "RUN" if place.endswith(".bundle") else shlex.quote(place)
         raise UserError(
-            f"threshold={rule}: {place} has {len(known)} thresholds, none of this rule; {rules} a bundle with one, and "
-            f"predict by it: python -m skinlab.bundle ckpt={place} output=FILE.bundle 'thresholds=[{rule}]' "
+            f"threshold={rule}: {place} has no such rule; {rules} a bundle of its run with one, and predict "
+            f"by it: python -m skinlab.bundle ckpt={source} output=FILE.bundle 'thresholds=[{rule}]' "
             f"'positive=[{bundle.positive_output or 'A,B'}]'"
         )
     row, positive = known[rule], bundle.positive_output

@@ -75,6 +75,7 @@ def write_explanations(
     probabilities: npt.NDArray[np.floating],
     folder: Path,
     device: torch.device,
+    rule: str = "",
 ) -> None:
     """Write a picture of each image: itself, its map for the called class over it, and a legend.
 
@@ -85,6 +86,7 @@ def write_explanations(
         probabilities: of all classes, ``(N, C)``.
         folder: takes the pictures, named by the images' ids.
         device: to compute on.
+        rule: how the class was called, for the legend, where it isn't the most probable one.
     """
     places = [folder / picture_name(image_id) for image_id in rows["image_id"]]
     paths = rows["path"].tolist()
@@ -97,7 +99,8 @@ def write_explanations(
             image = read_image(path, LARGE, bundle.fit)
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as temporary:
-                temporary.write_bytes(jpeg(explained(image, each, bundle.classes[number], float(row[number]))))
+                picture = explained(image, each, bundle.classes[number], float(row[number]), rule)
+                temporary.write_bytes(jpeg(picture))
     log.info("Grad-CAM of %d images: %s", len(paths), folder)
 
 

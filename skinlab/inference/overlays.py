@@ -28,7 +28,7 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
     return np.asarray(np.round(image * (1 - share) + colour * share), np.uint8)
 
 
-def explained(image: Pixels, strength: npt.NDArray[np.floating], called: str, score: float) -> Pixels:
+def explained(image: Pixels, strength: npt.NDArray[np.floating], called: str, score: float, rule: str = "") -> Pixels:
     """Return an image and its coloured copy side by side above a legend, ``(S + LEGEND, 2 S, 3)``.
 
     Args:
@@ -36,6 +36,7 @@ def explained(image: Pixels, strength: npt.NDArray[np.floating], called: str, sc
         strength: of the evidence for the class, ``(S, S)`` in [0, 1].
         called: the class that the map is for.
         score: its probability.
+        rule: how it was called, where it isn't the most probable class.
     """
     side = len(image)
     scale = np.tile(np.linspace(0, 1, side - 2 * MARGIN), (12, 1))
@@ -44,7 +45,8 @@ def explained(image: Pixels, strength: npt.NDArray[np.floating], called: str, sc
     legend[10 : 10 + len(bar), side + MARGIN : 2 * side - MARGIN] = bar
     picture = Image.fromarray(np.concatenate([np.concatenate([image, overlay(image, strength)], 1), legend]))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
-    draw.text((MARGIN, side + 8), f"called {called}, probability {score:.2f}", fill="black", font=font)
+    line = f"called {called}, probability {score:.2f}{rule and f'; {rule}'}"[:88]
+    draw.text((MARGIN, side + 8), line, fill="black", font=font)
     what = "Grad-CAM, strongest place = 1" if strength.any() else f"nothing in it speaks for {called}"[:40]
     draw.text((MARGIN, side + 34), what, fill="black", font=font)
     ends = ((side + MARGIN, "la", "none"), (2 * side - MARGIN, "ra", "strongest"))

@@ -139,6 +139,8 @@ def with_probabilities(
     notes = []
     if len(values) == 1:
         ((positive, share),) = values.items()
+        if _is_percentage(share, next(iter(found))):
+            share, notes = share / 100, ["its percentages were divided by 100"]
         values = _two_classes(positive, share, labels, f"{place}, column {next(iter(found))}")
     frame = pd.DataFrame({PREFIX + name: each for name, each in values.items()}, index=table.index)
     if _are_percentages(frame.to_numpy()):
@@ -163,8 +165,18 @@ def _two_classes(positive: str, share: pd.Series, labels: Iterable[str], place: 
         raise UserError(f"{place}, holds predicted classes, all of them 0 or 1; give probabilities")
     wrong = known[(known < 0) | (known > 1)]
     if len(wrong):
-        raise UserError(f"{place}, holds {wrong.iloc[0]:g}, which is no probability; write a softmax, not scores")
+        raise UserError(
+            f"{place}, holds {wrong.iloc[0]:g}, which is no probability; give numbers from 0 to 1 (of a network the "
+            "softmax, not scores), or percentages with a sign, as in 4.5 %"
+        )
     return {("0" if "0" in others else next(iter(others.values()))): 1 - share, positive: share}
+
+
+def _is_percentage(share: pd.Series, column: str) -> bool:
+    """Return whether a single column is in percent: from 0 to 100, and no other scale, such as 0 to 5, is likely."""
+    named = "%" in column or "percent" in column.lower()
+    known = share.dropna()
+    return bool(known.between(0, 100).all() and known.max() > (1 if named else 20))
 
 
 def _are_percentages(values: np.ndarray) -> bool:

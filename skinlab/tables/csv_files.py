@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): check its permissions") from None
     except UnicodeError as error:
+        if zipfile.is_zipfile(path):
+            raise UserError(f"{path} is a spreadsheet's own file or an archive: save the table as CSV") from None
         place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
         raise UserError(f"{path} is not UTF-8{place}: save it again as plain UTF-8") from None
     except (csv.Error, pd.errors.ParserError) as error:
@@ -57,15 +60,16 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def numbers(column: pd.Series) -> pd.Series[float]:
-    """Return a column of text as numbers, with a decimal point or a decimal comma; NaN where it is none.
+    """Return a column of text as numbers, with a decimal point or a decimal comma, or in percent; NaN where it is none.
 
-    >>> numbers(pd.Series(["0.25", "0,5", "x"])).tolist()
-    [0.25, 0.5, nan]
+    >>> numbers(pd.Series(["0.25", "0,5", "45 %", "x"])).tolist()
+    [0.25, 0.5, 0.45, nan]
     """
     found = pd.to_numeric(column, errors="coerce")
     if (open_rows := found.isna()).any() and column.dtype != float:
-        text = column[open_rows].fillna("").astype(str)
-        found[open_rows] = pd.to_numeric(text.str.strip().str.replace(",", ".", n=1), errors="coerce")
+        text = column[open_rows].fillna("").astype(str).str.strip()
+        plain = pd.to_numeric(text.str.removesuffix("%").str.replace(",", ".", n=1), errors="coerce")
+        found[open_rows] = plain.where(~text.str.endswith("%"), plain / 100)
     return found.astype("float64")
 
 

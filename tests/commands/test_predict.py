@@ -198,7 +198,7 @@ def test_missing_files_of_a_table_are_refused_or_left_out(predicted: Predict, fo
         ({"threshold": 0.4, "format": "isic"}, "format=isic holds probabilities alone"),
         (
             {"threshold": "f1"},
-            r"best\.ckpt has 0 thresholds, none of this rule; make a bundle with one.*thresholds=\[f1\]",
+            r"best\.ckpt has no such rule; make a bundle of its run with one.*thresholds=\[f1\]",
         ),
         ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
@@ -319,9 +319,7 @@ def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[s
     assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows", "called": table["called"].sum()}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
     assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
-    with pytest.raises(
-        UserError, match=r"threshold=f2: .* has 1 thresholds, none of this rule; choose f1 .did you mean f1"
-    ):
+    with pytest.raises(UserError, match=r"threshold=f2: .* has no such rule; choose f1 .did you mean f1"):
         predicted(ckpt=ruled["seven"], threshold="f2", overwrite=True)
 
 

@@ -103,7 +103,7 @@ def test_a_rule_on_a_run_is_that_of_its_thresholds(
     assert f"threshold f1 = {np.median(p):.4f} (0.4000 to 0.6000), chosen on val, 9 rows" in caplog.text
     assert meta(tmp_path, "t")["threshold"]["called"] == called.sum()
     assert predicted(run / "checkpoints" / "best.ckpt", "c", threshold="f1").equals(table)
-    with pytest.raises(UserError, match=r"has 1 thresholds, none of this rule; choose f1.*'thresholds=\[cost\]'"):
+    with pytest.raises(UserError, match=r"has no such rule; choose f1.*'thresholds=\[cost\]'"):
         predicted(run, "u", threshold="cost")
 
 

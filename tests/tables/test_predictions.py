@@ -54,6 +54,22 @@ def test_other_ways_to_write_a_table_give_the_same_predictions(tmp_path, table, 
     assert np.allclose(found.probabilities, SHARES, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("column", "shares"),
+    [
+        ("prob_malignant", [4.5, 80, 99.9, 0.2, 12, 3]),
+        ("malignant_prob", ["4,5 %", "80%", "99,9 %", "0,2 %", "12 %", "3 %"]),
+        ("prob_malignant", ["0.045", ".8", ".999", ".002", "0,12", "3%"]),
+    ],
+    ids=["numbers", "signs", "mixed"],
+)
+def test_a_single_column_may_be_in_percent(tmp_path, column, shares):
+    table = frame(labels=["malignant", "benign"] * 3)[["image_id", "label"]].assign(**{column: shares})
+    found = read(write(tmp_path / "p.csv", table, sep=";")).rows
+    malignant = found.probabilities[:, found.classes.index("malignant")]
+    assert np.allclose(malignant, [0.045, 0.8, 0.999, 0.002, 0.12, 0.03], atol=1e-9)
+
+
 def test_a_label_map_that_renames_nothing_is_a_caution(tmp_path):
     truth = write(tmp_path / "truth.csv", frame(labels=["melanoma", "nv", "bkl"] * 2)[["image_id", "label"]])
     settings = {"labels": str(truth), "label_map": {"melanoma": "mel", "nevus": "nv"}}
