@@ -81,7 +81,7 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
     return _assemble(settings, own, run_dir, stopping, 1 if every == "auto" else max(every, 1))
 
 
-def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) -> None:
+def check_monitor(monitor: str, classes: list[str], counts: list[int] | None = None) -> None:
     """Refuse a monitor that is no metric of an epoch, or has no value on these images.
 
     Args:
@@ -94,7 +94,8 @@ def check_monitor(monitor: str, classes: list[str], counts: list[int] | None) ->
     """
     names = [f"val/{name}" for name in epoch_metric_names(classes)]
     if monitor not in names:
-        raise UserError(f"callbacks.monitor={monitor}: no such metric{nearest(monitor, names)}; e.g. val/loss")
+        there = f"; the classes are {', '.join(classes)}" if monitor.count("/") > 1 else "; e.g. val/loss"
+        raise UserError(f"callbacks.monitor={monitor}: no such metric{nearest(monitor, names)}{there}")
     if counts and monitor.removeprefix("val/") not in epoch_metric_names(classes, counts):
         found = ", ".join(f"{n} {name}" for name, n in zip(classes, counts, strict=True))
         raise UserError(

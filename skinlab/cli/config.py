@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from skinlab.cli.conf import config_directory
 from skinlab.cli.help import read_groups
 from skinlab.cli.hints import place_of
+from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
@@ -69,9 +70,13 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     """Return a config as plain containers without secrets.
 
     Raises:
-        OmegaConfBaseException: a value that has to be set is missing, or an interpolation can't be resolved.
+        UserError: settings that have no default are not set.
+        OmegaConfBaseException: an interpolation can't be resolved.
     """
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    unresolved: Any = OmegaConf.to_container(cfg, resolve=False)
+    if lines := list(describe_missing(unresolved)):
+        raise UserError("; ".join(lines))
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     hidden: dict[str, Any] = masked(config)
     return hidden
 

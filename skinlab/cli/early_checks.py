@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,38 @@ def check_early(command: str, settings: Settings) -> None:
 
 
 def _unknown_monitor(settings: Settings) -> Iterator[str]:
-    """Yield the mistake of a monitor that no training has; those of single classes are checked with the data."""
+    """Yield the mistake of a monitor that no training has; a name of a class is checked when the table is read."""
     monitor = str(settings.find("callbacks.monitor"))
     metric = monitor.removeprefix("val/")
-    if monitor == "val/loss" or "/" in metric:
+    if monitor == "val/loss":
         return
     from skinlab.evaluation.metrics.registry import reported_metrics  # importing pandas takes a moment
 
-    names = ["loss", *(name for name in reported_metrics(["0", "1"], epoch=True) if "/" not in name)]
-    if metric not in names or metric == monitor:
-        hint = nearest(metric, names).replace("mean ", "mean val/")
-        there = ", ".join(f"val/{name}" for name in names)
+    names = list(reported_metrics(["CLASS", "0"], epoch=True))
+    whole = ["loss", *(name for name in names if "/" not in name)]
+    of_class = [name.partition("/")[0] for name in names if name.endswith("/CLASS")]
+    known = metric in whole or (metric.partition("/")[0] in of_class and metric.partition("/")[2])
+    if not known or metric == monitor:
+        hint = _nearest_metric(metric, whole, of_class).replace("mean ", "mean val/")
+        there = ", ".join(f"val/{name}" for name in [*whole, *(f"{name}/CLASS" for name in of_class)])
         yield f"callbacks.monitor={monitor}: no such metric{hint}; there are {there}"
+
+
+def _nearest_metric(metric: str, whole: Sequence[str], of_class: Sequence[str]) -> str:
+    """Return a hint with the closest metric of all classes or of a single one.
+
+    >>> _nearest_metric("f1_mel", ["f1_macro"], ["f1"]), _nearest_metric("f1_macr", ["f1_macro"], ["f1"])
+    (' (did you mean f1/mel?)', ' (did you mean f1_macro?)')
+    >>> _nearest_metric("recal/mel", ["f1_macro"], ["recall"])
+    ' (did you mean recall/mel?)'
+    """
+    name, slash, label = metric.partition("/")
+    if slash:
+        return nearest(name, of_class).replace("?)", f"/{label or 'CLASS'}?)")
+    same = [each for each in of_class if metric.startswith(f"{each}_")]
+    if same and not difflib.get_close_matches(metric, whole, cutoff=0.8):
+        return nearest(max(same, key=len), same).replace("?)", f"/{metric[len(max(same, key=len)) + 1 :]}?)")
+    return nearest(metric, whole)
 
 
 def _missing(command: str, settings: Settings) -> Iterator[str]:
@@ -78,7 +99,7 @@ def _missing_data(settings: Settings) -> Iterator[str]:
     if root is None or settings.find("data.name") in GENERATED:
         return
     if not Path(root).expanduser().is_dir():
-        remedy = "give the folder that holds the images"
+        remedy = "set data.root=DIR, the folder that holds the images"
         name = settings.find("data.name")
         if name not in OWN and str(settings.find("data.reader.target")).startswith("skinlab."):
             remedy = (

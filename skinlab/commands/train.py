@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from skinlab.assessment.evidence_files import PAGES, complete_evidence, describe_provenance, write_pages
 from skinlab.assessment.openings import log_openings
 from skinlab.assessment.run_evidence import check_wanted, evaluate_run, evidence_messages, read_evidence
-from skinlab.callbacks.assembly import build_callbacks, monitor_mode
+from skinlab.callbacks.assembly import build_callbacks, check_monitor, monitor_mode
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence
@@ -75,6 +75,8 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     find_init(settings.model.init, settings.data.fold)  # refuses a missing file before all images are read
     datamodule = build_datamodule(settings)
+    if "/" in settings.callbacks.monitor.removeprefix("val/"):  # of a class; refused before all images are read
+        check_monitor(settings.callbacks.monitor, datamodule.class_names())
     prepared = datamodule.prepared
     check_wanted(settings, prepared.classes, datamodule.rows("val"))
     name_absent_classes(datamodule)

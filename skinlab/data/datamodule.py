@@ -18,7 +18,7 @@ from skinlab.data.cache import CachedImages, open_cache
 from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.pairing import PairedLoader
 from skinlab.data.pool import UNLABELED, pretraining_rows
-from skinlab.data.preparation import Prepared, prepare
+from skinlab.data.preparation import Prepared, prepare, read_class_names
 from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
 from skinlab.data.transforms import heavy, light
 from skinlab.data.view_dataset import ViewDataset
@@ -86,6 +86,11 @@ class SkinDataModule(pl.LightningDataModule):
                 self.reader, audit_cache=self.cache_dir, num_workers=available_cores(), **self.preparation
             )
         return self._prepared
+
+    def class_names(self) -> list[str]:
+        """Return the names of the classes, which are known before the images are audited."""
+        given = self.preparation.get("classes"), self.preparation.get("label_map")
+        return self._prepared.classes if self._prepared else read_class_names(self.reader, *given)
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the manifest's rows of a split, numbered as its loader's ``row``."""

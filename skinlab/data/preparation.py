@@ -115,6 +115,19 @@ def prepare(
     return prepared
 
 
+def read_class_names(
+    reader: Callable[[], pd.DataFrame], classes: Sequence[str] | None, label_map: Mapping[str, str] | None
+) -> list[str]:
+    """Return the names of the classes in a manifest, in no certain order, without reading an image.
+
+    Args:
+        reader: returns the manifest.
+        classes: see :func:`prepare`.
+        label_map: see :func:`prepare`.
+    """
+    return [clean(str(name)) for name in classes or class_names(relabel(reader(), label_map, None))]
+
+
 def _by_id(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the rows in the order of their ids, in which the split keeps them, so that positions stay valid."""
     in_order = manifest["image_id"].is_monotonic_increasing

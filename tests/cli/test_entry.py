@@ -25,6 +25,17 @@ MISTAKES = [
     (["callbacks.monitor=val/auroc"], "val/auroc: no such metric (did you mean val/auroc_macro?)"),
     (["callbacks.monitor=auroc_macro"], "(did you mean val/auroc_macro?)"),
     (["data=table", "data.root=/tmp", "data.table=nowhere.csv"], "data.table=nowhere.csv: no such file"),
+    (["callbacks.monitor=val/f1_mel"], "val/f1_mel: no such metric (did you mean val/f1/mel?)"),
+    (["callbacks.monitor=val/pr_auk/mel"], "val/pr_auk/mel: no such metric (did you mean val/pr_auc/mel?)"),
+    (
+        ["data=table"],
+        "data.table is not set: The CSV, absolute or below the current folder or data.root, as in data.table=",
+    ),
+    (["model=timm"], "model.name is not set: Name of a timm model, or hf-hub:OWNER/NAME, as in model.name=resnet26"),
+    (
+        ["data=table", "data.table=a.csv", "seed=???"],
+        "seed is not set; set seed=VALUE",
+    ),
     (["model.init=/nowhere/best.ckpt"], "model.init=/nowhere/best.ckpt: no such file"),
     (["trainer.max_epochs=ten"], "a whole number is expected"),
     (["trainer.max_epochs=1.5"], "a whole number is expected"),
@@ -40,7 +51,7 @@ MISTAKES = [
     (["data=ham10000", "data.root=/nowhere/at/all"], "get the data there: skinlab fetch data=ham10000"),
     (
         ["data=folder", "data.root=/nowhere/at/all"],
-        "/nowhere/at/all is not a folder: give the folder that holds the images",
+        "/nowhere/at/all is not a folder: set data.root=DIR, the folder that holds the images",
     ),
 ]
 
@@ -73,6 +84,7 @@ def test_verbose_shows_the_traceback(run):
                 ["trainer.max_epoch=3"],
                 ["data=ham10000", "data.root=/nowhere"],
                 ["model.init=/nowhere/best.ckpt"],
+                ["data=table"],
             )
         ),
         ("pretrain", ["ssl=simclrr"]),

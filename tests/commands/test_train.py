@@ -12,6 +12,7 @@ import torch
 
 from skinlab.commands import train as training
 from skinlab.commands.train import name_absent_classes, train
+from skinlab.data import preparation
 from skinlab.errors import UserError
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
@@ -138,6 +139,15 @@ def test_mistakes_end_before_an_epoch(compose_train, tiny, tmp_path, overrides, 
     common = [word for word in tiny if not (overrides == ["trainer=gpu"] and word == "trainer=cpu")]
     with refused(re.escape(message), tmp_path / "run"):
         train(compose_train(*common, *overrides, run_dir=tmp_path / "run"))
+
+
+def test_a_monitor_of_an_unknown_class_is_refused_before_the_images_are_read(
+    compose_train, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preparation, "audit", lambda *_, **__: pytest.fail("images read"))
+    message = "val/pr_auc/benig: no such metric (did you mean val/pr_auc/benign?); the classes are benign, malignant"
+    with pytest.raises(UserError, match=re.escape(message)):
+        train(compose_train(*tiny, "callbacks.monitor=val/pr_auc/benig", run_dir=tmp_path / "run"))
 
 
 def test_missing_weights_and_folds_are_refused_before_the_data_is_read(compose_train, tiny, tmp_path, monkeypatch):

@@ -113,7 +113,7 @@ def list_files(root: str | Path) -> Listing:
         UserError: the folder is missing, can't be read, holds no photograph, or one whose name is not UTF-8.
     """
     if not Path(root).is_dir():
-        raise UserError(f"data.root={root} is not a folder: give the folder that holds the images")
+        raise UserError(f"data.root={root} is not a folder: set data.root=DIR, the folder that holds the images")
     images: list[str] = []
     others: list[str] = []
     for path, name in _files(Path(root)):

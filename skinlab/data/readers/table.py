@@ -42,7 +42,7 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     """
     base = absolute(root)
     if not Path(base).is_dir():
-        raise UserError(f"data.root={root} is not a folder: give the folder of the table's images")
+        raise UserError(f"data.root={root} is not a folder: set data.root=DIR, the folder of the table's images")
     mapping = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs not in (None, "")}
     for ours in mapping:
         if ours not in READABLE:
