@@ -66,8 +66,7 @@ def _asked_for(name: str, words: list[str]) -> str | None:
 
 
 def _run(name: str, handler: SignalHandler) -> None:
-    # Here, once signals are answered: these imports take half a second.
-    import hydra
+    import hydra  # here, once signals are answered: these imports take half a second
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
@@ -86,8 +85,7 @@ def _run(name: str, handler: SignalHandler) -> None:
     def refuse(error: Exception, line: str | None) -> NoReturn:
         if line is None:
             raise error
-        code = error.code if isinstance(error, JobFailedError) else 2
-        raise Refusal(name_as_typed(line, typed, COMMANDS[name].aliases), code, verbose=verbose) from None
+        raise Refusal(name_as_typed(line, typed, COMMANDS[name].aliases), verbose=verbose) from None
 
     def job(cfg: DictConfig) -> float | None:
         handler.remedy = sweep.remedy = _how_to_go_on(name, typed, HydraConfig.get())
@@ -119,6 +117,8 @@ def _run(name: str, handler: SignalHandler) -> None:
         sweep.total = _read_command_line(name)
         with ending_in_table(name, sweep):
             hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
+    except JobFailedError as error:
+        raise Refusal(str(error), error.code, verbose=verbose) from None
     except (HydraException, OmegaConfBaseException) as error:
         refuse(error, explain(error, name, sys.argv[1:]))
     except BrokenPipeError:  # `... --cfg job | head`

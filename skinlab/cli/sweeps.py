@@ -64,7 +64,7 @@ class Sweep:
         return f"job {number + 1}{of_all}{left}"
 
 
-class JobFailedError(UserError):
+class JobFailedError(RuntimeError):
     """Jobs of a sweep have failed.
 
     Args:
@@ -75,6 +75,16 @@ class JobFailedError(UserError):
     def __init__(self, line: str, code: int) -> None:
         super().__init__(line)
         self.code = code
+
+    def __reduce__(self) -> tuple[type[JobFailedError], tuple[str, int]]:
+        """Return how it is made again in the process that started a launcher's job."""
+        return type(self), (str(self), self.code)
+
+    @classmethod
+    def of(cls, jobs: Sequence[JobResult], remedy: str) -> JobFailedError:
+        """Return the error of a sweep of which some jobs have failed; its code is 2 if all of these are mistakes."""
+        mistakes = all(job.returncode in (0, 2) for job in jobs)
+        return cls(f"{describe_failures(jobs)}; finished jobs are kept; {remedy}", 2 if mistakes else 1)
 
 
 @contextmanager
@@ -95,10 +105,7 @@ def ending_in_table(name: str, sweep: Sweep) -> Iterator[None]:
     print_table(name, sweep.jobs, sweep.folder)
     failed = [job for job in sweep.jobs if job.returncode != 0]
     if failed and not (sweep.optimises and len(failed) < len(sweep.jobs)):
-        raise JobFailedError(
-            f"{describe_failures(sweep.jobs)}; finished jobs are kept; {sweep.remedy}",
-            2 if all(job.returncode == 2 for job in failed) else 1,
-        )
+        raise JobFailedError.of(sweep.jobs, sweep.remedy)
 
 
 def count_jobs(name: str, arguments: Sequence[str]) -> int | None:
@@ -162,6 +169,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
 
     Raises:
         UserError: the sweeper would look for the largest value, which is the worst.
+        JobFailedError: the job failed, and a launcher runs it elsewhere.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
     if "maximize" in str(hydra.sweeper.get("direction")).lower():
@@ -186,6 +194,8 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
     message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
     if (code := stop_code(returncode)) is not None:
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
+    if not sweep.optimises and not str(hydra.launcher["_target_"]).endswith("BasicLauncher"):
+        raise JobFailedError.of(sweep.jobs[-1:], sweep.remedy)  # to the process of the sweep, which knows no job
     log.warning("job %d failed", number)
     return FAILED_VALUE
 

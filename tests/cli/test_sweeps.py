@@ -1,6 +1,7 @@
 """What a sweep learns from its jobs."""
 
 import json
+import pickle
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -13,14 +14,17 @@ from skinlab.errors import UserError
 from skinlab.processes import jobs as job_processes
 from skinlab.processes.signals import Stopped
 
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
-def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.BasicSweeper"):
+
+def hydra_of(directory, sweeper="hydra._internal.core_plugins.basic_sweeper.BasicSweeper", launcher=BASIC):
     return SimpleNamespace(
         runtime=SimpleNamespace(output_dir=str(directory)),
         overrides=SimpleNamespace(task=["loss=focal"]),
         job=SimpleNamespace(num=3),
         sweep=SimpleNamespace(dir=str(directory.parent)),
         sweeper={"_target_": sweeper},
+        launcher={"_target_": launcher},
     )
 
 
@@ -83,6 +87,18 @@ def test_failed_jobs_fail_a_plain_sweep_at_its_end(ended, tmp_path, codes, of_sw
     assert failed.value.code == of_sweep
     reason = "it was ended by SIGKILL (out of memory?)" if codes[1] < 0 else "no such class"
     assert f"job 4 (loss=focal): {reason} (log: {tmp_path / 'log.txt'})" in str(failed.value)
+
+
+def test_a_failed_job_of_a_cluster_fails_the_sweep_that_waits_for_it(ended, tmp_path):
+    ended(2)
+    keep_error(tmp_path, "no such class")
+    sweep = sweeps.Sweep(remedy="to go on: THIS")
+    with pytest.raises(sweeps.JobFailedError) as failed:
+        sweeps.run_isolated("train", hydra_of(tmp_path, launcher="submitit_launcher.SlurmLauncher"), sweep)
+    passed_on = pickle.loads(pickle.dumps(failed.value))
+    assert (str(passed_on), passed_on.code) == (str(failed.value), 2)
+    assert "job 4 (loss=focal): no such class" in str(passed_on)
+    assert str(passed_on).endswith("; to go on: THIS")
 
 
 def test_the_log_of_a_run_has_the_error_of_a_job_once(tmp_path):
