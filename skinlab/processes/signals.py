@@ -64,6 +64,13 @@ def handling_signals() -> Iterator[SignalHandler]:
         handler.unwound = True
 
 
+def end_workers() -> None:
+    """Kill the processes that multiprocessing has started; each loader would wait seconds for its own to end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error about their end
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
 class SignalHandler:
     """The handler of signals: the signal received, whether its exception was lost, and the line to print."""
 
@@ -100,6 +107,7 @@ class SignalHandler:
             os._exit(128 + signum)
         if not self.signum or self.lost:
             self.signum, self.lost = self.signum or signum, False
+            end_workers()
             raise Stopped(128 + self.signum)
 
     def wait_for_group_signal(self) -> None:
@@ -152,9 +160,7 @@ class SignalHandler:
 
     def end(self, error: Stopped | None = None) -> NoReturn:
         """Print how to continue, end the children and exit."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error about their end
-        for child in multiprocessing.active_children():
-            child.kill()
+        end_workers()
         code = 128 + self.signum if self.signum else int(str(error.code if error else 1))
         self._say(code - 128, error.message if error else "")
         raise SystemExit(code)

@@ -66,6 +66,24 @@ def test_it_answers_within_a_second_however_long_cleaning_up_takes():
     assert answered - sent < 1 or time.monotonic() - answered > 2, "before it has cleaned up"
 
 
+def test_no_cleaning_up_waits_for_a_worker():
+    code = START.replace("GRACE, signals.POLL = 0.5", "GRACE, signals.POLL = 60")
+    work = (
+        "    import multiprocessing\n"
+        "    worker = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n"
+        "    worker.start()\n"
+        "    try: ready(); time.sleep(30)\n"
+        "    finally: worker.join(); print(worker.exitcode, flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + work], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=300)
+    assert (printed, process.returncode) == (f"{-signal.SIGKILL}\n", 130), errors
+
+
 JOB = "print(os.getpid(), flush=True); time.sleep(30)"
 RANK = "print(os.getpid(), flush=True); handler.wait_for_rank_0(); 1 / 0"  # of a run on several devices
 
