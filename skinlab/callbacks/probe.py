@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +14,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.probing import probe_metrics
 from skinlab.models.prediction import embed
 
+KEPT_BYTES = 2**29  # of decoded images; more are decoded at each probe
 SHARE = 0.1  # of the cost of the epochs from one probe to the next, which a probe has at most
 # Forward passes that cost as much as an image of a probe (decoded, embedded, scored by two classifiers), and as a view
 # in a training step: measured with effnet_lite0 at 96 px on two cores.
@@ -48,6 +49,7 @@ class Probe(pl.Callback):
         self.every_n_epochs, self.num_workers = every_n_epochs, num_workers
         self.start: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
+        self.kept: list[dict[str, torch.Tensor]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Probe the initial weights, and log their metrics in a row without an epoch."""
@@ -85,13 +87,22 @@ class Probe(pl.Callback):
             UserError: its features are no numbers.
         """
         features: Callable[[torch.Tensor], torch.Tensor] = module.features  # type: ignore[assignment]
-        loader = batch_loader(self.dataset, EvalSampler(len(self.dataset)), batch_size=64, num_workers=self.num_workers)
-        embedded = embed(features, loader, device=module.device)
+        embedded = embed(features, self._batches(), device=module.device)
         try:
             metrics = probe_metrics(embedded, self.dataset.targets.numpy(), self.groups, self.n_classes)
         except ValueError as error:
             raise UserError(f"the probe failed: {error}; try a lower optimizer.lr") from None
         return {f"probe/{name}": value for name, value in metrics.items()}
+
+    def _batches(self) -> Iterable[dict[str, torch.Tensor]]:
+        """Return the images in batches, which are kept for the next probe unless they need too much memory."""
+        if self.kept:
+            return self.kept
+        loader = batch_loader(self.dataset, EvalSampler(len(self.dataset)), batch_size=64, num_workers=self.num_workers)
+        if 3 * self.dataset.size**2 * len(self.dataset) > KEPT_BYTES:
+            return loader
+        self.kept = [{"image": batch["image"].clone()} for batch in loader]  # out of the memory shared with workers
+        return self.kept
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the metrics of the start, and those of its epoch if it was probed."""

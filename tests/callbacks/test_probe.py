@@ -7,10 +7,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from skinlab.callbacks import probe as probe_module
 from skinlab.callbacks.assembly import choose_monitor
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.callbacks.safety import StopAtCollapse
-from skinlab.data.dataset import ImageDataset
+from skinlab.data.dataset import ImageDataset, batch_loader
 from skinlab.errors import UserError
 from skinlab.models.backbone import build_network
 from skinlab.models.prediction import embed
@@ -58,6 +59,18 @@ def test_it_runs_every_few_epochs_and_at_the_last(dataset):
     assert ran == [False, True, False, True, True]
     assert [sorted(figures) for figures in logged] == [sorted(PROBE_METRICS)] * 3
     assert all(value == 1.0 for value in logged[0].values())
+
+
+@pytest.mark.parametrize(("limit", "n_loaded"), [(40 * 3 * 16 * 16, 1), (40 * 3 * 16 * 16 - 1, 3)])
+def test_its_images_are_decoded_once_unless_they_need_too_much_memory(dataset, monkeypatch, limit, n_loaded):
+    loaders = []
+    monkeypatch.setattr(probe_module, "KEPT_BYTES", limit)
+    monkeypatch.setattr(
+        probe_module, "batch_loader", lambda *args, **more: loaders.append(args) or batch_loader(*args, **more)
+    )
+    probe = Probe(dataset, [str(i) for i in range(40)], 2)
+    assert [probe.measure(Colours()) for _ in range(3)] == [dict.fromkeys(PROBE_METRICS, 1.0)] * 3
+    assert len(loaders) == n_loaded
 
 
 def test_the_curve_has_an_origin_that_a_continued_run_keeps(dataset):
