@@ -13,10 +13,12 @@ import numpy.typing as npt
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Mistake, System
 from skinlab.inference.overlays import SIDE, jpeg, overlay
-from skinlab.processes.progress import track
+from skinlab.processes.progress import Progress
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
+
+STEP = 4  # images between two lines of progress
 
 
 def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
@@ -69,10 +71,10 @@ def overlays(system: System) -> dict[str, bytes]:
     models = _models(system) if rows else []
     maps: dict[str, list[npt.NDArray[np.float32]]] = {}
     fits: dict[str, str] = {}
-    for places, sha256, images in track(models, "Grad-CAM of the worst mistakes", len(models)):
-        own = [row for row in rows if row["image_id"] in images]
-        if own:
-            found, fit = _maps(places, sha256, own)
+    own = [[row for row in rows if row["image_id"] in images] for *_, images in models]
+    with Progress("Grad-CAM of the worst mistakes", sum(map(len, own))) as progress:
+        for (places, sha256, _), chosen in zip(models, own, strict=True):
+            found, fit = _maps(places, sha256, chosen, progress) if chosen else ({}, "")
             for image_id, each in found.items():
                 maps.setdefault(image_id, []).append(each)
                 fits.setdefault(image_id, fit)
@@ -106,7 +108,7 @@ def _models(system: System) -> list[tuple[list[str], str, set[str]]]:
 
 
 def _maps(
-    places: Sequence[str], sha256: str, rows: Sequence[Mistake]
+    places: Sequence[str], sha256: str, rows: Sequence[Mistake], progress: Progress
 ) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
     """Return image_id → map ``(SIDE, SIDE)`` of a model's networks, and the fit of its images."""
     from skinlab.inference.bundle import best_device  # torch, only here: metrics from tables need none
@@ -117,11 +119,14 @@ def _maps(
     if bundle.sha256 != sha256:
         raise UserError(f"{', '.join(places)}: no longer the one of its predictions; predict again")
     known = [row for row in rows if row["predicted"] in bundle.classes]
-    if not known:  # such as the predictions of a binary view
-        return {}, bundle.fit
-    predicted = [bundle.classes.index(row["predicted"]) for row in known]
-    maps = mean_maps(bundle, [str(row["path"]) for row in known], predicted, SIDE, best_device())
-    return {row["image_id"]: each for row, each in zip(known, maps, strict=True)}, bundle.fit
+    maps: dict[str, npt.NDArray[np.float32]] = {}  # empty for such as the predictions of a binary view
+    for start in range(0, len(known), STEP):
+        some = known[start : start + STEP]
+        predicted = [bundle.classes.index(row["predicted"]) for row in some]
+        found = mean_maps(bundle, [str(row["path"]) for row in some], predicted, SIDE, best_device())
+        maps |= {row["image_id"]: each for row, each in zip(some, found, strict=True)}
+        progress.advance(len(some))
+    return maps, bundle.fit
 
 
 def _with_picture(row: Mistake, picture: bytes | None) -> Mistake:

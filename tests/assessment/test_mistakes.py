@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from skinlab.assessment import mistakes
 from skinlab.assessment.mistakes import add_saliency, overlays
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.overlays import overlay
+from skinlab.processes import progress
 from tests.run_directory import write_run
 
 CLASSES = ["a", "b"]
@@ -53,6 +56,16 @@ def system(*places: Path, images: str = "01", called: str = "b", **more):
         for i in images
     ]
     return {"name": "s", "sources": sources, "worst_mistakes": worst, "spread": None, "pooled_folds": None} | more
+
+
+def test_images_are_steps_of_the_progress(runs, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    for name, value in (("FIRST_LINE", 0), ("NEXT_LINE", 0)):
+        monkeypatch.setattr(progress, name, value)
+    monkeypatch.setattr(mistakes, "STEP", 1)
+    overlays(system(runs[0], images="01"))
+    shown = [record.message for record in caplog.records if "Grad-CAM" in record.message]
+    assert [text.split(",")[0] for text in shown] == [f"Grad-CAM of the worst mistakes: {n} of 2" for n in (1, 2)]
 
 
 def test_jpegs_by_image_of_what_is_there(runs):

@@ -30,7 +30,7 @@ COMPARED = ("brier", "log_loss")  # proper scores
 KEPT = (1.0, 0.9, 0.8)  # shares of the images at which the error rate is stated
 
 
-@part("calibration", 35)
+@part("calibration", 23)
 def calibrations(
     predictions: Predictions,
     resampler: Resampler,

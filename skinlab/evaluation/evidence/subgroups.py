@@ -17,7 +17,7 @@ from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
 from skinlab.evaluation.statistics.unpaired import LEAST_P, unpaired_difference
-from skinlab.processes.progress import part
+from skinlab.processes.progress import part, track
 
 KNOWN = ("age", "sex", "site", "skin_tone", "source")  # used where no others are named
 AGE_BANDS = (30, 50, 70)
@@ -97,7 +97,7 @@ def values_fault(values: Sequence[str]) -> str:
     return f"the images have {n} value{'s' * (n != 1)} of it; {remedy}"
 
 
-@part("subgroups", 48)  # with the metrics, which come before
+@part("subgroups", 40)
 def evaluate_subgroups(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],
@@ -126,10 +126,10 @@ def evaluate_subgroups(
     if not columns:
         return None
     whole, binary = all_classes(tables, "subgroups"), positive_classes(views, "subgroups", at.thresholds)
+    named = [(column, value) for column in columns for value in _in_order(columns[column])]
     found = [
         _subgroup(whole, binary, column, value, columns[column] == value, level=level, seed=seed)
-        for column in columns
-        for value in _in_order(columns[column])
+        for column, value in track(named, "subgroups", len(named))
     ]
     compared = _correct(found)
     return {

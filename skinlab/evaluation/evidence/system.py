@@ -36,6 +36,7 @@ from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Training
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, frozen_cautions, optimism, threshold_table
+from skinlab.processes.progress import part
 
 FORMAT: Literal[2] = 2
 FEW_POSITIVES = 100
@@ -127,7 +128,7 @@ def system_evidence(
     first = tables[0]
     _check(first, name)
     resampler = Resampler(first.group, first.target, first.classes)
-    trainings = _bootstrap(tables, replicates, resampler, settings)
+    trainings = part("metrics", 20)(_bootstrap)(tables, replicates, resampler, settings)
     correct = first.probabilities.argmax(1) == first.target
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     joint, names = mean_predictions(tables), _names(names, tables, replicates)
@@ -309,8 +310,7 @@ def _positive_blocks(
     chosen_on = None if selection is None else settings.binary_view(selection)
     if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
         return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []
-    cautions: list[str] = []
-    thresholds: list[FrozenThreshold] = []
+    cautions, thresholds = list[str](), list[FrozenThreshold]()
     try:
         table, thresholds, blocks["optimism"] = _thresholds(
             mean_predictions(views), None if settings.cross_fit else chosen_on, settings, names, cautions

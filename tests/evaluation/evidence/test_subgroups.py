@@ -1,4 +1,5 @@
 import json
+import logging
 
 import numpy as np
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from skinlab.evaluation.evidence.subgroups import MIN_GROUPS, evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
+from skinlab.processes import progress
 
 SETTINGS = {"level": 0.95, "seed": 0}
 
@@ -44,6 +46,17 @@ def test_the_subgroup_that_falls_behind_is_named():
     assert second["differences"]["balanced_accuracy"]["difference"]["value"] == pytest.approx(
         -difference["difference"]["value"]
     )
+
+
+def test_each_subgroup_is_a_step_of_the_progress(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0)
+    monkeypatch.setattr(progress, "NEXT_LINE", 0)
+    view = rows()
+    evaluate_subgroups([view], [], columns(view, sex=["f", "m", "m"] * 100), **SETTINGS)
+    shown = [record.message for record in caplog.records]
+    assert shown[0].startswith("subgroups: 1 of 2, ")
+    assert shown[1].startswith("subgroups: 2 of 2, ")
 
 
 def test_a_small_subgroup_has_counts_and_no_rank():
