@@ -76,7 +76,7 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
     from skinlab.cli.continuing import continued
-    from skinlab.cli.sweeps import JobFailedError, Sweep, ending_in_table, run_isolated
+    from skinlab.cli.sweeps import JobFailedError, Sweep, ending_in_table, run_isolated, runs_here
 
     verbose, typed, sweep = _verbose(), sys.argv[1:], Sweep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -99,7 +99,7 @@ def _run(name: str, handler: SignalHandler) -> None:
                 cfg = continued(cfg, HydraConfig.get().overrides.task, name)
             config = resolved(cfg)
             hydra_config = HydraConfig.get()
-            if hydra_config.mode == RunMode.RUN or hydra_config.job.num == 0:  # a later job checks its own settings
+            if hydra_config.mode == RunMode.RUN or (hydra_config.job.num == 0 and runs_here(hydra_config)):
                 settings = settings_of(name, config)
             log_to_terminal()
             if hydra_config.mode == RunMode.MULTIRUN:

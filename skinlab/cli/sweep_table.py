@@ -100,7 +100,8 @@ def describe_failures(jobs: Sequence[JobResult]) -> str:
         parts.append(f"{names}: {reason}" + (f" (log: {log})" if log.is_file() else ""))
     count = sum(map(len, reasons.values()))
     more = [f"{len(parts) - SHOWN} other reasons in their logs"] if len(parts) > SHOWN else []
-    return f"{count} of {len(jobs)} jobs failed: {'; '.join([*parts[:SHOWN], *more])}"
+    head = f"{count} of {len(jobs)} jobs failed: " if len(jobs) > 1 else ""
+    return head + "; ".join([*parts[:SHOWN], *more])
 
 
 def _differing(overrides: Sequence[Sequence[str]]) -> set[str]:

@@ -194,10 +194,18 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
     message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
     if (code := stop_code(returncode)) is not None:
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
-    if not sweep.optimises and not str(hydra.launcher["_target_"]).endswith("BasicLauncher"):
+    if not sweep.optimises and not runs_here(hydra):
         raise JobFailedError.of(sweep.jobs[-1:], sweep.remedy)  # to the process of the sweep, which knows no job
     log.warning("job %d failed", number)
     return FAILED_VALUE
+
+
+def runs_here(hydra: HydraConf) -> bool:
+    """Return whether the jobs run in the process of the sweep, which refuses the first one's mistakes for all.
+
+    Other jobs check their own settings: a launcher's process has to return an error, and must not exit.
+    """
+    return str(hydra.launcher["_target_"]).endswith("BasicLauncher")
 
 
 def _is_plain(sweeper: Any) -> bool:

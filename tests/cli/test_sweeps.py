@@ -116,7 +116,10 @@ def test_a_failed_trial_fails_no_search_but_their_whole_does(tmp_path):
     with sweeps.ending_in_table("train", sweep):
         pass
     sweep.jobs.pop()
-    with pytest.raises(sweeps.JobFailedError, match="1 of 1 jobs failed"), sweeps.ending_in_table("train", sweep):
+    with (
+        pytest.raises(sweeps.JobFailedError, match=r"^job 1 \(seed=1\): a mistake"),
+        sweeps.ending_in_table("train", sweep),
+    ):
         pass
 
 
