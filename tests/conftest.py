@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.command_server import CommandServer
+from tests.hub_server import Hub, running_hub
 
 if TYPE_CHECKING:
     from skinlab.settings.base import Settings
@@ -150,3 +151,15 @@ def save_classifier() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """An empty hub on this machine, with an empty cache, that the hub's client goes to instead of the real one."""
+    for name in ("HF_HUB_OFFLINE", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with running_hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server

@@ -185,6 +185,7 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
     _add_paths(found.block["worst_mistakes"], system)
     return {
         "init_used": system.run.metrics.get("init_used") if system.run else None,
+        "init_licences": _licences(system),
         "groups_from": system.groups_from,
         "sources": system.sources,
         "flow": image_flow(system),
@@ -193,6 +194,14 @@ def _block(system: System, found: SystemEvidence) -> evidence_form.System:
         "expectation": None,  # see skinlab.assessment.expectations.add_expectations
         **found.block,
     }
+
+
+def _licences(system: System) -> list[str]:
+    """Return the licences of the initial weights of a system's models, as its runs and predictions record them."""
+    found = {run.metrics.get("init_licence") for run in system.runs}
+    for source in system.sources:
+        found |= set(source["meta"].get("init_licences") or [])
+    return sorted(str(licence) for licence in found if licence)
 
 
 def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, saliency: bool | str) -> None:

@@ -88,8 +88,8 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
             if isinstance(place, str) and not _exists(place):
                 yield f"{name}={place}: no such file or folder; {remedy}"
     init = settings.find("model.init")
-    if isinstance(init, str) and init.endswith(WEIGHTS) and "://" not in init and not _exists(init):
-        yield f"model.init={init}: no such file; give auto, imagenet, random or a weights file"
+    if isinstance(init, str) and init.endswith(WEIGHTS) and not init.startswith("hf-hub:") and not _exists(init):
+        yield f"model.init={init}: no such file; give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
     if command in READING and not _is_finished(settings):
         yield from _missing_data(settings)
 

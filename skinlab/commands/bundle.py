@@ -21,7 +21,6 @@ from skinlab.inference.bundle_parts import (
     conformal_of,
     decision_of,
     fit_scale_cautions,
-    licence_cautions,
     read_bundle_thresholds,
     read_calibrator_file,
     with_calibrator,
@@ -29,6 +28,7 @@ from skinlab.inference.bundle_parts import (
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.export import write_onnx, write_timm
 from skinlab.inference.gate_fitting import GateSplit, fit_run_gate, read_gate_split
+from skinlab.inference.member import log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.run_tables import read_validation, validation_paths
 from skinlab.runs.provenance import all_training_images
@@ -69,8 +69,7 @@ def bundle(settings: BundleSettings) -> None:
             bundle = add_gate(replace(bundle, training_images=known), settings, split)
         for sentence in fit_scale_cautions(bundle, bundle.fits):
             log.warning("%s", sentence)
-        for sentence in licence_cautions(bundle):
-            log.warning("%s", sentence)
+        log_licences(bundle.members)
         write(bundle, settings.format, output)
     log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
 

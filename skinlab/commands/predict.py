@@ -30,6 +30,7 @@ from skinlab.inference.called import called_classes, likeliest
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.explanations import check_explainable, write_explanations
 from skinlab.inference.inputs import find_images
+from skinlab.inference.member import licences, log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
@@ -84,6 +85,7 @@ def predict(settings: PredictSettings) -> None:
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
+        facts["init_licences"] = licences(bundle.members)
         facts["models"] = [str(Path(place).expanduser().absolute()) for place in places]
         if found.distance_ratio is not None and bundle.gate is not None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
@@ -160,7 +162,9 @@ def load(places: Sequence[str]) -> tuple[Bundle, TrainingImages]:
     models = [load_bundle(place) for place in places]
     if len(places) > 1:
         log.info("the mean of the probabilities of %d models: %s", len(places), some(places, 5))
-    return ensemble(models, places), all_training_images(places, (model.training_images for model in models))
+    bundle = ensemble(models, places)
+    log_licences(bundle.members)
+    return bundle, all_training_images(places, (model.training_images for model in models))
 
 
 def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str]) -> None:

@@ -12,9 +12,9 @@ from skinlab.callbacks.assembly import build_pretraining_callbacks
 from skinlab.callbacks.probe import Probe
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
-from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_setup
+from skinlab.runs.initial_weights import check_init, log_licence
 from skinlab.runs.outcome import run_facts
 from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData, build_probe
@@ -54,7 +54,7 @@ def pretrain(settings: PretrainSettings) -> float:
 def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, write backbone and metrics; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    find_init(settings.model.init, settings.data.fold)  # refuses a missing file before all images are read
+    check_init(settings.model, settings.data.fold)  # before all images are read
     datamodule = build_datamodule(settings)
     pretrainer, start = build_pretrainer(settings, datamodule)
     data = PretrainingData(datamodule, settings)
@@ -64,6 +64,7 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     arguments = trainer_arguments(settings.trainer, pretrainer.backbone, leaves_unused=unused)
     probe = build_probe(settings.probe, datamodule, data.views_per_epoch)
     callbacks = build_pretraining_callbacks(settings, run_dir, probe)
+    log_licence(start)
     _announce(settings, datamodule, probe)
     write_setup(run_dir, settings, datamodule.prepared)
 

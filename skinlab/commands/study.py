@@ -20,7 +20,7 @@ from skinlab.evaluation.metrics.registry import direction
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.files import claim, write_json, write_text
 from skinlab.json_files import read_json
-from skinlab.runs.backbone_record import find_init
+from skinlab.runs.initial_weights import check_init
 from skinlab.runs.resuming import may_differ
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.study import StudySettings
@@ -163,7 +163,7 @@ def check_jobs(plan: Plan, invocation: Invocation) -> None:
             try:
                 run = invocation.compose(job.command, job.overrides)
                 if not (job.after and job.after in run.model.init):  # weights that an earlier run of the study makes
-                    find_init(run.model.init, run.data.fold)
+                    check_init(run.model, run.data.fold)
                 batch[kind] = run.data.batch_size
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None

@@ -21,9 +21,9 @@ from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
 from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import print_results
-from skinlab.runs.backbone_record import find_init
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_config, write_setup
+from skinlab.runs.initial_weights import check_init, log_licence
 from skinlab.runs.outcome import run_facts, run_metrics, write_predictions
 from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
 from skinlab.runs.resuming import find_resume, finished_metrics, with_run_id
@@ -73,7 +73,7 @@ def _with_mode(settings: TrainSettings) -> TrainSettings:
 def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    find_init(settings.model.init, settings.data.fold)  # refuses a missing file before all images are read
+    check_init(settings.model, settings.data.fold)  # before all images are read
     datamodule = build_datamodule(settings)
     if "/" in settings.callbacks.monitor.removeprefix("val/"):  # of a class; refused before all images are read
         check_monitor(settings.callbacks.monitor, datamodule.class_names())
@@ -88,6 +88,7 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     frozen = settings.model.freeze_epochs > 0
     arguments = trainer_arguments(settings.trainer, classifier.network, leaves_unused=frozen)
     callbacks = build_callbacks(settings, run_dir, prepared.classes, datamodule.class_counts("val"))
+    log_licence(start)
     _announce(settings, datamodule, classifier, start["init_used"])
     write_setup(run_dir, settings, prepared)
 
@@ -185,8 +186,6 @@ def name_absent_classes(datamodule: SkinDataModule) -> None:
 
 def _announce(settings: TrainSettings, datamodule: SkinDataModule, classifier: Classifier, init_used: str) -> None:
     """Log what the user should know before the first epoch."""
-    if licence := classifier.hparams["licence"]:
-        log.info("initial weights: %s, licence %s", init_used, licence)
     frozen, power = settings.model.freeze_epochs, settings.sampler.power
     if init_used == "random" and frozen > 0:
         log.warning("model.freeze_epochs=%d keeps random weights frozen; set model.init", frozen)

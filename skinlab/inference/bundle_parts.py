@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,6 @@ from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_th
 from skinlab.inference.bundle import Bundle, read_calibrator
 from skinlab.inference.ensembling import combine_members
 from skinlab.json_files import read_json
-from skinlab.models.weight_facts import restricts_sharing
 from skinlab.tables.thresholds import read_thresholds
 
 log = logging.getLogger(__name__)
@@ -195,14 +194,3 @@ def read_bundle_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
             ",".join(each.rule for each in thresholds),
         )
     return thresholds
-
-
-def licence_cautions(bundle: Bundle) -> Iterator[str]:
-    """Yield a sentence for each licence of initial weights that restricts sharing what is trained from them."""
-    for licence in sorted({member.licence for member in bundle.members if member.licence}):
-        if restricts_sharing(licence):
-            names = ", ".join(member.name for member in bundle.members if member.licence == licence)
-            yield (
-                f"the initial weights of {names} have the licence {licence}, which restricts sharing a model trained "
-                "from them; read it before this file is shared"
-            )

@@ -15,7 +15,7 @@ from torch import nn
 
 from skinlab.errors import UserError
 from skinlab.inference.bundle import Bundle
-from skinlab.inference.member import Member
+from skinlab.inference.member import Member, licences
 from skinlab.models.backbone import CosineHead
 
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime
@@ -178,6 +178,6 @@ def _facts(bundle: Bundle) -> dict[str, str]:
 
     facts: dict[str, Any] = {"model": [member.name for member in bundle.members]}
     facts |= bundle.meta() | {"normalisation": [inputs(member) for member in bundle.members]}
-    if licences := sorted({member.licence for member in bundle.members if member.licence}):
-        facts["licence"] = ", ".join(licences)
+    if known := licences(bundle.members):
+        facts["licence"] = ", ".join(known)
     return {key: json.dumps(value) for key, value in facts.items()}

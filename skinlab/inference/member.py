@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,8 +12,11 @@ from pydantic import ConfigDict, Field
 
 from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
+from skinlab.report.wording import licence_in_words, restrictions
 from skinlab.settings.base import Settings, create
 from skinlab.settings.types import Text
+
+log = logging.getLogger(__name__)
 
 MAX_SIDE = 8192  # pixels; more is no size that a network was trained at
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -71,6 +75,19 @@ class HyperParameters(Settings):
             yield "its classes are not different names"
         if len(self.training_prior) != len(self.classes):
             yield "its training_prior is not one number a class"
+
+
+def licences(members: Sequence[Member]) -> list[str]:
+    """Return the licences of the initial weights that are known, each once."""
+    return sorted({member.licence for member in members if member.licence})
+
+
+def log_licences(members: Sequence[Member]) -> None:
+    """Log each licence with the networks that started from such weights, as a warning where it restricts use."""
+    for licence in licences(members):
+        names = ", ".join(dict.fromkeys(member.name for member in members if member.licence == licence))
+        level = logging.WARNING if restrictions(licence) else logging.INFO
+        log.log(level, "initial weights of %s: licence %s", names, licence_in_words(licence))
 
 
 def read_member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Member, list[str]]:

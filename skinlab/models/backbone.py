@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
 from skinlab.errors import UserError, nearest
+from skinlab.models.published import as_timm
 from skinlab.models.weights import WeightsUnavailable, imagenet_state, read_tensors
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ def build_network(
     """
     if not isinstance(name, str) or not timm.is_model(name):
         name = str(name)
+        if name.startswith("hf-hub:"):
+            raise UserError(f"model.name={name} names weights: set model.init={name}, and model.name to their network")
         raise UserError(f"model.name={name}: timm has no such model{nearest(name, timm.list_models())}")
     sized: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
     try:
@@ -196,7 +198,7 @@ def initialise(
     if init == "random":
         return "random"
     if init not in ("auto", "imagenet"):
-        path = Path(init).expanduser().resolve()
+        path = Path(init).expanduser().absolute()  # a link in the hub's cache leads to a file without its suffix
         source = f"{made_for}, not of {name}" if made_for not in (None, name) else "another architecture"
         state = read_tensors(path)
         if any(key.startswith("method.") for key in state):
@@ -204,7 +206,7 @@ def initialise(
                 f"model.init={init}: a checkpoint of skinlab.pretrain, which has no record of its training images; "
                 "give its run directory, or backbone.safetensors in it"
             )
-        _load_backbone(network, _as_timm(network, state), f"model.init={init}", source)
+        _load_backbone(network, as_timm(network, state, head_parameters(network)), f"model.init={init}", source)
         return str(path)
     try:
         _load_backbone(network, imagenet_state(name, image_size), f"model.init={init}")
@@ -222,22 +224,6 @@ def initialise(
         )
         return "random"
     return "imagenet"
-
-
-def _as_timm(network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """Return published tensors under timm's names and, for a transformer, resampled to its image size and patch size.
-
-    Those that fit already, and those that timm has no conversion for, stay as they are.
-    """
-    shapes = {key: value.shape for key, value in network.state_dict().items()}
-    heads = head_parameters(network)
-    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-    if convert is None or all(key in heads or (key in state and state[key].shape == shapes[key]) for key in shapes):
-        return state
-    try:
-        return dict(convert(dict(state), network))
-    except Exception:  # timm's conversions raise errors of many types for a file of another architecture
-        return state
 
 
 def _load_backbone(

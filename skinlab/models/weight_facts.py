@@ -13,10 +13,8 @@ import timm
 from safetensors import SafetensorError, safe_open
 
 from skinlab.errors import UserError
+from skinlab.models.repository import read_repository
 from skinlab.models.weights import read_checkpoint
-
-# Parts of the names of licences without derivatives, or with terms of their own for these.
-RESTRICTED = ("-nd", "dinov3")
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,21 @@ def published_licence(name: str) -> str | None:
 
 
 def read_weight_facts(path: Path) -> WeightFacts:
-    """Return what a weights file records: a checkpoint of ours among its settings, a safetensors file in its metadata.
+    """Return what a weights file records, and for what it doesn't, the files of a repository beside it.
 
-    Of foreign safetensors the metadata ``license`` is read; of ours the record of a pretraining and that of
-    ``skinlab.bundle format=safetensors``.
+    A checkpoint of ours has it among its settings, a safetensors file in its metadata: of foreign ones ``license`` is
+    read; of ours the record of a pretraining and that of ``skinlab.bundle format=safetensors``. See
+    :func:`skinlab.models.repository.read_repository` for the files beside it.
 
     Raises:
         UserError: the checkpoint can't be read, or mean and std are not three numbers each.
     """
+    own, beside = _own_facts(path), read_repository(path.parent)
+    given = _facts({"licence": beside.licence, "inputs": beside.inputs}, "licence", path.parent)
+    return WeightFacts(own.licence or given.licence, own.mean or given.mean, own.std or given.std)
+
+
+def _own_facts(path: Path) -> WeightFacts:
     if path.suffix != ".safetensors":
         settings = read_checkpoint(path).get("hyper_parameters")
         return _facts(settings, "licence", path) if isinstance(settings, dict) else WeightFacts()
@@ -81,7 +86,7 @@ def _parsed(text: str) -> Any:
 def _facts(record: Mapping[str, Any], licence: str, path: Path) -> WeightFacts:
     known, given = record.get(licence), record.get("inputs")
     facts = WeightFacts(str(known) if known else None)
-    if not isinstance(given, dict) or not {"mean", "std"} <= given.keys():
+    if not isinstance(given, Mapping) or not {"mean", "std"} <= given.keys():
         return facts
     try:
         mean, std = (np.array(given[name], dtype=float) for name in ("mean", "std"))
@@ -93,12 +98,3 @@ def _facts(record: Mapping[str, Any], licence: str, path: Path) -> WeightFacts:
             f"{path} records mean={given['mean']} and std={given['std']}, not three numbers each; write the file again"
         )
     return WeightFacts(facts.licence, tuple(mean.tolist()), tuple(std.tolist()))
-
-
-def restricts_sharing(licence: str) -> bool:
-    """Return whether a licence allows no derivatives, or has terms of its own for these.
-
-    >>> [restricts_sharing(each) for each in ("cc-by-nc-nd-4.0", "CC BY-ND 4.0", "dinov3-license", "cc-by-nc-4.0")]
-    [True, True, True, False]
-    """
-    return any(part in licence.lower().replace(" ", "-") for part in RESTRICTED)

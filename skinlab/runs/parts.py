@@ -14,9 +14,10 @@ from skinlab.errors import UserError
 from skinlab.models.backbone import check_network, initialise, is_fixed_size, normalisation
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
-from skinlab.models.weight_facts import WeightFacts, published_licence, read_weight_facts
+from skinlab.models.weight_facts import WeightFacts, read_weight_facts
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
+from skinlab.runs.initial_weights import licence_of, weights_name
 from skinlab.runs.provenance import NAMES, InitFacts, check_training_images, weight_provenance
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
@@ -162,17 +163,11 @@ def start_from(
     seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
     if model.compile:
         network.compile()
-    facts: InitFacts = {"init_used": f"{used} ({provenance['method']})" if "network" in provenance else used, **seen}
-    if licence := _licence(model.name, used):
+    method = f" ({provenance['method']})" if "network" in provenance else ""
+    facts: InitFacts = {"init_used": weights_name(model.init, used) + method, **seen}
+    if licence := licence_of(model.name, used):
         facts["init_licence"] = licence
     return facts
-
-
-def _licence(name: str, used: str) -> str | None:
-    """Return the licence of the weights in use, which a backbone of a pretraining inherits from its initial ones."""
-    if used in ("imagenet", "random"):
-        return published_licence(name) if used == "imagenet" else None
-    return read_weight_facts(Path(used)).licence
 
 
 def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

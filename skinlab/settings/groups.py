@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -11,11 +12,20 @@ from skinlab.settings.base import MayDiffer, Settings
 from skinlab.settings.part import Part
 from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text
 
+HUB_NAME = re.compile(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
 
 def _share_or_count(value: float) -> float:
     """Refuse a share above 1; 1 is one batch and 1.0 all of them."""
     if isinstance(value, float) and value > 1:
         raise ValueError("give a share from 0 to 1, or a whole number of batches")
+    return value
+
+
+def _name_of_weights(value: str) -> str:
+    """Refuse a name of the hub in another form."""
+    if value.startswith("hf-hub:") and not HUB_NAME.fullmatch(value):
+        raise ValueError("give hf-hub:OWNER/NAME, or hf-hub:OWNER/NAME@REVISION")
     return value
 
 
@@ -27,7 +37,7 @@ class ModelSettings(Settings):
 
     name: Text
     image_size: Count
-    init: Text
+    init: Annotated[Text, AfterValidator(_name_of_weights)]
     allow_seen: Annotated[bool, MayDiffer(resumed=True)]
     dropout: BelowOne
     head: Literal["linear", "cosine"]

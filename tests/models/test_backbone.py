@@ -58,7 +58,7 @@ def test_every_family_gets_its_head(name: str, head: str):
         ("resnet18.nosuch", r"model.name=resnet18.nosuch: timm has no such tag; choose .*a1_in1k"),
         ("resnet18.a1_in1", "did you mean a1_in1k"),
         ("resnt18", "did you mean resnet18"),
-        ("hf-hub:a/b", "timm has no such model"),
+        ("hf-hub:a/b", r"names weights: set model\.init=hf-hub:a/b, and model\.name to their network"),
         (18, "model.name=18: timm has no such model"),
         ("", "timm has no such model"),
     ],

@@ -64,7 +64,8 @@ def test_they_travel_from_a_file_through_run_and_bundle(tiny, compose_train, tmp
     assert json.loads((run_dir / "metrics.json").read_text())["init_licence"] == "cc-by-nc-nd-4.0"
 
     bundle(compose_settings("bundle", [f"ckpt={run_dir}", f"output={tmp_path / 'm.bundle'}", "gate=none"]))
-    assert "test_resnet have the licence cc-by-nc-nd-4.0, which restricts sharing" in caplog.text
+    limits = "which restricts commercial use and sharing a model trained from them"
+    assert f"initial weights of test_resnet: licence cc-by-nc-nd-4.0, {limits}" in caplog.text
     (member,) = load_bundle(tmp_path / "m.bundle").members
     assert member.licence == "cc-by-nc-nd-4.0"
     assert tuple(member.classifier.hparams["inputs"]["mean"]) == MEAN

@@ -16,11 +16,12 @@ import torch
 from safetensors.torch import save_file
 
 from skinlab.errors import UserError
+from skinlab.models import hub as hub_client
 from skinlab.models import weights
+from skinlab.models.hub import hub_fault
 from skinlab.models.weights import (
     LITE_PACKAGES,
     WeightsUnavailable,
-    hub_fault,
     imagenet_state,
     read_checkpoint,
     read_tensors,
@@ -84,7 +85,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_an_unreachable_hub_is_told_quickly(online: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "TIMEOUT", 0.2)
+    monkeypatch.setattr(hub_client, "TIMEOUT", 0.2)
     started = time.monotonic()
     assert hub_fault()  # listens, and never answers
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

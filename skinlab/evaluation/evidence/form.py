@@ -208,6 +208,7 @@ class System(SystemMetrics):
     """A system: its metrics, and where its predictions come from."""
 
     init_used: str | None
+    init_licences: NotRequired[list[str]]  # not in evidence of older versions
     groups_from: str | None
     sources: list[Source]
     flow: NotRequired[Flow]  # not in evidence of older versions
