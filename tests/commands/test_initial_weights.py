@@ -56,7 +56,9 @@ def test_their_licence_is_shown_wherever_they_are_used(weights, tiny, phantom, c
     checkpoint = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     assert checkpoint["hyper_parameters"]["inputs"]["mean"] == pytest.approx([0.4] * 3)
     kept = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
-    assert torch.equal(kept["conv1.weight"], weights["conv1.weight"]), "a linear probe leaves the backbone as it was"
+    assert torch.equal(kept["layer1.0.conv1.weight"], weights["layer1.0.conv1.weight"]), (
+        "a linear probe leaves the backbone as it was"
+    )
 
 
 def test_a_pretraining_starts_from_them_and_hands_the_licence_on(weights, tiny, compose_pretrain, tmp_path, caplog):
