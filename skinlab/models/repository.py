@@ -15,8 +15,10 @@ from timm.data import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from skinlab.errors import UserError
 
 # One file of weights is used, the first of these; those of tensors only come first.
-WEIGHTS = ("model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
-WEIGHTS += ("open_clip_pytorch_model.bin", "pytorch_model.bin")
+WEIGHTS = (
+    *("model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
+    *("open_clip_pytorch_model.bin", "pytorch_model.bin"),
+)
 RECORDS = ("README.md", "config.json", "open_clip_config.json", "preprocessor_config.json")
 # Widths of CLIP's image towers → timm's word for them.
 CLIP_SIZES = {256: "xsmall", 512: "medium", 640: "betwixt", 768: "base", 1024: "large", 1280: "huge", 1664: "gigantic"}
