@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import nn
 
-CLIP = "vision_model."  # of the image tower's tensors in CLIP files of the library transformers
+# Prefix of the image tower's tensors in CLIP files of the library transformers: of both towers, of this alone.
+CLIP = ("vision_model.", "")
 CLIP_NAMES = {
     "embeddings.class_embedding": "cls_token",
     "embeddings.position_embedding.weight": "pos_embed",
@@ -35,8 +36,9 @@ def as_timm(
         state: as published.
         heads: names of the network's tensors that are not needed.
     """
-    if any(key.startswith(CLIP) for key in state):
-        state = _from_transformers_clip(state)
+    for prefix in CLIP:
+        if f"{prefix}pre_layrnorm.weight" in state:
+            state = _from_transformers_clip(state, prefix)
     shapes = {key: value.shape for key, value in network.state_dict().items()}
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is None or all(key in heads or (key in state and state[key].shape == shapes[key]) for key in shapes):
@@ -48,16 +50,16 @@ def as_timm(
         return state
 
 
-def _from_transformers_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _from_transformers_clip(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """Return the image tower of a CLIP of transformers (Radford et al., 2021) under timm's names.
 
     timm has query, key and value of an attention in one tensor, and batch axes before class token and positions.
     """
     found: dict[str, torch.Tensor] = {}
     for key, value in state.items():
-        if not key.startswith(CLIP) or key.endswith("position_ids"):
+        if not key.startswith(prefix) or key.endswith("position_ids"):
             continue
-        name = key.removeprefix(CLIP)
+        name = key.removeprefix(prefix)
         for theirs, ours in CLIP_NAMES.items():
             name = name.replace(theirs, ours)
         if name in ("cls_token", "pos_embed"):
