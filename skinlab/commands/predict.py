@@ -78,7 +78,7 @@ def predict(settings: PredictSettings) -> None:
         rows = rows[found.read].reset_index(drop=True)
         seen = known.usage(found.hashes, rows.get("group"))
 
-        known_rows = row_ids(rows, found.hashes)
+        known_rows = RowIds.of_images(rows, found.hashes)
         fits = applied_fits(bundle, settings)
         cautions = [*overlap_cautions(known_rows, fits), *(of_scale := fit_scale_cautions(bundle, fits))]
 
@@ -282,17 +282,6 @@ def _chosen_decision(bundle: Bundle, settings: PredictSettings) -> Decision | No
     with user_errors(f"decide={chosen}: "):
         decision(np.full((1, len(bundle.outputs)), 0.5), bundle.outputs)
     return decision
-
-
-def row_ids(rows: pd.DataFrame, hashes: np.ndarray) -> RowIds:
-    """Return what tells images again but their ids, which may name others in another folder.
-
-    Args:
-        rows: N images.
-        hashes: ``(N,)`` of their pixels, 0 where unknown.
-    """
-    known = [f"{each:016x}" if each else "" for each in hashes]
-    return RowIds.of(rows.assign(image_id=rows["path"], image_hash=known))
 
 
 def applied_fits(bundle: Bundle, settings: PredictSettings) -> list[FittedOn]:

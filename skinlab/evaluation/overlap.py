@@ -68,6 +68,17 @@ class RowIds:
         columns = (image_id, group.where(group != "", image_id), path, table.get("image_hash", blank))
         return cls(*(column.to_numpy(object) for column in columns))
 
+    @classmethod
+    def of_images(cls, rows: pd.DataFrame, hashes: npt.NDArray[np.uint64]) -> RowIds:
+        """Return what tells images again but their ids, which may name others in another folder.
+
+        Args:
+            rows: N images, with their ``path``.
+            hashes: ``(N,)`` of their pixels, 0 where unknown.
+        """
+        known = [f"{each:016x}" if each else "" for each in hashes]
+        return cls.of(rows.assign(image_id=rows["path"], image_hash=known))
+
 
 @dataclass(frozen=True)
 class FittedOn:
