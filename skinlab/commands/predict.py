@@ -78,14 +78,12 @@ def predict(settings: PredictSettings) -> None:
         rows = rows[found.read].reset_index(drop=True)
         seen = known.usage(found.hashes, rows.get("group"))
 
-        known_rows = RowIds.of_images(rows, found.hashes)
-        fits = applied_fits(bundle, settings)
+        known_rows, fits = RowIds.of_images(rows, found.hashes), applied_fits(bundle, settings)
         cautions = [*overlap_cautions(known_rows, fits), *(of_scale := fit_scale_cautions(bundle, fits))]
 
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
-        facts["init_licences"] = licences(bundle.members)
         facts["models"] = [str(Path(place).expanduser().absolute()) for place in places]
         if found.distance_ratio is not None and bundle.gate is not None:
             facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
@@ -100,7 +98,8 @@ def predict(settings: PredictSettings) -> None:
         elif settings.format != "table":
             positive = 1 if threshold is not None else bundle.positive_output
             table = in_format(table, settings.format, bundle.outputs, bundle.decision, positive)
-        write_predictions(table, facts | {"training_overlap": counts}, output)
+        facts |= {"training_overlap": counts, "init_licences": licences(bundle.members)}
+        write_predictions(table, facts, output)
         if folder is not None:
             rule = f"{' or '.join(threshold['positive'])} from {threshold['value']:.2g} on" if threshold else ""
             write_explanations(bundle, rows, called, found.probabilities, folder, device, rule)
