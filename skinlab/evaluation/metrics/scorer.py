@@ -93,6 +93,22 @@ class Scorer:
                 found[name] = masks[metric.share_of]
         return found
 
+    def contributions(self) -> dict[str, Floats]:
+        """Return name → ``(N,)`` what each row adds to a metric that is a sum over rows, such as sensitivity."""
+        a, found = self.arrays, {}
+        support = np.bincount(a.target, minlength=a.n_classes)
+        right = (a.predicted == a.target).astype(np.float64)
+        for name, rows in self.shares().items():
+            metric, place = self.metrics[name]
+            if metric.share_of in ("images", "class", "rest"):
+                negative = a.predicted != (a.positive if place is None else place)
+                counted = negative.astype(np.float64) if metric.share_of == "rest" else right
+                found[name] = counted * rows / max(rows.sum(), 1)
+        for name, (metric, _) in self.metrics.items():
+            if metric.like_share and metric.stratified:  # the mean of the classes' sensitivities
+                found[name] = right / (support[a.target] * len(a.present))
+        return found
+
 
 class MeanScorer:
     """The mean of every metric over several tables of the same rows, such as the trainings of one recipe.

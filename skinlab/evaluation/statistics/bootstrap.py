@@ -20,7 +20,7 @@ import pandas as pd
 
 from skinlab.evaluation.metrics.metric import MIN_GROUPS, UNBOUNDED, Metric
 from skinlab.evaluation.metrics.registry import find_metric
-from skinlab.evaluation.statistics.estimates import whole_variance
+from skinlab.evaluation.statistics.estimates import whole_variance, widened
 from skinlab.evaluation.statistics.intervals import (
     AT_BOUND,
     EQUAL,
@@ -36,6 +36,8 @@ from skinlab.evaluation.statistics.intervals import (
     t_quantile,
     wilson_interval,
 )
+from skinlab.evaluation.statistics.jackknife import Jackknife
+from skinlab.evaluation.statistics.sign_flips import sign_flip_p
 from skinlab.evaluation.statistics.support import (
     CARRY_DIFFERENCE,
     FEW_GROUPS,
@@ -53,35 +55,7 @@ Statistic = Callable[[Floats], Mapping[str, Floats]]
 N_DRAWS = 2000
 LEVEL = 0.95
 BLOCK = 100  # bootstrap samples at a time: a block of ten thousand rows is 8 MB
-LEFT_OUT = 400  # parts of the jackknife
 NO_VARIATION = 1e-12  # standard error that is rounding alone
-
-
-@dataclass(frozen=True)
-class Jackknife:
-    """The parts of the groups that the jackknife leaves out in turn, each of groups of one class.
-
-    Attributes:
-        part: ``(G,)`` the part of each group.
-        part_class: ``(J,)`` class of each part.
-        part_size: ``(J,)`` number of groups of each part.
-    """
-
-    part: Ints
-    part_class: Ints
-    part_size: Ints
-
-    @classmethod
-    def of(cls, group_class: Ints, n_parts: int = LEFT_OUT) -> Jackknife:
-        """Return single groups as parts where there are no more than `n_parts`; else each class has about as many."""
-        counts = np.bincount(group_class)
-        limit = max(n for n in range(1, n_parts + 1) if np.minimum(counts, n).sum() <= max(n_parts, (counts > 0).sum()))
-        part, classes = np.empty(len(group_class), np.int64), list[int]()
-        for c in np.flatnonzero(counts):
-            own = np.flatnonzero(group_class == c)
-            part[own] = len(classes) + np.arange(len(own)) % limit
-            classes += [int(c)] * min(len(own), limit)
-        return cls(part, np.array(classes), np.bincount(part))
 
 
 class Resampler:
@@ -151,6 +125,7 @@ class BootstrapSamples:
         shares: name → what a metric that is a share is taken over.
         is_difference: whether the values are differences of two systems, which have no bounds and are no shares.
         trainings: name → variance of a mean over trainings; intervals add it to that of the images.
+        by_group: name → ``(G,)`` what each group adds to a metric that is a sum over images, such as sensitivity.
     """
 
     estimate: dict[str, float]
@@ -161,6 +136,7 @@ class BootstrapSamples:
     shares: Mapping[str, ShareSize] = field(default_factory=dict)
     is_difference: bool = False
     trainings: Mapping[str, Variance] = field(default_factory=dict)
+    by_group: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -251,6 +227,20 @@ class BootstrapSamples:
             return carried_by(np.nan_to_num(deviations(change, jackknife.part_class, size)))
         return carried_by(np.nan_to_num(change))
 
+    def exact_p(self, name: str) -> float:
+        """Return the least p of a difference that the groups on which two systems differ allow; NaN for a ranking.
+
+        Of a sum over images, such as sensitivity, it is the exact p (:func:`sign_flip_p`); of other metrics of
+        decisions the least p that an exact test of so many groups can have.
+        """
+        if name in self.by_group:
+            return sign_flip_p(self.by_group[name])
+        metric = find_metric(name)
+        if not self.by_group or metric is None or not (metric.share_of or metric.like_share):
+            return float("nan")
+        discordant = np.any([np.abs(each) > NO_VARIATION for each in self.by_group.values()], axis=0).sum()
+        return float(min(1.0, 2.0 ** (1.0 - discordant)))
+
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""
         value, undefined, metric = self.estimate[name], self.undefined(name), find_metric(name)
@@ -275,6 +265,8 @@ class BootstrapSamples:
             ends = wilson_interval(value, value * (1 - value) / variance.value, quantile)
         else:
             ends = t_interval(value, variance, bounds, level)
+        if self.is_difference and np.isfinite(exact := self.exact_p(name)):
+            ends = widened(value, ends, [variance], exact, level)
         caution = f"caution: {n} {what}, under {FEW_GROUPS}: the interval is rough" if n < FEW_GROUPS else ""
         return Interval(value, *ends, caution, undefined)
 
@@ -298,6 +290,9 @@ class BootstrapSamples:
             self.resampler,
             self.seed,
             is_difference=True,
+            by_group={
+                name: own - other.by_group[name] for name, own in self.by_group.items() if name in other.by_group
+            },
         )
 
 
@@ -318,6 +313,7 @@ def average(samples: Sequence[BootstrapSamples]) -> BootstrapSamples:
         first.seed,
         first.shares,
         first.is_difference,
+        by_group={name: np.mean([each.by_group[name] for each in samples], axis=0) for name in first.by_group},
     )
 
 
@@ -326,7 +322,8 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
 
     Args:
         statistic: maps weights ``(N, B)`` to name → ``(B,)``, e.g. a :class:`skinlab.evaluation.metrics.scorer.Scorer`;
-            its method ``shares``, where it has one, returns name → ``(N,)`` the rows that a share is taken over.
+            its method ``shares``, where it has one, returns name → ``(N,)`` the rows that a share is taken over, and
+            ``contributions`` name → ``(N,)`` what each row adds to a metric.
         resampler: of the same rows.
         n_draws: number of bootstrap samples; an interval needs none of them.
         seed: of the bootstrap samples.
@@ -339,7 +336,11 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
         left = list(pool.map(statistic, resampler.without()))
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
-    return BootstrapSamples(estimate, _join(estimate, sampled), _join(estimate, left), resampler, seed, shares)
+    added: Mapping[str, Floats] = getattr(statistic, "contributions", dict)()
+    by_group = {name: np.bincount(resampler.group, weights=each) for name, each in added.items()}
+    return BootstrapSamples(
+        estimate, _join(estimate, sampled), _join(estimate, left), resampler, seed, shares, by_group=by_group
+    )
 
 
 def _join(names: Iterable[str], blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

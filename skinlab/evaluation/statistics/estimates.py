@@ -32,6 +32,8 @@ POWER = 0.8
 SMALLEST_TAIL = 1e-15
 SIGN_TEST_GROUPS = 50  # above which the least p of a sign test does not matter
 N_SIMULATED = 4000
+ROUNDING = 1e-9  # of a level
+MOST_P = 0.9  # by which an interval is widened; at p = 1 it would have no end
 KNOWN = 1e6  # degrees of freedom above which a variance counts as known
 
 
@@ -120,6 +122,7 @@ def estimate(
     level: float = LEVEL,
     paired: bool = False,
     note: str = "",
+    exact_p: float = float("nan"),
 ) -> Estimate:
     """Return the estimate with its interval and its p.
 
@@ -132,6 +135,8 @@ def estimate(
         level: coverage of the interval.
         paired: whether trainings are paired.
         note: about the interval.
+        exact_p: of an exact test of the images, below which p is never; NaN where there is none. An interval that it
+            contradicts is :func:`widened`.
 
     >>> found = estimate(0.6, [Variance(0.02, np.inf), Variance(0.0033, 2)], n=3, n_draws=2000)
     >>> round(found.standard_error**2, 4), round(found.high, 3)
@@ -144,8 +149,30 @@ def estimate(
     if total == 0:
         return Estimate(value, value, value, 1.0 if value == 0 else floor, floor, parts, n, paired, note)
     reach = critical_value(parts, (1 - level) / 2) * total**0.5
-    p = min(1.0, max(floor, 2 * tail_probability(parts, abs(value) / total**0.5)))
-    return Estimate(value, value - reach, value + reach, p, floor, parts, n, paired, note)
+    exact_p = exact_p if np.isfinite(exact_p) else 0.0
+    p = min(1.0, max(floor, exact_p, 2 * tail_probability(parts, abs(value) / total**0.5)))
+    ends = widened(value, (value - reach, value + reach), parts, exact_p, level)
+    return Estimate(value, *ends, p, floor, parts, n, paired, note)
+
+
+def widened(
+    value: float, ends: tuple[float, float], parts: Sequence[Variance], p: float, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the ends of a difference's interval, which holds zero where an exact p is above 1 - level.
+
+    An interval that doesn't is widened to that of the standard error by which the test would have the exact p.
+
+    >>> parts = [Variance(0.01, np.inf)]
+    >>> [round(end, 3) for end in widened(0.2, (0.004, 0.396), parts, 0.0625)]
+    [-0.01, 0.41]
+    >>> widened(0.2, (0.004, 0.396), parts, 0.05)
+    (0.004, 0.396)
+    """
+    if ends[0] * ends[1] <= 0 or p <= 1 - level + ROUNDING:
+        return ends
+    tail = (1 - level) / 2
+    reach = abs(value) * critical_value(parts, tail) / max(critical_value(parts, min(p, MOST_P) / 2), SMALLEST_TAIL)
+    return value - reach, value + reach
 
 
 def critical_value(parts: Sequence[Variance], tail: float) -> float:

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from skinlab.evaluation.metrics.registry import METRICS
 from skinlab.evaluation.metrics.scorer import Scorer
-from skinlab.evaluation.statistics.bootstrap import BLOCK, LEFT_OUT, Jackknife, Resampler, average, bootstrap
+from skinlab.evaluation.statistics.bootstrap import BLOCK, Resampler, average, bootstrap
 from skinlab.evaluation.statistics.intervals import (
     AT_BOUND,
     ShareSize,
@@ -15,6 +15,7 @@ from skinlab.evaluation.statistics.intervals import (
     share_interval,
     t_interval,
 )
+from skinlab.evaluation.statistics.jackknife import LEFT_OUT, Jackknife
 from tests.coverage_simulation import Cell, coverage
 from tests.coverage_table import HIGH, LOW
 
