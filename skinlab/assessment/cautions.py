@@ -8,7 +8,8 @@ from typing import Any
 from skinlab.assessment.systems import Run, System
 from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.evidence.form import TrainingOverlap
-from skinlab.evaluation.evidence.system import EvaluationSettings, SystemEvidence
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import SystemEvidence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.report.wording import limit_sentences, overlap_sentence
 

@@ -113,7 +113,8 @@ def build_ensemble(
     """Return the ensemble as a system, and what it has learned for later use, by the arguments' names of ``combine``.
 
     Weights are learned on the members' selection rows where all have them; else each row is weighted by what other
-    groups' rows taught, and the weights for later use are learned on all rows. Later ranks are taken among these rows.
+    groups' rows taught, and the weights for later use are learned on all rows. Rules are chosen on selection rows whose
+    weights other groups' rows taught. Later ranks are taken among the reported rows.
     """
     rows, p = members[0].tables[0], _stack([member.tables[0] for member in members])
     selections, weights = _selections(members), None
@@ -135,8 +136,13 @@ def build_ensemble(
         runs=[run for member in members for run in member.runs],
     )
     if selections and method != "overlap":
-        selection = selections[0].with_probabilities(combine(_stack(selections), method, weights=weights))
-        ensemble = replace(ensemble, selections=[selection])
+        first, own = selections[0], _stack(selections)
+        if method == "weighted":  # rules chosen on rows that the weights are fitted on would be optimistic
+            chosen_on = cross_fit_weights(own, first.target, first.group, seed=seed)
+            ensemble = replace(ensemble, selection_how="weights cross-fitted")
+        else:
+            chosen_on = combine(own, method)
+        ensemble = replace(ensemble, selections=[first.with_probabilities(chosen_on)])
     return ensemble, learned
 
 

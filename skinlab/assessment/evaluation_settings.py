@@ -9,7 +9,7 @@ from pathlib import Path
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.evidence.form import Provenance
-from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.metrics.registry import METRICS, direction, find_metric
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.hypotheses import Hypothesis

@@ -24,9 +24,12 @@ from skinlab.evaluation.evidence.comparison_form import NetBenefit
 from skinlab.evaluation.evidence.form import Evidence, Mistake, Provenance
 from skinlab.evaluation.evidence.net_benefit import BinaryViews, NetBenefitSettings, compare_net_benefit
 from skinlab.evaluation.evidence.parts import row_cautions
-from skinlab.evaluation.evidence.system import FORMAT, EvaluationSettings, SystemEvidence, system_evidence
+from skinlab.evaluation.evidence.rules import trainings_at_rules
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import FORMAT, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
-from skinlab.evaluation.statistics.comparison import compare
+from skinlab.evaluation.metrics.operating_points import common_point
+from skinlab.evaluation.statistics.comparison import Comparison, compare
 from skinlab.evaluation.statistics.trainings import Replicates, overlap_of_folds
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
@@ -74,8 +77,7 @@ def build_evidence(
             progress.advance(number * PERCENT - progress.done)
     endpoint = settings.endpoint
     check_metrics(settings, list(found[0][1].block["metrics"]))
-    trainings = [(system.name, each.trainings) for system, each in found]
-    comparisons = compare(trainings, settings.compare_by, settings.level, settings.reference, endpoint)
+    comparisons = _compare(found, settings) if len(found) > 1 else []
     evidence: Evidence = {
         "format": FORMAT,
         "settings": {
@@ -102,10 +104,25 @@ def build_evidence(
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
 
 
+def _compare(found: Sequence[tuple[System, SystemEvidence]], settings: EvaluationSettings) -> list[Comparison]:
+    """Compare the systems, metrics of decisions at the rules that they share."""
+    blocks, trainings, points = [each.block for _, each in found], [], dict[str, list[str]]()
+    for system, each in found:
+        how = {"n_draws": settings.n_draws, "seed": settings.seed}
+        at_rules, own = trainings_at_rules(each.trainings, system.tables, each.rules.shared(blocks), **how)
+        trainings.append((system.name, at_rules))
+        for name, point in own.items():
+            points.setdefault(name, []).append(point)
+    shared = {name: common_point(each) for name, each in points.items()}
+    return compare(trainings, settings.compare_by, settings.level, settings.reference, settings.endpoint, shared)
+
+
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
     if system.runs and system.sources[0]["split"] == "val":  # other rows of the run are training rows
         settings = replace(settings, cross_fit=True)
     of_selection = OUT_OF_FOLD if system.replicate_axis == "fold" else "val"
+    if (n := len(system.selections)) > 1:
+        of_selection = f"val, mean of {n} seeds"
     return system_evidence(
         system.name,
         system.tables,
@@ -115,7 +132,7 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         pooled=system.pooled,
         names=(
             OUT_OF_FOLD if system.pooled else system.sources[0]["split"],
-            f"val, mean of {n} seeds" if (n := len(system.selections)) > 1 else of_selection,
+            ", ".join(filter(None, [of_selection, system.selection_how])),
         ),
         training_prior=system.training_prior,
         metadata=metadata,

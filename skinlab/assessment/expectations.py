@@ -8,7 +8,7 @@ from skinlab.assessment.systems import System, align
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.expectation import expectation
 from skinlab.evaluation.evidence.form import Evidence
-from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.statistics.expectation import NewSet
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 

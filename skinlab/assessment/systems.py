@@ -53,6 +53,7 @@ class System:
         groups_from: the systems whose groups are used instead of its own; None where its own are.
         cautions: about how its tables were read.
         place: where it was found, as it was set; "" where several systems were found there.
+        selection_how: how the probabilities of the rows to choose on were made, in words; "" as those of the tables.
     """
 
     name: str
@@ -66,6 +67,7 @@ class System:
     groups_from: str | None = None
     cautions: list[str] = field(default_factory=list)
     place: str = ""
+    selection_how: str = ""
 
     @property
     def run(self) -> Run | None:

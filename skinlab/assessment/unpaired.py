@@ -20,7 +20,8 @@ from skinlab.assessment.systems import System, align
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.rules import called_rule, decide_by_threshold, headline_rule
-from skinlab.evaluation.evidence.system import EvaluationSettings, system_rules
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import system_rules
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.data_sets import DataSet, compare_data_sets
 from skinlab.tables.image_ids import match_ids

@@ -51,6 +51,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
     """Lay out the tables of one system, the metrics of the positive at the threshold of a rule."""
     metrics, (at_rule, point) = system["metrics"], positive_metrics(system, rule)
     of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
+    class_table, class_point = class_metrics(system, called_rule([system]))
     spread = system["spread"]["metrics"] if system["spread"] else {}
     classes = evidence["settings"]["classes"]
     metas = [source["meta"] for source in system["sources"]]
@@ -67,6 +68,8 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
         ],
         "spread_metrics": headline(spread, "card"),
         "class_columns": columns(metrics, "card", classes),
+        "class_metrics": class_table,
+        "class_point": class_point,
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
         "flow_sentences": flow_sentences(system.get("flow")),

@@ -37,7 +37,7 @@ def print_decisions(console: Console, evidence: Evidence) -> None:
         table.add_column("metric")
         table.add_column("by the rule", justify="right")
         table.add_column("less that of the most probable class", justify="right")
-        for metric, value in decision["metrics"].items():
-            cells = interval(value), interval(decision["differences"][metric], signed=True)
+        for metric, difference in decision["differences"].items():
+            cells = interval(decision["metrics"][metric]), interval(difference, signed=True)
             table.add_row(metric_label(metric, point=False), *cells)
         console.print(table)

@@ -9,9 +9,9 @@ from skinlab.evaluation.evidence.comparison_form import Comparison
 from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
-from skinlab.evaluation.evidence.rules import headline_rule
-from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, rule_words
-from skinlab.report.operating_points import point_words, positive_metrics
+from skinlab.evaluation.evidence.rules import called_rule, headline_rule
+from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
+from skinlab.report.operating_points import class_metrics, point_words, positive_metrics
 from skinlab.report.wording import count, interval, interval_note, overlap_sentence
 
 MOST_SYSTEMS = 3  # that a line names
@@ -48,7 +48,7 @@ def _sensitivity(evidence: Evidence) -> Line:
     found = [_rates(system, None, rule) for system, rule in zip(systems, _rules(systems), strict=True)]
     answer = f"{_each(systems, found)}."
     if melanoma in positive and len(positive) > 1:
-        answer += f" For {melanoma} alone, as the {MOST_PROBABLE}: {of_melanoma}."
+        answer += f" For {melanoma} alone, as the {_called(systems)}: {of_melanoma}."
     return Line(f"Sensitivity for {', '.join(positive)}", answer)
 
 
@@ -60,7 +60,7 @@ def _rates(system: System, of_class: str | None, rule: str | None = None) -> str
 
 
 def _rate(system: System, name: str, of_class: str | None, rule: str | None = None) -> Interval | None:
-    metrics = system["metrics"] if of_class else positive_metrics(system, rule)[0]
+    metrics = class_metrics(system, called_rule([system]))[0] if of_class else positive_metrics(system, rule)[0]
     return metrics.get(f"{RATES[name]}/{of_class}" if of_class else name)
 
 
@@ -82,7 +82,12 @@ def _threshold(evidence: Evidence) -> Line:
     if any(each["binary"] for each in systems):
         return Line(question, f"{HALF}: no threshold was chosen.", f"{EVALUATE} … cross_fit=true")
     command = f"{EVALUATE} … positive=[{_melanoma_or_class(evidence)}] cross_fit=true"
-    return Line(question, f"None: the {MOST_PROBABLE} counts.", command)
+    return Line(question, f"None: the {_called(systems)} counts.", command)
+
+
+def _called(systems: Sequence[System]) -> str:
+    """Name the operating point of the systems' called classes; the rule that they share where it differs."""
+    return common_point(class_metrics(each, called_rule([each]))[1] for each in systems) or "called class of each"
 
 
 def _rules(systems: Sequence[System]) -> list[str | None]:

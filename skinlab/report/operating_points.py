@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from skinlab.evaluation.evidence.form import System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_POSITIVE, called_words, threshold_words
+from skinlab.evaluation.evidence.rules import decision_point
+from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_CALLED, OF_POSITIVE, threshold_words
 from skinlab.evaluation.metrics.registry import metric_label
 
 SHOWN = ("pr_auc_positive", "auroc/positive", *OF_POSITIVE)
@@ -35,18 +36,18 @@ def class_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
 
     Args:
         system: of the evidence.
-        rule: of whose called class balanced accuracy, accuracy and macro F1 are; None for the most probable class.
+        rule: of whose called class metrics of decisions are; None for the most probable class.
     """
     decision = system.get("decision")
     if not decision or decision["rule"] != rule:
         return system["metrics"], MOST_PROBABLE
-    of_rule: Metrics = {name: value for name, value in decision["metrics"].items() if "/" not in name}
-    cross_fitted = decision["applied_to"].startswith("cross-fitted")
-    return system["metrics"] | of_rule, called_words(decision["rule"], cross_fitted=cross_fitted)
+    return system["metrics"] | decision["metrics"], decision_point(decision)
 
 
-def label_at(name: str, system: System, rule: str | None) -> str:
-    """Label a metric of the positive, with its operating point: a rule's threshold, or else its own."""
+def label_at(name: str, system: System, rule: str | None, called: str = "") -> str:
+    """Label a metric with its operating point: a rule's threshold, the called class, or else its own."""
+    if called and name in OF_CALLED:
+        return metric_label(name, point=called)
     row = next((row for row in system.get("thresholds") or [] if row["rule"] == rule), None)
     if row is None or name not in OF_POSITIVE:
         return metric_label(name)

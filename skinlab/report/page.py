@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from skinlab.evaluation.evidence.form import Evidence, System
-from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics
 from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics import registry as metric_registry
-from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE
+from skinlab.evaluation.metrics.operating_points import MOST_PROBABLE, OF_CALLED, OF_POSITIVE
 from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
 from skinlab.report import charts
 from skinlab.report.comparisons import comparison_section, net_benefit_section, unpaired_section
@@ -66,6 +66,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
     spread = system["spread"]["metrics"] if system["spread"] else {}
     at_rule, point = positive_metrics(system, rule)
     of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
+    class_table, class_point = class_metrics(system, called_rule([system]))
     return dict(system) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
@@ -75,6 +76,10 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "binary_headline": _headline(positive_headline(at_rule, "page"), point),
         "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
         "class_columns": columns(system["metrics"], "page", classes),
+        "class_metrics": class_table,
+        "class_point": class_point,
+        "confusion_point": system.get("confusion_point", MOST_PROBABLE),
+        "all_metrics": _all_metrics(system),
         "calibration_columns": columns(system["metrics"], "calibration", classes),
         "calibration_metrics": shown_metrics("calibration", "all"),
         "resampled": [metric for metric in metric_registry.METRICS if metric.resampled],
@@ -89,6 +94,16 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
             for row in system["worst_mistakes"] or []
         ],
     }
+
+
+def _all_metrics(system: System) -> list[tuple[str, Interval]]:
+    """Return every metric with its label; those of decisions at p >= 0.5 and of the most probable class."""
+    found = [
+        (metric_label(name, point=MOST_PROBABLE if name in OF_CALLED else True), value)
+        for name, value in system["metrics"].items()
+    ]
+    binary = system["binary"]["metrics"] if system["binary"] else {}
+    return found + [(f"Binary: {metric_label(name)}", value) for name, value in binary.items()]
 
 
 def _headline(values: Metrics, point: str) -> list[dict[str, object]]:

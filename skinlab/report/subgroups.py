@@ -30,15 +30,16 @@ def subgroup_section(system: System, place: int) -> dict[str, Any] | None:
         "columns": found["columns"],
         "rows": found["subgroups"],
         "metrics": subgroup_metrics(system),
-        "ranked_by": RANKED_BY,
+        "ranked_by": _label(RANKED_BY, system),
+        "ranking": RANKED_BY,
         "compared": found["compared"],
         "lowest": found["lowest"],
         "charts": [
             chart
             for name in CHARTED
             for chart in (
-                _values(found["subgroups"], name, label_at(name, system, found.get("rule")), place),
-                _differences(found["subgroups"], name, label_at(name, system, found.get("rule")), place),
+                _values(found["subgroups"], name, _label(name, system), place),
+                _differences(found["subgroups"], name, _label(name, system), place),
             )
             if chart
         ],
@@ -52,7 +53,13 @@ def subgroup_metrics(system: System) -> dict[str, str]:
         return {}
     blocks = [block for each in found["subgroups"] for block in (each["metrics"], each["binary"])]
     names = dict.fromkeys(name for block in blocks for name in block or {})
-    return {name: label_at(name, system, found.get("rule")) for name in names}
+    return {name: _label(name, system) for name in names}
+
+
+def _label(name: str, system: System) -> str:
+    if not (found := system["subgroups"]):
+        return label_at(name, system, None)
+    return label_at(name, system, found.get("rule"), found.get("called", ""))
 
 
 def _name(each: Subgroup) -> str:

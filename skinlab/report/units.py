@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from skinlab.evaluation.evidence.form import System
+from skinlab.evaluation.evidence.rules import called_rule
 from skinlab.evaluation.metrics.registry import shown_metrics
-from skinlab.report.operating_points import label_at, positive_metrics
+from skinlab.report.operating_points import class_metrics, label_at, positive_metrics
 from skinlab.report.wording import count, interval
 
 PLURALS = {"image": "images", "lesion": "lesions", "patient": "patients"}
@@ -18,14 +19,18 @@ def units_section(system: System) -> dict[str, Any] | None:
     if not units:
         return None
     known = [unit for unit in units if not unit["note"]]
+    of_called = class_metrics(system, called_rule([system]))[0]
     rows = []
     for kind in ("metrics", "binary"):
         rule = known[0].get("rule") if known and kind == "binary" else None
-        block: Any = system["metrics"] if kind == "metrics" else positive_metrics(system, rule)[0]
+        called = known[0].get("called", "") if known and kind == "metrics" else ""
+        block: Any = of_called if kind == "metrics" and called else system["metrics"]
+        if kind == "binary":
+            block = positive_metrics(system, rule)[0]
         if kind == "binary" and system["binary"]:
             block = system["binary"]["metrics"] | block
         names = dict.fromkeys(name for unit in known for name in unit[kind])
-        words = {name: label_at(name.removesuffix("/positive"), system, rule) for name in names}
+        words = {name: label_at(name.removesuffix("/positive"), system, rule, called) for name in names}
         rows += [
             {"label": words[name], "positive": kind == "binary"}
             | {"values": [block.get(name), *(unit[kind].get(name) for unit in known)]}
@@ -48,8 +53,8 @@ def unit_sentences(system: System) -> list[str]:
             continue
         metrics = [metric.name for metric in shown_metrics("page", "all", "positive")]
         values = unit["metrics"] | unit["binary"]
-        rule = unit.get("rule")
-        shown = [f"{label_at(name, system, rule)} {interval(values[name])}" for name in metrics if name in values][:3]
+        at = unit.get("rule"), unit.get("called", "")
+        shown = [f"{label_at(name, system, *at)} {interval(values[name])}" for name in metrics if name in values][:3]
         size = f"{count(unit['rows'])} {PLURALS[unit['unit']]} of {count(unit['images'])} images"
         found.append(f"By {unit['unit']} ({size}): {'; '.join(shown)}.")
     return found

@@ -55,7 +55,10 @@ def media(split: str, table: pd.DataFrame, fit: str = "crop") -> dict[str, Any]:
     probabilities, target, classes = table_arrays(table)
     predicted = probabilities.argmax(1)
     confusion = wandb.plot.confusion_matrix(
-        y_true=target.tolist(), preds=predicted.tolist(), class_names=classes, title=f"Confusion matrix, {split}"
+        y_true=target.tolist(),
+        preds=predicted.tolist(),
+        class_names=classes,
+        title=f"Confusion matrix (most probable class), {split}",
     )
     curves = wandb.plot_table(
         "wandb/area-under-curve/v0",

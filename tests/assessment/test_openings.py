@@ -11,7 +11,7 @@ from skinlab.assessment.systems import find_systems
 from skinlab.commands.ensemble import ensemble
 from skinlab.commands.evaluate import evaluate
 from skinlab.errors import UserError
-from skinlab.evaluation.evidence.system import EvaluationSettings
+from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.report.openings import opening_sentence
 from tests.assessment.test_systems import write_run
 from tests.command_settings import invocation_of, settings_of

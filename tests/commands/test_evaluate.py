@@ -197,6 +197,35 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
         assert "50+" in (tmp_path / "out" / name).read_text()
 
 
+def test_paired_comparisons_and_class_tables_are_at_the_rules_of_the_headline(run, tmp_path):
+    a, b = (
+        write_table(tmp_path / f"{name}.csv", signal=2, seed=seed, classes=("nv", "mel"))
+        for name, seed in (("a", 0), ("b", 1))
+    )
+    words = [f"predictions={a},{b}", f"output={tmp_path / 'out'}", *QUICK, "cross_fit=true", "decide=thresholds"]
+    done = run("evaluate", *words, "thresholds=[sensitivity>=0.9]", "compare_by=[sensitivity,f1_macro,auroc_macro]")
+    assert done.returncode == 0, done.stderr
+    validate_evidence(tmp_path / "out")
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    first, second = evidence["systems"]
+    found = {pair["metric"]: pair for pair in evidence["comparisons"]}
+    for metric, values in (
+        ("sensitivity", [each["thresholds"][0]["sensitivity"]["value"] for each in (first, second)]),
+        ("f1_macro", [each["decision"]["metrics"]["f1_macro"]["value"] for each in (first, second)]),
+        ("auroc_macro", [each["metrics"]["auroc_macro"]["value"] for each in (first, second)]),
+    ):
+        assert found[metric]["difference"]["value"] == pytest.approx(values[1] - values[0]), metric
+    assert found["sensitivity"]["operating_point"] == "sensitivity ≥ 0.9, cross-fitted"
+    assert found["f1_macro"]["operating_point"] == "called class, thresholds, cross-fitted"
+    assert found["auroc_macro"]["operating_point"] == ""
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "F1 are those of the called class, thresholds, cross-fitted (no threshold)" in page
+    assert "Predicted is the called class, thresholds, cross-fitted." in page
+    recall = first["decision"]["metrics"]["recall/nv"]["value"]
+    table = page.partition("Metrics of each class")[2].partition("</table>")[0]
+    assert f"{recall:.3f}" in table
+
+
 def test_unpaired_comparisons_are_at_the_rules_of_the_headline(run, tmp_path):
     home, away = write_table(tmp_path / "home.csv", signal=3), write_table(tmp_path / "away.csv", rows="x", signal=0.3)
     words = [f"predictions={home},{away}", f"output={tmp_path / 'out'}", *QUICK, "cross_fit=true", "decide=prior:auto"]

@@ -34,6 +34,7 @@ class Comparison(TypedDict):
     detectable: Number
     sentence: str
     # Not in evidence of older versions:
+    operating_point: NotRequired[str]  # of a metric of decisions, else ""
     p_floor: NotRequired[Number]
     significant: NotRequired[bool]
     variance_rows: NotRequired[Number]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
+from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE
+from skinlab.evaluation.metrics.registry import reported_metrics
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, BootstrapSamples, Resampler, bootstrap
@@ -68,7 +71,7 @@ def decision_evidence(
         called = decision(rows.probabilities, rows.classes)
     argmax = rows.probabilities.argmax(1)
     own, plain = (_samples(rows, each, n_draws, settings.seed) for each in (called, argmax))
-    difference = own.minus(plain)
+    difference, compared = own.minus(plain), [*DECIDE_BY, *(f"recall/{name}" for name in rows.classes)]
     evidence: DecisionEvidence = {
         "rule": decision.rule,
         "decide_by": decision.decide_by,
@@ -79,10 +82,23 @@ def decision_evidence(
         "applied_to": applied_to,
         "rows": decision.rows,
         "metrics": {name: each.to_dict() for name, each in own.intervals(level).items()},
-        "differences": {name: each.to_dict() for name, each in difference.intervals(level).items()},
+        "differences": {name: difference.interval(name, level).to_dict() for name in compared},
         "confusion": confusion_matrix(rows.target, called, labels=range(len(rows.classes))).tolist(),
     }
     return evidence, []
+
+
+def called_metrics(classes: Sequence[str]) -> list[str]:
+    """Return the metrics that depend on the called class.
+
+    Of two classes those of the positive one follow its threshold.
+
+    >>> called_metrics(["nv", "mel"])[:5]
+    ['balanced_accuracy', 'accuracy', 'f1_macro', 'mcc', 'recall/nv']
+    """
+    return [
+        name for name in reported_metrics(classes) if name.partition("/")[0] in OF_CALLED and name not in OF_POSITIVE
+    ]
 
 
 def called_classes(rows: Predictions, evidence: DecisionEvidence, settings: DecisionSettings) -> Ints:
@@ -101,6 +117,5 @@ def called_classes(rows: Predictions, evidence: DecisionEvidence, settings: Deci
 
 def _samples(rows: Predictions, called: Ints, n_draws: int, seed: int) -> BootstrapSamples:
     """Return the bootstrap samples of the metrics of called classes ``(N,)``."""
-    names = [*DECIDE_BY, *(f"recall/{name}" for name in rows.classes)]
-    scorer = Scorer(np.eye(len(rows.classes))[called], rows.target, rows.classes, names=names)
+    scorer = Scorer(np.eye(len(rows.classes))[called], rows.target, rows.classes, names=called_metrics(rows.classes))
     return bootstrap(scorer, Resampler(rows.group, rows.target, rows.classes), n_draws=n_draws, seed=seed)

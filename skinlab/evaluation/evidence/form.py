@@ -177,7 +177,8 @@ class FoldMean(TypedDict):
 class RowCounts(TypedDict):
     """The images of a system, and their groups; by class in `support` and `groups_per_class`.
 
-    A row of `confusion` is a true class, a column a predicted one.
+    A row of `confusion` is a true class, a column a predicted one: that of `confusion_point`, the rule for the called
+    class where there is one.
     """
 
     rows: int
@@ -187,6 +188,7 @@ class RowCounts(TypedDict):
     pooled_folds: list[int] | None
     confusion: list[list[int]]
     confusion_shares: NotRequired[list[list[float]]]  # of the true class; not in evidence of older versions
+    confusion_point: NotRequired[str]  # of older versions: the most probable class
 
 
 class SystemMetrics(PositiveMetrics, RowCounts, Population, CalibrationMetrics):

@@ -19,10 +19,20 @@ from skinlab.evaluation.statistics.support import FEW_GROUPS
 WORST = 12
 
 
-def row_counts(predictions: Predictions, resampler: Resampler, *, pooled: bool) -> RowCounts:
-    """Return how many images and groups there are, in all and of each class, and how the classes are confused."""
+def row_counts(
+    predictions: Predictions, resampler: Resampler, called: Ints | None = None, *, pooled: bool
+) -> RowCounts:
+    """Return how many images and groups there are, in all and of each class, and how the classes are confused.
+
+    Args:
+        predictions: N rows.
+        resampler: of the same rows.
+        called: class number of each row ``(N,)`` by a rule; None for the most probable class.
+        pooled: whether the rows are validation folds put together.
+    """
     labels = range(len(predictions.classes))
-    confusion = confusion_matrix(predictions.target, predictions.probabilities.argmax(1), labels=labels)
+    called = predictions.probabilities.argmax(1) if called is None else called
+    confusion = confusion_matrix(predictions.target, called, labels=labels)
     return {
         "rows": len(predictions),
         "groups": resampler.counts.total,

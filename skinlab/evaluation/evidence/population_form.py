@@ -57,6 +57,7 @@ class Subgroups(TypedDict):
     compared: int
     lowest: LowestSubgroup | None
     rule: NotRequired[str | None]  # at whose threshold sensitivity and specificity are; null for p >= 0.5
+    called: NotRequired[str]  # operating point of the called class; "" for the most probable class
 
 
 class UnitMetrics(TypedDict):
@@ -74,6 +75,7 @@ class UnitMetrics(TypedDict):
     binary: Metrics
     note: str
     rule: NotRequired[str | None]  # at whose threshold the decisions of `binary` are; null for p >= 0.5
+    called: NotRequired[str]  # operating point of the decisions of `metrics`; "" for the most probable class
 
 
 class Population(TypedDict):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from skinlab.evaluation.evidence.decision import called_classes
+from skinlab.evaluation.evidence.decision import called_classes, called_metrics
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
-from skinlab.evaluation.evidence.form import System
+from skinlab.evaluation.evidence.form import SystemMetrics
 from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule
-from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE, called_words
-from skinlab.evaluation.metrics.registry import reported_metrics
+from skinlab.evaluation.metrics.operating_points import MOST_PROBABLE, OF_POSITIVE, called_words
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, Statistic, bootstrap
+from skinlab.evaluation.statistics.trainings import Trainings
 from skinlab.evaluation.thresholds.choice import positive_shares
 from skinlab.evaluation.thresholds.decision import DecisionSettings
 from skinlab.evaluation.thresholds.operating import BinaryPredictions
@@ -24,16 +24,23 @@ from skinlab.evaluation.thresholds.operating import BinaryPredictions
 Ints = npt.NDArray[np.int64]
 
 
-def headline_rule(systems: Sequence[System]) -> str | None:
+def headline_rule(systems: Sequence[SystemMetrics]) -> str | None:
     """Return the rule of the headline, which is the first; None where a system has none, or another first one."""
     rules = {rows[0]["rule"] if (rows := system.get("thresholds")) else None for system in systems}
     return rules.pop() if len(rules) == 1 else None
 
 
-def called_rule(systems: Sequence[System]) -> str | None:
+def called_rule(systems: Sequence[SystemMetrics]) -> str | None:
     """Return the rule for the called class; None for the most probable class, or where systems have different ones."""
     rules = {rule["rule"] if (rule := system.get("decision")) else None for system in systems}
     return rules.pop() if len(rules) == 1 else None
+
+
+def decision_point(decision: DecisionEvidence | None) -> str:
+    """Name the operating point of the called class; the most probable class without a rule."""
+    if decision is None:
+        return MOST_PROBABLE
+    return called_words(decision["rule"], cross_fitted=decision["applied_to"].startswith("cross-fitted"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,48 @@ class Rules:
             found.append(decide_class(rows, called_classes(rows, self.decision, self.how), self.decision))
         return found
 
+    def called(self, rows: Predictions) -> Ints | None:
+        """Return the called class of N images ``(N,)`` by the rule; None for the most probable class."""
+        return None if self.decision is None else called_classes(rows, self.decision, self.how)
+
+    @property
+    def called_point(self) -> str:
+        """The operating point of the called class in words; "" for the most probable class."""
+        return "" if self.decision is None else decision_point(self.decision)
+
+    def shared(self, systems: Sequence[SystemMetrics]) -> Rules:
+        """Return the rules that all of some systems decide by."""
+        return replace(
+            self,
+            at=self.at if headline_rule(systems) else AT_HALF,
+            decision=self.decision if called_rule(systems) else None,
+        )
+
+
+NO_RULES = Rules(lambda _: None)
+
+
+def trainings_at_rules(
+    trainings: Trainings, tables: Sequence[Predictions], rules: Rules, *, n_draws: int, seed: int
+) -> tuple[Trainings, dict[str, str]]:
+    """Return the bootstrap samples of each training, those of decisions by the rules, and their operating points.
+
+    Args:
+        trainings: of a system.
+        tables: of the same trainings.
+        rules: that the system decides by.
+        n_draws: bootstrap samples.
+        seed: of the bootstrap samples.
+    """
+    found, points = dict(trainings.samples), dict[str, str]()
+    for (key, own), table in zip(trainings.samples.items(), tables, strict=True):
+        for each in rules.decisions(table):
+            if each.rows.classes == table.classes:  # else of the positive ones of several classes
+                decided = bootstrap(each.statistic(np.arange(len(table))), own.resampler, n_draws=n_draws, seed=seed)
+                found[key] = found[key].with_metrics(decided, [name for name in each.names if name in own.estimate])
+                points |= dict.fromkeys(each.names, each.point)
+    return replace(trainings, samples=found), points
+
 
 def decide_by_threshold(view: Predictions, at: OperatingRule) -> Decisions:
     """Return the decisions on N images of a binary view, the positive class last, at an operating point."""
@@ -102,12 +151,10 @@ def decide_by_threshold(view: Predictions, at: OperatingRule) -> Decisions:
 
 def decide_class(rows: Predictions, called: Ints, decision: DecisionEvidence) -> Decisions:
     """Return the decisions on N images by the called classes ``(N,)``."""
-    names = [name for name in reported_metrics(rows.classes) if name.partition("/")[0] in OF_CALLED]
-    names = [name for name in names if name not in OF_POSITIVE]  # these follow the threshold, of two classes, too
-    certain, cross_fitted = np.eye(len(rows.classes))[called], decision["applied_to"].startswith("cross-fitted")
+    names, certain = called_metrics(rows.classes), np.eye(len(rows.classes))[called]
     return Decisions(
         rows,
-        called_words(decision["rule"], cross_fitted=cross_fitted),
+        decision_point(decision),
         names,
         lambda part: Scorer(certain[part], rows.target[part], rows.classes, names=names),
     )

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.population_form import LowestSubgroup, Subgroup, Subgroups, UnpairedDifference
-from skinlab.evaluation.evidence.views import AT_HALF, Bools, OperatingRule, View, all_classes, positive_classes
+from skinlab.evaluation.evidence.rules import NO_RULES, Rules
+from skinlab.evaluation.evidence.views import Bools, View, all_classes, positive_classes
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
@@ -103,7 +105,7 @@ def evaluate_subgroups(
     views: Sequence[Predictions],
     columns: Mapping[str, Texts],
     *,
-    at: OperatingRule = AT_HALF,
+    rules: Rules = NO_RULES,
     level: float,
     seed: int,
 ) -> Subgroups | None:
@@ -119,13 +121,14 @@ def evaluate_subgroups(
         tables: of the system: the same N rows in each.
         views: their binary views; none where no class is positive.
         columns: name → value of each row ``(N,)``.
-        at: the operating point of the headline.
+        rules: that the system decides by: the threshold of the headline, and the rule for the called class.
         level: of the intervals.
         seed: of the bootstrap samples.
     """
     if not columns:
         return None
-    whole, binary = all_classes(tables, "subgroups"), positive_classes(views, "subgroups", at.thresholds)
+    whole = all_classes(tables, "subgroups", rules.called(mean_predictions(tables)))
+    binary = positive_classes(views, "subgroups", rules.at.thresholds)
     named = [(column, value) for column in columns for value in _in_order(columns[column])]
     found = [
         _subgroup(whole, binary, column, value, columns[column] == value, level=level, seed=seed)
@@ -136,8 +139,9 @@ def evaluate_subgroups(
         "columns": list(columns),
         "subgroups": found,
         "compared": compared,
-        "lowest": _lowest(found, compared),
-        "rule": at.rule,
+        "lowest": _lowest(found, compared, rules.called_point),
+        "rule": rules.at.rule,
+        "called": rules.called_point,
     }
 
 
@@ -220,8 +224,8 @@ def _correct(found: Sequence[Subgroup]) -> int:
     return compared
 
 
-def _lowest(found: Sequence[Subgroup], compared: int) -> LowestSubgroup | None:
-    """Return the subgroup that falls most behind the other images."""
+def _lowest(found: Sequence[Subgroup], compared: int, point: str) -> LowestSubgroup | None:
+    """Return the subgroup that falls most behind the other images, at the operating point of the called class."""
     ranked = [
         each
         for each in found
@@ -237,7 +241,7 @@ def _lowest(found: Sequence[Subgroup], compared: int) -> LowestSubgroup | None:
     bound = p_in_words(p_holm, p <= LEAST_P)
     sentence = (
         f"Of {compared} subgroups {worst['column']} {worst['value']} ({worst['rows']} images, {worst['groups']} "
-        f"groups) has the lowest {metric_in_sentence(RANKED_BY)} against the other images: {metric['value']:.3f} "
-        f"[{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected p {bound} (exploratory)."
+        f"groups) has the lowest {metric_in_sentence(RANKED_BY, point=point)} against the other images: "
+        f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected p {bound} (exploratory)."
     )
     return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}

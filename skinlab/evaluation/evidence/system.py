@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,20 +22,19 @@ from skinlab.evaluation.evidence.form import ClassCurves, Optimism, PositiveMetr
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
-from skinlab.evaluation.evidence.rules import Rules
-from skinlab.evaluation.evidence.subgroups import AGE_BANDS, evaluate_subgroups, subgroup_columns
-from skinlab.evaluation.evidence.units import Unit, evaluate_units
-from skinlab.evaluation.evidence.views import OperatingRule, at_prevalence, operating_rule
+from skinlab.evaluation.evidence.rules import Rules, decision_point
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.subgroups import evaluate_subgroups, subgroup_columns
+from skinlab.evaluation.evidence.units import evaluate_units
+from skinlab.evaluation.evidence.views import at_prevalence, operating_rule
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.bootstrap import N_DRAWS, BootstrapSamples, Resampler, bootstrap
-from skinlab.evaluation.statistics.comparison import Endpoint
+from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
-from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.evaluation.thresholds.operating import ThresholdSettings, frozen_cautions, optimism, threshold_table
+from skinlab.evaluation.thresholds.operating import frozen_cautions, optimism, threshold_table
 from skinlab.processes.progress import part
 
 FORMAT: Literal[2] = 2
@@ -47,49 +46,12 @@ NO_OTHER_IMAGES = (
 
 
 @dataclass(frozen=True)
-class EvaluationSettings(ThresholdSettings):
-    """The settings of an evaluation; see ``conf/evaluate.yaml``.
-
-    Systems are compared by the metrics ``compare_by`` and by net benefit at the thresholds ``net_benefit_at``: every
-    pair of them, or each with the ``reference``.
-    """
-
-    cross_fit: bool = False
-    calibration: bool = True
-    decide: str = "argmax"
-    decide_by: str = "balanced_accuracy"
-    decision: Decision | None = None
-    metadata: str | None = None
-    labels: str | None = None
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    subgroups: Sequence[str] | None = None
-    age_bands: Sequence[int] = AGE_BANDS
-    units: Sequence[Unit] | None = None
-    n_draws: int = N_DRAWS
-    endpoint: Endpoint | None = None
-    compare_by: Sequence[str] = ()
-    reference: str | None = None
-    net_benefit_at: Sequence[float] = ()
-
-    def binary_view(self, predictions: Predictions) -> Predictions | None:
-        """Return the view of the positive classes, two classes being one already; None where there is none."""
-        if len(predictions.classes) == 2 and list(self.positive or predictions.classes[1:]) == predictions.classes[1:]:
-            return predictions
-        return predictions.binary(self.positive) if self.positive else None
-
-    def decision_settings(self, classes: Sequence[str], prior: Sequence[float] | None) -> DecisionSettings:
-        """Return those of the rule for the called class, for models trained on classes in the shares ``prior``."""
-        positive = self.positive or (classes[1:] if len(classes) == 2 else ())
-        known, how = prior is not None and min(prior) > 0, (self.decide, self.decide_by, self.cost_ratio)
-        return DecisionSettings(*how, positive, prior if known else None, self.seed, self.prevalence)
-
-
-@dataclass(frozen=True)
 class SystemEvidence:
-    """The evidence of one system, with the trainings that comparisons need and the thresholds to freeze."""
+    """The evidence of one system, with the trainings and rules that comparisons need and the thresholds to freeze."""
 
     block: SystemMetrics
     trainings: Trainings
+    rules: Rules
     thresholds: list[FrozenThreshold] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
 
@@ -108,8 +70,9 @@ def system_evidence(
 ) -> SystemEvidence:
     """Compute the evidence of one system.
 
-    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables; confusion
-    and curves are of the first, rules (thresholds, called class) of the mean of the probabilities, which is used later.
+    Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables; curves
+    are of the first, as is the confusion of the most probable class; rules (thresholds, called class) and their
+    decisions are of the mean of the probabilities, which is used later.
 
     Args:
         name: of the system.
@@ -139,8 +102,9 @@ def system_evidence(
     means, more = fold_means(tables, samples, rules.decisions(joint), level=settings.level) if pooled else (None, [])
     block: SystemMetrics = {
         "name": name,
-        **row_counts(first, resampler, pooled=pooled),
-        **_population(tables, metadata, settings, rules.at),
+        **row_counts(first, resampler, rules.called(joint), pooled=pooled),
+        "confusion_point": decision_point(decision),
+        **_population(tables, metadata, settings, rules),
         "metrics": _intervals(samples, settings.level),
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, rules, pooled=pooled),
@@ -153,7 +117,7 @@ def system_evidence(
         "worst_mistakes": worst_mistakes(first),
         **positive,
     }
-    return SystemEvidence(block, trainings, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
+    return SystemEvidence(block, trainings, rules, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
 
 
 def system_rules(
@@ -195,12 +159,12 @@ def _population(
     tables: Sequence[Predictions],
     metadata: pd.DataFrame | None,
     settings: EvaluationSettings,
-    at: OperatingRule,
+    rules: Rules,
 ) -> Population:
     """Return the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
-    how: dict[str, Any] = {"at": at, "level": settings.level, "seed": settings.seed}
+    how: dict[str, Any] = {"rules": rules, "level": settings.level, "seed": settings.seed}
     return {
         "subgroups": evaluate_subgroups(tables, views, columns, **how),
         "units": evaluate_units(tables, views, metadata, settings.units, **how),

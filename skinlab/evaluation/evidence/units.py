@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.population_form import UnitMetrics
-from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule, View, all_classes, positive_classes
+from skinlab.evaluation.evidence.rules import NO_RULES, Rules
+from skinlab.evaluation.evidence.views import View, all_classes, positive_classes
 from skinlab.evaluation.predictions import Predictions
 from skinlab.processes.progress import part
 
@@ -94,7 +96,7 @@ def evaluate_units(
     metadata: pd.DataFrame | None,
     units: Sequence[Unit] | None,
     *,
-    at: OperatingRule = AT_HALF,
+    rules: Rules = NO_RULES,
     level: float,
     seed: int,
 ) -> list[UnitMetrics]:
@@ -107,7 +109,8 @@ def evaluate_units(
         views: their binary views; none where no class is positive.
         metadata: N rows of text, with the columns ``lesion`` and ``patient`` if they are known.
         units: those wanted; None for all that some images share.
-        at: the operating point of the headline: a unit's score is held against the threshold of its first image.
+        rules: that the system decides by: a unit's score is held against the threshold of its first image, and the
+            class of a lesion is called by the mean of its images' probabilities.
         level: of the intervals.
         seed: of the bootstrap samples.
 
@@ -128,7 +131,7 @@ def evaluate_units(
         lesions = unit_ids(tables[0], metadata, "lesion")
         try:
             lesions = ids if lesions is None else lesions
-            found.append(_unit(tables, views, unit, (ids, lesions), at, level=level, seed=seed))
+            found.append(_unit(tables, views, unit, (ids, lesions), rules, level=level, seed=seed))
         except ValueError as error:
             if units is not None:
                 raise
@@ -147,6 +150,7 @@ def _empty(unit: Unit, ids: Ids, note: str) -> UnitMetrics:
         "binary": {},
         "note": note,
         "rule": None,
+        "called": "",
     }
 
 
@@ -155,7 +159,7 @@ def _unit(
     views: Sequence[Predictions],
     unit: Unit,
     members: tuple[Ids, Ids],
-    at: OperatingRule,
+    rules: Rules,
     *,
     level: float,
     seed: int,
@@ -164,9 +168,12 @@ def _unit(
     ids, lesions = members
     block = _empty(unit, ids, "")
     first = np.unique(pd.factorize(ids)[0], return_index=True)[1]  # image of each unit, in the order of the units
+    at = rules.at
     block["rule"], how = at.rule, (None if at.thresholds is None else at.thresholds[first], at.prevalence)
     if unit == "lesion":
-        whole: View | None = all_classes([by_lesion(table, ids) for table in tables], "page")
+        lesion_tables = [by_lesion(table, ids) for table in tables]
+        block["called"] = rules.called_point
+        whole: View | None = all_classes(lesion_tables, "page", rules.called(mean_predictions(lesion_tables)))
         binary = positive_classes([by_lesion(view, ids) for view in views], "page", *how)
     else:
         whole = None

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.ensembles.pooling import mean_predictions
+from skinlab.evaluation.evidence.decision import called_metrics
 from skinlab.evaluation.evidence.form import ThresholdRow
 from skinlab.evaluation.metrics.metric import Place
-from skinlab.evaluation.metrics.operating_points import HALF, OF_POSITIVE, threshold_words
+from skinlab.evaluation.metrics.operating_points import HALF, threshold_words
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
@@ -25,6 +26,7 @@ DRAWS = 100  # only for the share in which a metric is undefined; intervals come
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,14 @@ class View:
         thresholds: of the rule at which sensitivity, specificity, PPV, NPV and F1 of the positive are, ``(N, R)`` of
             each row, on the mean of the tables' probabilities; None for a probability of 0.5.
         prevalence: share of positives that PPV, NPV and F1 of the positive are stated for; None: that of the rows.
+        called: class number of each row ``(N,)`` by a rule for the called class; None for the most probable class.
     """
 
     tables: Sequence[Predictions]
     names: list[str]
     thresholds: Floats | None = None
     prevalence: float | None = None
+    called: Ints | None = None
 
     def samples(self, rows: Bools, *, seed: int) -> BootstrapSamples:
         """Return the bootstrap samples of the metrics of some rows, averaged over the tables."""
@@ -99,6 +103,10 @@ class View:
         if self.thresholds is not None:
             predicted = positive_shares(mean_predictions(parts).probabilities[:, -1], self.thresholds[rows])
             statistic = AtRule(MeanScorer(scorers), BinaryPredictions(predicted, first.target == 1))
+        elif self.called is not None:
+            certain, names = np.eye(len(first.classes))[self.called[rows]], called_metrics(first.classes)
+            names = [name for name in names if name in self.names]
+            statistic = AtRule(MeanScorer(scorers), Scorer(certain, first.target, first.classes, names=names))
         return at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
 
     def groups_per_class(self, rows: Bools) -> npt.NDArray[np.int64]:
@@ -109,20 +117,20 @@ class View:
 
 
 class AtRule:
-    """Metrics of a binary view, those of its decisions at a rule's threshold.
+    """Metrics of a view, those of its decisions by a rule.
 
     Args:
-        scorer: of all metrics, at a probability of 0.5.
-        decisions: at the threshold.
+        scorer: of all metrics, at a probability of 0.5 or of the most probable class.
+        decisions: at the rule's threshold, or its called classes.
     """
 
-    def __init__(self, scorer: MeanScorer, decisions: BinaryPredictions) -> None:
+    def __init__(self, scorer: MeanScorer, decisions: BinaryPredictions | Scorer) -> None:
         self.scorer, self.decisions = scorer, decisions
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
         """Return name → ``(B,)`` for weights ``(N, B)`` of the images."""
         found, at_rule = self.scorer(weights), self.decisions(weights)
-        return found | {name: at_rule[name] for name in OF_POSITIVE if name in found}
+        return found | {name: value for name, value in at_rule.items() if name in found}
 
     def shares(self) -> dict[str, Bools]:
         """Return name → the rows ``(N,)`` that a metric which is a share is taken over."""
@@ -130,9 +138,9 @@ class AtRule:
         return found | {name: rows for name, rows in at_rule.items() if name in found}
 
 
-def all_classes(tables: Sequence[Predictions], place: Place) -> View:
-    """Return the view of all classes, with the metrics shown in a place."""
-    return View(tables, [metric.name for metric in shown_metrics(place, "all")])
+def all_classes(tables: Sequence[Predictions], place: Place, called: Ints | None = None) -> View:
+    """Return the view of all classes, with the metrics shown in a place; ``called`` as in :class:`View`."""
+    return View(tables, [metric.name for metric in shown_metrics(place, "all")], called=called)
 
 
 def positive_classes(

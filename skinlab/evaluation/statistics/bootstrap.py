@@ -37,7 +37,7 @@ from skinlab.evaluation.statistics.intervals import (
     wilson_interval,
 )
 from skinlab.evaluation.statistics.jackknife import Jackknife
-from skinlab.evaluation.statistics.sign_flips import sign_flip_p
+from skinlab.evaluation.statistics.sign_flips import exact_p
 from skinlab.evaluation.statistics.support import (
     CARRY_DIFFERENCE,
     FEW_GROUPS,
@@ -228,18 +228,10 @@ class BootstrapSamples:
         return carried_by(np.nan_to_num(change))
 
     def exact_p(self, name: str) -> float:
-        """Return the least p of a difference that the groups on which two systems differ allow; NaN for a ranking.
-
-        Of a sum over images, such as sensitivity, it is the exact p (:func:`sign_flip_p`); of other metrics of
-        decisions the least p that an exact test of so many groups can have.
-        """
-        if name in self.by_group:
-            return sign_flip_p(self.by_group[name])
+        """Return the least p of a difference that the discordant groups allow; NaN for metrics of no decisions."""
         metric = find_metric(name)
-        if not self.by_group or metric is None or not (metric.share_of or metric.like_share):
-            return float("nan")
-        discordant = np.any([np.abs(each) > NO_VARIATION for each in self.by_group.values()], axis=0).sum()
-        return float(min(1.0, 2.0 ** (1.0 - discordant)))
+        decides = metric is not None and bool(metric.share_of or metric.like_share)
+        return exact_p(self.by_group, name) if decides else float("nan")
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""
@@ -273,6 +265,17 @@ class BootstrapSamples:
     def intervals(self, level: float = LEVEL) -> dict[str, Interval]:
         """Return name → interval."""
         return {name: self.interval(name, level) for name in self.estimate}
+
+    def with_metrics(self, other: BootstrapSamples, names: Sequence[str]) -> BootstrapSamples:
+        """Return these samples with some metrics of others of the same rows."""
+
+        def merged(own: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+            kept = {name: each for name, each in own.items() if name not in names}
+            return {**kept, **{name: others[name] for name in names if name in others}}
+
+        parts = ("estimate", "values", "left_out", "shares", "by_group")
+        changed: dict[str, Any] = {part: merged(getattr(self, part), getattr(other, part)) for part in parts}
+        return replace(self, **changed)
 
     def minus(self, other: BootstrapSamples) -> BootstrapSamples:
         """Return the differences to another system on the same bootstrap samples, of common metrics.
@@ -337,7 +340,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
     added: Mapping[str, Floats] = getattr(statistic, "contributions", dict)()
-    by_group = {name: np.bincount(resampler.group, weights=each) for name, each in added.items()}
+    by_group = {name: np.bincount(resampler.group, weights=each).astype(np.float64) for name, each in added.items()}
     return BootstrapSamples(
         estimate, _join(estimate, sampled), _join(estimate, left), resampler, seed, shares, by_group=by_group
     )

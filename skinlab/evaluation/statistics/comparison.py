@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from skinlab.evaluation.evidence import comparison_form
+from skinlab.evaluation.metrics.operating_points import operating_point
 from skinlab.evaluation.metrics.registry import bounds, direction, metric_in_sentence
 from skinlab.evaluation.statistics.estimates import LEVEL, Estimate
 from skinlab.evaluation.statistics.hypotheses import DIFFERENCE, Hypothesis
@@ -45,6 +46,7 @@ class Comparison:
         hypothesis: what is tested.
         role: ``primary`` or ``secondary`` endpoint; None where no endpoint was declared.
         level: of the interval.
+        point: the operating point of a metric of decisions, where it is that of a rule.
     """
 
     a: str
@@ -58,6 +60,7 @@ class Comparison:
     hypothesis: Hypothesis = DIFFERENCE
     role: Role | None = None
     level: float = LEVEL
+    point: str = ""
 
     @property
     def significant(self) -> bool:
@@ -71,6 +74,7 @@ class Comparison:
             "a": self.a,
             "b": self.b,
             "metric": self.metric,
+            "operating_point": self.point or operating_point(self.metric),
             "difference": found.interval().to_dict(),
             "variance_rows": found.variance_rows,
             "variance_trainings": found.variance_trainings,
@@ -90,7 +94,7 @@ class Comparison:
 
     def sentence(self) -> str:
         """Return the result of the comparison as a sentence."""
-        value, metric = self.difference.value, metric_in_sentence(self.metric)
+        value, metric = self.difference.value, metric_in_sentence(self.metric, point=self.point or True)
         if not np.isfinite(self.p):
             reason = self.difference.note or "it has no value here"
             return f"{self.a} and {self.b} can't be compared by {metric}: {reason}."
@@ -169,6 +173,7 @@ def compare(
     level: float = LEVEL,
     reference: str | None = None,
     endpoint: Endpoint | None = None,
+    points: Mapping[str, str] | None = None,
 ) -> list[Comparison]:
     """Compare every pair of systems, or each with a reference, on bootstrap samples that they share.
 
@@ -182,7 +187,9 @@ def compare(
         reference: the system that all others are compared with, every pair by default. The earlier one of a pair is
             subtracted from the later; the reference from the other, where the claim is non-inferiority.
         endpoint: declared before.
+        points: metric → its operating point, where it is that of a rule.
     """
+    points = points or {}
     metrics = list(dict.fromkeys([*([endpoint.metric] if endpoint else []), *metrics]))
     found = []
     for (name_a, a), (name_b, b) in pairs_of(systems, reference, endpoint):
@@ -197,7 +204,16 @@ def compare(
         members = np.array([each == role for each in roles])
         level_of[members] = 1 - (1 - level) / max(np.isfinite(p)[members].sum(), 1)
     return [
-        Comparison(*row, float(p[i]), p_holm[i], row[3].detectable(level_of[i]), tested[i], roles[i], level)
+        Comparison(
+            *row,
+            float(p[i]),
+            p_holm[i],
+            row[3].detectable(level_of[i]),
+            tested[i],
+            roles[i],
+            level,
+            points.get(row[2], ""),
+        )
         for i, row in enumerate(found)
     ]
 

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
 MOST_DISCORDANT = 200  # groups, above which the exact p and that of the standard error are alike
+NO_CHANGE = 1e-12  # that is rounding alone
 STEPS = 100  # of the sum's grid, a group
+
+
+def exact_p(by_group: Mapping[str, Floats], name: str) -> float:
+    """Return the least p of a difference in a metric of decisions that the discordant groups allow.
+
+    Of a sum over images, such as sensitivity, it is the exact p (:func:`sign_flip_p`); of others the least p that an
+    exact test of so many groups can have.
+
+    Args:
+        by_group: name of each metric that is a sum → ``(G,)`` what each group adds to its difference.
+        name: of the metric.
+
+    Returns:
+        p; NaN where nothing is known of the groups.
+    """
+    if name in by_group:
+        return sign_flip_p(by_group[name])
+    if not by_group:
+        return float("nan")
+    discordant = np.any([np.abs(each) > NO_CHANGE for each in by_group.values()], axis=0).sum()
+    return float(min(1.0, 2.0 ** (1.0 - discordant)))
 
 
 def sign_flip_p(changes: Floats) -> float:
@@ -27,7 +51,7 @@ def sign_flip_p(changes: Floats) -> float:
     >>> sign_flip_p(np.array([1.0, 1, 1, 1, 1, 1, 0, 0])), sign_flip_p(np.array([1.0, 1, 1, 1, 1, -1]))
     (0.03125, 0.21875)
     """
-    changes = changes[np.abs(changes) > 1e-12 * max(np.abs(changes).max(initial=0), 1e-300)]
+    changes = changes[np.abs(changes) > NO_CHANGE]
     n = len(changes)
     if n == 0:
         return 1.0

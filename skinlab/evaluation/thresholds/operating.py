@@ -70,6 +70,12 @@ class BinaryPredictions:
         of_rows = {"ppv": self.predicted, "npv": ~self.predicted} if self.prevalence is None else {}
         return {"sensitivity": self.truth, "specificity": ~self.truth, **of_rows}
 
+    def contributions(self) -> dict[str, Floats]:
+        """Return name → ``(N,)`` what each row adds to sensitivity and specificity."""
+        tp, _, _, tn = self.cells
+        positives = max(self.truth.sum(), 1)
+        return {"sensitivity": tp / positives, "specificity": tn / max(len(self.truth) - positives, 1)}
+
 
 @dataclass(frozen=True)
 class ThresholdSettings:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skinlab.evaluation.evidence.expectation import expectation
-from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import system_evidence
 from skinlab.evaluation.statistics.expectation import NewSet
 from skinlab.report.headlines import expectation_rows
 from tests.evaluation.evidence.test_system import rows

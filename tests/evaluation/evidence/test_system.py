@@ -6,7 +6,8 @@ import pytest
 
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.parts import row_cautions, worst_mistakes
-from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import system_evidence
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.trainings import Replicates
@@ -205,6 +206,38 @@ def test_rules_of_several_seeds_are_chosen_on_and_applied_to_the_mean_of_their_p
     assert row["chosen_on"] == f"val, mean of 2 seeds, {len(selection)} rows"
     assert found.block["decision"]["confusion"] == alone.block["decision"]["confusion"]
     assert found.block["optimism"]["held_out"] == same["f1_positive"]["value"]
+
+
+@pytest.mark.parametrize("cross_fit", [True, False])
+def test_class_table_confusion_subgroups_and_lesions_are_of_the_called_class(cross_fit):
+    """One page has one sensitivity of a class: that of the rule, which the most probable class differs from here."""
+
+    def biased(table: Predictions) -> Predictions:
+        return table.with_probabilities(table.probabilities * [4, 1, 1] / (table.probabilities @ [[4], [1], [1]]))
+
+    view, selection = biased(rows(600)), None if cross_fit else biased(rows(600, seed=1, prefix="v"))
+    settings = EvaluationSettings(decide="thresholds", cross_fit=cross_fit, **QUICK)
+    found = system_evidence("s", [view], settings, selection=selection)
+    block, called = found.block, found.rules.called(view)
+    assert (called != view.probabilities.argmax(1)).any()
+    certain = classification_metrics(np.eye(3)[called], view.target, view.classes)
+    names = [f"{name}/{of}" for name in ("recall", "specificity", "precision", "npv", "f1") for of in "abc"]
+    for name in ["balanced_accuracy", "accuracy", "f1_macro", "mcc", *names]:
+        assert block["decision"]["metrics"][name]["value"] == pytest.approx(certain[name]), name
+    assert list(block["decision"]["differences"]) == ["balanced_accuracy", "accuracy", "f1_macro", *names[:3]]
+    assert block["confusion"] == block["decision"]["confusion"]
+    assert [block["confusion"][i][i] for i in range(3)] == [
+        ((called == i) & (view.target == i)).sum() for i in range(3)
+    ]
+    point = "called class, thresholds" + ", cross-fitted" * cross_fit
+    assert block["confusion_point"] == block["subgroups"]["called"] == point
+    for each in block["subgroups"]["subgroups"]:
+        inside = view.source == each["value"]
+        own = classification_metrics(np.eye(3)[called[inside]], view.target[inside], view.classes)
+        assert each["metrics"]["balanced_accuracy"]["value"] == pytest.approx(own["balanced_accuracy"])
+        plain = classification_metrics(view.probabilities[inside], view.target[inside], view.classes)
+        assert each["metrics"]["auroc_macro"]["value"] == pytest.approx(plain["auroc_macro"])
+    assert "(called class, thresholds" in block["subgroups"]["lowest"]["sentence"]
 
 
 @pytest.mark.parametrize("cross_fit", [True, False])

@@ -2,9 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinlab.evaluation.evidence.decision import decision_evidence
+from skinlab.evaluation.evidence.rules import Rules
 from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, unit_ids
 from skinlab.evaluation.evidence.views import OperatingRule
+from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.decision import DecisionSettings, choose_decision
 
 SETTINGS = {"level": 0.95, "seed": 0}
 
@@ -82,7 +86,7 @@ def test_a_unit_is_positive_at_the_threshold_of_the_rule():
     view = rows()
     binary, patients = view.binary(["c"]), pd.DataFrame({"patient": [f"p{i // 6}" for i in range(400)]})
     at = OperatingRule("f1", np.full((400, 1), 0.7))
-    lesion, patient = evaluate_units([view], [binary], patients, None, at=at, **SETTINGS)
+    lesion, patient = evaluate_units([view], [binary], patients, None, rules=Rules(lambda _: None, at), **SETTINGS)
     for unit, units in (
         (lesion, by_lesion(binary, binary.group)),
         (patient, by_patient(binary, binary.group, patients["patient"].to_numpy(object))),
@@ -95,3 +99,18 @@ def test_a_unit_is_positive_at_the_threshold_of_the_rule():
     assert plain["rule"] is None
     assert plain["binary"]["sensitivity"] != lesion["binary"]["sensitivity"]
     assert plain["binary"]["auroc/positive"] == lesion["binary"]["auroc/positive"]
+
+
+def test_the_class_of_a_lesion_is_called_by_the_rule():
+    view = rows()
+    how = DecisionSettings("prior:1", prior=[0.8, 0.15, 0.05])
+    decision, _ = decision_evidence(view, None, how)
+    (lesion,) = evaluate_units(
+        [view], [], None, None, rules=Rules(lambda _: None, decision=decision, how=how), **SETTINGS
+    )
+    units = by_lesion(view, view.group)
+    called = choose_decision(view, how, "")(units.probabilities, units.classes)
+    assert (called != units.probabilities.argmax(1)).any()
+    own = classification_metrics(np.eye(3)[called], units.target, units.classes)
+    assert lesion["called"] == "called class, prior:1"
+    assert lesion["metrics"]["balanced_accuracy"]["value"] == pytest.approx(own["balanced_accuracy"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skinlab.callbacks.assembly import check_monitor, monitor_mode
-from skinlab.evaluation.evidence.system import EvaluationSettings, system_evidence
+from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.system import system_evidence
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.registry import METRICS, Metric, metric_label, reported_metrics
 from skinlab.evaluation.metrics.scorer import classification_metrics
