@@ -71,8 +71,7 @@ def system_evidence(
     """Compute the evidence of one system.
 
     Metrics of several tables (seeds, or the folds' models on a test they share) are the mean over the tables; curves
-    are of the first, as is the confusion of the most probable class; rules (thresholds, called class) and their
-    decisions are of the mean of the probabilities, which is used later.
+    are of the first, rules (thresholds, called class) of the mean of the probabilities, which is used later.
 
     Args:
         name: of the system.
@@ -88,13 +87,12 @@ def system_evidence(
     Raises:
         ValueError: the rows allow no evaluation, and why.
     """
-    first = tables[0]
+    first, joint, names = tables[0], mean_predictions(tables), _names(names, tables, replicates)
     _check(first, name)
     resampler = Resampler(first.group, first.target, first.classes)
     trainings = part("metrics", 20)(_bootstrap)(tables, replicates, resampler, settings)
     correct = first.probabilities.argmax(1) == first.target
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
-    joint, names = mean_predictions(tables), _names(names, tables, replicates)
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
     samples = trainings.mean()
     decision, notes = _decision(joint, selection, settings, prior, pooled=pooled, names=names)
