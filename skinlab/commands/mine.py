@@ -23,6 +23,7 @@ from skinlab.mining.orders import list_images, measure_yield, order_pool, score_
 from skinlab.mining.pool import open_pool, runs_of, with_truth
 from skinlab.mining.prevalence import find_prevalence
 from skinlab.processes.cores import available_cores
+from skinlab.processes.progress import track
 from skinlab.report.mining_page import render_mining
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.mine import MineSettings
@@ -115,7 +116,8 @@ def write_files(
 ) -> None:
     """Write the flagged images for ``data.exclude=``, the page, the facts and last the list, which experts fill in."""
     with ThreadPoolExecutor(available_cores()) as threads:
-        pictures = list(threads.map(lambda path: read_jpeg(path, picture_side), table["path"]))
+        read = threads.map(lambda path: read_jpeg(path, picture_side), table["path"])
+        pictures = list(track(read, "reading images for the contact sheet", len(table)))
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     page = render_mining(facts, rows, pictures)
     if len(flagged):

@@ -11,6 +11,7 @@ from scipy.special import entr
 from scipy.stats import hypergeom
 
 from skinlab.evaluation.distances import Features, squared_distances
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -117,7 +118,8 @@ def k_centre_order(features: Features, n: int, covered: Features | None = None) 
     elif covered is not None:
         for start in range(0, len(rows), BLOCK):
             nearest[start : start + BLOCK] = squared_distances(rows[start : start + BLOCK], covered).min(1)
-    while len(chosen) < min(n, len(rows)):
+    wanted = range(len(chosen), min(n, len(rows)))
+    for _ in track(wanted, "choosing diverse images", len(wanted)):
         nearest[chosen] = -1
         chosen.append(int(nearest.argmax()))
         nearest = _closer(nearest, rows, chosen[-1:])
@@ -143,7 +145,8 @@ def badge_order(probabilities: Floats, features: Features, n: int, seed: int = 0
     rng = np.random.default_rng(seed)
     nearest = np.full(len(rows), np.inf)
     chosen: list[int] = []
-    while len(chosen) < min(n, len(rows)):
+    wanted = range(min(n, len(rows)))
+    for _ in track(wanted, "choosing diverse images", len(wanted)):
         if not chosen:
             row = int(length.argmax())
         elif (total := nearest.sum()) > 0:

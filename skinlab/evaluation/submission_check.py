@@ -16,6 +16,7 @@ from skinlab.evaluation.statistics.intervals import Interval
 from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
 from skinlab.evaluation.thresholds.f1_range import f1_threshold_range
 from skinlab.evaluation.thresholds.operating import BinaryPredictions
+from skinlab.processes.progress import track
 
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the share of positives out of fold
 MAX_PREVALENCE = 0.95
@@ -108,7 +109,7 @@ def outlook(
             "f1": f1_at(share).to_dict(),
             "best_threshold": choose_threshold(score, truth, "f1", prevalence=share),
         }
-        for share in shares
+        for share in track(shares, "expecting F1 at each share of positives", len(shares))
     ]
     called = float(predicted.mean())
     z = norm.ppf((1 + level) / 2)

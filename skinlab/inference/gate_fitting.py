@@ -19,13 +19,14 @@ from skinlab.evaluation.overlap import FittedOn, RowIds, refuse_overlap, row_key
 from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, gate_statistics, varied
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
+from skinlab.processes.progress import Progress, counted
 from skinlab.tables.csv_files import read_csv
 
 log = logging.getLogger(__name__)
 
 HELD_BACK = 0.3  # of the training groups: these set the threshold
 SPLITS = (("train",), ("val", "test"))  # that a gate is fitted on, and measured on
-FOREIGN = 100  # genuine images that foreign ones of each kind are made of
+FOREIGN, KINDS = 100, 7  # genuine images that foreign ones of each kind are made of, and the number of kinds
 # Fewer images than this can't tell how a network's features vary together: the gate then knows the statistics alone.
 MIN_IMAGES_FOR_NETWORK = 3 * (len(STATISTICS) + WIDTH)
 
@@ -79,20 +80,37 @@ def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: in
     """
     rng = np.random.default_rng(seed)
     train, held_out = _rows(split, limit, rng)
+    n_looks = 2 * (len(train) + len(held_out)) + KINDS * min(FOREIGN, len(held_out))  # each image is read and measured
+    with Progress("fitting the input gate", n_looks):
+        gate, measured = _fit(
+            split.place, train, held_out["path"], rng, alarms=alarms, num_workers=num_workers, seed=seed
+        )
+    _report(measured)
+    return replace(gate, measured=measured), FittedOn.of("the input gate", "train", RowIds.of(train))
+
+
+def _fit(
+    place: Path,
+    train: pd.DataFrame,
+    held_out: pd.Series[str],
+    rng: np.random.Generator,
+    *,
+    alarms: float,
+    num_workers: int,
+    seed: int,
+) -> tuple[Gate, dict[str, Any]]:
+    """Return the gate, and how it was fitted and measured."""
     groups = rng.permutation(train["group"].unique())
     held = train["group"].isin(set(groups[: max(round(HELD_BACK * len(groups)), 1)])).to_numpy()
     fitting, waiting = read_small(train["path"][~held], num_workers), read_small(train["path"][held], num_workers)
     network = gate_network(len(fitting))
+    statistics = _statistics_of([varied(image, rng) for image in fitting], network, num_workers)
+    own = _statistics_of(waiting, network, num_workers)
     try:
-        gate = fit_gate(
-            _statistics_of([varied(image, rng) for image in fitting], network, num_workers),
-            _statistics_of(waiting, network, num_workers),
-            alarms=alarms,
-            network=network,
-        )
+        gate = fit_gate(statistics, own, alarms=alarms, network=network)
     except ValueError as error:
-        raise UserError(f"{split.place}: {error}; set gate=none") from None
-    genuine = read_small(held_out["path"], num_workers)
+        raise UserError(f"{place}: {error}; set gate=none") from None
+    genuine = read_small(held_out, num_workers)
     measured: dict[str, Any] = {"fitted_on": len(fitting), "threshold_on": len(waiting), "network": bool(network)}
     if len(genuine):
         measured["false_alarms"] = rate(gate.distance_ratio(_statistics_of(genuine, network, num_workers)) > 1)
@@ -101,8 +119,7 @@ def fit_run_gate(split: GateSplit, *, alarms: float, limit: int, num_workers: in
             kind: rate(gate.distance_ratio(_statistics_of(images, network, num_workers)) > 1)
             for kind, images in strangers.items()
         }
-    _report(measured)
-    return replace(gate, measured=measured), FittedOn.of("the input gate", "train", RowIds.of(train))
+    return gate, measured
 
 
 def gate_network(n_images: int) -> GateNetwork | None:
@@ -127,7 +144,7 @@ def rate(flagged: np.ndarray) -> dict[str, Any]:
 def read_small(paths: Sequence[str] | pd.Series[str], num_workers: int) -> np.ndarray:
     """Read images for a gate, uint8 ``(N, SIZE, SIZE, 3)``; Pillow leaves other threads their turn."""
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        images = list(pool.map(lambda path: read_image(path, SIZE, FIT), paths))
+        images = list(counted(pool.map(lambda path: read_image(path, SIZE, FIT), paths)))
     return np.stack(images) if images else np.empty((0, SIZE, SIZE, 3), np.uint8)
 
 
@@ -135,7 +152,7 @@ def _statistics_of(
     images: Sequence[np.ndarray] | np.ndarray, network: GateNetwork | None, num_workers: int
 ) -> np.ndarray:
     with ThreadPoolExecutor(max(num_workers, 1)) as pool:
-        return np.array(list(pool.map(lambda image: gate_statistics(image, network), images)))
+        return np.array(list(counted(pool.map(lambda image: gate_statistics(image, network), images))))
 
 
 def _rows(split: GateSplit, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -17,9 +17,10 @@ from skinlab.inference.bundle import Bundle
 from skinlab.inference.predict_images import predict_images
 from skinlab.mining.pool import AnnotationPool
 from skinlab.models.features import Penultimate
+from skinlab.processes.progress import Progress
 from skinlab.settings.commands.mine import MineSettings
 
-BLOCK = 4096  # images whose distances are taken at once
+BLOCK = 1024  # images whose distances are taken at once
 NEIGHBOUR = 5  # novelty is the distance to the fifth nearest training image
 
 
@@ -105,19 +106,27 @@ def find_novelty(embeddings: PoolEmbeddings, alarms: float, seed: int) -> tuple[
         return ratio, {"by": "gate", "flagged": int((ratio > 1).sum())}
     known = embeddings.labelled_features[train]
     fold = group_folds(rows["group"].to_numpy(), rows["label"].to_numpy(), seed=seed)
-    own = out_of_fold(fold, lambda held: _distance(known[held], known[~held]))
+    n_images = len(embeddings.features) + len(embeddings.labelled_features)
+    with Progress("measuring distances to training images", n_images) as step:
+        own = out_of_fold(fold, lambda held: _distance(known[held], known[~held], step))
+        distance = _distance(embeddings.features, known, step)
+        val_distance = _distance(embeddings.labelled_features[~train], known, step)
     threshold = max(float(np.quantile(own, 1 - alarms)), 1e-12)
-    novelty = _distance(embeddings.features, known) / threshold
+    novelty = distance / threshold
     measured = {"by": "features", "neighbour": NEIGHBOUR, "threshold": threshold, "training_images": int(train.sum())}
     measured |= {"alarms": alarms, "flagged": int((novelty > 1).sum())}
     if not train.all():
-        false = _distance(embeddings.labelled_features[~train], known) > threshold
+        false = val_distance > threshold
         low, high = wilson_interval(float(false.mean()), len(false))
         measured["false_alarms"] = {"value": float(false.mean()), "low": float(low), "high": float(high)}
     return novelty, measured
 
 
-def _distance(features: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _distance(features: np.ndarray, known: np.ndarray, step: Progress) -> np.ndarray:
     # Block by block: the distances are computed in float64, and a pool may be large.
     blocks = np.array_split(features, max(len(features) // BLOCK, 1))
-    return np.concatenate([neighbour_distance(block, known, k=min(NEIGHBOUR, len(known))) for block in blocks])
+    found = []
+    for block in blocks:
+        found.append(neighbour_distance(block, known, k=min(NEIGHBOUR, len(known))))
+        step.advance(len(block))
+    return np.concatenate(found)

@@ -18,6 +18,7 @@ from rich.text import Text
 log = logging.getLogger(__name__)
 
 FIRST_LINE, NEXT_LINE = 10.0, 60.0  # seconds to the first line where there is no terminal, and from one to the next
+INNER_BAR = 1.0  # seconds after which a step inside another one has a bar of its own
 Item = TypeVar("Item")
 Arguments = ParamSpec("Arguments")
 
@@ -49,7 +50,9 @@ class Progress:
         if self.visible and screen.is_terminal:
             if self.owner:
                 _bars.append(_start(screen))
-            self.task = _bars[0].add_task(self.title, total=self.total, completed=self.done, step=self)
+            self.task = _bars[0].add_task(
+                self.title, total=self.total, completed=self.done, visible=self.owner, step=self
+            )
         return self
 
     def __exit__(
@@ -71,8 +74,15 @@ class Progress:
         """
         self.done, self.title = self.done + n, title or self.title
         if self.task is not None:
-            _bars[0].update(self.task, completed=min(self.done, self.total), description=self.title)
-        elif self.visible and time.monotonic() >= self.next_line:
+            shown = self.owner or time.monotonic() >= self.started + INNER_BAR
+            done = min(self.done, self.total)
+            _bars[0].update(self.task, completed=done, description=self.title, visible=shown)
+        else:
+            for step in _open:
+                step._log_when_due()
+
+    def _log_when_due(self) -> None:
+        if self.visible and self.task is None and time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + NEXT_LINE
             log.info("%s: %s of %s, %s", self.title, f"{self.done:,}", f"{self.total:,}", self.left())
 
@@ -99,6 +109,14 @@ def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
         for item in items:
             yield item
             progress.advance()
+
+
+def counted(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, each a unit of the innermost open step once it is worked on."""
+    for item in items:
+        yield item
+        if _open:
+            _open[-1].advance()
 
 
 def part(title: str, share: int) -> Callable[[Callable[Arguments, Item]], Callable[Arguments, Item]]:

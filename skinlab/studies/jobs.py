@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
+from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
 from skinlab.processes.signals import stop_code
 from skinlab.runs.run_directory import is_finished
 from skinlab.studies.plan import Job, quoted
@@ -198,6 +199,7 @@ class _Display:
         self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         total = sum(job.images for job in jobs.values())
         self.task = self.progress.add_task("", total=max(total, 1), counts="")
+        self.next_line = time.monotonic() + FIRST_LINE
 
     def __enter__(self) -> _Display:
         self.progress.start()
@@ -223,6 +225,9 @@ class _Display:
         now = ", ".join(name for name, each in self.states.items() if each.state == RUNNING)
         left = time_left(self.jobs, self.states, self.n_parallel)
         description = f"{now}; about {duration(left)} left"
+        if self.progress.disable and time.monotonic() >= self.next_line:
+            self.next_line = time.monotonic() + NEXT_LINE
+            log.info("%s runs: %s", self._counts(), description)
         self.progress.update(self.task, completed=done, description=description, counts=self._counts())
 
     def _counts(self) -> str:

@@ -12,8 +12,9 @@ from skinlab.assessment.systems import System, open_run
 from skinlab.errors import user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.study import bootstrap_trainings, study_evidence
+from skinlab.evaluation.statistics.study import bootstrap_trainings, name_share, study_evidence
 from skinlab.evaluation.statistics.trainings import overlap_of_folds
+from skinlab.processes.progress import track
 from skinlab.settings.commands.study import StudySettings
 from skinlab.studies.controls import controls_of, missing_controls
 from skinlab.studies.jobs import State
@@ -58,6 +59,7 @@ def compare_arms(settings: StudySettings, trained: Trained, rows: Rows) -> dict[
         cells = [cell for cell, _ in trained if cell.budget == budget]
         labelled = [rows.labelled(budget, cell.fold, cell.seed) for cell in cells]
         n_labelled[budget] = round(sum(labelled) / len(labelled))
+        arms = list(dict.fromkeys(cell.arm for cell in cells))
         draws[budget] = {
             arm: bootstrap_trainings(
                 {(cell.fold, cell.seed): table for cell, table in trained if (cell.budget, cell.arm) == (budget, arm)},
@@ -66,7 +68,7 @@ def compare_arms(settings: StudySettings, trained: Trained, rows: Rows) -> dict[
                 seed=settings.seed,
                 overlap=overlap_of_folds(settings.folds, settings.data.n_folds),
             )
-            for arm in dict.fromkeys(cell.arm for cell in cells)
+            for arm in track(arms, f"comparing arms with {name_share(budget)}", len(arms))
         }
     return study_evidence(
         draws,

@@ -16,6 +16,7 @@ from skinlab.inference.gate_fitting import fit_run_gate, gate_network, rate, rea
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
+from skinlab.processes.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,21 @@ def test_a_run_s_own_images_pass_and_foreign_ones_do_not(split: Path, monkeypatc
     assert rate(flagged) == measured["false_alarms"]
     again = fit(split, num_workers=2)
     assert again.to_dict() == gate.to_dict()
+
+
+def test_the_progress_ends_where_its_total_is(split: Path, monkeypatch: pytest.MonkeyPatch):
+    steps = []
+
+    class Kept(Progress):
+        def __exit__(self, *error):
+            steps.append(self)
+            super().__exit__(*error)
+
+    monkeypatch.setattr("skinlab.inference.gate.MIN_IMAGES", 20)
+    monkeypatch.setattr("skinlab.inference.gate_fitting.Progress", Kept)
+    fit(split)
+    assert [each.done for each in steps] == [each.total for each in steps]
+    assert steps[0].total > 100
 
 
 def test_too_few_or_missing_images_are_refused(split: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from skinlab.processes import progress
-from skinlab.processes.progress import Progress, clock, part, track
+from skinlab.processes.progress import Progress, clock, counted, part, track
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_parts_belong_to_the_innermost_step():
     assert not progress._open
 
 
-def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch):
+def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch, clock_at):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -72,7 +72,11 @@ def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch):
 
     def fail():
         with Progress("outer", 2), Progress("inner step", 20) as step:
-            step.advance(5, "inner step, part 2")
+            step.advance(1)
+            assert [task.visible for task in progress._bars[0].tasks] == [True, False], "it may be over in no time"
+            clock_at(2)
+            step.advance(4, "inner step, part 2")
+            assert [task.visible for task in progress._bars[0].tasks] == [True, True]
             assert len(progress._bars) == 1
             assert len(progress._bars[0].tasks) == 2
             progress._bars[0].refresh()
@@ -85,6 +89,28 @@ def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch):
     assert sys.stderr is screen
     assert "inner step, part 2" in screen.getvalue()
     assert "5 of 20" in screen.getvalue()
+
+
+def test_a_step_inside_another_shows_the_line_that_is_due_of_both(clock_at, caplog):
+    caplog.set_level(logging.INFO)
+    with Progress("evaluating", 100):
+        clock_at(8)
+        with Progress("samples", 20) as inner:
+            clock_at(12)
+            inner.advance(5)
+            clock_at(20)
+            inner.advance(5)
+    assert [record.message for record in caplog.records] == [
+        "evaluating: 0 of 100, …",
+        "samples: 10 of 20, 0:12 left",
+    ]
+
+
+def test_items_are_counted_by_the_innermost_step():
+    assert list(counted("ab")) == ["a", "b"], "without a step they are the items themselves"
+    with Progress("outer", 1) as outer, Progress("inner", 2) as inner:
+        assert list(counted("ab")) == ["a", "b"]
+        assert (outer.done, inner.done) == (0, 2)
 
 
 def test_other_ranks_are_silent(monkeypatch, clock_at, caplog):

@@ -1,5 +1,6 @@
 """The jobs of a study: their order, their states, and what follows a failure, a signal or an interrupt."""
 
+import logging
 import subprocess
 import time
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_finished_runs_are_skipped_and_a_failure_stops_only_what_needs_it(tmp_pa
     assert started == ["bad", "x"]
     assert states["bad"].reason == "no room"
     assert states["needs"].reason == "bad has failed"
+
+
+def test_while_a_run_goes_on_there_is_a_line_now_and_then_without_a_terminal(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("skinlab.studies.jobs.FIRST_LINE", 0)
+    run_fakes(tmp_path, [job("a")], lambda each: leave(tmp_path, each.name))
+    assert [record.message.partition(" in ")[0] for record in caplog.records] == [
+        "0/1 runs: a; about an unknown time left",
+        "1/1 runs: a done",
+    ]
 
 
 def test_a_run_that_leaves_nothing_has_failed(tmp_path):

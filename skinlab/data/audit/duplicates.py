@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skinlab.data.audit.fingerprint import FREQUENCIES
+from skinlab.processes.progress import track
 
 # Of the 50 million pairs of HAM10000 that show different lesions none is above 0.92; of planted copies (a third of the
 # size at JPEG quality 40, brightness, contrast, gamma, white balance, blur, noise, a caption) 98 in 100 are above 0.95.
@@ -19,6 +20,7 @@ _TABLES = 24  # searches, each by another choice of signs
 _MAX_DIFFERING_SIGNS = 14  # of _LOW² - 1
 _NEIGHBOURS = 64  # compared with each image, of those that share its key: bounds the work on crowded keys
 _BATCH = 1 << 16  # pairs compared at once
+_ORIENTATIONS = 7  # in which pictures are compared
 
 PAIR = np.dtype([("a", "<i8"), ("b", "<i8"), ("similarity", "<f4"), ("exact", "?"), ("turned", "?")])
 
@@ -45,7 +47,8 @@ def find_duplicates(fingerprints: np.ndarray) -> np.ndarray:
     rows = np.sort(first)
     rows = rows[(fingerprints["views"][rows] != 0).any(axis=(2, 3)).all(axis=1)]  # the others show next to nothing
     views = fingerprints["views"][rows]
-    for turned, others in _turns(views) if len(rows) > 1 else ():
+    orientations = _turns(views) if len(rows) > 1 else ()
+    for turned, others in track(orientations, "comparing images in each orientation", _ORIENTATIONS):
         i, j, similarity = _similar_pairs(views, others, turned)
         found.append(_pairs(rows[np.minimum(i, j)], rows[np.maximum(i, j)], similarity, turned=turned))
     pairs = np.concatenate(found)

@@ -17,6 +17,7 @@ from skinlab.evaluation.metrics.registry import direction
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import check_target
 from skinlab.evaluation.statistics.folds import group_folds
+from skinlab.processes.progress import Progress, counted
 
 Subset = tuple[int, ...]
 
@@ -209,10 +210,11 @@ def search_subsets(
     fold = group_folds(groups, target, n_folds, seed)
     _check_classes(fold, target, classes)
     scorer = _SubsetScorer(members, target, classes, metric, method, thresholds)
-    overall = scorer.candidates(rows, largest)
-    if np.isnan(list(overall.values())).all():
-        raise ValueError(f"search={metric} is undefined on these images; choose another metric")
-    within = [scorer.candidates(fold != k, largest) for k in np.unique(fold)]
+    with Progress("searching the best members", n_folds):
+        overall = scorer.candidates(rows, largest)
+        if np.isnan(list(overall.values())).all():
+            raise ValueError(f"search={metric} is undefined on these images; choose another metric")
+        within = [scorer.candidates(fold != k, largest) for k in counted(np.unique(fold))]
     return Search(
         single=_choice(scorer, overall, within, fold, names, (1, 1)),
         pair=_choice(scorer, overall, within, fold, names, (2, 2)),

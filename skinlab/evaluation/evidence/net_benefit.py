@@ -18,6 +18,7 @@ from skinlab.evaluation.statistics.intervals import AT_BOUND, Interval
 from skinlab.evaluation.statistics.support import FEW_GROUPS
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings, difference_estimate
 from skinlab.evaluation.thresholds.utility import decision_curve
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,7 +76,8 @@ def compare_net_benefit(systems: Sequence[tuple[str, BinaryViews]], how: NetBene
     resampler = Resampler(first.group, first.target, first.classes)
     if resampler.counts.of_class.min() == 0:
         return None
-    trainings = [(name, _trainings(views, resampler, how)) for name, views in systems]
+    shown = track(systems, "net benefit of each system", len(systems))
+    trainings = [(name, _trainings(views, resampler, how)) for name, views in shown]
     found: NetBenefit = {"prevalence": how.prevalence, "differences": [], "sentences": []}
     for (name_a, a), (name_b, b) in pairs_of(trainings, how.reference):
         rows: list[NetBenefitDifference] = [

@@ -47,6 +47,7 @@ from skinlab.evaluation.statistics.support import (
     GroupCounts,
 )
 from skinlab.processes.cores import available_cores
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -335,7 +336,8 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     estimate = {name: float(value[0]) for name, value in statistic(np.ones((n, 1))).items()}
     starts = range(0, n_draws, BLOCK)
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
-        sampled = list(pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts))
+        blocks = pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts)
+        sampled = list(track(blocks, "bootstrap samples, by the hundred", len(starts)))
         left = list(pool.map(statistic, resampler.without()))
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}

@@ -15,6 +15,7 @@ from skinlab.evaluation.statistics.estimates import LEVEL, Estimate
 from skinlab.evaluation.statistics.hypotheses import DIFFERENCE, Hypothesis
 from skinlab.evaluation.statistics.p_values import holm_by_family, p_in_words
 from skinlab.evaluation.statistics.trainings import Trainings, difference_estimate
+from skinlab.processes.progress import track
 
 T = TypeVar("T")
 Role = Literal["primary", "secondary"]
@@ -192,7 +193,8 @@ def compare(
     points = points or {}
     metrics = list(dict.fromkeys([*([endpoint.metric] if endpoint else []), *metrics]))
     found = []
-    for (name_a, a), (name_b, b) in pairs_of(systems, reference, endpoint):
+    pairs = pairs_of(systems, reference, endpoint)
+    for (name_a, a), (name_b, b) in track(pairs, "comparing pairs of systems", len(pairs)):
         for metric in metrics:
             if all(metric in each.estimate for s in (a, b) for each in s.samples.values()):
                 found.append((name_a, name_b, metric, difference_estimate(a, b, metric, level), (len(a), len(b))))

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
-from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
+from skinlab.evaluation.statistics.bootstrap import BLOCK, LEVEL, Resampler
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -62,7 +63,8 @@ def f1_threshold_range(
         return np.asarray(2 * found / (called.T @ weights + truth @ weights))
 
     estimate = f1(np.ones((len(score), 1)))[:, 0]
-    deviation = np.concatenate([f1(weights) for weights in resampler.weights(n_draws, seed)], axis=1)
+    samples = track(resampler.weights(n_draws, seed), "bootstrap samples, by the hundred", -(-n_draws // BLOCK))
+    deviation = np.concatenate([f1(weights) for weights in samples], axis=1)
     deviation -= estimate[:, None]
     kept = [each for k, each in enumerate(candidates) if _may_be_best(k, estimate, deviation, level)]
     return float(min(kept)), float(max(kept))

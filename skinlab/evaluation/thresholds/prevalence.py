@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from skinlab.evaluation.calibration.calibrators import fit_calibrator
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -137,7 +138,7 @@ def estimate_prevalence(
     pairs = _weights(own_groups, np.arange(len(target)) if groups is None else groups, target, n_draws, seed)
     samples = [
         list(_estimate(pool, reference[rows], target[rows], positive, calibration, weights, shares)[1].values())
-        for weights, rows in pairs
+        for weights, rows in track(pairs, "bootstrap samples of the share of positives", n_draws)
     ]
     counts = {"images": len(pool), "reference_images": len(target), "reference_positives": int(truth.sum())}
     return _ends(metrics, samples) | {"classes": shares.tolist(), "level": LEVEL} | counts
