@@ -240,7 +240,7 @@ def run_command(
     command: str, overrides: list[str], out: Path, name: str, servers: SimpleQueue[CommandServer]
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in an empty folder of its own; {out} and {data} stand for the folder of all runs and the images."""
-    data = f"{out}/data/phantom_ham10000_160_48_0"
+    data = f"{out}/data/phantom_ham10000_160_48_60_0"
     overrides = [word.replace("{out}", str(out)).replace("{data}", data) for word in overrides]
     environment = {"OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "offline"}
     environment |= {"SKINLAB_DATA_ROOT": f"{out}/data", "SKINLAB_CACHE": f"{out}/cache", "HF_HUB_OFFLINE": "1"}
