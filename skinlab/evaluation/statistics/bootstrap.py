@@ -224,9 +224,8 @@ class BootstrapSamples:
     def _carried_by(self, name: str) -> float:
         jackknife, metric = self.resampler.jackknife, find_metric(name)
         change, size = self.estimate[name] - self.left_out[name], jackknife.part_size.astype(float)
-        if metric and metric.stratified:
-            return carried_by(np.nan_to_num(deviations(change, jackknife.part_class, size)))
-        return carried_by(np.nan_to_num(change))
+        varied = deviations(change, jackknife.part_class, size) if metric and metric.stratified else change
+        return carried_by(np.nan_to_num(varied))
 
     def exact_p(self, name: str) -> float:
         """Return the least p of a difference that the discordant groups allow; NaN for metrics of no decisions."""
@@ -332,8 +331,7 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
         n_draws: number of bootstrap samples; an interval needs none of them.
         seed: of the bootstrap samples.
     """
-    n = len(resampler.group)
-    estimate = {name: float(value[0]) for name, value in statistic(np.ones((n, 1))).items()}
+    estimate = {name: float(value[0]) for name, value in statistic(np.ones((len(resampler.group), 1))).items()}
     starts = range(0, n_draws, BLOCK)
     with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
         blocks = pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts)
