@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from skinlab.cli.conf import config_directory
+from skinlab.cli.hints import SYNONYMS
 from skinlab.errors import UserError
 from skinlab.settings.secrets import MASK, is_secret_name, masked
 
@@ -97,12 +98,15 @@ def _as_setting(flag: str, arguments: Sequence[str]) -> str:
 
     >>> _as_setting("--model", ["--model", "resnet18"])
     '--model: unknown flag; settings are written without dashes: model=resnet18'
+    >>> _as_setting("--epochs=2", []).partition(": ")[2]
+    'unknown flag; settings are written without dashes: trainer.max_epochs=2'
     """
     name, sign, value = flag.lstrip("-").partition("=")
     after = arguments[arguments.index(flag) + 1 :] if flag in arguments else []
     if not sign:
         value = after[0] if after and "=" not in after[0] and not after[0].startswith("-") else "VALUE"
-    return f"{masked(flag)}: unknown flag; settings are written without dashes: {masked(f'{name}={value}')}"
+    setting = f"{SYNONYMS.get(name.replace('-', '_'), name)}={value}"
+    return f"{masked(flag)}: unknown flag; settings are written without dashes: {masked(setting)}"
 
 
 def _refuse_foreign(override: Override) -> None:

@@ -111,7 +111,9 @@ def _missing_data(settings: Settings) -> Iterator[str]:
     for name in BELOW_ROOT:
         place = settings.find(name)
         if place and not _exists(place) and not _exists(f"{root}/{place}"):
-            yield f"{name}={place}: no such file, nor below data.root={root}; give the path of an existing table"
+            below = next(Path(root).expanduser().glob(f"*/{place}"), None) if not Path(place).is_absolute() else None
+            remedy = f"set data.root={below.parents[len(Path(place).parts) - 1]}" if below else "give its path"
+            yield f"{name}={place}: no such file, nor below data.root={root}; {remedy}"
 
 
 def _is_finished(settings: Settings) -> bool:

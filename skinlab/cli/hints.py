@@ -13,7 +13,9 @@ from skinlab.errors import nearest, some
 
 # What other frameworks call a setting.
 SYNONYMS = {
+    "lr": "optimizer.lr",
     "learning_rate": "optimizer.lr",
+    "batch_size": "data.batch_size",
     "wd": "optimizer.weight_decay",
     "epochs": "trainer.max_epochs",
     "num_epochs": "trainer.max_epochs",

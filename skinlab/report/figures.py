@@ -23,7 +23,7 @@ from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, ope
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.report.charts import DASHED, DOTTED
-from skinlab.report.run_files import learning_curves, read_metrics, scored_predictions
+from skinlab.report.run_files import best_epoch_words, learning_curves, read_metrics, scored_predictions
 from skinlab.report.svg import chart_style
 from skinlab.report.wording import shorten
 
@@ -64,7 +64,7 @@ def run_figure(run_dir: Path) -> Path:
     with rc_context(STYLE):
         figure = Figure(figsize=(12.5, 11), dpi=160, facecolor="white")
         grid = GridSpec(2, 2, figure, LEFT, 0.06, RIGHT, 0.775, wspace=0.27, hspace=0.32, height_ratios=(1.12, 1))
-        _header(figure, run_dir.name, metrics, split, len(table), len(classes))
+        _header(figure, run_dir, metrics, split, len(table), len(classes))
         left = grid[0, 0].subgridspec(2, 1, hspace=0.16)
         loss, accuracy = figure.add_subplot(left[0]), figure.add_subplot(left[1])
         curves = learning_curves(run_dir)
@@ -99,11 +99,11 @@ def class_colours(target: Ints, n_classes: int) -> dict[int, str]:
     return dict(zip(order, COLOURS, strict=False))
 
 
-def _header(figure: Figure, name: str, metrics: Mapping[str, Any], split: str, rows: int, n_classes: int) -> None:
+def _header(figure: Figure, run_dir: Path, metrics: Mapping[str, Any], split: str, rows: int, n_classes: int) -> None:
     """Write the run's name, its settings and its main metrics."""
-    figure.text(LEFT, 0.962, name, fontsize=17, fontweight="bold")
+    figure.text(LEFT, 0.962, run_dir.name, fontsize=17, fontweight="bold")
     facts = (
-        f"{metrics['loss']} loss, {metrics['init_used']} weights, best epoch {metrics['best/epoch'] + 1}; "
+        f"{metrics['loss']} loss, {metrics['init_used']} weights, {best_epoch_words(metrics, run_dir)}; "
         f"{split}: {rows} images, {n_classes} classes; predicted: the {MOST_PROBABLE}"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from skinlab.evaluation.evidence.form import Evidence
@@ -41,10 +42,14 @@ def opening_sentence(access: Mapping[str, Any] | None) -> str:
 
 
 def opening_lines(evidence: Evidence) -> list[str]:
-    """Return the sentence of each system, with its name where there are several; equal sentences once."""
+    """Return the sentence of each system, with its name where there are several; one of all where none was opened."""
     systems = evidence["systems"]
+    counts = [count for each in systems if (count := each.get("test_access"))]
+    if len(counts) == len(systems) and not any(count["folder_openings"] for count in counts):
+        runs = {Path(source["path"]).parent for each in systems for source in each["sources"]}
+        return [opening_sentence(counts[0] | {"runs": len(runs)})]
     sentences = {each["name"]: opening_sentence(each.get("test_access")) for each in systems}
-    if len(set(sentences.values())) == 1:
+    if len(systems) == 1:
         return [sentence for sentence in set(sentences.values()) if sentence]
     return [f"{name}: {sentence}" for name, sentence in sentences.items() if sentence]
 

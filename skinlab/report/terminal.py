@@ -27,6 +27,7 @@ from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import class_metrics, positive_metrics
+from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
 
@@ -48,7 +49,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {100 * evidence['settings']['level']:.4g}% intervals" if evidence else ""
-    table = Table(title=f"best epoch {metrics['best/epoch'] + 1} (from {metrics['init_used']} weights){level}")
+    table = Table(title=f"{best_epoch_words(metrics, run_dir)}, from {metrics['init_used']} weights{level}")
     table.add_column("metric")
     for split in splits:
         table.add_column(split, justify="right")
@@ -73,6 +74,8 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
             table.add_row(f"F1 ({MOST_PROBABLE}) / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
     printed = _print_overlap(console, evidence) if evidence else []
     console.print(table)
+    if line := better_epoch(metrics, run_dir):
+        console.print(f"- {line}", soft_wrap=True, highlight=False, markup=False)
     if evidence:
         _print_thresholds(console, evidence)
         print_decisions(console, evidence)

@@ -60,12 +60,15 @@ def training_limits(trainer: pl.Trainer) -> dict[str, Any]:
     return found
 
 
-def best_epoch(settings: RunSettings, checkpoint: Mapping[str, Any], mode: str, value: float) -> dict[str, Any]:
+def best_epoch(
+    settings: RunSettings, checkpoint: Mapping[str, Any], monitor: str, mode: str, value: float
+) -> dict[str, Any]:
     """Return the entries of ``metrics.json`` about the best epoch, with the number of all."""
     return {
         "best/epoch": checkpoint["epoch"],
         "best/mode": mode,
         "best/monitor": value,
+        "monitor": monitor,
         "max_epochs": settings.trainer.max_epochs,
     }
 
@@ -94,5 +97,5 @@ def run_metrics(
     if positive:
         metrics["positive"] = positive
     metrics["val/loss"] = best["validation"]["val/loss"]
-    value = best["validation"][settings.callbacks.monitor]
-    return metrics | best_epoch(settings, best, settings.callbacks.mode, value)
+    monitor = settings.callbacks.monitor
+    return metrics | best_epoch(settings, best, monitor, settings.callbacks.mode, best["validation"][monitor])

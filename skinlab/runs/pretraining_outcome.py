@@ -16,6 +16,7 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.data.training_images import file_tail
 from skinlab.files import write_json
 from skinlab.models.weights import read_checkpoint
+from skinlab.report.run_files import best_epoch_words
 from skinlab.report.wording import limit_sentences
 from skinlab.runs.backbone_record import NAME, config_hash, find_init, write_backbone
 from skinlab.runs.outcome import best_epoch
@@ -53,12 +54,11 @@ def write_outcome(
         f"{when}/{name}": value for when, found in epochs.items() for name, value in found.items()
     }
     metrics |= {
-        "monitor": monitor,
         "images": len(datamodule.pool_rows(settings.pool)),
         "images_seen": counts["images"],
         "images_per_second": counts["images"] / counts["seconds"] if counts["seconds"] else float("nan"),
         **peak_memory(),
-        **best_epoch(settings, best, mode, epochs["best"][monitor]),
+        **best_epoch(settings, best, monitor, mode, epochs["best"][monitor]),
         **facts,
     }
     prefix = "backbone."
@@ -114,14 +114,14 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
     def show(line: str) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-    show(f"best epoch {metrics['best/epoch'] + 1} by {metrics['monitor']} (from {metrics['init_used']} weights)")
+    show(f"{best_epoch_words(metrics, run_dir)}, from {metrics['init_used']} weights")
     for name in [name.removeprefix("best/") for name in metrics if name.startswith("best/probe/")]:
         others = {"before the first epoch": f"start/{name}", "last epoch": f"last/{name}"}
         others_shown = ", ".join(f"{when} {metrics[key]:.3f}" for when, key in others.items() if key in metrics)
         show(f"  {name}: {metrics[f'best/{name}']:.3f}" + (f" ({others_shown})" if others_shown else ""))
-    start = metrics.get(f"start/{metrics['monitor']}")
-    if start is not None and start >= metrics["best/monitor"]:
-        show(f"! no epoch was better than the start by {metrics['monitor']}: this pretraining improved nothing")
+    probes = [name.removeprefix("start/") for name in metrics if name.startswith("start/probe/")]
+    if worse := [name for name in probes if metrics[f"start/{name}"] >= metrics.get(f"best/{name}", float("inf"))]:
+        show(f"! by {', '.join(worse)} the features are no better than those of the weights that it started from")
     for sentence in limit_sentences(metrics):
         show(f"! {sentence}")
     show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")

@@ -12,7 +12,7 @@ from skinlab.commands.ensemble import ensemble
 from skinlab.commands.evaluate import evaluate
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.settings import EvaluationSettings
-from skinlab.report.openings import opening_sentence
+from skinlab.report.openings import opening_lines, opening_sentence
 from tests.assessment.test_systems import write_run
 from tests.command_settings import invocation_of, settings_of
 from tests.evidence_schema import validate_evidence
@@ -91,6 +91,18 @@ def test_tables_without_a_run_have_no_record(run, tmp_path):
     table = tmp_path / "test.csv"
     table.write_bytes((run / "predictions" / "test.csv").read_bytes())
     assert evaluated(table, tmp_path / "o")["systems"][0]["test_access"] is None
+
+
+def test_the_sentence_of_several_systems_counts_each_of_their_runs_once(tmp_path):
+    runs = [write_run(tmp_path / name) for name in "ab"]
+    systems = find_systems([str(run) for run in runs], split="auto")
+    evidence, _ = build_evidence(
+        systems, EvaluationSettings(n_draws=100, calibration=False), provenance=describe_provenance("x", {})
+    )
+    open_test(evidence, systems, "evaluate", tmp_path / "o")
+    assert opening_lines(evidence) == ["The test of these 2 runs has not been opened."]
+    evidence["systems"].append(evidence["systems"][0])  # such as a member beside its ensemble
+    assert opening_lines(evidence) == ["The test of these 2 runs has not been opened."]
 
 
 def test_one_command_opens_the_runs_of_a_sweep_once(tmp_path):

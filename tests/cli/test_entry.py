@@ -21,6 +21,8 @@ MISTAKES = [
     (["ssl=simclr"], "ssl: the config has no such key; it belongs to skinlab.pretrain"),
     (["loss=ce,focal"], "loss=ce,focal: several values; add -m to run them in turn"),
     (["--model", "resnet18"], "--model: unknown flag; settings are written without dashes: model=resnet18"),
+    (["--epochs", "2"], "--epochs: unknown flag; settings are written without dashes: trainer.max_epochs=2"),
+    (["--lr=1e-3"], "settings are written without dashes: optimizer.lr=1e-3"),
     (["--model=resnet18"], "settings are written without dashes: model=resnet18"),
     (["callbacks.monitor=val/auroc"], "val/auroc: no such metric (did you mean val/auroc_macro?)"),
     (["callbacks.monitor=auroc_macro"], "(did you mean val/auroc_macro?)"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.manifest import build_manifest
-from skinlab.data.readers.listing import absolute, check_root, list_files
+from skinlab.data.readers.listing import absolute, check_root, folder_below, list_files
 from skinlab.errors import UserError, nearest, some
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
             strays.append(relative)
     for name in CLASSES:
         if name not in labels.values():
-            raise UserError(f"{base}/train/{name} holds no image: data.root is the folder above train/ and test/")
+            remedy = folder_below(base, [f"train/{name}"]) or "data.root is the folder above train/ and test/"
+            raise UserError(f"{base}/train/{name} holds no image: {remedy}")
     if strays:
         log.warning(
             "%d images outside train/0, train/1, train/%s and test/ are not used: %s", len(strays), POOL, some(strays)

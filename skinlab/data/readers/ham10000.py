@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.data.audit.text_changes import clean_text
 from skinlab.data.manifest import build_manifest
-from skinlab.data.readers.listing import Listing, absolute, check_root, list_files, stem
+from skinlab.data.readers.listing import Listing, absolute, check_root, folder_below, list_files, stem
 from skinlab.errors import UserError, some
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import join_ids
@@ -68,5 +68,6 @@ def _metadata(base: Path) -> pd.DataFrame:
     """Read the metadata, of two tables from the one with the source."""
     tables = [read_csv(base / name, ("lesion_id", "image_id", "dx")) for name in TABLES if (base / name).is_file()]
     if not tables:
-        raise UserError(f"data.root={base} holds no {' or '.join(TABLES)}: put the metadata beside the image folders")
+        remedy = folder_below(base, TABLES) or "put the metadata beside the image folders"
+        raise UserError(f"data.root={base} holds no {' or '.join(TABLES)}: {remedy}")
     return next((table for table in tables if "dataset" in table), tables[0])

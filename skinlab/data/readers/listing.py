@@ -88,6 +88,22 @@ def check_root(root: str | Path, name: str) -> None:
         )
 
 
+def folder_below(root: str | Path, names: Iterable[str]) -> str:
+    """Return a remedy that names the folder below the root that holds a data set, "" where none does.
+
+    Args:
+        root: of the data set, as set.
+        names: files or folders, relative to the data set's own root, of which one is enough.
+    """
+    found = sorted(
+        Path(*place.parts[: -len(Path(name).parts)])
+        for name in names
+        for depth in ("*", "*/*")
+        for place in Path(root).glob(f"{depth}/{name}")
+    )
+    return f"set data.root={found[0]}, which has it" if found else ""
+
+
 @overload
 def find_file(root: str | Path, name: str) -> Path: ...
 @overload

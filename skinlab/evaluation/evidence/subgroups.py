@@ -239,9 +239,12 @@ def _lowest(found: Sequence[Subgroup], compared: int, point: str) -> LowestSubgr
     span = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
     p, p_holm = (np.nan if (each := row[name]) is None else each for name in ("p", "p_holm"))
     bound = p_in_words(p_holm, p <= LEAST_P)
+    n, of_all = len(worst["classes"]), len(worst["support"])
+    over = f" over {n} of {of_all} classes" if n < of_all else ""
     sentence = (
         f"Of {compared} subgroups {worst['column']} {worst['value']} ({worst['rows']} images, {worst['groups']} "
-        f"groups) has the lowest {metric_in_sentence(RANKED_BY, point=point)} against the other images: "
-        f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, corrected p {bound} (exploratory)."
+        f"groups) has the lowest {metric_in_sentence(RANKED_BY, point=point)}{over} against the other "
+        f"images: {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, "
+        f"corrected p {bound} (exploratory)."
     )
     return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}

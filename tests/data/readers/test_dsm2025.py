@@ -34,8 +34,8 @@ def test_another_folder_or_a_missing_class_is_refused(tmp_path):
     lay_out(tmp_path, "dsm/train/0/1.jpg", "dsm/train/unlabelled/1.jpg")
     with pytest.raises(UserError, match=r"unlabelled is no class of DSM-2025 \(did you mean Unlabeled\?\)"):
         read_dsm2025(tmp_path / "dsm")
-    with pytest.raises(UserError, match=r"train/0 holds no image: data.root is the folder above train/"):
+    with pytest.raises(UserError, match=f"train/0 holds no image: set data.root={tmp_path}/dsm, which has it"):
         read_dsm2025(tmp_path)
     lay_out(tmp_path, "other/train/0/1.jpg")
-    with pytest.raises(UserError, match="train/1 holds no image"):
+    with pytest.raises(UserError, match=r"train/1 holds no image: data.root is the folder above train/"):
         read_dsm2025(tmp_path / "other")

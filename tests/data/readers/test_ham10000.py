@@ -97,6 +97,10 @@ def test_a_root_without_metadata_is_refused(tmp_path):
     lay_out(tmp_path, "ISIC_1.jpg")
     with pytest.raises(UserError, match=r"holds no HAM10000_metadata or .*put the metadata beside"):
         read_ham10000(tmp_path)
+    (tmp_path / "ham").mkdir()
+    (tmp_path / "ham" / "HAM10000_metadata").touch()
+    with pytest.raises(UserError, match=f"holds no HAM10000_metadata or .*: set data.root={tmp_path}/ham, which has"):
+        read_ham10000(tmp_path)
     (tmp_path / "HAM10000_metadata.csv").write_text("image_id,diagnosis\nISIC_1,nv\n")
     with pytest.raises(UserError, match="no column lesion_id"):
         read_ham10000(tmp_path)

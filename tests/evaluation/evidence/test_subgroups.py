@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,15 @@ def test_the_subgroup_that_falls_behind_is_named():
     assert second["differences"]["balanced_accuracy"]["difference"]["value"] == pytest.approx(
         -difference["difference"]["value"]
     )
+
+
+def test_the_lowest_subgroup_names_over_how_many_classes_its_metric_is():
+    worse = np.arange(300) % 3 == 0
+    two = rows(signal=np.where(worse, 0.2, 2.0))
+    probabilities = np.column_stack([two.probabilities * 0.9, np.full(300, 0.1)])
+    view = replace(two, classes=["nv", "mel", "df"], probabilities=probabilities)
+    found = evaluate_subgroups([view], [], columns(view, sex=np.where(worse, "f", "m").tolist()), **SETTINGS)
+    assert "has the lowest balanced accuracy over 2 of 3 classes" in found["lowest"]["sentence"]
 
 
 def test_each_subgroup_is_a_step_of_the_progress(monkeypatch, caplog):

@@ -1,0 +1,46 @@
+"""The best epoch is named with its metric, and another epoch only where its balanced accuracy is clearly higher."""
+
+import pytest
+
+from skinlab.report.run_files import best_epoch_words, better_epoch
+
+METRICS = {"best/epoch": 0, "best/mode": "min", "monitor": "val/loss", "max_epochs": 9}
+METRICS |= {f"val/{name}": value for name, value in {"recall/a": 0.5, "recall/b": 0.7}.items()}
+METRICS |= {"val/support/a": 100, "val/support/b": 84, "val/support/c": 0}
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "csv").mkdir()
+    return tmp_path
+
+
+def log_epochs(run, *values):
+    rows = "".join(f"{epoch},{value}\n" for epoch, value in enumerate(values))
+    (run / "csv" / "metrics.csv").write_text(f"epoch,val/balanced_accuracy\n{rows}")
+
+
+def test_the_best_epoch_is_named_with_its_metric_and_the_number_of_epochs(run):
+    assert best_epoch_words(METRICS, run) == "best epoch 1 of 9, by val/loss (lowest)"
+    log_epochs(run, 0.6, 0.6)  # patience ran out
+    assert best_epoch_words(METRICS, run) == "best epoch 1 of 2, by val/loss (lowest)"
+    assert best_epoch_words({"best/epoch": 1}, run) == "best epoch 2 of 2"  # of an older version
+    last = {"best/epoch": 1, "monitor": "epoch", "best/mode": "max"}
+    assert best_epoch_words(last, run) == "best epoch 2 of 2, the last"
+
+
+def test_a_clearly_better_epoch_is_named_with_the_setting_that_chooses_it(run):
+    log_epochs(run, 0.6, 0.63, 0.65)  # the standard error is 0.035
+    assert better_epoch(METRICS, run) == (
+        "by val/balanced_accuracy epoch 3 is better: 0.650 against 0.600, more than a standard error (0.035); "
+        "to choose the epoch by it: callbacks.monitor=val/balanced_accuracy"
+    )
+    log_epochs(run, 0.6, 0.63)
+    assert better_epoch(METRICS, run) == ""
+
+
+def test_without_a_log_or_with_that_monitor_there_is_nothing_to_name(run):
+    assert better_epoch(METRICS, run) == ""
+    log_epochs(run, 0.6, 0.9)
+    assert better_epoch(METRICS | {"monitor": "val/balanced_accuracy"}, run) == ""
+    assert better_epoch({"best/epoch": 0, "monitor": "val/loss"}, run) == ""
