@@ -197,7 +197,10 @@ def compare(
     for (name_a, a), (name_b, b) in track(pairs, "comparing pairs of systems", len(pairs)):
         for metric in metrics:
             if all(metric in each.estimate for s in (a, b) for each in s.samples.values()):
-                found.append((name_a, name_b, metric, difference_estimate(a, b, metric, level), (len(a), len(b))))
+                difference = difference_estimate(a, b, metric, level)
+                if hypothesis_of(metric, endpoint) != DIFFERENCE:
+                    difference = difference.against_margins(level)
+                found.append((name_a, name_b, metric, difference, (len(a), len(b))))
     roles = [role_of(metric, endpoint) for _, _, metric, _, _ in found]
     tested = [hypothesis_of(metric, endpoint) for _, _, metric, _, _ in found]
     p = [each.p_value(row[3], row[2]) for each, row in zip(tested, found, strict=True)]

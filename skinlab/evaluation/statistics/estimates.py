@@ -15,7 +15,7 @@ as in the intervals for sums of variances (Graybill and Wang, 1980). ``docs/stat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 from skinlab.evaluation.statistics.intervals import Interval, Variance
+from skinlab.evaluation.statistics.margins import Discordant, score_interval
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
@@ -51,6 +52,7 @@ class Estimate:
         n: trainings; of two systems those of the one with fewer.
         paired: whether the trainings of two systems are pairs of one seed or fold.
         note: why there is no interval and no p, or what limits them.
+        discordant: the groups that make a difference of shares; None for other metrics.
     """
 
     value: float
@@ -62,6 +64,7 @@ class Estimate:
     n: int
     paired: bool = False
     note: str = ""
+    discordant: Discordant | None = None
 
     @property
     def variance_rows(self) -> float:
@@ -93,6 +96,25 @@ class Estimate:
         """Return the smallest true difference with 80 % power, see :func:`detectable_difference`; NaN if unknown."""
         known = np.isfinite(self.p) and self.standard_error > 0
         return detectable_difference(self.parts, level, n_controls) if known else float("nan")
+
+    def parts_at(self, difference: float) -> tuple[Variance, ...]:
+        """Return the parts of the variance if the true difference were another; of shares it then varies more."""
+        if self.discordant is None:
+            return self.parts
+        rows = replace(self.parts[0], value=max(self.parts[0].value, self.discordant.variance(difference)))
+        return rows, *self.parts[1:]
+
+    def against_margins(self, level: float = LEVEL) -> Estimate:
+        """Return the estimate with the interval of all true differences that a test against a margin accepts."""
+        if self.discordant is None or not np.isfinite(self.low):
+            return self
+
+        def reach(difference: float) -> float:
+            parts = self.parts_at(difference)
+            return critical_value(parts, (1 - level) / 2) * sum(part.value for part in parts) ** 0.5
+
+        low, high = score_interval(self.value, reach)
+        return replace(self, low=min(low, self.low), high=max(high, self.high))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by their names in the files."""

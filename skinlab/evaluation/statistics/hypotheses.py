@@ -20,7 +20,8 @@ class Hypothesis:
     All are decided by one interval of the difference (Piaggio et al., 2012, CONSORT's extension): superiority where
     it lies beyond the margin, non-inferiority where it lies above minus the margin, equivalence where it lies within
     the margins (two one-sided tests, Schuirmann, 1987). The latter two have one-sided p-values, whose error rate is
-    half of one minus the interval's level.
+    half of one minus the interval's level. The variance of shares, such as sensitivity, is that at the margin (Tango,
+    1998).
 
     Attributes:
         kind: of the claim.
@@ -31,16 +32,19 @@ class Hypothesis:
     margin: float = 0.0
 
     def p_value(self, found: Estimate, metric: str) -> float:
-        """Return the p of the claim; NaN where the difference has none."""
+        """Return the p of the claim; NaN where the difference has none.
+
+        Superiority by a margin is never more certain than a difference.
+        """
         if not np.isfinite(found.p) or (self.kind == "superiority" and not self.margin):
             return found.p
-        gain = -found.value if direction(metric) == "min" else found.value
         if self.kind == "superiority":
-            p = 2 * _tail(found, abs(gain) - self.margin)
-        elif self.kind == "noninferiority":
-            p = _tail(found, gain + self.margin)
-        else:
-            p = _tail(found, self.margin - abs(gain))
+            beyond = _tail(found, abs(found.value) - self.margin, np.copysign(self.margin, found.value))
+            return min(1.0, max(2 * beyond, found.p))
+        sign = -1 if direction(metric) == "min" else 1
+        p = _tail(found, self.margin + sign * found.value, -sign * self.margin)
+        if self.kind == "equivalence":
+            p = max(p, _tail(found, self.margin - sign * found.value, sign * self.margin))
         return min(1.0, max(p, found.p_floor))
 
     def result(self, a: str, b: str, gain: float, metric: str, *, significant: bool, level: float = LEVEL) -> str:
@@ -79,8 +83,15 @@ class Hypothesis:
 DIFFERENCE = Hypothesis()
 
 
-def _tail(found: Estimate, distance: float) -> float:
-    """Return the one-sided p of a distance from a margin; 1 where the images show no variation to measure it by."""
+def _tail(found: Estimate, distance: float, margin: float) -> float:
+    """Return the one-sided p of a distance from a margin; 1 where the images show no variation to measure it by.
+
+    Args:
+        found: the difference.
+        distance: of the difference from the margin, to the side that is claimed.
+        margin: the true difference at which the claim just fails.
+    """
     if found.standard_error == 0:
         return 1.0
-    return tail_probability(found.parts, distance / found.standard_error)
+    parts = found.parts_at(margin)
+    return tail_probability(parts, distance / sum(part.value for part in parts) ** 0.5)

@@ -11,6 +11,7 @@ import numpy as np
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, average
 from skinlab.evaluation.statistics.estimates import LEVEL, SIGN_TEST_GROUPS, Estimate, estimate
 from skinlab.evaluation.statistics.intervals import Variance
+from skinlab.evaluation.statistics.margins import Discordant
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,6 @@ def _estimate(
     how: dict[str, Any] = {"n_draws": n_draws, "n_groups": min(samples.fewest(metric)[0], SIGN_TEST_GROUPS)}
     how["exact_p"] = samples.exact_p(metric) if samples.is_difference else float("nan")
     found = estimate(samples.estimate[metric], [rows, *parts], n=n, level=level, paired=paired, note=note, **how)
+    if samples.is_difference and metric in samples.by_group:
+        found = replace(found, discordant=Discordant.of(samples.by_group[metric]))
     return replace(found, low=float("nan"), high=float("nan")) if samples.too_wide(metric) else found

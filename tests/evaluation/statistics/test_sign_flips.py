@@ -14,6 +14,7 @@ CLASSES = ["nv", "mel"]
 SUMS = ["accuracy", "sensitivity", "specificity", "balanced_accuracy", "recall/nv", "specificity/nv"]
 RATIOS = ["ppv", "npv/mel", "f1_macro", "f1_positive"]
 NAMES = [*SUMS, *RATIOS]
+STUDIES = 500
 TESTED = ["accuracy", "sensitivity", "balanced_accuracy", "ppv", "f1_macro"]
 
 
@@ -116,6 +117,6 @@ def rejected(n: int, rate: float, images: int, studies: int) -> dict[str, float]
     [(40, 0.15, 1), (100, 0.05, 1), (100, 0.1, 1), (200, 0.05, 1), (100, 0.1, 2), (400, 0.2, 1)],
 )
 def test_equal_systems_are_rarely_called_different_by_few_discordant_groups(n, rate, images):
-    found = rejected(n, rate, images, studies=1000)
+    found = rejected(n, rate, images, studies=STUDIES)
     print(f"\n{n} images, {images} a group, {rate:.0%} discordant: {found}")
-    assert max(found.values()) <= 0.06 + 2 * (0.06 * 0.94 / 1000) ** 0.5
+    assert max(found.values()) <= 0.06 + 2 * (0.06 * 0.94 / STUDIES) ** 0.5
