@@ -111,7 +111,7 @@ class Estimate:
 
         def reach(difference: float) -> float:
             parts = self.parts_at(difference)
-            return critical_value(parts, (1 - level) / 2) * sum(part.value for part in parts) ** 0.5
+            return critical_value(parts, (1 - level) / 2) * float(sum(part.value for part in parts) ** 0.5)
 
         low, high = score_interval(self.value, reach)
         return replace(self, low=min(low, self.low), high=max(high, self.high))
