@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
-from skinlab.cli.help import read_groups
+from skinlab.cli.early_checks import no_folder
+from skinlab.cli.help import choices_of, read_groups
 from skinlab.cli.hints import place_of
 from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
@@ -75,6 +76,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     """
     unresolved: Any = OmegaConf.to_container(cfg, resolve=False)
     if lines := list(describe_missing(unresolved)):
+        if OmegaConf.is_missing(cfg.get("data", {}), "table"):
+            lines += no_folder(cfg.data.root)
         raise UserError("; ".join(lines))
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     hidden: dict[str, Any] = masked(config)
@@ -133,6 +136,7 @@ def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = 
     """
     register_resolvers()
     enable_plugins(overrides)
+    refuse_bases(name, overrides)
     try:
         cfg = compose_config(name, overrides)
         if "run_dir" in cfg:
@@ -141,6 +145,32 @@ def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = 
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, name, overrides)) from None
     return settings_of(name, config)
+
+
+def refuse_bases(name: str, overrides: Sequence[str]) -> None:
+    """Refuse ``default`` of a group where it is no choice, but what the choices have in common.
+
+    Args:
+        name: of the command.
+        overrides: the command line.
+
+    Raises:
+        UserError: one line with the choices of each such group.
+    """
+    pairs = [text.lstrip("+").partition("=")[::2] for text in overrides]
+    based = [group for group, value in pairs if "default" in value.strip("[]").split(",")]
+    groups = read_groups(name).chosen if based else {}
+    lines = [
+        _no_such(each, "default", choices_of(each)) for each in based if "default" not in groups.get(each, ["default"])
+    ]
+    if lines:
+        raise UserError("; ".join(lines))
+
+
+def _no_such(group: str, choice: str, options: Sequence[str]) -> str:
+    timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
+    hint = "" if choice == "default" else nearest(choice, options)
+    return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
 
 
 def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
@@ -155,9 +185,7 @@ def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = sorted(set(error.options or []) - {"default"})
         if options:
-            hint = nearest(choice, options)
-            timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
-            return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
+            return _no_such(group, choice, options)
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"

@@ -99,14 +99,14 @@ def _missing_data(settings: Settings) -> Iterator[str]:
     if root is None or settings.find("data.name") in GENERATED:
         return
     if not Path(root).expanduser().is_dir():
-        remedy = "set data.root=DIR, the folder that holds the images"
         name = settings.find("data.name")
-        if name not in OWN and str(settings.find("data.reader.target")).startswith("skinlab."):
-            remedy = (
-                f"set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one above it), or get the data "
-                f"there: skinlab fetch data={name}"
-            )
-        yield f"data.root={root} is not a folder: {remedy}"
+        if name in OWN or not str(settings.find("data.reader.target")).startswith("skinlab."):
+            yield from no_folder(root)
+            return
+        yield (
+            f"data.root={root} is not a folder: set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one "
+            f"above it), or get the data there: skinlab fetch data={name}"
+        )
         return
     for name in BELOW_ROOT:
         place = settings.find(name)
@@ -114,6 +114,12 @@ def _missing_data(settings: Settings) -> Iterator[str]:
             below = next(Path(root).expanduser().glob(f"*/{place}"), None) if not Path(place).is_absolute() else None
             remedy = f"set data.root={below.parents[len(Path(place).parts) - 1]}" if below else "give its path"
             yield f"{name}={place}: no such file, nor below data.root={root}; {remedy}"
+
+
+def no_folder(root: str) -> Iterator[str]:
+    """Yield the mistake of the ``data.root`` of data of one's own, where it is no folder."""
+    if not Path(root).expanduser().is_dir():
+        yield f"data.root={root} is not a folder: set data.root=DIR, the folder that holds the images"
 
 
 def _is_finished(settings: Settings) -> bool:

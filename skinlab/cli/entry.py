@@ -140,10 +140,12 @@ def _read_command_line(name: str) -> int | None:
         The number of jobs of a sweep; None where it is none, or its sweeper decides.
     """
     from skinlab.cli.command_line import prepare_command_line
+    from skinlab.cli.config import refuse_bases
     from skinlab.cli.plugins import enable_plugins
 
     sys.argv[1:] = prepare_command_line(sys.argv[1:], _list_settings(name), COMMANDS[name].aliases)
     enable_plugins(sys.argv[1:])
+    refuse_bases(name, sys.argv[1:])
     if {"-m", "--multirun"} & set(sys.argv):
         from skinlab.cli.sweeps import check_sweep, count_jobs
 

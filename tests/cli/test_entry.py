@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from skinlab.cli.config import refuse_bases
+from skinlab.errors import UserError
+
 MISTAKES = [
     (["loss=fokal"], "loss=fokal: no such choice (did you mean focal?)"),
     (["model=efnet_b3"], "(did you mean effnet_b3?)"),
@@ -33,6 +36,9 @@ MISTAKES = [
         ["data=table"],
         "data.table is not set: The CSV, absolute or below the current folder or data.root, as in data.table=",
     ),
+    (["data=table", "data.root=/nowhere/at/all"], "; data.root=/nowhere/at/all is not a folder: set data.root=DIR"),
+    (["data=default"], "data=default: no such choice; there are dsm2025, folder"),
+    (["-m", "trainer=cpu,default"], "trainer=default: no such choice; there are auto, cpu, ddp, gpu"),
     (["model=timm"], "model.name is not set: Name of a timm model, or hf-hub:OWNER/NAME, as in model.name=resnet26"),
     (
         ["data=table", "data.table=a.csv", "seed=???"],
@@ -148,3 +154,9 @@ def test_config_directory_is_the_checkout_s():
 def test_threshold_rules_need_no_quotes_of_hydra_s(run, rule):
     done = run("evaluate", f"thresholds=[f1,{rule}]", "--cfg", "job")
     assert f"- {rule.strip(chr(39))}\n" in done.stdout, done.stderr
+
+
+def test_default_is_a_choice_where_the_command_itself_takes_it():
+    refuse_bases("train", ["callbacks=default", "evidence=default", "data.source=default"])
+    with pytest.raises(UserError, match="augment=default: no such choice; there are heavy"):
+        refuse_bases("train", ["augment=default", "callbacks=default"])
