@@ -38,7 +38,12 @@ def single_members(systems: Sequence[System]) -> list[System]:
     if len(systems) == 1 and systems[0].replicate_axis == "seed":
         return [_seed(systems[0], i) for i in range(len(systems[0].tables))]
     if len(systems) < 2:
-        raise ValueError(f"runs={systems[0].name} is one system: an ensemble takes two or more, or several seeds")
+        (only,) = systems
+        of_folds = f", to average its {len(only.runs)} models" if len(only.runs) > 1 else ""
+        raise ValueError(
+            f"runs={only.place} is one system: an ensemble takes two or more, or several seeds; to predict with it"
+            f"{of_folds}: python -m skinlab.predict ckpt={only.place} input=FOLDER output=FILE.csv"
+        )
     return [_fold_mean(system) if system.replicate_axis == "fold" else _seed(system, 0) for system in systems]
 
 

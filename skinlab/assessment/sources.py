@@ -60,3 +60,29 @@ def _read_meta(path: Path) -> dict[str, Any]:
         if not isinstance(values, list) or not all(isinstance(value, types) for value in values):
             raise UserError(f"{path} is damaged: its {key} is no list of {kind}; {remedy}")
     return meta
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Return whether a folder is one that ``skinlab.ensemble`` wrote."""
+    facts = folder / "predictions" / "meta.json"
+    return not (folder / "config.yaml").exists() and facts.is_file() and "method" in _read_meta(facts)
+
+
+def ensemble_table(folder: Path, split: str) -> Path:
+    """Return the table of an ensemble's predictions.
+
+    Args:
+        folder: of the ensemble.
+        split: ``auto``, ``val`` (also the folds' validation parts together) or ``test``.
+
+    Raises:
+        UserError: it has no predictions of the split.
+    """
+    tables = {path.stem: path for path in sorted((folder / "predictions").glob("*.csv"))}
+    wanted = {"test": ("test",), "val": ("oof", "val")}.get(split, tuple(tables))
+    if found := [tables[name] for name in wanted if name in tables]:
+        return found[0]
+    there = ", ".join(tables) or "none"
+    raise UserError(
+        f"split={split}: {folder} is an ensemble without predictions of it (it has {there}); make one of them"
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
 from skinlab.evaluation.submission_check import change_error
 from skinlab.files import claim_file
+from skinlab.json_files import NUMBER, read_json
 
 FORMAT = 1
 Z = 1.96
@@ -28,13 +29,14 @@ class Submission:
         images: number of test images.
         called: ids with the label 1.
         system: whose out-of-fold predictions belong to it; None where there are none.
-        f1: out of fold, cross-fitted.
+        f1: out of fold.
         low: lower end of what is expected on the test's public part.
         high: upper end.
         prevalence: share of positives out of fold.
-        threshold: of best F1 out of fold.
+        threshold: that ``f1`` is at: the file's, or that of best F1 out of fold where the file's is not known.
         score: on the leaderboard; None while it is not known.
         note: the user's.
+        also: other files of the same content, which the lines above have; not in the line itself.
     """
 
     time: str
@@ -50,6 +52,7 @@ class Submission:
     threshold: float | None = None
     score: float | None = None
     note: str | None = None
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,17 @@ def read_log(path: Path) -> list[Submission]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"log={path} can't be read ({error}): name another file") from None
     found: dict[str, Submission] = {}
-    names = {each.name for each in fields(Submission)}
+    names = {each.name for each in fields(Submission)} - {"also"}
     for number, line in enumerate(lines, 1):
         try:
             content: dict[str, Any] = json.loads(line)
             if content["format"] > FORMAT:
                 raise UserError(f"log={path}: line {number} is of a later skinlab; install that one")
-            found[content["sha256"]] = Submission(**{key: content[key] for key in names & content.keys()})
+            submission = Submission(**{key: content[key] for key in names & content.keys()})
+            former = found.get(submission.sha256)
+            earlier = [] if former is None else [former.file, *former.also]
+            also = [name for name in earlier if name != submission.file]
+            found[submission.sha256] = replace(submission, also=also)
         except UserError:
             raise
         except (ValueError, TypeError, KeyError):
@@ -101,7 +108,8 @@ def append(path: Path, submission: Submission) -> None:
     Raises:
         UserError: the file can't be written.
     """
-    line = json.dumps({"format": FORMAT} | asdict(submission)) + "\n"
+    content = {key: value for key, value in asdict(submission).items() if key != "also"}
+    line = json.dumps({"format": FORMAT} | content) + "\n"
     try:
         with claim_file(path, "log"), path.open("ab+") as file:
             if file.tell() and path.read_bytes()[-1:] != b"\n":  # cut off by a full disk
@@ -116,6 +124,32 @@ def append(path: Path, submission: Submission) -> None:
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def threshold_of_file(path: Path, n_called: int, n: int) -> tuple[float | None, str]:
+    """Return the threshold by which ``predict`` called a file's images, from the meta data beside it.
+
+    Args:
+        path: of the file.
+        n_called: its labels that are 1.
+        n: its labels.
+
+    Returns:
+        The threshold, and the reason why it is not known; one of them is None or empty.
+
+    Raises:
+        UserError: the meta data can't be read.
+    """
+    beside = path.with_suffix(".meta.json")
+    if not beside.is_file():
+        return None, f"the file's threshold is not known (there is no {beside})"
+    meta: dict[str, Any] = read_json(beside, "facts about a submission", {}, remedy="restore it, or remove it")
+    chosen = meta.get("threshold")
+    if not isinstance(chosen, dict) or not isinstance(chosen.get("value"), NUMBER):
+        return None, f"the file's threshold is not known ({beside} has none)"
+    if (chosen.get("called"), meta.get("images")) != (n_called, n):
+        return None, f"the file's threshold is not known ({beside} is of another file)"
+    return float(chosen["value"]), ""
 
 
 def compare(earlier: Submission, later: Submission, public_share: float) -> Change:

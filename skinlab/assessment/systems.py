@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skinlab.assessment.sources import fit_cautions, table_source
+from skinlab.assessment.sources import ensemble_table, fit_cautions, is_ensemble, table_source
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows, one_order
 from skinlab.evaluation.ensembles.pooling import mean_predictions, pool_folds
@@ -109,7 +109,7 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
     """Return the systems that are meant, their rows checked.
 
     Args:
-        places: tables, run directories, or folders of runs.
+        places: tables, run directories, folders of runs, or of ensembles.
         split: ``auto``, ``val`` or ``test``, which rows of a run (auto: val), and of a table that has several.
         reader: of the tables.
 
@@ -122,6 +122,8 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
         with user_errors():
             if path.is_dir() and not (path / "predictions").is_dir():
                 found = _sweep(path, split, reader)
+            elif path.is_dir() and is_ensemble(path):
+                found = [replace(_table_system(ensemble_table(path, split), split, reader), name=path.name)]
             elif path.is_dir():
                 found = [run_system(open_run(path), split, reader)]
             else:

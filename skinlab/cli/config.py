@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from skinlab.cli.conf import config_directory
+from skinlab.cli.conf_comments import read_file
 from skinlab.cli.early_checks import no_folder
 from skinlab.cli.help import choices_of, read_groups
 from skinlab.cli.hints import place_of
@@ -25,7 +26,7 @@ from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
-from skinlab.settings.base import create
+from skinlab.settings.base import create, walk
 from skinlab.settings.command import Invocation
 from skinlab.settings.secrets import masked
 
@@ -43,11 +44,17 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
     OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
     OmegaConf.register_new_resolver("epochs", _epochs, replace=True)
+    OmegaConf.register_new_resolver("folds", _folds, replace=True)
 
 
 def _epochs(data: str, phantom: int, other: int) -> int:
     """Return the default number of epochs on the phantom, or on any other data."""
     return phantom if data == "phantom" else other
+
+
+def _folds(n_folds: Any) -> str:
+    """Return the numbers of all folds, for a sweep over them; the settings' types refuse what is no number."""
+    return ",".join(map(str, range(n_folds))) if isinstance(n_folds, int) and n_folds > 0 else "0"
 
 
 def _probe_epochs(epochs: Any) -> Any:
@@ -190,7 +197,7 @@ def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
     mistakes = _renamed(name, overrides) or _unreadable(overrides) or _unknown_keys(name, overrides)
-    if mistakes := mistakes or _several_values(overrides):
+    if mistakes := mistakes or _several_values(name, overrides):
         return "; ".join(mistakes)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
     return re.sub(r"\s+", " ", " ".join(lines[:2]))
@@ -219,16 +226,28 @@ def _unreadable(overrides: Sequence[str]) -> list[str]:
     return lines
 
 
-def _several_values(overrides: Sequence[str]) -> list[str]:
+def _several_values(name: str, overrides: Sequence[str]) -> list[str]:
     """Return a line for every override with several values where the command line has no ``-m``."""
     if {"-m", "--multirun"} & set(overrides):
         return []
     parsed = OverridesParser.create().parse_overrides([each for each in overrides if not each.startswith("-")])
+    lists = _taking_lists(name)
+
+    def remedy(key: str) -> str:
+        return f"add -m to run them in turn{f', or write {key}=[...] for a list' if key in lists else ', or give one'}"
+
     return [
-        f"{each.input_line}: several values; add -m to run them in turn, or write {each.key_or_group}=[...] for a list"
-        for each in parsed
-        if each.is_sweep_override()
+        f"{each.input_line}: several values; {remedy(each.key_or_group)}" for each in parsed if each.is_sweep_override()
     ]
+
+
+def _taking_lists(name: str) -> set[str]:
+    """Return the settings of a command that are lists, and the groups of which several choices may be named."""
+    entries = [
+        entry for entry in read_file(config_directory() / f"{name}.yaml")["defaults"] if isinstance(entry, Mapping)
+    ]
+    groups = {str(key) for entry in entries for key, value in entry.items() if isinstance(value, list)}
+    return groups | {key for key, field, _ in walk(settings_model(name)) if "list[" in str(field.annotation)}
 
 
 def _unknown_keys(name: str, overrides: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ def _run(name: str, handler: SignalHandler) -> None:
 
     from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.conf import config_directory
-    from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
+    from skinlab.cli.config import explain, invocation, register_resolvers, resolved
     from skinlab.cli.continuing import continued
     from skinlab.cli.sweeps import JobFailedError, Sweep, ending_in_table, run_isolated, runs_here
 
@@ -100,7 +100,7 @@ def _run(name: str, handler: SignalHandler) -> None:
             config = resolved(cfg)
             hydra_config = HydraConfig.get()
             if hydra_config.mode == RunMode.RUN or (hydra_config.job.num == 0 and runs_here(hydra_config)):
-                settings = settings_of(name, config)
+                settings = _checked_settings(name, config, of_sweep=hydra_config.mode == RunMode.MULTIRUN)
             log_to_terminal()
             if hydra_config.mode == RunMode.MULTIRUN:
                 return run_isolated(name, hydra_config, sweep)
@@ -125,6 +125,17 @@ def _run(name: str, handler: SignalHandler) -> None:
         raise _closed_pipe() from None
     except (UserError, OSError) as error:
         refuse(error, _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)))
+
+
+def _checked_settings(name: str, config: dict[str, Any], *, of_sweep: bool) -> Any:
+    """Return the settings of a command; of a sweep's first job what they name exists, too, before a job is started."""
+    from skinlab.cli.config import settings_of
+    from skinlab.cli.early_checks import check_early
+
+    settings = settings_of(name, config)
+    if of_sweep:
+        check_early(name, settings)
+    return settings
 
 
 def _closed_pipe() -> SystemExit:

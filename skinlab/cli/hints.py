@@ -53,6 +53,10 @@ def place_of(key: str, command: str, known: Iterable[str]) -> str:
         return " (did you mean hydra.run.dir?)"
     if SYNONYMS.get(key) in known:
         return f" (did you mean {SYNONYMS[key]}?)"
+    synonym = SYNONYMS.get(leaf, "")
+    if group and synonym in known and synonym.startswith(f"{group}."):
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.9)
+        return f" (did you mean {' or '.join(dict.fromkeys([synonym, *close]))}?)"
     if same := sorted((name for name in known if name.rpartition(".")[2] == key), key=lambda name: name.count(".")):
         return f" (did you mean {' or '.join(same[:2])}?)"
     owners = {name: choices for name, choices in _owners(command).items() if name not in known}

@@ -13,7 +13,7 @@ import pandas as pd
 from skinlab.errors import UserError
 from skinlab.fetching.catalogue import KAGGLE, DataSet, Source, choose_source, find_data_set
 from skinlab.fetching.download import Downloader
-from skinlab.fetching.kaggle import kaggle_login
+from skinlab.fetching.kaggle import HOW, kaggle_login
 from skinlab.fetching.licence import accept_licence
 from skinlab.fetching.staging import RECORD, Staging
 from skinlab.files import claim_file
@@ -44,6 +44,11 @@ def fetch(settings: FetchSettings, invocation: Invocation) -> None:
     source_name, source = find_source(settings, data)
     archives = find_archives(settings)
     logins = {KAGGLE: kaggle_login()}
+    if settings.competition and source.files and logins[KAGGLE] is None:  # refused by Kaggle, if it is reached at all
+        raise UserError(
+            f"a competition of Kaggle needs a login: {HOW}; or download its files from {source.page}/data and set "
+            "archive=FILE.zip"
+        )
     accept_licence(name, data, source, accepted=settings.accept_license)
 
     with claim_file(root, "data.root"):

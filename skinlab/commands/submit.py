@@ -11,15 +11,30 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from skinlab.assessment.evaluation_settings import table_reader
-from skinlab.assessment.submissions import Change, Submission, append, compare, file_hash, read_log
+from skinlab.assessment.submissions import (
+    Change,
+    Submission,
+    append,
+    compare,
+    file_hash,
+    read_log,
+    threshold_of_file,
+)
 from skinlab.assessment.systems import align, find_systems
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.submission_check import Outlook, explaining_prevalence, find_faults, outlook
+from skinlab.evaluation.submission_check import (
+    NewTest,
+    Outlook,
+    expected_calls,
+    explaining_prevalence,
+    find_faults,
+    outlook,
+)
 from skinlab.settings.commands.submit import SubmitSettings
 from skinlab.settings.part import build
 from skinlab.tables.csv_files import read_csv
@@ -28,6 +43,7 @@ from skinlab.tables.positive import positive_class
 log = logging.getLogger(__name__)
 
 COLUMNS = ["ID", "label"]
+MIN_NAME = 16  # characters of a file's name in a line of the table, however many columns there are
 
 
 def submit(settings: SubmitSettings) -> None:
@@ -47,15 +63,16 @@ def submit(settings: SubmitSettings) -> None:
 
     found = None
     if view is not None:
-        scored = max(round(n * settings.public_share), 2)
+        threshold, unknown = threshold_of_file(path, len(called), n)
+        new = NewTest(max(round(n * settings.public_share), 2), settings.prevalences)
         with user_errors("predictions: "):
-            found = outlook(
-                view, scored, settings.prevalences, n_draws=settings.n_draws, level=settings.level, seed=settings.seed
-            )
-        compare_rates(found, view, len(called), n, scored)
-        print_outlook(found, scored)
+            found = outlook(view, new, threshold, n_draws=settings.n_draws, level=settings.level, seed=settings.seed)
+        compare_rates(found, view, len(called), n, settings.level, unknown)
+        print_outlook(found, new.n_scored, is_known=threshold is not None)
     own = record(settings, path, called, n, found, earlier)
     append(journal, own)
+    if own.also:
+        log.info("%s has the content of %s: they are one row of the table", path, ", ".join(own.also))
     logged = [each for each in earlier if each.sha256 != own.sha256]
     show_log([*logged, own], settings.public_share)
     log.info("logged: %s", journal)
@@ -120,20 +137,38 @@ def test_ids(settings: SubmitSettings) -> list[str]:
     return ids
 
 
-def compare_rates(found: Outlook, view: Predictions, n_called: int, n: int, scored: int) -> None:
-    """Log how many labels are 1 compared with the share predicted positive out of fold."""
-    low, high = (round(end * n / scored) for end in found.called_range)
-    line = f"{n_called} of {n} are called; at the threshold out of fold {low} to {high} are expected"
+def compare_rates(found: Outlook, view: Predictions, n_called: int, n: int, level: float, unknown: str) -> None:
+    """Log how many labels are 1 compared with the share predicted positive out of fold, and how good a threshold is.
+
+    Args:
+        found: what is expected.
+        view: out-of-fold rows.
+        n_called: labels that are 1.
+        n: labels.
+        level: of the expected range.
+        unknown: why the file's threshold is not known; empty where it is.
+    """
+    low, high = expected_calls(found.called, len(set(view.group)), n, level)
+    if unknown:
+        log.info("%s: compared with that of best F1 out of fold, %.4f", unknown, found.threshold)
+    whose = "the threshold of best F1" if unknown else "the file's threshold"
+    line = f"{n_called} of {n} are called; at {whose}, {found.threshold:.4f}, {low} to {high} are expected"
     if low <= n_called <= high:
         log.info("%s", line)
-        return
-    share = explaining_prevalence(view, found.threshold, n_called / n)
-    cause = (
-        ""
-        if share is None
-        else f"; a share of positives of {share:.1%} would explain it ({found.prevalence:.1%} out of fold)"
-    )
-    log.warning("%s%s: check the threshold, the model and the images", line, cause)
+    else:
+        share = explaining_prevalence(view, found.threshold, n_called / n)
+        by_share = "" if share is None else f"a share of positives of {share:.1%} ({found.prevalence:.1%} out of fold)"
+        by_threshold = "another threshold" if unknown else ""
+        causes = " or ".join(filter(None, [by_threshold, by_share])) or "neither its share of positives nor chance"
+        verb = "would explain it" if by_threshold or by_share else "explains it"
+        log.warning("%s: %s %s; check the model and the images", line, causes, verb)
+    if not unknown and found.threshold != found.best_threshold and found.f1.value < found.best_f1:
+        log.log(
+            logging.WARNING if found.discernible else logging.INFO,
+            "F1 out of fold is %.3f at the file's threshold %.4f, and %.3f at %.4f%s",
+            *(found.f1.value, found.threshold, found.best_f1, found.best_threshold),
+            ": predict again with threshold=f1" if found.discernible else " (not discernibly better)",
+        )
 
 
 def record(
@@ -151,12 +186,14 @@ def record(
     if found is not None:
         facts |= {"system": settings.predictions, "f1": found.f1.value, "low": found.f1.low, "high": found.f1.high}
         facts |= {"prevalence": found.prevalence, "threshold": found.threshold}
+    also: list[str] = []
     if former is not None:
+        also = [name for name in (former.file, *former.also) if name != str(path)]
         facts = {key: getattr(former, key) for key in Submission.__dataclass_fields__ if hasattr(former, key)} | {
             key: value for key, value in facts.items() if value is not None
         }
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    facts |= {"time": now, "file": str(path), "sha256": digest, "images": n, "called": list(called)}
+    facts |= {"time": now, "file": str(path), "sha256": digest, "images": n, "called": list(called), "also": also}
     return Submission(**facts)
 
 
@@ -169,7 +206,7 @@ def show_log(submissions: Sequence[Submission], public_share: float) -> None:
         last = each if each.score is not None else last
     print_log(
         [
-            {"file": each.file, "called": len(each.called), "f1": each.f1, "score": each.score}
+            {"files": [each.file, *each.also], "called": len(each.called), "f1": each.f1, "score": each.score}
             | {"change": change and change.change, "noise": change and change.noise}
             for each, change in zip(submissions, changes, strict=True)
         ]
@@ -192,20 +229,20 @@ def show_log(submissions: Sequence[Submission], public_share: float) -> None:
         )
 
 
-def print_outlook(found: Outlook, n_test: int) -> None:
+def print_outlook(found: Outlook, n_test: int, *, is_known: bool) -> None:
     """Print the threshold of best F1 and what F1 to expect at several shares of positives.
 
     Args:
         found: out of fold.
         n_test: number of test images that are scored.
+        is_known: whether F1 is at the file's own threshold.
     """
     span = "no range: too few groups of a class" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
     console = Console()
-    _print(console, f"threshold of best F1 out of fold: {found.threshold:.4f} (not discernibly worse: {span})")
-    table = Table(
-        *("positives", f"F1 of {n_test:,} images at it", "best threshold there"),
-        title="expected F1 by the test's share of positives",
-    )
+    _print(console, f"threshold of best F1 out of fold: {found.best_threshold:.4f} (not discernibly worse: {span})")
+    whose = "the file's threshold" if is_known else "the threshold of best F1"
+    _print(console, f"expected F1 at {whose}, {found.threshold:.4f}, by the test's share of positives:")
+    table = Table("positives", f"F1 of {n_test:,} images", "best threshold there")
     for row in found.rows:
         f1, mark = row["f1"], " (out of fold)" if math.isclose(row["prevalence"], found.prevalence) else ""
         ends = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
@@ -217,14 +254,21 @@ def print_log(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the log.
 
     Args:
-        rows: ``file``, ``called``, ``f1``, ``score`` and ``change`` with its ``noise``, None where unknown.
+        rows: ``files`` of one content, ``called``, ``f1``, ``score`` and ``change`` with its ``noise``, None where
+            unknown.
     """
-    table = Table(*("", "file", "called", "F1 out of fold", "leaderboard", "difference", "change (noise)"))
-    for number, row in enumerate(rows, 1):
+    names = ["\n= ".join(row["files"]) for row in rows]
+    width = max(len(line) for name in names for line in name.splitlines())
+    scored = any(row["score"] is not None for row in rows)
+    table = Table("", Column("file", overflow="fold", min_width=min(width, MIN_NAME)), "called", "F1 out of fold")
+    for header in ("leaderboard", "difference", "change (noise)") if scored else ():
+        table.add_column(header)
+    for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
         f1, score = row["f1"], row["score"]
         difference = "" if f1 is None or score is None else f"{score - f1:+.3f}"
         change = "" if row["change"] is None else f"{row['change']:+.3f} (±{row['noise']:.3f})"
-        table.add_row(str(number), row["file"], f"{row['called']}", _number(f1), _number(score), difference, change)
+        cells = [str(number), name, f"{row['called']}", _number(f1), _number(score), difference, change]
+        table.add_row(*cells[: len(table.columns)])
     Console().print(table)
 
 

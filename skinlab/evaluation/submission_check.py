@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
@@ -50,40 +51,63 @@ def _line(found: Sequence[str], one: str, several: str) -> list[str]:
 
 
 @dataclass(frozen=True)
+class NewTest:
+    """A test to come.
+
+    Attributes:
+        n_scored: images that are scored.
+        prevalences: shares of positives to be looked at; None: multiples of that out of fold.
+    """
+
+    n_scored: int
+    prevalences: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What out-of-fold predictions say about a test to come.
 
     Attributes:
-        threshold: of best F1 out of fold.
+        threshold: at which F1 is expected: the file's, or that of best F1 where the file's is not known.
+        best_threshold: of best F1 out of fold.
+        best_f1: out of fold at it, cross-fitted.
         low: lowest threshold whose F1 is not discernibly below that of another; None where there are too few groups.
         high: highest one.
+        discernible: whether the F1 at ``threshold`` is discernibly below that of another threshold.
         prevalence: share of positives out of fold.
-        called: share predicted positive, each image at a threshold chosen on others.
-        f1: out of fold, cross-fitted, with the interval of the result on the test to come at that prevalence.
-        called_range: numbers of test images that would be predicted positive at that prevalence (95 %).
-        rows: for each prevalence: F1 expected at the threshold with its prediction interval, and the threshold that is
+        called: share predicted positive at ``threshold``; at the best one each image at a threshold chosen on others.
+        f1: out of fold at ``threshold``, with the interval of the result on the test to come at that prevalence.
+        rows: for each prevalence: F1 expected at ``threshold`` with its prediction interval, and the threshold that is
             best there.
     """
 
     threshold: float
+    best_threshold: float
+    best_f1: float
     low: float | None
     high: float | None
+    discernible: bool
     prevalence: float
     called: float
     f1: Interval
-    called_range: tuple[int, int]
     rows: list[dict[str, Any]]
 
 
 def outlook(
-    view: Predictions, n_test: int, prevalences: Sequence[float] | None, *, n_draws: int, level: float, seed: int
+    view: Predictions,
+    new: NewTest,
+    threshold: float | None = None,
+    *,
+    n_draws: int,
+    level: float,
+    seed: int,
 ) -> Outlook:
     """Return what is expected of a test.
 
     Args:
         view: out-of-fold rows of two classes, the last one positive.
-        n_test: number of its images that are scored.
-        prevalences: shares of positives to be looked at; None: multiples of that out of fold.
+        new: the test to come.
+        threshold: from which an image of it is called; None: that of best F1 out of fold.
         n_draws: bootstrap samples.
         level: of the intervals.
         seed: of samples and folds.
@@ -92,16 +116,19 @@ def outlook(
         ValueError: there are not both positives and negatives, or too few for five folds.
     """
     truth, score = view.target == 1, view.probabilities[:, 1]
-    threshold = choose_threshold(score, truth, "f1")
-    span = f1_threshold_range(score, truth, view.group, level=level, n_draws=n_draws, seed=seed)
-    predicted = cross_fitted_predictions(score, truth, view.group, "f1", seed=seed)
-    own = float(truth.mean())
-    shares = prevalences or sorted({min(own * each, MAX_PREVALENCE) for each in MULTIPLES})
+    best = choose_threshold(score, truth, "f1")
+    low, high = f1_threshold_range(score, truth, view.group, level=level, n_draws=n_draws, seed=seed) or (None, None)
+    fitted = cross_fitted_predictions(score, truth, view.group, "f1", seed=seed)
+    own = best if threshold is None else threshold
+    above = score >= own
+    predicted = fitted if np.array_equal(above, score >= best) else above
+    prevalence = float(truth.mean())
+    shares = new.prevalences or sorted({min(prevalence * each, MAX_PREVALENCE) for each in MULTIPLES})
 
     def f1_at(share: float) -> Interval:
         settings: Mapping[str, Any] = {"n_draws": n_draws, "level": level, "seed": seed}
         statistic = BinaryPredictions(predicted, truth)
-        return expect(statistic, view.group, view.target, NewSet(n_test, share), **settings)["f1_positive"]
+        return expect(statistic, view.group, view.target, NewSet(new.n_scored, share), **settings)["f1_positive"]
 
     rows = [
         {
@@ -111,12 +138,39 @@ def outlook(
         }
         for share in track(shares, "expecting F1 at each share of positives", len(shares))
     ]
-    called = float(predicted.mean())
-    z = norm.ppf((1 + level) / 2)
-    error = z * np.sqrt(called * (1 - called) * n_test * (1 + n_test / len(np.unique(view.group))))
-    ends = (max(0, int(np.ceil(n_test * called - error))), min(n_test, int(np.floor(n_test * called + error))))
-    low, high = span or (None, None)
-    return Outlook(threshold, low, high, own, called, f1_at(own), ends, rows)
+    reached = float(score[above].min()) if above.any() else np.inf  # the highest threshold with the same calls
+    return Outlook(
+        threshold=own,
+        best_threshold=best,
+        best_f1=_f1(fitted, truth),
+        low=low,
+        high=high,
+        discernible=predicted is above and low is not None and high is not None and not low <= reached <= high,
+        prevalence=prevalence,
+        called=float(predicted.mean()),
+        f1=f1_at(prevalence),
+        rows=rows,
+    )
+
+
+def _f1(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    return float(2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()))
+
+
+def expected_calls(share: float, n_groups: int, n: int, level: float) -> tuple[int, int]:
+    """Return the range of the number of calls among new images, if the share of positives is that out of fold.
+
+    Args:
+        share: of the images predicted positive out of fold.
+        n_groups: out of fold, by whose number that share is uncertain.
+        n: new images.
+        level: of the range.
+
+    >>> expected_calls(0.1, 1000, 100, 0.95)
+    (4, 16)
+    """
+    error = norm.ppf((1 + level) / 2) * np.sqrt(share * (1 - share) * n * (1 + n / n_groups))
+    return max(0, int(np.ceil(n * share - error))), min(n, int(np.floor(n * share + error)))
 
 
 def explaining_prevalence(view: Predictions, threshold: float, called: float) -> float | None:

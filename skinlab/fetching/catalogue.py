@@ -239,6 +239,11 @@ def choose_source(data: str, source: str, competition: str | None) -> tuple[str,
             f"data={data} is a Kaggle competition: set competition=NAME, the last part of its page's address, or "
             "archive=FILE.zip, which you have downloaded there"
         )
+    if competition.isupper():
+        raise UserError(
+            f"competition={competition} stands for a competition's name: set the last part of the address of its page, "
+            "as in kaggle.com/competitions/THIS-PART, which has small letters"
+        )
     page = f"https://www.kaggle.com/competitions/{competition}"
     archive = RemoteFile(f"{competition}.zip", KAGGLE, f"/api/v1/competitions/data/download-all/{competition}")
     return name, Source(f"competition {competition}", page, (archive,))

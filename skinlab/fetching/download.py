@@ -6,6 +6,7 @@ import base64
 import email.utils
 import hashlib
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Downloader:
 
     def __post_init__(self) -> None:
         """Open the connections, which are kept for all files."""
-        self.session = requests.Session()
+        self.session, self.answered = requests.Session(), False
         self.session.headers.update({"Accept-Encoding": "identity", "User-Agent": "skinlab"})
 
     def address(self, file: RemoteFile) -> str:
@@ -164,8 +165,13 @@ class Downloader:
                 url, headers=headers, stream=True, timeout=self.timeout, auth=self.logins.get(file.host)
             )
         except requests.RequestException as error:
+            if not self.answered and isinstance(_cause(error), socket.gaierror):  # later it may be a short outage
+                raise UserError(
+                    f"{file.name}: {host} can't be found ({_reason(error)}): connect to a network (HTTPS_PROXY names a "
+                    f"proxy), or {self._by_hand(file)}"
+                ) from None
             raise CutError(f"{host} can't be reached ({_reason(error)})") from None
-        status = response.status_code
+        self.answered, status = True, response.status_code
         if status < 400 or status in ok:
             return response
         response.close()
@@ -174,9 +180,7 @@ class Downloader:
         if status in (401, 403) and file.host == KAGGLE:
             remedy = f"accept the rules on {self.source.page}" if self.logins.get(KAGGLE) else HOW
             raise UserError(f"Kaggle refuses {file.name} (HTTP {status}): {remedy}, then run the same command again")
-        raise UserError(
-            f"{url} can't be had (HTTP {status}): download {file.name} from {self.source.page} and set archive=FILE"
-        )
+        raise UserError(f"{url} can't be had (HTTP {status}): {self._by_hand(file)}")
 
     def _persist(self, file: RemoteFile, action: Callable[[], T], progress: Callable[[], int]) -> T:
         """Repeat an action that is cut, with growing pauses, until it brings nothing new `retries` times in a row."""
@@ -190,11 +194,15 @@ class Downloader:
                 if failed > self.retries:
                     raise UserError(
                         f"{file.name}: {cut}, {failed} times in a row: the same command goes on later from "
-                        f"{progress() / 1e6:.0f} MB"
+                        f"{progress() / 1e6:.0f} MB; or {self._by_hand(file)}"
                     ) from None
                 pause = min(self.pause * 2 ** (failed - 1), MAX_PAUSE) if cut.wait is None else cut.wait
                 log.warning("%s: %s; again in %.3g s (%d of %d)", file.name, cut, pause, failed, self.retries)
                 time.sleep(pause)
+
+    def _by_hand(self, file: RemoteFile) -> str:
+        """Return how a file is had without this class."""
+        return f"download {file.name} from {self.source.page} and set archive={file.name}"
 
     def _part(self, file: RemoteFile) -> Path:
         return self.folder / f"{file.name}.part"
@@ -249,9 +257,17 @@ def _wait(value: str) -> float | None:
     return min(max(seconds, 0.0), MAX_PAUSE)
 
 
-def _reason(error: BaseException) -> str:
-    """Return the cause of an error of the network in a few words."""
+def _cause(error: BaseException) -> BaseException:
+    """Return the first of the errors behind one of the network."""
     cause: BaseException | None = error
     while cause is not None:
-        error, cause = cause, next((each for each in cause.args if isinstance(each, Exception)), cause.__context__)
+        reason = getattr(cause, "reason", None)
+        inner = next((each for each in (reason, *cause.args) if isinstance(each, Exception)), cause.__context__)
+        error, cause = cause, inner
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the cause of an error of the network in a few words."""
+    error = _cause(error)
     return str(error).rpartition("] ")[2] or type(error).__name__

@@ -95,6 +95,8 @@ def _choice(counts: dict[str, int], wanted: str, place: str) -> str:
     """Return the split whose rows are evaluated."""
     listed = ", ".join(f"{name or 'no split'} ({n})" for name, n in counts.items())
     if wanted != "auto" and list(counts) != [""]:
+        if wanted == "val" and wanted not in counts and "oof" in counts:  # the validation parts of all folds
+            return "oof"
         if wanted not in counts:
             raise UserError(f"split={wanted}: {place} has no rows of it; its column split has {listed}")
         return wanted

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.errors import ConfigCompositionException
+
+from skinlab.cli.config import explain
 
 from skinlab.cli.config import refuse_bases
 from skinlab.errors import UserError
@@ -21,6 +24,7 @@ MISTAKES = [
     (["gamma=1"], "gamma belongs to loss=class_balanced, loss=focal"),
     (["epochs=3"], "(did you mean trainer.max_epochs?)"),
     (["output=DIR"], "(did you mean hydra.run.dir?)"),
+    (["data.folds=3"], "data.folds: the config has no such key (did you mean data.n_folds or data.fold?)"),
     (["ssl=simclr"], "ssl: the config has no such key; it belongs to skinlab.pretrain"),
     (["loss=ce,focal"], "loss=ce,focal: several values; add -m to run them in turn"),
     (["--model", "resnet18"], "--model: unknown flag; settings are written without dashes: model=resnet18"),
@@ -73,6 +77,19 @@ def test_a_mistake_is_reported_in_one_line(run, tmp_path, overrides, message):
     assert lines[0].startswith("error: ")
     assert message in lines[0]
     assert not list(tmp_path.rglob("*.*")), "nothing may be left behind"
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "remedy"),
+    [
+        ("submit", "predictions=A,B", "add -m to run them in turn, or give one"),
+        ("train", "logger=csv,wandb", "or write logger=[...] for a list"),
+        ("train", "data.classes=mel,nv", "or write data.classes=[...] for a list"),
+    ],
+)
+def test_a_list_is_advised_where_one_is_taken(command, word, remedy):
+    assert f"{word}: several values; " in (line := explain(ConfigCompositionException("x"), command, [word]))
+    assert line.endswith(remedy)
 
 
 def test_verbose_shows_the_traceback(run):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from skinlab.cli import sweeps
-from skinlab.cli.config import register_resolvers
+from skinlab.cli.config import compose_config, register_resolvers
 from skinlab.cli.job_log import keep_error, read_error
 from skinlab.errors import UserError
 from skinlab.processes import jobs as job_processes
@@ -150,6 +150,22 @@ def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, 
 def test_the_jobs_are_counted(words, total):
     register_resolvers()
     assert sweeps.count_jobs("train", ["-m", *words]) == total
+
+
+@pytest.mark.parametrize(("words", "folds"), [([], "0,1,2,3,4"), (["data.n_folds=3"], "0,1,2")])
+def test_a_sweep_over_the_folds_has_as_many_jobs_as_folds(words, folds):
+    register_resolvers()
+    cfg = compose_config("train", ["sweep=folds", *words], with_hydra=True)
+    assert dict(cfg.hydra.sweeper.params) == {"data.fold": folds}
+    assert sweeps.count_jobs("train", ["-m", "sweep=folds", "seed=0,1", *words]) == 2 * len(folds.split(","))
+
+
+def test_a_sweep_without_its_data_stops_before_the_first_job(run, tmp_path):
+    done = run("train", "-m", "sweep=folds", "data.n_folds=2", "data=ham10000", "data.root=/nowhere/at/all")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: data.root=/nowhere/at/all is not a folder")
+    assert not list(tmp_path.rglob("config.yaml"))
 
 
 def test_the_time_left_is_that_of_the_jobs_to_come(tmp_path):

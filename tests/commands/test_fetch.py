@@ -195,7 +195,13 @@ def test_a_competition_needs_its_name_and_a_login(server, fetch, monkeypatch):
     server.files[path] = Served(archive, login="Bearer abc")
     with pytest.raises(UserError, match="is a Kaggle competition: set competition=NAME"):
         fetch("dsm2025")
-    with pytest.raises(UserError, match="make an API token"):
+    with pytest.raises(UserError, match="competition=NAME stands for a competition's name: set the last part"):
+        fetch("dsm2025", "competition=NAME")
+    with pytest.raises(UserError, match=r"needs a login: make an API token .*/competitions/dsm/data and set archive="):
+        fetch("dsm2025", "competition=dsm")
+    assert not server.requests
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "wrong")
+    with pytest.raises(UserError, match="accept the rules on"):
         fetch("dsm2025", "competition=dsm")
     monkeypatch.setenv("KAGGLE_API_TOKEN", "abc")
     root = fetch("dsm2025", "competition=dsm")

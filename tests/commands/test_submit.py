@@ -53,10 +53,11 @@ def submit(files: Path, caplog):
 def test_a_file_is_checked_and_logged_and_its_score_is_added(submit, files, capsys):
     text = submit("a.csv")
     assert "a.csv: 200 images, 35 called positive (17.5 %)" in text
-    assert "35 of 200 are called; at the threshold out of fold" in text
+    assert "the file's threshold is not known (there is no a.meta.json)" in text
+    assert "35 of 200 are called; at the threshold of best F1, " in text
     shown = capsys.readouterr().out
     assert "threshold of best F1 out of fold" in shown
-    assert "expected F1 by the test's share of positives" in shown
+    assert "by the test's share of positives" in shown
     submit("a.csv", "score=0.61", "note=first")
     text = submit("b.csv", "score=0.615")
     assert "the change of +0.005 is inside the noise: 2 changed labels" in text
@@ -89,9 +90,68 @@ def test_another_rate_of_calls_warns_with_what_would_explain_it(submit, files):
     table.to_csv("many.csv", index=False)
     text = submit("many.csv")
     assert "90 of 200 are called" in text
-    assert "% would explain it" in text
+    assert "another threshold or a share of positives of " in text
+    assert "out of fold) would explain it; check the model" in text
     table.assign(label=0).to_csv("none.csv", index=False)
     assert "every label is 0; F1 will be 0" in submit("none.csv")
+
+
+def write_meta(file: str, value: float, called: int, images: int = 200) -> None:
+    Path(file).with_suffix(".meta.json").write_text(
+        json.dumps({"images": images, "threshold": {"value": value, "positive": ["1"], "called": called}})
+    )
+
+
+def test_counts_and_f1_are_at_the_threshold_of_the_file(submit, files, capsys):
+    write_meta("a.csv", 0.9, 35)
+    text, table = submit("a.csv"), pd.read_csv("oof.csv")
+    above, truth = table["prob_1"] >= 0.9, table["label"] == 1
+    f1 = 2 * (above & truth).sum() / (above.sum() + truth.sum())
+    assert "35 of 200 are called; at the file's threshold, 0.9000, " in text
+    assert f"F1 out of fold is {f1:.3f} at the file's threshold 0.9000, and " in text
+    assert "predict again with threshold=f1" in text
+    assert "expected F1 at the file's threshold, 0.9000" in capsys.readouterr().out
+    (line,) = read_log(files / "submissions.jsonl")
+    assert (line.f1, line.threshold) == (pytest.approx(f1), 0.9)
+    assert expected(text) == expected(submit("a.csv", "public_share=0.3"))  # of all images, whatever is scored
+
+
+def expected(text: str) -> str:
+    return next(line for line in text.splitlines() if "are expected" in line)
+
+
+@pytest.mark.parametrize(("value", "called", "images"), [(0.9, 34, 200), (0.9, 35, 100), ("high", 35, 200)])
+def test_the_meta_data_of_another_file_give_no_threshold(submit, files, value, called, images):
+    write_meta("a.csv", value, called, images)
+    assert "the file's threshold is not known (a.meta.json " in submit("a.csv")
+
+
+def test_files_of_one_content_are_said_to_be_one_row(submit, files, capsys):
+    submit("a.csv")
+    name = "another_name_of_the_same_submission.csv"
+    Path(name).write_bytes(Path("a.csv").read_bytes())
+    assert f"{name} has the content of a.csv: they are one row of the table" in submit(name)
+    shown = capsys.readouterr().out.splitlines()
+    assert any(name in line for line in shown)
+    assert any("= a.csv" in line for line in shown)
+    assert not any("leaderboard" in line for line in shown)
+    submit("b.csv", "score=0.6")
+    assert "= a.csv" in (shown := capsys.readouterr().out)
+    assert "leaderboard" in shown
+    assert "also" not in json.loads(Path("submissions.jsonl").read_text().splitlines()[1])
+
+
+def test_the_out_of_fold_predictions_of_an_ensemble_are_taken(submit, files):
+    folder = files / "BOTH" / "predictions"
+    folder.mkdir(parents=True)
+    pd.read_csv("oof.csv").assign(split="oof").to_csv(folder / "oof.csv", index=False)
+    (folder / "meta.json").write_text(json.dumps({"classes": ["0", "1"], "positive": ["1"], "method": "mean"}))
+    whole = expected(submit("a.csv"))
+    assert expected(submit("a.csv", "predictions=BOTH")) == whole
+    assert expected(submit("a.csv", "predictions=BOTH/predictions/oof.csv")) == whole
+    (folder / "oof.csv").rename(folder / "test.csv")
+    with pytest.raises(UserError, match=r"split=val: BOTH is an ensemble without predictions of it \(it has test\)"):
+        submit("a.csv", "predictions=BOTH")
 
 
 def test_another_order_warns(submit):

@@ -95,7 +95,8 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
         run("train", "-m", *no_evidence, "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
     for name, source in {"CNNS": "SWEEP_B", "LITE0": "SWEEP_A", "LITE1": "SWEEP_B"}.items():
         shutil.copytree(folder / source, folder / name)
-    run("train", "-m", *no_evidence, "data.fold=0,1", "seed=2,3", "hydra.sweep.dir=SWEEP")
+    evidence = tiny if request.param else no_evidence  # a sweep of two classes is predicted with its own thresholds
+    run("train", "-m", *evidence, "data.fold=0,1", "seed=2,3", "hydra.sweep.dir=SWEEP")
     positive = [] if request.param else ["positive=[mel,bcc,akiec]"]
     rules = ["decide=prior:auto", "n_draws=100", "calibration=false", *positive]
     run("evaluate", "predictions=RUN_A", "output=EVIDENCE", *rules)
@@ -105,6 +106,7 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     (folder / "data" / "dsm2025").symlink_to(folder / "DIR")
     if request.param:
         run("predict", "ckpt=RUN", "input=DIR/test", "output=submission.csv", "format=kaggle")
+        shutil.copy(folder / "submission.csv", folder / "both.csv")
     shutil.copy(folder / "EVIDENCE" / "decision.json", folder / "DIR")
     write_tables(folder, two=request.param)
     return request.param, folder

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.submission_check import change_error, explaining_prevalence, find_faults, outlook
+from skinlab.evaluation.submission_check import (
+    NewTest,
+    change_error,
+    expected_calls,
+    explaining_prevalence,
+    find_faults,
+    outlook,
+)
 
 
 def view(n=400, prevalence=0.2, seed=0):
@@ -39,7 +46,7 @@ def test_faults(ids, labels, faults):
 
 
 def test_expected_f1_rises_with_the_share_of_positives_and_the_threshold_falls():
-    found = outlook(view(), 300, None, n_draws=200, level=0.95, seed=0)
+    found = outlook(view(), NewTest(300), n_draws=200, level=0.95, seed=0)
     values = [row["f1"]["value"] for row in found.rows]
     thresholds = [row["best_threshold"] for row in found.rows]
     assert values == sorted(values)
@@ -52,16 +59,31 @@ def test_expected_f1_rises_with_the_share_of_positives_and_the_threshold_falls()
 
 def test_results_on_new_tests_are_within_what_is_expected():
     """F1 and the number of calls on 60 new sets of 300 images from the same population."""
-    found = outlook(view(3000), 300, [0.2], n_draws=400, level=0.95, seed=0)
+    found = outlook(view(3000), NewTest(300, [0.2]), n_draws=400, level=0.95, seed=0)
+    low, high = expected_calls(found.called, 3000, 300, 0.95)
     inside = called = 0
     for seed in range(1, 61):
         new = view(300, seed=seed)
         predicted, truth = new.probabilities[:, 1] >= found.threshold, new.target == 1
         f1 = 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum())
         inside += found.f1.low <= f1 <= found.f1.high
-        called += found.called_range[0] <= predicted.sum() <= found.called_range[1]
+        called += low <= predicted.sum() <= high
     assert inside >= 53
     assert called >= 53
+
+
+def test_f1_is_expected_at_the_threshold_of_the_file():
+    rows, settings = view(2000), {"n_draws": 200, "level": 0.95, "seed": 0}
+    truth, above = rows.target == 1, rows.probabilities[:, 1] >= 0.8
+    best, own = (outlook(rows, NewTest(300), each, **settings) for each in (None, 0.8))
+    assert own.f1.value == pytest.approx(2 * (above & truth).sum() / (above.sum() + truth.sum()))
+    assert own.called == above.mean() < best.called
+    assert (own.best_threshold, own.best_f1) == (best.threshold, best.f1.value)
+    assert own.best_f1 > own.f1.value
+    assert own.discernible
+    assert not best.discernible
+    same = outlook(rows, NewTest(300), np.nextafter(best.threshold, 0), **settings)  # other number, the same calls
+    assert (same.f1, same.called, same.discernible) == (best.f1, best.called, False)
 
 
 def test_more_calls_are_explained_by_more_positives():

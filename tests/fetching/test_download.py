@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import socket
 
 import pytest
 
@@ -110,11 +111,34 @@ def test_pauses_double_and_the_server_s_own_counts(server, downloader, monkeypat
 
 def test_a_server_that_stays_busy_or_away_ends_in_one_line(server, downloader):
     server.files["/a"] = Served(CONTENT, busy=99)
-    with pytest.raises(UserError, match=r"is busy \(HTTP 503\), 4 times in a row: the same command goes on later"):
+    with pytest.raises(
+        UserError, match=r"is busy \(HTTP 503\), 4 times in a row: the same command goes on later .* archive=a.zip"
+    ):
         downloader.fetch(remote(), nothing)
     downloader.hosts = {"isic": "http://127.0.0.1:1"}
     with pytest.raises(UserError, match=r"127.0.0.1:1 can't be reached \(.*Connection refused"):
         downloader.fetch(remote(), nothing)
+
+
+def test_a_host_without_an_address_is_not_asked_again(downloader, monkeypatch):
+    monkeypatch.setattr("skinlab.fetching.download.time.sleep", lambda _: pytest.fail("it waits"))
+    monkeypatch.setattr("socket.getaddrinfo", no_name)
+    downloader.hosts = {"isic": "http://nowhere.example"}
+    with pytest.raises(UserError, match=r"nowhere.example can't be found .*: connect to a network.* archive=a.zip"):
+        downloader.fetch(remote(), nothing)
+
+
+def test_a_name_that_is_lost_later_is_waited_for(server, downloader, monkeypatch):
+    server.files["/a"] = Served(CONTENT)
+    downloader.fetch(remote(), nothing)
+    monkeypatch.setattr("socket.getaddrinfo", no_name)
+    downloader.hosts = {"isic": "http://nowhere.example"}
+    with pytest.raises(UserError, match=r"nowhere.example can't be reached .*, 4 times in a row"):
+        downloader.fetch(RemoteFile("b", "isic", "/b"), nothing)
+
+
+def no_name(*_words, **_more):
+    raise socket.gaierror(-2, "Name or service not known")
 
 
 def test_a_wrong_checksum_is_tried_once_more(server, downloader, tmp_path):
