@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from skinlab.cli.config import explain
-
-from skinlab.cli.config import refuse_bases
+from skinlab.cli.config import explain, refuse_bases
 from skinlab.errors import UserError
 
 MISTAKES = [
