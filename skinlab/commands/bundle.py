@@ -10,6 +10,7 @@ from skinlab.assessment.sweeps import over_folds, validation_of_members
 from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.thresholds.decision import DecisionSettings
 from skinlab.evaluation.thresholds.operating import ThresholdSettings
@@ -60,7 +61,7 @@ def bundle(settings: BundleSettings) -> None:
         check_method(bundle, settings, places)
         validation = validation_predictions(bundle, settings)
         bundle = add_calibrator(bundle, settings, validation)
-        selection = Selection(bundle, validation, settings.seed)
+        selection = Selection(bundle, validation, settings.seed, stated_prevalence(bundle, settings, validation))
         bundle = add_thresholds(bundle, settings, selection)
         bundle = add_decision(bundle, settings, selection)
         bundle = add_conformal(bundle, settings, selection)
@@ -145,6 +146,11 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
         return bundle
     if chosen not in CALIBRATORS:
         content, gone = read_calibrator_file(chosen, bundle), ("thresholds", "decision", "conformal")
+        if "prevalence" in content and validation:
+            raise UserError(
+                f"calibrator={chosen} is corrected to prevalence={content['prevalence']:g}, which what is chosen on it "
+                f"would count again: fit it here, as in calibrator={content['method']}"
+            )
         if dropped := [name for name in gone if getattr(bundle, name)]:
             log.warning(
                 "calibrator=%s: the model's %s are of other probabilities, and left out", chosen, ", ".join(dropped)
@@ -158,14 +164,32 @@ def add_calibrator(bundle: Bundle, settings: BundleSettings, validation: list[Pr
             )
         new = replace(bundle, calibrator=content, thresholds=[], decision=None, conformal=None)
         return new.with_fit("calibrator", None)
-    if settings.prevalence is not None:
-        log.warning(
-            "calibrator=%s: its probabilities are for the shares of the classes in %s; prevalence=%g is for the "
-            "thresholds and decide=cost alone",
-            *(chosen, listed_validation(settings), settings.prevalence),
-        )
     with user_errors(f"calibrator={chosen} on {listed_validation(settings)}: "):
-        return with_calibrator(chosen, bundle, validation)
+        return with_calibrator(chosen, bundle, validation, stated_prevalence(bundle, settings, validation))
+
+
+def positive_classes(bundle: Bundle, settings: BundleSettings) -> list[str]:
+    """Return the positive classes of ``positive=``, or the bundle's own."""
+    return settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
+
+
+def stated_prevalence(
+    bundle: Bundle, settings: BundleSettings, validation: list[Predictions]
+) -> StatedPrevalence | None:
+    """Return the prevalence that a calibrator which is fitted here is corrected to; None without one.
+
+    Raises:
+        UserError: the positive classes are not known, or the validation images are all positive, or none is.
+    """
+    if settings.prevalence is None or settings.calibrator == "none" or settings.calibrator not in CALIBRATORS:
+        return None
+    stated = StatedPrevalence.of(settings.prevalence, validation[0], positive_classes(bundle, settings))
+    if stated is None:
+        raise UserError(
+            f"prevalence={settings.prevalence:g} needs positive classes with validation images, and others: name them, "
+            f"as in positive=[{bundle.classes[0]}]"
+        )
+    return stated
 
 
 def add_thresholds(bundle: Bundle, settings: BundleSettings, selection: Selection) -> Bundle:
@@ -180,14 +204,13 @@ def add_thresholds(bundle: Bundle, settings: BundleSettings, selection: Selectio
     if isinstance(chosen, str):
         thresholds = read_bundle_thresholds(chosen, bundle)
     else:
-        positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
         with user_errors(f"thresholds=[{','.join(chosen)}] on {listed_validation(settings)}: "):
             choice = ThresholdSettings(
                 chosen,
                 settings.cost_ratio,
                 prevalence=settings.prevalence,
                 seed=settings.seed,
-                positive=positive,
+                positive=positive_classes(bundle, settings),
             )
             thresholds = choose_thresholds(selection, choice)
     return replace(bundle, thresholds=thresholds)
@@ -210,9 +233,13 @@ def add_decision(bundle: Bundle, settings: BundleSettings, selection: Selection)
                 f"{', '.join(bundle.classes)}; give the file of an evaluation of this model"
             )
         return replace(bundle, decision=decision)
-    positive = settings.positive or ([bundle.positive_output] if bundle.positive_output else [])
     how = DecisionSettings(
-        chosen, settings.decide_by, settings.cost_ratio, positive, seed=settings.seed, prevalence=settings.prevalence
+        chosen,
+        settings.decide_by,
+        settings.cost_ratio,
+        positive_classes(bundle, settings),
+        seed=settings.seed,
+        prevalence=settings.prevalence,
     )
     with user_errors(f"decide={chosen} on {listed_validation(settings)}: "):
         return replace(bundle, decision=decision_of(selection, how))

@@ -15,7 +15,8 @@ import torch
 from pydantic import ConfigDict, Field, ValidationError
 
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator, calibrator_from_dict
+from skinlab.evaluation.calibration.at_prevalence import CalibratorAtPrevalence, stored_calibrator
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator
 from skinlab.evaluation.calibration.conformal import ConformalSets
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.overlap import FittedOn
@@ -304,10 +305,8 @@ def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
     """Refuse a calibrator or combination that is registered by a package which is not imported."""
     calibrator = content.get("calibrator")
     calibrator = calibrator.get("method") if isinstance(calibrator, dict) else None
-    for kind, name, known in (
-        ("calibrator", calibrator, CALIBRATORS),
-        ("combine", content.get("method"), COMBINATIONS),
-    ):
+    kinds = (("calibrator", calibrator, CALIBRATORS), ("combine", content.get("method"), COMBINATIONS))
+    for kind, name, known in kinds:
         if isinstance(name, str) and name not in known:
             raise UserError(
                 f"bundle {path}: {kind}={name} is none of {', '.join(known)}; name the package that has it: "
@@ -320,18 +319,18 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator:
+def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator | CalibratorAtPrevalence:
     """Return the calibrator of a file or a bundle, once it is known to fit the number of classes.
 
     Raises:
         UserError: it is none, or one of other classes.
     """
     try:
-        calibrator = calibrator_from_dict(content)
+        calibrator = stored_calibrator(content)
         tried = calibrator(np.full((1, n_classes), 1 / n_classes))
         if tried.shape != (1, n_classes) or not np.isfinite(tried).all():
             raise ValueError("it gives no probabilities")
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise UserError(f"the calibrator is none for these {n_classes} classes: {error}") from None
     return calibrator
 

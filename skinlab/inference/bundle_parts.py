@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from skinlab.errors import UserError
+from skinlab.evaluation.calibration.at_prevalence import CalibratorAtPrevalence
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS, cross_fit, fit_calibrator
 from skinlab.evaluation.calibration.conformal import ConformalSets, groups_needed
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.overlap import FittedOn
 from skinlab.evaluation.predictions import Predictions
@@ -37,13 +39,16 @@ def rows_name(rows: Predictions) -> str:
     return "out of fold" if len(set(rows.fold)) > 1 else "val"
 
 
-def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Predictions]) -> Bundle:
+def with_calibrator(
+    method: str, bundle: Bundle, validation: Sequence[Predictions], stated: StatedPrevalence | None = None
+) -> Bundle:
     """Return the bundle with a calibrator of its probabilities, and the rows that it is fitted on.
 
     Args:
         method: ``temperature``, ``vector`` or ``isotonic``.
         bundle: not yet calibrated.
         validation: predictions of its members on the validation images.
+        stated: the prevalence that its probabilities are corrected to; None for that of the validation images.
 
     Raises:
         ValueError: the images don't allow it.
@@ -51,8 +56,12 @@ def with_calibrator(method: str, bundle: Bundle, validation: Sequence[Prediction
     rows = bundle_predictions(bundle, validation)
     fitted = fit_calibrator(method, rows.probabilities, rows.target)
     log.info("calibrator: %s, fitted on %d validation images", method, len(rows))
+    content = fitted.to_dict()
+    if stated is not None:
+        content = CalibratorAtPrevalence.of(fitted, stated, rows.target).to_dict()
+        log.info("its probabilities are corrected to prevalence=%g", stated.share)
     fit = FittedOn.of(f"the calibrator {method}", rows_name(rows), rows)
-    return replace(bundle, calibrator=fitted.to_dict()).with_fit("calibrator", fit)
+    return replace(bundle, calibrator=content).with_fit("calibrator", fit)
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,13 @@ class Selection:
         bundle: with its calibrator, if it has one.
         validation: predictions of its members on the validation images.
         seed: of the folds.
+        stated: the prevalence that the bundle's calibrator is corrected to.
     """
 
     bundle: Bundle
     validation: Sequence[Predictions]
     seed: int
+    stated: StatedPrevalence | None = None
 
     @property
     def is_cross_fitted(self) -> bool:
@@ -95,7 +106,8 @@ class Selection:
             return bundle_predictions(self.bundle, self.validation)
         rows = bundle_predictions(replace(self.bundle, calibrator=None), self.validation)
         arrays = rows.probabilities, rows.target, rows.group
-        return rows.with_probabilities(cross_fit(self.bundle.calibrator["method"], *arrays, seed=self.seed))
+        method = self.bundle.calibrator["method"]
+        return rows.with_probabilities(cross_fit(method, *arrays, seed=self.seed, stated=self.stated))
 
 
 def read_calibrator_file(place: str, bundle: Bundle) -> dict[str, Any]:
@@ -135,7 +147,7 @@ def decision_of(selection: Selection, settings: DecisionSettings) -> Decision:
 
     Args:
         selection: the validation images; the classes' shares are theirs where the bundle has a calibrator, which is
-            fitted for these shares, and else those of the training batches.
+            fitted for these shares or corrected to a prevalence, and else those of the training batches.
         settings: the rule.
 
     Raises:
@@ -143,7 +155,8 @@ def decision_of(selection: Selection, settings: DecisionSettings) -> Decision:
     """
     bundle = selection.bundle
     prior = bundle.training_prior if bundle.calibrator is None and min(bundle.training_prior) > 0 else None
-    decision = choose_decision(selection.rows, replace(settings, prior=prior), selection.name)
+    settings = replace(settings, prior=prior, corrected=selection.stated is not None)
+    decision = choose_decision(selection.rows, settings, selection.name)
     named = zip(decision.classes, decision.weights, strict=True)
     log.info("decide=%s: weights %s", decision.rule, ", ".join(f"{name} {weight:.3g}" for name, weight in named))
     return decision

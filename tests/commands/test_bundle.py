@@ -20,6 +20,7 @@ from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.evaluation.calibration.calibrators import Temperature, cross_fit, fit_calibrator
 from skinlab.evaluation.calibration.conformal import conformal_thresholds
+from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.ensembles.combination import combine
 from skinlab.evaluation.overlap import RowIds, shared_rows
 from skinlab.evaluation.predictions import Predictions
@@ -211,11 +212,46 @@ def test_rules_of_a_bundle_are_for_the_prevalence_where_it_is_used(make, output:
     assert found[0][1].threshold == found[1][1].threshold
 
 
-def test_a_prevalence_beside_a_calibrator_is_said_to_be_for_thresholds_and_costs(
-    make, output: Path, caplog: pytest.LogCaptureFixture
-):
-    make(calibrator="temperature", thresholds=["cost"], positive=["mel"], prevalence=0.02)
-    assert "prevalence=0.02 is for the thresholds and decide=cost alone" in caplog.text
+def test_a_calibrator_is_corrected_to_the_prevalence_and_no_rule_counts_it_twice(make, output: Path):
+    p = np.random.default_rng(5).dirichlet(np.ones(3), 200)
+    make(calibrator="temperature")
+    counts, is_mel = np.bincount(np.arange(40) % 3), np.array(CLASSES) == "mel"
+    factors = np.where(is_mel, 0.02 / (13 / 40), 0.98 / (27 / 40))
+    mass = combine_members(load_bundle(output), p[None]) * factors
+    corrected = mass / mass.sum(1, keepdims=True)
+    weights = {"cost": np.where(is_mel, 30, 1), "prior:1": 1 / (factors * (counts + 1))}
+    for rule, weight in weights.items():
+        make(calibrator="temperature", prevalence=0.02, positive=["mel"], cost_ratio=30.0, decide=rule, overwrite=True)
+        bundle = load_bundle(output)
+        assert combine_members(bundle, p[None]) == pytest.approx(corrected)
+        assert bundle.decision is not None
+        assert bundle.decision(corrected, CLASSES).tolist() == (corrected * weight).argmax(1).tolist(), rule
+
+
+def test_rules_are_chosen_on_cross_fitted_probabilities_at_the_prevalence(make, runs: list[str], output: Path):
+    make(ckpt=runs[:1], calibrator="temperature", thresholds=["sensitivity>=0.9"], positive=["mel"], prevalence=0.02)
+    rows = read_predictions(Path(runs[0]) / "predictions" / "val.csv")
+    stated = StatedPrevalence(0.02, np.array(CLASSES) == "mel")
+    found = cross_fit("temperature", rows.probabilities, rows.target, rows.group, stated=stated)
+    view = rows.with_probabilities(found).binary(["mel"])
+    chosen = choose_threshold(view.probabilities[:, 1], view.target == 1, "sensitivity>=0.9")
+    assert load_bundle(output).thresholds[0].threshold == chosen
+
+
+def test_a_prevalence_beside_a_calibrator_needs_to_know_the_positive_classes(make):
+    with pytest.raises(UserError, match=r"prevalence=0.02 needs positive classes .* positive=\[bkl\]"):
+        make(calibrator="temperature", prevalence=0.02)
+
+
+def test_a_file_s_calibrator_at_a_prevalence_is_not_corrected_again(make, output: Path):
+    make(calibrator="temperature", positive=["mel"], prevalence=0.02)
+    (file := output.parent / "c.json").write_text(json.dumps(load_bundle(output).calibrator))
+    p = np.random.default_rng(5).dirichlet(np.ones(3), 20)
+    before = combine_members(load_bundle(output), p[None])
+    make(calibrator=str(file), overwrite=True)
+    assert combine_members(load_bundle(output), p[None]) == pytest.approx(before)
+    with pytest.raises(UserError, match=r"corrected to prevalence=0\.02.* calibrator=temperature"):
+        make(calibrator=str(file), decide="cost", positive=["mel"], prevalence=0.02, overwrite=True)
 
 
 def test_the_rule_for_the_called_class_is_chosen_on_combined_and_calibrated_validation_rows(

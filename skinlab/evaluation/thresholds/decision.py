@@ -64,6 +64,7 @@ class DecisionSettings:
         prior: shares of the classes that the model was trained on, in their order; None: those of the rows.
         seed: of the folds of cross-fitting.
         prevalence: share of the positives in use, for ``cost``; None: that of ``prior``.
+        corrected: whether the probabilities are those at the prevalence, so that no weight corrects them again.
     """
 
     rule: str = "argmax"
@@ -73,13 +74,14 @@ class DecisionSettings:
     prior: Sequence[float] | None = None
     seed: int = 0
     prevalence: float | None = None
+    corrected: bool = False
 
     @property
     def learns(self) -> bool:
         """Return whether the rule depends on rows, which then can't be reported on."""
         kind, power = parse_decision(self.rule)
         if kind == "cost":
-            return self.prevalence is not None and self.prior is None
+            return self.prevalence is not None and self.prior is None and not self.corrected
         return kind == "thresholds" or (kind == "prior" and (power is None or self.prior is None))
 
 
@@ -192,12 +194,13 @@ def choose_decision(rows: Predictions, settings: DecisionSettings, chosen_on: st
     if kind == "cost":
         if not settings.positive:
             raise ValueError("decide=cost needs the classes that are costly to miss: name them, as in positive=[mel]")
-        positive = np.isin(rows.classes, settings.positive)
-        weights = np.where(positive, settings.cost_ratio, 1.0)
-        if settings.prevalence is not None and 0 < positive.sum() < len(positive):
-            weights *= StatedPrevalence(settings.prevalence, positive).factors(_prior(rows, settings.prior))
+        weights = np.where(np.isin(rows.classes, settings.positive), settings.cost_ratio, 1.0)
+        if not settings.corrected:
+            weights *= _to_prevalence(rows, settings)
     elif kind == "prior":
         prior = _prior(rows, settings.prior)
+        if settings.corrected:
+            prior *= _to_prevalence(rows, settings)
         power = _best_power(rows, prior, settings.decide_by) if power is None else power
         weights = prior**-power
     elif kind == "thresholds":
@@ -228,6 +231,14 @@ def _prior(rows: Predictions, prior: Sequence[float] | None) -> Floats:
         return np.asarray(counts / counts.sum())
     shares = np.asarray(prior, np.float64)
     return np.asarray(np.maximum(shares, shares[shares > 0].min()))
+
+
+def _to_prevalence(rows: Predictions, settings: DecisionSettings) -> Floats:
+    """Return by what each class's share is multiplied ``(C,)`` for the stated prevalence; ones without it."""
+    positive = np.isin(rows.classes, settings.positive)
+    if settings.prevalence is None or not 0 < positive.sum() < len(positive):
+        return np.ones(len(positive))
+    return StatedPrevalence(settings.prevalence, positive).factors(_prior(rows, settings.prior))
 
 
 def _best_power(rows: Predictions, prior: Floats, by: str) -> float:

@@ -42,7 +42,12 @@ class BundleSettings(WorkerSettings):
     seed: int
 
     def mistakes(self) -> Iterator[str]:
-        """Refuse positive classes or a prevalence without rules."""
+        """Refuse positive classes or a prevalence that nothing depends on."""
+        if isinstance(self.thresholds, list) or self.decide == "cost":
+            return
+        if self.calibrator != "none" and Path(self.calibrator).suffix != ".json" and self.prevalence:
+            return
         for name, value in (("positive", self.positive), ("prevalence", self.prevalence)):
-            if value and not isinstance(self.thresholds, list) and self.decide != "cost":
-                yield f"{name}= goes with rules, as in thresholds=[f1]; a thresholds.json names its own"
+            if value:
+                fitted = " or calibrator=temperature" if name == "prevalence" else ""
+                yield f"{name}= goes with rules, as in thresholds=[f1]{fitted}; a thresholds.json names its own"
