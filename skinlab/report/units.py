@@ -56,5 +56,7 @@ def unit_sentences(system: System) -> list[str]:
         at = unit.get("rule"), unit.get("called", "")
         shown = [f"{label_at(name, system, *at)} {interval(values[name])}" for name in metrics if name in values][:3]
         size = f"{count(unit['rows'])} {PLURALS[unit['unit']]} of {count(unit['images'])} images"
+        if unit.get("each_image_a_lesion"):
+            size += ", each image a lesion"
         found.append(f"By {unit['unit']} ({size}): {'; '.join(shown)}.")
     return found

@@ -27,3 +27,11 @@ def test_a_unit_without_metrics_is_a_sentence(evidence):
     assert patient == "no positive."
     without = copy.deepcopy(first) | {"units": []}
     assert units_section(without) is None
+
+
+def test_where_lesions_are_not_known_each_image_is_said_to_be_one(evidence):
+    first = evidence["systems"][0]
+    first["units"][1] |= {"binary": {"sensitivity": interval(0.77)}, "support": {"other": 5, "positive": 4}, "note": ""}
+    first["units"][1]["each_image_a_lesion"] = True
+    assert "images, each image a lesion): Sensitivity" in unit_sentences(first)[1]
+    assert "each image counts as a lesion" in render_report(evidence)

@@ -76,6 +76,7 @@ class UnitMetrics(TypedDict):
     note: str
     rule: NotRequired[str | None]  # at whose threshold the decisions of `binary` are; null for p >= 0.5
     called: NotRequired[str]  # operating point of the decisions of `metrics`; "" for the most probable class
+    each_image_a_lesion: NotRequired[bool]  # by patient: no two images are known to show one lesion
 
 
 class Population(TypedDict):

@@ -24,17 +24,21 @@ def unit_ids(rows: Predictions, metadata: pd.DataFrame | None, unit: Unit) -> Id
     """Return the lesion or patient of each row ``(N,)``; None where the table does not tell.
 
     An image without one is a unit of its own. Lesions are the column ``lesion``, else the groups, unless these are the
-    patients.
+    patients, or hold several.
     """
     there = {} if metadata is None else {name: metadata[name].to_numpy(object) for name in metadata.columns}
     found: Ids | None = there.get(unit)
-    if found is None and unit == "lesion" and not _same(rows.group, there.get("patient")):
+    if found is None and unit == "lesion" and not _hold_patients(rows.group, there.get("patient")):
         found = rows.group
     return None if found is None else np.where(found == "", rows.image_id, found)
 
 
-def _same(a: Ids, b: Ids | None) -> bool:
-    return b is not None and bool((pd.factorize(a)[0] == pd.factorize(b)[0]).all())
+def _hold_patients(groups: Ids, patient: Ids | None) -> bool:
+    """Return whether all images of each known patient are in one group."""
+    if patient is None:
+        return False
+    pairs = pd.DataFrame({"patient": patient, "group": groups})[patient != ""].drop_duplicates()
+    return len(pairs) > 0 and not pairs["patient"].duplicated().any()
 
 
 def by_lesion(rows: Predictions, lesion: Ids) -> Predictions:
@@ -102,7 +106,8 @@ def evaluate_units(
 ) -> list[UnitMetrics]:
     """Return the metrics by lesion and by patient.
 
-    A patient has lesions of several classes, so that only the positive view has metrics by patient.
+    A patient has lesions of several classes, so that only the positive view has metrics by patient. Where the lesions
+    of the patients are not known, each image is one.
 
     Args:
         tables: of the system: the same N images in each.
@@ -130,7 +135,7 @@ def evaluate_units(
             continue
         lesions = unit_ids(tables[0], metadata, "lesion")
         try:
-            lesions = ids if lesions is None else lesions
+            lesions = tables[0].image_id if lesions is None else lesions
             found.append(_unit(tables, views, unit, (ids, lesions), rules, level=level, seed=seed))
         except ValueError as error:
             if units is not None:
@@ -177,6 +182,7 @@ def _unit(
         binary = positive_classes([by_lesion(view, ids) for view in views], "page", *how)
     else:
         whole = None
+        block["each_image_a_lesion"] = len(set(lesions.tolist())) == len(lesions)
         binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", *how)
         if binary is None:
             return block | {"note": "no metrics by patient: they need positive classes, as in positive=[mel,bcc]"}

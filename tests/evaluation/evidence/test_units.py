@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,27 @@ def test_what_a_lesion_is():
     metadata["lesion"] = ["x", "x", "", *"yyyyy"]
     assert unit_ids(view, metadata, "lesion").tolist() == ["x", "x", "i2", *"yyyyy"]
     assert evaluate_units([rows(6, per_lesion=1)], [], None, None, **SETTINGS) == []
+
+
+@pytest.mark.parametrize("size", [4, 8], ids=["patients", "clinics"])
+def test_of_groups_that_hold_patients_the_worst_image_counts(size):
+    view = rows(400, per_lesion=1).binary(["c"])
+    patient = np.array([f"p{i // 4}" for i in range(400)], object)
+    view = replace(view, group=np.array([f"g{i // size}" for i in range(400)], object))
+    (found,) = evaluate_units([view], [view], pd.DataFrame({"patient": patient}), None, **SETTINGS)
+    score, truth = (each.reshape(-1, 4).max(1) for each in (view.probabilities[:, 1], view.target))
+    assert found["each_image_a_lesion"]
+    assert found["binary"]["sensitivity"]["value"] == pytest.approx((score >= 0.5)[truth == 1].mean())
+    lesion = pd.DataFrame({"patient": patient, "lesion": [f"l{i // 2}" for i in range(400)]})
+    (known,) = evaluate_units([view], [view], lesion, ["patient"], **SETTINGS)
+    assert not known["each_image_a_lesion"]
+    assert known["binary"]["sensitivity"] != found["binary"]["sensitivity"]
+
+
+def test_a_patient_without_a_name_does_not_make_lesions_patients():
+    view = rows(8)
+    unknown = pd.DataFrame({"patient": [""] * 8})
+    assert unit_ids(view, unknown, "lesion").tolist() == view.group.tolist()
 
 
 def test_a_unit_is_positive_at_the_threshold_of_the_rule():
