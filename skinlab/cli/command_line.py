@@ -20,7 +20,7 @@ from skinlab.errors import UserError
 from skinlab.settings.secrets import MASK, is_secret_name, masked
 
 # Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
-RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity)>=[\d.]+)""")
+RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity|p)>=[\d.]+)""")
 HOME = re.compile(r"""(?<=[=,\["'])~(?=/)""")
 BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 # What may be set of Hydra itself. Its callbacks, logging, environment and search path run or load what they name.

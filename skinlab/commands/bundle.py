@@ -12,6 +12,7 @@ from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.calibration.calibrators import CALIBRATORS
 from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.evaluation.thresholds.decision import DecisionSettings
 from skinlab.evaluation.thresholds.operating import ThresholdSettings
 from skinlab.files import claim_file, replacing
@@ -114,7 +115,7 @@ def validation_predictions(bundle: Bundle, settings: BundleSettings) -> list[Pre
     """
     if settings.calibrator in CALIBRATORS and settings.calibrator != "none":
         setting = f"calibrator={settings.calibrator}"
-    elif isinstance(settings.thresholds, list):
+    elif isinstance(settings.thresholds, list) and not all(map(is_fixed, settings.thresholds)):
         setting = f"thresholds=[{','.join(settings.thresholds)}]"
     elif settings.conformal is not None:
         setting = f"conformal={settings.conformal:g}"

@@ -21,7 +21,7 @@ from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
 from skinlab.evaluation.submission import check_format, in_format, pseudo_labels
-from skinlab.evaluation.thresholds.choice import positive_score
+from skinlab.evaluation.thresholds.choice import is_fixed, parse_rule, positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
@@ -195,6 +195,10 @@ def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] 
     chosen, names, positive = settings.threshold, bundle.outputs, bundle.positive_output
     if chosen is None and (settings.format != "kaggle" or bundle.decision is not None):
         return None
+    known = {each.rule for each in bundle.thresholds}
+    if isinstance(chosen, str) and is_fixed(chosen) and chosen not in known and len(names) == 2:
+        with user_errors():
+            chosen = parse_rule(chosen)[1]
     if isinstance(chosen, str):
         threshold = _threshold_of_rule(chosen, bundle, settings)
     elif len(names) != 2:
@@ -244,7 +248,7 @@ def threshold_sentence(threshold: Mapping[str, Any], n: int) -> str:
     """Return the threshold that was applied, its interval and its rows, and the images called positive, of ``n``."""
     low, high, rule = (threshold.get(key) for key in ("low", "high", "rule"))
     span = "" if low is None else f" ({low:.4f} to {high:.4f})"
-    where = f", chosen on {threshold['chosen_on']}" if rule else ""
+    where = f", {'' if is_fixed(rule) else 'chosen on '}{threshold['chosen_on']}" if rule else ""
     return (
         f"threshold {f'{rule} = ' if rule else ''}{threshold['value']:.4f}{span}{where}: {threshold['called']} of {n} "
         f"images are called {' or '.join(threshold['positive'])}"

@@ -78,11 +78,7 @@ class Predictions:
         Raises:
             ValueError: an unknown class, or none or all of them.
         """
-        unknown = [name for name in positive if name not in self.classes]
-        if unknown or not positive or len(set(positive)) == len(self.classes):
-            raise ValueError(
-                f"positive={','.join(positive)}: name some, not all, of the classes {', '.join(self.classes)}"
-            )
+        check_positive(positive, self.classes)
         chosen = np.isin(self.classes, positive)
         share = np.clip(self.probabilities[:, chosen].sum(1), 0, 1)
         return replace(
@@ -91,6 +87,12 @@ class Predictions:
             probabilities=np.stack([1 - share, share], 1),
             target=chosen[self.target].astype(np.int64),
         )
+
+
+def check_positive(positive: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise ValueError where positive classes are none or all of some classes, or unknown."""
+    if not set() < set(positive) < set(classes):
+        raise ValueError(f"positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}")
 
 
 def check_target(probabilities: npt.NDArray[np.float64], target: npt.NDArray[np.int64]) -> None:

@@ -17,9 +17,10 @@ from skinlab.evaluation.calibration.conformal import ConformalSets, groups_neede
 from skinlab.evaluation.calibration.stated_prevalence import StatedPrevalence
 from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.overlap import FittedOn
-from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.predictions import Predictions, check_positive
+from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings, choose_decision
-from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold, fixed_threshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_thresholds
 from skinlab.inference.bundle import Bundle, read_calibrator
 from skinlab.inference.ensembling import combine_members
@@ -165,6 +166,8 @@ def decision_of(selection: Selection, settings: DecisionSettings) -> Decision:
 def choose_thresholds(selection: Selection, choice: ThresholdSettings) -> list[FrozenThreshold]:
     """Choose thresholds by rules on the calibrated predictions of the validation images.
 
+    Fixed thresholds need none.
+
     Args:
         selection: the validation images.
         choice: the rules, and the positive classes they are for.
@@ -172,12 +175,14 @@ def choose_thresholds(selection: Selection, choice: ThresholdSettings) -> list[F
     Raises:
         ValueError: the images don't allow it.
     """
-    thresholds = freeze_thresholds(selection.rows.binary(choice.positive or []), choice, selection.name)
+    positive = choice.positive or []
+    check_positive(positive, selection.bundle.classes)
+    if all(map(is_fixed, choice.rules)):
+        thresholds = [fixed_threshold(rule, positive, choice.cost_ratio) for rule in choice.rules]
+    else:
+        thresholds = freeze_thresholds(selection.rows.binary(positive), choice, selection.name)
     for each in thresholds:
-        log.info(
-            "threshold %s of %s: %s, %s",
-            *(each.rule, ",".join(each.positive), each.in_words(), each.chosen_on),
-        )
+        log.info("threshold %s of %s: %s, %s", each.rule, ",".join(each.positive), each.in_words(), each.chosen_on)
     return thresholds
 
 

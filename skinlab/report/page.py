@@ -88,7 +88,9 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "confusion_shares": system.get("confusion_shares"),
         "charts": _charts(system, place),
         "curve_charts": _curves(system, place, classes),
-        "uncertain": [row for row in system["thresholds"] or [] if row["positives"] < FEW],
+        "uncertain": [
+            row for row in system["thresholds"] or [] if row["positives"] is not None and row["positives"] < FEW
+        ],
         "worst_mistakes": [
             dict(row) | ({"image": data_uri(image)} if (image := images.get(row["image_id"])) else {})
             for row in system["worst_mistakes"] or []

@@ -23,6 +23,7 @@ from skinlab.evaluation.metrics.operating_points import (
     rule_words,
 )
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
 from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
@@ -193,7 +194,9 @@ def _print_thresholds(console: Console, evidence: Evidence) -> None:
         rows = system.get("thresholds") or []
         if not rows:
             continue
-        how = f"chosen on {rows[0]['chosen_on']}, applied to {rows[0]['applied_to']}"
+        first = next((row for row in rows if not is_fixed(row["rule"])), rows[0])
+        chosen = FIXED_BEFOREHAND if is_fixed(first["rule"]) else f"chosen on {first['chosen_on']}"
+        how = f"{chosen}, applied to {first['applied_to']}"
         name = f"{system['name']}: " if len(evidence["systems"]) > 1 else ""
         table = Table(title=f"{name}{', '.join(_positive(system))} at the threshold of each rule, {how}")
         table.add_column("rule")
@@ -202,7 +205,8 @@ def _print_thresholds(console: Console, evidence: Evidence) -> None:
         for row in rows:
             threshold = {"value": row["threshold"], "low": row["low"], "high": row["high"]}
             cells = (threshold, row["sensitivity"], row["specificity"], row["f1_positive"])
-            table.add_row(rule_words(row["rule"]), *(_two_lines(each) for each in cells))
+            fixed = f", {FIXED_BEFOREHAND}" if is_fixed(row["rule"]) and row is not first else ""
+            table.add_row(f"{rule_words(row['rule'])}{fixed}", *(_two_lines(each) for each in cells))
         console.print(table)
 
 

@@ -140,6 +140,15 @@ def test_thresholds_carry_the_classes_they_are_for(make, output: Path, caplog: p
     assert "does not apply the model's thresholds" in caplog.text
 
 
+def test_a_fixed_threshold_needs_no_validation_images(make, output: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("skinlab.commands.bundle.read_validation", lambda *_: pytest.fail("none are needed"))
+    make(thresholds=["p>=0.3"], positive=["mel"])
+    (fixed,) = load_bundle(output).thresholds
+    assert (fixed.rule, fixed.threshold, fixed.positive, fixed.rows) == ("p>=0.3", 0.3, ["mel"], {})
+    with pytest.raises(UserError, match="name some, not all, of the classes"):
+        make(thresholds=["p>=0.3"], positive=["mole"], overwrite=True)
+
+
 def test_thresholds_chosen_out_of_fold_for_a_mean_of_models_get_a_warning(
     make, runs: list[str], output: Path, caplog: pytest.LogCaptureFixture
 ):

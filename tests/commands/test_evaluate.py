@@ -266,3 +266,31 @@ def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Comparison on different images" in page
     assert "evaluated on the same images" not in page
+
+
+def test_a_fixed_threshold_needs_no_images_to_be_chosen_on(run, tmp_path):
+    a, b = write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", seed=2)
+    common = ["positive=[mel]", "thresholds=[p>=0.3]", "net_benefit_at=[]", *QUICK]
+    done = run(
+        "evaluate", f"predictions={a},{b}", f"output={tmp_path / 'out'}", "expect={n: 100, prevalence: 0.1}", *common
+    )
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "fixed beforehand" in shown
+    assert "cross-fit it" not in shown
+    validate_evidence(tmp_path / "out")
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    first, table = evidence["systems"][0], pd.read_csv(a)
+    (row,) = first["thresholds"]
+    assert row["sensitivity"]["value"] == pytest.approx((table["prob_mel"] >= 0.3)[table["label"] == "mel"].mean())
+    assert first["expectation"]["at_thresholds"][0]["rule"] == "p>=0.3"
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "Fixed beforehand, applied to" in report
+    assert "p \N{GREATER-THAN OR EQUAL TO} 0.3, fixed beforehand" in report
+    frozen = f"apply_thresholds={tmp_path / 'first.json'}"
+    content = json.loads((tmp_path / "out" / "thresholds.json").read_text())
+    (tmp_path / "first.json").write_text(json.dumps({"a": content["a"]}))
+    again = run("evaluate", f"predictions={a}", f"output={tmp_path / 'again'}", frozen, *common[2:])
+    assert again.returncode == 0, again.stderr
+    number = run("evaluate", f"predictions={a}", f"output={tmp_path / 'no'}", "thresholds=[0.3]")
+    assert (number.returncode, "is written p>=0.3" in number.stderr) == (2, True)

@@ -408,6 +408,10 @@ def test_a_number_predicts_the_second_of_two_classes(predicted: Predict, two: Pa
     table = predicted(ckpt=two, threshold=threshold, overwrite=True)
     assert table["called"].tolist() == (positive >= threshold).astype(int).tolist()
     assert 0 < table["called"].sum() < len(NAMES)
+    by_rule = predicted(ckpt=two, threshold=f"p>={threshold:.9f}", overwrite=True)
+    assert by_rule["called"].tolist() == (positive >= float(f"{threshold:.9f}")).astype(int).tolist()
+    with pytest.raises(UserError, match="a fixed threshold, as in"):
+        predicted(ckpt=two, threshold="p>=1.5", overwrite=True)
 
 
 def test_a_kaggle_file_takes_a_rule_of_its_own_class_only(predicted: Predict, ruled: dict[str, Path]):

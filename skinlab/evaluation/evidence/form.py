@@ -126,7 +126,7 @@ class ThresholdRow(TypedDict):
     threshold: float
     low: Number
     high: Number
-    positives: int
+    positives: int | None  # null of a threshold that was fixed beforehand
     chosen_on: str
     prevalence: Number  # share of positives that the rule was chosen for; null: that of those rows, or it has no part
     cost_ratio: NotRequired[float]  # that the cost is stated at; not in evidence of older versions

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.decision import called_classes, called_metrics
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
-from skinlab.evaluation.evidence.form import SystemMetrics
+from skinlab.evaluation.evidence.form import Optimism, SystemMetrics, ThresholdRow
 from skinlab.evaluation.evidence.views import AT_HALF, OperatingRule
 from skinlab.evaluation.metrics.operating_points import MOST_PROBABLE, OF_POSITIVE, called_words
 from skinlab.evaluation.metrics.scorer import Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, Statistic, bootstrap
 from skinlab.evaluation.statistics.trainings import Trainings
-from skinlab.evaluation.thresholds.choice import positive_shares
+from skinlab.evaluation.thresholds.choice import is_fixed, positive_shares
 from skinlab.evaluation.thresholds.decision import DecisionSettings
-from skinlab.evaluation.thresholds.operating import BinaryPredictions
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.operating import (
+    BinaryPredictions,
+    ThresholdSettings,
+    frozen_cautions,
+    optimism,
+    threshold_table,
+)
 
 Ints = npt.NDArray[np.int64]
+
+FEW_POSITIVES = 100
+NO_OTHER_IMAGES = (
+    "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
+    "reported on is optimistic; cross-fit it, python -m skinlab.evaluate … cross_fit=true, give a run with val, or "
+    "name a fixed one, as in thresholds=[p>=0.3]."
+)
 
 
 def headline_rule(systems: Sequence[SystemMetrics]) -> str | None:
@@ -158,3 +173,59 @@ def decide_class(rows: Predictions, called: Ints, decision: DecisionEvidence) ->
         names,
         lambda part: Scorer(certain[part], rows.target[part], rows.classes, names=names),
     )
+
+
+def evaluate_rules(
+    view: Predictions,
+    selection: Predictions | None,
+    choice: ThresholdSettings,
+    *,
+    cross_fit: bool,
+    names: tuple[str, str],
+    n_draws: int,
+) -> tuple[list[ThresholdRow] | None, list[FrozenThreshold], Optimism | None, list[str]]:
+    """Return the table of threshold rules, the thresholds to freeze, the optimism of the best F1, and cautions.
+
+    Rules that no images are there for, or that these don't allow, cost a caution; fixed thresholds need none.
+
+    Args:
+        view: the rows that are reported, two classes, the last one positive.
+        selection: the rows to choose on; None where there are none.
+        choice: the rules, for the classes ``positive``.
+        cross_fit: whether they may be chosen on the reported rows of other groups.
+        names: of the rows and of the selection.
+        n_draws: bootstrap samples.
+
+    Raises:
+        ValueError: frozen thresholds can't be applied.
+    """
+    cautions: list[str] = []
+    fixed = replace(choice, rules=[rule for rule in choice.rules if is_fixed(rule)])
+    if selection is None and not cross_fit and not choice.frozen:
+        cautions = [NO_OTHER_IMAGES] if len(fixed.rules) < len(choice.rules) else []
+        choice = fixed
+    how: dict[str, Any] = {"names": names, "n_draws": n_draws}
+    try:
+        table, thresholds = threshold_table(view, selection, choice, **how)
+    except ValueError as error:
+        if choice.frozen:
+            raise
+        place = names[0] if selection is None else names[1]
+        cautions.append(f"No threshold for {', '.join(choice.positive or ())} was chosen on {place}: {error}.")
+        choice = fixed
+        table, thresholds = threshold_table(view, None, choice, **how)
+    cautions += frozen_cautions(choice)
+    uncertain = [row for row in table if row["positives"] is not None and row["positives"] < FEW_POSITIVES]
+    if uncertain:
+        chosen = ", ".join(f"{row['rule']} {row['threshold']:.3f}" for row in uncertain)
+        cautions.append(f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain: {chosen}.")
+    best = next((row for row in table if row["rule"] == "f1"), None)
+    if best is None or choice.frozen:
+        return table or None, thresholds, None, cautions
+    where = "on other groups' rows" if selection is None else "on validation rows"
+    found = optimism(view, best, choice, f"chosen {where}")
+    cautions.append(
+        "F1 at a threshold chosen on the evaluated images themselves would have been "
+        "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
+    )
+    return table, thresholds, found, cautions

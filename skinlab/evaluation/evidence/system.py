@@ -18,11 +18,11 @@ from skinlab.evaluation.evidence.calibration_form import CalibrationMetrics, Con
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.fold_means import fold_means
-from skinlab.evaluation.evidence.form import ClassCurves, Optimism, PositiveMetrics, SystemMetrics, ThresholdRow
+from skinlab.evaluation.evidence.form import ClassCurves, PositiveMetrics, SystemMetrics, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
 from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
-from skinlab.evaluation.evidence.rules import Rules, decision_point
+from skinlab.evaluation.evidence.rules import Rules, decision_point, evaluate_rules
 from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.evidence.subgroups import evaluate_subgroups, subgroup_columns
 from skinlab.evaluation.evidence.units import evaluate_units
@@ -34,15 +34,9 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.evaluation.thresholds.operating import frozen_cautions, optimism, threshold_table
 from skinlab.processes.progress import part
 
 FORMAT: Literal[2] = 2
-FEW_POSITIVES = 100
-NO_OTHER_IMAGES = (
-    "No threshold was chosen: there are no other images to choose it on, and a threshold chosen on the images it is "
-    "reported on is optimistic; cross-fit it, python -m skinlab.evaluate … cross_fit=true, or give a run with val."
-)
 
 
 @dataclass(frozen=True)
@@ -269,44 +263,13 @@ def _positive_blocks(
     blocks["decision_curve"] = decision_curve_band(view, resampler, **at)
     arrays = view.probabilities[:, 1], view.target == 1, view.group
     blocks["calibration_curve"] = calibration_curve(*arrays, settings.level)
-    chosen_on = None if selection is None else settings.binary_view(selection)
-    if not (chosen_on is not None or pooled or settings.cross_fit or settings.frozen):
-        return blocks, [], [NO_OTHER_IMAGES] if settings.rules else []
-    cautions, thresholds = list[str](), list[FrozenThreshold]()
-    try:
-        table, thresholds, blocks["optimism"] = _thresholds(
-            mean_predictions(views), None if settings.cross_fit else chosen_on, settings, names, cautions
-        )
-        blocks["thresholds"] = table
-    except ValueError as error:
-        if settings.frozen:
-            raise
-        place = names[0] if settings.cross_fit or chosen_on is None else names[1]
-        cautions.append(f"No threshold for {', '.join(positive)} was chosen on {place}: {error}.")
-    return blocks, thresholds, cautions
-
-
-def _thresholds(
-    view: Predictions,
-    chosen_on: Predictions | None,
-    settings: EvaluationSettings,
-    names: tuple[str, str],
-    cautions: list[str],
-) -> tuple[list[ThresholdRow], list[FrozenThreshold], Optimism | None]:
-    """Return the table of thresholds, those to freeze, and the optimism of the best F1; add to the cautions."""
-    table, thresholds = threshold_table(view, chosen_on, settings, names=names, n_draws=settings.n_draws)
-    cautions += frozen_cautions(settings)
-    uncertain = [each for each in table if each["positives"] < FEW_POSITIVES]
-    if uncertain:
-        chosen = ", ".join(f"{row['rule']} {row['threshold']:.3f}" for row in uncertain)
-        cautions.append(f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain: {chosen}.")
-    if "f1" not in settings.rules or settings.frozen:
-        return table, thresholds, None
-    best = next(row for row in table if row["rule"] == "f1")
-    where = "on other groups' rows" if chosen_on is None else "on validation rows"
-    found = optimism(view, best, settings, f"chosen {where}")
-    cautions.append(
-        "F1 at a threshold chosen on the evaluated images themselves would have been "
-        "{same_rows:.3f}; at a threshold {how} it is {held_out:.3f}.".format(**found)
+    chosen_on = None if selection is None or settings.cross_fit else settings.binary_view(selection)
+    blocks["thresholds"], thresholds, blocks["optimism"], cautions = evaluate_rules(
+        mean_predictions(views),
+        chosen_on,
+        replace(settings, positive=positive),
+        cross_fit=pooled or settings.cross_fit,
+        names=names,
+        n_draws=settings.n_draws,
     )
-    return table, thresholds, found
+    return blocks, thresholds, cautions

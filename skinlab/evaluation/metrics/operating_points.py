@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
+
 OF_POSITIVE = ("sensitivity", "specificity", "ppv", "npv", "f1_positive")
 OF_CLASSES = ("f1_macro", "recall", "specificity", "precision", "npv", "f1")
 OF_CALLED = ("balanced_accuracy", "accuracy", "mcc", *OF_CLASSES)
@@ -28,8 +30,8 @@ def operating_point(name: str) -> str:
 def rule_words(rule: str) -> str:
     """Name a threshold rule for a reader.
 
-    >>> rule_words("f1"), rule_words("sensitivity>=0.95"), rule_words("cost")
-    ('best F1', 'sensitivity ≥ 0.95', 'least expected cost')
+    >>> rule_words("f1"), rule_words("sensitivity>=0.95"), rule_words("cost"), rule_words("p>=0.3")
+    ('best F1', 'sensitivity ≥ 0.95', 'least expected cost', 'p ≥ 0.3')
     """
     return {"f1": "best F1", "cost": "least expected cost"}.get(rule, rule.replace(">=", " ≥ "))
 
@@ -39,7 +41,11 @@ def threshold_words(rule: str, threshold: float, *, cross_fitted: bool = False) 
 
     >>> threshold_words("f1", 0.3124), threshold_words("f1", 0.3124, cross_fitted=True)
     ('best F1, p ≥ 0.312', 'best F1, cross-fitted')
+    >>> threshold_words("p>=0.3", 0.3)
+    'p ≥ 0.3, fixed beforehand'
     """
+    if is_fixed(rule):
+        return f"{rule_words(rule)}, {FIXED_BEFOREHAND}"
     return f"{rule_words(rule)}, {'cross-fitted' if cross_fitted else f'p ≥ {threshold:.3f}'}"
 
 

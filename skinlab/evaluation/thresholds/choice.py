@@ -26,22 +26,36 @@ SLACK = 1e-9  # of a row: 0.95 * 20 positives are 19, whatever the floating poin
 N_REPEATS = 10  # divisions into folds that cross-fitted metrics are averaged over
 DIGITS = 12  # to which F1s and costs are compared
 MIX_RULES = ("f1", "cost")  # whose threshold depends on the share of positives
+FIXED, FIXED_BEFOREHAND = "p", "fixed beforehand"  # kind of a rule that is the threshold itself, and where it is from
 
 
 def parse_rule(rule: str) -> tuple[str, float]:
     """Return a rule's kind and its level (NaN for ``f1`` and ``cost``); ValueError for what is no rule.
 
-    >>> parse_rule("sensitivity>=0.95")
-    ('sensitivity', 0.95)
+    >>> parse_rule("sensitivity>=0.95"), parse_rule("p>=0.3")
+    (('sensitivity', 0.95), ('p', 0.3))
     """
     if rule in ("f1", "cost"):
         return rule, float("nan")
-    found = re.fullmatch(r"(sensitivity|specificity)\s*>=\s*(\d*\.?\d+)", rule)
+    found = re.fullmatch(r"(sensitivity|specificity|p)\s*>=\s*(\d*\.?\d+)", rule)
     if found is None or not 0 < float(found[2]) <= 1:
+        number = re.fullmatch(r"0?\.\d+|1", rule.removeprefix(">=").removeprefix("p>").strip())
         raise ValueError(
-            f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1"
+            f"threshold rule '{rule}' is unknown: a fixed threshold is written p>={number[0]}"
+            if number
+            else f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1, "
+            "or a fixed threshold, as in p>=0.3"
         )
     return found[1], float(found[2])
+
+
+def is_fixed(rule: str) -> bool:
+    """Return whether a rule is a threshold that was fixed beforehand: no images have a part in it.
+
+    >>> is_fixed("p>=0.3"), is_fixed("specificity>=0.9")
+    (True, False)
+    """
+    return re.match(rf"{FIXED}\s*>=", rule) is not None
 
 
 def positive_score(probabilities: Floats, classes: Sequence[str], positive: Sequence[str]) -> Floats:
@@ -72,10 +86,11 @@ def choose_threshold(
       equally good thresholds the lowest, which misses fewest.
     - ``sensitivity>=S``: the highest threshold that still finds that share of the positives.
     - ``specificity>=S``: the lowest threshold that still leaves that share of the negatives uncalled.
+    - ``p>=T``: T, whatever the rows are.
 
-    It lies midway between two neighbouring scores. Where all rows are to be positive it is the lowest score; where none
-    is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are positive) or just
-    above it (``specificity``: none is); ``cost`` takes the cheaper of the two.
+    A chosen threshold lies midway between two neighbouring scores. Where all rows are to be positive it is the lowest
+    score; where none is, just above the highest. So constant scores give that score (``f1``, ``sensitivity``: all are
+    positive) or just above it (``specificity``: none is); ``cost`` takes the cheaper of the two.
 
     Args:
         score: ``(N,)``, higher is more positive.
@@ -121,6 +136,8 @@ def choose_thresholds(
         raise ValueError(f"{int((~np.isfinite(score)).sum())} scores are not finite: correct the table's probabilities")
     if cost_ratio <= 0:
         raise ValueError(f"cost_ratio={cost_ratio:g} must be above zero: give what a missed positive costs")
+    if kind == FIXED:
+        return np.full(weights.shape[1], level)
     order = np.argsort(-score, kind="stable")
     falling = score[order]
     first = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
@@ -172,12 +189,15 @@ def threshold_interval(
     Such a threshold is a quantile of the scores of a class. Its ends are the thresholds that reach the ends of
     Wilson's interval of the wanted share, with the number of independent images that the class is worth.
     The thresholds of ``f1`` and ``cost`` have none: they are where a step function has its maximum, which the bootstrap
-    misses (Abrevaya and Huang, 2005; in simulations 95 % intervals held the best threshold in 78 to 91 %).
+    misses (Abrevaya and Huang, 2005; in simulations 95 % intervals held the best threshold in 78 to 91 %). A fixed one
+    has none.
 
     ``groups`` is ``(N,)``, the rest as in ``choose_threshold``. None where there is no interval, or where the class has
     so few images that all of their scores may lie on one side of the threshold: under 36 for a share of 0.9.
     """
     kind, share = parse_rule(rule)
+    if kind == FIXED:
+        return None
     own = truth if kind == "sensitivity" else ~truth
     n = independent_images(rankdata(score[own]), pd.factorize(np.asarray(groups)[own])[0])
     if kind in MIX_RULES or n < MIN_GROUPS or share**n > (1 - level) / 2:

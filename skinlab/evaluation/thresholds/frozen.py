@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from skinlab.evaluation.overlap import refuse_overlap, row_keys
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, threshold_interval
+from skinlab.evaluation.thresholds.choice import (
+    FIXED_BEFOREHAND,
+    MIX_RULES,
+    choose_threshold,
+    is_fixed,
+    parse_rule,
+    threshold_interval,
+)
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,7 +39,7 @@ class FrozenThreshold:
         threshold: a row is predicted positive at ``score >= threshold``.
         low: lower end of the threshold's interval; None where it has none.
         high: upper end.
-        positives: number of positives it was chosen on.
+        positives: number of positives it was chosen on; None of one that was fixed beforehand.
         chosen_on: those rows in words, such as ``val, 1603 rows``.
         rows_sha256: hash of their sorted image ids.
         rows: what tells them again, see :func:`skinlab.evaluation.overlap.row_keys`; older files have none.
@@ -46,7 +53,7 @@ class FrozenThreshold:
     threshold: float
     low: float | None
     high: float | None
-    positives: int
+    positives: int | None
     chosen_on: str
     rows_sha256: str
     positive: list[str]
@@ -79,6 +86,21 @@ class FrozenThreshold:
         return cls(**{name: values[name] for name in names if name in values})
 
 
+def fixed_threshold(rule: str, positive: Sequence[str], cost_ratio: float = 1.0) -> FrozenThreshold:
+    """Return the threshold of a rule ``p>=T``, which no rows have a part in.
+
+    Args:
+        rule: such as ``p>=0.3``.
+        positive: the classes whose summed probability it is for.
+        cost_ratio: what a missed positive costs in false positives.
+
+    >>> fixed_threshold("p>=0.3", ["mel"]).in_words()
+    '0.3000'
+    """
+    _, level = parse_rule(rule)
+    return FrozenThreshold(rule, level, None, None, None, FIXED_BEFOREHAND, "", list(positive), cost_ratio)
+
+
 def freeze(
     view: Predictions,
     rule: str,
@@ -90,6 +112,8 @@ def freeze(
 ) -> FrozenThreshold:
     """Choose a threshold with its interval and bind it to the rows it was chosen on, and to its positive classes.
 
+    Rows have no part in one that was fixed beforehand, see :func:`fixed_threshold`.
+
     Args:
         view: the rows to choose on, two classes, the last one positive.
         rule: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
@@ -99,6 +123,8 @@ def freeze(
         level: of the interval.
         prevalence: share of positives that rules are for which depend on it.
     """
+    if is_fixed(rule):
+        return fixed_threshold(rule, positive, cost_ratio)
     score, truth = view.probabilities[:, 1], view.target == 1
     prevalence = prevalence if rule in MIX_RULES else None
     threshold = choose_threshold(score, truth, rule, cost_ratio, prevalence=prevalence)

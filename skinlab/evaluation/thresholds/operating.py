@@ -13,8 +13,20 @@ from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import Interval
-from skinlab.evaluation.thresholds.choice import MIX_RULES, choose_threshold, positive_shares, repeated_thresholds
-from skinlab.evaluation.thresholds.frozen import FrozenThreshold, freeze, refuse_other_positives, refuse_same_rows
+from skinlab.evaluation.thresholds.choice import (
+    MIX_RULES,
+    choose_threshold,
+    is_fixed,
+    positive_shares,
+    repeated_thresholds,
+)
+from skinlab.evaluation.thresholds.frozen import (
+    FrozenThreshold,
+    fixed_threshold,
+    freeze,
+    refuse_other_positives,
+    refuse_same_rows,
+)
 from skinlab.evaluation.thresholds.utility import (
     expected_cost,
     f1_at_prevalence,
@@ -84,7 +96,7 @@ class ThresholdSettings:
     Attributes:
         rules: see :func:`skinlab.evaluation.thresholds.choice.choose_threshold`.
         cost_ratio: what a missed positive costs in false positives, for the rule ``cost``.
-        frozen: thresholds chosen earlier, to be applied as they stand instead.
+        frozen: thresholds chosen earlier, to be applied as they stand instead; rules ``p>=T`` count beside them.
         prevalence: share of positives that ``f1`` and ``cost`` are chosen for, and that PPV, NPV, F1 and cost are
             stated for; None: that of the rows.
         level: coverage of the intervals.
@@ -113,7 +125,7 @@ def threshold_table(
 
     Without other rows the thresholds are cross-fitted: each row is predicted at a threshold chosen on other groups, in
     each of ten divisions into folds, and the metrics are those of the mean confusion matrix; the threshold that is
-    frozen for later use is chosen on all rows.
+    frozen for later use is chosen on all rows. A fixed threshold is applied as it is, whatever other rows there are.
 
     Costs at a frozen threshold are those of the ratio that it was chosen with.
 
@@ -131,15 +143,19 @@ def threshold_table(
         ValueError: a rule is unknown, rows overlap, positives or negatives are missing, or frozen thresholds are for
             other positive classes.
     """
-    cross_fit = selection is None and not choice.frozen
+    learn_here = selection is None and not choice.frozen
     for each in choice.frozen:
         refuse_other_positives(each, choice.positive or view.classes[-1:])
     chosen_on = view if selection is None else selection
-    thresholds = list(choice.frozen) or freeze_thresholds(chosen_on, choice, names[not cross_fit])
+    if choice.frozen:
+        thresholds = with_fixed(choice, view.classes[-1:])
+    else:
+        thresholds = freeze_thresholds(chosen_on, choice, names[not learn_here])
     truth, score = view.target == 1, view.probabilities[:, 1]
     resampler = Resampler(view.group, view.target, view.classes)
     table: list[ThresholdRow] = []
     for each in thresholds:
+        cross_fit = learn_here and not is_fixed(each.rule)
         if not cross_fit:
             refuse_same_rows(each, view)
         predicted = positive_shares(score, row_thresholds(view, each, cross_fit=cross_fit, seed=choice.seed))
@@ -160,11 +176,18 @@ def row_thresholds(view: Predictions, threshold: FrozenThreshold, *, cross_fit: 
         cross_fit: whether the rule is chosen on these rows.
         seed: of the folds.
     """
-    if not cross_fit:
+    if not cross_fit or is_fixed(threshold.rule):
         return np.full((len(view), 1), threshold.threshold)
     rows = view.probabilities[:, 1], view.target == 1, view.group
     settings: dict[str, Any] = {"cost_ratio": threshold.cost_ratio, "prevalence": threshold.prevalence}
     return repeated_thresholds(*rows, threshold.rule, seed=seed, **settings)
+
+
+def with_fixed(choice: ThresholdSettings, last: Sequence[str]) -> list[FrozenThreshold]:
+    """Return the frozen thresholds and those of the rules ``p>=T``, for ``last`` where no class is positive."""
+    frozen = list(choice.frozen)
+    rules = [rule for rule in choice.rules if is_fixed(rule) and rule not in {each.rule for each in frozen}]
+    return frozen + [fixed_threshold(rule, choice.positive or last, choice.cost_ratio) for rule in rules]
 
 
 def frozen_cautions(choice: ThresholdSettings) -> list[str]:

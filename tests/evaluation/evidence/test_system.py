@@ -252,3 +252,16 @@ def test_decisions_of_subgroups_are_at_the_rule_of_the_headline(cross_fit):
     mean = sum(parts[name]["binary"]["sensitivity"]["value"] * n for name, n in weights.items()) / sum(weights.values())
     assert mean == pytest.approx(row["sensitivity"]["value"])  # of all images together
     assert mean != pytest.approx(block["binary"]["metrics"]["sensitivity"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("n", "cross_fit", "caution"), [(240, False, "No threshold was chosen"), (6, True, "No threshold")]
+)
+def test_a_fixed_threshold_is_there_where_no_other_could_be_chosen(n, cross_fit, caution):
+    settings = EvaluationSettings(positive=["c"], rules=["f1", "p>=0.4"], cross_fit=cross_fit, **QUICK)
+    found = system_evidence("s", [rows(n)], settings)
+    assert [row["rule"] for row in found.block["thresholds"]] == ["p>=0.4"]
+    assert [each.threshold for each in found.thresholds] == [0.4]
+    assert any(caution in text for text in found.cautions)
+    alone = system_evidence("s", [rows(n)], replace(settings, rules=["p>=0.4"]))
+    assert not any("threshold" in text for text in alone.cautions)

@@ -268,3 +268,17 @@ def test_the_score_of_some_classes_is_that_of_the_view():
     for positive in (["b"], ["d", "a"], ["a", "b", "c"]):
         assert np.array_equal(positive_score(p, classes, positive), table.binary(positive).probabilities[:, 1])
     assert positive_score(np.stack([p, p]), classes, ["b"]).shape == (2, 30)
+
+
+@pytest.mark.parametrize("typed", ["0.3", ">=0.3", "p>0.3", ".3"])
+def test_a_number_alone_is_answered_with_the_rule_of_a_fixed_threshold(typed):
+    with pytest.raises(ValueError, match=r"a fixed threshold is written p>=0?\.3$"):
+        parse_rule(typed)
+    with pytest.raises(ValueError, match=r"or a fixed threshold, as in p>=0\.3"):
+        parse_rule("p>=1.5")
+
+
+def test_no_rows_have_a_part_in_a_fixed_threshold():
+    score, truth = np.array([0.1, 0.4, 0.6, 0.8]), np.array([False, True, False, True])
+    assert choose_threshold(score, truth, "p>=0.35") == 0.35
+    assert threshold_interval(score, truth, np.arange(4), "p>=0.35") is None

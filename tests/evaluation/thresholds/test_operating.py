@@ -108,3 +108,18 @@ def test_a_share_of_rows_that_few_cross_fits_predict_so_has_no_interval():
     found = samples.intervals()["ppv"]
     assert found.value == pytest.approx(1 / 3)
     assert np.isnan(found.low)
+
+
+def test_a_fixed_threshold_is_applied_as_it_is_without_other_rows():
+    view, how = rows(), {"names": ("test", "val"), "n_draws": 100}
+    table, kept = threshold_table(view, None, ThresholdSettings(["p>=0.3", "f1"]), **how)
+    fixed, learned = table
+    assert (fixed["applied_to"], learned["applied_to"]) == ("test, 300 rows", "cross-fitted")
+    assert (fixed["chosen_on"], fixed["positives"], fixed["low"]) == ("fixed beforehand", None, None)
+    predicted, truth = view.probabilities[:, 1] >= 0.3, view.target == 1
+    assert fixed["sensitivity"]["value"] == sk.recall_score(truth, predicted)
+    assert fixed["ppv"]["value"] == pytest.approx(sk.precision_score(truth, predicted))
+    again, _ = threshold_table(view, None, ThresholdSettings([], frozen=kept[:1]), **how)  # of the same images
+    assert again[0]["sensitivity"] == fixed["sensitivity"]
+    beside, _ = threshold_table(rows(300, 1, "n"), None, ThresholdSettings(["p>=0.2", "f1"], frozen=kept), **how)
+    assert [row["rule"] for row in beside] == ["p>=0.3", "f1", "p>=0.2"]
