@@ -50,7 +50,9 @@ def open_evaluation(
 
 def table_reader(settings: TableSettings) -> TableReader:
     """Return the reader of tables of predictions with a command's settings."""
-    return TableReader(settings.columns, settings.label_map, settings.labels, settings.on_label_conflict)
+    metadata = settings.metadata if isinstance(settings, EvidenceSettings) else None
+    how = settings.columns, settings.label_map, settings.labels, settings.on_label_conflict
+    return TableReader(*how, metadata)
 
 
 def evaluation_settings(

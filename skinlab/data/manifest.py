@@ -17,7 +17,7 @@ from skinlab.text import clean, is_missing, match_names, two_spellings
 log = logging.getLogger(__name__)
 
 COLUMNS = ("image_id", "path", "label", "group", "source", "split", "fold")
-OPTIONAL_TEXT = ("sex", "site", "skin_tone", "patient", "mask_path")
+OPTIONAL_TEXT = ("sex", "site", "skin_tone", "patient", "lesion", "mask_path")
 YEARS = re.compile(r"(\d+(?:[.,]\d+)?) ?(?:y|yr|yrs|years?|yo|y/o)?(?: old)?\.?", re.IGNORECASE)
 OLDEST = 120  # years
 GIANT_SHARE, GIANT_RATIO = 0.05, 10  # of a group: share of all images, and size relative to the next largest
@@ -36,7 +36,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
         UserError: an id is empty or repeated, a split is unknown, an age is no number of years, or two names of a
             column other than `label` are spellings of one name.
     """
-    frame = clean_text(frame, ("label", "group", "source", "sex", "site", "skin_tone", "patient"))
+    frame = clean_text(frame, ("label", "group", "source", "sex", "site", "skin_tone", "patient", "lesion"))
     readings = {"split": standard_split, "age": _years}
     # Before missing words become empty: `unlabeled` means the pool.
     known = {name: clean_column(map_distinct(frame[name], read)) for name, read in readings.items() if name in frame}

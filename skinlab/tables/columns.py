@@ -18,6 +18,8 @@ IMAGE_ID_NAMES = (*ID_COLUMNS, "filename", "file_name", "file", "path", "image_p
 LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
 # A single column of probabilities of the class 1; target in ISIC 2020 and 2024.
 SCORE_NAMES = ("target", "score", "prob", "probability", "prediction", "pred", "y_score", "y_prob", "p")
+# What the images of a group have in common, the larger one first.
+UNIT_NAMES = {"patient": ("patient", "patient_id"), "lesion": ("lesion", "lesion_id")}
 # Columns that are no classes, in tables whose probabilities have the bare names of their classes.
 OTHER_NAMES = (
     *COLUMNS,
@@ -31,6 +33,7 @@ OTHER_NAMES = (
     "sex",
     "index",
     "image_hash",
+    *(name for names in UNIT_NAMES.values() for name in names),
 )
 _WORD = "prob|probs|proba|probability|p|score|softmax|confidence"
 _FORMS = (
@@ -46,7 +49,8 @@ def with_standard_names(
 
     Args:
         table: as read.
-        columns: see :func:`rename_columns`; ``image_id`` and ``label`` are also found by well-known names.
+        columns: see :func:`rename_columns`; ``image_id``, ``label``, ``patient`` and ``lesion`` are also found by
+            well-known names.
         label_names: well-known names of the label.
         place: the table's name in a message.
 
@@ -61,6 +65,7 @@ def with_standard_names(
     if "label" not in table and len(labels) > 1:
         raise UserError(f"{place} has several columns of labels, {some(labels)}; choose one: columns.label={labels[0]}")
     names = {"image_id": find_column(table.columns, IMAGE_ID_NAMES), "label": (*labels, None)[0]}
+    names |= {ours: find_column(table.columns, theirs) for ours, theirs in UNIT_NAMES.items()}
     table = table.rename(columns={theirs: ours for ours, theirs in names.items() if theirs and ours not in table})
     if "image_id" not in table:
         raise UserError(
@@ -70,9 +75,14 @@ def with_standard_names(
 
 
 def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Return a table with this project's names for those of its columns that a setting ``columns`` maps."""
+    """Return a table with this project's names for those of its columns that a setting ``columns`` maps.
+
+    A column of patients or lesions that is the group keeps its own name, too.
+    """
     mapped = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours and theirs in table}
-    kept = table.drop(columns=[*mapped, *mapped.values()], errors="ignore")
+    units = [name for names in UNIT_NAMES.values() for name in names]
+    moved = [theirs for ours, theirs in mapped.items() if ours != "group" or not find_column([theirs], units)]
+    kept = table.drop(columns=[*mapped, *moved], errors="ignore")
     return kept.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
 
 

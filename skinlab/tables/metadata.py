@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import PREFIX
-from skinlab.tables.columns import with_standard_names
+from skinlab.tables.columns import UNIT_NAMES, with_standard_names
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import find_column
 from skinlab.tables.text_columns import clean_column
@@ -22,8 +22,7 @@ NAMES = {
     "site": ("site", "localization", "anatom_site_general_challenge", "anatom_site_general", "anatom_site"),
     "skin_tone": ("skin_tone", "skin_type", "fitzpatrick", "fitzpatrick_skin_type", "fitzpatrick_scale"),
     "source": ("source", "dataset"),
-    "lesion": ("lesion", "lesion_id"),
-    "patient": ("patient", "patient_id"),
+    **UNIT_NAMES,
 }
 
 
@@ -36,12 +35,14 @@ def read_metadata(path: Path, columns: Mapping[str, str | None], place: str) -> 
         place: the table's name in a message.
 
     Returns:
-        Cleaned text, empty where it is unknown, by image id; well-known columns have this project's names.
+        Cleaned text, empty where it is unknown, by image id; well-known columns have this project's names. The
+        columns of the file are ``attrs["columns"]``.
 
     Raises:
         UserError: the table can't be read, has no image ids, or rows of one image that differ.
     """
-    table = with_standard_names(read_csv(path), columns, (), place)
+    raw = read_csv(path)
+    table = with_standard_names(raw, columns, (), place)
     table.index = pd.Index(table.pop("image_id").map(clean), name="image_id")
     table = table[[name for name in table.columns if name and not name.startswith(PREFIX)]].apply(clean_column)
     found = {ours: find_column(table.columns, names) for ours, names in NAMES.items() if ours not in table}
@@ -56,4 +57,5 @@ def read_metadata(path: Path, columns: Mapping[str, str | None], place: str) -> 
                     f"({' and '.join(rows[differing[0]].unique()[:2])}); keep one row an image"
                 )
         table = table[~table.index.duplicated()]
+    table.attrs["columns"] = list(raw.columns)
     return table

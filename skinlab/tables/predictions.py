@@ -23,6 +23,7 @@ from skinlab.evaluation.predictions import (
 )
 from skinlab.tables.columns import (
     LABEL_NAMES,
+    UNIT_NAMES,
     as_classes,
     check_columns,
     probability_columns,
@@ -33,6 +34,7 @@ from skinlab.tables.columns import (
 )
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids, one_hot_labels
+from skinlab.tables.metadata import read_metadata
 from skinlab.tables.splits import choose_rows
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import clean, two_spellings
@@ -77,7 +79,7 @@ def read_image_ids(path: Path, columns: Mapping[str, str | None]) -> pd.Series[s
 
 
 def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Read a table of labels: ``image_id``, ``label`` and, if there are any, ``group`` and ``source``.
+    """Read a table of labels: ``image_id``, ``label`` and, if known, ``group``, ``source``, ``patient`` and ``lesion``.
 
     Args:
         path: CSV with a column of labels, or one column of 0 and 1 a class.
@@ -101,7 +103,7 @@ def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.
                 f"(found {some(table.columns, 9)}); name the one with the labels: columns.label=NAME"
             )
         table = table.assign(label=labels)
-    table = table[[name for name in ("image_id", *FROM_LABELS) if name in table]]
+    table = table[[name for name in ("image_id", *FROM_LABELS, *UNIT_NAMES) if name in table]]
     table = _cleaned(table.drop_duplicates(), place)
     table.attrs["columns"] = list(raw.columns)
     return table
@@ -115,9 +117,10 @@ class TableReader:
         label_map: old label → class.
         labels: a table of labels for tables without labels, or to check those with labels.
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
+        metadata: a table that may have the groups, patients or lesions of the images.
 
     Raises:
-        UserError: the table of labels can't be read.
+        UserError: the table of labels or of metadata can't be read.
     """
 
     def __init__(
@@ -126,14 +129,20 @@ class TableReader:
         label_map: Mapping[str, str] | None = None,
         labels: str | None = None,
         on_label_conflict: str = "error",
+        metadata: str | None = None,
     ) -> None:
         self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
         self.labels, self.on_label_conflict = labels, on_label_conflict
-        self.truth, self.labels_columns = None, {}
+        self.truth: pd.DataFrame | None = None
+        self.metadata, self.other_columns = pd.DataFrame(), dict[str, list[str]]()
         if labels is not None:
             self.truth = read_labels(labels, f"labels={labels}", self.columns)
-            self.labels_columns = {labels: self.truth.attrs["columns"]}
+            self.other_columns[labels] = self.truth.attrs["columns"]
+        if metadata is not None:
+            place = f"metadata={metadata}"
+            self.metadata = read_metadata(Path(metadata).expanduser(), self.columns, place)
+            self.other_columns[metadata] = self.metadata.attrs["columns"]
 
     def read(self, path: Path, split: str = "auto", *, ours: bool = False) -> PredictionsTable:
         """Read and check a predictions table.
@@ -148,7 +157,7 @@ class TableReader:
         """
         table = read_csv(path)
         if not ours:
-            check_columns(self.columns, {str(path): table.columns} | self.labels_columns)
+            check_columns(self.columns, {str(path): list(table.columns)} | self.other_columns)
         table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path))
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
@@ -203,7 +212,33 @@ class TableReader:
             cautions.append(f"{self.labels} gives {counts} (of {len(table)}){replacing}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
-        return table.assign(label=own.to_numpy()), facts, [*cautions, *_precision(table), *_group_cautions(table)]
+        table, units = self._with_groups(table, joined, path)
+        cautions += [*_precision(table), *units, *_group_cautions(table)]
+        return table.assign(label=own.to_numpy()), facts, cautions
+
+    def _with_groups(
+        self, table: pd.DataFrame, joined: pd.DataFrame | None, path: Path
+    ) -> tuple[pd.DataFrame, list[str]]:
+        """Return a table with groups, of the metadata or else patients or lesions where it has none, and a caution.
+
+        Args:
+            table: of predictions.
+            joined: rows of the table of labels in its order.
+            path: its file.
+        """
+        if "group" in table and (table["group"] != "").any():
+            return table, []
+        known = join_ids(table["image_id"], self.metadata.index.tolist(), f"{path} and the table of metadata")
+        other = self.metadata.reindex(known).fillna("").reset_index(drop=True)
+        for name in ("group", *UNIT_NAMES):
+            values = pd.Series("", index=table.index, dtype=str)
+            for each in (table, joined, other):
+                if each is not None and name in each:
+                    values = values.where(values != "", clean_column(each[name]))
+            if (values != "").any():
+                note = [] if name == "group" else [f"without a column group, images of one {name} are a group."]
+                return table.assign(group=values), note
+        return table, []
 
     def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path, own: pd.Series[str]) -> pd.DataFrame | None:
         """Return the rows of the table of labels in the order of the ids, "" for an id without a row.

@@ -294,3 +294,38 @@ def test_a_fixed_threshold_needs_no_images_to_be_chosen_on(run, tmp_path):
     assert again.returncode == 0, again.stderr
     number = run("evaluate", f"predictions={a}", f"output={tmp_path / 'no'}", "thresholds=[0.3]")
     assert (number.returncode, "is written p>=0.3" in number.stderr) == (2, True)
+
+
+def test_a_vendor_s_spreadsheet_is_evaluated_by_patient(run, tmp_path):
+    table = pd.read_csv(write_table(tmp_path / "a.csv", n=160, classes=("nv", "mel"))).drop(
+        columns=["group", "prob_nv"]
+    )
+    known = pd.DataFrame({"File name": table["image_id"] + ".JPG", "Patient number": [k // 4 for k in range(160)]})
+    known["Age (years)"] = 20 + np.arange(160) % 60
+    known.to_csv(tmp_path / "patients.csv", index=False)
+    columns = ["columns.patient=Patient number", "columns.age=Age (years)"]
+    table.to_csv(tmp_path / "vendor.csv", index=False)
+    words = [f"predictions={tmp_path / 'vendor.csv'}", f"metadata={tmp_path / 'patients.csv'}", "units=[patient]"]
+    done = run("evaluate", *words, *columns, "thresholds=[p>=0.3]", f"output={tmp_path / 'out'}", *QUICK)
+    assert done.returncode == 0, done.stderr
+    system, *_ = (evidence := json.loads((tmp_path / "out" / "evidence.json").read_text()))["systems"]
+    score, truth = table["prob_mel"].to_numpy().reshape(-1, 4).max(1), (table["label"] == "mel").to_numpy()
+    called = score >= 0.3
+    (patient,) = system["units"]
+    assert (system["groups"], patient["rows"], patient["each_image_a_lesion"]) == (40, 40, True)
+    positive = truth.reshape(-1, 4).any(1)
+    assert patient["binary"]["sensitivity"]["value"] == pytest.approx(called[positive].mean())
+    assert any("images of one patient are a group" in text for text in evidence["cautions"])
+    assert not any("No two images share a group" in text for text in evidence["cautions"])
+    assert {each["column"] for each in system["subgroups"]["subgroups"]} == {"age"}
+    same = run(
+        "evaluate",
+        *words,
+        "columns.group=Patient number",
+        "columns.patient=Patient number",
+        f"output={tmp_path / 'b'}",
+        *QUICK,
+    )
+    assert same.returncode == 0, same.stderr
+    wrong = run("evaluate", *words, "columns.patient=Patient numbr", f"output={tmp_path / 'c'}", *QUICK)
+    assert (wrong.returncode, "did you mean Patient number" in wrong.stderr) == (2, True)

@@ -23,3 +23,14 @@ def test_rows_of_one_image_agree(tmp_path):
 
 def test_another_name_of_the_id(tmp_path):
     assert read(tmp_path, "photo,sex\na,f\n", image_id="photo").index.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("name", ["patient", "Patient_ID"])
+def test_a_column_of_patients_that_is_the_group_stays_one_of_patients(tmp_path, name):
+    found = read(tmp_path, f"image,{name}\na,P1\n", group=name)
+    assert found.loc["a"].to_dict() == {"group": "P1", "patient": "P1"}
+
+
+def test_patients_and_lesions_may_have_any_name(tmp_path):
+    found = read(tmp_path, "File name,Case,Spot\na,P1,L1\n", patient="Case", lesion="Spot")
+    assert found.loc["a"].to_dict() == {"patient": "P1", "lesion": "L1"}

@@ -254,3 +254,31 @@ def test_a_rounded_table_is_named_with_its_zeros_and_ties(tmp_path):
     )
     exact = np.random.default_rng(0).dirichlet(np.ones(3), 6)
     assert not [each for each in read(write(tmp_path / "q.csv", frame(shares=exact))).cautions if "rounded" in each]
+
+
+PATIENTS = ["P1", "P1", "P2", "P2", "NA", ""]
+
+
+@pytest.mark.parametrize("where", ["table", "labels", "metadata"])
+@pytest.mark.parametrize(("column", "setting"), [("patient_id", {}), ("Patient number", {"patient": "Patient number"})])
+def test_without_groups_those_of_a_patient_are_together_and_that_is_said(tmp_path, where, column, setting):
+    path = write(tmp_path / "p.csv", frame(**({column: PATIENTS} if where == "table" else {})))
+    known = pd.DataFrame({"File name": [f"{name}.jpg" for name in IDS], "label": LABELS, column: PATIENTS})
+    other = {} if where == "table" else {where: str(write(tmp_path / "other.csv", known))}
+    found = read(path, columns=setting, **other)
+    assert found.rows.group.tolist() == ["P1", "P1", "P2", "P2", *IDS[4:]]
+    assert "without a column group, images of one patient are a group." in found.cautions
+
+
+def test_lesions_are_groups_where_neither_group_nor_patient_is_known(tmp_path):
+    lesions = ["L1", "L1", *IDS[2:]]
+    assert read(write(tmp_path / "a.csv", frame(lesion_id=lesions))).rows.group.tolist() == lesions
+    both = read(write(tmp_path / "b.csv", frame(lesion=lesions, patient=["P"] * 5 + ["Q"], group="")))
+    assert both.rows.group.tolist() == ["P"] * 5 + ["Q"]
+    own = read(write(tmp_path / "c.csv", frame(patient="P", group=lesions)))
+    assert (own.rows.group.tolist(), own.cautions) == (lesions, read(write(tmp_path / "d.csv", frame())).cautions)
+
+
+def test_a_number_of_the_patient_is_no_class(tmp_path):
+    table = frame(names=("mel", "nv", "bkl"), patient=[1, 1, 2, 2, 3, 3])
+    assert read(write(tmp_path / "p.csv", table)).rows.classes == ["mel", "nv", "bkl"]

@@ -15,6 +15,8 @@ from skinlab.tables.labels import join_ids, one_hot_labels, read_image_table
 # Column of the manifest → those of the tables, the first that is there: patients before lesions.
 COLUMNS = {
     "group": ("patient_id", "lesion_id"),
+    "patient": ("patient_id",),
+    "lesion": ("lesion_id",),
     "age": ("age_approx",),
     "sex": ("sex",),
     "site": ("anatom_site_general_challenge", "anatom_site_general"),

@@ -29,7 +29,8 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
 
     Only an image and a label are required. The image is `path`, or an id in `image_id`, `image`, `image_name` or
     `isic_id`; a path or id that is no file below the root means the image of that name there. The label is `label`, or
-    one column of 0 and 1 a class. Without an id the path is the id, without a group each image is one (with a warning).
+    one column of 0 and 1 a class. Without an id the path is the id; without a group the patient is the group, or else
+    the lesion, and without these each image is one (with a warning).
 
     Args:
         root: folder of the images.
@@ -63,6 +64,10 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     frame = pd.DataFrame({ours: rows[theirs] for ours, theirs in names.items()})
     if "label" not in frame:
         frame["label"] = _one_hot(rows, place)
+    for name in ("patient", "lesion"):
+        if "group" not in frame and name in frame:
+            log.info("%s: images of one %s are a group; data.columns.group=COLUMN names another", place, name)
+            frame["group"] = frame[name]
     if "group" not in frame and (unused := find_column(rows.columns, GROUP_COLUMNS)):
         log.warning("%s: no column is the group; data.columns.group=%s keeps its images together", place, unused)
     frame = _with_files(clean_text(frame, ["image_id"]), base, place)

@@ -127,7 +127,8 @@ def evaluate_units(
         ids = unit_ids(tables[0], metadata, unit)
         if units is not None and unit in units and ids is None:
             raise ValueError(
-                f"units=[{unit}]: the images have no column {unit}; give a table with it: metadata=FILE.csv"
+                f"units=[{unit}]: the images have no column {unit}; name it, columns.{unit}=NAME, or give a table with "
+                "it: metadata=FILE.csv"
             )
         if ids is None or (units is not None and unit not in units):
             continue

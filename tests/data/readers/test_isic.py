@@ -18,6 +18,7 @@ def test_images_are_matched_by_name_and_the_patient_is_the_group(tmp_path):
     manifest = read_isic(tmp_path, "isic2020", "truth.csv", "target")
     assert manifest["label"].tolist() == ["mel", "nv", "nv"]
     assert manifest["group"].tolist() == ["P1", "P1", "P2"]
+    assert manifest[["patient", "lesion"]].to_numpy().tolist() == [["P1", "L1"], ["P1", "L2"], ["P2", "L3"]]
     assert manifest["path"].tolist() == [f"{tmp_path}/Input/ISIC_1_downsampled.jpg", f"{tmp_path}/Input/ISIC_2.jpg", ""]
 
 

@@ -185,6 +185,16 @@ def test_metadata_of_isic_asks_for_the_label_and_names_the_group(tmp_path, caplo
     assert manifest.loc[0, ["image_id", "path", "group"]].tolist() == ["ISIC_1", f"{tmp_path}/i/ISIC_1.jpg", "IP_1"]
 
 
+def test_without_a_group_images_of_a_patient_or_else_of_a_lesion_are_one(tmp_path, caplog):
+    place(tmp_path, "a.jpg", "b.jpg")
+    table = write(tmp_path, path=["a.jpg", "b.jpg"], label="nv", Case="P1", spot=["L1", "L2"])
+    with caplog.at_level(logging.INFO):
+        both = read_table(tmp_path, table, {"patient": "Case", "lesion": "spot"})
+    assert both[["group", "patient", "lesion"]].to_numpy().tolist() == [["P1", "P1", "L1"], ["P1", "P1", "L2"]]
+    assert "images of one patient are a group" in caplog.text
+    assert read_table(tmp_path, table, {"lesion": "spot"})["group"].tolist() == ["L1", "L2"]
+
+
 def test_a_mask_has_its_own_path(tmp_path):
     place(tmp_path, "a.jpg", "masks/a.png")
     table = write(tmp_path, path=["a.jpg", "a.jpg"], image_id=["a", "b"], label="nv", mask_path=["masks\\a.png", "NA"])
