@@ -17,6 +17,7 @@ from skinlab.evaluation.thresholds.choice import parse_rule
 from skinlab.evaluation.thresholds.decision import parse_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
+from skinlab.settings.commands.tta import TtaSettings
 from skinlab.tables.decision import read_decision
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds
@@ -91,7 +92,7 @@ def evaluation_settings(
         decide_by=settings.decide_by,
         metadata=settings.metadata,
         labels=settings.labels if isinstance(settings, TableSettings) else None,
-        columns=settings.columns if isinstance(settings, TableSettings) else {},
+        columns=column_names(settings),
         subgroups=settings.subgroups,
         age_bands=settings.age_bands,
         units=settings.units,
@@ -101,6 +102,13 @@ def evaluation_settings(
         endpoint=endpoint,
         net_benefit_at=settings.net_benefit_at,
     )
+
+
+def column_names(settings: EvidenceSettings) -> dict[str, str | None]:
+    """Return the names of columns that a command's tables have, except those of probabilities."""
+    if not isinstance(settings, TableSettings | TtaSettings):
+        return {}
+    return {ours: theirs for ours, theirs in settings.columns.items() if not isinstance(theirs, dict)}
 
 
 def check_direction(setting: str, metric: str) -> None:

@@ -32,6 +32,8 @@ from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.tta import TtaSettings
+from skinlab.tables.columns import check_columns
+from skinlab.tables.metadata import read_metadata
 from skinlab.tables.predictions import read_predictions
 from skinlab.tracking.wandb_evidence import log_evidence
 
@@ -59,6 +61,10 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
             f"split=test: the test chooses no augmentation among {', '.join(names[1:])}; choose by split=val and name "
             f"that one, as in tta=[{names[1]}]"
         )
+    if settings.metadata is not None:  # before hours of predicting
+        place = f"metadata={settings.metadata}"
+        columns = read_metadata(Path(settings.metadata).expanduser(), settings.columns, place).attrs["columns"]
+        check_columns(settings.columns, {place: columns})
     device, places = best_device(settings.device), model_places(settings.ckpt, only_runs=True)
     runs = [open_run(Path(place).expanduser()) for place in places]
     if len(runs) > 1:

@@ -142,5 +142,5 @@ class TableSettings(Settings):
     names: Names | None
     labels: Text | None
     on_label_conflict: Literal["error", "labels"]
-    columns: dict[str, Text | None]
+    columns: dict[str, Text | dict[str, Text] | None]
     label_map: dict[Any, Any] | None

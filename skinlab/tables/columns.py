@@ -11,7 +11,9 @@ import pandas as pd
 from skinlab.errors import UserError, nearest, some
 from skinlab.evaluation.predictions import COLUMNS, PREFIX
 from skinlab.tables.csv_files import numbers
+from skinlab.tables.label_hints import counted, suggested_map
 from skinlab.tables.labels import ID_COLUMNS, find_column
+from skinlab.tables.positive import known_positive
 from skinlab.text import clean, is_missing, match_names, name_key, two_spellings
 
 IMAGE_ID_NAMES = (*ID_COLUMNS, "filename", "file_name", "file", "path", "image_path", "id")
@@ -125,7 +127,11 @@ def probability_columns(table: pd.DataFrame) -> dict[str, str]:
 
 
 def with_probabilities(
-    table: pd.DataFrame, found: Mapping[str, str], place: str, labels: Iterable[str] = ()
+    table: pd.DataFrame,
+    found: Mapping[str, str],
+    place: str,
+    labels: Mapping[str, int] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return a table with a numeric column ``prob_<class>`` for each class, and a sentence for each change.
 
@@ -133,7 +139,9 @@ def with_probabilities(
         table: as read.
         found: result of :func:`probability_columns`.
         place: the table's name in a message.
-        labels: of its rows; for a single column of probabilities one of them is the other class.
+        labels: of its rows, after the map, with their numbers; for a single column of probabilities one of them is the
+            other class.
+        label_map: the map so far, for a hint.
 
     Raises:
         UserError: there is no such column, two are of one class, or the other class of a single one is unknown.
@@ -149,9 +157,10 @@ def with_probabilities(
     notes = []
     if len(values) == 1:
         ((positive, share),) = values.items()
-        if _is_percentage(share, next(iter(found))):
+        column = next(iter(found))
+        if _is_percentage(share, column):
             share, notes = share / 100, ["its percentages were divided by 100"]
-        values = _two_classes(positive, share, labels, f"{place}, column {next(iter(found))}")
+        values = _two_classes(positive, share, labels or {}, label_map or {}, f"{place}, column {column}")
     frame = pd.DataFrame({PREFIX + name: each for name, each in values.items()}, index=table.index)
     if _are_percentages(frame.to_numpy()):
         frame, notes = frame / 100, ["its percentages were divided by 100"]
@@ -159,16 +168,18 @@ def with_probabilities(
     return kept.join(frame), notes
 
 
-def _two_classes(positive: str, share: pd.Series, labels: Iterable[str], place: str) -> dict[str, pd.Series]:
+def _two_classes(
+    positive: str, share: pd.Series, labels: Mapping[str, int], label_map: Mapping[str, str], place: str
+) -> dict[str, pd.Series]:
     """Return the probabilities of both classes from those of one."""
-    known_labels = (name for name in sorted(set(labels)) if not is_missing(name))
-    others = {name_key(name): name for name in known_labels if name_key(name) != name_key(positive)}
+    labels = {name: n for name, n in labels.items() if not is_missing(name)}
+    others = {name_key(name): name for name in sorted(labels) if name_key(name) != name_key(positive)}
     if len(others) != 1:
-        found = f"the labels are {some([positive, *others.values()], 9)}" if others else "no label is of another one"
-        renames = f"{next(iter(others.values()), 'NAME')}: {'0' if positive == '1' else 'other'}"
+        other = "0" if positive == "1" else "benign" if name_key(positive).startswith("malig") else "other"
+        remedy = f", as in {suggested_map(labels, [other, positive], label_map)}" if others else ""
         raise UserError(
-            f"{place}, holds the probability of one class, {positive}, and {found}; rename the labels to "
-            f"{positive} and one other, as in label_map={{{renames}}}, or give a column of probabilities for each class"
+            f"{place}, holds the probability of one class, {positive}; the labels are {counted(labels) or 'missing'}: "
+            f"rename them to {positive} and one other{remedy}; or give a column of probabilities for each class"
         )
     known = share.dropna()
     if len(known) and set(known) <= {0, 1}:
@@ -194,8 +205,37 @@ def _are_percentages(values: np.ndarray) -> bool:
     return bool(np.isfinite(sums).all() and (values >= 0).all() and (np.abs(sums - 100) <= values.shape[1] / 2).all())
 
 
+def check_named(found: Mapping[str, str], labels: Mapping[str, int], place: str) -> None:
+    """Refuse columns that would be those of classes by their names alone, where no label is such a class.
+
+    Args:
+        found: result of :func:`probability_columns`.
+        labels: of the rows, after the map, with their numbers.
+        place: the table's name in a message.
+    """
+    labels = {name: n for name, n in labels.items() if not is_missing(name)}
+    bare = [column for column, name in found.items() if column == name]
+    if not bare or not labels or match_names(labels, bare) or any(known_positive([name, "-"]) == name for name in bare):
+        return
+    remedy = f'as in columns.prob={{CLASS: "{bare[-1]}"}}'
+    found_labels = f"the labels are {counted(labels)}"
+    if len(bare) == 1:
+        raise UserError(
+            f"{place}, column {bare[0]}: of which class its probabilities are can't be known ({found_labels}); name it"
+            f", {remedy}"
+        )
+    raise UserError(
+        f"{place}: the columns of numbers {some(bare, 9)} are no names of labels ({found_labels}); name those with "
+        f"probabilities and their classes, {remedy}"
+    )
+
+
 def as_classes(
-    labels: pd.Series[str], classes: Iterable[str], label_map: Mapping[str, str], place: str
+    labels: pd.Series[str],
+    classes: Iterable[str],
+    label_map: Mapping[str, str],
+    place: str,
+    rows: Mapping[str, int] | None = None,
 ) -> pd.Series[str]:
     """Return the class of which each label is a spelling, after the map; "" for a missing label.
 
@@ -204,6 +244,7 @@ def as_classes(
         classes: all that a label may be.
         label_map: old label → new one.
         place: the table's name in a message.
+        rows: image id → row of the file, for a message.
 
     Raises:
         UserError: a label is no class.
@@ -214,12 +255,17 @@ def as_classes(
     classes = list(classes)
     names = renamed(labels, label_map)
     known = match_names(names.values(), classes)
-    for old, new in names.items():
-        if new not in known and not is_missing(new):
-            raise UserError(
-                f"{place}: label {new!r} of image {labels.index[labels == old][0]} is none of its classes "
-                f"{', '.join(classes)}{nearest(new, classes)}; rename it: label_map={{{old}: CLASS}}"
-            )
+    wrong = {old: int((labels == old).sum()) for old, new in names.items() if new not in known and not is_missing(new)}
+    if wrong:
+        old = next(iter(wrong))
+        image, more = str(labels.index[labels == old][0]), {name: n for name, n in wrong.items() if name != old}
+        where = f"image {image}" + (f" (row {rows[image]}; {wrong[old]} of {len(labels)} rows)" if rows else "")
+        others = f", nor are {counted(more)}" if more else ""
+        raise UserError(
+            f"{place}: label {names[old]!r} of {where} is none of its classes {', '.join(classes)}"
+            f"{nearest(names[old], classes)}{others}; rename {'them' if more else 'it'}: "
+            f"{suggested_map(wrong, classes, label_map)}"
+        )
     return labels.map({old: known.get(new, "") for old, new in names.items()})
 
 

@@ -9,8 +9,9 @@ from skinlab.errors import UserError, nearest
 from skinlab.text import name_key
 
 # Names in data sets, without separators; whole numbers above 0 are positive, too.
-POSITIVE = """
-mel melanoma mm melanomainsitu invasivemelanoma malignant malign malignancy maligne maligno cancer cancerous carcinoma
+MELANOMA = "mel melanoma mm melanomainsitu invasivemelanoma"
+POSITIVE = f"""
+{MELANOMA} malignant malign malignancy maligne maligno cancer cancerous carcinoma
 tumor tumour metastasis bcc basalcellcarcinoma scc squamouscellcarcinoma akiec disease diseased sick abnormal suspicious
 positive pos yes y true t present case
 """

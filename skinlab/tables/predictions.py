@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from skinlab.tables.columns import (
     UNIT_NAMES,
     as_classes,
     check_columns,
+    check_named,
     probability_columns,
     renamed,
     unmatched,
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 
 READABLE = ("image_id", "label", "group", "source", "split", "fold")
 FROM_LABELS = ("label", "group", "source")
+# This project's name → the table's; of `prob` class → the table's.
+Columns = Mapping[str, str | Mapping[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class TableReader:
     """Reads tables of predictions with the settings of ``conf/command/tables.yaml``.
 
     Args:
-        columns: this project's name → the table's; None or a missing name for this project's or a well-known one.
+        columns: this project's name → the table's; None or a missing name for this project's or a well-known one. The
+            columns of probabilities are ``prob``, class → name.
         label_map: old label → class.
         labels: a table of labels for tables without labels, or to check those with labels.
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
@@ -125,13 +130,16 @@ class TableReader:
 
     def __init__(
         self,
-        columns: Mapping[str, str | None] | None = None,
+        columns: Columns | None = None,
         label_map: Mapping[str, str] | None = None,
         labels: str | None = None,
         on_label_conflict: str = "error",
         metadata: str | None = None,
     ) -> None:
-        self.columns = {ours: str(theirs) for ours, theirs in (columns or {}).items() if theirs}
+        named = columns or {}
+        self.columns = {ours: theirs for ours, theirs in named.items() if isinstance(theirs, str) and theirs}
+        prob = named.get("prob")
+        self.prob = dict(prob) if isinstance(prob, Mapping) else {}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
         self.labels, self.on_label_conflict = labels, on_label_conflict
         self.truth: pd.DataFrame | None = None
@@ -157,11 +165,15 @@ class TableReader:
         """
         table = read_csv(path)
         if not ours:
+            prob = {f"prob.{name}": theirs for name, theirs in self.prob.items()}
+            check_columns(prob, {str(path): list(table.columns)})
             check_columns(self.columns, {str(path): list(table.columns)} | self.other_columns)
         table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path))
+        lines = {image: line for line, image in enumerate(table["image_id"].tolist(), 2)}
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
-        both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map)
+        prob = {} if ours else {theirs: name for name, theirs in self.prob.items()}
+        both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map, lines, prob)
         table, selection = both[: len(chosen.rows)], both[len(chosen.rows) :]
         lacking = table["image_id"][table["label"] == ""]
         if len(lacking) and self.truth is not None:
@@ -178,12 +190,27 @@ class TableReader:
         facts |= chosen.facts
         if self.columns and not ours:
             facts["columns"] = self.columns
+        if prob:
+            facts["columns"] = self.columns | {f"prob.{name}": theirs for theirs, name in prob.items()}
         return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
 
     def _with_classes(
-        self, table: pd.DataFrame, path: Path, label_map: Mapping[str, str]
+        self,
+        table: pd.DataFrame,
+        path: Path,
+        label_map: Mapping[str, str],
+        lines: Mapping[str, int],
+        prob: dict[str, str],
     ) -> tuple[pd.DataFrame, TableFacts, list[str]]:
-        """Return a table with classes as labels and numbers as probabilities, with facts and cautions."""
+        """Return a table with classes as labels and numbers as probabilities, with facts and cautions.
+
+        Args:
+            table: as read.
+            path: its file.
+            label_map: old label → class.
+            lines: image id → row of the file.
+            prob: column of probabilities → class; {} to find them.
+        """
         ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
         if self.truth is None and "label" not in table:
             raise UserError(
@@ -193,10 +220,12 @@ class TableReader:
         own = table.get("label", nothing).set_axis(ids)
         joined = None if self.truth is None else self._joined(self.truth, ids, path, own)
         theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
-        names = [*renamed(own, label_map).values(), *renamed(theirs, self.label_map).values()]
+        labels = Counter([*own.map(renamed(own, label_map)), *theirs.map(renamed(theirs, self.label_map))])
+        found = prob or probability_columns(table)
+        check_named({} if prob else found, labels, str(path))
         unused = unmatched(label_map if joined is None else self.label_map, [*own.unique(), *theirs.unique()])
-        table, cautions = with_probabilities(table, probability_columns(table), str(path), names)
-        own = as_classes(own, table_classes(table), label_map, str(path))
+        table, cautions = with_probabilities(table, found, str(path), labels, label_map)
+        own = as_classes(own, table_classes(table), label_map, str(path), lines)
         theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
         facts: TableFacts = {}
         if unused:

@@ -116,14 +116,20 @@ def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
             frame(labels=None, dx="nv", truth="mel"),
             "several columns of labels, dx, truth; choose one: columns.label=dx",
         ),
-        (frame(labels=["df", *LABELS[1:]]), "label 'df' of image ISIC_0000000 is none of its .*label_map={df: CLASS}"),
+        (
+            frame(labels=["df", *LABELS[1:]]),
+            "label 'df' of image ISIC_0000000 \\(row 2; 1 of 6 rows\\) is none of .*label_map={df: CLASS}",
+        ),
         (frame(labels=["NA", *LABELS[1:]]), "1 of 6 rows have no label"),
         (frame(shares=SHARES * 4 - 2), "don't sum to one; write a softmax"),
         (frame(shares=SHARES.round(1) * 0.9), "don't sum to one"),
         (frame(names=("prob_mel", "prob_mel", "prob_nv")), "more than one column prob_mel"),
         (frame(names=("prob_mel", "prob_MEL", "prob_nv")), "two columns of one class: MEL and mel"),
         (frame()[["image_id", "label"]], "no columns prob_<class>"),
-        (frame()[["image_id", "label"]].assign(target=0.5), r"probability of one class, 1, .*label_map={bkl: 0}"),
+        (
+            frame()[["image_id", "label"]].assign(target=0.5),
+            r"class, 1; the labels are mel \(2\), nv \(2\), bkl \(2\): .*label_map={mel: 1, nv: 0, bkl: 0}",
+        ),
         (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(target=[0, 1] * 3), "all of them 0 or 1"),
         (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(score=3.5), "3.5, which is no probability"),
         (frame(split="train"), "all 6 rows are of split train"),
@@ -282,3 +288,45 @@ def test_lesions_are_groups_where_neither_group_nor_patient_is_known(tmp_path):
 def test_a_number_of_the_patient_is_no_class(tmp_path):
     table = frame(names=("mel", "nv", "bkl"), patient=[1, 1, 2, 2, 3, 3])
     assert read(write(tmp_path / "p.csv", table)).rows.classes == ["mel", "nv", "bkl"]
+
+
+HEADER = "Malignancy probability (%)"
+DIAGNOSES = ["melanoma", "nevus", "nevus", "BCC", "nevus", "melanoma"]
+
+
+def vendor(labels=DIAGNOSES, **columns) -> pd.DataFrame:
+    table = pd.DataFrame({"File name": IDS, "diagnosis": labels, **columns})
+    return table.assign(**{HEADER: [0.9, 0.2, 0.1, 0.7, 0.3, 0.8]})
+
+
+def test_the_column_of_probabilities_can_be_named_by_its_class(tmp_path):
+    path = write(tmp_path / "p.csv", vendor(**{"Age (years)": 50}))
+    label_map = {"melanoma": "malignant", "BCC": "malignant", "nevus": "benign"}
+    how = {"columns": {"label": "diagnosis", "prob": {"malignant": HEADER}}, "label_map": label_map}
+    found = read(path, **how)
+    assert found.rows.classes == ["benign", "malignant"]
+    assert found.rows.probabilities[:, 1].tolist() == [0.9, 0.2, 0.1, 0.7, 0.3, 0.8]
+    assert found.facts["columns"] == {"label": "diagnosis", "prob.malignant": HEADER}
+    with pytest.raises(UserError, match=r"columns\.prob\.malignant=Risk: no such column in .*p\.csv"):
+        read(path, columns={"label": "diagnosis", "prob": {"malignant": "Risk"}})
+
+
+def test_messages_of_a_vendor_s_table_list_its_labels_and_name_every_one_that_fits_no_class(tmp_path):
+    path, columns = write(tmp_path / "p.csv", vendor()), {"label": "diagnosis"}
+    unnamed = r"of which class .*the labels are nevus \(3\), melanoma \(2\), BCC \(1\)\); name it, as in columns\.prob="
+    with pytest.raises(UserError, match=unnamed):
+        read(path, columns=columns)
+    columns["prob"] = {"malignant": HEADER}
+    hint = r"label_map={nevus: benign, melanoma: malignant, BCC: CLASS}"
+    with pytest.raises(UserError, match=rf"the labels are nevus \(3\), melanoma \(2\), BCC \(1\): .*{hint}"):
+        read(path, columns=columns)
+    with pytest.raises(UserError, match=r"label_map={melanoma: malignant, nevus: benign, BCC: CLASS}"):
+        read(path, columns=columns, label_map={"melanoma": "malignant"})
+    numbers = write(tmp_path / "n.csv", vendor(**{"Age (years)": 50}))
+    with pytest.raises(UserError, match=r"columns of numbers Age \(years\), Malignancy .*prob=.CLASS: .Malignancy"):
+        read(numbers, columns={"label": "diagnosis"})
+    both = {"prob": {"malignant": HEADER, "benign": "other"}, "label": "diagnosis"}
+    misspelt = vendor(["malignant", "benign", "bengin", "maligant", "bengin", "benign"], other=1 - vendor()[HEADER])
+    message = r"'bengin' of image ISIC_0000002 \(row 4; 2 of 6 rows\) is none of .*mean benign\?\), nor are maligant"
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path / "m.csv", misspelt), columns=both)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from skinlab.settings.command import DeviceSettings, EvaluationCommandSettings, Split, required
-from skinlab.settings.types import Names, Places
+from skinlab.settings.types import Names, Places, Text
 
 
 class TtaSettings(EvaluationCommandSettings, DeviceSettings):
@@ -14,3 +14,4 @@ class TtaSettings(EvaluationCommandSettings, DeviceSettings):
     ckpt: Annotated[Places, required("RUN")]
     split: Split
     tta: Names | None
+    columns: dict[str, Text | None]
