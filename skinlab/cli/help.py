@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ FLAGS = {
     "--cfg job": "print the whole config and stop",
     "-v": "show the traceback of an error",
 }
+KEYS_WIDTH = 45  # of the keys of a mapping, which fit a terminal of 80 columns
 INSIDE = ("reader.", "_")  # of a part: what its own file passes on
 
 
@@ -32,26 +34,30 @@ class Groups:
 
 
 def help_text(command: str, typed: Sequence[str] = ()) -> str:
-    """Return the help of a command, or of the groups among the typed words.
+    """Return the help of a command, or of the groups and settings among the typed words.
 
     Args:
         command: its name.
         typed: the command line without the flag; ``GROUP=CHOICE`` counts as chosen.
 
     Raises:
-        UserError: a word is no group of the command.
+        UserError: a word is neither a group nor a setting of the command.
     """
     groups = read_groups(command)
     for group, _, choice in (word.partition("=") for word in typed):
         if choice and group in groups.chosen:
             groups.chosen[group] = choice.strip("[]").split(",")
     asked = [word for word in typed if "=" not in word and not word.startswith("-")]
+    own = list(_flat_settings(groups))
+    names = [*groups.chosen, *dict.fromkeys(each.name.partition(".")[0] for each in own)]
     for word in asked:
-        if word not in groups.chosen:
-            hint = nearest(word, groups.chosen) or f"; there are {', '.join(groups.chosen)}"
-            raise UserError(f"{word} --help: skinlab.{command} has no such group{hint}")
-    lines = [line for group in asked for line in _group_lines(group, groups)] if asked else _all(command, groups)
-    return "\n".join(lines)
+        if word not in (*names, *(each.name for each in own)):
+            hint = nearest(word, names) or f"; there are {', '.join(names)}"
+            raise UserError(f"{word} --help: skinlab.{command} has no such group or setting{hint}")
+    lines = [
+        line for word in asked for line in (_group_lines if word in groups.chosen else _setting_lines)(word, groups)
+    ]
+    return "\n".join(lines if asked else _all(command, groups))
 
 
 def read_groups(command: str) -> Groups:
@@ -108,7 +114,7 @@ def _all(command: str, groups: Groups) -> list[str]:
         lines += ["", "Groups, written as GROUP=CHOICE; * is the default"]
         for group in groups.chosen:
             lines += _choice_lines(group, groups.chosen[group])
-    lines += ["", "Settings, with their defaults", *_columns(map(_row, _own_settings(groups)))]
+    lines += ["", "Settings, with their defaults", *_columns(list(_own_rows(groups)))]
     return [*lines, "", "Flags", *_columns(rows), "", "Examples", *(f"  {each}" for each in examples(command))]
 
 
@@ -118,16 +124,33 @@ def examples(command: str) -> list[str]:
     return [f"python -m skinlab.{command} {words}".rstrip() for words in (about.example, *about.more_examples)]
 
 
-def _own_settings(groups: Groups) -> Iterator[Setting]:
-    """Yield the settings outside of groups; a mapping is one line."""
-    seen: set[str] = set()
+def _flat_settings(groups: Groups) -> Iterator[Setting]:
+    """Yield the settings outside of groups, those of a mapping by their dotted names."""
     for path in groups.files:
         for each in settings_of_file(path):
-            name, _, inner = each.name.partition(".")
-            if name in ("hydra", "run_dir", *groups.chosen) or name in seen:
-                continue
-            seen.add(name)
-            yield Setting(name, "{...}", each.comment) if inner else each
+            if each.name.partition(".")[0] not in ("hydra", "run_dir", *groups.chosen):
+                yield each
+
+
+def _own_rows(groups: Groups) -> Iterator[tuple[str, str]]:
+    """Yield a row for each setting outside of groups; a mapping has one with its comment, then its keys."""
+    found: dict[str, list[Setting]] = {}
+    for each in _flat_settings(groups):
+        found.setdefault(each.name.partition(".")[0], []).append(each)
+    for name, settings in found.items():
+        first = settings[0]
+        yield _row(first if first.name == name else Setting(name, "{...}", first.comment))
+        keys = dict.fromkeys(each.name.split(".")[1] for each in settings if "." in each.name)
+        yield from (("", line) for line in textwrap.wrap(f"keys: {', '.join(keys)}" if keys else "", KEYS_WIDTH))
+
+
+def _setting_lines(name: str, groups: Groups) -> Iterator[str]:
+    """Yield the lines of a setting, or of all settings of a mapping, with their whole comments, a common one once."""
+    before = ""
+    for each in _flat_settings(groups):
+        if each.name == name or each.name.startswith(f"{name}."):
+            yield f"{_row(each)[0].strip():34} {each.comment if each.comment != before else ''}".rstrip()
+            before = each.comment
 
 
 def _group_lines(group: str, groups: Groups) -> Iterator[str]:

@@ -59,8 +59,23 @@ def test_a_group_has_the_settings_of_the_choice_that_is_typed():
 
 
 def test_a_word_that_is_no_group_is_refused():
-    with pytest.raises(UserError, match=r"lsos --help: skinlab.train has no such group \(did you mean loss\?\)"):
+    with pytest.raises(
+        UserError, match=r"lsos --help: skinlab.train has no such group or setting \(did you mean loss\?\)"
+    ):
         help_text("train", ["lsos"])
+
+
+def test_the_keys_of_a_mapping_are_shown_and_have_their_own_help():
+    lines = [line.strip() for line in help_text("evaluate").splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.startswith("columns={...}"))
+    assert " ".join(lines[start + 1 : start + 4]).startswith("keys: image_id, label, group, patient, lesion, age")
+    (alone,) = help_text("evaluate", ["cross_fit"]).splitlines()
+    assert alone.startswith("cross_fit=false")
+    of_columns = help_text("evaluate", ["columns"]).splitlines()
+    assert of_columns[0].startswith("columns.image_id=")
+    assert any(line.startswith("columns.prob=") and "as in columns.prob={malignant:" in line for line in of_columns)
+    with pytest.raises(UserError, match=r"has no such group or setting \(did you mean columns\?\)"):
+        help_text("evaluate", ["colums"])
 
 
 def test_comments_of_a_file(tmp_path):
