@@ -303,7 +303,7 @@ def test_a_vendor_s_spreadsheet_is_evaluated_by_patient(run, tmp_path):
     known = pd.DataFrame({"File name": table["image_id"] + ".JPG", "Patient number": [k // 4 for k in range(160)]})
     known["Age (years)"] = 20 + np.arange(160) % 60
     known.to_csv(tmp_path / "patients.csv", index=False)
-    columns = ["columns.patient=Patient number", "columns.age=Age (years)"]
+    columns = ["columns.patient=Patient number", 'columns.age="Age (years)"']
     table.to_csv(tmp_path / "vendor.csv", index=False)
     words = [f"predictions={tmp_path / 'vendor.csv'}", f"metadata={tmp_path / 'patients.csv'}", "units=[patient]"]
     done = run("evaluate", *words, *columns, "thresholds=[p>=0.3]", f"output={tmp_path / 'out'}", *QUICK)
