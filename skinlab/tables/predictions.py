@@ -35,11 +35,12 @@ from skinlab.tables.columns import (
     with_standard_names,
 )
 from skinlab.tables.csv_files import read_csv
+from skinlab.tables.groups import group_cautions, with_groups
 from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids, one_hot_labels
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.splits import choose_rows
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import clean, two_spellings
+from skinlab.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -241,33 +242,11 @@ class TableReader:
             cautions.append(f"{self.labels} gives {counts} (of {len(table)}){replacing}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))
-        table, units = self._with_groups(table, joined, path)
-        cautions += [*_precision(table), *units, *_group_cautions(table)]
+        known = join_ids(ids, self.metadata.index.tolist(), f"{path} and the table of metadata")
+        metadata = self.metadata.reindex(known).fillna("").reset_index(drop=True)
+        table, units = with_groups(table, [table, *([] if joined is None else [joined]), metadata])
+        cautions += [*_precision(table), *units, *group_cautions(table)]
         return table.assign(label=own.to_numpy()), facts, cautions
-
-    def _with_groups(
-        self, table: pd.DataFrame, joined: pd.DataFrame | None, path: Path
-    ) -> tuple[pd.DataFrame, list[str]]:
-        """Return a table with groups, of the metadata or else patients or lesions where it has none, and a caution.
-
-        Args:
-            table: of predictions.
-            joined: rows of the table of labels in its order.
-            path: its file.
-        """
-        if "group" in table and (table["group"] != "").any():
-            return table, []
-        known = join_ids(table["image_id"], self.metadata.index.tolist(), f"{path} and the table of metadata")
-        other = self.metadata.reindex(known).fillna("").reset_index(drop=True)
-        for name in ("group", *UNIT_NAMES):
-            values = pd.Series("", index=table.index, dtype=str)
-            for each in (table, joined, other):
-                if each is not None and name in each:
-                    values = values.where(values != "", clean_column(each[name]))
-            if (values != "").any():
-                note = [] if name == "group" else [f"without a column group, images of one {name} are a group."]
-                return table.assign(group=values), note
-        return table, []
 
     def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path, own: pd.Series[str]) -> pd.DataFrame | None:
         """Return the rows of the table of labels in the order of the ids, "" for an id without a row.
@@ -339,20 +318,6 @@ def _precision(table: pd.DataFrame) -> list[str]:
             f"; {tied} of {len(values)} images tie with another in a class, which makes ranking and thresholds coarser"
         )
     return [f"{found}."]
-
-
-def _group_cautions(table: pd.DataFrame) -> list[str]:
-    if "group" not in table:
-        return []
-    found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
-    if 0 < missing < len(table):
-        found.append(f"{missing} of {len(table)} images have no group: each is a group of its own.")
-    if pairs:
-        a, b = pairs[0]
-        found.append(
-            f"groups {a!r} and {b!r} are two groups ({len(pairs)} such pairs); if they are one, write them in one way."
-        )
-    return found
 
 
 def count_training_images(path: Path, table: Predictions) -> dict[str, Any] | None:
