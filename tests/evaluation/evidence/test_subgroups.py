@@ -64,9 +64,8 @@ def test_each_subgroup_is_a_step_of_the_progress(monkeypatch, caplog):
     monkeypatch.setattr(progress, "NEXT_LINE", 0)
     view = rows()
     evaluate_subgroups([view], [], columns(view, sex=["f", "m", "m"] * 100), **SETTINGS)
-    shown = [record.message for record in caplog.records]
-    assert shown[0].startswith("subgroups: 1 of 2, ")
-    assert shown[1].startswith("subgroups: 2 of 2, ")
+    steps = {record.message.partition(", ")[0] for record in caplog.records}
+    assert {"subgroups: 1 of 2", "subgroups: 2 of 2"} <= steps
 
 
 def test_a_small_subgroup_has_counts_and_no_rank():
