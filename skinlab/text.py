@@ -96,3 +96,21 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 def says_missing(cleaned: str) -> bool:
     """Return whether a clean text is a word for a missing value."""
     return cleaned.casefold() in MISSING_WORDS or is_unlabeled(cleaned)
+
+
+def quantity(n: int, noun: str, verb: str = "") -> str:
+    """Return a number with its noun in the singular or plural.
+
+    Args:
+        n: the number.
+        noun: in the singular.
+        verb: ``is`` or ``has``, to follow the noun.
+
+    >>> quantity(1, "image"), quantity(2, "pair of copies", "has"), quantity(10015, "class", "is")
+    ('1 image', '2 pairs of copies have', '10,015 classes are')
+    """
+    if n != 1:
+        head, of, rest = noun.partition(" of ")
+        noun = f"{head}{'es' if head.endswith('s') else 's'}{of}{rest}"
+        verb = {"is": "are", "has": "have"}.get(verb, verb)
+    return f"{n:,} {noun} {verb}".rstrip()

@@ -39,6 +39,7 @@ from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import output_file, refuse_existing
 from skinlab.tables.decision import read_decision
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def predict(settings: PredictSettings) -> None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
-    log.info("%d images in %.1f s on %s: %s", len(rows), seconds, device.type, output)
+    log.info("%s in %.1f s on %s: %s", quantity(len(rows), "image"), seconds, device.type, output)
 
 
 def check_output(settings: PredictSettings) -> Path:

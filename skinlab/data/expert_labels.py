@@ -15,7 +15,7 @@ from skinlab.data.pseudo_labels import COLUMN
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.labels import join_ids, read_image_table
 from skinlab.tables.text_columns import map_distinct
-from skinlab.text import match_names
+from skinlab.text import match_names, quantity
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def add_labels(
     labels, place = _read_labels(manifest, path, classes, label_map), f"data.labels={path}"
     gone = ~labels.index.isin(manifest["image_id"])
     if gone.any():
-        log.warning("%s: %d images can't be read and are left out: %s", place, gone.sum(), some(labels.index[gone]))
+        log.warning("%s: %s left out, unreadable: %s", place, quantity(gone.sum(), "image"), some(labels.index[gone]))
         labels = labels[~gone]
     known = manifest.set_index("image_id").loc[labels.index]
     if not labels.attrs[PSEUDO]:
@@ -60,7 +60,8 @@ def add_labels(
         (free & ~held & (known["split"] == ""), "excluded from the pool and left out"),
     ):
         if marked.any():
-            log.warning("%s: %d images are %s: %s", place, marked.sum(), reason, some(labels.index[marked]))
+            n = quantity(marked.sum(), "image", "is")
+            log.warning("%s: %s %s: %s", place, n, reason, some(labels.index[marked]))
     joins = labels[free & ~held & (known["split"] == "pool")]
     chosen = manifest["image_id"].isin(joins.index)
     labelled = manifest.assign(
@@ -99,7 +100,9 @@ def check_labels(
     labels, place = _read_labels(manifest, path, classes, label_map), f"data.labels={path}"
     known = manifest.set_index("image_id")["label"].reindex(labels.index)
     if (unknown := labels.index[known.isna()]).size:
-        raise UserError(f"{place}: {len(unknown)} rows name no image of the data: {some(unknown)}; correct their ids")
+        raise UserError(
+            f"{place}: {quantity(len(unknown), 'row')} without an image of the data: {some(unknown)}; correct image_id"
+        )
     if not hides and not labels.attrs[PSEUDO]:
         _check_agreement(known, labels, place)
     return {f"data.labels {name}": found for name, found in labels.attrs.get(ATTRIBUTE, {}).items()}
@@ -147,7 +150,9 @@ def _check_agreement(known: pd.Series[str], labels: pd.Series[str], place: str) 
     """Refuse labels that contradict the known ones, both by image id."""
     if (other := labels.index[(known != "") & (known != labels)]).size:
         first = f"{other[0]} is {known[other[0]]} there and {labels[other[0]]} here"
-        raise UserError(f"{place}: {len(other)} labels contradict those of the data: {first}; correct one of them")
+        raise UserError(
+            f"{place}: {quantity(len(other), 'label')} in contradiction to the data: {first}; correct one of them"
+        )
 
 
 def exclude_images(manifest: pd.DataFrame, path: str | Path) -> pd.DataFrame:
@@ -178,7 +183,9 @@ def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
     if len(unknown) == len(named):
         raise UserError(f"data.exclude={path} names no image of the data; its first image_id is {named.iloc[0]}")
     if len(unknown):
-        log.warning("data.exclude=%s: %d rows name no image of the data: %s", path, len(unknown), some(unknown))
+        log.warning(
+            "data.exclude=%s: %s without an image of the data: %s", path, quantity(len(unknown), "row"), some(unknown)
+        )
 
 
 def _read_excluded(manifest: pd.DataFrame, path: str | Path) -> pd.Series[str]:

@@ -12,7 +12,7 @@ from skinlab.data.audit.text_changes import check_spellings, clean_text, replace
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.tables.text_columns import clean_column, map_distinct
-from skinlab.text import clean, is_missing, match_names, two_spellings
+from skinlab.text import clean, is_missing, match_names, quantity, two_spellings
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,8 @@ def _caution_giant_group(groups: pd.Series[str]) -> None:
 def _check_ids(ids: pd.Series[str]) -> None:
     """Refuse rows without an id and repeated ids."""
     if (ids == "").any():
-        raise UserError(f"{(ids == '').sum()} rows have an empty image_id or path: fill it in or delete the rows")
+        empty = quantity((ids == "").sum(), "row", "has")
+        raise UserError(f"{empty} an empty image_id or path: fill it in or delete the rows")
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise UserError(f"image_id is repeated for {some(sorted(set(repeated)))}: keep one row an image")
@@ -149,7 +150,8 @@ def relabel(
                 other = match_names([name], allowed).get(name)
                 hint = f" (did you mean {other}?)" if other else nearest(name, allowed)
                 raise UserError(
-                    f"unknown class {name} ({count} images){hint}: add it to data.classes or merge it by data.label_map"
+                    f"unknown class {name} ({quantity(count, 'image')}){hint}: add it to data.classes or merge it by "
+                    "data.label_map"
                 )
     return manifest
 
@@ -162,8 +164,9 @@ def _check_classes(before: pd.Series[str], after: pd.Series[str], renames: Mappi
             counts = labels.value_counts()
             rare, frequent = sorted(pairs[0], key=lambda name: (counts[name], -len(name)))
             raise UserError(
-                f"classes {rare!r} ({counts[rare]} images) and {frequent!r} ({counts[frequent]}) seem to be one: write "
-                f"them in one way, or give both one new class, such as 'data.label_map={{{rare}: {frequent}}}'"
+                f"classes {rare!r} ({quantity(counts[rare], 'image')}) and {frequent!r} ({counts[frequent]}) seem to "
+                f"be one: write them in one way, or give both one new class, such as "
+                f"'data.label_map={{{rare}: {frequent}}}'"
             )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.errors import UserError, some
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +74,13 @@ def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[s
         )
     if (open_rows := manifest["image_id"][labelled & (split == "")]).size:
         raise UserError(
-            f"{len(open_rows)} labelled images have no split while others do: {some(open_rows)}; give them one"
+            f"{quantity(len(open_rows), 'labelled image', 'has')} no split while others do: {some(open_rows)}; "
+            "give them one"
         )
     if (unlabeled := manifest["image_id"][split.isin(SIDES) & (manifest["label"] == "")]).size:
         raise UserError(
-            f"{len(unlabeled)} images of {', '.join(SIDES)} have no label: {some(unlabeled)}; mark them as pool"
+            f"{quantity(len(unlabeled), 'image')} of {', '.join(SIDES)} without a label: {some(unlabeled)}; "
+            "mark them as pool"
         )
     return split.mask(split == "", "pool")
 
@@ -196,7 +199,8 @@ def check_groups(manifest: pd.DataFrame) -> None:
         divided = sorted(inside[inside.duplicated()].unique())
         if divided:
             raise UserError(
-                f"{len(divided)} groups are in two parts of {names}: {some(divided)}; keep each group in one part"
+                f"{quantity(len(divided), 'group', 'is')} in two parts of {names}: {some(divided)}; "
+                "keep each group in one part"
             )
 
 

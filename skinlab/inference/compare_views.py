@@ -14,6 +14,7 @@ from skinlab.errors import UserError
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.dataset import InferenceDataset, load_batches
 from skinlab.models.prediction import Network, predict_probabilities
+from skinlab.text import quantity
 
 BATCH_SIZE = 64  # a whole number of the steps that the network takes
 WARM_UP = 8  # images shown before the clock runs
@@ -42,7 +43,7 @@ def predict_views(
         UserError: an image can't be read.
     """
     images = InferenceDataset(paths, bundle.image_size, bundle.fit)
-    title = f"predicting {len(paths)} images {len(names)} times"
+    title = f"predicting {quantity(len(paths), 'image')} {len(names)} times"
     batches = load_batches(images, title, batch_size=BATCH_SIZE, num_workers=num_workers)
     return timed(bundle.classifier.to(device), _refuse_bad(batches, paths), names, device)
 

@@ -20,6 +20,7 @@ from skinlab.inference.bundle import Bundle
 from skinlab.inference.overlays import LARGE, explained, jpeg
 from skinlab.inference.saliency import feature_stage, gradcam, token_layer
 from skinlab.processes.progress import track
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def write_explanations(
     places = [folder / picture_name(image_id) for image_id in rows["image_id"]]
     paths = rows["path"].tolist()
     starts = range(0, len(paths), BATCH)
-    for start in track(starts, f"explaining {len(paths)} images", len(starts)):
+    for start in track(starts, f"explaining {quantity(len(paths), 'image')}", len(starts)):
         chosen = slice(start, start + BATCH)
         maps = mean_maps(bundle, paths[chosen], called[chosen].tolist(), LARGE, device)
         own = zip(paths[chosen], maps, called[chosen], probabilities[chosen], places[chosen], strict=True)
@@ -101,7 +102,7 @@ def write_explanations(
             with replacing(place) as temporary:
                 picture = explained(image, each, bundle.classes[number], float(row[number]), rule)
                 temporary.write_bytes(jpeg(picture))
-    log.info("Grad-CAM of %d images: %s", len(paths), folder)
+    log.info("Grad-CAM of %s: %s", quantity(len(paths), "image"), folder)
 
 
 def picture_name(image_id: str) -> str:

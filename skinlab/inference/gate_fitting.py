@@ -21,6 +21,7 @@ from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
 from skinlab.processes.progress import Progress, counted
 from skinlab.tables.csv_files import read_csv
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _rows(split: GateSplit, limit: int, rng: np.random.Generator) -> tuple[pd.Da
     gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]
     if gone:
         raise UserError(
-            f"{len(gone)} images of {split.place} are missing: {some(gone)}; put them there or set gate=none"
+            f"{quantity(len(gone), 'image')} of {split.place} missing: {some(gone)}; put them there or set gate=none"
         )
     return parts[0], parts[1]
 

@@ -19,7 +19,7 @@ from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import find_column, join_ids
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import clean
+from skinlab.text import clean, quantity
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,8 @@ def _table(path: Path, missing_ok: bool, columns: Mapping[str, str | None]) -> p
         for i, found in zip(missing, _elsewhere(path, [listed[i] for i in missing], len(paths)), strict=True):
             paths[i] = str(base / found)
     if masks := find_masks(listed):
-        log.warning("%d rows of %s are masks by their names: %s; delete those rows", len(masks), path, some(masks))
+        line = "%s of %s with the name of a mask: %s; delete those that are masks"
+        log.warning(line, quantity(len(masks), "row"), path, some(masks))
     known = {name: clean_column(table[name]) for name in COLUMNS if name in table}
     return pd.DataFrame(known | {"image_id": ids, "path": paths}, index=table.index)
 
@@ -149,15 +150,19 @@ def _check_inside(table: Path, paths: Sequence[str]) -> None:
     """Refuse empty paths, and relative ones that leave the table's folder."""
     empty = sum(not each for each in paths)
     if empty:
-        raise UserError(f"{empty} rows of {table} have no path; fill it in or delete the rows")
+        raise UserError(f"{quantity(empty, 'row')} of {table} without a path; fill it in or delete the rows")
     outside = [p for p in paths if ".." in p and not p.startswith("/") and os.path.normpath(p).startswith("..")]
     if outside:
-        raise UserError(f"{len(outside)} paths of {table} are outside its folder: {some(outside)}; give absolute ones")
+        raise UserError(
+            f"{quantity(len(outside), 'path')} of {table} outside its folder: {some(outside)}; give absolute ones"
+        )
 
 
 def _check_ids(table: Path, ids: pd.Series[str]) -> None:
     if (ids == "").any():
-        raise UserError(f"{(ids == '').sum()} rows of {table} have no image_id; fill it in or delete the rows")
+        raise UserError(
+            f"{quantity((ids == '').sum(), 'row')} of {table} without image_id; fill it in or delete the rows"
+        )
     doubled = ids[ids.duplicated()]
     if len(doubled):
         raise UserError(f"{table} names {some(doubled.unique())} more than once; keep one row an image")
@@ -170,6 +175,6 @@ def _below(table: Path, ids: pd.Series[str]) -> list[str]:
     unknown = ids[found == ""]
     if len(unknown):
         besides = "".join(f"; {line}" for line in left_out_warnings(files.masks, files.other_formats))
-        names = f"{len(unknown)} rows of {table} name no image below its folder: {some(unknown)}"
+        names = f"{quantity(len(unknown), 'row')} of {table} without an image below its folder: {some(unknown)}"
         raise UserError(f"{names}; add a column path{besides}")
     return found.tolist()

@@ -23,6 +23,7 @@ from skinlab.inference.ensembling import combine_members
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.models.prediction import predict_members, predict_probabilities
 from skinlab.settings.command import LoadingSettings
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def predict_images(
     kinds = list(dict.fromkeys((member.image_size, member.fit) for member in bundle.members))
     for turn, (size, fit) in enumerate(kinds):
         left = [path for row, path in enumerate(paths) if row not in bad]
-        title = f"predicting {len(left)} images" + (f" ({turn + 1}/{len(kinds)})" if len(kinds) > 1 else "")
+        title = f"predicting {quantity(len(left), 'image')}" + (f" ({turn + 1}/{len(kinds)})" if len(kinds) > 1 else "")
         if turn == 0:
             gated = monitor.gate if monitor else None
             images = InferenceDataset(left, size, fit, gate=gated, known=known, refuse_masks=True)

@@ -14,6 +14,7 @@ from skinlab.evaluation.predictions import COLUMNS, Predictions
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.predictions import read_predictions
+from skinlab.text import quantity
 
 
 def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:
@@ -37,7 +38,9 @@ def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.D
         raise UserError(f"split={split}: {place} has no such rows; it has {', '.join(sorted(set(table['split'])))}")
     foreign = rows["image_id"][~rows["label"].isin(classes)]
     if len(foreign):
-        raise UserError(f"{place}: {len(foreign)} rows of {split} have no label of the run's classes: {some(foreign)}")
+        raise UserError(
+            f"{place}: {quantity(len(foreign), 'row')} of {split} without a label of the run's classes: {some(foreign)}"
+        )
     check_files([*rows["path"]], str(place))
     return split, rows
 

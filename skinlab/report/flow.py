@@ -13,6 +13,7 @@ from skinlab.evaluation.evidence.population_form import Flow, FlowPart
 from skinlab.report.charts import WIDE
 from skinlab.report.svg import INK, LINE, SOFT, STYLE, inline_svg, new_axes
 from skinlab.report.wording import count
+from skinlab.text import quantity
 
 LINE_HEIGHT, PAD, GAP = 15, 8, 18  # CSS pixels
 CHARACTERS = 46  # in a line of a box as wide as the picture
@@ -24,7 +25,7 @@ def flow_sentences(flow: Flow | None) -> list[str]:
     """Return the flow as sentences."""
     if not flow:
         return []
-    lines = [f"{count(flow['found'])} images found"]
+    lines = [f"{quantity(flow['found'], 'image')} found"]
     lines += [f"{count(n)} left out ({reason})" for reason, n in flow["left_out"].items()]
     first = f"{'; '.join(lines)}; {count(flow['kept'])} kept."
     return [first, *(": ".join(filter(None, [_title(part), _inside(part)])) + "." for part in flow["parts"])]
@@ -52,14 +53,14 @@ def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
         axes.set(xlim=(0, WIDE), ylim=(total, 0))
         axes.set_axis_off()
         y, middle = 2.0, WIDE * NARROW / 2
-        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{count(flow['found'])} images found"], INK)
+        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{quantity(flow['found'], 'image')} found"], INK)
         y += _height([""])
         _arrow(axes, (middle, y), (middle, y + top))
         _arrow(axes, (middle, y + top / 2), (WIDE * (NARROW + 0.06), y + top / 2))
         place = (WIDE * (NARROW + 0.06), y + GAP, WIDE * (0.94 - NARROW) - 1, _height(beside))
         _box(axes, place, beside, SOFT)
         y += top
-        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{count(flow['kept'])} images kept"], INK)
+        _box(axes, (1, y, WIDE * NARROW, _height([""])), [f"{quantity(flow['kept'], 'image')} kept"], INK)
         y += _height([""])
         start = y
         for part, lines, height in zip(flow["parts"], boxes, heights, strict=True):
@@ -72,8 +73,8 @@ def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
 
 
 def _title(part: FlowPart) -> str:
-    groups = f", {count(part['groups'])} groups" if part["groups"] is not None else ""
-    return f"{part['name']}: {count(part['images'])} images{groups}{' (evaluated)' if part['evaluated'] else ''}"
+    groups = f", {quantity(part['groups'], 'group')}" if part["groups"] is not None else ""
+    return f"{part['name']}: {quantity(part['images'], 'image')}{groups}{' (evaluated)' if part['evaluated'] else ''}"
 
 
 def _classes(part: FlowPart) -> str:

@@ -14,6 +14,7 @@ from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule
 from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.report.operating_points import class_metrics, point_words, positive_metrics
 from skinlab.report.wording import count, interval, interval_note, overlap_sentence
+from skinlab.text import quantity
 
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
@@ -126,7 +127,7 @@ def _counts(system: System, positive: Sequence[str]) -> str:
     split = "out of fold" if system["pooled_folds"] else ", ".join(splits)
     groups = system.get("groups_per_class") or {}
     of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
-    images = f"{count(system['rows'])} images{f' ({split})' if split else ''}"
+    images = f"{quantity(system['rows'], 'image')}{f' ({split})' if split else ''}"
     return f"{images} of {count(system['groups'])} lesions or patients{f' ({of})' if of else ''}"
 
 

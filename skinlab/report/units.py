@@ -8,7 +8,8 @@ from skinlab.evaluation.evidence.form import System
 from skinlab.evaluation.evidence.rules import called_rule
 from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.report.operating_points import class_metrics, label_at, positive_metrics
-from skinlab.report.wording import count, interval
+from skinlab.report.wording import interval
+from skinlab.text import quantity
 
 PLURALS = {"image": "images", "lesion": "lesions", "patient": "patients"}
 
@@ -55,7 +56,7 @@ def unit_sentences(system: System) -> list[str]:
         values = unit["metrics"] | unit["binary"]
         at = unit.get("rule"), unit.get("called", "")
         shown = [f"{label_at(name, system, *at)} {interval(values[name])}" for name in metrics if name in values][:3]
-        size = f"{count(unit['rows'])} {PLURALS[unit['unit']]} of {count(unit['images'])} images"
+        size = f"{quantity(unit['rows'], unit['unit'])} of {quantity(unit['images'], 'image')}"
         if unit.get("each_image_a_lesion"):
             size += ", each image a lesion"
         found.append(f"By {unit['unit']} ({size}): {'; '.join(shown)}.")

@@ -11,7 +11,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.tables.csv_files import COLUMN_NAMES, numbers, read_csv
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import name_key
+from skinlab.text import name_key, quantity
 
 ID_COLUMNS = ("image_id", "image", "image_name", "isic_id")
 # Columns of classes in published tables; without `label` the user has to choose one.
@@ -85,9 +85,9 @@ def one_hot_labels(table: pd.DataFrame, place: str) -> pd.Series[str] | None:
     if (wrong := (ones > 1) | ((ones == 0) & values.notna().any(axis=1))).any():
         first = int(wrong.to_numpy().argmax())
         raise UserError(
-            f"{place}: {wrong.sum()} rows have no 1, or several, in the columns {', '.join(map(str, values))} (first: "
-            f"{table.iloc[first].iloc[0]}, which has {ones.iloc[first]}); give every row one class, or give "
-            "the classes in a column label"
+            f"{place}: {quantity(wrong.sum(), 'row', 'has')} no 1, or several, in the columns "
+            f"{', '.join(map(str, values))} (first: {table.iloc[first].iloc[0]}, which has {ones.iloc[first]}); "
+            "give every row one class, or give the classes in a column label"
         )
     return values.eq(1).idxmax(axis=1).where(ones == 1, "").astype(str)
 
@@ -107,7 +107,7 @@ def join_ids(ids: pd.Series[str], known: Sequence[str], place: str) -> pd.Series
     if matches.ambiguous:
         name, candidates = next(iter(matches.ambiguous.items()))
         raise UserError(
-            f"{place}: {len(matches.ambiguous)} ids may mean several images, such as {name}: "
+            f"{place}: {quantity(len(matches.ambiguous), 'id')} may mean several images, such as {name}: "
             f"{' or '.join(candidates[:2])}; give them with their folder and suffix"
         )
     return pd.Series(matches.known, index=ids.index, dtype=str)
@@ -133,6 +133,6 @@ def check_one_label_each(table: pd.DataFrame, images: Sequence[str], place: str)
         image = doubled["image"].iloc[0]
         both = [f"{row.image_id}: {row.label}" for row in doubled[doubled["image"] == image].itertuples()]
         raise UserError(
-            f"{place}: {doubled['image'].nunique()} images have rows that contradict each other, such as {image} "
-            f"({', '.join(both)}); keep one row an image"
+            f"{place}: {quantity(doubled['image'].nunique(), 'image', 'has')} rows that contradict each other, such as "
+            f"{image} ({', '.join(both)}); keep one row an image"
         )

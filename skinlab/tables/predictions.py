@@ -40,7 +40,7 @@ from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids,
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.splits import choose_rows
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import clean
+from skinlab.text import clean, quantity
 
 log = logging.getLogger(__name__)
 
@@ -237,8 +237,10 @@ class TableReader:
             facts["labels"] = cast(
                 "LabelsTable", {"path": self.labels, "rows": len(table), **taken, "replaced": n_replaced}
             )
-            counts = ", ".join(f"the {name} of {n} rows" for name, n in taken.items())
-            replacing = f"; {n_replaced} labels of the table differ and are not used" if n_replaced else ""
+            counts = ", ".join(f"the {name} of {quantity(n, 'row')}" for name, n in taken.items())
+            replacing = (
+                f"; not used: {quantity(n_replaced, 'label')} of the table that would differ" if n_replaced else ""
+            )
             cautions.append(f"{self.labels} gives {counts} (of {len(table)}){replacing}.")
             for name in taken:
                 table[name] = joined[name].where(joined[name] != "", table.get(name, nothing))

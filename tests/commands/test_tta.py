@@ -149,7 +149,7 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
         [
             ("path", "/gone.jpg", r"1 of \d+ images of .*split.csv are missing: /gone.jpg"),
             ("path", str(tmp_path / "bad.jpg"), r"bad\.jpg is not a whole JPEG.*fix it"),
-            ("label", "wart", "1 rows of test have no label of the run's classes"),
+            ("label", "wart", "1 row of test without a label of the run's classes"),
         ]
     ):
         run = damaged(untrained, tmp_path / str(i), names(column, value))

@@ -58,7 +58,7 @@ def test_an_excluded_image_stays_out(manifest, table, caplog):
     with caplog.at_level(logging.WARNING):
         rows = add_labels(exclude_images(manifest, table("q", header="image_id")), table("q,mel"), CLASSES)
     assert rows["split"][rows["image_id"] == "q"].tolist() == [""]
-    assert "1 images are excluded from the pool" in caplog.text
+    assert "1 image is excluded from the pool" in caplog.text
 
 
 def test_a_hidden_label_gives_way_to_the_answer(table):
@@ -74,9 +74,9 @@ def test_a_hidden_label_gives_way_to_the_answer(table):
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
-        (["x,mel", "y,nv"], "2 rows name no image of the data: x, y"),
+        (["x,mel", "y,nv"], "2 rows without an image of the data: x, y"),
         (["p,mell"], r"unknown class mell \(did you mean mel\?\): the data has mel, nv"),
-        (["a,nv"], "1 labels contradict those of the data: a is mel there and nv here"),
+        (["a,nv"], "1 label in contradiction to the data: a is mel there and nv here"),
         (["p,mel", "p,mel"], "names an image twice: p"),
         (["p,", "q,"], "no label filled in"),
     ],
@@ -89,7 +89,7 @@ def test_wrong_answers_are_refused_in_one_line(manifest, table, rows, complaint)
 
 def test_an_answer_may_contradict_a_label_that_a_budget_hides(manifest, table):
     check_labels(manifest, table("a,nv"), CLASSES, hides=True)
-    with pytest.raises(UserError, match="1 labels contradict"):
+    with pytest.raises(UserError, match="1 label in contradiction"):
         add_labels(manifest, table("a,nv"), CLASSES)
 
 
@@ -97,7 +97,7 @@ def test_answers_about_images_that_the_audit_has_dropped_are_left_out(manifest, 
     with caplog.at_level(logging.WARNING):
         rows = add_labels(manifest[manifest["image_id"] != "p"], table("p,mel", "q,mel"), CLASSES)
     assert rows["image_id"][rows["answered"]].tolist() == ["q"]
-    assert "1 images can't be read and are left out: p" in caplog.text
+    assert "1 image left out, unreadable: p" in caplog.text
 
 
 def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplog):
@@ -108,7 +108,7 @@ def test_excluded_images_leave_every_part_and_others_stay(manifest, table, caplo
     gone = rows["image_id"].isin(["a", "d", "p"])
     assert (rows["split"][gone] == "").all()
     pd.testing.assert_frame_equal(rows[~gone], manifest[~gone])
-    assert "1 rows name no image of the data: x" in caplog.text
+    assert "1 row without an image of the data: x" in caplog.text
     with pytest.raises(UserError, match="names no image of the data; its first image_id is x"):
         check_excluded(manifest, table("x", header="image_id"))
 

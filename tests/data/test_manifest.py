@@ -45,14 +45,14 @@ def test_an_image_without_a_group_is_its_own_with_one_warning(caplog):
     ("columns", "complaint"),
     [
         ({"image_id": ["a", "a", "b"]}, "repeated for a: keep"),
-        ({"image_id": ["", "a", "b"]}, "1 rows have an empty image_id"),
-        ({"image_id": ["a", "a", ""]}, "1 rows have an empty image_id"),
+        ({"image_id": ["", "a", "b"]}, "1 row has an empty image_id"),
+        ({"image_id": ["a", "a", ""]}, "1 row has an empty image_id"),
         ({"split": ["tran", "", ""]}, r"unknown split tran \(did you mean train\?\): use train.*data.columns.split"),
         ({"age": ["old", "", ""]}, "age old is no number of years"),
         ({"age": ["45", "-1", "999"]}, r"age -1 is no number of years from 0 to 120 \(2 rows\)"),
         (
             {"group": ["P7", "p7", "P7"]},
-            r"column group: 'P7' \(2 rows\) and 'p7' \(1 rows\) seem to be one name: write",
+            r"column group: 'P7' \(2 rows\) and 'p7' \(1 row\) seem to be one name: write",
         ),
         ({"group": ["1", "1.0", "2"]}, "'1' .* and '1.0' .* seem to be one name"),
         ({"source": ["Site_A", "site a", "b"]}, "column source: 'Site_A' .* and 'site a'"),
@@ -144,9 +144,9 @@ def test_relabel_merges_classes_and_leaves_the_rest():
         ({"mel": "x", "MEL": "y"}, None, "mel has two new classes, x and y: keep one"),
         ({"mel": ["a", "b"]}, None, r"mel has the new class \['a', 'b'\]: give one name"),
         ({"unknown": "x"}, None, "'unknown' counts as no label"),
-        ({"mel": "NV"}, None, r"classes 'NV' \(1 images\) and 'nv' \(1\) seem to be one"),
-        (None, ["nv", "MEL"], r"unknown class mel \(1 images\) \(did you mean MEL\?\)"),
-        (None, ["nv", "melanoma"], r"unknown class mel \(1 images\) \(did you mean melanoma\?\)"),
+        ({"mel": "NV"}, None, r"classes 'NV' \(1 image\) and 'nv' \(1\) seem to be one"),
+        (None, ["nv", "MEL"], r"unknown class mel \(1 image\) \(did you mean MEL\?\)"),
+        (None, ["nv", "melanoma"], r"unknown class mel \(1 image\) \(did you mean melanoma\?\)"),
     ],
 )
 def test_unknown_classes_are_refused_with_the_nearest(label_map, classes, complaint):
@@ -159,7 +159,7 @@ def test_unknown_classes_are_refused_with_the_nearest(label_map, classes, compla
 )
 def test_classes_that_look_like_one_stop_with_both_and_are_merged_by_the_map(names):
     manifest = build_manifest(rows(label=[names[0], names[1], names[1]]))
-    remedy = rf"classes '{names[0]}' \(1 images\) and '{names[1]}' \(2\) seem to be one.*={{{names[0]}: {names[1]}}}"
+    remedy = rf"classes '{names[0]}' \(1 image\) and '{names[1]}' \(2\) seem to be one.*={{{names[0]}: {names[1]}}}"
     with pytest.raises(UserError, match=remedy):
         relabel(manifest)
     with pytest.raises(UserError, match="seem to be one"):  # one of them mapped away would leave the other a class

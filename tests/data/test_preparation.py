@@ -77,7 +77,7 @@ def test_labels_of_an_expert_are_added_after_the_budget(prepared, tmp_path):
         ({"label_budget": 2.5}, "", "label_budget=2.5 is no budget"),
         ({"labels": "nowhere.csv"}, "", "nowhere.csv is not there"),
         ("labels", "image_id\nx", "no column label"),
-        ("labels", "image_id,label\nx,mel", "1 rows name no image of the data: x"),
+        ("labels", "image_id,label\nx,mel", "1 row without an image of the data: x"),
         ("labels", "image_id,label\nx,mell", "unknown class mell"),
         ("labels", "image_id,label\nx,mel\nx,mel", "names an image twice: x"),
         ({"exclude": "nowhere.csv"}, "", "nowhere.csv is not there"),

@@ -170,8 +170,8 @@ def test_a_users_own_validation_part_is_the_only_fold():
     ("labels", "own", "message"),
     [
         (["a", "b"], ["test", "val"], "has test, val and no train"),
-        (["a", "b"], ["train", ""], "1 labelled images have no split while others do: 01"),
-        (["a", ""], ["train", "test"], "1 images of train, val, test have no label: 01"),
+        (["a", "b"], ["train", ""], "1 labelled image has no split while others do: 01"),
+        (["a", ""], ["train", "test"], "1 image of train, val, test without a label: 01"),
     ],
 )
 def test_a_users_split_with_holes_is_refused(labels, own, message):
@@ -182,7 +182,7 @@ def test_a_users_split_with_holes_is_refused(labels, own, message):
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test"), ("pool", "test")])
 def test_a_cut_group_is_refused_whoever_cut_it(pair):
     manifest = tiny(["a"] * 3, split=[*pair, "train"]).assign(group=["x", "x", "y"])
-    with pytest.raises(UserError, match=r"1 groups are in two parts of .*: x; keep each group in one part"):
+    with pytest.raises(UserError, match=r"1 group is in two parts of .*: x; keep each group in one part"):
         check_groups(manifest)
 
 

@@ -74,7 +74,7 @@ def test_too_few_or_missing_images_are_refused(split: Path, tmp_path: Path):
     table = pd.read_csv(split)
     table.loc[:1, "path"] = ["/gone/a.jpg", "/gone/b.jpg"]
     table.to_csv(tmp_path / "split.csv", index=False)
-    with pytest.raises(UserError, match=r"2 images of .* are missing: /gone/.\.jpg, /gone/.\.jpg"):
+    with pytest.raises(UserError, match=r"2 images of .* missing: /gone/.\.jpg, /gone/.\.jpg"):
         fit(tmp_path / "split.csv")
 
 

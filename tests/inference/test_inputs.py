@@ -48,9 +48,9 @@ def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
     assert rows["path"].tolist() == [str(images / name) for name in ("a/b/3.bmp", "a/1.jpg", "c.d.png", "a/b/3.bmp")]
     shutil.copy(images / "2.png", images / "a" / "2.png")
     assert find_images(str(table_of(table, image_id=["2.png"])))["path"][0] == str(images / "2.png")
-    with pytest.raises(UserError, match=r"1 ids may mean several images, such as 2: 2\.png or a/2\.png"):
+    with pytest.raises(UserError, match=r"1 id may mean several images, such as 2: 2\.png or a/2\.png"):
         find_images(str(table_of(table, image_id=["2"])))
-    with pytest.raises(UserError, match=r"1 rows of .* name no image below its folder: 77"):
+    with pytest.raises(UserError, match=r"1 row of .* without an image below its folder: 77"):
         find_images(str(table_of(table, image_id=["77"])))
 
 
@@ -61,10 +61,10 @@ def test_ids_name_files_below_the_table_s_folder(folder: Path, tmp_path: Path):
             "photo,label\na.png,mel\n",
             "neither a column path nor image_id; its columns are photo, label; .*columns.path=",
         ),
-        ("path\n../x.png\n", r"1 paths of .* are outside its folder: \.\./x\.png"),
-        ("path,label\n,mel\n", "1 rows of .* have no path"),
+        ("path\n../x.png\n", r"1 path of .* outside its folder: \.\./x\.png"),
+        ("path,label\n,mel\n", "1 row of .* without a path"),
         ("path,image_id\na,1\nb,1\n", "names 1 more than once"),
-        ("path,image_id\na,\n", "1 rows of .* have no image_id"),
+        ("path,image_id\na,\n", "1 row of .* without image_id"),
         ("path\n", "has no rows below its header"),
     ],
 )
@@ -85,15 +85,15 @@ def test_files_that_are_no_photographs_are_named(folder: Path, tmp_path: Path, c
         (images / name).write_bytes(b"x" * 99)
     assert find_images(str(images))["image_id"].tolist() == NAMES
     assert [record.message for record in caplog.records] == [
-        "1 masks are left out: 10_segmentation.png; rename those that are photographs",
-        "2 files of formats that can't be read (1 .heic, 1 .dcm) are left out: IMG_1.HEIC, a/scan.dcm; "
+        "1 mask is left out: 10_segmentation.png; rename those that are photographs",
+        "2 files left out, of formats that can't be read (1 .heic, 1 .dcm): IMG_1.HEIC, a/scan.dcm; "
         "convert them to JPEG or PNG",
     ]
     with pytest.raises(UserError, match=r"IMG_1\.HEIC: HEIC images can't be read; convert it to JPEG or PNG"):
         find_images(str(images / "IMG_1.HEIC"))
-    with pytest.raises(UserError, match=r"1 rows of .* name no image .*: IMG_1; .* convert them to JPEG or PNG"):
+    with pytest.raises(UserError, match=r"1 row of .* without an image .*: IMG_1; .* convert them to JPEG or PNG"):
         find_images(str(table_of(images / "t.csv", image_id=["2", "IMG_1"])))
     caplog.clear()
     find_images(str(table_of(images / "t.csv", path=["2.png", "10_segmentation.png"])))
-    assert "1 rows of" in caplog.text
-    assert "are masks by their names: 10_segmentation.png" in caplog.text
+    assert "1 row of" in caplog.text
+    assert "with the name of a mask: 10_segmentation.png" in caplog.text

@@ -21,7 +21,7 @@ from skinlab.mining.pool import AnnotationPool, with_truth
         ({"image_id": ["a", "a"], "label": ["nv", "mel"]}, "image a has several rows"),
         (
             {"image_id": ["a", "a.jpg"], "label": ["nv", "mel"]},
-            r"1 images have rows that contradict each other, such as p/a.jpg .a: nv, a.jpg: mel.; keep one row",
+            r"1 image has rows that contradict each other, such as p/a.jpg .a: nv, a.jpg: mel.; keep one row",
         ),
         (
             {"image_id": ["a", "b"], "label": ["cat", "nv"]},

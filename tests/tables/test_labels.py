@@ -36,7 +36,7 @@ def test_one_column_a_class_gives_class_names(tmp_path, one):
 @pytest.mark.parametrize("rows", [["a,1,1", "b,0,1"], ["b,1,0", "a,0,0"]])
 def test_a_row_without_one_class_is_refused(tmp_path, rows):
     (tmp_path / "t.csv").write_text("\n".join(["image,MEL,NV", *rows]))
-    with pytest.raises(UserError, match=r"1 rows have no 1, or several, in the columns MEL, NV \(first: a,"):
+    with pytest.raises(UserError, match=r"1 row has no 1, or several, in the columns MEL, NV \(first: a,"):
         read_image_table(tmp_path / "t.csv", ["label"])
 
 
@@ -53,6 +53,6 @@ def test_other_numbers_are_no_classes(columns):
 
 
 def test_an_id_that_may_mean_two_images_is_refused_with_both():
-    with pytest.raises(UserError, match=r"t.csv: 1 ids may mean several .* a: x/a.jpg or y/a.jpg; give them"):
+    with pytest.raises(UserError, match=r"t.csv: 1 id may mean several .* a: x/a.jpg or y/a.jpg; give them"):
         join_ids(pd.Series(["a", "b"]), ["x/a.jpg", "y/a.jpg", "b.jpg"], "t.csv")
     assert join_ids(pd.Series(["b", "c"]), ["b.jpg"], "t.csv").tolist() == ["b.jpg", ""]

@@ -204,7 +204,7 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
     assert found.rows.target.tolist() == [1, 1, 2, 0, 1, 2]
     assert set(found.rows.group) == {"h"}
     assert found.facts["labels"] == {"path": truth, "rows": 6, "label": 6, "group": 6, "replaced": 1}
-    assert "1 labels of the table differ" in " ".join(found.cautions)
+    assert "1 label of the table that would differ" in " ".join(found.cautions)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
     [
         ({"image_id": ["x"], "label": ["nv"]}, {}, "names none of the 6 images"),
         ({"image_id": IDS[1:], "label": LABELS[1:]}, {}, r"lacks 1 of 6 images .*\(first: ISIC_0000000\)"),
-        ({"image_id": ["a/" + IDS[0], "b/" + IDS[0]], "label": "nv"}, {}, "ids may mean several"),
+        ({"image_id": ["a/" + IDS[0], "b/" + IDS[0]], "label": "nv"}, {}, "1 id may mean several"),
         ({"image_id": IDS, "diagnosis": LABELS, "dx": LABELS}, {}, "several columns of labels.*columns.label="),
         ({"image_id": IDS, "what": LABELS}, {}, "columns.label=NAME"),
         (
@@ -223,7 +223,7 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
         (
             {"image_id": [*IDS, f"{IDS[0]}.jpg"], "label": [*LABELS, "nv"]},
             {},
-            f"1 images have rows that contradict each other, such as {IDS[0]} .{IDS[0]}: mel, {IDS[0]}.jpg: nv.",
+            f"1 image has rows that contradict each other, such as {IDS[0]} .{IDS[0]}: mel, {IDS[0]}.jpg: nv.",
         ),
     ],
 )

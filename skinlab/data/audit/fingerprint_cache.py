@@ -18,6 +18,7 @@ from skinlab.data.images import printable
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
 from skinlab.files import replacing
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def fingerprints(
     new = np.flatnonzero(fresh)
     if not len(new):
         return entries["fingerprint"], {}, len(paths)
-    log.info("reading %d images (%d are cached by an earlier audit)", len(new), len(paths) - len(new))
+    cached = quantity(len(paths) - len(new), "other", "is")
+    log.info("reading %s (%s cached by an earlier audit)", quantity(len(new), "image"), cached)
     entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
     if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not Path(paths[row]).exists()]:
         raise UserError(

@@ -7,6 +7,7 @@ from typing import TypedDict
 from skinlab.data.audit.text_changes import Changes, describe_changes
 from skinlab.data.readers.listing import left_out_warnings
 from skinlab.errors import some
+from skinlab.text import quantity
 
 VERSION = 1
 
@@ -100,10 +101,10 @@ def summary(report: AuditReport) -> list[str]:
     return [
         f"{report['kept']} of {report['images']} images in {report['groups']} groups{alone}: {labels}",
         *([f"stored as {stored} pixels"] if report["kept"] else []),
-        f"{len(report['duplicates'])} pairs of copies, {merged} groups merged",
+        f"{quantity(len(report['duplicates']), 'pair of copies')}, {quantity(merged, 'group')} merged",
         *(f"problem: {line}" for line in report["problems"]),
         *(f"warning: {line}" for line in report["warnings"]),
-        f"checked in {report['seconds']} s, {report['remembered']} images read by an earlier audit",
+        f"checked in {report['seconds']} s, {quantity(report['remembered'], 'image')} read by an earlier audit",
     ]
 
 
@@ -130,7 +131,7 @@ def warnings(report: AuditReport) -> list[str]:
         lines.append(f"{_bad_images(report)}; left out")
     if report["not_in_table"]:
         lines.append(
-            f"{len(report['not_in_table'])} images are not in the table and are left out: "
+            f"{quantity(len(report['not_in_table']), 'image')} left out, not in the table: "
             f"{some(report['not_in_table'])}"
         )
     if text := describe_changes(report["text_changes"]):
@@ -138,13 +139,13 @@ def warnings(report: AuditReport) -> list[str]:
     lines += left_out_warnings(report["masks"], report["other_formats"])
     if report["several_frames"]:
         count, names = len(report["several_frames"]), some(report["several_frames"])
-        lines.append(f"{count} images have several frames or pages, of which the first is used: {names}")
+        lines.append(f"{quantity(count, 'image', 'has')} several frames or pages, of which the first is used: {names}")
     if report["merged_groups"]:
         merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
         lines.append(f"duplicates across groups; these groups are merged: {merged}")
     if report["label_conflicts"]:
         pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
-        lines.append(f"{len(report['label_conflicts'])} pairs of copies have different labels: {pairs}")
+        lines.append(f"{quantity(len(report['label_conflicts']), 'pair of copies', 'has')} different labels: {pairs}")
     if report["pool_duplicates"]:
         pairs = some(map(_pair, report["pool_duplicates"]))
         lines.append(f"{len(report['pool_duplicates'])} unlabeled images are copies of labelled ones: {pairs}")

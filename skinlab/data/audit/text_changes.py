@@ -9,7 +9,7 @@ import pandas as pd
 
 from skinlab.errors import UserError
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import two_spellings
+from skinlab.text import quantity, two_spellings
 
 ATTRIBUTE = "text_changes"  # of a frame: column → Changes
 METADATA = ("age", "sex", "site")  # often missing; splits, training and metrics do not depend on them
@@ -99,7 +99,8 @@ def check_spellings(frame: pd.DataFrame, columns: Iterable[str]) -> None:
             first, second = pairs[0]
             counts = frame[column].value_counts()
             raise UserError(
-                f"column {column}: {first!r} ({counts[first]} rows) and {second!r} ({counts[second]} rows) seem to be "
+                f"column {column}: {first!r} ({quantity(counts[first], 'row')}) and {second!r} "
+                f"({quantity(counts[second], 'row')}) seem to be "
                 f"one name{f', and {len(pairs) - 1} more such pairs' if len(pairs) > 1 else ''}: "
                 "write each name in one way in the table"
             )

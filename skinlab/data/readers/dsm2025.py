@@ -10,6 +10,7 @@ import pandas as pd
 from skinlab.data.manifest import build_manifest
 from skinlab.data.readers.listing import absolute, check_root, folder_below, list_files
 from skinlab.errors import UserError, nearest, some
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
             raise UserError(f"{base}/train/{name} holds no image: {remedy}")
     if strays:
         log.warning(
-            "%d images outside train/0, train/1, train/%s and test/ are not used: %s", len(strays), POOL, some(strays)
+            "%s outside train/0, train/1, train/%s and test/ not used: %s",
+            *(quantity(len(strays), "image"), POOL, some(strays)),
         )
     frame = pd.DataFrame({"image_id": list(labels), "label": list(labels.values())})
     frame["path"] = [f"{base}/{relative}" for relative in labels]

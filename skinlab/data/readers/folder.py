@@ -12,7 +12,7 @@ from skinlab.data.readers.listing import POOL, absolute, check_class_folder, lis
 from skinlab.errors import UserError, some
 from skinlab.tables.labels import join_ids, read_image_table
 from skinlab.tables.splits import SPLITS, standard_split
-from skinlab.text import is_unlabeled
+from skinlab.text import is_unlabeled, quantity
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
     files = list_files(base)
     images = files.images
     if loose := [relative for relative in images if "/" not in relative]:
-        raise UserError(f"{len(loose)} images of {base} are in no class folder: {some(loose)}; move them into one")
+        raise UserError(
+            f"{quantity(len(loose), 'image')} of {base} in no class folder: {some(loose)}; move them into one"
+        )
     folders = [relative.partition("/")[0] for relative in images]
     _check_folders(base, set(folders))
     frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
@@ -81,7 +83,7 @@ def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:
             "give the images' paths below data.root, or their file names"
         )
     if len(unknown):
-        log.warning("%s: %d rows name no image and are not used: %s", path, len(unknown), some(unknown))
+        log.warning("%s: %s not used, without an image: %s", path, quantity(len(unknown), "row"), some(unknown))
     table = table.assign(image_id=found)[found != ""]
     if doubled := table["image_id"][table["image_id"].duplicated()].tolist():
         raise UserError(f"{path} names an image twice: {some(doubled)}; keep one row an image")

@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES, image_format
 from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.errors import UserError, some
-from skinlab.text import is_missing, name_key
+from skinlab.text import is_missing, name_key, quantity
 
 POOL = "unlabeled"
 _UNCLEAR = frozenset(
@@ -50,17 +50,17 @@ def left_out_warnings(masks: Iterable[str], other_formats: Iterable[str]) -> lis
     """Return one line for each kind of files that are left out: their number, some names, and the remedy.
 
     >>> left_out_warnings([], ["mel/1.HEIC", "mel/2.heic", "nv/3.dcm"])[0]
-    "3 files of formats that can't be read (2 .heic, 1 .dcm) are left out: mel/1.HEIC, mel/2.heic, nv/3.dcm; convert \
+    "3 files left out, of formats that can't be read (2 .heic, 1 .dcm): mel/1.HEIC, mel/2.heic, nv/3.dcm; convert \
 them to JPEG or PNG"
     """
     masks, others, lines = list(masks), list(other_formats), []
     if masks:
-        lines.append(f"{len(masks)} masks are left out: {some(masks)}; rename those that are photographs")
+        lines.append(f"{quantity(len(masks), 'mask', 'is')} left out: {some(masks)}; rename those that are photographs")
     if others:
         suffixes = Counter(_suffix(name) if "." in name else "without suffix" for name in others)
         kinds = some((f"{count} {name}" for name, count in suffixes.most_common()), 9)
         lines.append(
-            f"{len(others)} files of formats that can't be read ({kinds}) are left out: {some(others)}; "
+            f"{quantity(len(others), 'file')} left out, of formats that can't be read ({kinds}): {some(others)}; "
             "convert them to JPEG or PNG"
         )
     return lines

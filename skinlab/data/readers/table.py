@@ -17,6 +17,7 @@ from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
 from skinlab.tables.text_columns import clean_column
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -174,5 +175,6 @@ def _refuse_outside(paths: pd.Series[str], base: str) -> None:
     outside = [os.path.normpath(f"{base}/{path}") for path in paths[paths.str.startswith(".")] if _leaves(path)]
     if outside:
         raise UserError(
-            f"{len(outside)} paths of the table are outside data.root={base}: {some(outside)}; move the images below it"
+            f"{quantity(len(outside), 'path')} of the table outside data.root={base}: {some(outside)}; "
+            "move the images below it"
         )

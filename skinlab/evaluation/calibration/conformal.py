@@ -215,7 +215,9 @@ def _share(held: Floats, level: float) -> Interval:
     n = len(held)
     if n < MIN_GROUPS:
         value = float(held.mean()) if n else float("nan")
-        return Interval.none(value, f"no interval: {n} lesions, at least {MIN_GROUPS} are needed")
+        return Interval.none(
+            value, f"no interval: {n} {'lesion' if n == 1 else 'lesions'}, at least {MIN_GROUPS} are needed"
+        )
     return Interval(float(held.mean()), *share_interval(float(held.mean()), ShareSize(n, n, n), 0.0, level))
 
 

@@ -130,7 +130,10 @@ def _difference(a: Trainings, b: Trainings, name: str, level: float) -> Interval
     counts = next(iter(a.samples.values())).resampler.counts
     n, of_class = min(zip(counts.of_class.tolist(), counts.classes, strict=True))
     if n < FEW_GROUPS:
-        return Interval.none(found.value, f"no interval: {n} groups of {of_class}, at least {FEW_GROUPS} are needed")
+        return Interval.none(
+            found.value,
+            f"no interval: {n} {'group' if n == 1 else 'groups'} of {of_class}, at least {FEW_GROUPS} are needed",
+        )
     return found.interval() if found.standard_error > 0 else Interval.none(found.value, AT_BOUND)
 
 

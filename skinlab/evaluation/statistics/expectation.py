@@ -58,7 +58,9 @@ def expect(
     resampler = Resampler(groups, target, stratified=True)
     fewest = min(len(stratum) for stratum in resampler.strata)
     if len(resampler.strata) < 2 or fewest < MIN_GROUPS:
-        note = f"no interval: {fewest} groups of a class, at least {MIN_GROUPS} are needed"
+        note = (
+            f"no interval: {fewest} {'group' if fewest == 1 else 'groups'} of a class, at least {MIN_GROUPS} are needed"
+        )
         return {name: Interval.none(value, note) for name, value in estimate.items()}
     blocks = [statistic(weights) for weights in _weights(resampler, new, n_draws, seed)]
     values = {name: np.concatenate([block[name] for block in blocks]) for name in estimate}

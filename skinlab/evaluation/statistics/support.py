@@ -67,8 +67,12 @@ class GroupCounts:
         ((2, 'groups of mel'), (3, 'groups'))
         """
         place = self.classes.index(of) if of in self.classes else len(self.classes) - 1
-        own = int(self.of_class[place]), f"groups of {self.classes[place]}"
-        rest = int(self.of_rest[place]), f"groups of other classes than {self.classes[place]}"
-        present = [(int(n), f"groups of {name}") for name, n in zip(self.classes, self.of_class, strict=True) if n]
+        own = _groups(self.of_class[place], f" of {self.classes[place]}")
+        rest = _groups(self.of_rest[place], f" of other classes than {self.classes[place]}")
+        present = [_groups(n, f" of {name}") for name, n in zip(self.classes, self.of_class, strict=True) if n]
         needed = {"class": [own], "rest": [rest], "both": [own, rest], "classes": present}
-        return min(needed.get(metric.needs if metric else "images", [(self.total, "groups")]))
+        return min(needed.get(metric.needs if metric else "images", [_groups(self.total)]))
+
+
+def _groups(n: int, of: str = "") -> tuple[int, str]:
+    return int(n), f"{'group' if n == 1 else 'groups'}{of}"

@@ -123,8 +123,8 @@ def test_what_a_reader_left_out_is_reported(manifest, tmp_path, caplog):
     assert (len(report["masks"]), report["other_formats"][2], report["several_frames"]) == (4, "3.dcm", ["00"])
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "4 masks are left out",
-        "3 files of formats that can't be read (2 .heic, 1 .dcm) are left out",
-        "1 images have several frames or pages, of which the first is used",
+        "3 files left out, of formats that can't be read (2 .heic, 1 .dcm)",
+        "1 image has several frames or pages, of which the first is used",
     ]
     (tmp_path / "01.png").write_bytes(b"")
     caplog.clear()
@@ -191,7 +191,7 @@ def test_copies_with_other_labels_are_listed(manifest, tmp_path, caplog):
     report = run(manifest, n_folds=1)[1]
     [copy] = report["label_conflicts"]
     assert (copy["a"], copy["b"], copy["labels"], copy["exact"]) == ("00", "03", ["mel", "nv"], True)
-    assert "1 pairs of copies have different labels: 00 = 03 (mel and nv)" in caplog.text
+    assert "1 pair of copies has different labels: 00 = 03 (mel and nv)" in caplog.text
 
 
 def test_copies_in_the_pool_are_listed(manifest, tmp_path):

@@ -71,19 +71,19 @@ def test_a_class_folder_is_trimmed_and_folders_that_look_like_one_stop(root):
     assert sorted(manifest["label"].unique()) == ["", "mel", "nv"]
     assert manifest.loc[manifest["image_id"] == "nv /c.jpg", "path"].tolist() == [f"{root}/nv /c.jpg"]
     write_image.parent.rename(root / "NV")
-    with pytest.raises(UserError, match=r"classes 'NV' \(1 images\) and 'nv' \(1\) seem to be one"):
+    with pytest.raises(UserError, match=r"classes 'NV' \(1 image\) and 'nv' \(1\) seem to be one"):
         relabel(read_folder(root))
 
 
 def test_rows_that_name_no_image_are_reported(root, caplog):
     with caplog.at_level(logging.WARNING):
         read_folder(root, groups=write(root / "groups.csv", "image_id,group", "b,1", "zzz,1"))
-    assert "1 rows name no image and are not used: zzz" in caplog.text
+    assert "1 row not used, without an image: zzz" in caplog.text
 
 
 def test_images_outside_a_class_are_refused(root):
     (root / "loose.jpg").touch()
-    with pytest.raises(UserError, match=r"are in no class folder: loose\.jpg"):
+    with pytest.raises(UserError, match=r"in no class folder: loose\.jpg"):
         read_folder(root)
 
 

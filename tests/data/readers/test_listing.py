@@ -84,5 +84,7 @@ def test_images_that_cannot_be_read_are_named(tmp_path, name, content):
     lay_out(tmp_path, "README", "table.csv", "mel/notes.txt", "mel/model.onnx")
     assert list_files(tmp_path)[::2] == (["mel/a.jpg"], [f"mel/{name}"])
     (tmp_path / "mel" / "a.jpg").unlink()
-    with pytest.raises(UserError, match=r"holds no image .*; 1 files of formats that can't be read .*convert them to"):
+    with pytest.raises(
+        UserError, match=r"holds no image .*; 1 file left out, of formats that can't be read .*convert them to"
+    ):
         list_files(tmp_path)
