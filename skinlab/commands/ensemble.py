@@ -104,6 +104,8 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         complete_evidence(evidence, output)
     print_evidence(evidence)
     log.info("written: %s", output)
+    if bundle is not None:
+        log.info("next: python -m skinlab.predict ckpt=%s/model.bundle input=FOLDER output=FILE.csv", settings.output)
 
 
 def warn_of_scale(bundle: Bundle) -> None:

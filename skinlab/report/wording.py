@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from skinlab.evaluation.metrics.registry import metric_in_sentence, metric_label
+from skinlab.evaluation.metrics.registry import direction, metric_in_sentence, metric_label
 from skinlab.evaluation.statistics.p_values import p_in_words
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -156,7 +156,12 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
     for pair in ensemble["diversity"]:
         apart, together = percent(pair["disagreement"], 1), number(pair["error_correlation"], 2)
         who = f"{pair['a']} and {pair['b']}"
-        lines.append(f"{who} disagree on {apart} of the images; the correlation of their errors is {together}.")
+        lines.append(
+            f"{who} disagree on {apart} of the images; the correlation of their errors is {together}."
+            if pair["disagreement"]
+            else f"{who} have the same most probable class on every image, and so the same errors; their probabilities "
+            "may still differ."
+        )
     if ensemble["weights"]:
         shares = zip(ensemble["members"], ensemble["weights"], strict=True)
         lines.append("Learned weights: " + ", ".join(f"{name} {weight:.2f}" for name, weight in shares) + ".")
@@ -172,11 +177,19 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
             f"Best subset by {metric}, of {among}: {' + '.join(best['chosen'])}, {nested} by nested cross-validation "
             f"({optimistic} on the images of the choice; all members {all_members}, best single {single})."
         )
+        if _is_worse(best["nested"], search["single"]["nested"], search["metric"]):
+            lines.append(f"That subset is worse than the best single system, {search['single']['chosen'][0]}.")
         lines.append(
             f"{best['folds_agreeing']} of {search['folds']} folds choose that subset; the choice gains "
             f"{number(best['gain'], signed=True)} over the mean of the subsets of its size."
         )
     return [*lines, f"Equal-cost baseline: {ensemble['equal_cost_baseline']}."]
+
+
+def _is_worse(value: Any, other: Any, metric: str) -> bool:
+    """Return whether a metric's value is worse than another one, as they are written."""
+    own, best = round(_plain(value), 3), round(_plain(other), 3)
+    return own > best if direction(metric) == "min" else own < best
 
 
 def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:

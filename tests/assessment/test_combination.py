@@ -1,8 +1,9 @@
 """An ensemble as a system: what its rules are chosen on."""
 
 import numpy as np
+import pytest
 
-from skinlab.assessment.combination import build_ensemble
+from skinlab.assessment.combination import build_ensemble, single_members
 from skinlab.assessment.systems import System
 from skinlab.evaluation.ensembles.combination import combine, cross_fit_weights
 from skinlab.evaluation.predictions import Predictions
@@ -32,3 +33,9 @@ def test_rules_of_a_weighted_ensemble_are_chosen_on_images_that_its_weights_were
     assert np.allclose(ensemble.tables[0].probabilities, combine(of_test, "weighted", np.array(learned["weights"])))
     assert ensemble.selection_how == "weights cross-fitted"
     assert build_ensemble(members, "mean", seed=0)[0].selection_how == ""
+
+
+def test_one_system_is_refused_with_the_command_that_predicts_with_it():
+    alone = System("ce", [member("x", 0, "v")], [], pooled=True, place="SWEEP")
+    with pytest.raises(ValueError, match=r"runs=SWEEP is one system: .* python -m skinlab.predict ckpt=SWEEP input="):
+        single_members([alone])

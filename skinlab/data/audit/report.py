@@ -141,8 +141,8 @@ def warnings(report: AuditReport) -> list[str]:
         count, names = len(report["several_frames"]), some(report["several_frames"])
         lines.append(f"{quantity(count, 'image', 'has')} several frames or pages, of which the first is used: {names}")
     if report["merged_groups"]:
-        merged = some(f"{name} with {some(others, 1)}" for name, others in report["merged_groups"].items())
-        lines.append(f"duplicates across groups; these groups are merged: {merged}")
+        merged = [f"{name} with {other}" for name, others in report["merged_groups"].items() for other in others]
+        lines.append(f"duplicates across groups; these groups are merged: {some(merged)}")
     if report["label_conflicts"]:
         pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
         lines.append(f"{quantity(len(report['label_conflicts']), 'pair of copies', 'has')} different labels: {pairs}")
