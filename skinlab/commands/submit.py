@@ -167,7 +167,7 @@ def compare_rates(found: Outlook, view: Predictions, n_called: int, n: int, leve
             logging.WARNING if found.discernible else logging.INFO,
             "F1 out of fold is %.3f at the file's threshold %.4f, and %.3f at %.4f%s",
             *(found.f1.value, found.threshold, found.best_f1, found.best_threshold),
-            ": predict again with threshold=f1" if found.discernible else " (not discernibly better)",
+            ": predict again by skinlab.predict threshold=f1" if found.discernible else " (not discernibly better)",
         )
 
 

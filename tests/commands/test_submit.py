@@ -109,7 +109,7 @@ def test_counts_and_f1_are_at_the_threshold_of_the_file(submit, files, capsys):
     f1 = 2 * (above & truth).sum() / (above.sum() + truth.sum())
     assert "35 of 200 are called; at the file's threshold, 0.9000, " in text
     assert f"F1 out of fold is {f1:.3f} at the file's threshold 0.9000, and " in text
-    assert "predict again with threshold=f1" in text
+    assert "skinlab.predict threshold=f1" in text
     assert "expected F1 at the file's threshold, 0.9000" in capsys.readouterr().out
     (line,) = read_log(files / "submissions.jsonl")
     assert (line.f1, line.threshold) == (pytest.approx(f1), 0.9)
