@@ -61,7 +61,7 @@ def prevalence_cautions(settings: EvaluationSettings, rows: Predictions) -> list
         return []
     return [
         f"prevalence={settings.prevalence:g} has no effect: it is the share of the positive classes, and none is "
-        "named; set positive=[CLASS]."
+        "named; set 'positive=[CLASS]'."
     ]
 
 

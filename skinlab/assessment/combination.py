@@ -108,7 +108,7 @@ def _view(rows: Predictions, positive: Sequence[str] | None) -> Predictions:
     """Return rows as positives against others; of two classes they are that already."""
     view = rows.binary(positive) if positive else rows
     if len(view.classes) != 2:
-        raise ValueError("method=overlap needs positive classes: name them, as in positive=[mel,bcc,akiec]")
+        raise ValueError("method=overlap needs positive classes: name them, as in 'positive=[mel,bcc,akiec]'")
     return view
 
 

@@ -35,7 +35,7 @@ def named(systems: Sequence[System], names: Sequence[str] | None, setting: str) 
     described = _by_settings(_by_folders(systems))
     found = [system.name for system in described]
     if repeated := next((name for name in found if found.count(name) > 1), None):
-        raise UserError(f"{setting}= names {repeated} twice; give each system once, or name them: names=[A,B]")
+        raise UserError(f"{setting}= names {repeated} twice; give each system once, or name them: 'names=[A,B]'")
     return described
 
 

@@ -44,7 +44,7 @@ def check_wanted(
     if chosen and classes is not None and len(classes) != 2:
         raise UserError(
             f"data.positive={','.join(chosen)} is for data of two classes, this has {len(classes)}: leave it out, or "
-            "name the positive classes of the report: evidence.positive=[A,B]"
+            "name the positive classes of the report: 'evidence.positive=[A,B]'"
         )
     if settings.evidence is None:
         return

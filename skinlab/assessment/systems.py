@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.assessment.sources import ensemble_table, fit_cautions, is_ensemble, table_source
-from skinlab.errors import UserError, user_errors
+from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows, one_order
 from skinlab.evaluation.ensembles.pooling import mean_predictions, pool_folds
 from skinlab.evaluation.evidence.form import Source
@@ -17,7 +17,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
 from skinlab.json_files import read_json
 from skinlab.settings.recipes import by_recipe, tell_apart
-from skinlab.settings.recorded import read_recorded
+from skinlab.settings.recorded import how_to_finish, is_training, read_recorded
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.positive import positive_class
@@ -120,7 +120,7 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
     for place in places:
         path = Path(place).expanduser()
         with user_errors():
-            if path.is_dir() and not (path / "predictions").is_dir():
+            if path.is_dir() and not any((path / name).exists() for name in ("predictions", "config.yaml")):
                 found = _sweep(path, split, reader)
             elif path.is_dir() and is_ensemble(path):
                 found = [replace(_table_system(ensemble_table(path, split), split, reader), name=path.name)]
@@ -180,11 +180,10 @@ def open_run(path: Path) -> Run:
     Raises:
         UserError: they are not there or can't be read.
     """
-    missing = [name for name in ("config.yaml", "metrics.json") if not (path / name).exists()]
-    if missing:
-        raise UserError(
-            f"{path} is no finished run (no {missing[0]}); finish it, or give its predictions/val.csv or test.csv"
-        )
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"{path} is no run (no config.yaml); give its predictions/val.csv or test.csv")
+    if not (path / "metrics.json").is_file():
+        raise UserError(f"{path}: {how_to_finish(path)}, or give its predictions/val.csv or test.csv")
     config = read_recorded(path, {"data.fold": int, "data.n_folds": int, "seed": int})
     metrics = read_json(path / "metrics.json", "metrics of a run", {}, remedy="finish the run, or evaluate its tables")
     if config.get("run_id") != metrics.get("run_id"):  # its last line
@@ -236,6 +235,9 @@ def run_system(run: Run, split: str, reader: TableReader) -> System:
 def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:
     """Return a system a recipe: seeds side by side, folds pooled, or on the test side by side too."""
     found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/predictions"))
+    started = {path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.yaml")}
+    if unfinished := sorted(path for path in started - set(found) if is_training(path)):
+        log.warning("%s is left out: %s", some(unfinished), how_to_finish(unfinished[0]))
     if not found:
         raise UserError(f"{folder} holds no run with predictions; give a run, a folder of runs, or a table")
     runs = [open_run(path) for path in found]

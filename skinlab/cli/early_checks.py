@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
+from skinlab.settings.recorded import how_to_finish, is_training
 
 # Settings that name what exists already, one or several, and what is to be given.
 INPUTS = {
@@ -24,6 +26,7 @@ INPUTS = {
     "data.labels": "give the path of an existing table",
     "data.exclude": "give the path of an existing table",
 }
+OF_RUNS = ("ckpt", "runs", "predictions")
 BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder
 WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 GENERATED = ("phantom",)  # data sets that are made where they are missing
@@ -87,11 +90,26 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
         for place in value if isinstance(value, list) else [value]:
             if isinstance(place, str) and not _exists(place):
                 yield f"{name}={place}: no such file or folder; {remedy}"
+            elif isinstance(place, str) and name in OF_RUNS and (why := _without_predictions(Path(place).expanduser())):
+                yield f"{name}={place}: {why}"
     init = settings.find("model.init")
     if isinstance(init, str) and init.endswith(WEIGHTS) and not init.startswith("hf-hub:") and not _exists(init):
         yield f"model.init={init}: no such file; give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
     if command in READING and not _is_finished(settings):
         yield from _missing_data(settings)
+
+
+def _without_predictions(place: Path) -> str:
+    """Return why a run directory has no predictions; "" for a finished training, and for anything else."""
+    if not (place / "config.yaml").is_file():
+        return ""
+    if not (place / "metrics.json").is_file():
+        best = " or give checkpoints/best.ckpt in it to a command with ckpt="
+        return how_to_finish(place) + (f",{best}" if (place / "checkpoints" / "best.ckpt").is_file() else "")
+    if is_training(place):
+        return ""
+    words = ["python", "-m", "skinlab.train", f"model.init={place}", "finetune=lp_ft"]
+    return f"a pretraining predicts no classes; fine-tune it: {shlex.join(words)}"
 
 
 def _missing_data(settings: Settings) -> Iterator[str]:

@@ -74,7 +74,7 @@ def refuse_missing(recorded: Sequence[str], named: Sequence[str], place: str) ->
     if missing := [name for name in recorded if name not in named]:
         raise UserError(
             f"{place} was made with plugins=[{','.join(recorded)}]; name them again: "
-            f"plugins=[{','.join([*named, *missing])}]"
+            f"'plugins=[{','.join([*named, *missing])}]'"
         )
 
 
@@ -85,7 +85,7 @@ def _names(word: str) -> list[str]:
         return []
     names = value if isinstance(value, list) else [value]
     if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z_][\w.]*", str(name))]:
-        raise UserError(f"{word}: {wrong[0]} is no name of a package; write plugins=[my_package]")
+        raise UserError(f"{word}: {wrong[0]} is no name of a package; write 'plugins=[my_package]'")
     return [str(name) for name in names]
 
 

@@ -60,7 +60,7 @@ COMMANDS = {
         "predictions=RUN output=DIR",
         more_examples=(
             "predictions=A,B output=DIR reference=A",
-            "predictions=TABLE.csv labels=LABELS.csv positive=[mel] output=DIR",
+            "predictions=TABLE.csv labels=LABELS.csv 'positive=[mel]' output=DIR",
         ),
         with_invocation=True,
     ),
@@ -73,19 +73,22 @@ COMMANDS = {
     "bundle": Command(
         "Pack a classifier with its calibrator, thresholds and input gate into one file",
         "ckpt=RUN output=FILE.bundle",
-        more_examples=("ckpt=[A,B] output=FILE.bundle calibrator=temperature", "ckpt=RUN output=FILE.onnx format=onnx"),
+        more_examples=(
+            "'ckpt=[A,B]' output=FILE.bundle calibrator=temperature",
+            "ckpt=RUN output=FILE.onnx format=onnx",
+        ),
     ),
     "tta": Command(
         "Compare test-time augmentations of a run and their cost",
         "ckpt=RUN output=DIR",
-        more_examples=("ckpt=RUN output=DIR tta=[d4]", "ckpt=RUN output=DIR tta=[flips] split=test"),
+        more_examples=("ckpt=RUN output=DIR 'tta=[d4]'", "ckpt=RUN output=DIR 'tta=[flips]' split=test"),
         aliases={"views": "tta"},  # conf/views is a config group of pretrain
         with_invocation=True,
     ),
     "mine": Command(
         "Rank unlabeled images for annotation",
         "ckpt=RUN output=DIR",
-        more_examples=("ckpt=RUN output=DIR n=50 by=uncertainty", "ckpt=RUN output=DIR input=FOLDER positive=[mel]"),
+        more_examples=("ckpt=RUN output=DIR n=50 by=uncertainty", "ckpt=RUN output=DIR input=FOLDER 'positive=[mel]'"),
         with_invocation=True,
     ),
     "fetch": Command(
@@ -117,7 +120,7 @@ COMMANDS = {
         "data=ham10000 output=DIR",
         more_examples=(
             "data=ham10000 output=DIR plan=true",
-            "data=ham10000 output=DIR arms=[A,A+,C,D] budgets=[0.05,0.2]",
+            "data=ham10000 output=DIR 'arms=[A,A+,C,D]' 'budgets=[0.05,0.2]'",
         ),
         lists=("base", "base_pretrain", "base_train"),
         with_invocation=True,

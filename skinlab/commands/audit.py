@@ -15,6 +15,7 @@ from skinlab.data.audit.report import AuditReport, summary
 from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing, write_json, write_text
+from skinlab.report.terminal import print_places
 from skinlab.runs.preparation import prepare_data
 from skinlab.settings.commands.audit import AuditSettings
 from skinlab.tables.splits import SPLITS
@@ -44,6 +45,7 @@ def audit(settings: AuditSettings) -> None:
         if sheet is not None:
             write_sheet(prepared.manifest, sheet)
     print_audit(prepared.audit, run_dir, prepared)
+    print_places({"contact sheet": sheet})
 
 
 def check_sheet(place: str | None) -> Path | None:

@@ -33,6 +33,7 @@ from skinlab.inference.gate_fitting import GateSplit, fit_run_gate, read_gate_sp
 from skinlab.inference.member import log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.run_tables import read_validation, validation_paths
+from skinlab.report.terminal import predict_by, print_places
 from skinlab.runs.provenance import all_training_images
 from skinlab.settings.commands.bundle import BundleSettings
 from skinlab.settings.outputs import output_file, refuse_existing
@@ -73,7 +74,9 @@ def bundle(settings: BundleSettings) -> None:
             log.warning("%s", sentence)
         log_licences(bundle.members)
         write(bundle, settings.format, output)
-    log.info("%s of %s: %s", settings.format, " + ".join(member.name for member in bundle.members), output)
+    log.info("%s of %s", settings.format, " + ".join(member.name for member in bundle.members))
+    command = predict_by(output) if settings.format == "bundle" else None
+    print_places({settings.format: output, "to predict by it": command})
 
 
 def check_files(settings: BundleSettings) -> GateSplit | None:

@@ -36,7 +36,7 @@ from skinlab.evaluation.predictions import FLOAT_FORMAT, predictions_table
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import claim, replacing, write_json, write_text
-from skinlab.report.terminal import print_evidence
+from skinlab.report.terminal import predict_by, print_evidence, print_places
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.ensemble import EnsembleSettings
 from skinlab.tracking.wandb_evidence import log_evidence
@@ -102,10 +102,9 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
                 warn_of_scale(bundle)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)
-    print_evidence(evidence)
-    log.info("written: %s", output)
+    print_evidence(evidence, output)
     if bundle is not None:
-        log.info("next: python -m skinlab.predict ckpt=%s/model.bundle input=FOLDER output=FILE.csv", settings.output)
+        print_places({"bundle": output / "model.bundle", "to predict by it": predict_by(output / "model.bundle")})
 
 
 def warn_of_scale(bundle: Bundle) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from skinlab.assessment.evaluation_settings import open_evaluation, table_reader
@@ -19,8 +18,6 @@ from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.evaluate import EvaluateSettings
 from skinlab.tracking.wandb_evidence import log_evidence
-
-log = logging.getLogger(__name__)
 
 
 def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
@@ -49,5 +46,4 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         write_pages(evidence, thresholds, output, settings.saliency)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)
-    print_evidence(evidence)
-    log.info("written: %s", output)
+    print_evidence(evidence, output)

@@ -25,6 +25,7 @@ from skinlab.mining.prevalence import find_prevalence
 from skinlab.processes.cores import available_cores
 from skinlab.processes.progress import track
 from skinlab.report.mining_page import render_mining
+from skinlab.report.terminal import print_places
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.mine import MineSettings
 from skinlab.settings.outputs import output_folder, refuse_existing
@@ -102,7 +103,7 @@ def positive_classes(chosen: Sequence[str] | None, classes: Sequence[str], defau
     """
     names = chosen or ([] if default is None else [default])
     if not names:
-        raise UserError(f"positive= is missing: name some of {', '.join(classes)}, as in positive=[A,B]")
+        raise UserError(f"positive= is missing: name some of {', '.join(classes)}, as in 'positive=[A,B]'")
     if unknown := [name for name in names if name not in classes]:
         hint = nearest(unknown[0], classes)
         raise UserError(f"positive={unknown[0]} is no class of the model{hint}: {', '.join(classes)}")
@@ -133,7 +134,7 @@ def write_files(
 def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
     """Log in a few lines what was found."""
     pool, share, found = facts["pool"], facts["prevalence"], facts["yield"]
-    log.info("%d of %d images chosen, by %s: %s", facts["chosen"], pool["images"], facts["by"], output)
+    log.info("%d of %d images chosen, by %s", facts["chosen"], pool["images"], facts["by"])
     if facts["chosen"] < n:
         log.warning("n=%d: the pool has no more groups to choose from", n)
     if "why" in share:
@@ -144,3 +145,4 @@ def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
     if found and facts["by"] in found["at"]:
         last = found["at"][facts["by"]][-1]
         log.info("of the first %(labelled)d images %(found)d are positive; expected at random: %(random).1f", last)
+    print_places({"images to label": output / LIST, "contact sheet": output / "contact_sheet.html"})

@@ -34,6 +34,7 @@ from skinlab.inference.member import licences, log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
+from skinlab.report.terminal import print_places
 from skinlab.report.wording import overlap_sentence
 from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
@@ -108,7 +109,9 @@ def predict(settings: PredictSettings) -> None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
-    log.info("%s in %.1f s on %s: %s", quantity(len(rows), "image"), seconds, device.type, output)
+    print_places(
+        {f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "explanations": folder}
+    )
 
 
 def check_output(settings: PredictSettings) -> Path:

@@ -94,7 +94,7 @@ def out_of_fold(settings: SubmitSettings) -> Predictions:
         if settings.positive is None and len(rows.classes) == 2:
             return rows.positive_last(positive_class(rows.classes))
         if settings.positive is None:
-            raise UserError(f"positive= is missing: name some of {', '.join(rows.classes)}, as in positive=[A,B]")
+            raise UserError(f"positive= is missing: name some of {', '.join(rows.classes)}, as in 'positive=[A,B]'")
         return rows if rows.classes == ["other", "positive"] else rows.binary(settings.positive)
 
 

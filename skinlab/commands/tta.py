@@ -59,7 +59,7 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     if settings.split == "test" and len(names) > 2:
         raise UserError(
             f"split=test: the test chooses no augmentation among {', '.join(names[1:])}; choose by split=val and name "
-            f"that one, as in tta=[{names[1]}]"
+            f"that one, as in 'tta=[{names[1]}]'"
         )
     if settings.metadata is not None:  # before hours of predicting
         place = f"metadata={settings.metadata}"
@@ -95,10 +95,9 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
         write_pages(evidence, thresholds, output, settings.saliency)
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)
-    print_evidence(evidence)
-    log.info("written: %s", output)
     for cost in costs:
         log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
+    print_evidence(evidence, output)
 
 
 def check_metrics(

@@ -178,7 +178,7 @@ def _names(
         if known_positive(names) == names[0] and not unlabeled_ok:
             raise UserError(
                 f"data.classes=[{','.join(names)}]: the last of two classes is the positive one, and by its name "
-                f"{names[0]} is: write data.classes=[{names[1]},{names[0]}], or name it: data.positive={names[0]}"
+                f"{names[0]} is: write 'data.classes=[{names[1]},{names[0]}]', or name it: data.positive={names[0]}"
             )
         return names, names[-1]
     found = positive_class(names, positive, "data.positive")

@@ -310,7 +310,7 @@ def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
         if isinstance(name, str) and name not in known:
             raise UserError(
                 f"bundle {path}: {kind}={name} is none of {', '.join(known)}; name the package that has it: "
-                "plugins=[my_package]"
+                "'plugins=[my_package]'"
             )
 
 

@@ -207,7 +207,7 @@ def read_bundle_thresholds(place: str, bundle: Bundle) -> list[FrozenThreshold]:
     if bundle.calibrator is not None:
         log.warning(
             "thresholds=%s must be of probabilities that this bundle's calibrator has calibrated; rules are chosen on "
-            "those: thresholds=[%s]",
+            "those: 'thresholds=[%s]'",
             place,
             ",".join(each.rule for each in thresholds),
         )

@@ -10,7 +10,7 @@ from skinlab.inference.bundle import Bundle, load_bundle
 from skinlab.inference.ensembling import ensemble
 from skinlab.models.weights import NAME, find_checkpoint
 from skinlab.settings.recipes import by_recipe, tell_apart
-from skinlab.settings.recorded import read_recorded
+from skinlab.settings.recorded import how_to_finish, read_recorded
 
 BEST = Path("checkpoints") / "best.ckpt"
 
@@ -51,8 +51,8 @@ def _check_sweep(place: str, runs: Sequence[Path]) -> None:
     if unfinished:
         others = ",".join(str(run) for run in runs if run not in unfinished)
         raise UserError(
-            f"ckpt={place}: {some(unfinished)} is no finished training; finish it, python -m skinlab.train "
-            f"hydra.run.dir={unfinished[0]}, or give the others: ckpt={others or 'RUN'}"
+            f"ckpt={place}: {some(unfinished)}: {how_to_finish(unfinished[0])}, or give the others: "
+            f"ckpt={others or 'RUN'}"
         )
     recipes = by_recipe(configs := [read_recorded(run, {}) for run in runs])
     if len(recipes) > 1:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from skinlab.evaluation.evidence.comparison_form import Comparison
 from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
@@ -18,6 +21,7 @@ from skinlab.text import quantity
 
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
+EVALUATING = ("skinlab.evaluate", "skinlab.ensemble", "skinlab.tta")  # commands that take the settings of an evaluation
 MELANOMA = ("mel", "melanoma", "mm")  # names of the class
 RATES = {"sensitivity": "recall", "specificity": "specificity"}  # of the positive → of a class
 
@@ -32,8 +36,34 @@ class Line:
 
 
 def in_short(evidence: Evidence) -> list[Line]:
-    """Return the five lines, from the evidence alone."""
-    return [_sensitivity(evidence), _threshold(evidence), _certainty(evidence), _better(evidence), _elsewhere(evidence)]
+    """Return the five lines, from the evidence alone; the comparison first where systems were compared."""
+    first = [_better(evidence)] if evidence["comparisons"] else []
+    found = [*first, _sensitivity(evidence), _threshold(evidence), _certainty(evidence)]
+    return [*found, *([] if first else [_better(evidence)]), _elsewhere(evidence)]
+
+
+def _again(evidence: Evidence, *more: str) -> str:
+    """Return the command that evaluates the same predictions with more settings, into another folder.
+
+    It is the command of the evidence where that evaluates, else one of the run or the table that was evaluated.
+    """
+    typed: list[str] = []
+    with contextlib.suppress(ValueError):  # a quote without its other end, which a hidden secret took along
+        typed = shlex.split(str(evidence["provenance"].get("command") or ""))
+    named = {word.partition("=")[0] for word in (*more, "output=")}
+    kept = [word for word in typed[3:] if word.partition("=")[0] not in named]
+    if not any(" ".join(typed[:3]).endswith(name) for name in EVALUATING):
+        typed, kept = EVALUATE.split(), [f"predictions={_place(evidence)}"]
+    return shlex.join([*typed[:3], *kept, *more, "output=DIR"])
+
+
+def _place(evidence: Evidence, other: str = "PREDICTIONS") -> str:
+    """Return the run or table that was evaluated; `other` where several files were."""
+    paths = {Path(source["path"]) for system in evidence["systems"] for source in system["sources"]}
+    if len(paths) != 1:
+        return other
+    (path,) = paths
+    return str(path.parent.parent if path.parent.name == "predictions" else path)
 
 
 def _sensitivity(evidence: Evidence) -> Line:
@@ -42,9 +72,8 @@ def _sensitivity(evidence: Evidence) -> Line:
     positive, melanoma = _positive(evidence), next((name for name in classes if name.lower() in MELANOMA), None)
     of_melanoma = _each(systems, [_rates(system, melanoma) for system in systems]) if melanoma else ""
     if not positive and not melanoma:
-        return Line(
-            "Sensitivity", "Not evaluated: no class is positive.", f"{EVALUATE} … positive=[CLASS] cross_fit=true"
-        )
+        command = _again(evidence, f"positive=[{_melanoma_or_class(evidence)}]", "cross_fit=true")
+        return Line("Sensitivity", "Not evaluated: no class is positive.", command)
     if not positive:
         return Line(f"Sensitivity for {melanoma}", f"{of_melanoma}.")
     found = [_rates(system, None, rule) for system, rule in zip(systems, _rules(systems), strict=True)]
@@ -73,7 +102,7 @@ def _threshold(evidence: Evidence) -> Line:
     known = [row for row in rows if row]
     if known and headline_rule(systems) is None:
         points = [point_words(row) if row else f"{HALF} (no threshold was chosen)" for row in rows]
-        return Line(question, f"{_each(systems, points)}.", f"{EVALUATE} … apply_thresholds=RUN/thresholds.json")
+        return Line(question, f"{_each(systems, points)}.", _again(evidence, "apply_thresholds=RUN/thresholds.json"))
     if known:
         first = known[0]
         if is_fixed(first["rule"]):
@@ -84,8 +113,8 @@ def _threshold(evidence: Evidence) -> Line:
         places = [{"value": row["threshold"], "low": row["low"], "high": row["high"]} for row in known]
         return Line(question, f"{_each(systems, [f'p ≥ {interval(place)}' for place in places])}. {chosen}.")
     if any(each["binary"] for each in systems):
-        return Line(question, f"{HALF}: no threshold was chosen.", f"{EVALUATE} … cross_fit=true")
-    command = f"{EVALUATE} … positive=[{_melanoma_or_class(evidence)}] cross_fit=true"
+        return Line(question, f"{HALF}: no threshold was chosen.", _again(evidence, "cross_fit=true"))
+    command = _again(evidence, f"positive=[{_melanoma_or_class(evidence)}]", "cross_fit=true")
     return Line(question, f"None: the {_called(systems)} counts.", command)
 
 
@@ -142,7 +171,8 @@ def _trainings(system: System) -> str:
 
 def _better(evidence: Evidence) -> Line:
     """Report the comparison with another system."""
-    question, command = "Better than another system", f"{EVALUATE} predictions=THIS,OTHER output=DIR"
+    question, places = "Better than another system", f"{_place(evidence, 'THIS')},OTHER"
+    command = f"{EVALUATE} {shlex.quote(f'predictions={places}')} output=DIR"
     if "unpaired" in evidence:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
@@ -152,7 +182,8 @@ def _better(evidence: Evidence) -> Line:
 
 def _elsewhere(evidence: Evidence) -> Line:
     """Report the comparison with other images."""
-    question, command = "On another clinic", f"{EVALUATE} predictions=HERE,ELSEWHERE unpaired=true output=DIR"
+    question, places = "On another clinic", f"{_place(evidence, 'HERE')},ELSEWHERE"
+    command = f"{EVALUATE} {shlex.quote(f'predictions={places}')} unpaired=true output=DIR"
     if "unpaired" not in evidence:
         return Line(question, "Not evaluated: intervals do not cover another clinic or device.", command)
     pairs = evidence["unpaired"]["comparisons"]

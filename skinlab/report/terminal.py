@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,25 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
         console.print(f"to open the test, once the run is final: {command}", soft_wrap=True, highlight=False)
 
 
-def print_evidence(evidence: Evidence) -> None:
-    """Print the headline of every system with its intervals, the comparisons and the cautions."""
+def print_places(places: Mapping[str, str | Path | None]) -> None:
+    """Print where results lie and how to go on with them, a line each that is not None, ``report: DIR/report.html``."""
+    console = Console()
+    for what, place in ((what, place) for what, place in places.items() if place is not None):
+        console.print(f"{what}: {place}", soft_wrap=True, highlight=False, markup=False)
+
+
+def predict_by(model: Path) -> str:
+    """Return the command that predicts images by a model."""
+    return shlex.join(["python", "-m", "skinlab.predict", f"ckpt={model}", "input=FOLDER", "output=FILE.csv"])
+
+
+def print_evidence(evidence: Evidence, output: Path) -> None:
+    """Print the headline of every system with its intervals, the comparisons, the cautions and where the report is.
+
+    Args:
+        evidence: of the systems.
+        output: folder of the report.
+    """
     console = Console()
     systems = evidence["systems"]
     printed = _print_overlap(console, evidence)
@@ -110,6 +128,7 @@ def print_evidence(evidence: Evidence) -> None:
     print_subgroups(console, evidence)
     _print_cautions(console, evidence, printed)
     _print_openings(console, evidence)
+    print_places({"report": output / "report.html"})
 
 
 def print_subgroups(console: Console, evidence: Evidence) -> None:

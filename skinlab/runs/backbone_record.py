@@ -20,9 +20,11 @@ from skinlab.errors import UserError, nearest, some
 from skinlab.files import replacing, write_json
 from skinlab.models.hub import PREFIX, download_weights
 from skinlab.models.repository import weights_in
-from skinlab.settings.recorded import read_recorded
+from skinlab.runs.run_directory import is_finished
+from skinlab.settings.recorded import how_to_finish, is_training, read_recorded
 
 NAME = "backbone.safetensors"
+BEST = Path("checkpoints") / "best.ckpt"  # of a training
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
 # Content hashes and groups of the training images and of the images that the best epoch was chosen by, the ends of
 # their file names, and initial weights whose training images are unknown.
@@ -74,8 +76,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def find_init(init: str, fold: int | None = None) -> str:
     """Return ``model.init`` with a folder or a name of the hub replaced by the weights file that is meant.
 
-    That of a run directory is the backbone in it, that of a sweep the backbone of one fold. A repository of the hub is
-    downloaded where it is not in the cache.
+    That of a pretraining is the backbone in it, that of a training its best checkpoint, and that of a sweep of
+    pretrainings the backbone of one fold. A repository of the hub is downloaded where it is not in the cache.
 
     Args:
         init: as set.
@@ -98,6 +100,10 @@ def find_init(init: str, fold: int | None = None) -> str:
         raise UserError(f"model.init={init}: no such file{hint}; {remedy}")
     if (path / NAME).is_file():
         return str(path / NAME)
+    if (path / BEST).is_file() and is_training(path):
+        if not is_finished(path):
+            raise UserError(f"model.init={init}: {how_to_finish(path)}, or give checkpoints/best.ckpt in it")
+        return str(path / BEST)
     if pretrained := sorted(each.parent for each in path.glob(f"*/{NAME}")):
         return str(_of_fold(init, pretrained, fold) / NAME)
     if published := weights_in(path):

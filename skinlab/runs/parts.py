@@ -95,7 +95,7 @@ def _refuse_unordered_lists(settings: TrainSettings, classes: list[str]) -> None
         order, (name, value) = ",".join(classes), next(iter(lists.items()))
         raise UserError(
             f"loss.{name}={value}: the classes are in the order {order}, the positive one last; confirm that the "
-            f"list does, too: data.classes=[{order}]"
+            f"list does, too: 'data.classes=[{order}]'"
         )
 
 

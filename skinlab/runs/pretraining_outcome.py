@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,5 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
         show(f"! {sentence}")
     show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
     show(f"backbone: {run_dir / NAME}")
+    command = shlex.join(["python", "-m", "skinlab.train", f"model.init={run_dir}", "finetune=lp_ft"])
+    show(f"to fine-tune it, with the same model= and data=: {command}")

@@ -139,7 +139,7 @@ def _first_line(error: Exception) -> str:
 def _outside() -> str:
     return (
         f"outside the allowed packages ({_allowed()}); use a class of those, or name a package of your own: "
-        "plugins=[my_package]"
+        "'plugins=[my_package]'"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ REMEDY = "restore it, or choose another run directory"
 def holds_run(run_dir: Path) -> bool:
     """Return whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
     return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
+
+
+def is_training(run_dir: Path) -> bool:
+    """Return whether a directory is that of a training, not of a pretraining or something else."""
+    return (run_dir / "config.yaml").is_file() and "loss" in read_recorded(run_dir, {})
+
+
+def how_to_finish(run_dir: Path) -> str:
+    """Return that a run was not finished, and the command that goes on with it."""
+    command = "train" if is_training(run_dir) else "pretrain"
+    words = ["python", "-m", f"skinlab.{command}", f"hydra.run.dir={run_dir}"]
+    return f"this run was not finished; to go on: {shlex.join(words)}"
 
 
 def read_recorded(run_dir: Path, keys: Keys = REQUIRED) -> dict[str, Any]:

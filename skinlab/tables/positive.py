@@ -58,7 +58,7 @@ def positive_class(classes: Sequence[str], chosen: Sequence[str] | None = None, 
     a, b = classes
     raise UserError(
         f"the names of the two classes {a} and {b} do not show which is positive, the one of sensitivity, thresholds "
-        f"and Kaggle's 1: set {setting}=[{a}] or {setting}=[{b}]"
+        f"and Kaggle's 1: set '{setting}=[{a}]' or '{setting}=[{b}]'"
     )
 
 

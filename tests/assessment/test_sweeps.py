@@ -74,7 +74,7 @@ def test_views_of_a_sweep_are_compared_out_of_fold(sweep: Path, tmp_path: Path):
     assert [system["rows"] for system in evidence["systems"]] == [48, 48]
     assert all(len(system["sources"]) == 2 for system in evidence["systems"])
     (sweep / "1" / "metrics.json").unlink()
-    with pytest.raises(UserError, match="1 is no finished training"):
+    with pytest.raises(UserError, match="1: this run was not finished"):
         tta(settings_of("tta", ckpt=sweep, output=tmp_path / "u", tta=["flips"], **quick), invocation_of("tta"))
 
 

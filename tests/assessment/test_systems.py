@@ -97,7 +97,7 @@ def test_what_can_not_be_judged_is_reported(tmp_path):
     with pytest.raises(UserError, match="fold 1 several times"):
         find(tmp_path / "sweep")
     write_run(tmp_path / "unfinished", finished=False)
-    with pytest.raises(UserError, match="is no finished run"):
+    with pytest.raises(UserError, match="this run was not finished"):
         find(tmp_path / "unfinished")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no run with predictions"):
@@ -193,7 +193,7 @@ def test_a_run_records_the_positive_class_that_names_do_not_show(tmp_path):
     run = write_run(tmp_path / "run")
     for place in (run / "predictions").glob("*.csv"):
         place.write_text(place.read_text().replace("mel", "A").replace("nv", "B"))
-    with pytest.raises(ValueError, match=r"set positive=\[B\] or positive=\[A\]"):
+    with pytest.raises(ValueError, match=r"set 'positive=\[B\]' or 'positive=\[A\]'"):
         align(find(run))
     (run / "predictions" / "meta.json").write_text(json.dumps({"classes": ["B", "A"], "positive": ["B"]}))
     assert align(find(run))[0].tables[0].classes == ["A", "B"]

@@ -158,6 +158,28 @@ def test_a_finished_run_needs_no_data(tmp_path):
     check_early("train", compose_settings("train", overrides, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [("evaluate", "predictions"), ("ensemble", "runs"), ("bundle", "ckpt"), ("tta", "ckpt"), ("predict", "ckpt")],
+)
+def test_a_run_without_predictions_is_refused_with_the_command_that_goes_on(tmp_path, command, setting):
+    from skinlab.cli.config import compose_settings
+    from skinlab.cli.early_checks import check_early
+    from skinlab.errors import UserError
+
+    needed = ["input=/tmp", "output=o.csv"] if command == "predict" else ["output=o"]
+    settings = compose_settings(command, [f"{setting}={tmp_path}", *needed])
+    check_early(command, settings)
+    (tmp_path / "config.yaml").write_text("run_id: a\nloss: {}\n")
+    with pytest.raises(UserError, match=rf"not finished; to go on: python -m skinlab.train hydra.run.dir={tmp_path}\Z"):
+        check_early(command, settings)
+    (tmp_path / "metrics.json").write_text("{}")
+    check_early(command, settings)
+    (tmp_path / "config.yaml").write_text("run_id: a\nssl: {}\n")
+    with pytest.raises(UserError, match=rf"no classes; fine-tune it: .*model.init={tmp_path} finetune=lp_ft"):
+        check_early(command, settings)
+
+
 def test_config_directory_is_the_checkout_s():
     from skinlab.cli.conf import config_directory
 

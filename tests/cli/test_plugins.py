@@ -73,7 +73,7 @@ def test_a_run_records_its_plugins_and_goes_on_with_them_alone(plugin, compose_t
     assert yaml.safe_load((run_dir / "config.yaml").read_text())["plugins"] == ["lesion_lab"]
     config = OmegaConf.to_container(compose_config("train", []))
     assert recorded_plugins(run_dir) == recorded_plugins(run_dir / "checkpoints" / "best.ckpt") == ["lesion_lab"]
-    with pytest.raises(UserError, match=r"name them again: plugins=\[lesion_lab\]"):
+    with pytest.raises(UserError, match=r"name them again: 'plugins=\[lesion_lab\]'"):
         continued(OmegaConf.create(config | {"run_dir": str(run_dir)}), [], "train")
     again = OmegaConf.to_container(compose_config("train", [plugin, "loss=twice"])) | {"run_dir": str(run_dir)}
     assert continued(OmegaConf.create(again), [plugin, "loss=twice"], "train").loss["_target_"].endswith("Twice")
@@ -99,7 +99,7 @@ def test_a_run_of_a_plugin_is_read_only_with_that_plugin(command, overrides, plu
         (run / name).touch()
     (run / "config.yaml").write_text("run_id: a\nplugins: [lesion_lab]\n")
     filled = [each.format(run=run, sweep=run.parent) for each in overrides]
-    with pytest.raises(UserError, match=r"made with plugins=\[lesion_lab\]; name them again: plugins=\[lesion_lab\]"):
+    with pytest.raises(UserError, match=r"made with plugins=\[lesion_lab\]; name them again: 'plugins=\[lesion_lab\]'"):
         check_plugins(compose_settings(command, filled))
     assert "lesion_lab" not in sys.modules, "what a run names alone is never imported"
     settings = compose_settings(command, [*filled, plugin])

@@ -194,7 +194,7 @@ def test_a_file_s_thresholds_beside_a_calibrator_get_a_warning_with_its_remedy(
 ):
     (output.parent / "t.json").write_text(json.dumps({"run": [FROZEN]}))
     make(thresholds=str(output.parent / "t.json"), calibrator="temperature")
-    assert "rules are chosen on those: thresholds=[f1]" in caplog.text
+    assert "rules are chosen on those: 'thresholds=[f1]'" in caplog.text
 
 
 def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs: list[str], output: Path):

@@ -82,7 +82,7 @@ def test_several_recipes_and_unfinished_runs_are_refused_by_name(
         predicted(sweep)
     (sweep / "4" / "metrics.json").unlink()
     with pytest.raises(
-        UserError, match=rf"{sweep}/4 is no finished training; .*hydra.run.dir={sweep}/4.*ckpt={sweep}/0"
+        UserError, match=rf"{sweep}/4: this run was not finished; .*hydra.run.dir={sweep}/4.*ckpt={sweep}/0"
     ):
         predicted(sweep)
     assert len(predicted([f"{sweep}/{i}" for i in range(4)])) == len(NAMES)

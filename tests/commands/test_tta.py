@@ -112,7 +112,7 @@ def test_none_is_always_there_and_the_test_is_opened_for_one_augmentation(untrai
 MISTAKES = [
     ({"tta": ["flips", "d4"], "split": "test"}, r"the test chooses no augmentation among flips, d4; .*tta=\[flips\]"),
     ({"tta": ["flip"]}, r"tta=flip: choose none, flips, d4, multicrop \(did you mean flips\?\)"),
-    ({"ckpt": "/nowhere"}, "no finished run"),
+    ({"ckpt": "/nowhere"}, "is no run"),
     ({"ckpt": None}, "ckpt= is missing"),
     ({"output": None}, "output= is missing"),
     ({"split": "train"}, "split=train: auto, val or test is expected"),

@@ -42,9 +42,9 @@ def test_of_one_run():
     )
     assert found["Better than another system"] == (
         "Not evaluated.",
-        "python -m skinlab.evaluate predictions=THIS,OTHER output=DIR",
+        "python -m skinlab.evaluate predictions=run/test.csv,OTHER output=DIR",
     )
-    assert found["On another clinic"][1].endswith("predictions=HERE,ELSEWHERE unpaired=true output=DIR")
+    assert found["On another clinic"][1].endswith("predictions=run/test.csv,ELSEWHERE unpaired=true output=DIR")
 
 
 def test_of_two_systems_each_has_its_numbers():
@@ -54,6 +54,19 @@ def test_of_two_systems_each_has_its_numbers():
     assert "; resnet18 0.700" in found["Sensitivity for mel"][0]
     assert found["At which threshold"][0].startswith("lite0 p ≥ 0.120 [0.080, 0.200]; resnet18 p ≥ 0.120")
     assert found["Better than another system"] == ("resnet18 is no worse.", "")
+    assert list(found) == [QUESTIONS[3], *QUESTIONS[:3], QUESTIONS[4]]  # what was compared comes first
+
+
+def test_the_command_of_an_evaluation_is_repeated_with_what_it_lacks():
+    whole = one()
+    whole["systems"][0] |= {"binary": None, "thresholds": None}
+    whole["provenance"]["command"] = "python -m skinlab.evaluate predictions=t.csv 'labels=my labels.csv' output=a"
+    assert answers(whole)["At which threshold"][1] == (
+        "python -m skinlab.evaluate predictions=t.csv 'labels=my labels.csv' 'positive=[mel]' cross_fit=true output=DIR"
+    )
+    whole["systems"][0]["sources"][0]["path"] = "/runs/a/predictions/val.csv"
+    whole["provenance"]["command"] = "python -m skinlab.train hydra.run.dir=/runs/a"
+    assert answers(whole)["At which threshold"][1].startswith("python -m skinlab.evaluate predictions=/runs/a 'pos")
 
 
 def test_a_system_without_a_threshold_leaves_the_other_its_own():
@@ -62,7 +75,7 @@ def test_a_system_without_a_threshold_leaves_the_other_its_own():
     words, command = found["At which threshold"]
     assert words.startswith("home sensitivity ≥ 0.95, p ≥ 0.120; away ")
     assert words.endswith("(no threshold was chosen).")
-    assert command.endswith("apply_thresholds=RUN/thresholds.json")
+    assert command.endswith("apply_thresholds=RUN/thresholds.json output=DIR")
     assert found["Sensitivity for mel"][0].startswith("home 0.700 [0.650, 0.750]")
 
 
@@ -94,13 +107,13 @@ def test_what_a_question_needs_is_named():
     assert found["Sensitivity for mel"][0].startswith("0.500")
     assert found["At which threshold"] == (
         "None: the most probable class counts.",
-        "python -m skinlab.evaluate … positive=[mel] cross_fit=true",
+        "python -m skinlab.evaluate predictions=run 'positive=[mel]' cross_fit=true output=DIR",
     )
     whole = one()
     whole["systems"][0]["thresholds"] = None
     assert answers(whole)["At which threshold"] == (
         "p ≥ 0.5: no threshold was chosen.",
-        "python -m skinlab.evaluate … cross_fit=true",
+        "python -m skinlab.evaluate predictions=run cross_fit=true output=DIR",
     )
     assert len(answers(evidence_of([empty_system("x")], ["a", "b"]))) == 5
 

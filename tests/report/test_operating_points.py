@@ -1,6 +1,7 @@
 """Every sensitivity, specificity, PPV, NPV and F1 that is shown names its operating point."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_the_headline_is_of_the_called_class(n, capsys, monkeypatch):
     assert "Balanced accuracy<small> at called class, prior:auto</small>" in page
     assert (n == 1) == ("Macro F1 (called class, prior:auto)" not in page)  # side by side
     assert "| Macro F1 (called class, prior:auto) | 0.650" in card
-    print_evidence(evidence)
+    print_evidence(evidence, Path("DIR"))
     assert n == 3 or "Macro F1 (called class, prior:auto)" in re.sub(r"\s+", " ", capsys.readouterr().out)
     evidence["systems"][0]["decision"] = None
     assert n == 1 or "Macro F1<small> at most probable class</small>" in render_report(evidence)
@@ -78,7 +79,7 @@ def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsy
     evidence = evidence_of([system(f"s{i}") for i in range(n)])
     for each in evidence["systems"]:
         each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
-    print_evidence(evidence)
+    print_evidence(evidence, Path("DIR"))
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
     for words in ("threshold", "sensitivity", "specificity", "F1", "chosen on val, 40 rows, applied to test"):
         assert words in text

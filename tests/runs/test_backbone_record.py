@@ -42,6 +42,16 @@ def test_a_run_directory_stands_for_its_backbone(tmp_path):
     assert find_init(str(tmp_path)) == str(tmp_path / "backbone.safetensors")
 
 
+def test_a_training_stands_for_its_best_checkpoint_once_it_is_finished(tmp_path):
+    (tmp_path / "config.yaml").write_text("run_id: a\nloss: {}\n")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    with pytest.raises(UserError, match=rf"not finished; to go on: .*hydra.run.dir={tmp_path}, or give checkp"):
+        find_init(str(tmp_path))
+    (tmp_path / "metrics.json").touch()
+    assert find_init(str(tmp_path)) == str(tmp_path / "checkpoints" / "best.ckpt")
+
+
 @pytest.mark.parametrize("record", ["not json", "[1]", '{"images": 5}'])
 def test_a_damaged_record_is_refused(tmp_path, record):
     path = tmp_path / "backbone.safetensors"

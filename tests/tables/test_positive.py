@@ -33,7 +33,9 @@ def test_well_known_names_decide_in_any_order(negative, positive):
 @pytest.mark.parametrize("pair", UNKNOWN)
 def test_an_unknown_positive_class_is_refused_with_both_classes_and_the_remedy(pair):
     assert known_positive(pair) is None
-    with pytest.raises(UserError, match=rf"{pair[0]} and {pair[1]} .*data.positive=\[{pair[0]}\] or .*\[{pair[1]}\]"):
+    with pytest.raises(
+        UserError, match=rf"{pair[0]} and {pair[1]} .*'data.positive=\[{pair[0]}\]' or .*\[{pair[1]}\]'"
+    ):
         positive_class(pair, setting="data.positive")
     with pytest.raises(UserError, match="positive=A,B: name one of the two classes"):
         positive_class(["A", "B"], ["A", "B"])
@@ -47,8 +49,8 @@ def data(labels, **settings):
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [
-        (("A", "B"), {}, r"set data.positive=\[A\] or data.positive=\[B\]"),
-        (("mel", "nv"), {"classes": ["mel", "nv"]}, r"write data.classes=\[nv,mel\], or name it: data.positive=mel"),
+        (("A", "B"), {}, r"set 'data.positive=\[A\]' or 'data.positive=\[B\]'"),
+        (("mel", "nv"), {"classes": ["mel", "nv"]}, r"write 'data.classes=\[nv,mel\]', or name it: data.positive=mel"),
         (("A", "B"), {"positive": ["C"]}, "positive=C: name one of the two classes A, B"),
     ],
 )

@@ -130,7 +130,9 @@ def _rank_mean(members: Floats, reference: Floats | None) -> Floats:
 def _overlap(members: Floats, thresholds: Floats | None) -> Floats:
     thresholds = np.full(len(members), 0.5) if thresholds is None else thresholds
     if members.shape[2] != 2:
-        raise ValueError(f"method=overlap needs two classes, got {members.shape[2]}; name positive=[...] for the rest")
+        raise ValueError(
+            f"method=overlap needs two classes, got {members.shape[2]}; name the positive ones, 'positive=[A,B]'"
+        )
     positive = (members[:, :, 1] >= np.asarray(thresholds)[:, None]).all(0).astype(np.float64)
     return np.stack([1 - positive, positive], axis=1)
 

@@ -44,7 +44,7 @@ def expectation(
         ValueError: there are no positive classes, or not both positives and negatives.
     """
     if view is None or len(np.unique(view.target)) < 2:
-        raise ValueError("expect= needs positives and negatives: name the positive classes, as in positive=[mel,bcc]")
+        raise ValueError("expect= needs positives and negatives: name the positive classes, as in 'positive=[mel,bcc]'")
     truth, score = view.target == 1, view.probabilities[:, 1]
 
     def of(statistic: Scorer | BinaryPredictions, names: Sequence[str]) -> Metrics:

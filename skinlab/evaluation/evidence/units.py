@@ -186,7 +186,7 @@ def _unit(
         block["each_image_a_lesion"] = len(set(lesions.tolist())) == len(lesions)
         binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", *how)
         if binary is None:
-            return block | {"note": "no metrics by patient: they need positive classes, as in positive=[mel,bcc]"}
+            return block | {"note": "no metrics by patient: they need positive classes, as in 'positive=[mel,bcc]'"}
     for name, view in (("metrics", whole), ("binary", binary)):
         if view is None:
             continue

@@ -193,7 +193,7 @@ def choose_decision(rows: Predictions, settings: DecisionSettings, chosen_on: st
     weights = np.ones(len(rows.classes))
     if kind == "cost":
         if not settings.positive:
-            raise ValueError("decide=cost needs the classes that are costly to miss: name them, as in positive=[mel]")
+            raise ValueError("decide=cost needs the classes that are costly to miss: name them, as in 'positive=[mel]'")
         weights = np.where(np.isin(rows.classes, settings.positive), settings.cost_ratio, 1.0)
         if not settings.corrected:
             weights *= _to_prevalence(rows, settings)

@@ -70,8 +70,8 @@ def test_an_entry_is_all_that_a_new_metric_needs(monkeypatch, capsys):
     assert "doubt" in evidence["systems"][0]["subgroups"]["subgroups"][0]["metrics"]
     for page in (render_report(evidence), render_card(evidence)):
         assert "Mean doubt" in page
-    print_evidence(evidence)
-    print_evidence(evidence | {"systems": [evidence["systems"][0] | {"name": name} for name in "xyz"]})
+    print_evidence(evidence, Path("DIR"))
+    print_evidence(evidence | {"systems": [evidence["systems"][0] | {"name": name} for name in "xyz"]}, Path("DIR"))
     run = {f"val/{name}": value for name, value in metrics.items()} | {"best/epoch": 0, "init_used": "random"}
     print_results(run, Path("run"))
     assert capsys.readouterr().out.count("Mean doubt") == 3
