@@ -103,7 +103,7 @@ def _run(name: str, handler: SignalHandler) -> None:
                 settings = _checked_settings(name, config, of_sweep=hydra_config.mode == RunMode.MULTIRUN)
             log_to_terminal()
             if hydra_config.mode == RunMode.MULTIRUN:
-                return run_isolated(name, hydra_config, sweep)
+                return run_isolated(name, hydra_config, sweep, config)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
             return cast("float | None", call(name, settings, invocation(name, sys.argv[1:])))

@@ -1,14 +1,22 @@
-"""Keep the error by which a job of a sweep failed in the log of its run directory, where the sweep reads it."""
+"""Keep how a job of a sweep has ended in its run directory: its error in the log, or its config and time."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from skinlab.files import write_json
+from skinlab.json_files import NUMBER, read_json
+from skinlab.settings.recorded import is_finished
 from skinlab.settings.secrets import masked
 
 LOG = "log.txt"  # that of skinlab.runs.run_log, which has no line yet where a job is refused
+JOB = "job.json"
 MARK = " ERROR: error: "
 
 
@@ -36,6 +44,29 @@ def read_error(run_dir: Path) -> str:
     except OSError:
         return ""
     return lines[-1].partition(MARK)[2] if lines else ""
+
+
+def keep_time(run_dir: Path, config: Mapping[str, Any], seconds: float) -> None:
+    """Keep the config and the time of a finished job, for the sweep that is started again.
+
+    Args:
+        run_dir: of the job.
+        config: resolved.
+        seconds: that it took.
+    """
+    write_json(run_dir / JOB, {"config_sha256": _hash(config), "seconds": seconds})
+
+
+def read_time(run_dir: Path, config: Mapping[str, Any]) -> float | None:
+    """Return the seconds that a job with this config took, None where it has not finished before."""
+    if not is_finished(run_dir) or not (run_dir / JOB).is_file():
+        return None
+    kept = read_json(run_dir / JOB, "record of a job", {"config_sha256": str, "seconds": NUMBER}, remedy="delete it")
+    return float(kept["seconds"]) if kept["config_sha256"] == _hash(config) else None
+
+
+def _hash(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def reason_of(run_dir: Path, returncode: int) -> str:

@@ -16,6 +16,7 @@ from skinlab.json_files import read_json
 from skinlab.processes.progress import clock
 from skinlab.settings.recorded import read_recorded
 
+RANK_BY = "val/balanced_accuracy"  # where jobs differ in their loss
 SHOWN = 3  # reasons of failures in the last line of a sweep
 
 
@@ -62,20 +63,28 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     finished = [(job, metrics) for job, metrics in found if job.returncode == 0 and "best/monitor" in metrics]
     failed = [job for job, metrics in found if job.returncode != 0 or "best/monitor" not in metrics]
     monitor = finished[0][0].monitor() if finished else "the monitor"
-    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished, the best by {monitor} first")
-    table.add_column("job", overflow="fold")
-    for words in ("run", monitor, "best epoch", "time"):
-        table.add_column(words, justify="right")
-    sign = -1 if finished and finished[0][1].get("best/mode") == "max" else 1
     differing = _differing([job.overrides for job in jobs])
-    for job, metrics in sorted(finished, key=lambda each: sign * each[1]["best/monitor"]):
-        cells = (f"{metrics['best/monitor']:.4g}", str(metrics["best/epoch"] + 1), clock(job.seconds))
-        table.add_row(_named(job, differing), job.directory.name, *cells)
+    own = monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing)
+    ranked = own and all(isinstance(metrics.get(RANK_BY), float) for _, metrics in finished)
+    order = RANK_BY if ranked else monitor
+    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished, the best by {order} first")
+    table.add_column("job", overflow="fold")
+    for words in ("run", *([RANK_BY] if ranked else []), monitor, "best epoch", "time"):
+        table.add_column(words, justify="right")
+    key, sign = "best/monitor", -1 if finished and finished[0][1].get("best/mode") == "max" else 1
+    if ranked:
+        key, sign = RANK_BY, -1
+    for job, metrics in sorted(finished, key=lambda each: sign * each[1][key]):
+        cells = (*([f"{metrics[RANK_BY]:.3f}"] if ranked else []), f"{metrics['best/monitor']:.4g}")
+        row = (*cells, str(metrics["best/epoch"] + 1), clock(job.seconds))
+        table.add_row(_named(job, differing), job.directory.name, *row)
     for job in failed:
-        table.add_row(_named(job, differing), job.directory.name, f"exit code {job.returncode}", "", clock(job.seconds))
+        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", clock(job.seconds))
+        table.add_row(_named(job, differing), job.directory.name, *cells)
     console.print(table)
-    if monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing):
-        line = "! val/loss is each loss's own, so that this order says nothing; compare by another metric, as below"
+    if own:
+        why = f"the order is by {RANK_BY}" if ranked else "this order says nothing; compare by another metric, as below"
+        line = f"! val/loss is each loss's own: {why}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"

@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from skinlab.cli.config import compose_config
-from skinlab.cli.job_log import reason_of
+from skinlab.cli.job_log import keep_time, read_time, reason_of
 from skinlab.cli.registry import settings_model
 from skinlab.cli.sweep_table import JobResult, describe_failures, print_table
 from skinlab.errors import UserError
@@ -155,13 +155,14 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
         )
 
 
-def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
+def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str, Any]) -> float:
     """Run one job of a sweep as ``python -m skinlab.<name> <its overrides>`` in its directory of the sweep.
 
     Args:
         name: the command.
         hydra: Hydra's own config of the job.
         sweep: to which the job is added.
+        config: of the job, resolved; one that has finished with it before is not started again.
 
     Returns:
         The monitored metric, larger being worse, as read back from the job's ``metrics.json``; of a failed job
@@ -178,6 +179,12 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
             "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
         )
     directory = Path(hydra.runtime.output_dir)
+    sweep.folder, sweep.optimises = str(hydra.sweep.dir), not _is_plain(hydra.sweeper)
+    number, overrides = hydra.job.num + 1, list(hydra.overrides.task)
+    if (took := read_time(directory, config)) is not None:
+        log.info("%s: finished before in %s, %s", sweep.title(hydra.job.num), clock(took), " ".join(overrides))
+        sweep.jobs.append(JobResult(number, directory, overrides, 0, took))
+        return _monitored(directory)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
     job, started = start_job(command), time.monotonic()
@@ -185,11 +192,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep) -> float:
         returncode = job.wait()
     finally:
         end_jobs([job] if job.returncode is None else [])
-    sweep.folder, sweep.optimises = str(hydra.sweep.dir), not _is_plain(hydra.sweeper)
-    number, overrides, seconds = hydra.job.num + 1, list(hydra.overrides.task), time.monotonic() - started
+    seconds = time.monotonic() - started
     reason = reason_of(directory, returncode) if returncode else ""
     sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
     if returncode == 0:
+        keep_time(directory, config, seconds)
         return _monitored(directory)
     message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
     if (code := stop_code(returncode)) is not None:

@@ -20,8 +20,7 @@ from skinlab.errors import UserError, nearest, some
 from skinlab.files import replacing, write_json
 from skinlab.models.hub import PREFIX, download_weights
 from skinlab.models.repository import weights_in
-from skinlab.runs.run_directory import is_finished
-from skinlab.settings.recorded import how_to_finish, is_training, read_recorded
+from skinlab.settings.recorded import how_to_finish, is_finished, is_training, read_recorded
 
 NAME = "backbone.safetensors"
 BEST = Path("checkpoints") / "best.ckpt"  # of a training

@@ -12,12 +12,11 @@ from skinlab.errors import UserError
 from skinlab.json_files import NUMBER, Keys, form_fault, read_json
 from skinlab.models.weights import find_checkpoint, read_checkpoint
 from skinlab.runs.preparation import prepare_data
-from skinlab.runs.run_directory import is_finished
 from skinlab.settings.base import is_among, names_that_may_differ
 from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.groups import SslSettings
-from skinlab.settings.recorded import holds_run, leaves, read_recorded
+from skinlab.settings.recorded import holds_run, is_finished, leaves, read_recorded
 from skinlab.settings.run import RunSettings
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skinlab.files import check_held
-
-UNFINISHED = ".unfinished"
+from skinlab.settings.recorded import UNFINISHED
 
 
 @contextlib.contextmanager
@@ -22,8 +21,3 @@ def writing_results(run_dir: Path) -> Iterator[None]:
     mark.touch()
     yield
     mark.unlink()
-
-
-def is_finished(run_dir: Path) -> bool:
-    """Return whether a run has written all its results."""
-    return (run_dir / "metrics.json").exists() and not (run_dir / UNFINISHED).exists()

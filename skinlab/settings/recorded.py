@@ -26,12 +26,18 @@ METHODS = {
     "dino": "skinlab.selfsup.dino.DINO",
     "denoise": "skinlab.selfsup.denoise.Denoise",
 }
+UNFINISHED = ".unfinished"  # while the results of a run are written
 REMEDY = "restore it, or choose another run directory"
 
 
 def holds_run(run_dir: Path) -> bool:
     """Return whether a directory holds a run: a checkpoint or metrics; a start that trained no step left neither."""
     return (run_dir / "metrics.json").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Return whether a run has written all its results."""
+    return (run_dir / "metrics.json").exists() and not (run_dir / UNFINISHED).exists()
 
 
 def is_training(run_dir: Path) -> bool:

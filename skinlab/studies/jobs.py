@@ -21,7 +21,7 @@ from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
 from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
 from skinlab.processes.signals import stop_code
-from skinlab.runs.run_directory import is_finished
+from skinlab.settings.recorded import is_finished
 from skinlab.studies.plan import Job, quoted
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 
 from skinlab.cli import sweeps
 from skinlab.cli.config import compose_config, register_resolvers
-from skinlab.cli.job_log import keep_error, read_error
+from skinlab.cli.job_log import keep_error, keep_time, read_error, read_time
 from skinlab.errors import UserError
 from skinlab.processes import jobs as job_processes
 from skinlab.processes.signals import Stopped
@@ -48,7 +48,7 @@ def ended(monkeypatch):
 def test_the_monitored_figure_comes_back_the_larger_the_worse(ended, tmp_path, mode, message):
     ended(0)
     (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.4, "best/mode": mode}))
-    assert sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep()) == message
+    assert sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep(), {}) == message
 
 
 @pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
@@ -56,7 +56,7 @@ def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(ended, tmp_path,
     hydra, started = hydra_of(tmp_path), ended(0)
     hydra.sweeper["direction"] = direction
     with pytest.raises(UserError, match=r"hydra\.sweeper\.direction=maximize would search for the worst"):
-        sweeps.run_isolated("train", hydra, sweeps.Sweep())
+        sweeps.run_isolated("train", hydra, sweeps.Sweep(), {})
     assert not started
 
 
@@ -64,7 +64,7 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(ended, tmp_path, monkey
     monkeypatch.setenv("LOCAL_RANK", "1")
     directory = tmp_path / "lr=0.1,it's"
     started = ended(0)
-    assert sweeps.run_isolated("train", hydra_of(directory), sweeps.Sweep()) == sweeps.FAILED_VALUE
+    assert sweeps.run_isolated("train", hydra_of(directory), sweeps.Sweep(), {}) == sweeps.FAILED_VALUE
     ((command, environment),) = started
     assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
     assert "LOCAL_RANK" not in environment
@@ -81,7 +81,7 @@ def test_failed_jobs_fail_a_plain_sweep_at_its_end(ended, tmp_path, codes, of_sw
     keep_error(tmp_path, "no such class")
     for code in codes:
         ended(code)
-        sweeps.run_isolated("train", hydra_of(tmp_path), sweep)
+        sweeps.run_isolated("train", hydra_of(tmp_path), sweep, {})
     with pytest.raises(sweeps.JobFailedError) as failed, sweeps.ending_in_table("train", sweep):
         pass
     assert failed.value.code == of_sweep
@@ -94,7 +94,7 @@ def test_a_failed_job_of_a_cluster_fails_the_sweep_that_waits_for_it(ended, tmp_
     keep_error(tmp_path, "no such class")
     sweep = sweeps.Sweep(remedy="to go on: THIS")
     with pytest.raises(sweeps.JobFailedError) as failed:
-        sweeps.run_isolated("train", hydra_of(tmp_path, launcher="submitit_launcher.SlurmLauncher"), sweep)
+        sweeps.run_isolated("train", hydra_of(tmp_path, launcher="submitit_launcher.SlurmLauncher"), sweep, {})
     passed_on = pickle.loads(pickle.dumps(failed.value))
     assert (str(passed_on), passed_on.code) == (str(failed.value), 2)
     assert "job 4 (loss=focal): no such class" in str(passed_on)
@@ -126,14 +126,14 @@ def test_a_failed_trial_fails_no_search_but_their_whole_does(tmp_path):
 def test_an_optimiser_gets_the_worst_value_instead(ended, tmp_path):
     ended(1)
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
-    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna), sweeps.Sweep()) == sweeps.FAILED_VALUE
+    assert sweeps.run_isolated("train", hydra_of(tmp_path, optuna), sweeps.Sweep(), {}) == sweeps.FAILED_VALUE
 
 
 @pytest.mark.parametrize(("code", "of_sweep"), [(130, 130), (143, 143), (-15, 143)])
 def test_a_stopped_job_ends_the_sweep_with_its_exit_code(ended, tmp_path, code, of_sweep):
     ended(code)
     with pytest.raises(Stopped, match=str(of_sweep)):
-        sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep())
+        sweeps.run_isolated("train", hydra_of(tmp_path), sweeps.Sweep(), {})
 
 
 @pytest.mark.parametrize(
@@ -219,6 +219,50 @@ def test_values_of_different_losses_are_not_compared(tmp_path, capsys, monitor, 
     with sweeps.ending_in_table("train", sweep):
         pass
     assert ("is each loss's own" in capsys.readouterr().out) == warned
+
+
+def test_jobs_of_different_losses_are_in_the_order_of_their_balanced_accuracy(tmp_path, capsys):
+    sweep = sweeps.Sweep(2, str(tmp_path))
+    for number, (loss, value, accuracy) in enumerate([("focal", 0.1, 0.4), ("ce", 0.9, 0.6)]):
+        content = {"best/monitor": value, "best/mode": "min", "best/epoch": 3, "monitor": "val/loss"}
+        (tmp_path / str(number)).mkdir()
+        content |= {"val/balanced_accuracy": accuracy}
+        (tmp_path / str(number) / "metrics.json").write_text(json.dumps(content))
+        sweep.jobs.append(sweeps.JobResult(number + 1, tmp_path / str(number), [f"loss={loss}"], 0, 1.0))
+    with sweeps.ending_in_table("train", sweep):
+        pass
+    printed = capsys.readouterr().out
+    assert "2 of 2 jobs finished, the best by val/balanced_accuracy first" in printed
+    assert printed.index("loss=ce") < printed.index("loss=focal")
+    assert "0.600" in printed
+    assert "! val/loss is each loss's own: the order is by val/balanced_accuracy" in printed
+
+
+def test_the_time_of_a_job_is_kept_with_its_config_once_it_has_finished(tmp_path):
+    config = {"seed": 1, "run_dir": str(tmp_path)}
+    keep_time(tmp_path, config, 61.5)
+    assert read_time(tmp_path, config) is None
+    (tmp_path / "metrics.json").write_text("{}")
+    assert read_time(tmp_path, config) == 61.5
+    assert read_time(tmp_path, config | {"seed": 2}) is None
+    (tmp_path / ".unfinished").touch()
+    assert read_time(tmp_path, config) is None
+
+
+def test_a_sweep_that_is_started_again_starts_no_finished_job(ended, tmp_path, caplog):
+    (tmp_path / "metrics.json").write_text(json.dumps({"best/monitor": 0.5, "best/mode": "max"}))
+    started, sweep = ended(0), sweeps.Sweep(total=4)
+    assert sweeps.run_isolated("train", hydra_of(tmp_path), sweep, {"seed": 1}) == -0.5
+    assert len(started) == 1
+    keep_time(tmp_path, {"seed": 1}, 65)
+    again = sweeps.Sweep(total=5)
+    with caplog.at_level("INFO"):
+        assert sweeps.run_isolated("train", hydra_of(tmp_path), again, {"seed": 1}) == -0.5
+    assert len(started) == 1
+    assert caplog.messages == ["job 4 of 5: finished before in 1:05, loss=focal"]
+    assert again.title(4) == "job 5 of 5, 1:05 left"
+    sweeps.run_isolated("train", hydra_of(tmp_path), again, {"seed": 2})  # another recipe
+    assert len(started) == 2
 
 
 def test_a_stopped_sweep_prints_no_table(tmp_path, capsys):
