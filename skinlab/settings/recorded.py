@@ -47,6 +47,8 @@ def is_training(run_dir: Path) -> bool:
 
 def how_to_finish(run_dir: Path) -> str:
     """Return that a run was not finished, and the command that goes on with it."""
+    if not holds_run(run_dir):  # its config is not read by the command that starts it anew
+        return "this run was stopped before its first checkpoint; start it again by the command that started it"
     command = "train" if is_training(run_dir) else "pretrain"
     words = ["python", "-m", f"skinlab.{command}", f"hydra.run.dir={run_dir}"]
     return f"this run was not finished; to go on: {shlex.join(words)}"

@@ -97,7 +97,7 @@ def test_what_can_not_be_judged_is_reported(tmp_path):
     with pytest.raises(UserError, match="fold 1 several times"):
         find(tmp_path / "sweep")
     write_run(tmp_path / "unfinished", finished=False)
-    with pytest.raises(UserError, match="this run was not finished"):
+    with pytest.raises(UserError, match=r"stopped before its first checkpoint; .* predictions.val.csv"):
         find(tmp_path / "unfinished")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no run with predictions"):

@@ -171,6 +171,10 @@ def test_a_run_without_predictions_is_refused_with_the_command_that_goes_on(tmp_
     settings = compose_settings(command, [f"{setting}={tmp_path}", *needed])
     check_early(command, settings)
     (tmp_path / "config.yaml").write_text("run_id: a\nloss: {}\n")
+    with pytest.raises(UserError, match="stopped before its first checkpoint; start it again by the command that"):
+        check_early(command, settings)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
     with pytest.raises(UserError, match=rf"not finished; to go on: python -m skinlab.train hydra.run.dir={tmp_path}\Z"):
         check_early(command, settings)
     (tmp_path / "metrics.json").write_text("{}")
