@@ -70,8 +70,7 @@ def predict(settings: PredictSettings) -> None:
         paths = rows["path"].tolist()
         bundle, known = load(places)
         check_model(bundle, settings, paths)
-        bundle = replace(bundle, decision=find_decision(bundle, settings))
-        bundle = with_run_thresholds(bundle, settings, places)
+        bundle = with_run_thresholds(replace(bundle, decision=find_decision(bundle, settings)), settings, places)
         threshold = find_threshold(bundle, settings)
 
         started = time.perf_counter()
@@ -109,9 +108,7 @@ def predict(settings: PredictSettings) -> None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
     for sentence in filter(None, [overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
-    print_places(
-        {f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "explanations": folder}
-    )
+    print_places({f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "pictures": folder})
 
 
 def check_output(settings: PredictSettings) -> Path:
