@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.assessment.sweeps import thresholds_of_runs
-from skinlab.data.pseudo_labels import COLUMN, pseudo_label_facts
+from skinlab.data.pseudo_labels import COLUMN, log_pseudo_labels, pseudo_label_facts
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
@@ -106,7 +106,8 @@ def predict(settings: PredictSettings) -> None:
             write_explanations(bundle, rows, called, found.probabilities, folder, device, rule)
     if threshold is not None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
-    for sentence in filter(None, [overlap_sentence(counts), *cautions]):
+    overlap = "" if settings.format == "labels" else overlap_sentence(counts)  # known images get no pseudo-label
+    for sentence in filter(None, [overlap, *cautions]):
         log.warning("%s", sentence)
     print_places({f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "pictures": folder})
 
@@ -335,6 +336,7 @@ def label_pool(
     new = table if "seen" not in table else table[table["seen"] == ""]
     with user_errors():
         labels = pseudo_labels(new, confidence)
+    log_pseudo_labels(labels["label"], bundle.outputs, len(table) - len(new), confidence)
     facts = pseudo_label_facts(known, confidence, len(labels))
     return labels.assign(**{COLUMN: str(bundle.meta()["checkpoint_sha256"])[:16]}), facts
 

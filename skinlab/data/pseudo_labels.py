@@ -6,7 +6,8 @@ pseudo-labels: metrics of these images are then too high. So a fold takes pseudo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from skinlab.data.training_images import TrainingImages, contents
 from skinlab.errors import UserError, some
 from skinlab.json_files import read_json
 from skinlab.tables.csv_files import read_csv
+
+log = logging.getLogger(__name__)
 
 COLUMN = "labelled_by"  # of the table: the model, so that its labels are never taken for an expert's
 HASHES = ("images", "groups", "val_images", "val_groups")
@@ -34,6 +37,27 @@ def pseudo_label_facts(known: TrainingImages, confidence: float, n_labels: int) 
     """
     hashes = {name: [int(each) for each in getattr(known, name)] for name in HASHES}
     return {KEY: {"confidence": confidence, "labels": n_labels, "unknown": list(known.unknown), **hashes}}
+
+
+def log_pseudo_labels(labels: pd.Series, classes: Sequence[str], n_known: int, confidence: float) -> None:
+    """Report how many images of each class are labelled, and warn of a class without any.
+
+    Args:
+        labels: a class for each labelled image.
+        classes: all that the model knows.
+        n_known: images that are left out, since the model knows them from its training.
+        confidence: from which a label was taken.
+    """
+    counts = {name: int((labels == name).sum()) for name in classes}
+    left_out = f"; {n_known} that the model knows from its training are left out" if n_known else ""
+    log.info("%d pseudo-labels: %s%s", len(labels), ", ".join(f"{k} {n}" for k, n in counts.items()), left_out)
+    if missing := [name for name, n in counts.items() if n == 0]:
+        log.warning(
+            "no image is labelled %s: training with these labels makes the classes more unequal; a confidence= below "
+            "%g may label some",
+            " or ".join(missing),
+            confidence,
+        )
 
 
 def read_pseudo_labels(path: str | Path) -> TrainingImages | None:

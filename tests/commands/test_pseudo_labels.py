@@ -26,7 +26,7 @@ def audited(phantom: Path, shared_tmp: Path, tmp_path: Path) -> Callable[..., Pa
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier, phantom, tmp_path, unknown):
+def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier, phantom, tmp_path, unknown, caplog):
     model = audited("model", "data.fold=0")
     save_classifier(model / "checkpoints" / "best.ckpt", SEVEN)
     init = {"init": "old.ckpt" if unknown else "random"}
@@ -37,8 +37,13 @@ def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier,
         UserError, match=r"confidence=1: none of \d+ images is labelled, the largest probability is 0\."
     ):
         run("predict", [*words, "confidence=1"])
+    caplog.set_level("INFO")
     run("predict", [*words, "confidence=0.05"])
     table = pd.read_csv(pseudo)
+    assert f"{len(table)} pseudo-labels: akiec {(table['label'] == 'akiec').sum()}, " in caplog.text
+    assert " that the model knows from its training are left out" in caplog.text
+    missing = [name for name in SEVEN if name not in set(table["label"])]
+    assert not missing or f"no image is labelled {' or '.join(missing)}: " in caplog.text
     assert list(table.columns) == ["image_id", "label", "confidence", "labelled_by"]
     split = pd.read_csv(model / "split.csv", keep_default_na=False).set_index("image_id")["split"]
     names = [Path(each).stem for each in table["image_id"]]
