@@ -58,7 +58,7 @@ def write_member(
         split=split,
         val=predicted(split, 10 * seed + fold),
     )
-    row = {"rule": "f1", "threshold": 0.5, "low": 0.4, "high": 0.6, "positives": 9, "chosen_on": "val, 9 rows"}
+    row = {"rule": "f1", "threshold": 0.5, "low": 0.4, "high": 0.6, "positives": 9, "chosen_on": "val, 9 images"}
     row |= {"rows_sha256": "", "positive": ["malignant"], "cost_ratio": 10.0, **(threshold or {})}
     (run / "thresholds.json").write_text(json.dumps({folder.name: [row]}))
     return run

@@ -86,7 +86,7 @@ class FittedOn:
 
     Attributes:
         what: it is, such as ``the calibrator temperature``.
-        chosen_on: those rows in words, such as ``val, 1603 rows``.
+        chosen_on: those rows in words, such as ``val, 1603 images``.
         rows: what tells them again, by :func:`row_keys`.
     """
 
@@ -97,7 +97,7 @@ class FittedOn:
     @classmethod
     def of(cls, what: str, name: str, rows: Rows) -> FittedOn:
         """Return the record of rows that are named in words."""
-        return cls(what, f"{name}, {len(rows.image_id)} rows", row_keys(rows))
+        return cls(what, f"{name}, {len(rows.image_id)} images", row_keys(rows))
 
 
 def row_keys(rows: Rows) -> dict[str, str]:
@@ -135,7 +135,7 @@ def refuse_overlap(rows: Rows, keys: Mapping[str, str], what: str, remedy: str) 
     Args:
         rows: to be evaluated.
         keys: of the rows it was chosen on, by :func:`row_keys`.
-        what: was chosen on them, such as ``the threshold for f1 (val, 1603 rows)``.
+        what: was chosen on them, such as ``the threshold for f1 (val, 1603 images)``.
         remedy: what to do.
 
     Raises:

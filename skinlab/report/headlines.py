@@ -82,7 +82,7 @@ def calibration_sentences(system: System) -> list[str]:
         at = f" at a prevalence of {percent(stated, 1)}" if stated else ""
         found.append(f"Log-loss after calibration less that before{at}: {', '.join(changes)}.")
     if curve := system.get("calibration_curve"):
-        found.append(f"{curve_sentence(curve)}.")
+        found.append(f"{curve_sentence(curve, system.get('calibration_prevalence'))}.")
     if conformal := system["conformal"]:
         share, unit = interval(conformal["coverage"].get("overall")), conformal["unit"]
         sizes = f"{number(conformal['mean_size'], 2)} classes on average"
@@ -90,12 +90,13 @@ def calibration_sentences(system: System) -> list[str]:
     return found
 
 
-def curve_sentence(curve: Mapping[str, Any]) -> str:
-    """State the distances of the calibration curve of the positive.
+def curve_sentence(curve: Mapping[str, Any], stated: float | None = None) -> str:
+    """State the distances of the calibration curve of the positive, which is never at a stated prevalence.
 
     >>> curve_sentence({"ici": 0.06, "e50": 0.05, "e90": 0.1})
     'Calibration curve of the positive, mean distance (ICI) 0.060, median 0.050, 90th percentile 0.100'
     """
     ici, e50, e90 = (number(curve[name]) for name in ("ici", "e50", "e90"))
     note = f" ({curve['note']})" if curve.get("note") else ""
-    return f"Calibration curve of the positive, mean distance (ICI) {ici}, median {e50}, 90th percentile {e90}{note}"
+    what = "Calibration curve of the positive" + (", at the prevalence of the images" if stated else "")
+    return f"{what}, mean distance (ICI) {ici}, median {e50}, 90th percentile {e90}{note}"

@@ -15,7 +15,7 @@ from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
 from skinlab.evaluation.thresholds.choice import is_fixed
-from skinlab.report.operating_points import class_metrics, point_words, positive_metrics
+from skinlab.report.operating_points import applied_words, class_metrics, point_words, positive_metrics
 from skinlab.report.wording import count, interval, interval_note, overlap_sentence
 from skinlab.text import quantity
 
@@ -108,8 +108,7 @@ def _threshold(evidence: Evidence) -> Line:
         if is_fixed(first["rule"]):
             return Line(question, f"{rule_words(first['rule'])}. Fixed beforehand, applied to {first['applied_to']}.")
         where = f"on {first['chosen_on']} ({count(first['positives'])} positives)" if "chosen_on" in first else ""
-        how = applied if (applied := first["applied_to"]).startswith("cross-fitted") else f"applied to {applied}"
-        chosen = f"Chosen for {rule_words(first['rule'])} {where}, {how}"
+        chosen = f"Chosen for {rule_words(first['rule'])} {where}, {applied_words(first['applied_to'])}"
         places = [{"value": row["threshold"], "low": row["low"], "high": row["high"]} for row in known]
         return Line(question, f"{_each(systems, [f'p ≥ {interval(place)}' for place in places])}. {chosen}.")
     if any(each["binary"] for each in systems):

@@ -57,11 +57,20 @@ def label_at(name: str, system: System, rule: str | None, called: str = "") -> s
 def point_words(row: ThresholdRow) -> str:
     """Name the operating point of a rule.
 
-    >>> point_words({"rule": "f1", "threshold": 0.3124, "applied_to": "test, 530 rows"})
+    >>> point_words({"rule": "f1", "threshold": 0.3124, "applied_to": "test, 530 images"})
     'best F1, p ≥ 0.312'
     """
     cross_fitted = row["applied_to"].startswith("cross-fitted")
     return threshold_words(row["rule"], row["threshold"], cross_fitted=cross_fitted)
+
+
+def applied_words(applied_to: str) -> str:
+    """Say what a rule is applied to; one that is cross-fitted is chosen and applied on the same images.
+
+    >>> applied_words("test, 530 images"), applied_words("cross-fitted, 530 images")
+    ('applied to test, 530 images', 'cross-fitted, 530 images')
+    """
+    return applied_to if applied_to.startswith("cross-fitted") else f"applied to {applied_to}"
 
 
 def _joint(system: System, row: ThresholdRow) -> str:

@@ -13,6 +13,7 @@ from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.report.decisions import decision_words
 from skinlab.report.headlines import curve_sentence, expectation_rows, expectation_title
+from skinlab.report.operating_points import applied_words
 from skinlab.report.wording import (
     between,
     bounds,
@@ -31,6 +32,7 @@ from skinlab.report.wording import (
 )
 
 WORDING = (
+    applied_words,
     between,
     bounds,
     decision_words,

@@ -28,7 +28,7 @@ from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
 from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import class_metrics, positive_metrics
+from skinlab.report.operating_points import applied_words, class_metrics, positive_metrics
 from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
@@ -215,7 +215,7 @@ def _print_thresholds(console: Console, evidence: Evidence) -> None:
             continue
         first = next((row for row in rows if not is_fixed(row["rule"])), rows[0])
         chosen = FIXED_BEFOREHAND if is_fixed(first["rule"]) else f"chosen on {first['chosen_on']}"
-        how = f"{chosen}, applied to {first['applied_to']}"
+        how = f"{chosen}, {applied_words(first['applied_to'])}"
         name = f"{system['name']}: " if len(evidence["systems"]) > 1 else ""
         table = Table(title=f"{name}{', '.join(_positive(system))} at the threshold of each rule, {how}")
         table.add_column("rule")
@@ -263,16 +263,14 @@ def _label(metric: Metric, positive: Sequence[str], point: str = HALF, called: s
 
 
 def _title(evidence: Evidence) -> str:
-    first = evidence["systems"][0]
+    first, level = evidence["systems"][0], f"{100 * evidence['settings']['level']:.4g}% intervals"
     if "unpaired" in evidence:
         sizes = ", ".join(f"{each['name']} {each['rows']}" for each in evidence["systems"])
-        return f"different images ({sizes}), {100 * evidence['settings']['level']:.4g}% intervals"
+        return f"different images ({sizes}), {level}"
     of_class = (f"{name} {n}" for name, n in first.get("groups_per_class", {}).items())
     groups = ", ".join(of_class) if len(first.get("groups_per_class", {})) <= MOST_CLASSES else ""
     detail = f" ({groups})" if groups else ""
-    return (
-        f"{first['rows']} rows, {first['groups']} groups{detail}, {100 * evidence['settings']['level']:.4g}% intervals"
-    )
+    return f"{first['rows']} images, {first['groups']} groups{detail}, {level}"
 
 
 def _positive(system: System) -> list[str]:

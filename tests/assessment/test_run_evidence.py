@@ -178,11 +178,11 @@ def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, wor
     from skinlab.assessment import run_evidence
 
     def one_group(*_, **__):
-        raise ValueError("all 3 rows are one group")
+        raise ValueError("all 3 images are of one group")
 
     monkeypatch.setattr(run_evidence, "build_evidence", one_group)
     assert evaluate_run(finished, compose_train(*words, run_dir=finished).evidence, {}) is None
-    assert "no evidence.json: all 3 rows are one group" in caplog.text
+    assert "no evidence.json: all 3 images are of one group" in caplog.text
 
 
 @pytest.mark.parametrize(

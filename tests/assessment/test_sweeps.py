@@ -63,7 +63,7 @@ def test_a_bundle_of_a_sweep_has_all_networks_and_thresholds_chosen_out_of_fold(
     assert made.thresholds[0].threshold == pytest.approx(
         choose_threshold(rows["prob_malignant"].to_numpy(), truth, "f1")
     )
-    assert made.thresholds[0].chosen_on == "out of fold, 48 rows"
+    assert made.thresholds[0].chosen_on == "out of fold, 48 images"
 
 
 def test_views_of_a_sweep_are_compared_out_of_fold(sweep: Path, tmp_path: Path):

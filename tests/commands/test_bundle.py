@@ -39,7 +39,7 @@ FROZEN = {
     "low": 0.2,
     "high": 0.4,
     "positives": 9,
-    "chosen_on": "val, 40 rows",
+    "chosen_on": "val, 40 images",
     "rows_sha256": "0",
     "positive": ["mel"],
     "cost_ratio": 1.0,
@@ -153,7 +153,7 @@ def test_thresholds_chosen_out_of_fold_for_a_mean_of_models_get_a_warning(
     make, runs: list[str], output: Path, caplog: pytest.LogCaptureFixture
 ):
     file = output.parent / "thresholds.json"
-    file.write_text(json.dumps({"run": [FROZEN | {"chosen_on": "out of fold, 40 rows"}]}))
+    file.write_text(json.dumps({"run": [FROZEN | {"chosen_on": "out of fold, 40 images"}]}))
     make(thresholds=str(file))
     assert "less extreme" not in caplog.text  # one model
     make(ckpt=runs, thresholds=str(file), overwrite=True)
@@ -206,7 +206,7 @@ def test_rules_are_chosen_on_combined_and_calibrated_validation_rows(make, runs:
     view = cross_fitted("vector", tables[0].with_probabilities(mean)).binary(["mel", "bkl"])
     for row, rule in zip(bundle.thresholds, ("f1", "cost"), strict=True):
         assert row.threshold == choose_threshold(view.probabilities[:, 1], view.target == 1, rule, cost_ratio=4)
-        assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], f"{CROSS_FITTED}, 40 rows")
+        assert (row.rule, row.positive, row.chosen_on) == (rule, ["mel", "bkl"], f"{CROSS_FITTED}, 40 images")
         assert row.low is row.high is None
 
 
@@ -418,9 +418,9 @@ def test_a_bundle_records_what_each_part_was_fitted_on(make, runs: list[str], ou
     make(calibrator="temperature", conformal=0.8, decide="prior:auto", gate_split=str(output.parent / "s.csv"))
     bundle, rows = load_bundle(output), read_predictions(Path(runs[0]) / "predictions" / "val.csv")
     assert [(fit.what, fit.chosen_on) for fit in bundle.fits] == [
-        ("the calibrator temperature", "val, 40 rows"),
-        ("the input gate", f"train, {len(split)} rows"),
-        ("the rule prior:auto", f"{CROSS_FITTED}, 40 rows"),
+        ("the calibrator temperature", "val, 40 images"),
+        ("the input gate", f"train, {len(split)} images"),
+        ("the rule prior:auto", f"{CROSS_FITTED}, 40 images"),
         ("the conformal sets", f"{CROSS_FITTED}, 40 lesions"),
     ]
     assert all(shared_rows(rows, fit.rows)[0] == 40 for fit in bundle.fits if fit.what != "the input gate")
@@ -446,6 +446,6 @@ def test_an_evaluation_of_rows_that_a_calibrator_was_fitted_on_is_told(make, run
         table.assign(image_id=table["image_id"].map(rename)).to_csv(path, index=False)
         path.with_suffix(".meta.json").write_text(json.dumps(load_bundle(output).meta()))
         (system,) = find_systems([str(path)], split="auto")
-        told = [text for text in system_cautions(system) if "chose the calibrator temperature (val, 40 rows" in text]
+        told = [text for text in system_cautions(system) if "chose the calibrator temperature (val, 40 images" in text]
         assert [f"{n} of these 40 images" in text for text in told] == [True] * bool(n)
         assert "fitted_on" not in system.sources[0]["meta"]

@@ -64,7 +64,7 @@ def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):
     applied = run("evaluate", f"predictions={new}", f"output={tmp_path / 'b'}", frozen, *common)
     assert applied.returncode == 0, applied.stderr
     rows = json.loads((tmp_path / "b" / "evidence.json").read_text())["systems"][0]["thresholds"]
-    assert rows[0]["chosen_on"] == "old, 120 rows"
+    assert rows[0]["chosen_on"] == "old, 120 images"
     refused = run("evaluate", f"predictions={old}", f"output={tmp_path / 'c'}", frozen, *common)
     assert refused.returncode == 2
     assert "which is optimistic: choose it on images of other lesions" in refused.stderr

@@ -301,7 +301,7 @@ def ruled(seven: Path, two: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("ruled")
     kinds = {"seven": (seven, ["mel", "bcc"], 0.3), "two": (two, ["malignant"], 0.5), "first": (two, ["benign"], 0.5)}
     for name, (place, positive, threshold) in kinds.items():
-        thresholds = [FrozenThreshold("f1", threshold, 0.1, 0.6, 3, "val, 9 rows", "", positive)]
+        thresholds = [FrozenThreshold("f1", threshold, 0.1, 0.6, 3, "val, 9 images", "", positive)]
         save_bundle(replace(load_bundle(place), thresholds=thresholds), folder / f"{name}.bundle")
     return {name: folder / f"{name}.bundle" for name in kinds}
 
@@ -316,7 +316,7 @@ def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[s
     assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
     meta = json.loads(output.with_suffix(".meta.json").read_text())
     facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
-    assert meta["threshold"] == facts | {"chosen_on": "val, 9 rows", "called": table["called"].sum()}
+    assert meta["threshold"] == facts | {"chosen_on": "val, 9 images", "called": table["called"].sum()}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
     assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
     with pytest.raises(UserError, match=r"threshold=f2: .* has no such rule; choose f1 .did you mean f1"):
@@ -326,7 +326,7 @@ def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[s
 def test_the_rule_for_the_called_class_is_that_of_the_bundle_unless_another_is_named(
     predicted: Predict, seven: Path, output: Path
 ):
-    rule = Decision("prior:auto", "balanced_accuracy", SEVEN[::-1], [9.0, 1, 1, 1, 1, 1, 1], 0.5, "val, 9 rows")
+    rule = Decision("prior:auto", "balanced_accuracy", SEVEN[::-1], [9.0, 1, 1, 1, 1, 1, 1], 0.5, "val, 9 images")
     place = output.parent / "ruled.bundle"
     save_bundle(replace(load_bundle(seven), decision=rule), place)
     plain, table = predicted(ckpt=seven), predicted(ckpt=place, overwrite=True)
@@ -335,7 +335,7 @@ def test_the_rule_for_the_called_class_is_that_of_the_bundle_unless_another_is_n
     weights = np.array([1.0] * 6 + [9.0])
     assert table["called"].tolist() == [SEVEN[i] for i in (probabilities * weights).argmax(1)]
     facts = json.loads(output.with_suffix(".meta.json").read_text())["decision"]
-    assert (facts["rule"], facts["power"], facts["chosen_on"]) == ("prior:auto", 0.5, "val, 9 rows")
+    assert (facts["rule"], facts["power"], facts["chosen_on"]) == ("prior:auto", 0.5, "val, 9 images")
     argmax = predicted(ckpt=place, decide="argmax", overwrite=True)
     assert argmax["called"].tolist() == [SEVEN[i] for i in probabilities.argmax(1)]
     file = output.parent / "decision.json"
@@ -354,7 +354,7 @@ def test_the_rule_for_the_called_class_is_that_of_the_bundle_unless_another_is_n
 def test_an_isic_file_s_most_probable_class_is_the_called_one(
     predicted: Predict, seven: Path, output: Path, caplog: pytest.LogCaptureFixture
 ):
-    rule = Decision("prior:auto", "balanced_accuracy", SEVEN, [9.0, 1, 5, 1, 1, 1, 7], 0.5, "val, 9 rows")
+    rule = Decision("prior:auto", "balanced_accuracy", SEVEN, [9.0, 1, 5, 1, 1, 1, 7], 0.5, "val, 9 images")
     place = output.parent / "ruled.bundle"
     save_bundle(replace(load_bundle(seven), decision=rule), place)
     called = predicted(ckpt=place)["called"]
@@ -389,13 +389,13 @@ def test_images_that_a_bundle_s_parts_were_fitted_on_are_told(
 ):
     paths = pd.DataFrame({"path": [str(folder / name) for name in NAMES[:2]]})
     fits = {"calibrator": FittedOn.of("the calibrator vector", "val", RowIds.of(paths))}
-    rows = {"rows": row_keys(RowIds.of(paths)), "chosen_on": "val, 2 rows"}
+    rows = {"rows": row_keys(RowIds.of(paths)), "chosen_on": "val, 2 images"}
     threshold = FrozenThreshold("f1", 0.3, 0.1, 0.6, 2, rows_sha256="0", positive=["mel"], **rows)
     place = output.parent / "fitted.bundle"
     save_bundle(replace(load_bundle(seven), fitted_on=fits, thresholds=[threshold]), place)
     predicted(ckpt=place, threshold="f1")
     told = f"2 of these {len(NAMES)} images, or others of their groups, chose the calibrator vector"
-    assert f"{told} and the threshold for f1 (val, 2 rows; first: image {folder / NAMES[0]}, the same" in caplog.text
+    assert f"{told} and the threshold for f1 (val, 2 images; first: image {folder / NAMES[0]}, the same" in caplog.text
     predicted(ckpt=place, overwrite=True)
     facts = json.loads(output.with_suffix(".meta.json").read_text())
     assert facts["fitted_cautions"][0].startswith(f"{told} (val")

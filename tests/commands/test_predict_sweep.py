@@ -100,7 +100,7 @@ def test_a_rule_on_a_run_is_that_of_its_thresholds(
     assert table["called"].tolist() == called.astype(int).tolist()
     assert table["called_class"].tolist() == np.where(called, "malignant", "benign").tolist()
     assert f"{called.sum()} of {len(NAMES)} images are called malignant" in caplog.text
-    assert f"threshold f1 = {np.median(p):.4f} (0.4000 to 0.6000), chosen on val, 9 rows" in caplog.text
+    assert f"threshold f1 = {np.median(p):.4f} (0.4000 to 0.6000), chosen on val, 9 images" in caplog.text
     assert meta(tmp_path, "t")["threshold"]["called"] == called.sum()
     assert predicted(run / "checkpoints" / "best.ckpt", "c", threshold="f1").equals(table)
     with pytest.raises(UserError, match=r"has no such rule; choose f1.*'thresholds=\[cost\]'"):
@@ -125,7 +125,7 @@ def test_a_rule_on_a_sweep_is_chosen_on_the_mean_of_its_seeds_out_of_fold(
     expected = choose_threshold(score.to_numpy(), (seeds[0]["label"] == "malignant").to_numpy(), "f1")
     found = meta(tmp_path)["threshold"]
     assert found["value"] == pytest.approx(expected)
-    assert found["chosen_on"] == "out of fold, 48 rows"
+    assert found["chosen_on"] == "out of fold, 48 images"
 
 
 def test_pictures_of_a_sweep_have_a_legend_and_a_name_each(

@@ -60,7 +60,7 @@ def test_parts_of_a_model_fitted_on_shared_rows_get_one_sentence():
     (sentence,) = overlap_cautions(rows("a", path=named("q", 7)), [*fits])[:1]
     assert "7 of these 400 images" in sentence
     assert (
-        "chose the calibrator vector and the conformal sets (val, 400 rows; first: image a393, the same file)"
+        "chose the calibrator vector and the conformal sets (val, 400 images; first: image a393, the same file)"
         in sentence
     )
     assert overlap_cautions(rows("d"), fits) == []

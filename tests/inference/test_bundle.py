@@ -137,7 +137,7 @@ def pair(checkpoint: Path, save_classifier: Callable[..., Path]) -> Bundle:
     return replace(
         members,
         calibrator={"method": "temperature", "temperature": 1.5},
-        thresholds=[FrozenThreshold("f1", 0.3, 0.2, 0.4, 9, "val, 60 rows", "", ["mel"])],
+        thresholds=[FrozenThreshold("f1", 0.3, 0.2, 0.4, 9, "val, 60 images", "", ["mel"])],
         gate=fit_gate(seen, seen),
     )
 

@@ -101,7 +101,7 @@ def system(name: str = "lite0", classes: list[str] | None = None) -> dict[str, A
         },
         "thresholds": [
             {"rule": "sensitivity>=0.95", "threshold": 0.12, "low": 0.08, "high": 0.2, "positives": 43}
-            | {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows"}
+            | {"chosen_on": "val, 40 images", "applied_to": "test, 30 images"}
             | at
         ],
         "optimism": {"rule": "f1", "same_rows": 0.712, "held_out": 0.655, "how": "chosen on other lesions' rows"},

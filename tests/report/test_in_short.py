@@ -34,7 +34,7 @@ def test_of_one_run():
     found = answers(one())
     assert list(found) == QUESTIONS
     assert found["Sensitivity for mel"][0] == "0.700 [0.650, 0.750], specificity 0.700 [0.650, 0.750]."
-    chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 rows (43 positives), applied to test, 30 rows."
+    chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 images (43 positives), applied to test, 30 images."
     assert found["At which threshold"] == (f"p ≥ 0.120 [0.080, 0.200]. {chosen}", "")
     assert found["How sure"][0] == (
         "95\xa0% intervals in brackets, from 30 images (test) of 20 lesions or patients (8 of mel). One training: of "

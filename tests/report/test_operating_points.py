@@ -32,7 +32,7 @@ def test_the_first_of_several_seeds_and_cross_fits_are_named():
     seeds = system() | {"pooled_folds": None}
     seeds["spread"]["replicate_axis"] = "seed"
     assert positive_metrics(seeds, RULE)[1].endswith("first seed")  # of an older version
-    seeds["thresholds"][0]["applied_to"] = "test, mean of 5 seeds, 100 rows"
+    seeds["thresholds"][0]["applied_to"] = "test, mean of 5 seeds, 100 images"
     assert re.search(r"mean of \d seeds$", positive_metrics(seeds, RULE)[1])
     cross = system()
     cross["thresholds"][0]["applied_to"] = "cross-fitted"
@@ -58,7 +58,7 @@ def test_the_headline_is_of_the_called_class(n, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     values = {name: interval(0.65) for name in ("balanced_accuracy", "accuracy", "f1_macro", "recall/mel")}
     rule = {"rule": "prior:auto", "power": 0.5, "decide_by": "accuracy", "classes": ["nv", "mel"], "weights": [1, 2]}
-    rule |= {"chosen_on": "val, 40 rows", "applied_to": "test, 30 rows", "metrics": values, "differences": values}
+    rule |= {"chosen_on": "val, 40 images", "applied_to": "test, 30 images", "metrics": values, "differences": values}
     evidence = evidence_of([system(f"s{i}") | {"decision": rule} for i in range(n)])
     for each in evidence["systems"]:
         each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
@@ -81,7 +81,7 @@ def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsy
         each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
     print_evidence(evidence, Path("DIR"))
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
-    for words in ("threshold", "sensitivity", "specificity", "F1", "chosen on val, 40 rows, applied to test"):
+    for words in ("threshold", "sensitivity", "specificity", "F1", "chosen on val, 40 images, applied to test"):
         assert words in text
     assert "0.120" in text
     assert f"0.080{DASH}0.200" in text

@@ -22,7 +22,7 @@ def scale_cautions(chosen_on: Mapping[str, str], n_models: int) -> list[str]:
         chosen_on: what was chosen, such as ``the threshold for f1``, and the rows in words.
         n_models: whose probabilities are averaged.
 
-    >>> scale_cautions({"the rule cost": "val, 9 rows", "the threshold for f1": "out of fold, 9 rows"}, 5)[0][:56]
+    >>> scale_cautions({"the rule cost": "val, 9 images", "the threshold for f1": "out of fold, 9 images"}, 5)[0][:56]
     'the threshold for f1: chosen out of fold, where an image'
     """
     found = [what for what, rows in chosen_on.items() if rows.startswith(OUT_OF_FOLD)]

@@ -228,10 +228,10 @@ def search_subsets(
 def _check_classes(fold: Ints, target: Ints, classes: Sequence[str]) -> None:
     present = np.unique(target)
     if len(present) < 2:
-        raise ValueError(f"all {len(target)} rows are {classes[present[0]]}; a choice needs rows of two classes")
+        raise ValueError(f"all {len(target)} images are {classes[present[0]]}; a choice needs images of two classes")
     alone = [str(classes[c]) for c in present if len(np.unique(fold[target == c])) < 2]
     if alone:
-        raise ValueError(f"all rows of {', '.join(alone)} are in one fold; add groups or leave the class out")
+        raise ValueError(f"all images of {', '.join(alone)} are in one fold; add groups or leave the class out")
 
 
 def _choice(

@@ -37,7 +37,7 @@ def decision_evidence(
     *,
     frozen: Decision | None = None,
     cross_fit: bool = False,
-    names: tuple[str, str] = ("these rows", "other rows"),
+    names: tuple[str, str] = ("these images", "other images"),
     n_draws: int = N_DRAWS,
     level: float = LEVEL,
 ) -> tuple[DecisionEvidence | None, list[str]]:
@@ -58,12 +58,12 @@ def decision_evidence(
     """
     if frozen is None and settings.rule == "argmax":
         return None, []
-    applied_to = f"{names[0]}, {len(rows)} rows"
+    applied_to = f"{names[0]}, {len(rows)} images"
     if frozen is None and settings.learns and (cross_fit or selection is None):
         if not cross_fit:
             return None, [NO_ROWS]
         decision, called = choose_decision(rows, settings, names[0]), cross_fitted_calls(rows, settings)
-        applied_to = f"cross-fitted, {len(rows)} rows"
+        applied_to = f"cross-fitted, {len(rows)} images"
     else:
         chosen_on = selection if selection is not None else rows
         decision = frozen or choose_decision(chosen_on, settings, names[1])

@@ -222,7 +222,7 @@ def evaluate_rules(
     best = next((row for row in table if row["rule"] == "f1"), None)
     if best is None or choice.frozen:
         return table or None, thresholds, None, cautions
-    where = "on other groups' rows" if selection is None else "on validation rows"
+    where = "on other groups' images" if selection is None else "on validation images"
     found = optimism(view, best, choice, f"chosen {where}")
     cautions.append(
         "F1 at a threshold chosen on the evaluated images themselves would have been "

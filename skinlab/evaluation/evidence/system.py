@@ -58,7 +58,7 @@ def system_evidence(
     selection: Predictions | None = None,
     replicates: Replicates = SINGLE,
     pooled: bool = False,
-    names: tuple[str, str] = ("these rows", "other rows"),
+    names: tuple[str, str] = ("these images", "other images"),
     training_prior: Sequence[float] | None = None,
     metadata: pd.DataFrame | None = None,
 ) -> SystemEvidence:
@@ -208,11 +208,13 @@ def _curves(predictions: Predictions, resampler: Resampler, settings: Evaluation
 
 def _check(predictions: Predictions, name: str) -> None:
     if len(set(predictions.group)) < 2:
-        raise ValueError(f"{name}: all {len(predictions)} rows are one group; intervals need several lesions")
+        raise ValueError(f"{name}: all {len(predictions)} images are of one group; intervals need several lesions")
     present = np.unique(predictions.target)
     if len(present) < 2:
         only = predictions.classes[present[0]]
-        raise ValueError(f"{name}: all {len(predictions)} rows are {only}; metrics need rows of two classes or more")
+        raise ValueError(
+            f"{name}: all {len(predictions)} images are {only}; metrics need images of two classes or more"
+        )
 
 
 def _intervals(samples: BootstrapSamples, level: float) -> Metrics:

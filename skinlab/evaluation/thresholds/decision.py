@@ -211,7 +211,7 @@ def choose_decision(rows: Predictions, settings: DecisionSettings, chosen_on: st
         list(rows.classes),
         (weights / weights.min()).tolist(),
         power,
-        f"{chosen_on}, {len(rows)} rows" if settings.learns else "",
+        f"{chosen_on}, {len(rows)} images" if settings.learns else "",
         row_keys(rows) if settings.learns else {},
     )
 

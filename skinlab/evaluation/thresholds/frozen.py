@@ -40,7 +40,7 @@ class FrozenThreshold:
         low: lower end of the threshold's interval; None where it has none.
         high: upper end.
         positives: number of positives it was chosen on; None of one that was fixed beforehand.
-        chosen_on: those rows in words, such as ``val, 1603 rows``.
+        chosen_on: those rows in words, such as ``val, 1603 images``.
         rows_sha256: hash of their sorted image ids.
         rows: what tells them again, see :func:`skinlab.evaluation.overlap.row_keys`; older files have none.
         positive: the classes whose summed probability is the score.
@@ -162,5 +162,5 @@ def refuse_same_rows(frozen: FrozenThreshold, rows: Predictions) -> None:
     """Raise ValueError where a threshold is to be applied to rows it was chosen on, or to others of their groups."""
     what, remedy = f"the threshold for {frozen.rule} ({frozen.chosen_on})", CHOOSE_ELSEWHERE
     if not frozen.rows and rows_hash(rows.image_id) == frozen.rows_sha256:
-        raise ValueError(f"{what}: chosen on these same rows, which is optimistic: {remedy}")
+        raise ValueError(f"{what}: chosen on these same images, which is optimistic: {remedy}")
     refuse_overlap(rows, frozen.rows, what, remedy)

@@ -162,7 +162,7 @@ def threshold_table(
         statistic = BinaryPredictions(predicted, truth, choice.prevalence, each.cost_ratio)
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
         of_several = names[0].partition(", ")[2]  # trainings, such as mean of 3 seeds
-        own = ", ".join(filter(None, ["cross-fitted", of_several])) if cross_fit else f"{names[0]}, {len(view)} rows"
+        own = ", ".join(filter(None, ["cross-fitted", of_several])) if cross_fit else f"{names[0]}, {len(view)} images"
         table.append(_row(each, own, samples.intervals(choice.level)))
     return table, thresholds
 
@@ -235,5 +235,5 @@ def optimism(view: Predictions, row: ThresholdRow, choice: ThresholdSettings, ho
 def freeze_thresholds(view: Predictions, choice: ThresholdSettings, name: str) -> list[FrozenThreshold]:
     """Return the threshold of each rule, chosen on a view's rows; ``name`` names them in the record."""
     settings: dict[str, Any] = {name: getattr(choice, name) for name in ("cost_ratio", "level", "prevalence")}
-    settings |= {"chosen_on": f"{name}, {len(view)} rows", "positive": choice.positive or view.classes[-1:]}
+    settings |= {"chosen_on": f"{name}, {len(view)} images", "positive": choice.positive or view.classes[-1:]}
     return [freeze(view, rule, **settings) for rule in choice.rules]

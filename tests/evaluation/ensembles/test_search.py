@@ -179,8 +179,8 @@ def test_rows_in_another_order_give_the_same_search():
         ({"metric": "accuraci"}, "search=accuraci is no metric; choose one of balanced_accuracy"),
         ({"max_size": 1}, "max_size=1"),
         ({"method": "weighted"}, "method=weighted"),
-        ({"target": np.zeros(240, np.int64)}, "all 240 rows are nv"),
-        ({"target": np.r_[np.ones(2, np.int64), np.zeros(238, np.int64)]}, "all rows of mel are in one fold"),
+        ({"target": np.zeros(240, np.int64)}, "all 240 images are nv"),
+        ({"target": np.r_[np.ones(2, np.int64), np.zeros(238, np.int64)]}, "all images of mel are in one fold"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(kept, message):

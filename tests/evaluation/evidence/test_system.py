@@ -75,7 +75,7 @@ def test_thresholds_are_never_chosen_silently_on_the_reported_rows():
     with_selection = system_evidence(
         "s", [rows()], EvaluationSettings(positive=["c"], rules=["f1"], **QUICK), selection=rows(seed=1, prefix="v")
     )
-    assert with_selection.block["thresholds"][0]["chosen_on"] == "other rows, 240 rows"
+    assert with_selection.block["thresholds"][0]["chosen_on"] == "other images, 240 images"
 
 
 def test_a_page_has_one_cross_fitted_f1_and_the_prevalence_of_its_rules():
@@ -96,7 +96,7 @@ def test_prevalence_moves_ppv_only():
 
 def test_rows_that_say_nothing_are_refused():
     view = rows()
-    with pytest.raises(ValueError, match="are a; metrics need rows of two classes"):
+    with pytest.raises(ValueError, match="are a; metrics need images of two classes"):
         system_evidence("s", [view.take(view.target == 0)], EvaluationSettings(**QUICK))
     one_group = Predictions(**(vars(view) | {"group": np.full(len(view), "g", object)}))
     with pytest.raises(ValueError, match="one group"):
@@ -118,7 +118,7 @@ def only(view: Predictions, *numbers: int) -> Predictions:
         (only(rows(), 1, 2), CHOOSES | {"positive": ["b", "c"]}, {}, "Every image is positive (b, c)", "binary"),
         (rows(), CHOOSES, {"selection": only(rows(seed=1, prefix="v"), 0, 1)}, "No threshold for c", "thresholds"),
         (rows(classes="ac"), CHOOSES, {"selection": only(rows(prefix="v", classes="ac"), 1)}, "No thr", "thresholds"),
-        (rows(6), CHOOSES | {"cross_fit": True}, {}, "No threshold for c was chosen on these rows", "thresholds"),
+        (rows(6), CHOOSES | {"cross_fit": True}, {}, "No threshold for c was chosen on these images", "thresholds"),
     ],
     ids=["in training", "in the rows", "others in the rows", "in selection", "others in selection", "in folds"],
 )
@@ -202,8 +202,8 @@ def test_rules_of_several_seeds_are_chosen_on_and_applied_to_the_mean_of_their_p
     alone = system_evidence("s", [joint], settings, selection=selection)
     (row,), (same,) = found.block["thresholds"], alone.block["thresholds"]
     assert (row["threshold"], row["f1_positive"]["value"]) == (same["threshold"], same["f1_positive"]["value"])
-    assert row["applied_to"] == f"test, mean of 2 seeds, {len(joint)} rows"
-    assert row["chosen_on"] == f"val, mean of 2 seeds, {len(selection)} rows"
+    assert row["applied_to"] == f"test, mean of 2 seeds, {len(joint)} images"
+    assert row["chosen_on"] == f"val, mean of 2 seeds, {len(selection)} images"
     assert found.block["decision"]["confusion"] == alone.block["decision"]["confusion"]
     assert found.block["optimism"]["held_out"] == same["f1_positive"]["value"]
 

@@ -100,7 +100,7 @@ def test_the_gain_is_a_paired_difference_on_other_rows():
     assert 0.05 < gain["low"] < gain["value"] < gain["high"]
     assert found["differences"]["accuracy"]["high"] < 0  # what it costs
     assert set(found["differences"]) == {*DECIDE_BY, *(f"recall/{name}" for name in CLASSES)}
-    assert (found["chosen_on"], found["applied_to"]) == ("val, 600 rows", "test, 900 rows")
+    assert (found["chosen_on"], found["applied_to"]) == ("val, 600 images", "test, 900 images")
     assert np.trace(found["confusion"]) == (called == table.target).sum()
     json.dumps(found)
     again, _ = decision_evidence(
@@ -116,7 +116,7 @@ def test_it_is_never_chosen_and_reported_on_the_same_rows():
     assert "cross_fit=true" in decision_evidence(table, None, DecisionSettings("prior:auto"))[1][0]
     crossed, _ = decision_evidence(table, None, DecisionSettings("thresholds"), cross_fit=True, n_draws=200)
     assert crossed is not None
-    assert crossed["applied_to"] == "cross-fitted, 300 rows"
+    assert crossed["applied_to"] == "cross-fitted, 300 images"
     same = choose_decision(table, DecisionSettings("thresholds"), "val")(table.probabilities, CLASSES)
     apart = cross_fitted_calls(table, DecisionSettings("thresholds"))
     flattered, honest = (sk.balanced_accuracy_score(table.target, each) for each in (same, apart))

@@ -29,7 +29,7 @@ def view(ids, **known):
 
 
 def frozen_on(ids, **known):
-    return freeze(view(ids, **known), "cost", "val, 50 rows", ["mel"], cost_ratio=5)
+    return freeze(view(ids, **known), "cost", "val, 50 images", ["mel"], cost_ratio=5)
 
 
 def test_a_frozen_threshold_goes_through_json_unchanged():
@@ -45,7 +45,7 @@ def test_an_older_file_has_no_prevalence():
     older = {name: value for name, value in frozen_on(IDS).to_dict().items() if name not in ("prevalence", "rows")}
     read = FrozenThreshold.from_dict(older)
     assert (read.prevalence, read.rows) == (None, {})
-    with pytest.raises(ValueError, match="chosen on these same rows"):
+    with pytest.raises(ValueError, match="chosen on these same images"):
         refuse_same_rows(read, view(IDS))
 
 
@@ -53,7 +53,7 @@ def test_a_frozen_threshold_is_refused_on_its_own_rows():
     frozen = frozen_on(IDS)
     assert frozen.rows_sha256 == rows_hash(reversed(IDS))
     with pytest.raises(
-        ValueError, match=r"val, 50 rows.*validation images, or cross-fit it: .*evaluate … cross_fit=true"
+        ValueError, match=r"val, 50 images.*validation images, or cross-fit it: .*evaluate … cross_fit=true"
     ):
         refuse_same_rows(frozen, view(IDS[::-1]))
     refuse_same_rows(frozen, view(OTHERS))

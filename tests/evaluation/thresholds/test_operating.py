@@ -41,8 +41,8 @@ def test_chosen_on_one_set_and_applied_to_another():
     table, kept = threshold_table(
         view, selection, ThresholdSettings(["sensitivity>=0.9"]), names=("test", "val"), n_draws=200
     )
-    assert table[0]["chosen_on"] == "val, 200 rows"
-    assert table[0]["applied_to"] == "test, 300 rows"
+    assert table[0]["chosen_on"] == "val, 200 images"
+    assert table[0]["applied_to"] == "test, 300 images"
     predicted = view.probabilities[:, 1] >= kept[0].threshold
     assert table[0]["sensitivity"]["value"] == predicted[view.target == 1].mean()
     assert table[0]["sensitivity"]["low"] < table[0]["sensitivity"]["value"] < table[0]["sensitivity"]["high"]
@@ -54,7 +54,7 @@ def test_the_same_rows_are_refused_or_cross_fitted():
     view = rows(positives=0.1)
     table, kept = threshold_table(view, None, ThresholdSettings(["f1"]), names=("out of fold", "val"), n_draws=200)
     assert table[0]["applied_to"] == "cross-fitted"
-    assert table[0]["chosen_on"] == "out of fold, 300 rows"
+    assert table[0]["chosen_on"] == "out of fold, 300 images"
     flattered = bootstrap(
         BinaryPredictions(kept[0](view.probabilities[:, 1]), view.target == 1), Resampler(view.group, view.target)
     )
@@ -114,7 +114,7 @@ def test_a_fixed_threshold_is_applied_as_it_is_without_other_rows():
     view, how = rows(), {"names": ("test", "val"), "n_draws": 100}
     table, kept = threshold_table(view, None, ThresholdSettings(["p>=0.3", "f1"]), **how)
     fixed, learned = table
-    assert (fixed["applied_to"], learned["applied_to"]) == ("test, 300 rows", "cross-fitted")
+    assert (fixed["applied_to"], learned["applied_to"]) == ("test, 300 images", "cross-fitted")
     assert (fixed["chosen_on"], fixed["positives"], fixed["low"]) == ("fixed beforehand", None, None)
     predicted, truth = view.probabilities[:, 1] >= 0.3, view.target == 1
     assert fixed["sensitivity"]["value"] == sk.recall_score(truth, predicted)
