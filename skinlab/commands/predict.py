@@ -106,8 +106,7 @@ def predict(settings: PredictSettings) -> None:
             write_explanations(bundle, rows, called, found.probabilities, folder, device, rule)
     if threshold is not None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
-    overlap = "" if settings.format == "labels" else overlap_sentence(counts)  # known images get no pseudo-label
-    for sentence in filter(None, [overlap, *cautions]):
+    for sentence in filter(None, ["" if settings.format == "labels" else overlap_sentence(counts), *cautions]):
         log.warning("%s", sentence)
     print_places({f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "pictures": folder})
 
