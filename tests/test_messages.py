@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "skinlab"
 # Words before "=" that are no settings of a command: Hydra's own, examples of an override, choices of plugins.
 NO_SETTINGS = {"key", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.direction", "plugins"}
 NO_SETTINGS |= {"mean", "std"}  # of a file of weights
+NO_SETTINGS |= {"finetune"}  # a group of train that sets what other groups have
 # Their ValueErrors name the arguments of functions, too; these have addresses and markup; commands are checked above.
 PURE = {"evaluation", "phantom", "processes", "fetching", "report", "commands"}
 SETTING = re.compile(r"(?<![\w.=%/\[{-])([a-z_]+(?:\.[a-z_]+)*)=")

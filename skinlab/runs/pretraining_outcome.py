@@ -127,5 +127,5 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
         show(f"! {sentence}")
     show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
     show(f"backbone: {run_dir / NAME}")
-    command = shlex.join(["python", "-m", "skinlab.train", f"model.init={run_dir}", "finetune=lp_ft"])
+    command = f"python -m skinlab.train model.init={shlex.quote(str(run_dir))} finetune=lp_ft"
     show(f"to fine-tune it, with the same model= and data=: {command}")
