@@ -37,7 +37,7 @@ from skinlab.evaluation.statistics.intervals import (
     wilson_interval,
 )
 from skinlab.evaluation.statistics.jackknife import Jackknife
-from skinlab.evaluation.statistics.sign_flips import exact_p
+from skinlab.evaluation.statistics.sign_flips import mid_p
 from skinlab.evaluation.statistics.support import (
     CARRY_DIFFERENCE,
     FEW_GROUPS,
@@ -227,11 +227,11 @@ class BootstrapSamples:
         varied = deviations(change, jackknife.part_class, size) if metric and metric.stratified else change
         return carried_by(np.nan_to_num(varied))
 
-    def exact_p(self, name: str) -> float:
+    def mid_p(self, name: str) -> float:
         """Return the least p of a difference that the discordant groups allow; NaN for metrics of no decisions."""
         metric = find_metric(name)
         decides = metric is not None and bool(metric.share_of or metric.like_share)
-        return exact_p(self.by_group, name) if decides else float("nan")
+        return mid_p(self.by_group, name) if decides else float("nan")
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""
@@ -257,7 +257,7 @@ class BootstrapSamples:
             ends = wilson_interval(value, value * (1 - value) / variance.value, quantile)
         else:
             ends = t_interval(value, variance, bounds, level)
-        if self.is_difference and np.isfinite(exact := self.exact_p(name)):
+        if self.is_difference and np.isfinite(exact := self.mid_p(name)):
             ends = widened(value, ends, [variance], exact, level)
         caution = f"caution: {n} {what}, under {FEW_GROUPS}: the interval is rough" if n < FEW_GROUPS else ""
         return Interval(value, *ends, caution, undefined)

@@ -144,7 +144,7 @@ def estimate(
     level: float = LEVEL,
     paired: bool = False,
     note: str = "",
-    exact_p: float = float("nan"),
+    mid_p: float = float("nan"),
 ) -> Estimate:
     """Return the estimate with its interval and its p.
 
@@ -157,7 +157,7 @@ def estimate(
         level: coverage of the interval.
         paired: whether trainings are paired.
         note: about the interval.
-        exact_p: of an exact test of the images, below which p is never; NaN where there is none. An interval that it
+        mid_p: of a test of the groups that differ, below which p is never; NaN where there is none. An interval that it
             contradicts is :func:`widened`.
 
     >>> found = estimate(0.6, [Variance(0.02, np.inf), Variance(0.0033, 2)], n=3, n_draws=2000)
@@ -171,18 +171,18 @@ def estimate(
     if total == 0:
         return Estimate(value, value, value, 1.0 if value == 0 else floor, floor, parts, n, paired, note)
     reach = critical_value(parts, (1 - level) / 2) * total**0.5
-    exact_p = exact_p if np.isfinite(exact_p) else 0.0
-    p = min(1.0, max(floor, exact_p, 2 * tail_probability(parts, abs(value) / total**0.5)))
-    ends = widened(value, (value - reach, value + reach), parts, exact_p, level)
+    mid_p = mid_p if np.isfinite(mid_p) else 0.0
+    p = min(1.0, max(floor, mid_p, 2 * tail_probability(parts, abs(value) / total**0.5)))
+    ends = widened(value, (value - reach, value + reach), parts, mid_p, level)
     return Estimate(value, *ends, p, floor, parts, n, paired, note)
 
 
 def widened(
     value: float, ends: tuple[float, float], parts: Sequence[Variance], p: float, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Return the ends of a difference's interval, which holds zero where an exact p is above 1 - level.
+    """Return the ends of a difference's interval, which holds zero where a mid-p is above 1 - level.
 
-    An interval that doesn't is widened to that of the standard error by which the test would have the exact p.
+    An interval that doesn't is widened to that of the standard error by which the test would have that p.
 
     >>> parts = [Variance(0.01, np.inf)]
     >>> [round(end, 3) for end in widened(0.2, (0.004, 0.396), parts, 0.0625)]

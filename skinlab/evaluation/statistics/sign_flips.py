@@ -1,4 +1,9 @@
-"""The exact test of a paired difference that few groups make: McNemar's, of groups of any size."""
+"""The test of a paired difference that few groups make: McNemar's by its mid-p, of groups of any size.
+
+The exact test is conservative where few images are discordant, and an interval that agrees with it covers more than it
+should. Its mid-p, which counts half of the chance of the result found, comes closer to the error rate that is meant
+(Fagerland, Lydersen and Laake, 2013).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +19,11 @@ NO_CHANGE = 1e-12  # that is rounding alone
 STEPS = 100  # of the sum's grid, a group
 
 
-def exact_p(by_group: Mapping[str, Floats], name: str) -> float:
+def mid_p(by_group: Mapping[str, Floats], name: str) -> float:
     """Return the least p of a difference in a metric of decisions that the discordant groups allow.
 
-    Of a sum over images, such as sensitivity, it is the exact p (:func:`sign_flip_p`); of others the least p that an
-    exact test of so many groups can have.
+    Of a sum over images, such as sensitivity, it is the mid-p of the test (:func:`sign_flip_p`); of others the least
+    that a test of so many groups can have.
 
     Args:
         by_group: name of each metric that is a sum → ``(G,)`` what each group adds to its difference.
@@ -32,15 +37,15 @@ def exact_p(by_group: Mapping[str, Floats], name: str) -> float:
     if not by_group:
         return float("nan")
     discordant = np.any([np.abs(each) > NO_CHANGE for each in by_group.values()], axis=0).sum()
-    return float(min(1.0, 2.0 ** (1.0 - discordant)))
+    return float(min(1.0, 2.0**-discordant))
 
 
 def sign_flip_p(changes: Floats) -> float:
-    """Return the two-sided p of a sum whose terms have either sign with equal chance (Fisher's randomisation test).
+    """Return the two-sided mid-p of a sum whose terms have either sign with equal chance (Fisher's randomisation test).
 
     Each term is what a group adds to the difference of two systems; where the systems are equal, it might as well have
-    the other sign. Of terms of one size it is the exact p of a sign test, McNemar's of the discordant images. Sums are
-    on a grid; those within its rounding of the sum found count as equal to it.
+    the other sign. Of terms of one size it is the mid-p of a sign test, McNemar's of the discordant images. Sums are
+    on a grid; those within its rounding of the sum found count as equal to it, and so by half.
 
     Args:
         changes: ``(G,)``; terms of 0 say nothing.
@@ -49,7 +54,7 @@ def sign_flip_p(changes: Floats) -> float:
         p; NaN with more than ``MOST_DISCORDANT`` terms.
 
     >>> sign_flip_p(np.array([1.0, 1, 1, 1, 1, 1, 0, 0])), sign_flip_p(np.array([1.0, 1, 1, 1, 1, -1]))
-    (0.03125, 0.21875)
+    (0.015625, 0.125)
     """
     changes = changes[np.abs(changes) > NO_CHANGE]
     n = len(changes)
@@ -63,5 +68,5 @@ def sign_flip_p(changes: Floats) -> float:
     chance[0] = 1
     for step in np.abs(steps[steps != 0]):
         chance[step:], chance[:step] = (chance[step:] + chance[:-step]) / 2, chance[:step] / 2
-    sums = np.abs(2 * np.arange(total + 1) - total)
-    return float(chance[sums >= abs(steps.sum()) - n].sum())
+    beyond = np.abs(2 * np.arange(total + 1) - total) - abs(steps.sum())
+    return float(chance[beyond > n].sum() + chance[np.abs(beyond) <= n].sum() / 2)

@@ -132,7 +132,7 @@ def _estimate(
     note = reason or samples.interval(metric, level).note
     n_draws = int(np.isfinite(samples.values[metric]).sum())
     how: dict[str, Any] = {"n_draws": n_draws, "n_groups": min(samples.fewest(metric)[0], SIGN_TEST_GROUPS)}
-    how["exact_p"] = samples.exact_p(metric) if samples.is_difference else float("nan")
+    how["mid_p"] = samples.mid_p(metric) if samples.is_difference else float("nan")
     found = estimate(samples.estimate[metric], [rows, *parts], n=n, level=level, paired=paired, note=note, **how)
     if samples.is_difference and metric in samples.by_group:
         found = replace(found, discordant=Discordant.of(samples.by_group[metric]))
