@@ -37,5 +37,5 @@ def bench_bootstrap() -> None:
                 sk.brier_score_loss(truth == i, score[:, i])
 
     took = seconds(ours)
-    report("2,000 draws of every metric, 10,015 rows, 7 classes", took, 10, least=False, unit=" s")
-    report("the same by a loop over scikit-learn / ours", seconds(loop) / 5 * 2000 / took, 50, least=True)
+    report("2,000 draws of every metric, 10,015 images, 7 classes", took, 10, least=False, unit=" s")
+    report("the same by a loop over scikit-learn / skinlab", seconds(loop) / 5 * 2000 / took, 50, least=True)
