@@ -180,9 +180,9 @@ def open_run(path: Path) -> Run:
     Raises:
         UserError: they are not there or can't be read.
     """
-    if not (path / "config.yaml").is_file():
+    if not (path / "config.yaml").exists():
         raise UserError(f"{path} is no run (no config.yaml); give its predictions/val.csv or test.csv")
-    if not (path / "metrics.json").is_file():
+    if not (path / "metrics.json").exists():
         raise UserError(f"{path}: {how_to_finish(path)}, or give its predictions/val.csv or test.csv")
     config = read_recorded(path, {"data.fold": int, "data.n_folds": int, "seed": int})
     metrics = read_json(path / "metrics.json", "metrics of a run", {}, remedy="finish the run, or evaluate its tables")

@@ -10,7 +10,7 @@ from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
-from skinlab.settings.recorded import how_to_finish, is_training
+from skinlab.settings.recorded import how_to_finish, is_pretraining
 
 # Settings that name what exists already, one or several, and what is to be given.
 INPUTS = {
@@ -103,10 +103,10 @@ def _without_predictions(place: Path) -> str:
     """Return why a run directory has no predictions; "" for a finished training, and for anything else."""
     if not (place / "config.yaml").is_file():
         return ""
-    if not (place / "metrics.json").is_file():
+    if not (place / "metrics.json").exists():
         best = " or give checkpoints/best.ckpt in it to a command with ckpt="
         return how_to_finish(place) + (f",{best}" if (place / "checkpoints" / "best.ckpt").is_file() else "")
-    if is_training(place):
+    if not is_pretraining(place):
         return ""
     words = ["python", "-m", "skinlab.train", f"model.init={place}", "finetune=lp_ft"]
     return f"a pretraining predicts no classes; fine-tune it: {shlex.join(words)}"

@@ -45,11 +45,16 @@ def is_training(run_dir: Path) -> bool:
     return (run_dir / "config.yaml").is_file() and "loss" in read_recorded(run_dir, {})
 
 
+def is_pretraining(run_dir: Path) -> bool:
+    """Return whether a directory is that of a pretraining."""
+    return (run_dir / "config.yaml").is_file() and "ssl" in read_recorded(run_dir, {})
+
+
 def how_to_finish(run_dir: Path) -> str:
     """Return that a run was not finished, and the command that goes on with it."""
     if not holds_run(run_dir):  # its config is not read by the command that starts it anew
         return "this run was stopped before its first checkpoint; start it again by the command that started it"
-    command = "train" if is_training(run_dir) else "pretrain"
+    command = "pretrain" if is_pretraining(run_dir) else "train"
     words = ["python", "-m", f"skinlab.{command}", f"hydra.run.dir={run_dir}"]
     return f"this run was not finished; to go on: {shlex.join(words)}"
 

@@ -128,4 +128,4 @@ def test_comments_are_without_commands_and_hydra_s_header():
             assert "@package" not in text, path
             assert "split=test" not in header(path), path
     folds = header(config_directory() / "sweep" / "folds.yaml")
-    assert folds == "every fold in turn."
+    assert folds == "every fold in turn, as many as data.n_folds says."

@@ -31,6 +31,7 @@ def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier,
     save_classifier(model / "checkpoints" / "best.ckpt", SEVEN)
     init = {"init": "old.ckpt" if unknown else "random"}
     (model / "config.yaml").write_text(json.dumps({"model": init}))
+    (model / "metrics.json").write_text("{}")
     pseudo = tmp_path / "pseudo.csv"
     words = [f"ckpt={model}", f"input={phantom}", f"output={pseudo}", "format=labels", "num_workers=0", "device=cpu"]
     with pytest.raises(

@@ -97,5 +97,5 @@ def test_the_phantom_has_fewer_epochs_than_other_data(compose_train, compose_pre
         for compose in (compose_train, compose_pretrain)
         for data in ("phantom", "ham10000")
     ]
-    assert found == [8, 12, 12, 50]
+    assert found == [8, 12, 10, 50]
     assert compose_train("trainer.max_epochs=3").trainer.max_epochs == 3
