@@ -41,7 +41,8 @@ seeds.
 
 Intervals are Wilson's for shares (sensitivity, specificity, PPV, NPV, accuracy) and for F1 and balanced accuracy;
 Student's t by a jackknife of groups on the logit scale of the metric's bounds for the others; plain for differences
-of two systems on the same images, both with the same true value. Expected calibration errors have no interval.
+of two systems on the same images, both with the same true value, and widened where McNemar's mid-p contradicts them.
+Expected calibration errors have no interval.
 """
 
 
