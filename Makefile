@@ -47,8 +47,8 @@ bench: setup ## print speed ratios against a bare loop and the plain recipe
 # The notebooks are executed again where they have changed.
 build/notebooks/%.ipynb: notebooks/%.ipynb | .venv/.docs
 	rm -rf build/notebooks/$*
-	$(TEST) SKINLAB_NOTEBOOK_DIR=$(CURDIR)/build/notebooks/$* $(BIN)/python -m nbconvert --log-level=WARN --execute --to notebook \
-		--output-dir build/notebooks $<
+	$(RUN) WANDB_MODE=offline SKINLAB_NOTEBOOK_DIR=$(CURDIR)/build/notebooks/$* $(BIN)/python -m nbconvert \
+		--log-level=WARN --execute --to notebook --output-dir build/notebooks $<
 
 docs: setup .venv/.docs $(patsubst %,build/%,$(wildcard notebooks/*.ipynb)) ## build/docs/index.html, with the notebooks executed (about 6 minutes; later 1)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
