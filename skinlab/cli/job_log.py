@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from skinlab.files import write_json
 from skinlab.json_files import NUMBER, read_json
+from skinlab.processes.jobs import signal_in_words
 from skinlab.settings.recorded import is_finished
 from skinlab.settings.secrets import masked
 
@@ -80,5 +80,5 @@ def reason_of(run_dir: Path, returncode: int) -> str:
     'it was ended by SIGKILL (out of memory?)'
     """
     if returncode < 0:
-        return f"it was ended by {signal.Signals(-returncode).name} (out of memory?)"
+        return signal_in_words(returncode)
     return read_error(run_dir) or f"it ended with exit code {returncode}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -35,3 +36,13 @@ def end_jobs(processes: Iterable[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             job.kill()
             job.wait()
+
+
+def signal_in_words(returncode: int) -> str:
+    """Return which signal ended a job.
+
+    >>> signal_in_words(-9), signal_in_words(-15)
+    ('it was ended by SIGKILL (out of memory?)', 'it was ended by SIGTERM')
+    """
+    name = signal.Signals(-returncode).name
+    return f"it was ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
-from skinlab.processes.jobs import end_jobs, start_job
+from skinlab.processes.jobs import end_jobs, signal_in_words, start_job
 from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
 from skinlab.processes.signals import stop_code
 from skinlab.settings.recorded import is_finished
@@ -139,7 +138,7 @@ def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:
     elif stop_code(code) is not None:
         state.state, state.reason = STOPPED, f"it was stopped from outside (exit code {stop_code(code)})"
     elif code < 0:
-        state.state, state.reason = FAILED, f"it was ended by {signal.Signals(-code).name} (out of memory?)"
+        state.state, state.reason = FAILED, signal_in_words(code)
     else:
         state.state = FAILED
         state.reason = _last_line(_log_file(job, runs)) or f"exit code {code}"
