@@ -75,3 +75,8 @@ class Metric:
     no_interval: str = ""
     in_sentence: str = ""
     short: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether it counts decisions, so that two systems with the same decisions have the same value."""
+        return self.share_of is not None or self.like_share

@@ -242,6 +242,7 @@ METRICS = [
             shown=("calibration",),
             resampled=NEWTON,
             needs="both",
+            min_groups=8,
             heavy_tails=True,
         )
         for name, label, compute in (

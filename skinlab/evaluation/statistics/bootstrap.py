@@ -28,8 +28,6 @@ from skinlab.evaluation.statistics.intervals import (
     Interval,
     ShareSize,
     Variance,
-    carried_by,
-    deviations,
     jackknife_variance,
     share_interval,
     t_interval,
@@ -37,11 +35,13 @@ from skinlab.evaluation.statistics.intervals import (
     wilson_interval,
 )
 from skinlab.evaluation.statistics.jackknife import Jackknife
-from skinlab.evaluation.statistics.sign_flips import mid_p
+from skinlab.evaluation.statistics.sign_flips import carried_by, mid_p, n_discordant
 from skinlab.evaluation.statistics.support import (
     CARRY_DIFFERENCE,
+    DISCORDANT,
     FEW_GROUPS,
     FOR_DIFFERENCE,
+    FOR_PPV,
     FOR_RANKING,
     TO_RANK,
     GroupCounts,
@@ -212,26 +212,21 @@ class BootstrapSamples:
         if metric is None:
             return ""
         if not self.is_difference:
-            few = n < TO_RANK and self._of_two(metric) and (metric.ranking or metric.share_of == "predicted")
-            return f"no interval: {n} {what}, at least {TO_RANK} are needed" if few else ""
+            least = TO_RANK if metric.ranking else FOR_PPV if metric.share_of == "predicted" else 0
+            return f"no interval: {n} {what}, at least {least} are needed" if n < least and self._of_two(metric) else ""
         least = FOR_RANKING if metric.ranking else FOR_DIFFERENCE
         if n < least and self._of_two(metric):
             return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
-        if (metric.share_of or (metric.like_share and metric.stratified)) and self._carried_by(name) < CARRY_DIFFERENCE:
+        if self.by_group and metric.decides and (differ := n_discordant(self.by_group, name)) < DISCORDANT:
+            return f"no interval: the decisions differ in {differ} groups, at least {DISCORDANT} are needed"
+        if name in self.by_group and carried_by(self.by_group[name]) < CARRY_DIFFERENCE:
             return f"no interval: the difference rests on fewer than {CARRY_DIFFERENCE} groups"
         return ""
-
-    def _carried_by(self, name: str) -> float:
-        jackknife, metric = self.resampler.jackknife, find_metric(name)
-        change, size = self.estimate[name] - self.left_out[name], jackknife.part_size.astype(float)
-        varied = deviations(change, jackknife.part_class, size) if metric and metric.stratified else change
-        return carried_by(np.nan_to_num(varied))
 
     def mid_p(self, name: str) -> float:
         """Return the least p of a difference that the discordant groups allow; NaN for metrics of no decisions."""
         metric = find_metric(name)
-        decides = metric is not None and bool(metric.share_of or metric.like_share)
-        return mid_p(self.by_group, name) if decides else float("nan")
+        return mid_p(self.by_group, name) if metric is not None and metric.decides else float("nan")
 
     def interval(self, name: str, level: float = LEVEL) -> Interval:
         """Return the interval of a metric, or why it has none."""

@@ -144,7 +144,7 @@ def jackknife_variance(
         return Variance(np.nan, np.nan)
     total = part_size.sum()
     change, part_class, size = (value - left_out)[known], part_class[known], part_size[known].astype(float)
-    within = deviations(change, part_class, size)
+    within = _deviations(change, part_class, size)
     terms, between = [], 0.0
     for c in np.unique(part_class):
         own, n = part_class == c, int((part_class == c).sum())
@@ -155,25 +155,15 @@ def jackknife_variance(
     variance = float(sum(v for v, _ in terms))
     spread = float(sum(v**2 / n for v, n in terms))
     if heavy_tails:
-        squares = deviations(change * (total - size) / total, np.zeros_like(part_class), size) ** 2
+        squares = _deviations(change * (total - size) / total, np.zeros_like(part_class), size) ** 2
         spread = max(spread, float((squares**2).sum() - squares.sum() ** 2 / len(squares)) / 2)
     return Variance(variance, variance**2 / spread if spread > 0 else np.inf)
 
 
-def deviations(change: Floats, part_class: Ints, part_size: Floats) -> Floats:
+def _deviations(change: Floats, part_class: Ints, part_size: Floats) -> Floats:
     """Return by how much each part changes a metric ``(J,)`` more than the groups of its class do on average."""
     sums = [np.bincount(part_class, weights=each) for each in (change, part_size)]
     return change - part_size * (sums[0] / np.maximum(sums[1], 1))[part_class]
-
-
-def carried_by(change: Floats) -> float:
-    """Return how many parts a metric's variance rests on: ``(sum d²)² / sum d⁴`` of their deviations ``(J,)``.
-
-    >>> carried_by(np.array([1.0, -1.0, 0.0, 0.0]))
-    2.0
-    """
-    squares = change**2
-    return float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
 
 
 def t_quantile(probability: float, degrees_of_freedom: float) -> float:

@@ -34,10 +34,27 @@ def mid_p(by_group: Mapping[str, Floats], name: str) -> float:
     """
     if name in by_group:
         return sign_flip_p(by_group[name])
-    if not by_group:
-        return float("nan")
-    discordant = np.any([np.abs(each) > NO_CHANGE for each in by_group.values()], axis=0).sum()
-    return float(min(1.0, 2.0**-discordant))
+    return min(1.0, 2.0 ** -n_discordant(by_group, name)) if by_group else float("nan")
+
+
+def n_discordant(by_group: Mapping[str, Floats], name: str) -> int:
+    """Return in how many groups two systems differ: by this metric if it is a sum over images, else by any.
+
+    >>> n_discordant({"recall/mel": np.array([1.0, 0, 0]), "accuracy": np.array([1.0, -1, 0])}, "f1/mel")
+    2
+    """
+    changes = [by_group[name]] if name in by_group else list(by_group.values())
+    return int(np.any([np.abs(each) > NO_CHANGE for each in changes], axis=0).sum())
+
+
+def carried_by(changes: Floats) -> float:
+    """Return how many groups a sum rests on: ``(sum d²)² / sum d⁴`` of what each adds to it ``(G,)``.
+
+    >>> carried_by(np.array([1.0, -1.0, 0.0, 0.0]))
+    2.0
+    """
+    squares = changes**2
+    return float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
 
 
 def sign_flip_p(changes: Floats) -> float:

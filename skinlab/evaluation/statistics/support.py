@@ -13,10 +13,12 @@ from skinlab.evaluation.metrics.metric import Metric
 Ints = npt.NDArray[np.int64]
 
 FEW_GROUPS = 20  # of a class that a metric needs, below which an interval is rough
-TO_RANK = 8  # of one of two classes, below which intervals of rankings and PPV cover more than they promise
+TO_RANK = 8  # of one of two classes, below which intervals of rankings cover more than they promise
+FOR_PPV = 15  # the same for the PPV, a share of the few groups that are called positive
 FOR_DIFFERENCE = 10  # of these groups, below which a difference has a p-value, but no interval
 FOR_RANKING = 25  # the same for a difference of rankings
-CARRY_DIFFERENCE = 3  # groups that a difference of shares must rest on; with fewer it has hardly any values
+DISCORDANT = 5  # groups in which decisions must differ: with fewer no difference could be significant (mid-p .03)
+CARRY_DIFFERENCE = 3  # groups that the variance of a difference of shares must rest on
 
 
 @dataclass(frozen=True)

@@ -210,16 +210,27 @@ def test_differences_on_few_groups_have_a_p_value_but_no_interval():
     assert enough.variance("recall/p").degrees_of_freedom == pytest.approx(29)
 
 
-def test_a_difference_of_shares_that_rests_on_two_groups_has_no_interval():
+@pytest.mark.parametrize("metric", ["recall/p", "accuracy", "balanced_accuracy", "f1/p", "npv/p"])
+@pytest.mark.parametrize("n_discordant", [4, 5])
+def test_a_difference_of_decisions_has_an_interval_where_it_could_be_significant(metric, n_discordant):
     truth, groups = np.repeat([0, 1], 60), np.arange(120)
     p = np.stack([1 - truth, truth], 1).astype(float)
     other = p.copy()
-    other[60:62] = other[60:62, ::-1]
+    other[60 : 60 + n_discordant] = p[60 : 60 + n_discordant, ::-1]
+    found = samples_of(p, truth, groups).minus(samples_of(other, truth, groups))
+    interval, may_be_significant = found.interval(metric), found.mid_p(metric) < 0.05
+    assert may_be_significant == np.isfinite(interval.low) == (n_discordant == 5)
+    assert may_be_significant or interval.note == "no interval: the decisions differ in 4 groups, at least 5 are needed"
+
+
+def test_a_difference_of_shares_that_rests_on_two_groups_has_no_interval():
+    size = np.array([20, 20, *[1] * 58])
+    groups = np.repeat(np.arange(60), size)
+    truth = (np.arange(60) < 30).astype(int)[groups]
+    p = np.stack([1 - truth, truth], 1).astype(float)
+    other = np.where((groups < 6)[:, None], p[:, ::-1], p)
     found = samples_of(p, truth, groups).minus(samples_of(other, truth, groups))
     assert found.interval("recall/p").note == "no interval: the difference rests on fewer than 3 groups"
-    other[60:66] = p[60:66, ::-1]
-    found = samples_of(p, truth, groups).minus(samples_of(other, truth, groups))
-    assert np.isfinite(found.interval("recall/p").low)
 
 
 def test_the_effective_number_of_images_lies_between_groups_and_images():

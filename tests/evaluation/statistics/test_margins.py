@@ -49,7 +49,16 @@ def test_two_of_a_hundred_images_lost_are_no_proof_of_fewer_than_five():
     assert not found.significant
 
 
-@pytest.mark.parametrize(("gained", "lost"), [(0, 3), (2, 4), (6, 1), (4, 4), (0, 9), (12, 2)])
+def test_three_discordant_images_give_a_p_against_a_margin_but_no_interval():
+    a, b = discordant(150, 0, 3)
+    endpoint = Endpoint("accuracy", Hypothesis("noninferiority", 0.08))
+    (found,) = compare([("b", b), ("a", a)], [], reference="b", endpoint=endpoint)
+    assert found.significant
+    assert np.isnan(found.difference.low)
+    assert "differ in 3 groups" in found.difference.note
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 5), (2, 4), (6, 1), (4, 4), (0, 9), (12, 2)])
 @pytest.mark.parametrize("kind", ["superiority", "noninferiority", "equivalence"])
 def test_the_interval_agrees_with_the_test(gained, lost, kind):
     a, b = discordant(150, gained, lost)
