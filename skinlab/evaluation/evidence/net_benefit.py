@@ -152,5 +152,5 @@ def _sentence(rows: Sequence[NetBenefitDifference], how: NetBenefitSettings) -> 
 
 def _span(found: interval_form.Interval) -> str:
     value, low, high = (found[end] for end in ("value", "low", "high"))
-    ends = f" [{low:+.3f}, {high:+.3f}]" if low is not None and np.isfinite(low) else " (no interval)"
-    return f"{value:+.3f}{ends}".replace("-", "\N{MINUS SIGN}")
+    ends = f" [{low:+z.3f}, {high:+z.3f}]" if low is not None and np.isfinite(low) else " (no interval)"
+    return f"{value:+z.3f}{ends}".replace("-", "\N{MINUS SIGN}")

@@ -236,7 +236,7 @@ def _lowest(found: Sequence[Subgroup], compared: int, point: str) -> LowestSubgr
         return None
     worst = min(ranked, key=lambda each: each["differences"][RANKED_BY]["difference"]["value"] or 0.0)
     row, metric = worst["differences"][RANKED_BY], (worst["metrics"] or {})[RANKED_BY]
-    span = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
+    span = "{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
     p, p_holm = (np.nan if (each := row[name]) is None else each for name in ("p", "p_holm"))
     bound = p_in_words(p_holm, p <= LEAST_P)
     n, of_all = len(worst["classes"]), len(worst["support"])

@@ -185,7 +185,7 @@ def _sentence(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> 
     if not np.isfinite(p):
         reason = difference.get("note", "it has no value").removeprefix("no interval: ")
         return f"{a} and {b} can't be compared by {metric}: {reason}."
-    span = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
+    span = f"{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".replace("-", "\N{MINUS SIGN}")
     span += f", unpaired, corrected p {p_in_words(row['p_holm'], p <= floor)}"
     mix = " It depends on the class mix, which two sets of images seldom share." if row["class_mix"] else ""
     if row["role"] == "secondary":

@@ -87,10 +87,10 @@ class Estimate:
 
     def in_words(self) -> str:
         """Return the difference with its interval, or why it has none, for a sentence."""
-        value = f"{self.value:+.3f}".replace("-", MINUS)
+        value = f"{self.value:+z.3f}".replace("-", MINUS)
         if not np.isfinite(self.low):
             return f"{value} ({self.note})"
-        return f"{value} " + f"[{self.low:+.3f}, {self.high:+.3f}]".replace("-", MINUS)
+        return f"{value} " + f"[{self.low:+z.3f}, {self.high:+z.3f}]".replace("-", MINUS)
 
     def detectable(self, level: float = LEVEL, n_controls: int = 1) -> float:
         """Return the smallest true difference with 80 % power, see :func:`detectable_difference`; NaN if unknown."""
