@@ -27,6 +27,7 @@ from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import create, walk
+from skinlab.settings.choices import probe_epochs
 from skinlab.settings.command import Invocation
 from skinlab.settings.secrets import masked
 
@@ -42,9 +43,10 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("data_home", _data_home, replace=True)
     OmegaConf.register_new_resolver("cache_home", _cache_home, replace=True)
     OmegaConf.register_new_resolver("work_dir", lambda: str(Path.cwd()), replace=True)
-    OmegaConf.register_new_resolver("probe_epochs", _probe_epochs, replace=True)
+    OmegaConf.register_new_resolver("probe_epochs", probe_epochs, replace=True)
     OmegaConf.register_new_resolver("epochs", _epochs, replace=True)
     OmegaConf.register_new_resolver("folds", _folds, replace=True)
+    OmegaConf.register_new_resolver("unless_default", _unless_default, replace=True)
 
 
 def _epochs(data: str, phantom: int, other: int) -> int:
@@ -57,9 +59,13 @@ def _folds(n_folds: Any) -> str:
     return ",".join(map(str, range(n_folds))) if isinstance(n_folds, int) and n_folds > 0 else "0"
 
 
-def _probe_epochs(epochs: Any) -> Any:
-    """Return how many of the epochs of a linear probe and fine-tuning are the probe's: three, at most half of them."""
-    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # the settings' types refuse the rest
+def _unless_default(*choices: str) -> str:
+    """Return the part of a run directory's name that has the choices of sampler and finetune, each where it is set.
+
+    >>> _unless_default("none", "full"), _unless_default("weighted", "lp_ft")
+    ('', '_weighted_lp_ft')
+    """
+    return "".join(f"_{choice}" for choice in choices if choice not in ("none", "full"))
 
 
 def _data_home(name: str) -> str:

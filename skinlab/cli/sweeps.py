@@ -128,22 +128,28 @@ def count_jobs(name: str, arguments: Sequence[str]) -> int | None:
 
 
 def check_sweep(name: str, arguments: Sequence[str]) -> None:
-    """Refuse a sweep that would choose among its jobs by the test: ``test=true`` is for folds and seeds of one recipe.
+    """Refuse a sweep that would choose among its jobs by the test, or over the folds of several splits.
 
     Args:
         name: the command.
         arguments: its command line, flags included.
 
     Raises:
-        UserError: jobs that open the test differ in other settings.
+        UserError: jobs that open the test differ in other settings than fold and seed, or the folds' number varies.
     """
-    if name != "train":
-        return
     parsed = OverridesParser.create().parse_overrides([each for each in arguments if not each.startswith("-")])
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
     cfg = compose_config(name, [str(o.input_line) for o in parsed if not o.is_sweep_override()], with_hydra=True)
     named = {each.key_or_group for each in parsed}
-    swept |= {str(key) for key in cfg.hydra.sweeper.get("params") or {} if key not in named}
+    params = {str(key) for key in cfg.hydra.sweeper.get("params") or {} if key not in named}
+    if "data.fold" in params and "data.n_folds" in swept:
+        raise UserError(
+            "data.n_folds with several values and sweep=folds, whose jobs are the folds of one number: start a sweep "
+            "for each, such as -m sweep=folds data.n_folds=3"
+        )
+    if name != "train":
+        return
+    swept |= params
     optimises = not _is_plain(cfg.hydra.sweeper)
     recipe = [key for key in swept if not is_among(key, names_that_may_differ(settings_model(name), "recipe"))]
     if (cfg.test or "test" in swept) and (recipe or optimises):

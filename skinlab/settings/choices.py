@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from skinlab.settings.recorded import leaves
 IDENTITY = ("_target_", "name")  # what makes a choice, where its file has one of them; else all of the file does
 # Groups of a run whose choices are recipes; those of the others are conveniences, such as trainer=cpu.
 GROUPS = ("data", "model", "loss", "sampler", "augment", "semi", "optimizer", "scheduler")
+FINETUNE = ("model.freeze_epochs", "optimizer.layer_decay")  # what the files of finetune= set, in other groups
+LAYER_DECAY = 0.75  # of finetune=layer_decay
 
 
 def config_directory() -> Path:
@@ -39,6 +42,29 @@ def choice_of(group: str, settings: Any) -> str | None:
         return None
     key, value = own[0]
     return value.rpartition(".")[2] if key.endswith("_target_") else value
+
+
+def finetune_of(config: Mapping[str, Any]) -> str | None:
+    """Return the choice of ``finetune=`` that a run's recorded settings come from; None for none.
+
+    >>> run = {"model": {"freeze_epochs": 3}, "optimizer": {"layer_decay": 1.0}, "trainer": {"max_epochs": 20}}
+    >>> finetune_of(run), finetune_of(run | {"trainer": {"max_epochs": 3}})
+    ('lp_ft', 'linear_probe')
+    """
+    found = dict(leaves(config))
+    frozen, decay, epochs = (found.get(name) for name in (*FINETUNE, "trainer.max_epochs"))
+    if not isinstance(frozen, int) or not isinstance(epochs, int):
+        return None
+    if frozen == 0:
+        return "full" if decay == 1 else "layer_decay" if decay == LAYER_DECAY else None
+    if decay != 1:
+        return None
+    return "linear_probe" if frozen >= epochs else "lp_ft" if frozen == probe_epochs(epochs) else None
+
+
+def probe_epochs(epochs: Any) -> Any:
+    """Return how many of the epochs of a linear probe and fine-tuning are the probe's: three, at most half of them."""
+    return max(1, min(3, epochs // 2)) if isinstance(epochs, int) else epochs  # the settings' types refuse the rest
 
 
 @functools.cache

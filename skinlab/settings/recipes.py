@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skinlab.settings.base import is_among, names_that_may_differ
-from skinlab.settings.choices import GROUPS, choice_of
+from skinlab.settings.choices import FINETUNE, GROUPS, choice_of, finetune_of
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import leaves
 
-MAX_SETTINGS = 3  # in a name; of more those are left out that only repeat another one
+MAX_SETTINGS = 3  # in a name; of more those are left out that only repeat another one, but no choice of a group
 SEEDS = ("seed", "data.fold")  # tell apart runs of one recipe
 
 
@@ -41,13 +41,15 @@ def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     rows: list[dict[str, str]] = [{} for _ in configs]
     recipes = [recipe_of(config) for config in configs]
     choices = {group: [choice_of(group, config.get(group)) for config in configs] for group in GROUPS}
+    choices["finetune"] = [finetune_of(config) for config in configs]
     for group, chosen in choices.items():
         if len(set(chosen)) > 1:
             for row, choice in zip(rows, chosen, strict=True):
                 row |= {} if choice is None else {group: choice}
     for key in dict.fromkeys(key for recipe in recipes for key in recipe):
         values = [_written(recipe.get(key)) for recipe in recipes]
-        chosen = choices.get(key.partition(".")[0], [None] * len(configs))
+        group = "finetune" if key in FINETUNE else key.partition(".")[0]
+        chosen = choices.get(group, [None] * len(configs))
         for row, value, choice in zip(rows, values, chosen, strict=True):
             # A setting of focal does not tell it from cross-entropy, whose name does.
             alike = [other for other, own in zip(values, chosen, strict=True) if choice in (None, own)]
@@ -55,11 +57,11 @@ def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     if not any(rows):
         rows = [{key: _written(dict(leaves(config)).get(key)) for key in SEEDS} for config in configs]
         rows = [{key: value for key, value in row.items() if len({each[key] for each in rows}) > 1} for row in rows]
-    kept = _without_repeats(rows)
+    kept = _without_repeats(rows, set(choices))
     return [" ".join(f"{key}={row[key]}" for key in kept if key in row) for row in rows]
 
 
-def _without_repeats(rows: Sequence[Mapping[str, str]]) -> list[str]:
+def _without_repeats(rows: Sequence[Mapping[str, str]], groups: Collection[str]) -> list[str]:
     """Return the settings of a name; of many those are left out that divide the runs as an earlier one does."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     if len(keys) <= MAX_SETTINGS:
@@ -68,8 +70,9 @@ def _without_repeats(rows: Sequence[Mapping[str, str]]) -> list[str]:
     for key in keys:
         values = [row.get(key) for row in rows]
         patterns.setdefault(str([values.index(value) for value in values]), key)
-    repeats = [key for key in keys if key not in patterns.values()]
-    kept = [*patterns.values(), *repeats[: max(MAX_SETTINGS - len(patterns), 0)]]
+    kept = {*patterns.values(), *groups}
+    repeats = [key for key in keys if key not in kept]
+    kept |= set(repeats[: max(MAX_SETTINGS - len(kept.intersection(keys)), 0)])
     return [key for key in keys if key in kept]
 
 

@@ -142,6 +142,7 @@ def test_a_monitor_is_checked_before_torch_is_imported():
     check_early("train", compose_settings("train", ["callbacks.monitor=val/pr_auc_macro"]))
     check_early("train", compose_settings("train", ["callbacks.monitor=val/f1_positive"]))
     check_early("train", compose_settings("train", ["callbacks.monitor=val/pr_auc/mel"]))
+    check_early("train", compose_settings("train", ["callbacks.monitor=val/recall/mel"]))
     with pytest.raises(UserError, match=r"no such metric \(did you mean val/auroc_macro\?\)"):
         check_early("train", compose_settings("train", ["callbacks.monitor=val/auroc"]))
 

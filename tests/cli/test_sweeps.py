@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from skinlab.cli import sweeps
 from skinlab.cli.config import compose_config, register_resolvers
@@ -160,6 +161,24 @@ def test_a_sweep_over_the_folds_has_as_many_jobs_as_folds(words, folds):
     assert sweeps.count_jobs("train", ["-m", "sweep=folds", "seed=0,1", *words]) == 2 * len(folds.split(","))
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "phantom_effnet_lite0_ce"),
+        (["sampler=weighted", "finetune=lp_ft"], "phantom_effnet_lite0_ce_weighted_lp_ft"),
+        (["experiment=four_cnns", "data.root=/"], "dsm2025_resnet18_ce_weighted"),
+    ],
+)
+def test_the_name_of_a_run_directory_has_the_sampler_and_the_finetuning(words, name):
+    register_resolvers()
+    cfg = compose_config("train", words, with_hydra=True)
+    HydraConfig.instance().set_config(cfg)
+    try:
+        assert cfg.hydra.run.dir.partition("_")[2].partition("_")[2] == name
+    finally:
+        HydraConfig.instance().cfg = None
+
+
 def test_a_sweep_without_its_data_stops_before_the_first_job(run, tmp_path):
     done = run("train", "-m", "sweep=folds", "data.n_folds=2", "data=ham10000", "data.root=/nowhere/at/all")
     assert done.returncode == 2
@@ -275,6 +294,15 @@ def test_a_stopped_sweep_prints_no_table(tmp_path, capsys):
     with pytest.raises(Stopped):
         stop()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_a_sweep_over_the_folds_has_one_number_of_folds(command):
+    register_resolvers()
+    with pytest.raises(UserError, match=r"data\.n_folds with several values and sweep=folds.*start a sweep for each"):
+        sweeps.check_sweep(command, ["-m", "sweep=folds", "data.n_folds=3,5"])
+    sweeps.check_sweep(command, ["-m", "sweep=folds", "data.n_folds=3", "seed=0,1"])
+    sweeps.check_sweep(command, ["-m", "data.n_folds=3,5"])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def changed(**groups: Any) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("group", ["model", "loss", "sampler", "augment", "semi", "optimizer", "scheduler"])
+@pytest.mark.parametrize("group", ["model", "loss", "sampler", "augment", "semi", "optimizer", "scheduler", "finetune"])
 def test_every_choice_of_a_group_is_named_by_its_file(group):
     names = [name for name in choices(group) if (group, name) != ("model", "timm")]
     configs = [recorded(f"{group}={name}") for name in names]
@@ -47,6 +47,17 @@ def test_other_settings_are_named_with_their_group():
     assert tell_apart(configs) == ["optimizer.lr=0.001", "optimizer.lr=0.01", "optimizer.lr=0.1"]
     assert tell_apart([changed(), changed(sampler={"power": 0.5})]) == ["sampler=none", "sampler.power=0.5"]
     assert tell_apart([changed(), changed(loss={"_target_": "my.Poly"})]) == ["loss=ce", "loss=Poly"]
+
+
+def test_no_name_hides_the_sampler_and_the_finetuning():
+    first = recorded("data=ham10000", "loss=focal", "sampler=weighted", "finetune=lp_ft", "model=resnet18")
+    assert tell_apart([first, recorded()]) == [
+        "data=ham10000 model=resnet18 loss=focal sampler=weighted finetune=lp_ft",
+        "data=phantom model=effnet_lite0 loss=ce sampler=none finetune=full",
+    ]
+    other = [recorded("model=resnet18", "finetune=linear_probe"), recorded("optimizer=sgd", "finetune=layer_decay")]
+    assert [name.split(" ")[-1] for name in tell_apart(other)] == ["finetune=linear_probe", "finetune=layer_decay"]
+    assert tell_apart([changed(), changed(model={"freeze_epochs": 7})]) == ["finetune=full", "model.freeze_epochs=7"]
 
 
 def test_a_grid_is_named_by_both_of_its_settings():

@@ -7,6 +7,7 @@ A new metric is an entry in ``METRICS`` with a function. Everything else reads t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ MAIN: tuple[Place, ...] = ("terminal", "page", "card", "leaderboard", "picture")
 DETAIL: tuple[Place, ...] = ("page", "card")
 BIASED = "resampling adds to the calibration error, which is itself biased upwards in small samples"
 NEWTON = "one Newton step from the fit on the table itself (Moulton and Zeger, 1991)"
+OF_CLASS = partial(Metric, scope="class", shown=DETAIL)
 METRICS = [
     Metric(
         "balanced_accuracy",
@@ -184,19 +186,10 @@ METRICS = [
         needs="both",
         share_of="not predicted",
     ),
-    Metric("recall", "Sensitivity", m.recall, "class", shown=DETAIL, stratified=True, needs="class", share_of="class"),
-    Metric(
-        "specificity",
-        "Specificity",
-        m.specificity,
-        "class",
-        shown=DETAIL,
-        stratified=True,
-        needs="rest",
-        share_of="rest",
-    ),
-    Metric("precision", "PPV", m.precision, "class", shown=DETAIL, needs="both", share_of="predicted"),
-    Metric("npv", "NPV", m.npv, "class", shown=DETAIL, needs="both", share_of="not predicted"),
+    OF_CLASS("recall", "Sensitivity", m.recall, epoch=True, stratified=True, needs="class", share_of="class"),
+    OF_CLASS("specificity", "Specificity", m.specificity, stratified=True, needs="rest", share_of="rest"),
+    OF_CLASS("precision", "PPV", m.precision, needs="both", share_of="predicted"),
+    OF_CLASS("npv", "NPV", m.npv, needs="both", share_of="not predicted"),
     Metric("f1", "F1", m.f1, "class", shown=("page",), epoch=True, needs="both", like_share=True),
     Metric(
         "auroc",
@@ -209,16 +202,7 @@ METRICS = [
         needs="both",
         ranking=True,
     ),
-    Metric(
-        "pr_auc",
-        "Average precision (AP)",
-        m.average_precision,
-        "class",
-        shown=DETAIL,
-        epoch=True,
-        needs="both",
-        ranking=True,
-    ),
+    OF_CLASS("pr_auc", "Average precision (AP)", m.average_precision, epoch=True, needs="both", ranking=True),
     Metric(
         "partial_auroc",
         "Partial AUROC",
