@@ -104,7 +104,7 @@ def _header(figure: Figure, run_dir: Path, metrics: Mapping[str, Any], split: st
     figure.text(LEFT, 0.962, run_dir.name, fontsize=17, fontweight="bold")
     facts = (
         f"{metrics['loss']} loss, {metrics['init_used']} weights, {best_epoch_words(metrics, run_dir)}; "
-        f"{split}: {rows} images, {n_classes} classes; predicted: the {MOST_PROBABLE}"
+        f"{split}: {rows} images, {n_classes} classes"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)
     shown = shown_metrics("picture_of_two" if n_classes == 2 else "picture", "all", "positive")
@@ -160,7 +160,7 @@ def _confusion(axes: Axes, probabilities: Floats, target: Ints, classes: list[st
     named = n <= MOST_CELLS
     axes.set_xticks(range(n) if named else [], [shorten(name, 7 if n > 4 else 14) for name in classes] if named else [])
     axes.set_yticks(range(n), [shorten(name, 10) for name in classes], fontsize=11.5 if named else 7)
-    axes.set_xlabel("predicted" if named else "predicted, in the same order")
+    axes.set_xlabel(f"predicted ({MOST_PROBABLE})" + ("" if named else ", in the same order"))
     axes.set_ylabel("true")
     axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
