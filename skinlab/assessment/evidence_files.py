@@ -114,7 +114,10 @@ def _compare(found: Sequence[tuple[System, SystemEvidence]], settings: Evaluatio
         for name, point in own.items():
             points.setdefault(name, []).append(point)
     shared = {name: common_point(each) for name, each in points.items()}
-    return compare(trainings, settings.compare_by, settings.level, settings.reference, settings.endpoint, shared)
+    of_tables = [system.name for system, _ in found if system.of_unknown_origin]
+    return compare(
+        trainings, settings.compare_by, settings.level, settings.reference, settings.endpoint, shared, of_tables
+    )
 
 
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:

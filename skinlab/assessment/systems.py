@@ -75,6 +75,11 @@ class System:
         return self.runs[0] if self.runs else None
 
     @property
+    def of_unknown_origin(self) -> bool:
+        """Whether it is a table of which nothing beside it says by which model it was made."""
+        return not self.runs and not any(each["meta"] for each in self.sources)
+
+    @property
     def parts(self) -> list[Predictions]:
         """The tables, and the rows to choose on if there are any."""
         return [*self.tables, *self.selections]

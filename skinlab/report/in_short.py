@@ -23,7 +23,7 @@ MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
 EVALUATING = ("skinlab.evaluate", "skinlab.ensemble", "skinlab.tta")  # commands that take the settings of an evaluation
 MELANOMA = ("mel", "melanoma", "mm")  # names of the class
-RATES = {"sensitivity": "recall", "specificity": "specificity"}  # of the positive → of a class
+RATES = {"sensitivity": "recall", "specificity": "specificity", "f1_positive": "f1"}  # of the positive → of a class
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _place(evidence: Evidence, other: str = "PREDICTIONS") -> str:
 
 
 def _sensitivity(evidence: Evidence) -> Line:
-    """State sensitivity and specificity of the positive classes, and of melanoma where these are more or none."""
+    """State sensitivity, specificity and F1 of the positive classes, and of melanoma where these are more or none."""
     systems, classes = evidence["systems"], evidence["settings"]["classes"]
     positive, melanoma = _positive(evidence), next((name for name in classes if name.lower() in MELANOMA), None)
     of_melanoma = _each(systems, [_rates(system, melanoma) for system in systems]) if melanoma else ""
@@ -84,9 +84,11 @@ def _sensitivity(evidence: Evidence) -> Line:
 
 
 def _rates(system: System, of_class: str | None, rule: str | None = None) -> str:
-    """Return sensitivity and specificity of a class, or of the positive ones at the threshold of a rule."""
+    """Return sensitivity, specificity and F1 of a class, or of the positive ones at the threshold of a rule."""
     values = [_rate(system, name, of_class, rule) for name in RATES]
-    words = [f"{name} {interval(value)}" for name, value in zip(("", ", specificity"), values, strict=True) if value]
+    words = [
+        f"{name} {interval(value)}" for name, value in zip(("", ", specificity", ", F1"), values, strict=True) if value
+    ]
     return "".join(words).strip() or "not evaluated"
 
 
@@ -149,9 +151,18 @@ def _certainty(evidence: Evidence) -> Line:
     return Line("How sure", " ".join(dict.fromkeys([*overlap, answer, *notes])))
 
 
+def is_of_unknown_origin(system: System) -> bool:
+    """Return whether a system is a table of which nothing beside it says by which model it was made."""
+    return not system["init_used"] and not any(source["meta"] for source in system["sources"])
+
+
 def _counts(system: System, positive: Sequence[str]) -> str:
     """Return how many images and groups a system is evaluated on, and the groups of the positive classes."""
-    splits = dict.fromkeys(source["split"] for source in system["sources"] if source["split"])
+    splits = dict.fromkeys(
+        source["split"]
+        for source in system["sources"]
+        if source["split"] and not (is_of_unknown_origin(system) and source["split"] == Path(source["path"]).stem)
+    )
     split = "out of fold" if system["pooled_folds"] else ", ".join(splits)
     groups = system.get("groups_per_class") or {}
     of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
@@ -160,6 +171,8 @@ def _counts(system: System, positive: Sequence[str]) -> str:
 
 
 def _trainings(system: System) -> str:
+    if is_of_unknown_origin(system):
+        return "Of these predictions alone: how they were made is not known"
     spread = system["spread"]
     if spread and not (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
         return f"{spread['n']} trainings, which the intervals count"

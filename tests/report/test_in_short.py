@@ -33,7 +33,9 @@ def answers(evidence):
 def test_of_one_run():
     found = answers(one())
     assert list(found) == QUESTIONS
-    assert found["Sensitivity for mel"][0] == "0.700 [0.650, 0.750], specificity 0.700 [0.650, 0.750]."
+    assert found["Sensitivity for mel"][0] == (
+        "0.700 [0.650, 0.750], specificity 0.700 [0.650, 0.750], F1 0.700 [0.650, 0.750]."
+    )
     chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 images (43 positives), applied to test, 30 images."
     assert found["At which threshold"] == (f"p ≥ 0.120 [0.080, 0.200]. {chosen}", "")
     assert found["How sure"][0] == (
@@ -84,6 +86,22 @@ def test_of_two_data_sets_the_difference_is_the_last_line():
     assert found["On another clinic"] == ("home has a higher macro AUROC.", "")
     assert "other images" in found["Better than another system"][0]
     assert found["How sure"][0].count("30 images") == 2
+
+
+def test_of_a_table_of_unknown_origin_nothing_is_said_of_trainings():
+    table = one()["systems"][0] | {"init_used": None}
+    table["sources"] = [table["sources"][0] | {"meta": {}, "path": "theirs.csv", "split": "theirs"}]
+    evidence = evidence_of([table, table | {"name": "other"}])
+    evidence["comparisons"] = [pair | {"claim": "predictions"} for pair in evidence["comparisons"]]
+    answer = answers(evidence)["How sure"][0]
+    assert answer.endswith(
+        "from 30 images of 20 lesions or patients (8 of mel). Of these predictions alone: how they "
+        "were made is not known."
+    )
+    assert "of these weights" in render_report(evidence_of([system("a"), system("b")]))
+    page = render_report(evidence)
+    assert "and of these predictions alone" in page
+    assert "of these weights" not in page
 
 
 def test_the_primary_endpoint_is_reported_before_others_and_significant_ones_before_the_rest():

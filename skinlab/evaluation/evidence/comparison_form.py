@@ -21,8 +21,9 @@ class Comparison(TypedDict):
     """The difference of two systems in one metric, with p-values and the detectable difference.
 
     Its variance is that of the images, with the trainings held fixed, plus that of the trainings, null where a system
-    has one only: the difference is then one of these weights, not of their recipes (`claim`). p is at least `p_floor`,
-    the smallest that the bootstrap samples support. `role` is that of an endpoint declared before.
+    has one only: the difference is then one of these weights, not of their recipes, or of the predictions where the
+    origin of a table is not known (`claim`). p is at least `p_floor`, the smallest that the bootstrap samples support.
+    `role` is that of an endpoint declared before.
     """
 
     a: str
@@ -41,7 +42,7 @@ class Comparison(TypedDict):
     variance_trainings: NotRequired[Number]
     trainings: NotRequired[list[int]]
     paired_trainings: NotRequired[bool]
-    claim: NotRequired[Literal["weights", "recipe"]]
+    claim: NotRequired[Literal["weights", "recipe", "predictions"]]
     role: NotRequired[Literal["primary", "secondary"] | None]
     hypothesis: NotRequired[str]
     margin: NotRequired[float]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -48,6 +48,7 @@ class Comparison:
         role: ``primary`` or ``secondary`` endpoint; None where no endpoint was declared.
         level: of the interval.
         point: the operating point of a metric of decisions, where it is that of a rule.
+        of_tables: those of the two systems that are tables of predictions whose origin is not known.
     """
 
     a: str
@@ -62,6 +63,7 @@ class Comparison:
     role: Role | None = None
     level: float = LEVEL
     point: str = ""
+    of_tables: tuple[str, ...] = ()
 
     @property
     def significant(self) -> bool:
@@ -81,7 +83,7 @@ class Comparison:
             "variance_trainings": found.variance_trainings,
             "trainings": list(self.trainings),
             "paired_trainings": found.paired,
-            "claim": "weights" if min(self.trainings) < 2 else "recipe",
+            "claim": "predictions" if self.of_tables else "weights" if min(self.trainings) < 2 else "recipe",
             "role": self.role,
             "hypothesis": self.hypothesis.kind,
             "margin": self.hypothesis.margin,
@@ -104,19 +106,19 @@ class Comparison:
             test = "" if self.hypothesis == DIFFERENCE else f", too little for a test of {self.hypothesis.test}"
             return f"{same}: how much the difference varies is not known{test}."
         if self.role == "secondary":
-            return f"Secondary endpoint {metric}: {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
+            return f"Secondary endpoint {metric}: {self._minus(self.a)}{self._claim()}."
         if self.hypothesis.kind != "superiority" or self.hypothesis.margin:
             return f"{self._start()}{self._margin_sentence(metric)}"
         if self.significant:
             higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
-            better = f"{higher} has a higher {metric} than {lower}"
+            first, better = higher, f"{higher} has a higher {metric} than {lower}"
             if direction(self.metric) == "min":
-                better = f"{lower} has a lower, better {metric} than {higher}"
-            return f"{self._start()}{better}: {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
+                first, better = lower, f"{lower} has a lower, better {metric} than {higher}"
+            return f"{self._start()}{better}: {self._minus(first)}{self._claim()}."
         alone = " Its interval excludes zero, but counts this comparison alone." if self._excludes_zero() else ""
         return (
-            f"{self._start()}No evidence that {self.a} and {self.b} differ in {metric}: {self._numbers()}"
-            f"{self._claim()}. {detectable_sentence(self.detectable, self.metric)}{alone}"
+            f"{self._start()}No evidence that {self.a} and {self.b} differ in {metric}: {self._minus(self.a)}"
+            f"{self._claim()}. {detectable_sentence(self.detectable, self.metric, self._lack)}{alone}"
         )
 
     def _start(self) -> str:
@@ -125,13 +127,23 @@ class Comparison:
     def _excludes_zero(self) -> bool:
         return self.difference.low * self.difference.high > 0
 
-    def _numbers(self) -> str:
+    def _minus(self, first: str) -> str:
+        """Return the difference with its interval and p, the system that is named first minus the other."""
         bound = p_in_words(self.p_holm, self.p <= self.difference.p_floor)
-        return f"{self.difference.in_words()}, corrected p {bound}"
+        second, found = (self.b, self.difference) if first == self.a else (self.a, self.difference.reversed())
+        return f"{first} minus {second} is {found.in_words()}, corrected p {bound}"
+
+    @property
+    def _lack(self) -> str:
+        """What would make smaller differences detectable: a single training has images alone in its variance."""
+        return "trainings" if min(self.trainings) > 1 else "images"
 
     def _claim(self) -> str:
         """Say what the trainings allow to conclude about."""
         k_a, k_b = self.trainings
+        if self.of_tables:
+            of = "" if k_a == k_b == 1 else f" of {self.of_tables[0]}"
+            return f", of these predictions{of} alone"
         if k_a == k_b == 1:
             return ", of these weights (one training each), not of the recipes"
         if min(k_a, k_b) == 1:
@@ -143,14 +155,20 @@ class Comparison:
     def _margin_sentence(self, metric: str) -> str:
         """Return the result of a test against a margin."""
         gain = -self.difference.value if direction(self.metric) == "min" else self.difference.value
-        result = self.hypothesis.result(self.a, self.b, gain, metric, significant=self.significant, level=self.level)
+        first, second = self.hypothesis.ordered(self.a, self.b, gain)
+        result = self.hypothesis.result(first, second, metric, significant=self.significant, level=self.level)
         if not self._start() and not self.significant:
             result = f"N{result[1:]}"
-        return f"{result}: {self.a} minus {self.b} is {self._numbers()}{self._claim()}."
+        return f"{result}: {self._minus(first)}{self._claim()}."
 
 
-def detectable_sentence(difference: float, metric: str) -> str:
+def detectable_sentence(difference: float, metric: str, lack: str = "trainings") -> str:
     """Say in plain words what the detectable difference is; one beyond the metric's range is none.
+
+    Args:
+        difference: that is detectable.
+        metric: its name.
+        lack: what a smaller one needs more of.
 
     >>> detectable_sentence(0.0312, "auroc_macro")
     'A true difference of 0.031 would be found in four of five such comparisons, a smaller one less often.'
@@ -161,7 +179,7 @@ def detectable_sentence(difference: float, metric: str) -> str:
         return "What difference would be found is not known: these images show no variation."
     least, most = bounds(metric)
     if difference > most - least:
-        return "No difference is large enough to be found in four of five such comparisons: more trainings are needed."
+        return f"No difference is large enough to be found in four of five such comparisons: more {lack} are needed."
     return (
         f"A true difference of {difference:.3f} would be found in four of five such comparisons, a smaller one less "
         "often."
@@ -175,6 +193,7 @@ def compare(
     reference: str | None = None,
     endpoint: Endpoint | None = None,
     points: Mapping[str, str] | None = None,
+    of_tables: Collection[str] = (),
 ) -> list[Comparison]:
     """Compare every pair of systems, or each with a reference, on bootstrap samples that they share.
 
@@ -189,6 +208,7 @@ def compare(
             subtracted from the later; the reference from the other, where the claim is non-inferiority.
         endpoint: declared before.
         points: metric → its operating point, where it is that of a rule.
+        of_tables: names of the systems that are tables of predictions whose origin is not known.
     """
     points = points or {}
     metrics = list(dict.fromkeys([*([endpoint.metric] if endpoint else []), *metrics]))
@@ -218,6 +238,7 @@ def compare(
             roles[i],
             level,
             points.get(row[2], ""),
+            tuple(name for name in row[:2] if name in of_tables),
         )
         for i, row in enumerate(found)
     ]

@@ -185,29 +185,36 @@ def _sentence(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> 
     if not np.isfinite(p):
         reason = difference.get("note", "it has no value").removeprefix("no interval: ")
         return f"{a} and {b} can't be compared by {metric}: {reason}."
+    finding, first = _finding(row, hypothesis, level)
+    if first != a and row["role"] != "secondary":
+        a, b, value, low, high = b, a, 0 - value, 0 - high, 0 - low
     span = f"{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".replace("-", "\N{MINUS SIGN}")
     span += f", unpaired, corrected p {p_in_words(row['p_holm'], p <= floor)}"
     mix = " It depends on the class mix, which two sets of images seldom share." if row["class_mix"] else ""
     if row["role"] == "secondary":
         return f"Secondary endpoint {metric}: {a} on its images minus {b} on its is {span}.{mix}"
-    return f"{_finding(row, hypothesis, level)}: {a} minus {b} is {span}.{mix}"
+    return f"{finding}: {a} minus {b} is {span}.{mix}"
 
 
-def _finding(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> str:
-    """Return what a comparison shows, in words."""
+def _finding(row: UnpairedComparison, hypothesis: Hypothesis, level: float) -> tuple[str, str]:
+    """Return what a comparison shows, in words, and the system that they name first."""
     a, b, value = row["a"], row["b"], row["difference"]["value"] or 0.0
     metric = metric_in_sentence(row["metric"], point=row["operating_point"])
     lower_is_better = direction(row["metric"]) == "min"
     higher, lower = (a, b) if value > 0 else (b, a)
+    first = a
     if hypothesis.kind != "superiority" or hypothesis.margin:
         gain, each = -value if lower_is_better else value, f"{metric}, each on its images"
-        found = hypothesis.result(a, b, gain, each, significant=row["significant"], level=level)
+        first, second = hypothesis.ordered(a, b, gain)
+        found = hypothesis.result(first, second, each, significant=row["significant"], level=level)
     elif not row["significant"]:
         found = f"no evidence that {metric} differs between the images of {a} and {b}"
     elif lower_is_better:
-        found = f"{lower} has a lower, better {metric} on its images than {higher} on its"
+        first, found = lower, f"{lower} has a lower, better {metric} on its images than {higher} on its"
     else:
-        found = f"{higher} has a higher {metric} on its images than {lower} on its"
+        first, found = higher, f"{higher} has a higher {metric} on its images than {lower} on its"
     if row["role"] == "primary":
-        return f"Primary endpoint: {found}"
-    return f"N{found[1:]}" if not row["significant"] else found
+        found = f"Primary endpoint: {found}"
+    elif not row["significant"]:
+        found = f"N{found[1:]}"
+    return found, first

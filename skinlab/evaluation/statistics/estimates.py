@@ -85,6 +85,10 @@ class Estimate:
         """Return the value with its ends and the note."""
         return Interval(self.value, self.low, self.high, self.note)
 
+    def reversed(self) -> Estimate:
+        """Return the difference b minus a of one that is a minus b."""
+        return replace(self, value=0 - self.value, low=0 - self.high, high=0 - self.low)
+
     def in_words(self) -> str:
         """Return the difference with its interval, or why it has none, for a sentence."""
         value = f"{self.value:+z.3f}".replace("-", MINUS)

@@ -47,21 +47,29 @@ class Hypothesis:
             p = max(p, _tail(found, self.margin - sign * found.value, sign * self.margin))
         return min(1.0, max(p, found.p_floor))
 
-    def result(self, a: str, b: str, gain: float, metric: str, *, significant: bool, level: float = LEVEL) -> str:
-        """Return the result of the test against the margin, from "no evidence" on in lower case.
+    def ordered(self, a: str, b: str, gain: float) -> tuple[str, str]:
+        """Return two systems in the order of the claim: the better one first, but for non-inferiority.
 
         Args:
             a: system.
             b: system that it is compared with.
             gain: of a over b.
+        """
+        return (a, b) if self.kind == "noninferiority" or gain > 0 else (b, a)
+
+    def result(self, first: str, second: str, metric: str, *, significant: bool, level: float = LEVEL) -> str:
+        """Return the result of the test against the margin, from "no evidence" on in lower case.
+
+        Args:
+            first: system, see :meth:`ordered`.
+            second: the other one.
             metric: in words.
             significant: whether the claim holds.
             level: see :meth:`error_rate`.
 
-        >>> Hypothesis("noninferiority", 0.02).result("new", "old", 0.01, "macro AUROC", significant=True)
+        >>> Hypothesis("noninferiority", 0.02).result("new", "old", "macro AUROC", significant=True)
         'new is not inferior to old by 0.02 or more in macro AUROC (test of non-inferiority, one-sided at 0.025)'
         """
-        first, second = (a, b) if self.kind == "noninferiority" or gain > 0 else (b, a)
         claim = {
             "superiority": f"{first} is better than {second} by more than {self.margin:g}",
             "noninferiority": f"{first} is not inferior to {second} by {self.margin:g} or more",

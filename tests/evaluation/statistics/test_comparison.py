@@ -97,6 +97,32 @@ def test_a_clear_difference_is_reported_by_name():
     assert found.sentence().endswith("of these weights (one training each), not of the recipes.")
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("metric", ["auroc_macro", "brier"])
+@pytest.mark.parametrize("endpoint", [None, Hypothesis("superiority", 0.01), Hypothesis("equivalence", 0.01)])
+def test_the_difference_is_that_of_the_system_named_first(order, metric, endpoint):
+    both = [("bad", draws_of(system(3))), ("good", draws_of(system(0.3)))][::order]
+    (found,) = compare(both, [metric], endpoint=endpoint and Endpoint(metric, endpoint))
+    sign = "-" if metric == "brier" else "+"
+    ends = sorted((each for each in (found.difference.low, found.difference.high)), key=abs)
+    gain = f"{sign}{abs(found.difference.value):.3f} [{', '.join(f'{sign}{abs(each):.3f}' for each in ends)}]"
+    if sign == "-":
+        gain = f"-{abs(found.difference.value):.3f} [-{abs(ends[1]):.3f}, -{abs(ends[0]):.3f}]"
+    assert f": good minus bad is {gain}".replace("-", "\N{MINUS SIGN}") in found.sentence()
+
+
+def test_of_a_table_of_unknown_origin_the_claim_is_about_its_predictions():
+    good, bad = draws_of(system(0.3)), draws_of(system(3))
+    (found,) = compare([("bad", bad), ("good", good)], AUROC, of_tables=["bad"])
+    assert found.sentence().endswith(", of these predictions alone.")
+    assert found.to_dict()["claim"] == "predictions"
+    rng, truth = np.random.default_rng(1), np.repeat([0.0, 1.0], [300, 100])
+    images = rng.normal(size=400)
+    several, one = recipe(rng, images, truth, 3, 0.2), recipe(rng, images, truth, 1, 0.2)
+    (mixed,) = compare([("theirs", one), ("several", several)], AUROC, of_tables=["theirs"])
+    assert ", of these predictions of theirs alone." in mixed.sentence()
+
+
 def test_pairing_narrows_the_interval():
     one, other = system(1.5), system(1.5)
     p = np.clip(other.probabilities[:, 1] + 0.01 * np.random.default_rng(2).normal(size=400), 0, 1)

@@ -116,6 +116,16 @@ def test_an_endpoint_alone_carries_a_claim():
     )
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(("metric", "sign"), [("auroc_macro", "+"), ("brier", "\N{MINUS SIGN}")])
+def test_the_difference_is_that_of_the_system_named_first(order, metric, sign):
+    systems = [DataSet("home", [rows(400, 1, 1.5)]), DataSet("away", [rows(400, 2, 0.3)])][::order]
+    (found,) = compare_data_sets(systems, [metric], **SETTINGS)["comparisons"]
+    assert found["significant"]
+    assert found["sentence"].startswith("home has a ")
+    assert f": home minus away is {sign}0." in found["sentence"]
+
+
 @pytest.mark.parametrize("kind", ["superiority", "noninferiority", "equivalence"])
 @pytest.mark.parametrize("name", ["auroc_macro", "brier"])
 def test_the_p_of_a_margin_belongs_to_the_interval(kind, name):
