@@ -29,7 +29,7 @@ ONLY = {
     "evaluation": {"processes"},
     "losses": {"errors", "settings"},
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
-    "report": {"errors", "text", "files", "json_files", "evaluation", "tables"},
+    "report": {"errors", "text", "files", "json_files", "processes", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
     "fetching": {"errors", "files", "json_files"},
     "cli": {"errors", "files", "json_files", "processes", "settings", "evaluation"},

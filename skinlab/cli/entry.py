@@ -18,6 +18,7 @@ from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
 from skinlab.processes.cores import set_up_threads
+from skinlab.processes.ending import ending_without_teardown
 from skinlab.processes.signals import SignalHandler, handling_signals
 from skinlab.settings.secrets import masked
 
@@ -37,7 +38,7 @@ def run_command(name: str) -> None:
     Args:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
-    with handling_signals() as handler:
+    with ending_without_teardown(f"skinlab.{name}"), handling_signals() as handler:
         check_environment()
         if shown := _asked_for(name, sys.argv[1:]):
             with contextlib.suppress(BrokenPipeError):  # `... --help | head`

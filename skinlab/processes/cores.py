@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 # Threads that wait for each other sleep instead of spinning, for libgomp (Linux wheels), Intel's and LLVM's OpenMP.
@@ -66,3 +68,13 @@ def set_up_threads(sharers: int = 1) -> None:
     cores = available_cores()
     if sharers > 1 or cores < _pinned():  # else torch's own number is right: one thread a physical core
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // sharers)))
+
+
+@contextmanager
+def thread_pool() -> Iterator[ThreadPoolExecutor]:
+    """Yield threads, one a core; after an error or Ctrl-C the calls that have not begun are cancelled."""
+    pool = ThreadPoolExecutor(available_cores())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 MESSAGES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
 GRACE = 20.0  # seconds for cleaning up
+ONE_PRESS = 0.5  # seconds in which further interrupts are of the same Ctrl-C, such as those of `timeout` and a shell
 POLL = 0.5  # seconds between two checks whether the parent exists
 RANK_GRACE = 10.0  # seconds between the closing of rank 0's connections and its end
 PARENT = "SKINLAB_PARENT"  # id of the process with which a job of a sweep or study ends
@@ -43,7 +45,8 @@ def handling_signals() -> Iterator[SignalHandler]:
     """Handle the signals that end this process.
 
     The handler raises `Stopped` in the main thread, so that everything is cleaned up. A second thread prints at once
-    how to go on, and ends the process if that exception is lost or the main thread does not return from C code.
+    how to go on, and ends the process at a second Ctrl-C, or if that exception is lost or the main thread stays in C
+    code.
 
     Yields:
         The handler; its ``remedy`` is printed at the end and may be changed.
@@ -121,14 +124,18 @@ class SignalHandler:
             raise Stopped(128 + self.signum)
 
     def _watch(self, receiver: int) -> None:
-        """Wait for a signal, then end the process if the main thread has not done so in time."""
+        """Wait for a signal, then end the process at a second Ctrl-C, or if the main thread takes too long."""
         while (signum := os.read(receiver, 1)[0]) not in MESSAGES:
             pass
         self._say(signum)  # at once, however long the main thread takes to clean up
-        end = time.monotonic() + GRACE
+        received = time.monotonic()
+        end = received + GRACE
         while time.monotonic() < end:
-            time.sleep(0.2)
+            again = bool(select.select([receiver], [], [], 0.2)[0]) and os.read(receiver, 1)[0] == signum
+            if again and signum == signal.SIGINT and time.monotonic() > received + ONE_PRESS:
+                break
             if self.lost:
+                received = time.monotonic()  # of this process's own signal
                 signal.pthread_kill(threading.main_thread().ident or 0, signum)
         os._exit(128 + signum)
 

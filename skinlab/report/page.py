@@ -12,6 +12,7 @@ from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics import registry as metric_registry
 from skinlab.evaluation.metrics.operating_points import MOST_PROBABLE, OF_CALLED, OF_POSITIVE
 from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
+from skinlab.processes.progress import track
 from skinlab.report import charts
 from skinlab.report.comparisons import comparison_section, net_benefit_section, unpaired_section
 from skinlab.report.flow import flow_chart
@@ -37,7 +38,8 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         images: image id → JPEG or PNG, for the worst mistakes.
     """
     rule = headline_rule(evidence["systems"])
-    systems = [_system(evidence, i, images or {}, rule) for i in range(len(evidence["systems"]))]
+    places = track(range(len(evidence["systems"])), "report of each system", len(evidence["systems"]))
+    systems = [_system(evidence, i, images or {}, rule) for i in places]
     return render(
         "report.html.j2",
         settings=evidence["settings"],

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 
@@ -78,3 +79,21 @@ def test_a_command_sets_up_its_threads_before_it_loads_torch(monkeypatch, tmp_pa
     monkeypatch.setattr(entry, "call", call)
     entry.run_command("train")
     assert found == expected
+
+
+def test_threads_do_not_begin_what_waits_once_there_is_an_error():
+    done = []
+
+    def work(number):
+        time.sleep(0.1)
+        done.append(number)
+
+    def interrupted():
+        with cores.thread_pool() as pool:
+            waiting = pool.map(work, range(1000))
+            next(waiting)
+            raise SystemExit(130)
+
+    with pytest.raises(SystemExit):
+        interrupted()
+    assert len(done) < 500

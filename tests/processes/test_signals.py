@@ -66,6 +66,23 @@ def test_it_answers_within_a_second_however_long_cleaning_up_takes():
     assert answered - sent < 1 or time.monotonic() - answered > 2, "before it has cleaned up"
 
 
+def test_a_second_ctrl_c_ends_at_once_but_not_the_same_signal_sent_twice():
+    code = START.replace("GRACE, signals.POLL = 0.5", "GRACE, signals.POLL = 60")
+    work = "    try: ready(); time.sleep(60)\n    finally:\n        time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code + work], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "interrupted: the same command goes on\n"
+    process.send_signal(signal.SIGINT)  # as `timeout` does, to the process and to its group
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+
+
 def test_no_cleaning_up_waits_for_a_worker():
     code = START.replace("GRACE, signals.POLL = 0.5", "GRACE, signals.POLL = 60")
     work = (

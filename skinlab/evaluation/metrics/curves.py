@@ -15,7 +15,7 @@ from skinlab.evaluation.metrics.ranking import Curve, Ranking
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
 from skinlab.evaluation.statistics.intervals import ShareSize, share_interval
-from skinlab.processes.progress import part
+from skinlab.processes.progress import part, track
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def class_curves(
         seed: of the bootstrap samples.
     """
     found: dict[str, evidence_form.ClassCurves] = {}
-    for i, name in enumerate(predictions.classes):
+    for i, name in track(enumerate(predictions.classes), "curves of each class", len(predictions.classes)):
         truth = predictions.target == i
         if not truth.any() or truth.all():
             continue

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,7 +45,7 @@ from skinlab.evaluation.statistics.support import (
     TO_RANK,
     GroupCounts,
 )
-from skinlab.processes.cores import available_cores
+from skinlab.processes.cores import thread_pool
 from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
@@ -328,10 +327,11 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     """
     estimate = {name: float(value[0]) for name, value in statistic(np.ones((len(resampler.group), 1))).items()}
     starts = range(0, n_draws, BLOCK)
-    with ThreadPoolExecutor(available_cores()) as pool:  # numpy's long loops let other threads run
+    with thread_pool() as pool:  # numpy's long loops let other threads run
         blocks = pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts)
         sampled = list(track(blocks, "bootstrap samples, by the hundred", len(starts)))
-        left = list(pool.map(statistic, resampler.without()))
+        parts = -(-len(resampler.jackknife.part_class) // BLOCK)
+        left = list(track(pool.map(statistic, resampler.without()), "jackknife, by the hundred", parts))
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
     added: Mapping[str, Floats] = getattr(statistic, "contributions", dict)()
