@@ -76,6 +76,7 @@ class DataSet:
     sources: Mapping[str, Source]
 
 
+CC_BY = ("CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/")
 CC_BY_NC = ("CC BY-NC 4.0", "https://creativecommons.org/licenses/by-nc/4.0/")
 _ISIC_PAGE = "https://challenge.isic-archive.com/data/"
 _TASK_3 = "ISIC2018_Task3_Training"
@@ -86,6 +87,11 @@ _PH2_COMMIT = "ae1da962894d6a2d9a831e6b998ae117fdfc593d"
 def _isic(year: int, name: str) -> RemoteFile:
     """Return a file of a challenge; archives are unpacked into a folder of their name."""
     return RemoteFile(name, "isic", f"/{year}/{name}", name.removesuffix(".zip") if name.endswith(".zip") else "")
+
+
+def _isic_2024(prefix: str) -> Source:
+    files = tuple(_isic(2024, f"{prefix}_{name}") for name in ("GroundTruth.csv", "Input.zip"))
+    return Source("challenge 2024", f"{_ISIC_PAGE}#2024", files, "its test images have no published diagnoses")
 
 
 def _ham_part(number: int, file_id: int, md5: str) -> RemoteFile:
@@ -176,6 +182,23 @@ DATA_SETS = {
                 tuple(_isic(2020, f"ISIC_2020_Training_{name}") for name in ("GroundTruth_v2.csv", "JPEG.zip")),
             )
         },
+    ),
+    "isic2024": DataSet(
+        "ISIC 2024 (SLICE-3D): training images, 15 mm crops of total body photographs",
+        *CC_BY_NC,
+        "International Skin Imaging Collaboration. SLICE-3D 2024 Challenge Dataset. doi:10.34970/2024-slice-3d (2024)",
+        "",
+        401059,
+        {"isic": _isic_2024("ISIC_2024_Training")},
+    ),
+    "isic2024_permissive": DataSet(
+        "ISIC 2024 (SLICE-3D Permissive): the training images of isic2024 that are CC BY",
+        *CC_BY,
+        "International Skin Imaging Collaboration. SLICE-3D 2024 Permissive Challenge Dataset. "
+        "doi:10.34970/2024-slice-3d-permissive (2024)",
+        "",
+        217477,
+        {"isic": _isic_2024("ISIC_2024_Permissive_Training")},
     ),
     "ph2": DataSet(
         "PH2 (Mendonça, Ferreira, Marques, Marcal, Rozeira)",

@@ -253,11 +253,17 @@ def one_hot(name: str, classes: list[str], ids: list[str]) -> dict[str, bytes]:
     return {name: "\n".join([",".join(["image", *classes]), *rows]).encode()}
 
 
-@pytest.mark.parametrize("name", ["isic2018", "isic2019", "isic2020", "ph2"])
+@pytest.mark.parametrize("name", ["isic2018", "isic2019", "isic2020", "isic2024", "isic2024_permissive", "ph2"])
 def test_the_other_data_sets(server, fetch, monkeypatch, name):
     ids = [f"ISIC_{i}" for i in range(4)] if name != "ph2" else [f"IMD00{i}" for i in range(4)]
     images = {f"top/{each}.jpg": jpeg(i) for i, each in enumerate(ids)}
+    slices = b"isic_id,malignant\n" + b"\n".join(f"{each},{i % 2}".encode() for i, each in enumerate(ids))
+    if name.startswith("isic2024"):
+        images["top/metadata.csv"] = b"isic_id,patient_id,age_approx,sex,anatom_site_general,tbp_lv_A\n" + b"\n".join(
+            f"{each},IP_{i // 2},60.0,male,posterior torso,20.2".encode() for i, each in enumerate(ids))  # fmt: skip
     tables = {
+        "isic2024": {"ISIC_2024_Training_GroundTruth.csv": slices},
+        "isic2024_permissive": {"ISIC_2024_Permissive_Training_GroundTruth.csv": slices},
         "isic2018": one_hot("gt/ISIC2018_Task3_Training_GroundTruth.csv", ["MEL", "NV"], ids)
         | {"ISIC2018_Task3_Training_LesionGroupings.csv": b"image,lesion_id\n" + b"\n".join(
             f"{each},HAM_{i // 2}".encode() for i, each in enumerate(ids))},
@@ -292,7 +298,9 @@ def test_the_other_data_sets(server, fetch, monkeypatch, name):
 
     settings = settings_of("fetch", f"data={name}", f"data.root={fetch(name)}")
     manifest = build(settings.data.reader)().sort_values("image_id")
-    labels = {"isic2019": ["mel", "nv", "unk", "mel"], "isic2020": ["benign", "malignant"] * 2,
+    named = ["benign", "malignant"] * 2
+    labels = {"isic2024": named, "isic2024_permissive": named,
+              "isic2019": ["mel", "nv", "unk", "mel"], "isic2020": ["benign", "malignant"] * 2,
               "isic2018": ["mel", "nv"] * 2, "ph2": ["common_nevus", "melanoma"] * 2}  # fmt: skip
     assert manifest["label"].tolist() == labels[name]
     assert manifest["group"].nunique() == (4 if name == "ph2" else 2)

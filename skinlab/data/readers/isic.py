@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from skinlab.data.audit.text_changes import clean_text
 from skinlab.data.manifest import build_manifest
 from skinlab.data.readers.listing import absolute, check_root, find_file, list_files
-from skinlab.errors import UserError
+from skinlab.errors import UserError, some
 from skinlab.tables.labels import join_ids, one_hot_labels, read_image_table
 
 # Column of the manifest → those of the tables, the first that is there: patients before lesions.
@@ -24,7 +25,12 @@ COLUMNS = {
 
 
 def read_isic(
-    root: str | Path, name: str, truth: str, label: str | None = None, metadata: str | None = None
+    root: str | Path,
+    name: str,
+    truth: str,
+    label: str | None = None,
+    metadata: str | None = None,
+    zero_one: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Read a challenge's training images; the classes' names are in small letters.
 
@@ -33,7 +39,8 @@ def read_isic(
         name: of the data set, for a message.
         truth: file name of the table of diagnoses.
         label: its column of diagnoses; None if there is one column of 0 and 1 a class.
-        metadata: file name of a further table, with lesion, age, sex or site of the images.
+        metadata: file name of a further table, with patient, lesion, age, sex or site of the images.
+        zero_one: the classes that 0 and 1 in the column of diagnoses mean; None if it has names.
 
     Raises:
         UserError: the root, an image or a table is missing, or a table is malformed.
@@ -48,6 +55,8 @@ def read_isic(
     labels = one_hot_labels(table, str(place)) if label is None else table[label]
     if labels is None:
         raise UserError(f"{place} has no column of 0 and 1 for each class: it is another table than the published one")
+    if zero_one is not None:
+        labels = _named(labels, zero_one, f"{place}: column {label}")
     frame = table[["image_id"]].assign(label=labels.str.lower())
     tables = [table, *([read_image_table(find_file(base, metadata))] if metadata else [])]
     for ours, theirs in COLUMNS.items():
@@ -60,3 +69,11 @@ def read_isic(
     frame["path"] = (base + "/" + paths).mask(paths == "", "")
     frame.attrs |= files.left_out()
     return build_manifest(frame)
+
+
+def _named(numbers: pd.Series[str], names: Sequence[str], where: str) -> pd.Series[str]:
+    """Return the names of 0 and 1; an empty value stays without a label."""
+    known = {"": "", **{form: name for k, name in enumerate(names) for form in (f"{k}", f"{k}.0")}}
+    if (odd := numbers[~numbers.isin(list(known))]).size:
+        raise UserError(f"{where} has {some(odd.unique())} beside 0 and 1: it is another table than the published one")
+    return numbers.map(known)

@@ -38,3 +38,12 @@ def test_a_missing_table_or_folder_is_refused(tmp_path):
         read_isic(tmp_path, "isic2019", "nowhere.csv")
     with pytest.raises(UserError, match="get the data there: skinlab fetch data=isic2019"):
         read_isic(tmp_path / "nowhere", "isic2019", "truth.csv")
+
+
+def test_zero_and_one_have_names(tmp_path):
+    lay_out(tmp_path, "isic_id,malignant\nISIC_1,1.0\nISIC_2,0\nISIC_9,\n")
+    manifest = read_isic(tmp_path, "isic2024", "truth.csv", "malignant", zero_one=["benign", "malignant"])
+    assert manifest["label"].tolist() == ["malignant", "benign", ""]
+    (tmp_path / "truth.csv").write_text("isic_id,malignant\nISIC_1,1\nISIC_2,yes\n")
+    with pytest.raises(UserError, match=r"truth.csv: column malignant has yes beside 0 and 1"):
+        read_isic(tmp_path, "isic2024", "truth.csv", "malignant", zero_one=["benign", "malignant"])
