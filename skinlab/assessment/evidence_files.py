@@ -32,7 +32,7 @@ from skinlab.evaluation.metrics.operating_points import common_point
 from skinlab.evaluation.statistics.comparison import Comparison, compare
 from skinlab.evaluation.statistics.trainings import Replicates, overlap_of_folds
 from skinlab.evaluation.thresholds.decision import Decision
-from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold, thresholds_to_list
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
 from skinlab.processes.progress import Progress
@@ -237,7 +237,7 @@ def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, salien
     for name, text in pages.items():
         write_text(output / name, text)
     if thresholds:
-        rows = {name: [each.to_dict() for each in of_system] for name, of_system in thresholds.items()}
+        rows = {name: thresholds_to_list(of_system) for name, of_system in thresholds.items()}
         write_json(output / "thresholds.json", rows)
     else:
         (output / "thresholds.json").unlink(missing_ok=True)  # of an earlier evaluation

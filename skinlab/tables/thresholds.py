@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skinlab.errors import UserError
-from skinlab.evaluation.thresholds.frozen import FrozenThreshold
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold, thresholds_from_list
 from skinlab.json_files import read_json
 
 
@@ -23,7 +23,7 @@ def read_thresholds(place: str, setting: str) -> list[FrozenThreshold]:
             raise UserError(f"{setting}={place} holds thresholds of {len(content)} systems; keep those of one")
         (content,) = content.values()
     try:
-        thresholds = [FrozenThreshold.from_dict(row) for row in content]
+        thresholds = thresholds_from_list(content)
         if wrong := [
             each
             for each in thresholds

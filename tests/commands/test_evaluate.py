@@ -51,6 +51,7 @@ def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
     assert "good" in (tmp_path / "out" / "model_card.md").read_text()
     thresholds = json.loads((tmp_path / "out" / "thresholds.json").read_text())
     assert set(thresholds) == {"good", "bad"}
+    assert [bool(row["rows"]) for row in thresholds["good"]] == [True, *(len(thresholds["good"]) - 1) * [False]]
     again = run(*words, *QUICK)
     assert again.returncode == 2
     assert "overwrite=true" in again.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pandas as pd
 
+from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import POOL, absolute, check_class_folder, list_files, locate_table
 from skinlab.errors import UserError, some
@@ -31,16 +33,20 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
             to `root`; see :func:`skinlab.tables.labels.join_ids` for what its ids may be.
 
     Raises:
-        UserError: no class folders, an image or a part of a split beside them, a folder that may be a class or the
-            pool, or a groups table that is malformed, names no image, or names one that may be several.
+        UserError: no class folders, or one folder that holds them, an image or a part of a split beside them, a folder
+            that may be a class or the pool, or a groups table that is malformed, names no image, or names one that may
+            be several.
     """
     base = absolute(root)
     files = list_files(base)
     images = files.images
     if loose := [relative for relative in images if "/" not in relative]:
+        above = _class_folder_of(base) if len(loose) == len(images) else ""
         raise UserError(
-            f"{quantity(len(loose), 'image')} of {base} in no class folder: {some(loose)}; move them into one"
+            f"{quantity(len(loose), 'image')} of {base} in no class folder: {some(loose)}; "
+            f"{above or 'move them into one'}"
         )
+    _refuse_nested(base, images)
     folders = [relative.partition("/")[0] for relative in images]
     _check_folders(base, set(folders))
     frame = pd.DataFrame({"image_id": images, "path": [f"{base}/{relative}" for relative in images]})
@@ -52,6 +58,35 @@ def read_folder(root: str | Path, groups: str | Path | None = None) -> pd.DataFr
         frame = frame.join(known, on="image_id")
     frame.attrs |= files.left_out()  # a join would drop them
     return build_manifest(frame)
+
+
+def _class_folder_of(base: str) -> str:
+    """Return a remedy where the root is one of several folders of images, and so a class; "" elsewhere."""
+    parent = Path(base).parent
+    try:
+        others = [each.name for each in sorted(parent.iterdir()) if str(each) != base and _holds_image(each)]
+    except OSError:  # it can't be read
+        return ""
+    return f"set data.root={parent}, if {Path(base).name} is a class beside {some(others)}" if others else ""
+
+
+def _holds_image(place: Path) -> bool:
+    try:
+        with os.scandir(place) as entries:
+            return any(Path(entry.name).suffix.lower() in IMAGE_SUFFIXES for entry in entries)
+    except OSError:  # no folder, or one that can't be read
+        return False
+
+
+def _refuse_nested(base: str, images: list[str]) -> None:
+    """Refuse a root whose only folder holds the class folders, as that of an unpacked download often does."""
+    shared = os.path.commonpath(images)
+    below = sorted({relative.removeprefix(f"{shared}/").partition("/")[0] for relative in images})
+    if shared and len(below) > 1 and not any(relative.rpartition("/")[0] == shared for relative in images):
+        raise UserError(
+            f"data.root={base} holds one folder, {shared}, and no class folders: set data.root={base}/{shared}, which "
+            f"has {some(below)}"
+        )
 
 
 def _check_folders(base: str, folders: set[str]) -> None:

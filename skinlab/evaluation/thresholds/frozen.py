@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -84,6 +84,40 @@ class FrozenThreshold:
         if missing:
             raise ValueError(f"a frozen threshold lacks {', '.join(missing)}: freeze it again")
         return cls(**{name: values[name] for name in names if name in values})
+
+
+def thresholds_to_list(thresholds: Sequence[FrozenThreshold]) -> list[dict[str, Any]]:
+    """Return the thresholds of a system for JSON; rows that several were chosen on stand with the first, else null.
+
+    >>> first = FrozenThreshold("f1", 0.3, None, None, 9, "val", "ab", ["mel"], rows={"image_id": "…"})
+    >>> [each["rows"] for each in thresholds_to_list([first, first])]
+    [{'image_id': '…'}, None]
+    """
+    written = list[dict[str, str]]()
+    found = []
+    for each in thresholds:
+        again = bool(each.rows) and each.rows in written
+        found.append(each.to_dict() | ({"rows": None} if again else {}))
+        written.append(each.rows)
+    return found
+
+
+def thresholds_from_list(values: Iterable[Mapping[str, Any]]) -> list[FrozenThreshold]:
+    """Return what :func:`thresholds_to_list` described.
+
+    Raises:
+        ValueError: a value is missing, or the rows that another rule has are.
+    """
+    read, known = list[FrozenThreshold](), dict[str, dict[str, str]]()
+    for row in values:
+        each = FrozenThreshold.from_dict(row)
+        if each.rows is None:
+            if each.rows_sha256 not in known:
+                raise ValueError(f"the rows of {each.rule} stood with another rule, which is gone: evaluate again")
+            each = replace(each, rows=known[each.rows_sha256])
+        known.setdefault(each.rows_sha256, each.rows)
+        read.append(each)
+    return read
 
 
 def fixed_threshold(rule: str, positive: Sequence[str], cost_ratio: float = 1.0) -> FrozenThreshold:

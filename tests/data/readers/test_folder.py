@@ -28,6 +28,30 @@ def test_folders_are_classes_and_unlabeled_is_the_pool(root):
     assert manifest["group"].tolist() == manifest["image_id"].tolist()
 
 
+def test_a_root_above_or_below_the_class_folders_is_answered_with_the_right_one(tmp_path):
+    nested = tmp_path / "download" / "archive" / "images"
+    for name in ("mel/a.jpg", "nv/1/b.jpg"):
+        (nested / name).parent.mkdir(parents=True, exist_ok=True)
+        (nested / name).touch()
+    with pytest.raises(UserError, match=f"set data.root={nested}, which has mel, nv"):
+        read_folder(tmp_path / "download")
+    with pytest.raises(UserError, match=f"of {nested / 'mel'} in no class folder: a.jpg; move them into one"):
+        read_folder(nested / "mel")  # nv holds folders
+    (nested / "nv" / "c.png").touch()
+    with pytest.raises(UserError, match=f"set data.root={nested}, if mel is a class beside nv"):
+        read_folder(nested / "mel")
+    (nested / "mel" / "p1").mkdir()
+    (nested / "mel" / "p1" / "b.jpg").touch()
+    assert set(read_folder(nested)["label"]) == {"mel", "nv"}
+
+
+def test_one_class_may_have_folders(tmp_path):
+    for name in ("mel/p1/a.jpg", "mel/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(read_folder(tmp_path)["label"]) == {"mel"}
+
+
 def test_groups_are_found_by_path_name_or_stem(root):
     table = ["image_id,group,source,age", "mel/p1/a.jpg,1,north,40", "b,1,south,", "u.jpg,2,north,60"]
     write(root / "groups.csv", *table)

@@ -13,6 +13,8 @@ from skinlab.evaluation.thresholds.frozen import (
     refuse_other_positives,
     refuse_same_rows,
     rows_hash,
+    thresholds_from_list,
+    thresholds_to_list,
 )
 
 IDS, OTHERS = [f"i{k}" for k in range(50)], [f"o{k}" for k in range(50)]
@@ -39,6 +41,17 @@ def test_a_frozen_threshold_goes_through_json_unchanged():
     assert (again.cost_ratio, again.positive) == (5, ["mel"])
     assert again.threshold == choose_threshold(SCORE, TRUTH, "cost", cost_ratio=5)
     assert again(np.array([frozen.threshold, frozen.threshold - 1e-6])).tolist() == [True, False]
+
+
+def test_rows_that_rules_share_are_written_once_and_read_again():
+    of_rules = [freeze(view(IDS), rule, "val, 50 images", ["mel"]) for rule in ("f1", "cost", "p>=0.3")]
+    of_rules.append(frozen_on(OTHERS))
+    written = json.loads(json.dumps(thresholds_to_list(of_rules)))
+    assert [row["rows"] is None for row in written] == [False, True, False, False]
+    assert thresholds_from_list(written) == of_rules
+    assert thresholds_from_list([each.to_dict() for each in of_rules]) == of_rules  # the older form
+    with pytest.raises(ValueError, match="the rows of cost stood with another rule, which is gone"):
+        thresholds_from_list(written[1:])
 
 
 def test_an_older_file_has_no_prevalence():
