@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shlex
@@ -25,6 +26,8 @@ from skinlab.settings.secrets import masked
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
     from omegaconf import DictConfig
+
+    from skinlab.cli.sweeps import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +80,8 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved
     from skinlab.cli.continuing import continued
-    from skinlab.cli.sweeps import JobFailedError, Sweep, ending_in_table, run_isolated, runs_here
+    from skinlab.cli.sweep_table import JobFailedError
+    from skinlab.cli.sweeps import Sweep, collecting_jobs, ending_in_table, run_isolated, runs_here
 
     verbose, typed, sweep = _verbose(), sys.argv[1:], Sweep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -88,22 +92,21 @@ def _run(name: str, handler: SignalHandler) -> None:
             raise error
         raise Refusal(name_as_typed(line, typed, COMMANDS[name].aliases), verbose=verbose) from None
 
-    def job(cfg: DictConfig) -> float | None:
-        handler.remedy = sweep.remedy = _how_to_go_on(name, typed, HydraConfig.get())
-        with _leaving_no_empty_folder(Path(HydraConfig.get().runtime.output_dir), is_job=handler.quiet):
-            return work(cfg)
+    begin = functools.partial(_begin, name, typed, handler, sweep)
 
-    def work(cfg: DictConfig) -> float | None:
+    def job(cfg: DictConfig) -> float | None:
+        begin(hydra_config := HydraConfig.get())
+        with _leaving_no_empty_folder(Path(hydra_config.runtime.output_dir), is_job=handler.quiet):
+            return work(cfg, hydra_config)
+
+    def work(cfg: DictConfig, hydra_config: HydraConf) -> float | None:
         config: dict[str, Any] = {}
         try:
-            if HydraConfig.get().mode == RunMode.RUN:
-                cfg = continued(cfg, HydraConfig.get().overrides.task, name)
-            config = resolved(cfg)
-            hydra_config = HydraConfig.get()
-            if hydra_config.mode == RunMode.RUN or (hydra_config.job.num == 0 and runs_here(hydra_config)):
-                settings = _checked_settings(name, config, of_sweep=hydra_config.mode == RunMode.MULTIRUN)
-            log_to_terminal()
-            if hydra_config.mode == RunMode.MULTIRUN:
+            is_run = hydra_config.mode == RunMode.RUN
+            config = resolved(continued(cfg, hydra_config.overrides.task, name) if is_run else cfg)
+            if is_run or (hydra_config.job.num == 0 and runs_here(hydra_config)):
+                settings = _checked_settings(name, config, of_sweep=not is_run)
+            if not is_run:
                 return run_isolated(name, hydra_config, sweep, config)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
@@ -116,7 +119,7 @@ def _run(name: str, handler: SignalHandler) -> None:
 
     try:
         sweep.total = _read_command_line(name)
-        with ending_in_table(name, sweep):
+        with ending_in_table(name, sweep), collecting_jobs(sweep, begin):
             hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except JobFailedError as error:
         raise Refusal(str(error), error.code, verbose=verbose) from None
@@ -126,6 +129,12 @@ def _run(name: str, handler: SignalHandler) -> None:
         raise _closed_pipe() from None
     except (UserError, OSError) as error:
         refuse(error, _one_line(error, dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)))
+
+
+def _begin(name: str, typed: list[str], handler: SignalHandler, sweep: Sweep, hydra: HydraConf) -> None:
+    """Prepare for a run, or for the jobs of a sweep: the command that goes on is known, and log lines are printed."""
+    handler.remedy = sweep.remedy = _how_to_go_on(name, typed, hydra)
+    log_to_terminal()
 
 
 def _checked_settings(name: str, config: dict[str, Any], *, of_sweep: bool) -> Any:
@@ -264,9 +273,8 @@ def _leaving_no_empty_folder(directory: Path, *, is_job: bool) -> Iterator[None]
 
 def _how_to_go_on(name: str, typed: list[str], hydra: HydraConf) -> str:
     """Return the command that goes on after a signal; it names a run or sweep whose folder is named after the time."""
-    key, place = "hydra.run.dir", hydra.runtime.output_dir
-    if str(hydra.mode).endswith("MULTIRUN"):
-        key, place = "hydra.sweep.dir", hydra.sweep.dir
+    is_sweep = str(hydra.mode).endswith("MULTIRUN")
+    key, place = ("hydra.sweep.dir", hydra.sweep.dir) if is_sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     known = place == "/" or any(word.startswith(f"{key}=") for word in hydra.overrides.hydra)
     words = [*typed, *(() if known else [f"{key}={place}"])]
     return f"to go on: {masked(shlex.join(['python', '-m', f'skinlab.{name}', *words]))}"

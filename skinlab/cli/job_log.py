@@ -12,6 +12,7 @@ from typing import Any
 from skinlab.files import write_json
 from skinlab.json_files import NUMBER, read_json
 from skinlab.processes.jobs import signal_in_words
+from skinlab.processes.signals import stop_code
 from skinlab.settings.recorded import is_finished
 from skinlab.settings.secrets import masked
 
@@ -61,8 +62,19 @@ def read_time(run_dir: Path, config: Mapping[str, Any]) -> float | None:
     """Return the seconds that a job with this config took, None where it has not finished before."""
     if not is_finished(run_dir) or not (run_dir / JOB).is_file():
         return None
-    kept = read_json(run_dir / JOB, "record of a job", {"config_sha256": str, "seconds": NUMBER}, remedy="delete it")
-    return float(kept["seconds"]) if kept["config_sha256"] == _hash(config) else None
+    return read_seconds(run_dir) if _read_job(run_dir)["config_sha256"] == _hash(config) else None
+
+
+def read_seconds(run_dir: Path) -> float:
+    """Return the seconds that a job took, 0 where that is not known."""
+    return float(_read_job(run_dir)["seconds"]) if (run_dir / JOB).is_file() else 0.0
+
+
+def _read_job(run_dir: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = read_json(
+        run_dir / JOB, "record of a job", {"config_sha256": str, "seconds": NUMBER}, remedy="delete it"
+    )
+    return kept
 
 
 def _hash(config: Mapping[str, Any]) -> str:
@@ -81,4 +93,6 @@ def reason_of(run_dir: Path, returncode: int) -> str:
     """
     if returncode < 0:
         return signal_in_words(returncode)
+    if stop_code(returncode) is not None:
+        return "it was stopped from outside"
     return read_error(run_dir) or f"it ended with exit code {returncode}"

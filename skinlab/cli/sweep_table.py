@@ -29,7 +29,7 @@ class JobResult:
         directory: its run directory.
         overrides: its part of the command line.
         returncode: its exit code.
-        seconds: that it took.
+        seconds: that it took, 0 where that is not known.
         reason: why it failed, empty where it did not.
     """
 
@@ -45,6 +45,10 @@ class JobResult:
         path = self.directory / "metrics.json"
         found: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.is_file() else {}
         return found
+
+    def time(self) -> str:
+        """Return the time that it took as text."""
+        return clock(self.seconds) if self.seconds else ""
 
     def monitor(self) -> str:
         """Return the name of the monitored metric, from a finished run's own files."""
@@ -76,10 +80,10 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
         key, sign = RANK_BY, -1
     for job, metrics in sorted(finished, key=lambda each: sign * each[1][key]):
         cells = (*([f"{metrics[RANK_BY]:.3f}"] if ranked else []), f"{metrics['best/monitor']:.4g}")
-        row = (*cells, str(metrics["best/epoch"] + 1), clock(job.seconds))
+        row = (*cells, str(metrics["best/epoch"] + 1), job.time())
         table.add_row(_named(job, differing), job.directory.name, *row)
     for job in failed:
-        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", clock(job.seconds))
+        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", job.time())
         table.add_row(_named(job, differing), job.directory.name, *cells)
     console.print(table)
     if own:
@@ -111,6 +115,30 @@ def describe_failures(jobs: Sequence[JobResult]) -> str:
     more = [f"{len(parts) - SHOWN} other reasons in their logs"] if len(parts) > SHOWN else []
     head = f"{count} of {len(jobs)} jobs failed: " if len(jobs) > 1 else ""
     return head + "; ".join([*parts[:SHOWN], *more])
+
+
+class JobFailedError(RuntimeError):
+    """Jobs of a sweep have failed.
+
+    Args:
+        line: which ones, why, and how to go on.
+        code: exit code of the sweep.
+        jobs: that have ended.
+    """
+
+    def __init__(self, line: str, code: int, jobs: Sequence[JobResult] = ()) -> None:
+        super().__init__(line)
+        self.code, self.jobs = code, tuple(jobs)
+
+    def __reduce__(self) -> tuple[type[JobFailedError], tuple[str, int, tuple[JobResult, ...]]]:
+        """Return how it is made again in the process that started a launcher's job."""
+        return type(self), (str(self), self.code, self.jobs)
+
+    @classmethod
+    def of(cls, jobs: Sequence[JobResult], remedy: str) -> JobFailedError:
+        """Return the error of a sweep of which some jobs have failed; its code is 2 if all of these are mistakes."""
+        mistakes = all(job.returncode in (0, 2) for job in jobs)
+        return cls(f"{describe_failures(jobs)}; finished jobs are kept; {remedy}", 2 if mistakes else 1, jobs)
 
 
 def _differing(overrides: Sequence[Sequence[str]]) -> set[str]:

@@ -7,23 +7,30 @@ the rest of the sweep down.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, open_dict
 
 from skinlab.cli.config import compose_config
-from skinlab.cli.job_log import keep_time, read_time, reason_of
+from skinlab.cli.job_log import keep_time, read_seconds, read_time, reason_of
 from skinlab.cli.registry import settings_model
-from skinlab.cli.sweep_table import JobResult, describe_failures, print_table
+from skinlab.cli.sweep_table import JobFailedError, JobResult, print_table
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, start_job
@@ -62,29 +69,6 @@ class Sweep:
         took = [job.seconds for job in self.jobs]
         left = f", {clock(sum(took) / len(took) * (self.total - number))} left" if took and self.total else ""
         return f"job {number + 1}{of_all}{left}"
-
-
-class JobFailedError(RuntimeError):
-    """Jobs of a sweep have failed.
-
-    Args:
-        line: which ones, why, and how to go on.
-        code: exit code of the sweep.
-    """
-
-    def __init__(self, line: str, code: int) -> None:
-        super().__init__(line)
-        self.code = code
-
-    def __reduce__(self) -> tuple[type[JobFailedError], tuple[str, int]]:
-        """Return how it is made again in the process that started a launcher's job."""
-        return type(self), (str(self), self.code)
-
-    @classmethod
-    def of(cls, jobs: Sequence[JobResult], remedy: str) -> JobFailedError:
-        """Return the error of a sweep of which some jobs have failed; its code is 2 if all of these are mistakes."""
-        mistakes = all(job.returncode in (0, 2) for job in jobs)
-        return cls(f"{describe_failures(jobs)}; finished jobs are kept; {remedy}", 2 if mistakes else 1)
 
 
 @contextmanager
@@ -176,7 +160,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
 
     Raises:
         UserError: the sweeper would look for the largest value, which is the worst.
-        JobFailedError: the job failed, and a launcher runs it elsewhere.
+        JobFailedError: the job failed or was stopped, and a launcher runs it elsewhere.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
     if "maximize" in str(hydra.sweeper.get("direction")).lower():
@@ -204,11 +188,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     if returncode == 0:
         keep_time(directory, config, seconds)
         return _monitored(directory)
-    message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
-    if (code := stop_code(returncode)) is not None:
-        raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
-    if not sweep.optimises and not runs_here(hydra):
+    if not runs_here(hydra):
         raise JobFailedError.of(sweep.jobs[-1:], sweep.remedy)  # to the process of the sweep, which knows no job
+    if (code := stop_code(returncode)) is not None:
+        message = f"job {number} ({' '.join(overrides)}) ended with exit code {returncode}"
+        raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     log.warning("job %d failed", number)
     return FAILED_VALUE
 
@@ -219,6 +203,112 @@ def runs_here(hydra: HydraConf) -> bool:
     Other jobs check their own settings: a launcher's process has to return an error, and must not exit.
     """
     return str(hydra.launcher["_target_"]).endswith("BasicLauncher")
+
+
+@contextmanager
+def collecting_jobs(sweep: Sweep, begin: Callable[[HydraConf], None]) -> Iterator[None]:
+    """Add the jobs of launchers that run them elsewhere to a sweep, once all have ended.
+
+    Args:
+        sweep: of this process.
+        begin: called with Hydra's config before jobs are handed over.
+    """
+    instantiate = Plugins.instantiate_launcher
+
+    def collecting(self: Plugins, **of_sweep: Any) -> Launcher:
+        launcher, config = instantiate(self, **of_sweep), of_sweep["config"]
+        if runs_here(config.hydra):
+            return launcher
+        return CollectingLauncher(launcher, of_sweep["hydra_context"].config_loader, config, sweep, begin)
+
+    with patch.object(Plugins, "instantiate_launcher", collecting):  # Hydra has no hook for what a launcher returns
+        yield
+
+
+class CollectingLauncher(Launcher):
+    """Hands jobs to a launcher, and adds to the sweep how they ended; a failed one does not stop the sweeper.
+
+    Args:
+        launcher: that is set up.
+        loader: of the configs of jobs.
+        config: of the sweep.
+        sweep: to which the jobs are added.
+        begin: see :func:`collecting_jobs`.
+    """
+
+    def __init__(
+        self, launcher: Launcher, loader: Any, config: DictConfig, sweep: Sweep, begin: Callable[[HydraConf], None]
+    ) -> None:
+        self.launcher, self.loader, self.config, self.sweep, self.begin = launcher, loader, config, sweep, begin
+
+    def setup(self, **of_sweep: Any) -> None:
+        """Set up the launcher."""
+        self.launcher.setup(**of_sweep)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs to their end and return how they ended; of a failed one the value is larger than any."""
+        hydra = self.config.hydra
+        self.sweep.folder, self.sweep.optimises = str(hydra.sweep.dir), not _is_plain(hydra.sweeper)
+        self.begin(hydra)
+        planned = [self._plan(each, initial_job_idx + i) for i, each in enumerate(job_overrides)]
+        target = str(hydra.launcher["_target_"])
+        log.info("jobs handed to %s: %d; their runs: %s", target.rpartition(".")[2], len(planned), hydra.sweep.dir)
+        with _waiting_for_all(target, hydra.launcher.get("timeout_min")):
+            returned = self.launcher.launch(job_overrides, initial_job_idx)
+        for job, each in zip(planned, returned, strict=True):
+            error = each._return_value
+            if each.status == JobStatus.COMPLETED:
+                self.sweep.jobs.append(replace(job, seconds=read_seconds(job.directory)))
+            elif isinstance(error, JobFailedError):
+                lost = replace(job, returncode=error.code, reason=str(error))
+                self.sweep.jobs.append(error.jobs[0] if error.jobs else lost)
+                each.status, each.return_value = JobStatus.COMPLETED, FAILED_VALUE
+        return returned
+
+    def _plan(self, overrides: Sequence[str], number: int) -> JobResult:
+        """Return a job as if it had finished."""
+        cfg, before = self.loader.load_sweep_config(self.config, list(overrides)), HydraConfig.instance().cfg
+        with open_dict(cfg.hydra.job):
+            cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
+        HydraConfig.instance().set_config(cfg)
+        try:
+            directory = Path(cfg.hydra.sweep.dir, str(cfg.hydra.sweep.subdir)).absolute()
+        finally:
+            HydraConfig.instance().cfg = before
+        return JobResult(number + 1, directory, list(cfg.hydra.overrides.task), 0, 0.0)
+
+
+@contextmanager
+def _waiting_for_all(launcher: str, minutes: int | None) -> Iterator[None]:
+    """Let submitit wait for all jobs, where it would end at the first one that the cluster ended.
+
+    Args:
+        launcher: its class.
+        minutes: its time limit.
+    """
+    if "submitit" not in launcher:
+        yield
+        return
+    core = importlib.import_module("submitit.core.core")
+    results = core.Job.results
+
+    def kept(job: Any) -> list[JobReturn]:
+        try:
+            (found,) = results(job)
+            error = found._return_value if found.status == JobStatus.FAILED else None
+        except core.utils.UncompletedJobError as missing:
+            found, error = JobReturn(status=JobStatus.FAILED), missing
+        if isinstance(error, core.utils.UncompletedJobError):
+            state = "TIMEOUT" if "timed-out" in str(error) else str(job.state).partition(" ")[0]
+            reason = {
+                "TIMEOUT": f"it reached the time limit of its launcher (hydra.launcher.timeout_min={minutes})",
+                "OUT_OF_MEMORY": "it was out of memory (hydra.launcher.mem_gb)",
+            }.get(state, f"it ended without a result (state {state})")
+            found.return_value = JobFailedError(f"{reason}; its output: {job.paths.stderr}", 1)
+        return [found]
+
+    with patch.object(core.Job, "results", kept):
+        yield
 
 
 def _is_plain(sweeper: Any) -> bool:
