@@ -186,7 +186,7 @@ def open_run(path: Path) -> Run:
         UserError: they are not there or can't be read.
     """
     if not (path / "config.yaml").exists():
-        raise UserError(f"{path} is no run (no config.yaml); give its predictions/val.csv or test.csv")
+        raise UserError(f"{path} is no run (no config.yaml); give a run or, to evaluate it, predictions/val.csv")
     if not (path / "metrics.json").exists():
         raise UserError(f"{path}: {how_to_finish(path)}, or give its predictions/val.csv or test.csv")
     config = read_recorded(path, {"data.fold": int, "data.n_folds": int, "seed": int})

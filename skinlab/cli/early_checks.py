@@ -96,6 +96,9 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
     if isinstance(init, str) and init.endswith(WEIGHTS) and not init.startswith("hf-hub:") and not _exists(init):
         yield f"model.init={init}: no such file; give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
     if command in READING and not _is_finished(settings):
+        resume = settings.find("resume")
+        if isinstance(resume, str) and resume not in ("auto", "never") and not _exists(resume):
+            yield f"resume={resume}: no such file; give auto, never or a checkpoint, such as RUN/checkpoints/last.ckpt"
         yield from _missing_data(settings)
 
 
@@ -128,8 +131,9 @@ def _missing_data(settings: Settings) -> Iterator[str]:
         return
     for name in BELOW_ROOT:
         place = settings.find(name)
-        if place and not _exists(place) and not _exists(f"{root}/{place}"):
-            below = next(Path(root).expanduser().glob(f"*/{place}"), None) if not Path(place).is_absolute() else None
+        if place and not any(Path(each).expanduser().is_file() for each in (place, f"{root}/{place}")):
+            found = [] if Path(place).is_absolute() else Path(root).expanduser().glob(f"*/{place}")
+            below = next((each for each in found if each.is_file()), None)
             remedy = f"set data.root={below.parents[len(Path(place).parts) - 1]}" if below else "give its path"
             yield f"{name}={place}: no such file, nor below data.root={root}; {remedy}"
 

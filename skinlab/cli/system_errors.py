@@ -25,6 +25,7 @@ REMEDIES = {
     errno.EMFILE: "too many files are open; raise ulimit -n or set {workers}=0",
     errno.ENFILE: "too many files are open on this machine; set {workers}=0",
 }
+TYPED = ("hydra.run.dir", "hydra.sweep.dir")  # may be relative to the current folder
 NEARLY_FULL = 1 << 20  # bytes
 
 
@@ -53,12 +54,12 @@ def explain_os_error(error: OSError, settings: Mapping[str, Any]) -> str | None:
 
 
 def _places(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield every setting that names an absolute path, and the places that the environment names."""
+    """Yield the settings that name an absolute path, the folders of Hydra, and the places of the environment."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _places(value, f"{prefix}{key}.")
-        elif isinstance(value, str) and value.startswith("/"):
-            yield "hydra.run.dir" if prefix + key == "run_dir" else prefix + key, Path(value)
+        elif isinstance(value, str) and (value.startswith("/") or key in TYPED):
+            yield "hydra.run.dir" if prefix + key == "run_dir" else prefix + key, Path(value).absolute()
     if not prefix:
         yield "TMPDIR", Path(tempfile.gettempdir())
         if output := settings.get("output"):

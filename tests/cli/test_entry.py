@@ -32,6 +32,8 @@ MISTAKES = [
     (["callbacks.monitor=val/auroc"], "val/auroc: no such metric (did you mean val/auroc_macro?)"),
     (["callbacks.monitor=auroc_macro"], "(did you mean val/auroc_macro?)"),
     (["data=table", "data.root=/tmp", "data.table=nowhere.csv"], "data.table=nowhere.csv: no such file"),
+    (["data=table", "data.root=/", "data.table=tmp"], "data.table=tmp: no such file, nor below data.root=/"),
+    (["resume=nowhere.ckpt"], "resume=nowhere.ckpt: no such file; give auto, never or a checkpoint"),
     (["callbacks.monitor=val/f1_mel"], "val/f1_mel: no such metric (did you mean val/f1/mel?)"),
     (["callbacks.monitor=val/pr_auk/mel"], "val/pr_auk/mel: no such metric (did you mean val/pr_auc/mel?)"),
     (

@@ -24,6 +24,12 @@ def test_the_run_directory_is_named_as_people_set_it(tmp_path):
     assert explain_os_error(error, {"run_dir": str(tmp_path)}).startswith(f"hydra.run.dir={tmp_path}: Read-only")
 
 
+def test_a_relative_run_directory_that_is_a_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = explain_os_error(FileExistsError(errno.EEXIST, "File exists", "note.txt"), {"hydra.run.dir": "note.txt"})
+    assert line == "hydra.run.dir=note.txt: File exists; a file lies where a folder is expected; choose another place"
+
+
 def test_a_full_disk_without_a_place_names_the_places_that_are_full(tmp_path, monkeypatch):
     free = {tmp_path: 0}
     monkeypatch.setattr("shutil.disk_usage", lambda path: os.terminal_size((0, free.get(path, 1 << 40))))
