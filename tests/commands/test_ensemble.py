@@ -17,6 +17,7 @@ from skinlab.data.images import read_image
 from skinlab.errors import UserError
 from skinlab.evaluation.ensembles.combination import combine, fit_weights
 from skinlab.evaluation.thresholds.choice import choose_threshold
+from skinlab.evaluation.thresholds.frozen import thresholds_from_list
 from skinlab.inference.bundle import load_bundle
 from skinlab.models.prediction import predict_probabilities
 from skinlab.models.weights import read_checkpoint
@@ -128,9 +129,8 @@ def test_the_bundle_predicts_what_the_members_predictions_combine_to(
     bundle, rules = load_bundle(out), (out / "thresholds.json").is_file()
     assert rules == (method != "overlap")
     name = f"{method} of 2"
-    assert [each.to_dict() for each in bundle.thresholds] == (
-        json.loads((out / "thresholds.json").read_text())[name] if rules else []
-    )
+    written = json.loads((out / "thresholds.json").read_text())[name] if rules else []
+    assert bundle.thresholds == thresholds_from_list(written)
     learns = {"rank": "reference", "weighted": "weights", "overlap": "thresholds"}.get(method)
     assert [fit.what for fit in bundle.probability_fits] == ([f"the ensemble's {learns}"] if learns else [])
     if method in ("mean", "geometric"):
