@@ -26,7 +26,7 @@ LAYERS = (
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # What may import less than the layers below.
 ONLY = {
-    "evaluation": {"processes"},
+    "evaluation": {"processes", "text"},
     "losses": {"errors", "settings"},
     "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
     "report": {"errors", "text", "files", "json_files", "processes", "evaluation", "tables"},

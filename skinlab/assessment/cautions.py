@@ -84,7 +84,8 @@ def _unseen_classes(system: System) -> list[str]:
         for name in (name for name, share in shares if share == 0 and name in table.classes):
             names[name] = int((table.target == table.classes.index(name)).sum())
     return [
-        f"the model had no training images of {name}: {n or 'no'} images here are of it, which it hardly can predict; "
+        f"the model had no training images of {name}: {n or 'no'} {'image here is' if n == 1 else 'images here are'} "
+        "of it, which it hardly can predict; "
         "the correction to the shares of these images is left out."
         for name, n in names.items()
     ]

@@ -26,6 +26,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.data_sets import DataSet, compare_data_sets
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.same_names import with_names_of
+from skinlab.text import quantity
 
 
 def are_unpaired(systems: Sequence[System], wanted: bool | Literal["auto"]) -> bool:
@@ -49,8 +50,8 @@ def are_unpaired(systems: Sequence[System], wanted: bool | Literal["auto"]) -> b
         if shared.any():
             image = b.tables[0].image_id[int(shared.argmax())]
             raise ValueError(
-                f"unpaired=true: {a.name} and {b.name} share {shared.sum()} images (first: {image}, by {how}); leave "
-                "them out of one table, or compare on the same images: unpaired=false"
+                f"unpaired=true: {a.name} and {b.name} share {quantity(int(shared.sum()), 'image')} (first: {image}, "
+                f"by {how}); leave them out of one table, or compare on the same images: unpaired=false"
             )
     return bool(wanted)
 
@@ -150,8 +151,8 @@ def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:
         same = f" They are compared over {', '.join(classes)}: the other classes have too few groups in one of them."
     if shared:
         same += (
-            f" {len(shared)} groups have one name in two of them (first: {min(shared)}): if they are the same lesions "
-            "or patients, the intervals of the differences are too wide."
+            f" {quantity(len(shared), 'group', 'has')} one name in two of them (first: {min(shared)}): if "
+            "they are the same lesions or patients, the intervals of the differences are too wide."
         )
     return (
         f"The systems are evaluated on different images ({counts}), so differences are unpaired: they are of the "

@@ -92,7 +92,7 @@ def _ages(column: pd.Series[str]) -> pd.Series[float]:
     wrong = column[~ages.between(0, OLDEST) & (column != "")]
     if len(wrong):
         raise UserError(
-            f"age {wrong.iloc[0]} is no number of years from 0 to {OLDEST} ({len(wrong)} rows): "
+            f"age {wrong.iloc[0]} is no number of years from 0 to {OLDEST} ({quantity(len(wrong), 'row')}): "
             "give years, or nothing where unknown"
         )
     return ages

@@ -19,6 +19,7 @@ from skinlab.data.training_images import TrainingImages, contents
 from skinlab.errors import UserError, some
 from skinlab.json_files import read_json
 from skinlab.tables.csv_files import read_csv
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def check_pseudo_labels(path: str | Path | None, manifest: pd.DataFrame, image_h
     for split, images in (("val", fitted), ("test", known)):
         used = images.usage(hashes, manifest["group"]) != ""
         if len(found := manifest["image_id"][used & (manifest["split"] == split)]):
-            leaks.append(f"{len(found)} {split} images ({some(found, 2)})")
+            leaks.append(f"{quantity(len(found), f'{split} image')} ({some(found, 2)})")
     if leaks:
         raise UserError(
             f"data.labels={path}: the model of these pseudo-labels was trained on {' and '.join(leaks)} of this run, "

@@ -26,6 +26,7 @@ from skinlab.report.charts import DASHED, DOTTED
 from skinlab.report.run_files import best_epoch_words, learning_curves, read_metrics, scored_predictions
 from skinlab.report.svg import chart_style
 from skinlab.report.wording import shorten
+from skinlab.text import quantity
 
 # Okabe and Ito's palette, distinct with any common colour blindness; without its yellow, too faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
@@ -104,7 +105,7 @@ def _header(figure: Figure, run_dir: Path, metrics: Mapping[str, Any], split: st
     figure.text(LEFT, 0.962, run_dir.name, fontsize=17, fontweight="bold")
     facts = (
         f"{metrics['loss']} loss, {metrics['init_used']} weights, {best_epoch_words(metrics, run_dir)}; "
-        f"{split}: {rows} images, {n_classes} classes"
+        f"{split}: {quantity(rows, 'image')}, {n_classes} classes"
     )
     figure.text(LEFT, 0.936, facts, color=SOFT)
     shown = shown_metrics("picture_of_two" if n_classes == 2 else "picture", "all", "positive")

@@ -109,7 +109,9 @@ def _threshold(evidence: Evidence) -> Line:
         first = known[0]
         if is_fixed(first["rule"]):
             return Line(question, f"{rule_words(first['rule'])}. Fixed beforehand, applied to {first['applied_to']}.")
-        where = f"on {first['chosen_on']} ({count(first['positives'])} positives)" if "chosen_on" in first else ""
+        where = (
+            f"on {first['chosen_on']} ({quantity(first['positives'] or 0, 'positive')})" if "chosen_on" in first else ""
+        )
         chosen = f"Chosen for {rule_words(first['rule'])} {where}, {applied_words(first['applied_to'])}"
         places = [{"value": row["threshold"], "low": row["low"], "high": row["high"]} for row in known]
         return Line(question, f"{_each(systems, [f'p ≥ {interval(place)}' for place in places])}. {chosen}.")
@@ -167,7 +169,8 @@ def _counts(system: System, positive: Sequence[str]) -> str:
     groups = system.get("groups_per_class") or {}
     of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
     images = f"{quantity(system['rows'], 'image')}{f' ({split})' if split else ''}"
-    return f"{images} of {count(system['groups'])} lesions or patients{f' ({of})' if of else ''}"
+    size = "1 lesion or patient" if system["groups"] == 1 else f"{count(system['groups'])} lesions or patients"
+    return f"{images} of {size}{f' ({of})' if of else ''}"
 
 
 def _trainings(system: System) -> str:

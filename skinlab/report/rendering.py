@@ -18,6 +18,7 @@ from skinlab.report.wording import (
     between,
     bounds,
     count,
+    counted,
     in_words,
     interval,
     interval_note,
@@ -72,6 +73,7 @@ def _environment(*, markdown: bool) -> Environment:
         "expectation_rows": expectation_rows,
         "expectation_title": expectation_title,
         "shorten": shorten,
+        "quantity": counted,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     }
     return environment

@@ -32,6 +32,7 @@ from skinlab.report.operating_points import applied_words, class_metrics, positi
 from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
+from skinlab.text import quantity
 
 LEADERBOARD_COLUMNS = 3
 MOST_CLASSES = 8  # whose groups the title lists
@@ -270,7 +271,7 @@ def _title(evidence: Evidence) -> str:
     of_class = (f"{name} {n}" for name, n in first.get("groups_per_class", {}).items())
     groups = ", ".join(of_class) if len(first.get("groups_per_class", {})) <= MOST_CLASSES else ""
     detail = f" ({groups})" if groups else ""
-    return f"{first['rows']} images, {first['groups']} groups{detail}, {level}"
+    return f"{quantity(first['rows'], 'image')}, {quantity(first['groups'], 'group')}{detail}, {level}"
 
 
 def _positive(system: System) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from skinlab.evaluation.metrics.registry import direction, metric_in_sentence, metric_label
 from skinlab.evaluation.statistics.p_values import p_in_words
+from skinlab.text import quantity
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 # Parts of the names of licences.
@@ -129,6 +130,15 @@ def count(value: Any) -> str:
     return DASH if number(value) == DASH else f"{int(_plain(value)):,}"
 
 
+def counted(value: Any, noun: str) -> str:
+    """Write a count with its noun; a dash where it is not known.
+
+    >>> counted(1, "image"), counted(None, "image") == f"{DASH} images"
+    ('1 image', True)
+    """
+    return f"{DASH} {noun}s" if number(value) == DASH else quantity(int(_plain(value)), noun)
+
+
 def in_words(n: int) -> str:
     """Spell a small count.
 
@@ -179,8 +189,9 @@ def ensemble_words(ensemble: Mapping[str, Any] | None) -> list[str]:
         )
         if _is_worse(best["nested"], search["single"]["nested"], search["metric"]):
             lines.append(f"That subset is worse than the best single system, {search['single']['chosen'][0]}.")
+        choose = "chooses" if best["folds_agreeing"] == 1 else "choose"
         lines.append(
-            f"{best['folds_agreeing']} of {search['folds']} folds choose that subset; the choice gains "
+            f"{best['folds_agreeing']} of {search['folds']} folds {choose} that subset; the choice gains "
             f"{number(best['gain'], signed=True)} over the mean of the subsets of its size."
         )
     return [*lines, f"Equal-cost baseline: {ensemble['equal_cost_baseline']}."]
@@ -199,19 +210,21 @@ def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:
     '300 of 400 images were trained on by this model: the metrics are not of new images.'
     >>> overlap_sentence({"images": 9, "train": 0, "val": 9})
     '9 of 9 images chose its best epoch, thresholds or calibrator: the metrics are not of new images.'
+    >>> overlap_sentence({"images": 1, "train": 1})
+    '1 of 1 image was trained on by this model: the metrics are not of new images.'
     """
-    words = {
-        "train": "were trained on by this model",
-        "val": "chose its best epoch, thresholds or calibrator",
-        "group": "show a lesion of its training images",
+    words = {  # of one image, of several
+        "train": ("was trained on by this model", "were trained on by this model"),
+        "val": ("chose its best epoch, thresholds or calibrator",) * 2,
+        "group": ("shows a lesion of its training images", "show a lesion of its training images"),
     }
     overlap = overlap or {}
-    found = [f"{count(overlap[kind])} {text}" for kind, text in words.items() if overlap.get(kind)]
+    found = [f"{count(n)} {texts[n != 1]}" for kind, texts in words.items() if (n := overlap.get(kind))]
     if not found:
         unknown = overlap.get("unknown") or []
         return f"Whether the images were trained on is not known: {', '.join(unknown)}." if unknown else ""
     first, _, rest = found[0].partition(" ")
-    listed = [f"{first} of {count(overlap['images'])} images {rest}", *found[1:]]
+    listed = [f"{first} of {quantity(overlap['images'], 'image')} {rest}", *found[1:]]
     together = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
     return f"{together}: the metrics are not of new images."
 

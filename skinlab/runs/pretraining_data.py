@@ -15,6 +15,7 @@ from skinlab.evaluation.probing import probe_folds, stratified
 from skinlab.selfsup.methods import needed_views
 from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.groups import ProbeSettings
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ def build_probe(settings: ProbeSettings, datamodule: SkinDataModule, views_per_e
         probe_folds(target, rows["group"])
     except ValueError as error:
         raise UserError(
-            f"{error}, here are {len(rows)} images of {rows['label'].nunique()} class(es) and "
-            f"{rows['group'].nunique()} group(s); label others, or set probe.every_n_epochs=0"
+            f"{error}, here are {quantity(len(rows), 'image')} of {quantity(rows['label'].nunique(), 'class')} and "
+            f"{quantity(rows['group'].nunique(), 'group')}; label others, or set probe.every_n_epochs=0"
         ) from None
     dataset = ImageDataset(rows["path"].tolist(), target, size=datamodule.image_size, fit=datamodule.fit)
     every = settings.every_n_epochs

@@ -24,6 +24,7 @@ from skinlab.runs.outcome import best_epoch
 from skinlab.runs.provenance import merged, weight_provenance
 from skinlab.selfsup.pretrainer import Pretrainer
 from skinlab.settings.commands.pretrain import PretrainSettings
+from skinlab.text import quantity
 
 
 def write_outcome(
@@ -125,7 +126,10 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
         show(f"! by {', '.join(worse)} the features are no better than those of the weights that it started from")
     for sentence in limit_sentences(metrics):
         show(f"! {sentence}")
-    show(f"{metrics['images']} images, {metrics['images_seen']} seen, {metrics['images_per_second'] or 0:.0f} a second")
+    show(
+        f"{quantity(metrics['images'], 'image')}, {metrics['images_seen']} seen, "
+        f"{metrics['images_per_second'] or 0:.0f} a second"
+    )
     show(f"backbone: {run_dir / NAME}")
     command = f"python -m skinlab.train model.init={shlex.quote(str(run_dir))} finetune=lp_ft"
     show(f"to fine-tune it, with the same model= and data=: {command}")

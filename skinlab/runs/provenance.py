@@ -21,6 +21,7 @@ from skinlab.processes.cores import available_cores
 from skinlab.runs.backbone_record import NAME, TRAINING_IMAGES, find_init, read_record
 from skinlab.settings.recorded import read_recorded
 from skinlab.tables.csv_files import read_csv
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +209,7 @@ def _report(
             others = (how == "group").sum()
             by_group = f", {others} of them by other images of their group" if others else ""
             named = ids[how.index][how != ""]
-            parts.append(f"{len(named)} {split} images ({some(named, 2)}){by_group}")
+            parts.append(f"{quantity(len(named), f'{split} image')} ({some(named, 2)}){by_group}")
     message = f"model.init={init}: its training ({provenance['method']}) used {' and '.join(parts)}"
     if remedy is not None:
         raise UserError(f"{message}; {remedy}, or accept the leak: model.allow_seen=true")

@@ -18,6 +18,7 @@ from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.groups import SslSettings
 from skinlab.settings.recorded import holds_run, is_finished, leaves, read_recorded
 from skinlab.settings.run import RunSettings
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 Run = TypeVar("Run", bound=RunSettings)
@@ -150,7 +151,9 @@ def check_other_run(settings: RunSettings, run_dir: Path) -> None:
         check_same(settings.dump(), read_recorded(run), run)
     epochs = int(read_resumable(path)["epoch"]) + 1
     if epochs >= settings.trainer.max_epochs:
-        raise UserError(f"resume={path} has been trained for {epochs} epochs: raise trainer.max_epochs above that")
+        raise UserError(
+            f"resume={path} has been trained for {quantity(epochs, 'epoch')}: raise trainer.max_epochs above that"
+        )
 
 
 def find_resume(resume: str, run_dir: Path, classes: list[str]) -> Path | None:

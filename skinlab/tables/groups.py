@@ -40,7 +40,8 @@ def group_cautions(table: pd.DataFrame) -> list[str]:
         return []
     found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
     if 0 < missing < len(table):
-        found.append(f"{missing} of {len(table)} images have no group: each is a group of its own.")
+        have = "has" if missing == 1 else "have"
+        found.append(f"{missing} of {len(table)} images {have} no group: each is a group of its own.")
     if pairs:
         a, b = pairs[0]
         found.append(

@@ -1,6 +1,8 @@
 """``skinlab.evaluate`` and ``skinlab.ensemble`` as typed, on runs written by hand."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 
@@ -55,6 +57,26 @@ def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
     again = run(*words, *QUICK)
     assert again.returncode == 2
     assert "overwrite=true" in again.stderr
+
+
+def test_counts_of_one_are_in_the_singular(run, tmp_path):
+    """One melanoma, one group, one difference of the two tables, one image with a source of its own."""
+    tables = []
+    for name, called in (("a", 0.8), ("b", 0.2)):
+        p = np.array([0.9, called, *np.linspace(0.1, 0.3, 10)])
+        rows = {"image_id": [f"i{k}" for k in range(12)], "group": ["g1", "g1", *(f"h{k}" for k in range(10))]}
+        rows |= {"source": ["x", *11 * ["y"]], "label": ["mel", *11 * ["nv"]], "prob_nv": 1 - p, "prob_mel": p}
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+        tables.append(str(tmp_path / f"{name}.csv"))
+    out = tmp_path / "out"
+    done = run("evaluate", f"predictions={','.join(tables)}", f"output={out}", "cross_fit=true", *QUICK)
+    assert done.returncode == 0, done.stderr
+    pages = [html.unescape((out / name).read_text()) for name in ("report.html", "model_card.md", "evidence.json")]
+    assert "the decisions differ in 1 group, at least" in pages[0] or "1 group of mel" in pages[0]
+    for text in [*pages, done.stdout, done.stderr]:
+        words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
+        found = re.search(r".{40}\b1 (images|groups|lesions|rows|classes|systems|runs|positives|subgroups)\b", words)
+        assert found is None, found and found[0]
 
 
 def test_frozen_thresholds_are_applied_to_other_rows_only(run, tmp_path):

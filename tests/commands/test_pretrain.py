@@ -210,7 +210,7 @@ MISTAKES = [
     (["model.name=test_resnett"], "did you mean test_resnet"),
     (["model.init=/nowhere.ckpt"], "/nowhere.ckpt"),
     (["resume=/nowhere.ckpt"], "/nowhere.ckpt"),
-    (["data.label_map={mel: x, bcc: x, akiec: x, nv: x, bkl: x, vasc: x, df: x}"], "1 class(es)"),
+    (["data.label_map={mel: x, bcc: x, akiec: x, nv: x, bkl: x, vasc: x, df: x}"], "of 1 class and"),
 ]
 
 

@@ -9,7 +9,7 @@ from tests.report.conftest import empty_system, evidence_of, interval
 
 BLANK = re.compile(r"____ \(to be filled in: [^)]+\)")
 BLOCKS = {"spread": "Spread over", "thresholds": "threshold rule", "calibration": "| calibration |"}
-BLOCKS |= {"conformal": "Conformal prediction sets", "subgroups": "Of 1 subgroups", "binary": "against all others"}
+BLOCKS |= {"conformal": "Conformal prediction sets", "subgroups": "Of 1 subgroup", "binary": "against all others"}
 
 
 def tables(card):

@@ -98,7 +98,7 @@ def test_a_checkpoint_of_another_run_is_held_to_its_settings_and_leaves_epochs_t
     more = recorded.updated({"trainer.max_epochs": 2})
     check_other_run(more, tmp_path)
     check_other_run(recorded.updated({"resume": "auto"}), tmp_path)
-    with pytest.raises(UserError, match=r"last\.ckpt has been trained for 1 epochs: raise trainer\.max_epochs"):
+    with pytest.raises(UserError, match=r"last\.ckpt has been trained for 1 epoch: raise trainer\.max_epochs"):
         check_other_run(recorded, tmp_path)
     clipped = more.updated({"trainer.gradient_clip_val": 0.1})
     with pytest.raises(UserError, match=r"holds a run with trainer\.gradient_clip_val=1\.0, now it is 0\.1"):

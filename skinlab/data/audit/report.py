@@ -99,7 +99,8 @@ def summary(report: AuditReport) -> list[str]:
     merged = sum(len(names) for names in report["merged_groups"].values())
     alone = "" if report["grouped"] else " (each image its own)"
     return [
-        f"{report['kept']} of {report['images']} images in {report['groups']} groups{alone}: {labels}",
+        f"{report['kept']} of {quantity(report['images'], 'image')} in {quantity(report['groups'], 'group')}{alone}: "
+        f"{labels}",
         *([f"stored as {stored} pixels"] if report["kept"] else []),
         f"{quantity(len(report['duplicates']), 'pair of copies')}, {quantity(merged, 'group')} merged",
         *(f"problem: {line}" for line in report["problems"]),

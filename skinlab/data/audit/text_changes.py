@@ -84,7 +84,7 @@ def describe_changes(changes: Mapping[str, Changes]) -> str:
     for name, found in changes.items():
         if name not in METADATA or found["changed"] > found["missing"]:
             shown = ", ".join(f"{old!r} → {repr(new) if new else 'missing'}" for old, new in found["examples"].items())
-            columns.append(f"{name} in {found['changed']} rows ({shown})")
+            columns.append(f"{name} in {quantity(found['changed'], 'row')} ({shown})")
     return f"text was cleaned: {'; '.join(columns)}" if columns else ""
 
 

@@ -19,6 +19,7 @@ from skinlab.evaluation.statistics.support import FEW_GROUPS
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings, difference_estimate
 from skinlab.evaluation.thresholds.utility import decision_curve
 from skinlab.processes.progress import track
+from skinlab.text import quantity
 
 Floats = npt.NDArray[np.float64]
 
@@ -132,7 +133,7 @@ def _difference(a: Trainings, b: Trainings, name: str, level: float) -> Interval
     if n < FEW_GROUPS:
         return Interval.none(
             found.value,
-            f"no interval: {n} {'group' if n == 1 else 'groups'} of {of_class}, at least {FEW_GROUPS} are needed",
+            f"no interval: {quantity(n, 'group')} of {of_class}, at least {FEW_GROUPS} are needed",
         )
     return found.interval() if found.standard_error > 0 else Interval.none(found.value, AT_BOUND)
 

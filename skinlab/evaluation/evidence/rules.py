@@ -28,6 +28,7 @@ from skinlab.evaluation.thresholds.operating import (
     optimism,
     threshold_table,
 )
+from skinlab.text import quantity
 
 Ints = npt.NDArray[np.int64]
 
@@ -218,7 +219,8 @@ def evaluate_rules(
     uncertain = [row for row in table if row["positives"] is not None and row["positives"] < FEW_POSITIVES]
     if uncertain:
         chosen = ", ".join(f"{row['rule']} {row['threshold']:.3f}" for row in uncertain)
-        cautions.append(f"Thresholds chosen on {uncertain[0]['positives']} positives are uncertain: {chosen}.")
+        positives = quantity(uncertain[0]["positives"] or 0, "positive")
+        cautions.append(f"Thresholds chosen on {positives} are uncertain: {chosen}.")
     best = next((row for row in table if row["rule"] == "f1"), None)
     if best is None or choice.frozen:
         return table or None, thresholds, None, cautions

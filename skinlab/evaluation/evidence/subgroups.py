@@ -20,6 +20,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
 from skinlab.evaluation.statistics.unpaired import LEAST_P, unpaired_difference
 from skinlab.processes.progress import part, track
+from skinlab.text import quantity
 
 KNOWN = ("age", "sex", "site", "skin_tone", "source")  # used where no others are named
 AGE_BANDS = (30, 50, 70)
@@ -242,9 +243,9 @@ def _lowest(found: Sequence[Subgroup], compared: int, point: str) -> LowestSubgr
     n, of_all = len(worst["classes"]), len(worst["support"])
     over = f" over {n} of {of_all} classes" if n < of_all else ""
     sentence = (
-        f"Of {compared} subgroups {worst['column']} {worst['value']} ({worst['rows']} images, {worst['groups']} "
-        f"groups) has the lowest {metric_in_sentence(RANKED_BY, point=point)}{over} against the other "
-        f"images: {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, "
+        f"Of {quantity(compared, 'subgroup')} {worst['column']} {worst['value']} ({quantity(worst['rows'], 'image')}, "
+        f"{quantity(worst['groups'], 'group')}) has the lowest {metric_in_sentence(RANKED_BY, point=point)}{over} "
+        f"against the other images: {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, "
         f"corrected p {bound} (exploratory)."
     )
     return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}

@@ -47,6 +47,7 @@ from skinlab.evaluation.statistics.support import (
 )
 from skinlab.processes.cores import thread_pool
 from skinlab.processes.progress import track
+from skinlab.text import quantity
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -217,7 +218,7 @@ class BootstrapSamples:
         if n < least and self._of_two(metric):
             return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
         if self.by_group and metric.decides and (differ := n_discordant(self.by_group, name)) < DISCORDANT:
-            return f"no interval: the decisions differ in {differ} groups, at least {DISCORDANT} are needed"
+            return f"no interval: the decisions differ in {quantity(differ, 'group')}, at least {DISCORDANT} are needed"
         if name in self.by_group and carried_by(self.by_group[name]) < CARRY_DIFFERENCE:
             return f"no interval: the difference rests on fewer than {CARRY_DIFFERENCE} groups"
         return ""

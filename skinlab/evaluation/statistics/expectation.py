@@ -18,6 +18,7 @@ import numpy.typing as npt
 from skinlab.evaluation.statistics.bootstrap import BLOCK, LEVEL, N_DRAWS, Floats, Ints, Resampler, Statistic
 from skinlab.evaluation.statistics.intervals import AT_BOUND, UNDEFINED, Interval
 from skinlab.evaluation.statistics.support import FEW_GROUPS
+from skinlab.text import quantity
 
 MIN_GROUPS = 15  # of a class; with 5 to 10, 95 % prediction intervals of the AUROC held 78 to 86 % of the results
 
@@ -58,13 +59,11 @@ def expect(
     resampler = Resampler(groups, target, stratified=True)
     fewest = min(len(stratum) for stratum in resampler.strata)
     if len(resampler.strata) < 2 or fewest < MIN_GROUPS:
-        note = (
-            f"no interval: {fewest} {'group' if fewest == 1 else 'groups'} of a class, at least {MIN_GROUPS} are needed"
-        )
+        note = f"no interval: {quantity(fewest, 'group')} of a class, at least {MIN_GROUPS} are needed"
         return {name: Interval.none(value, note) for name, value in estimate.items()}
     blocks = [statistic(weights) for weights in _weights(resampler, new, n_draws, seed)]
     values = {name: np.concatenate([block[name] for block in blocks]) for name in estimate}
-    caution = f"caution: {fewest} groups of a class, under {FEW_GROUPS}: the interval is rough"
+    caution = f"caution: {quantity(fewest, 'group')} of a class, under {FEW_GROUPS}: the interval is rough"
     note = caution if fewest < FEW_GROUPS else ""
     return {name: _interval(value, values[name], level, note) for name, value in estimate.items()}
 
