@@ -35,6 +35,7 @@ from skinlab.settings.commands.tta import TtaSettings
 from skinlab.tables.columns import check_columns
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.predictions import read_predictions
+from skinlab.text import quantity
 from skinlab.tracking.wandb_evidence import log_evidence
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
         log_evidence(evidence, output, enabled=settings.wandb)
         complete_evidence(evidence, output)
     for cost in costs:
-        log.info("%(name)s: %(views)d views, %(seconds_per_1000).1f s for 1,000 images, %(ratio).1f times none's", cost)
+        took = f"{cost['seconds_per_1000']:.1f} s for 1,000 images, {cost['ratio']:.1f} times {REFERENCE}'s"
+        log.info("%s: %s, %s", cost["name"], quantity(cost["views"], "view"), took)
     print_evidence(evidence, output)
 
 
