@@ -11,7 +11,7 @@ from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.flow import flow_sentences
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import class_metrics, positive_metrics
+from skinlab.report.operating_points import class_metrics, first_training, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.units import unit_sentences
@@ -66,6 +66,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
             for name, value in positive_headline(at_rule, "card").items()
             if system["binary"]
         ],
+        "first_training": first_training(system),
         "spread_metrics": headline(spread, "card"),
         "class_columns": columns(metrics, "card", classes),
         "class_metrics": class_table,

@@ -73,13 +73,25 @@ def applied_words(applied_to: str) -> str:
     return applied_to if applied_to.startswith("cross-fitted") else f"applied to {applied_to}"
 
 
+def first_training(system: System) -> str:
+    """Name the training whose probabilities the parts show that are no means over several; "" where there is one.
+
+    >>> first_training({"spread": {"replicate_axis": "seed", "metrics": {"auroc_macro": {"values": {"3": 0.8}}}}})
+    'seed 3'
+    """
+    spread = system["spread"]
+    if not spread or (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
+        return ""
+    values = next((row["values"] for row in spread["metrics"].values()), {})
+    return f"{spread['replicate_axis']} {next(iter(values))}" if values else f"first {spread['replicate_axis']}"
+
+
 def _joint(system: System, row: ThresholdRow) -> str:
     """Return that thresholds are of the mean over several seeds or folds, where the metrics are means over all.
 
     In evidence of older versions they are of the first.
     """
-    spread = system["spread"]
-    if not spread or (spread["replicate_axis"] == "fold" and system["pooled_folds"]):
+    if not (spread := system["spread"]) or not first_training(system):
         return ""
     axis = spread["replicate_axis"]
     return f", mean of {spread['n']} {axis}s" if "mean of" in row["applied_to"] else f", first {axis}"

@@ -19,7 +19,7 @@ from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.in_short import in_short
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import class_metrics, positive_metrics
+from skinlab.report.operating_points import class_metrics, first_training, positive_metrics
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import N_SERIES, series
@@ -76,6 +76,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "headline": _headline(headline(of_classes, "page"), called),
         "positive": system["binary"]["positive"] if system["binary"] else positive,
         "binary_headline": _headline(positive_headline(at_rule, "page"), point),
+        "first_training": first_training(system),
         "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
         "class_columns": columns(system["metrics"], "page", classes),
         "class_metrics": class_table,

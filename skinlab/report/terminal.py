@@ -28,7 +28,7 @@ from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
 from skinlab.report.decisions import print_decisions
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
-from skinlab.report.operating_points import applied_words, class_metrics, positive_metrics
+from skinlab.report.operating_points import applied_words, class_metrics, first_training, positive_metrics
 from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.units import unit_sentences
 from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
@@ -133,11 +133,13 @@ def print_evidence(evidence: Evidence, output: Path) -> None:
 
 
 def print_subgroups(console: Console, evidence: Evidence) -> None:
-    """Print the metrics by lesion and patient, and the worst subgroup, of each system."""
+    """Print the metrics by lesion and patient, and the worst subgroup of each system where it differs significantly."""
+    most_p = round(1 - evidence["settings"]["level"], 9)
     for system in evidence["systems"]:
         for sentence in unit_sentences(system):
             console.print(f"- {system['name']}: {sentence}", highlight=False, markup=False)
-        if (found := system.get("subgroups")) and found["lowest"]:
+        found = system.get("subgroups")
+        if found and found["lowest"] and (found["lowest"].get("p_holm", 0.0) or 0.0) < most_p:
             console.print(f"- {system['name']}: {found['lowest']['sentence']}", highlight=False, markup=False)
 
 
@@ -161,8 +163,9 @@ def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]
 
 def _print_calibration(console: Console, evidence: Evidence) -> None:
     for system in evidence["systems"]:
+        name = ", ".join(filter(None, [system["name"], first_training(system)]))
         for sentence in calibration_sentences(system):
-            console.print(f"- {system['name']}: {sentence}", highlight=False, markup=False)
+            console.print(f"- {name}: {sentence}", highlight=False, markup=False)
 
 
 def _print_expectation(console: Console, evidence: Evidence) -> None:

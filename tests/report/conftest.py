@@ -22,7 +22,7 @@ def subgroups(value: str, classes: list[str]) -> dict[str, Any]:
     whole |= {"differences": dict.fromkeys(("balanced_accuracy", "sensitivity"), difference)}
     few = whole | {"value": "few", "metrics": None, "binary": None, "differences": {}, "note": "fewer than 30 images"}
     lowest = {"column": "source", "value": value, "metric": "balanced_accuracy"}
-    lowest |= {"sentence": f"Of 1 subgroup source {value} is the lowest."}
+    lowest |= {"sentence": f"Of 1 subgroup source {value} is the lowest.", "p_holm": 0.01}
     return {"columns": ["source"], "subgroups": [whole, few], "compared": 1, "lowest": lowest}
 
 

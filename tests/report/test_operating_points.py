@@ -97,3 +97,32 @@ def test_wandb_keeps_the_rules_apart():
     assert flat["test/sensitivity"] == 0.8
     assert flat[f"test/at {RULE}/sensitivity"] == 0.7
     assert flat[f"test/at {RULE}/threshold_low"] == 0.08
+
+
+def test_the_parts_of_one_training_name_it(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    one = system("loss=ce") | {"pooled_folds": None}
+    one["spread"] |= {"replicate_axis": "seed", "metrics": {"balanced_accuracy": {"values": {"3": 0.59, "5": 0.61}}}}
+    print_evidence(evidence_of([one]), Path("out"))
+    printed = capsys.readouterr().out
+    assert "- loss=ce, seed 3: Log-loss after calibration" in printed
+    assert "- loss=ce, seed 3: Conformal sets" in printed
+    page, card = render_report(evidence_of([one])), render_card(evidence_of([one]))
+    assert "The predictions are those of seed 3, one of 2 trainings." in page
+    assert "Calibration and conformal sets are those of seed 3, one of 2 trainings." in card
+    assert "whose intervals count the 2 trainings" in page
+    pooled = evidence_of([system()])  # folds put together: of all of them
+    assert "one of 2 trainings" not in render_report(pooled) + render_card(pooled)
+    print_evidence(pooled, Path("out"))
+    assert "- lite0: Log-loss after calibration" in capsys.readouterr().out
+
+
+def test_the_lowest_subgroup_is_printed_where_it_differs_significantly(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    one = system()
+    print_evidence(evidence_of([one]), Path("out"))
+    assert one["subgroups"]["lowest"]["sentence"] in capsys.readouterr().out
+    one["subgroups"]["lowest"]["p_holm"] = 0.05
+    print_evidence(evidence_of([one]), Path("out"))
+    assert one["subgroups"]["lowest"]["sentence"] not in capsys.readouterr().out
+    assert one["subgroups"]["lowest"]["sentence"] in render_report(evidence_of([one]))

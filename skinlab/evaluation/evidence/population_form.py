@@ -18,6 +18,13 @@ class UnpairedDifference(TypedDict):
     p_floor: NotRequired[Number]  # the smallest p that is reported; not in evidence of older versions
 
 
+class SubgroupDifference(UnpairedDifference):
+    """The difference of a metric between a subgroup and the other images, both over the same classes."""
+
+    here: NotRequired[Number]  # the metric of the subgroup; not in evidence of older versions
+    others: NotRequired[Number]
+
+
 class Subgroup(TypedDict):
     """The images with one value of a column.
 
@@ -36,7 +43,7 @@ class Subgroup(TypedDict):
     compared_classes: list[str]
     metrics: Metrics | None
     binary: Metrics | None
-    differences: dict[str, UnpairedDifference]
+    differences: dict[str, SubgroupDifference]
     note: str
 
 
@@ -47,6 +54,7 @@ class LowestSubgroup(TypedDict):
     value: str
     metric: str
     sentence: str
+    p_holm: NotRequired[Number]  # not in evidence of older versions
 
 
 class Subgroups(TypedDict):

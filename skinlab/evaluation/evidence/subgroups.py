@@ -11,7 +11,7 @@ import pandas as pd
 
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.evidence.population_form import LowestSubgroup, Subgroup, Subgroups, UnpairedDifference
+from skinlab.evaluation.evidence.population_form import LowestSubgroup, Subgroup, SubgroupDifference, Subgroups
 from skinlab.evaluation.evidence.rules import NO_RULES, Rules
 from skinlab.evaluation.evidence.views import Bools, View, all_classes, positive_classes
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
@@ -109,6 +109,7 @@ def evaluate_subgroups(
     rules: Rules = NO_RULES,
     level: float,
     seed: int,
+    overlap: float = 0.0,
 ) -> Subgroups | None:
     """Return the metrics of each subgroup and their differences to the other images; None without columns.
 
@@ -125,11 +126,13 @@ def evaluate_subgroups(
         rules: that the system decides by: the threshold of the headline, and the rule for the called class.
         level: of the intervals.
         seed: of the bootstrap samples.
+        overlap: of the trainings that the tables are of, whose variance the intervals count. Both sides of a difference
+            have the same trainings, whose variances are added: it is too wide rather than too narrow.
     """
     if not columns:
         return None
-    whole = all_classes(tables, "subgroups", rules.called(mean_predictions(tables)))
-    binary = positive_classes(views, "subgroups", rules.at.thresholds)
+    whole = all_classes(tables, "subgroups", rules.called(mean_predictions(tables)), overlap)
+    binary = positive_classes(views, "subgroups", rules.at.thresholds, overlap=overlap)
     named = [(column, value) for column in columns for value in _in_order(columns[column])]
     found = [
         _subgroup(whole, binary, column, value, columns[column] == value, level=level, seed=seed)
@@ -193,7 +196,7 @@ def _subgroup(
 
 def _measure(
     view: View, inside: Bools, *, level: float, seed: int
-) -> tuple[Metrics, dict[str, UnpairedDifference], tuple[list[int], list[int]]]:
+) -> tuple[Metrics, dict[str, SubgroupDifference], tuple[list[int], list[int]]]:
     """Return the metrics of a subgroup, their differences to the other images, and the classes of both."""
     ours, theirs = view.groups_per_class(inside), view.groups_per_class(~inside)
     own = np.flatnonzero(ours >= MIN_GROUPS)
@@ -209,7 +212,14 @@ def _measure(
     rest, differences = view.samples(others, seed=seed), {}
     for name in view.names:
         interval, p = unpaired_difference(samples, rest, name, level)
-        differences[name] = UnpairedDifference(difference=interval.to_dict(), p=p, p_holm=p, p_floor=LEAST_P)
+        differences[name] = SubgroupDifference(
+            difference=interval.to_dict(),
+            p=p,
+            p_holm=p,
+            p_floor=LEAST_P,
+            here=samples.estimate[name],
+            others=rest.estimate[name],
+        )
     return metrics, differences, (own.tolist(), shared.tolist())
 
 
@@ -218,7 +228,7 @@ def _correct(found: Sequence[Subgroup]) -> int:
     names = {name for each in found for name in each["differences"]}
     compared = 0
     for name in names:
-        rows: list[UnpairedDifference] = [each["differences"][name] for each in found if name in each["differences"]]
+        rows: list[SubgroupDifference] = [each["differences"][name] for each in found if name in each["differences"]]
         for row, p in zip(rows, holm([row["p"] if row["p"] is not None else np.nan for row in rows]), strict=True):
             row["p_holm"] = p
         compared = max(compared, len(rows))
@@ -236,16 +246,22 @@ def _lowest(found: Sequence[Subgroup], compared: int, point: str) -> LowestSubgr
     if not ranked:
         return None
     worst = min(ranked, key=lambda each: each["differences"][RANKED_BY]["difference"]["value"] or 0.0)
-    row, metric = worst["differences"][RANKED_BY], (worst["metrics"] or {})[RANKED_BY]
+    row = worst["differences"][RANKED_BY]
     span = "{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".format(**row["difference"]).replace("-", "\N{MINUS SIGN}")
     p, p_holm = (np.nan if (each := row[name]) is None else each for name in ("p", "p_holm"))
     bound = p_in_words(p_holm, p <= LEAST_P)
-    n, of_all = len(worst["classes"]), len(worst["support"])
-    over = f" over {n} of {of_all} classes" if n < of_all else ""
+    n, of_all = len(worst["compared_classes"]), len(worst["support"])
+    over = f" over {n} of {of_all} classes ({', '.join(worst['compared_classes'])})" if n < of_all else ""
     sentence = (
         f"Of {quantity(compared, 'subgroup')} {worst['column']} {worst['value']} ({quantity(worst['rows'], 'image')}, "
         f"{quantity(worst['groups'], 'group')}) has the lowest {metric_in_sentence(RANKED_BY, point=point)}{over} "
-        f"against the other images: {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}], {span}, "
-        f"corrected p {bound} (exploratory)."
+        f"against the other images: {row['here']:.3f} against {row['others']:.3f}, {span}, corrected p {bound} "
+        "(exploratory)."
     )
-    return {"column": worst["column"], "value": worst["value"], "metric": RANKED_BY, "sentence": sentence}
+    return {
+        "column": worst["column"],
+        "value": worst["value"],
+        "metric": RANKED_BY,
+        "sentence": sentence,
+        "p_holm": row["p_holm"],
+    }

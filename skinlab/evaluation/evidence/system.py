@@ -96,7 +96,7 @@ def system_evidence(
         "name": name,
         **row_counts(first, resampler, rules.called(joint), pooled=pooled),
         "confusion_point": decision_point(decision),
-        **_population(tables, metadata, settings, rules),
+        **_population(tables, metadata, settings, rules, replicates.overlap),
         "metrics": _intervals(samples, settings.level),
         "fold_means": means,
         "spread": spread(tables, replicates.axis, replicates.ids, rules, pooled=pooled),
@@ -152,11 +152,12 @@ def _population(
     metadata: pd.DataFrame | None,
     settings: EvaluationSettings,
     rules: Rules,
+    overlap: float,
 ) -> Population:
     """Return the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
-    how: dict[str, Any] = {"rules": rules, "level": settings.level, "seed": settings.seed}
+    how: dict[str, Any] = {"rules": rules, "level": settings.level, "seed": settings.seed, "overlap": overlap}
     return {
         "subgroups": evaluate_subgroups(tables, views, columns, **how),
         "units": evaluate_units(tables, views, metadata, settings.units, **how),

@@ -103,6 +103,7 @@ def evaluate_units(
     rules: Rules = NO_RULES,
     level: float,
     seed: int,
+    overlap: float = 0.0,
 ) -> list[UnitMetrics]:
     """Return the metrics by lesion and by patient.
 
@@ -118,6 +119,7 @@ def evaluate_units(
             class of a lesion is called by the mean of its images' probabilities.
         level: of the intervals.
         seed: of the bootstrap samples.
+        overlap: of the trainings that the tables are of, whose variance the intervals count.
 
     Raises:
         ValueError: a unit is named that is not known, or a lesion has several labels.
@@ -137,7 +139,7 @@ def evaluate_units(
         lesions = unit_ids(tables[0], metadata, "lesion")
         try:
             lesions = tables[0].image_id if lesions is None else lesions
-            found.append(_unit(tables, views, unit, (ids, lesions), rules, level=level, seed=seed))
+            found.append(_unit(tables, views, unit, (ids, lesions), rules, level=level, seed=seed, overlap=overlap))
         except ValueError as error:
             if units is not None:
                 raise
@@ -169,17 +171,18 @@ def _unit(
     *,
     level: float,
     seed: int,
+    overlap: float,
 ) -> UnitMetrics:
     """Return the metrics by one unit; ``members`` are the unit and the lesion of each image."""
     ids, lesions = members
     block = _empty(unit, ids, "")
     first = np.unique(pd.factorize(ids)[0], return_index=True)[1]  # image of each unit, in the order of the units
     at = rules.at
-    block["rule"], how = at.rule, (None if at.thresholds is None else at.thresholds[first], at.prevalence)
+    block["rule"], how = at.rule, (None if at.thresholds is None else at.thresholds[first], at.prevalence, overlap)
     if unit == "lesion":
         lesion_tables = [by_lesion(table, ids) for table in tables]
         block["called"] = rules.called_point
-        whole: View | None = all_classes(lesion_tables, "page", rules.called(mean_predictions(lesion_tables)))
+        whole: View | None = all_classes(lesion_tables, "page", rules.called(mean_predictions(lesion_tables)), overlap)
         binary = positive_classes([by_lesion(view, ids) for view in views], "page", *how)
     else:
         whole = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from skinlab.evaluation.metrics.registry import shown_metrics
 from skinlab.evaluation.metrics.scorer import MeanScorer, Scorer
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
+from skinlab.evaluation.statistics.intervals import Variance
+from skinlab.evaluation.statistics.trainings import Trainings
 from skinlab.evaluation.thresholds.choice import positive_shares
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import BinaryPredictions, row_thresholds
@@ -85,6 +88,7 @@ class View:
             each row, on the mean of the tables' probabilities; None for a probability of 0.5.
         prevalence: share of positives that PPV, NPV and F1 of the positive are stated for; None: that of the rows.
         called: class number of each row ``(N,)`` by a rule for the called class; None for the most probable class.
+        overlap: of the trainings that the tables are of, see :class:`Trainings`.
     """
 
     tables: Sequence[Predictions]
@@ -92,22 +96,44 @@ class View:
     thresholds: Floats | None = None
     prevalence: float | None = None
     called: Ints | None = None
+    overlap: float = 0.0
 
     def samples(self, rows: Bools, *, seed: int) -> BootstrapSamples:
-        """Return the bootstrap samples of the metrics of some rows, averaged over the tables."""
+        """Return the bootstrap samples of the metrics of some rows, averaged over the tables.
+
+        Their intervals count the variance between the tables, but for decisions by a rule: those are of the mean of
+        the probabilities.
+        """
         parts = [table.take(rows) for table in self.tables]
         first = parts[0]
         scorers = [Scorer(part.probabilities, part.target, part.classes, names=self.names) for part in parts]
         resampler = Resampler(first.group, first.target, first.classes)
-        statistic: MeanScorer | AtRule = MeanScorer(scorers)
+        mean, decided = MeanScorer(scorers), self._decided(rows, parts)
+        statistic = mean if decided is None else AtRule(mean, decided)
+        found = at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
+        return replace(found, trainings=self._between(scorers, decided, len(first)))
+
+    def _decided(self, rows: Bools, parts: Sequence[Predictions]) -> BinaryPredictions | Scorer | None:
+        """Return the metrics of the decisions by the rule on some rows; None without a rule."""
+        first = parts[0]
         if self.thresholds is not None:
             predicted = positive_shares(mean_predictions(parts).probabilities[:, -1], self.thresholds[rows])
-            statistic = AtRule(MeanScorer(scorers), BinaryPredictions(predicted, first.target == 1))
-        elif self.called is not None:
+            return BinaryPredictions(predicted, first.target == 1)
+        if self.called is not None:
             certain, names = np.eye(len(first.classes))[self.called[rows]], called_metrics(first.classes)
-            names = [name for name in names if name in self.names]
-            statistic = AtRule(MeanScorer(scorers), Scorer(certain, first.target, first.classes, names=names))
-        return at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
+            return Scorer(certain, first.target, first.classes, names=[name for name in names if name in self.names])
+        return None
+
+    def _between(
+        self, scorers: Sequence[Scorer], decided: BinaryPredictions | Scorer | None, n_rows: int
+    ) -> dict[str, Variance]:
+        """Return name → the variance of the mean over the tables; nothing of one table, and of decisions by a rule."""
+        once = np.ones((n_rows, 1))
+        by_rule = set() if decided is None else set(decided(once))
+        each = [_shifted(scorer(once), self.prevalence) for scorer in scorers]
+        values = {name: [float(found[name][0]) for found in each] for name in each[0] if name not in by_rule}
+        trainings = Trainings({}, self.overlap)
+        return {name: part for name, of_each in values.items() for part in trainings.part(of_each)}
 
     def groups_per_class(self, rows: Bools) -> npt.NDArray[np.int64]:
         """Return the number of groups of each class ``(C,)`` among some rows."""
@@ -138,37 +164,35 @@ class AtRule:
         return found | {name: rows for name, rows in at_rule.items() if name in found}
 
 
-def all_classes(tables: Sequence[Predictions], place: Place, called: Ints | None = None) -> View:
-    """Return the view of all classes, with the metrics shown in a place; ``called`` as in :class:`View`."""
-    return View(tables, [metric.name for metric in shown_metrics(place, "all")], called=called)
+def all_classes(tables: Sequence[Predictions], place: Place, called: Ints | None = None, overlap: float = 0.0) -> View:
+    """Return the view of all classes, with the metrics shown in a place; ``called`` and ``overlap`` as of a view."""
+    return View(tables, [metric.name for metric in shown_metrics(place, "all")], called=called, overlap=overlap)
 
 
 def positive_classes(
-    views: Sequence[Predictions], place: Place, thresholds: Floats | None = None, prevalence: float | None = None
+    views: Sequence[Predictions],
+    place: Place,
+    thresholds: Floats | None = None,
+    prevalence: float | None = None,
+    overlap: float = 0.0,
 ) -> View | None:
     """Return the view of the positive classes, with the metrics shown in a place; None where no class is positive.
 
-    ``thresholds`` are those of the rule, see :class:`View`, as is ``prevalence``.
+    ``thresholds`` are those of the rule, see :class:`View`, as are ``prevalence`` and ``overlap``.
     """
     if not views:
         return None
     names = [metric.name for metric in shown_metrics(place, "positive")]
     per_class = shown_metrics(place if place == "subgroups" else "positive_view", "class")
     names += [f"{metric.name}/{views[0].classes[-1]}" for metric in per_class]
-    return View(views, names, thresholds, prevalence)
+    return View(views, names, thresholds, prevalence, overlap=overlap)
 
 
 def at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> BootstrapSamples:
     """Re-weight PPV, NPV and F1 of a binary view to another share of positives; None: leave them as they are."""
-    functions = {"ppv": ppv_at_prevalence, "npv": npv_at_prevalence, "f1_positive": f1_at_prevalence}
-    functions = {name: function for name, function in functions.items() if name in samples.estimate}
-    if prevalence is None or not functions:
+    if prevalence is None or not {"ppv", "npv", "f1_positive"} & samples.estimate.keys():
         return samples
-
-    def shifted(values: Mapping[str, Floats]) -> dict[str, Floats]:
-        rates = values["sensitivity"], values["specificity"]
-        return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}
-
+    shifted = partial(_shifted, prevalence=prevalence)
     estimate = shifted({name: np.asarray(value) for name, value in samples.estimate.items()})
     return replace(
         samples,
@@ -177,3 +201,13 @@ def at_prevalence(samples: BootstrapSamples, prevalence: float | None) -> Bootst
         left_out=shifted(samples.left_out),
         shares={name: size for name, size in samples.shares.items() if name not in ("ppv", "npv")},
     )
+
+
+def _shifted(values: Mapping[str, Floats], prevalence: float | None) -> dict[str, Floats]:
+    """Return the metrics with PPV, NPV and F1, those that are there, at a share of positives; None leaves them."""
+    functions = {"ppv": ppv_at_prevalence, "npv": npv_at_prevalence, "f1_positive": f1_at_prevalence}
+    functions = {name: function for name, function in functions.items() if name in values}
+    if prevalence is None or not functions:
+        return dict(values)
+    rates = values["sensitivity"], values["specificity"]
+    return {**values, **{name: function(*rates, prevalence) for name, function in functions.items()}}

@@ -120,3 +120,33 @@ def test_the_interval_of_a_difference_covers_and_p_is_right_where_nothing_differ
         small += row["p"] <= 0.05
     assert 0.915 <= covered / n <= 0.985
     assert small / n <= 0.085
+
+
+def test_the_intervals_count_the_trainings():
+    worse = np.arange(300) % 3 == 0
+    tables = [rows(signal=np.where(worse, 0.2, signal)) for signal in (1.0, 2.0)]
+    named = columns(tables[0], sex=np.where(worse, "f", "m").tolist())
+    views = {n: evaluate_subgroups(tables[:n], tables[:n], named, **SETTINGS)["subgroups"][1] for n in (1, 2)}
+    value = np.mean(
+        [
+            classification_metrics(part.probabilities, part.target, part.classes)["auroc_macro"]
+            for part in (table.take(~worse) for table in tables)
+        ]
+    )
+    one, two = (views[n]["metrics"]["auroc_macro"] for n in (1, 2))
+    assert two["value"] == pytest.approx(value)
+    assert two["high"] - two["low"] > 2 * (one["high"] - one["low"])  # one degree of freedom between two trainings
+    same = evaluate_subgroups([tables[0]] * 2, [], named, **SETTINGS)["subgroups"][1]["metrics"]["auroc_macro"]
+    assert (same["low"], same["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)
+
+
+def test_the_lowest_is_named_with_the_other_images_beside_it():
+    worse = np.arange(300) % 3 == 0
+    view = rows(signal=np.where(worse, 0.2, 2.0))
+    found = evaluate_subgroups([view], [], columns(view, sex=np.where(worse, "f", "m").tolist()), **SETTINGS)
+    here, others = (
+        classification_metrics(part.probabilities, part.target, part.classes)["balanced_accuracy"]
+        for part in (view.take(worse), view.take(~worse))
+    )
+    assert f": {here:.3f} against {others:.3f}, \N{MINUS SIGN}{others - here:.3f} [" in found["lowest"]["sentence"]
+    assert found["lowest"]["p_holm"] < 0.05

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.rules import Rules
 from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, unit_ids
@@ -137,3 +138,24 @@ def test_the_class_of_a_lesion_is_called_by_the_rule():
     own = classification_metrics(np.eye(3)[called], units.target, units.classes)
     assert lesion["called"] == "called class, prior:1"
     assert lesion["metrics"]["balanced_accuracy"]["value"] == pytest.approx(own["balanced_accuracy"])
+
+
+def test_the_intervals_by_lesion_count_the_trainings_but_not_for_decisions_by_a_rule():
+    view = rows()
+    noise = np.random.default_rng(3).dirichlet([1] * 3, 400)
+    trainings = [replace(view, probabilities=share * view.probabilities + (1 - share) * noise) for share in (0.4, 0.1)]
+    at = OperatingRule("f1", np.full((400, 1), 0.3), "best F1, p ≥ 0.300")
+    found = {}
+    for n in (1, 2):
+        tables = trainings[:n]
+        views = [table.binary(["c"]) for table in tables]
+        (found[n],) = evaluate_units(tables, views, None, None, rules=Rules(lambda _: None, at), **SETTINGS)
+
+    def width(n: int, kind: str, name: str) -> float:
+        return found[n][kind][name]["high"] - found[n][kind][name]["low"]
+
+    assert width(2, "metrics", "auroc_macro") > 2 * width(1, "metrics", "auroc_macro")
+    assert width(2, "binary", "auroc/positive") > 2 * width(1, "binary", "auroc/positive")
+    joint = mean_predictions(trainings)
+    (mean,) = evaluate_units([joint], [joint.binary(["c"])], None, None, rules=Rules(lambda _: None, at), **SETTINGS)
+    assert found[2]["binary"]["sensitivity"] == mean["binary"]["sensitivity"]
