@@ -40,4 +40,5 @@ def convert(path: Path) -> tuple[str, dict[str, bytes]]:
     page, resources = MarkdownExporter().from_notebook_node(notebook, resources=resources)
     title, _, rest = page.partition("\n")
     source = f"The notebook is `notebooks/{path.name}`."
-    return f"{title}\n\n{source}\n{STYLE.sub('', rest)}", resources["outputs"]
+    rest = STYLE.sub("", rest).replace(".ipynb)", ".md)").replace("](../docs/", "](../")  # links, as from the page
+    return f"{title}\n\n{source}\n{rest}", resources["outputs"]
