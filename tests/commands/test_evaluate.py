@@ -212,9 +212,11 @@ def test_subgroups_come_from_a_table_of_metadata(run, tmp_path):
     assert (refused.returncode, "subgroups=skin_tone: the images have no" in refused.stderr) == (2, True)
     done = run(*words, f"metadata={metadata}", "age_bands=[50]")
     assert done.returncode == 0, done.stderr
-    assert "Of 4 subgroups" in " ".join(done.stdout.split())
     validate_evidence(tmp_path / "out")
     (system,) = json.loads((tmp_path / "out" / "evidence.json").read_text())["systems"]
+    lowest = system["subgroups"]["lowest"]
+    assert lowest["sentence"].startswith("Of 4 subgroups")
+    assert ("Of 4 subgroups" in " ".join(done.stdout.split())) == (lowest["p_holm"] < 0.05)
     found = [(each["column"], each["value"], each["rows"]) for each in system["subgroups"]["subgroups"]]
     assert found == [("age", "0-49", 120), ("age", "50+", 120), ("sex", "f", 160), ("sex", "m", 80)]
     for name in ("report.html", "model_card.md"):

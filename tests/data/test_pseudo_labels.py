@@ -57,9 +57,9 @@ def test_an_expert_s_labels_need_no_record(tmp_path):
 @pytest.mark.parametrize(
     ("train", "chosen", "message"),
     [
-        (["t1", "v1"], ["t2"], r"was trained on 1 val images \(v1\) of this run"),
-        (["t1", "v1", "v2", "e1"], [], r"2 val images \(v1, v2\) and 1 test images \(e1\)"),
-        (["t1"], ["e1"], r"was trained on 1 test images \(e1\)"),
+        (["t1", "v1"], ["t2"], r"was trained on 1 val image \(v1\) of this run"),
+        (["t1", "v1", "v2", "e1"], [], r"2 val images \(v1, v2\) and 1 test image \(e1\)"),
+        (["t1"], ["e1"], r"was trained on 1 test image \(e1\)"),
     ],
 )
 def test_another_fold_s_model_is_refused(labels, train, chosen, message):

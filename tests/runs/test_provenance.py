@@ -38,12 +38,12 @@ def test_images_that_were_seen_are_counted_and_refused(caplog):
     assert not caplog.text
     leaky = prepared(a="val", b="test", c="val", d="test", e="train")
     with pytest.raises(
-        UserError, match=r"model.init=x: .*\(simclr\) used 1 val images \(a\) and 1 test images \(b\)"
+        UserError, match=r"model.init=x: .*\(simclr\) used 1 val image \(a\) and 1 test image \(b\)"
     ) as message:
         check_training_images("x", PAST, leaky, allow_seen=False)
     assert len(str(message.value).splitlines()) == 1
     assert check_training_images("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 1}
-    assert "used 1 val images" in caplog.text
+    assert "used 1 val image" in caplog.text
     assert "pool=pool" not in str(message.value), "there is no image outside the folds"
     with pytest.raises(UserError, match=r"for all folds pretrain on images outside every fold: .*pretrain … pool=pool"):
         check_training_images("x", PAST, prepared(a="val", c="train", e="pool"), allow_seen=False)
@@ -51,7 +51,7 @@ def test_images_that_were_seen_are_counted_and_refused(caplog):
 
 def test_another_photograph_of_a_lesion_that_was_seen_counts():
     leaky = prepared(a="train", b="test", b2="test", b3="test", c="test", a2="val")
-    with pytest.raises(UserError, match=r"1 val images \(a2\), 1 of them by other images of their group and 3 test"):
+    with pytest.raises(UserError, match=r"1 val image \(a2\), 1 of them by other images of their group and 3 test"):
         check_training_images("x", PAST, leaky, allow_seen=False)
     assert check_training_images("x", PAST, leaky, allow_seen=True) == {"init_saw_val": 1, "init_saw_test": 3}
 
