@@ -1,4 +1,4 @@
-"""The log of a challenge's submissions: appended to, never changed; a later line of the same file adds its score."""
+"""The log of a challenge's submissions: appended to, never changed; a later line with the same calls adds a score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from skinlab.errors import UserError
-from skinlab.evaluation.submission_check import change_error
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.submission_check import AppliedThreshold, change_error
+from skinlab.evaluation.thresholds.frozen import rows_hash
 from skinlab.files import claim_file
 from skinlab.json_files import NUMBER, read_json
 
@@ -29,14 +31,15 @@ class Submission:
         images: number of test images.
         called: ids with the label 1.
         system: whose out-of-fold predictions belong to it; None where there are none.
-        f1: out of fold.
+        f1: out of fold; None where nothing or everything is called, which no threshold explains.
+        of_validation: whether it is of one validation part, on which thresholds and epochs are chosen.
         low: lower end of what is expected on the test's public part.
         high: upper end.
         prevalence: share of positives out of fold.
         threshold: that ``f1`` is at: the file's, or that of best F1 out of fold where the file's is not known.
         score: on the leaderboard; None while it is not known.
         note: the user's.
-        also: other files of the same content, which the lines above have; not in the line itself.
+        also: other files with the same calls, which the lines above have; not in the line itself.
     """
 
     time: str
@@ -46,6 +49,7 @@ class Submission:
     called: list[str] = field(default_factory=list)
     system: str | None = None
     f1: float | None = None
+    of_validation: bool = False
     low: float | None = None
     high: float | None = None
     prevalence: float | None = None
@@ -53,6 +57,11 @@ class Submission:
     score: float | None = None
     note: str | None = None
     also: list[str] = field(default_factory=list)
+
+    @property
+    def calls(self) -> tuple[int, frozenset[str]]:
+        """The number of images and the ids called, which are the same for files that a challenge scores the same."""
+        return self.images, frozenset(self.called)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Change:
 
 
 def read_log(path: Path) -> list[Submission]:
-    """Return the submissions of a log, the first one first; of several lines of one file the last counts.
+    """Return the submissions of a log in the order of their first lines; of several with equal calls the last counts.
 
     Raises:
         UserError: a line can't be read.
@@ -81,7 +90,7 @@ def read_log(path: Path) -> list[Submission]:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"log={path} can't be read ({error}): name another file") from None
-    found: dict[str, Submission] = {}
+    found: dict[tuple[int, frozenset[str]], Submission] = {}
     names = {each.name for each in fields(Submission)} - {"also"}
     for number, line in enumerate(lines, 1):
         try:
@@ -89,10 +98,10 @@ def read_log(path: Path) -> list[Submission]:
             if content["format"] > FORMAT:
                 raise UserError(f"log={path}: line {number} is of a later skinlab; install that one")
             submission = Submission(**{key: content[key] for key in names & content.keys()})
-            former = found.get(submission.sha256)
+            former = found.get(submission.calls)
             earlier = [] if former is None else [former.file, *former.also]
             also = [name for name in earlier if name != submission.file]
-            found[submission.sha256] = replace(submission, also=also)
+            found[submission.calls] = replace(submission, also=also)
         except UserError:
             raise
         except (ValueError, TypeError, KeyError):
@@ -126,13 +135,14 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def threshold_of_file(path: Path, n_called: int, n: int) -> tuple[float | None, str]:
+def threshold_of_file(path: Path, n_called: int, n: int, view: Predictions) -> tuple[AppliedThreshold | None, str]:
     """Return the threshold by which ``predict`` called a file's images, from the meta data beside it.
 
     Args:
         path: of the file.
         n_called: its labels that are 1.
         n: its labels.
+        view: out-of-fold rows; a rule that chose the threshold on them is returned with it.
 
     Returns:
         The threshold, and the reason why it is not known; one of them is None or empty.
@@ -149,7 +159,10 @@ def threshold_of_file(path: Path, n_called: int, n: int) -> tuple[float | None, 
         return None, f"the file's threshold is not known ({beside} has none)"
     if (chosen.get("called"), meta.get("images")) != (n_called, n):
         return None, f"the file's threshold is not known ({beside} is of another file)"
-    return float(chosen["value"]), ""
+    value = float(chosen["value"])
+    if not chosen.get("rows_sha256") or chosen["rows_sha256"] != rows_hash(view.image_id):
+        return AppliedThreshold(value), ""
+    return AppliedThreshold(value, chosen["rule"], float(chosen["cost_ratio"]), chosen["prevalence"]), ""
 
 
 def compare(earlier: Submission, later: Submission, public_share: float) -> Change:

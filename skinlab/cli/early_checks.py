@@ -10,7 +10,7 @@ from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
-from skinlab.settings.recorded import how_to_finish, is_pretraining
+from skinlab.settings.recorded import how_to_finish, is_pretraining, recorded_data
 
 # Settings that name what exists already, one or several, and what is to be given.
 INPUTS = {
@@ -18,6 +18,8 @@ INPUTS = {
     "runs": "give run directories, folders of runs or predictions tables",
     "predictions": "give a predictions table or a run directory",
     "input": "give a folder, a CSV or an image",
+    "check": "give the file to submit",
+    "sample": "give the challenge's sample submission",
     "labels": "give the path of an existing table",
     "metadata": "give the path of an existing table",
     "truth": "give the path of an existing table",
@@ -100,6 +102,19 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
         if isinstance(resume, str) and resume not in ("auto", "never") and not _exists(resume):
             yield f"resume={resume}: no such file; give auto, never or a checkpoint, such as RUN/checkpoints/last.ckpt"
         yield from _missing_data(settings)
+    if command == "submit" and settings.find("sample") is None:
+        yield from _missing_test(settings)
+
+
+def _missing_test(settings: Settings) -> Iterator[str]:
+    """Yield that the data of a submission's test images are not set or not there."""
+    if settings.find("data.name") not in GENERATED or settings.find("data.layout") == "dsm2025":
+        yield from _missing_data(settings)
+        return
+    place = settings.find("predictions")
+    data = None if place is None else recorded_data(Path(place).expanduser())
+    remedy = f"set {data}, the data of predictions={place}" if data else "set data=NAME data.root=DIR"
+    yield f"the test images are not known: {remedy}, or sample=SAMPLE_SUBMISSION.csv"
 
 
 def _without_predictions(place: Path) -> str:

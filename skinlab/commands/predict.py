@@ -228,8 +228,8 @@ def _threshold_of_rule(rule: str, bundle: Bundle, settings: PredictSettings) -> 
             f"with it, python -m skinlab.bundle ckpt=RUN output=FILE.bundle 'thresholds=[{rule}]' "
             f"'positive=[{positive}]'"
         )
-    kept = {key: getattr(row, key) for key in ("rule", "low", "high", "positive", "chosen_on")}
-    return kept | {"value": row.threshold}
+    kept = ("rule", "low", "high", "positive", "chosen_on", "rows_sha256", "cost_ratio", "prevalence")
+    return {key: getattr(row, key) for key in kept} | {"value": row.threshold}
 
 
 def with_run_thresholds(bundle: Bundle, settings: PredictSettings, places: Sequence[str]) -> Bundle:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from skinlab.assessment.evaluation_settings import table_reader
+from skinlab.assessment.out_of_fold import LabelledPredictions, read_labelled_predictions
+from skinlab.assessment.submission_file import check_rows, read_sample, read_submission
 from skinlab.assessment.submissions import (
     Change,
     Submission,
@@ -23,26 +26,16 @@ from skinlab.assessment.submissions import (
     read_log,
     threshold_of_file,
 )
-from skinlab.assessment.systems import align, find_systems
 from skinlab.errors import UserError, user_errors
-from skinlab.evaluation.ensembles.pooling import mean_predictions
-from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.submission_check import (
-    NewTest,
-    Outlook,
-    expected_calls,
-    explaining_prevalence,
-    find_faults,
-    outlook,
-)
+from skinlab.evaluation.submission_check import NewTest, Outlook, outlook
 from skinlab.settings.commands.submit import SubmitSettings
 from skinlab.settings.part import build
-from skinlab.tables.csv_files import read_csv
-from skinlab.tables.positive import positive_class
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ["ID", "label"]
+KEPT = ("system", "f1", "of_validation", "low", "high", "prevalence", "threshold")  # of a former line
 MIN_NAME = 16  # characters of a file's name in a line of the table, however many columns there are
 
 
@@ -57,45 +50,28 @@ def submit(settings: SubmitSettings) -> None:
     """
     path, journal = Path(settings.check).expanduser(), Path(settings.log).expanduser().absolute()
     earlier = read_log(journal)
-    view = None if settings.predictions is None else out_of_fold(settings)
     called, n = check_file(path, settings)
     log.info("%s: %d images, %d called positive (%.1f %%)", path, n, len(called), 100 * len(called) / n)
 
-    found = None
-    if view is not None:
-        threshold, unknown = threshold_of_file(path, len(called), n)
-        new = NewTest(max(round(n * settings.public_share), 2), settings.prevalences)
+    found = known = None
+    if settings.predictions is not None:
+        known = read_labelled_predictions(settings.predictions, settings.positive, table_reader(settings))
+        applied, unknown = threshold_of_file(path, len(called), n, known.rows)
+        new = NewTest(n, len(called), max(round(n * settings.public_share), 2), settings.prevalences)
         with user_errors("predictions: "):
-            found = outlook(view, new, threshold, n_draws=settings.n_draws, level=settings.level, seed=settings.seed)
-        compare_rates(found, view, len(called), n, settings.level, unknown)
-        print_outlook(found, new.n_scored, is_known=threshold is not None)
-    own = record(settings, path, called, n, found, earlier)
+            how: dict[str, Any] = {"n_draws": settings.n_draws, "level": settings.level, "seed": settings.seed}
+            found = outlook(known.rows, new, applied, **how)
+        compare_rates(found, known, new, unknown)
+        print_outlook(found, known, new.n_scored, is_known=applied is not None)
+    own = record(settings, path, called, n, earlier)
+    if found is not None and known is not None:
+        own = with_expectation(own, settings, found, known)
     append(journal, own)
     if own.also:
-        log.info("%s has the content of %s: they are one row of the table", path, ", ".join(own.also))
-    logged = [each for each in earlier if each.sha256 != own.sha256]
-    show_log([*logged, own], settings.public_share)
+        log.info("%s has the calls of %s: they are one row of the table", path, ", ".join(own.also))
+    logged = {each.calls: each for each in earlier} | {own.calls: own}
+    show_log(list(logged.values()), own, settings.public_share)
     log.info("logged: %s", journal)
-
-
-def out_of_fold(settings: SubmitSettings) -> Predictions:
-    """Return the out-of-fold rows of two classes, the positive one last.
-
-    Raises:
-        UserError: there are none, they are of several systems, or the positive class isn't known.
-    """
-    systems = find_systems([settings.predictions or ""], split="val", reader=table_reader(settings))
-    if len(systems) != 1:
-        names = ", ".join(system.name for system in systems)
-        raise UserError(f"predictions={settings.predictions} holds {len(systems)} systems ({names}); name one of them")
-    with user_errors():
-        (system,) = align(systems, settings.positive)
-        rows = mean_predictions(system.tables)
-        if settings.positive is None and len(rows.classes) == 2:
-            return rows.positive_last(positive_class(rows.classes))
-        if settings.positive is None:
-            raise UserError(f"positive= is missing: name some of {', '.join(rows.classes)}, as in 'positive=[A,B]'")
-        return rows if rows.classes == ["other", "positive"] else rows.binary(settings.positive)
 
 
 def check_file(path: Path, settings: SubmitSettings) -> tuple[list[str], int]:
@@ -104,14 +80,10 @@ def check_file(path: Path, settings: SubmitSettings) -> tuple[list[str], int]:
     Raises:
         UserError: one line with all that is wrong with the file.
     """
-    table = read_csv(path)
-    sample = None if settings.sample is None else read_csv(Path(settings.sample).expanduser())
-    wanted = COLUMNS if sample is None else list(sample.columns)
-    if list(table.columns) != wanted or len(wanted) != 2:
-        raise UserError(f"{path} has the columns {', '.join(table.columns)}; the challenge wants {', '.join(wanted)}")
+    sample = None if settings.sample is None else read_sample(Path(settings.sample).expanduser())
+    table = read_submission(path, COLUMNS if sample is None else list(sample.columns))
     expected = test_ids(settings) if sample is None else sample.iloc[:, 0].tolist()
-    if faults := find_faults(table, expected):
-        raise UserError(f"{path} is no valid submission of {len(expected)} images: {'; '.join(faults)}")
+    check_rows(path, table, expected)
     if sample is not None and table.iloc[:, 0].tolist() != expected:
         log.warning("%s: its order is not the sample's; Kaggle goes by the ids, other challenges may not", path)
     called = table.iloc[:, 0][table.iloc[:, 1] == "1"].tolist()
@@ -137,90 +109,98 @@ def test_ids(settings: SubmitSettings) -> list[str]:
     return ids
 
 
-def compare_rates(found: Outlook, view: Predictions, n_called: int, n: int, level: float, unknown: str) -> None:
+def compare_rates(found: Outlook, known: LabelledPredictions, new: NewTest, unknown: str) -> None:
     """Log how many labels are 1 compared with the share predicted positive out of fold, and how good a threshold is.
 
     Args:
         found: what is expected.
-        view: out-of-fold rows.
-        n_called: labels that are 1.
-        n: labels.
-        level: of the expected range.
+        known: labelled images that it is expected by.
+        new: the test, with the file's calls.
         unknown: why the file's threshold is not known; empty where it is.
     """
-    low, high = expected_calls(found.called, len(set(view.group)), n, level)
     if unknown:
-        log.info("%s: compared with that of best F1 out of fold, %.4f", unknown, found.threshold)
-    whose = "the threshold of best F1" if unknown else "the file's threshold"
-    line = f"{n_called} of {n} are called; at {whose}, {found.threshold:.4f}, {low} to {high} are expected"
-    if low <= n_called <= high:
+        log.info("%s: compared with that of best F1 %s, %.4f", unknown, known.where, found.threshold)
+    whose, (low, high) = "the threshold of best F1" if unknown else "the file's threshold", found.expected
+    line = f"{new.n_called} of {new.n} are called; at {whose}, {found.threshold:.4f}, {low} to {high} are expected"
+    if low <= new.n_called <= high:
         log.info("%s", line)
     else:
-        share = explaining_prevalence(view, found.threshold, n_called / n)
-        by_share = "" if share is None else f"a share of positives of {share:.1%} ({found.prevalence:.1%} out of fold)"
-        by_threshold = "another threshold" if unknown else ""
-        causes = " or ".join(filter(None, [by_threshold, by_share])) or "neither its share of positives nor chance"
-        verb = "would explain it" if by_threshold or by_share else "explains it"
-        log.warning("%s: %s %s; check the model and the images", line, causes, verb)
+        log.warning("%s: %s; check the model and the images", line, _causes(found, known, is_known=not unknown))
     if not unknown and found.threshold != found.best_threshold and found.f1.value < found.best_f1:
         log.log(
             logging.WARNING if found.discernible else logging.INFO,
-            "F1 out of fold is %.3f at the file's threshold %.4f, and %.3f at %.4f%s",
-            *(found.f1.value, found.threshold, found.best_f1, found.best_threshold),
+            "F1 %s is %.3f at the file's threshold %.4f, and %.3f at %.4f%s",
+            *(known.where, found.f1.value, found.threshold, found.best_f1, found.best_threshold),
             ": predict again by skinlab.predict threshold=f1" if found.discernible else " (not discernibly better)",
         )
 
 
+def _causes(found: Outlook, known: LabelledPredictions, *, is_known: bool) -> str:
+    """Return in words what would explain another number of calls than is expected."""
+    share, own = found.explaining, f"{found.prevalence:.1%} {known.where}"
+    causes = [
+        *([] if is_known else ["another threshold"]),
+        *([] if share is None else [f"a share of positives of {share:.1%} ({own})"]),
+        *(["the mean of the folds' models, whose probabilities are less extreme than one's"] if known.of_folds else []),
+    ]
+    if not causes:
+        return "neither its share of positives nor chance explains it"
+    return f"{' or '.join(causes)} would explain it"
+
+
 def record(
-    settings: SubmitSettings,
-    path: Path,
-    called: Sequence[str],
-    n: int,
-    found: Outlook | None,
-    earlier: Sequence[Submission],
+    settings: SubmitSettings, path: Path, called: Sequence[str], n: int, earlier: Sequence[Submission]
 ) -> Submission:
-    """Return the line for the log; what the file's former line has and is not given now stays."""
-    digest = file_hash(path)
-    former = next((each for each in earlier if each.sha256 == digest), None)
-    facts: dict[str, Any] = {"score": settings.score, "note": settings.note}
-    if found is not None:
-        facts |= {"system": settings.predictions, "f1": found.f1.value, "low": found.f1.low, "high": found.f1.high}
-        facts |= {"prevalence": found.prevalence, "threshold": found.threshold}
-    also: list[str] = []
-    if former is not None:
-        also = [name for name in (former.file, *former.also) if name != str(path)]
-        facts = {key: getattr(former, key) for key in Submission.__dataclass_fields__ if hasattr(former, key)} | {
-            key: value for key, value in facts.items() if value is not None
-        }
+    """Return the line for the log; what a former line with the same calls has and is not given now stays."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    facts |= {"time": now, "file": str(path), "sha256": digest, "images": n, "called": list(called), "also": also}
-    return Submission(**facts)
+    own = Submission(now, str(path), file_hash(path), n, list(called), score=settings.score, note=settings.note)
+    former = next((each for each in earlier if each.calls == own.calls), None)
+    if former is None:
+        return own
+    return replace(
+        own,
+        also=[name for name in (former.file, *former.also) if name != own.file],
+        score=former.score if own.score is None else own.score,
+        note=own.note or former.note,
+        **{name: getattr(former, name) for name in KEPT},
+    )
 
 
-def show_log(submissions: Sequence[Submission], public_share: float) -> None:
-    """Print the log, and warn of a change inside the noise and of a score that is not as expected."""
+def with_expectation(
+    own: Submission, settings: SubmitSettings, found: Outlook, known: LabelledPredictions
+) -> Submission:
+    """Return a line of the log with its system and, unless all labels are equal, with what is expected of it."""
+    own = replace(own, system=settings.predictions, prevalence=found.prevalence, of_validation=known.of_validation)
+    if len(own.called) in (0, own.images):  # no threshold explains it, so that no F1 belongs to it
+        return replace(own, f1=None, low=None, high=None, threshold=None)
+    f1 = found.f1
+    return replace(own, f1=f1.value, low=f1.low, high=f1.high, threshold=found.threshold)
+
+
+def show_log(submissions: Sequence[Submission], own: Submission, public_share: float) -> None:
+    """Print the log, and warn of a change inside the noise and of a score that is not as expected.
+
+    Args:
+        submissions: in the order of their first checks.
+        own: that is checked now.
+        public_share: share of the test images that the leaderboard scores.
+    """
     changes: list[Change | None] = []
     last: Submission | None = None
     for each in submissions:
         changes.append(compare(last, each, public_share) if last is not None and each.score is not None else None)
         last = each if each.score is not None else last
-    print_log(
-        [
-            {"files": [each.file, *each.also], "called": len(each.called), "f1": each.f1, "score": each.score}
-            | {"change": change and change.change, "noise": change and change.noise}
-            for each, change in zip(submissions, changes, strict=True)
-        ]
-    )
-    own = submissions[-1]
+    print_log(submissions, changes)
     if own.score is None:
         return
     if own.low is not None and own.high is not None and own.f1 is not None and not own.low <= own.score <= own.high:
+        where = "of the validation part" if own.of_validation else "out of fold"
         log.warning(
-            "the leaderboard's %.3f is outside what %.3f out of fold makes likely (%.3f to %.3f): the test has another "
-            "share of positives or other images, or the out-of-fold predictions know their images",
-            *(own.score, own.f1, own.low, own.high),
+            "the leaderboard's %.3f is outside what %.3f %s makes likely (%.3f to %.3f): the test has another "
+            "share of positives or other images, or the model or its threshold was chosen on these images",
+            *(own.score, own.f1, where, own.low, own.high),
         )
-    change = changes[-1]
+    change = changes[submissions.index(own)]
     if change is not None and abs(change.change) <= change.noise:
         log.warning(
             "the change of %+.3f is inside the noise: %d changed labels that are no better change F1 by up to ±%.3f; "
@@ -229,47 +209,63 @@ def show_log(submissions: Sequence[Submission], public_share: float) -> None:
         )
 
 
-def print_outlook(found: Outlook, n_test: int, *, is_known: bool) -> None:
+def print_outlook(found: Outlook, known: LabelledPredictions, n_test: int, *, is_known: bool) -> None:
     """Print the threshold of best F1 and what F1 to expect at several shares of positives.
 
     Args:
         found: out of fold.
+        known: labelled images that it is by.
         n_test: number of test images that are scored.
         is_known: whether F1 is at the file's own threshold.
     """
     span = "no range: too few groups of a class" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
     console = Console()
-    _print(console, f"threshold of best F1 out of fold: {found.best_threshold:.4f} (not discernibly worse: {span})")
+    _print(console, f"threshold of best F1 {known.where}: {found.best_threshold:.4f} (not discernibly worse: {span})")
     whose = "the file's threshold" if is_known else "the threshold of best F1"
-    _print(console, f"expected F1 at {whose}, {found.threshold:.4f}, by the test's share of positives:")
+    fitted = " (cross-fitted)" if found.cross_fitted else ""
+    _print(console, f"expected F1 at {whose}, {found.threshold:.4f}{fitted}, by the test's share of positives:")
     table = Table("positives", f"F1 of {n_test:,} images", "best threshold there")
     for row in found.rows:
-        f1, mark = row["f1"], " (out of fold)" if math.isclose(row["prevalence"], found.prevalence) else ""
+        f1, share, mark = row["f1"], row["prevalence"], ""
+        if math.isclose(share, found.prevalence):
+            mark = f" ({known.where})"
+        elif share == found.explaining:
+            mark = " (explains the calls)"
         ends = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
-        table.add_row(f"{row['prevalence']:.1%}{mark}", f"{f1['value']:.3f}{ends}", f"{row['best_threshold']:.4f}")
+        table.add_row(f"{share:.1%}{mark}", f"{f1['value']:.3f}{ends}", f"{row['best_threshold']:.4f}")
     console.print(table)
+    if known.of_validation:
+        positives = quantity(found.positives, "positive")
+        line = f"one validation part, {positives}: epochs were chosen on these images, so that F1 is rather lower"
+        _print(console, f"! {line}; predictions= of all folds would estimate it better")
 
 
-def print_log(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the log.
+def print_log(submissions: Sequence[Submission], changes: Sequence[Change | None]) -> None:
+    """Print the log, in 80 columns where names of files allow.
 
     Args:
-        rows: ``files`` of one content, ``called``, ``f1``, ``score`` and ``change`` with its ``noise``, None where
-            unknown.
+        submissions: in order.
+        changes: from the last scored one to each; None where one is unknown.
     """
-    names = ["\n= ".join(row["files"]) for row in rows]
+    names = ["\n= ".join([each.file, *each.also]) for each in submissions]
     width = max(len(line) for name in names for line in name.splitlines())
-    scored = any(row["score"] is not None for row in rows)
-    table = Table("", Column("file", overflow="fold", min_width=min(width, MIN_NAME)), "called", "F1 out of fold")
-    for header in ("leaderboard", "difference", "change (noise)") if scored else ():
+    scored = any(each.score is not None for each in submissions)
+    of_validation = {each.of_validation for each in submissions if each.f1 is not None}
+    f1 = "F1 of the validation part" if of_validation == {True} else "F1 out of fold"
+    table = Table("", Column("file", overflow="fold", min_width=min(width, MIN_NAME)), "called", f1)
+    for header in ("score", "score less F1", "change ± noise") if scored else ():
         table.add_column(header)
-    for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
-        f1, score = row["f1"], row["score"]
-        difference = "" if f1 is None or score is None else f"{score - f1:+.3f}"
-        change = "" if row["change"] is None else f"{row['change']:+.3f} (±{row['noise']:.3f})"
-        cells = [str(number), name, f"{row['called']}", _number(f1), _number(score), difference, change]
+    mixed = len(of_validation) == 2
+    for number, (name, each, change) in enumerate(zip(names, submissions, changes, strict=True), 1):
+        less = "" if each.f1 is None or each.score is None else f"{each.score - each.f1:+.3f}"
+        moved = "" if change is None else f"{change.change:+.3f} ± {change.noise:.3f}"
+        star = "*" if mixed and each.of_validation and each.f1 is not None else ""
+        cells = [str(number), name, f"{len(each.called)}", _number(each.f1) + star, _number(each.score), less, moved]
         table.add_row(*cells[: len(table.columns)])
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if mixed:
+        _print(console, "* of a validation part")
 
 
 def _number(value: float | None) -> str:

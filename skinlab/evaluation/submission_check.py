@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from scipy.stats import norm
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.expectation import NewSet, expect
 from skinlab.evaluation.statistics.intervals import Interval
-from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_predictions
+from skinlab.evaluation.thresholds.choice import choose_threshold, cross_fitted_shares
 from skinlab.evaluation.thresholds.f1_range import f1_threshold_range
 from skinlab.evaluation.thresholds.operating import BinaryPredictions
 from skinlab.processes.progress import track
@@ -35,13 +35,31 @@ def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     ['1 id twice: a', '1 id missing: b', '1 label is neither 0 nor 1: 0.5']
     """
     ids, labels = table.iloc[:, 0], table.iloc[:, 1]
-    known, there = set(expected), set(ids)
+    known = set(expected)
+    folder = _missing_folder(ids, known)
+    ids, there = folder + ids, set(folder + ids)
+    numbers = labels[~labels.isin(["0", "1"])]
+    decimals = bool(len(numbers)) and numbers.isin(["0.0", "1.0"]).all()
+    wrong = _line(numbers.tolist(), "label is neither 0 nor 1", "labels are neither 0 nor 1")
     return [
+        *([f"ids lack {folder}: write {ids.iloc[0]}"] if folder else []),
         *_line(sorted(set(ids[ids.duplicated()])), "id twice", "ids twice"),
         *_line([each for each in expected if each not in there], "id missing", "ids missing"),
         *_line([each for each in ids if each not in known], "id of no test image", "ids of no test image"),
-        *_line(labels[~labels.isin(["0", "1"])].tolist(), "label is neither 0 nor 1", "labels are neither 0 nor 1"),
+        *(["labels are 0.0 and 1.0: write them as whole numbers, such as by astype(int)"] if decimals else wrong),
     ]
+
+
+def _missing_folder(ids: pd.Series[str], known: Set[str]) -> str:
+    """Return the folder, such as ``test/``, with which most ids are known that are not without it; "" if there is none.
+
+    >>> _missing_folder(pd.Series(["1.jpg", "2.jpg"]), {"test/1.jpg", "test/2.jpg"})
+    'test/'
+    """
+    folders = {each.rpartition("/")[0] for each in known}
+    if len(folders) != 1 or not (folder := folders.pop()) or ids.isin(known).any():
+        return ""
+    return f"{folder}/" if (f"{folder}/" + ids).isin(known).mean() > 0.5 else ""
 
 
 def _line(found: Sequence[str], one: str, several: str) -> list[str]:
@@ -52,15 +70,36 @@ def _line(found: Sequence[str], one: str, several: str) -> list[str]:
 
 @dataclass(frozen=True)
 class NewTest:
-    """A test to come.
+    """A test to come, and how many of its images a file calls positive.
 
     Attributes:
+        n: images.
+        n_called: of them in the file.
         n_scored: images that are scored.
         prevalences: shares of positives to be looked at; None: multiples of that out of fold.
     """
 
+    n: int
+    n_called: int
     n_scored: int
     prevalences: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class AppliedThreshold:
+    """The threshold by which a file was made.
+
+    Attributes:
+        value: from which an image is called.
+        rule: by which it was chosen on the out-of-fold images; None where these had no part in it.
+        cost_ratio: of the rule ``cost``.
+        prevalence: share of positives that the rule chose it for; None: that of the images.
+    """
+
+    value: float
+    rule: str | None = None
+    cost_ratio: float = 1.0
+    prevalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +113,13 @@ class Outlook:
         low: lowest threshold whose F1 is not discernibly below that of another; None where there are too few groups.
         high: highest one.
         discernible: whether the F1 at ``threshold`` is discernibly below that of another threshold.
+        cross_fitted: whether ``threshold`` was chosen on these images, which are then called at thresholds that were
+            chosen on others.
+        positives: number out of fold.
         prevalence: share of positives out of fold.
-        called: share predicted positive at ``threshold``; at the best one each image at a threshold chosen on others.
+        called: share predicted positive at ``threshold``.
+        expected: range of the number of calls that chance allows on the test, if its share of positives is the same.
+        explaining: share of positives that explains a number of calls outside of it; None within it, or where none is.
         f1: out of fold at ``threshold``, with the interval of the result on the test to come at that prevalence.
         rows: for each prevalence: F1 expected at ``threshold`` with its prediction interval, and the threshold that is
             best there.
@@ -87,8 +131,12 @@ class Outlook:
     low: float | None
     high: float | None
     discernible: bool
+    cross_fitted: bool
+    positives: int
     prevalence: float
     called: float
+    expected: tuple[int, int]
+    explaining: float | None
     f1: Interval
     rows: list[dict[str, Any]]
 
@@ -96,7 +144,7 @@ class Outlook:
 def outlook(
     view: Predictions,
     new: NewTest,
-    threshold: float | None = None,
+    applied: AppliedThreshold | None = None,
     *,
     n_draws: int,
     level: float,
@@ -107,29 +155,38 @@ def outlook(
     Args:
         view: out-of-fold rows of two classes, the last one positive.
         new: the test to come.
-        threshold: from which an image of it is called; None: that of best F1 out of fold.
+        applied: threshold from which an image of it is called; None: that of best F1 out of fold.
         n_draws: bootstrap samples.
         level: of the intervals.
-        seed: of samples and folds.
+        seed: of the bootstrap samples and folds.
 
     Raises:
-        ValueError: there are not both positives and negatives, or too few for five folds.
+        ValueError: there are no positives or no negatives.
     """
     truth, score = view.target == 1, view.probabilities[:, 1]
     best = choose_threshold(score, truth, "f1")
     low, high = f1_threshold_range(score, truth, view.group, level=level, n_draws=n_draws, seed=seed) or (None, None)
-    fitted = cross_fitted_predictions(score, truth, view.group, "f1", seed=seed)
-    own = best if threshold is None else threshold
-    above = score >= own
-    predicted = fitted if np.array_equal(above, score >= best) else above
-    prevalence = float(truth.mean())
-    shares = new.prevalences or sorted({min(prevalence * each, MAX_PREVALENCE) for each in MULTIPLES})
+    fitted = cross_fitted_shares(score, truth, view.group, "f1", seed=seed)
+    applied = applied or AppliedThreshold(best, "f1")
+    above = score >= applied.value
+    is_best = np.array_equal(above, score >= best)
+    if applied.rule is not None:
+        how: Mapping[str, Any] = {"cost_ratio": applied.cost_ratio, "prevalence": applied.prevalence, "seed": seed}
+        predicted = cross_fitted_shares(score, truth, view.group, applied.rule, **how)
+    else:
+        predicted = fitted if is_best else above.astype(np.float64)
+    prevalence, called = float(truth.mean()), float(predicted.mean())
+    expected = expected_calls(called, len(set(view.group)), new.n, level)
+    explaining = None
+    if not expected[0] <= new.n_called <= expected[1]:
+        explaining = explaining_prevalence(predicted, truth, new.n_called / new.n)
 
     def f1_at(share: float) -> Interval:
         settings: Mapping[str, Any] = {"n_draws": n_draws, "level": level, "seed": seed}
         statistic = BinaryPredictions(predicted, truth)
         return expect(statistic, view.group, view.target, NewSet(new.n_scored, share), **settings)["f1_positive"]
 
+    shares = _shares(new, prevalence, explaining)
     rows = [
         {
             "prevalence": share,
@@ -140,21 +197,34 @@ def outlook(
     ]
     reached = float(score[above].min()) if above.any() else np.inf  # the highest threshold with the same calls
     return Outlook(
-        threshold=own,
+        threshold=applied.value,
         best_threshold=best,
         best_f1=_f1(fitted, truth),
         low=low,
         high=high,
-        discernible=predicted is above and low is not None and high is not None and not low <= reached <= high,
+        discernible=not is_best and low is not None and high is not None and not low <= reached <= high,
+        cross_fitted=is_best or applied.rule is not None,
+        positives=int(truth.sum()),
         prevalence=prevalence,
-        called=float(predicted.mean()),
+        called=called,
+        expected=expected,
+        explaining=explaining,
         f1=f1_at(prevalence),
         rows=rows,
     )
 
 
-def _f1(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    return float(2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()))
+def _shares(new: NewTest, prevalence: float, explaining: float | None) -> list[float]:
+    """Return the shares of positives at which F1 is expected, ascending where the user sets none."""
+    multiples = sorted({min(prevalence * each, MAX_PREVALENCE) for each in MULTIPLES})
+    shares = list(new.prevalences or multiples)
+    if explaining is None or not 0 < explaining < 1:
+        return shares
+    return sorted([*shares, explaining])
+
+
+def _f1(predicted: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> float:
+    return float(2 * (predicted * truth).sum() / (predicted.sum() + truth.sum()))
 
 
 def expected_calls(share: float, n_groups: int, n: int, level: float) -> tuple[int, int]:
@@ -173,18 +243,19 @@ def expected_calls(share: float, n_groups: int, n: int, level: float) -> tuple[i
     return max(0, int(np.ceil(n * share - error))), min(n, int(np.floor(n * share + error)))
 
 
-def explaining_prevalence(view: Predictions, threshold: float, called: float) -> float | None:
+def explaining_prevalence(
+    predicted: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], called: float
+) -> float | None:
     """Return the share of positives at which a share of calls is expected (Rogan and Gladen, 1978).
 
     None where there is no such share from 0 to 1. Sensitivity and specificity are those out of fold.
 
     Args:
-        view: out-of-fold rows of two classes, the last one positive.
-        threshold: from which a row is called.
+        predicted: ``(N,)`` whether each image out of fold is called, or in which share of several cross-fits.
+        truth: ``(N,)`` whether it is positive.
         called: share of the test images.
     """
-    positive, above = view.target == 1, view.probabilities[:, 1] >= threshold
-    sensitivity, false = above[positive].mean(), above[~positive].mean()
+    sensitivity, false = predicted[truth].mean(), predicted[~truth].mean()
     if sensitivity <= false:
         return None
     share = float((called - false) / (sensitivity - false))

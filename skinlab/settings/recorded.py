@@ -86,15 +86,32 @@ def recorded_plugins(place: Path) -> list[str]:
     Args:
         place: a run directory, a file in one, or a folder of runs.
     """
-    near = [place, *place.absolute().parents[:2]] if place.is_file() else [place]
-    found = [run for run in near if (run / "config.yaml").is_file()]
-    found = found or [path.parent for depth in ("*", "*/*") for path in place.glob(f"{depth}/config.yaml")]
     names: list[str] = []
-    for run in found:
+    for run in _runs_at(place):
         with contextlib.suppress(UserError):  # reported by whoever needs the config
             recorded = read_recorded(run, {"run_id": str})["plugins"]
             names += map(str, recorded if isinstance(recorded, list) else [])
     return list(dict.fromkeys(names))
+
+
+def recorded_data(place: Path) -> str:
+    """Return the overrides of the data of the first run that a place belongs to or holds; "" where there is none.
+
+    Args:
+        place: a run directory, a file in one, or a folder of runs.
+    """
+    for run in _runs_at(place):
+        with contextlib.suppress(UserError):  # reported by whoever needs the config
+            data = read_recorded(run, {"data.name": str, "data.root": str})["data"]
+            return shlex.join([f"data={data['name']}", f"data.root={data['root']}"])
+    return ""
+
+
+def _runs_at(place: Path) -> list[Path]:
+    """Return the runs that a place, a run directory, a file in one or a folder of runs, belongs to or holds."""
+    near = [place, *place.absolute().parents[:2]] if place.is_file() else [place]
+    found = [run for run in near if (run / "config.yaml").is_file()]
+    return found or [path.parent for depth in ("*", "*/*") for path in sorted(place.glob(f"{depth}/config.yaml"))]
 
 
 def _upgraded(config: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_another_rate_of_calls_warns_with_what_would_explain_it(submit, files):
     text = submit("many.csv")
     assert "90 of 200 are called" in text
     assert "another threshold or a share of positives of " in text
-    assert "out of fold) would explain it; check the model" in text
+    assert "out of fold) or the mean of the folds' models" in text
     table.assign(label=0).to_csv("none.csv", index=False)
     assert "every label is 0; F1 will be 0" in submit("none.csv")
 
@@ -130,14 +130,14 @@ def test_files_of_one_content_are_said_to_be_one_row(submit, files, capsys):
     submit("a.csv")
     name = "another_name_of_the_same_submission.csv"
     Path(name).write_bytes(Path("a.csv").read_bytes())
-    assert f"{name} has the content of a.csv: they are one row of the table" in submit(name)
+    assert f"{name} has the calls of a.csv: they are one row of the table" in submit(name)
     shown = capsys.readouterr().out.splitlines()
     assert any(name in line for line in shown)
     assert any("= a.csv" in line for line in shown)
-    assert not any("leaderboard" in line for line in shown)
+    assert not any("score" in line for line in shown)
     submit("b.csv", "score=0.6")
     assert "= a.csv" in (shown := capsys.readouterr().out)
-    assert "leaderboard" in shown
+    assert "score" in shown
     assert "also" not in json.loads(Path("submissions.jsonl").read_text().splitlines()[1])
 
 
@@ -154,9 +154,58 @@ def test_the_out_of_fold_predictions_of_an_ensemble_are_taken(submit, files):
         submit("a.csv", "predictions=BOTH")
 
 
-def test_another_order_warns(submit):
+def test_another_order_warns_and_is_a_row_with_the_other_file(submit, files):
+    submit("a.csv")
     pd.read_csv("a.csv").iloc[::-1].to_csv("turned.csv", index=False)
-    assert "its order is not the sample's" in submit("turned.csv")
+    text = submit("turned.csv")
+    assert "its order is not the sample's" in text
+    assert "turned.csv has the calls of a.csv" in text
+    (only,) = read_log(files / "submissions.jsonl")
+    assert (only.file, only.also) == ("turned.csv", ["a.csv"])
+
+
+def test_the_log_keeps_its_order_and_fits_80_columns(submit, files, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    submit("a.csv", "score=0.6")
+    submit("b.csv", "score=0.615")
+    capsys.readouterr()
+    submit("a.csv")
+    shown = capsys.readouterr().out.splitlines()
+    rows = [line for line in shown if ".csv" in line]
+    assert [line.split()[3] for line in rows] == ["a.csv", "b.csv"]
+    assert "+0.015 ± 0.0" in rows[1]
+    assert max(len(line) for line in shown if line.startswith(tuple("┏┃┡│└"))) <= 80
+    assert "…" not in "".join(shown)
+
+
+def test_equal_labels_have_no_f1_out_of_fold(submit, files):
+    pd.read_csv("a.csv").assign(label=0).to_csv("none.csv", index=False)
+    submit("none.csv")
+    (only,) = read_log(files / "submissions.jsonl")
+    assert (only.f1, only.low, only.threshold, only.system) == (None, None, None, "oof.csv")
+
+
+def test_one_validation_part_is_named(submit, files, capsys):
+    pd.read_csv("oof.csv").to_csv("val.csv", index=False)
+    text = submit("a.csv", "predictions=val.csv")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "compared with that of best F1 of the validation part" in text
+    assert "! one validation part, 1" in shown
+    assert "epochs were chosen on these images" in shown
+    assert "out of fold" not in shown
+    submit("b.csv")
+    shown = capsys.readouterr().out
+    assert "F1 out of fold" in shown
+    assert "* of a validation part" in shown
+
+
+def test_a_mean_of_folds_is_named_as_a_cause(submit, capsys):
+    pd.read_csv("a.csv").assign(label=(np.arange(200) < 90).astype(int)).to_csv("many.csv", index=False)
+    text = submit("many.csv")
+    assert "(explains the calls)" in capsys.readouterr().out
+    assert "or the mean of the folds' models, whose probabilities are less extreme than one's would explain it" in text
+    Path("oof.csv").rename("table.csv")
+    assert "the mean of the folds' models" not in submit("many.csv", "predictions=table.csv")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +214,8 @@ def test_another_order_warns(submit):
         (lambda t: t.rename(columns={"label": "target"}), "has the columns ID, target; the challenge wants ID, label"),
         (lambda t: t.iloc[1:], "no valid submission of 200 images: 1 id missing: test/0.jpg"),
         (lambda t: t.assign(label=0.5), "200 labels are neither 0 nor 1: 0.5, 0.5, 0.5 and 197 more"),
+        (lambda t: t.assign(label=t["label"] * 1.0), "labels are 0.0 and 1.0: write them as whole numbers"),
+        (lambda t: t.assign(ID=t["ID"].str[5:]), "of 200 images: ids lack test/: write test/0.jpg$"),
     ],
 )
 def test_an_invalid_file_is_refused_and_not_logged(submit, files, change, message):
@@ -172,6 +223,50 @@ def test_an_invalid_file_is_refused_and_not_logged(submit, files, change, messag
     with pytest.raises(UserError, match=message):
         submit("bad.csv")
     assert not (files / "submissions.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"sep": ";", "index": False}, "bad.csv is separated by semicolons; the challenge reads commas: save it with"),
+        ({"sep": "\t", "index": False}, "bad.csv is separated by tabs"),
+        ({}, "bad.csv was saved with an index: write index=False"),
+        ({"index": False, "header": False}, "bad.csv: the header line is missing: begin the file by ID,label"),
+        ({"index": False, "header": ["id", "Label"]}, "has the columns id, Label; the challenge wants ID, label"),
+        ({"index": False, "encoding": "utf-16"}, "bad.csv is no CSV in UTF-8"),
+        ({"index": False, "lineterminator": ",\n"}, "bad.csv has the columns ID, label, ; the challenge wants ID"),
+    ],
+)
+def test_a_file_that_a_challenge_would_not_read_is_refused(submit, files, how, message):
+    pd.read_csv("a.csv").to_csv("bad.csv", **how)
+    with pytest.raises(UserError, match=message):
+        submit("bad.csv")
+    assert not (files / "submissions.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "is empty"), ("ID,label\n", "no line"), ("ID,label\na\n", "line 2")]
+)
+def test_a_cut_file_is_refused(submit, text, message):
+    Path("bad.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        submit("bad.csv")
+
+
+def test_without_data_the_data_set_of_the_predictions_is_named(submit, files):
+    config = {"data": {"name": "dsm2025", "root": "/data/dsm 2025"}}
+    (files / "SWEEP" / "0").mkdir(parents=True)
+    (files / "SWEEP" / "0" / "config.yaml").write_text(json.dumps(config))
+    with pytest.raises(UserError) as error:
+        submit("a.csv", "sample=null", "predictions=SWEEP")
+    assert "set data=dsm2025 'data.root=/data/dsm 2025', the data of predictions=SWEEP, or sample=" in str(error.value)
+    with pytest.raises(UserError, match=r"set data=NAME data\.root=DIR, or sample="):
+        submit("a.csv", "sample=null")
+
+
+def test_a_missing_file_is_refused_at_once(submit, files):
+    with pytest.raises(UserError, match=r"check=nowhere\.csv: no such file or folder; give the file to submit"):
+        submit("nowhere.csv", "data=ham10000", "data.root=nowhere")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +313,7 @@ def test_the_log_is_only_appended_to(tmp_path):
     append(path, Submission("t", "a.csv", "1", 3))
     before = path.read_bytes()
     path.write_bytes(before.rstrip(b"\n"))  # cut off by a full disk
-    append(path, Submission("t", "b.csv", "2", 3))
+    append(path, Submission("t", "b.csv", "2", 3, ["i1"]))
     assert path.read_bytes().startswith(before)
     assert [each.file for each in read_log(path)] == ["a.csv", "b.csv"]
     path.write_text("{}\n")
