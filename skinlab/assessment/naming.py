@@ -60,7 +60,7 @@ def _by_settings(systems: Sequence[System]) -> list[System]:
     if (
         max(map(len, described), default=0) > LONG
         and len(set(folders)) == len(folders)
-        and not any(map(str.isdigit, folders))
+        and not any(Path(folder).name.isdigit() for folder in folders)
     ):
         return list(systems)
     return [replace(system, name=names[id(system)]) if id(system) in names else system for system in systems]

@@ -222,7 +222,7 @@ def _run_table(run: Run, split: str, reader: TableReader) -> System:
                 "one is cut off; copy the run again, or give the table itself"
             )
     rows = with_image_hashes(table.rows, run.path / "split.csv")
-    return System(run.path.name, [rows], [table_source(path, table)], runs=[run], cautions=table.cautions)
+    return System(_run_name(run.path), [rows], [table_source(path, table)], runs=[run], cautions=table.cautions)
 
 
 def run_system(run: Run, split: str, reader: TableReader) -> System:
@@ -235,6 +235,15 @@ def run_system(run: Run, split: str, reader: TableReader) -> System:
     system = _run_table(run, split, reader)
     selections = _run_table(run, "val", TableReader()).tables if split == "test" else []
     return replace(system, selections=selections)
+
+
+def _run_name(run: Path) -> str:
+    """Return the name of a run's folder, of a numbered one with that of its sweep: a class may be called 0, too.
+
+    >>> _run_name(Path("runs/focal")), _run_name(Path("SWEEP/0"))
+    ('focal', 'SWEEP/0')
+    """
+    return f"{run.absolute().parent.name}/{run.name}" if run.name.isdigit() else run.name
 
 
 def _sweep(folder: Path, split: str, reader: TableReader) -> list[System]:

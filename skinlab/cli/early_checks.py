@@ -10,6 +10,7 @@ from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
+from skinlab.settings.part import build
 from skinlab.settings.recorded import how_to_finish, is_pretraining, recorded_data
 
 # Settings that name what exists already, one or several, and what is to be given.
@@ -46,9 +47,40 @@ def check_early(command: str, settings: Settings) -> None:
     Raises:
         UserError: one line that names all of them.
     """
-    lines = [*_missing(command, settings), *(_unknown_monitor(settings) if command == "train" else ())]
+    monitor = _unknown_monitor(settings) if command == "train" else ()
+    lines = [*_missing(command, settings), *monitor, *_unknown_rules(command, settings)]
     if lines:
         raise UserError("; ".join(lines))
+
+
+def check_readable(command: str, settings: Settings) -> None:
+    """Run the reader of the data, which opens no image, before the first of several jobs is started.
+
+    Args:
+        command: its name.
+        settings: of the first job.
+
+    Raises:
+        UserError: the reader refuses the data.
+    """
+    if command in READING and settings.find("data.name") not in GENERATED and not _is_finished(settings):
+        build(settings.find("data.reader"))()
+
+
+def _unknown_rules(command: str, settings: Settings) -> Iterator[str]:
+    """Yield the mistake of each rule for thresholds that is none; a file of thresholds is checked when it is read."""
+    name = "threshold" if command == "predict" else "thresholds"
+    value = settings.find(name)
+    rules = value if isinstance(value, list) else [value] if command == "predict" and isinstance(value, str) else []
+    if not set(rules) - {"f1", "cost"}:
+        return
+    from skinlab.evaluation.thresholds.choice import parse_rule  # importing pandas takes a moment
+
+    for rule in rules:
+        try:
+            parse_rule(rule)
+        except ValueError as error:
+            yield f"{name}={rule}: {error}"
 
 
 def _unknown_monitor(settings: Settings) -> Iterator[str]:

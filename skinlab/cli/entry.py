@@ -140,11 +140,12 @@ def _begin(name: str, typed: list[str], handler: SignalHandler, sweep: Sweep, hy
 def _checked_settings(name: str, config: dict[str, Any], *, of_sweep: bool) -> Any:
     """Return the settings of a command; of a sweep's first job what they name exists, too, before a job is started."""
     from skinlab.cli.config import settings_of
-    from skinlab.cli.early_checks import check_early
+    from skinlab.cli.early_checks import check_early, check_readable
 
     settings = settings_of(name, config)
     if of_sweep:
         check_early(name, settings)
+        check_readable(name, settings)
     return settings
 
 

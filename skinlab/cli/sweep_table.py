@@ -105,16 +105,21 @@ def describe_failures(jobs: Sequence[JobResult]) -> str:
     for job in jobs:
         if job.returncode != 0:
             reasons.setdefault(job.reason, []).append(job)
-    differing = _differing([job.overrides for job in jobs])
+    differing, alike = _differing([job.overrides for job in jobs]), _failed_alike(jobs)
     parts = []
     for reason, failed in reasons.items():
-        names = some(f"job {job.number} ({_named(job, differing)})" for job in failed)
+        names = "" if alike else some(f"job {job.number} ({_named(job, differing)})" for job in failed) + ": "
         log = failed[0].directory / LOG
-        parts.append(f"{names}: {reason}" + (f" (log: {log})" if log.is_file() else ""))
+        parts.append(f"{names}{reason}" + (f" (log: {log})" if log.is_file() else ""))
     count = sum(map(len, reasons.values()))
     more = [f"{len(parts) - SHOWN} other reasons in their logs"] if len(parts) > SHOWN else []
-    head = f"{count} of {len(jobs)} jobs failed: " if len(jobs) > 1 else ""
+    head = f"{'all' if alike else f'{count} of'} {len(jobs)} jobs failed: " if len(jobs) > 1 else ""
     return head + "; ".join([*parts[:SHOWN], *more])
+
+
+def _failed_alike(jobs: Sequence[JobResult]) -> bool:
+    """Return whether several jobs have all failed for one reason."""
+    return len(jobs) > 1 and all(job.returncode != 0 for job in jobs) and len({job.reason for job in jobs}) == 1
 
 
 class JobFailedError(RuntimeError):
@@ -136,9 +141,15 @@ class JobFailedError(RuntimeError):
 
     @classmethod
     def of(cls, jobs: Sequence[JobResult], remedy: str) -> JobFailedError:
-        """Return the error of a sweep of which some jobs have failed; its code is 2 if all of these are mistakes."""
+        """Return the error of a sweep of which some jobs have failed; its code is 2 if all of these are mistakes.
+
+        The command that goes on is left out where all jobs have failed by the same mistake.
+        """
         mistakes = all(job.returncode in (0, 2) for job in jobs)
-        return cls(f"{describe_failures(jobs)}; finished jobs are kept; {remedy}", 2 if mistakes else 1, jobs)
+        line, code = describe_failures(jobs), 2 if mistakes else 1
+        if code == 2 and _failed_alike(jobs):
+            return cls(line, code, jobs)
+        return cls(f"{line}; finished jobs are kept; {remedy}", code, jobs)
 
 
 def _differing(overrides: Sequence[Sequence[str]]) -> set[str]:

@@ -20,7 +20,7 @@ from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
-from skinlab.evaluation.submission import check_format, in_format, pseudo_labels
+from skinlab.evaluation.submission import check_format, in_format, labelling_confidence, pseudo_labels
 from skinlab.evaluation.thresholds.choice import is_fixed, parse_rule, positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
@@ -206,8 +206,9 @@ def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] 
         raise UserError(f"threshold={chosen}: a number needs a model of two classes, this has {', '.join(names)}")
     else:
         threshold = {"value": 0.5 if chosen is None else chosen, "positive": [positive]}
-    column = "label" if settings.format == "kaggle" else "called"
-    log.info("%s=1: %s, from %.4g on", column, " or ".join(threshold["positive"]), threshold["value"])
+    positives = threshold["positive"]
+    kind = "class" if len(positives) == 1 else "the classes"
+    log.info("calls of %s %s: p ≥ %.4g", kind, " or ".join(positives), threshold["value"])
     return threshold
 
 
@@ -335,7 +336,8 @@ def label_pool(
     new = table if "seen" not in table else table[table["seen"] == ""]
     with user_errors():
         labels = pseudo_labels(new, confidence)
-    log_pseudo_labels(labels["label"], bundle.outputs, len(table) - len(new), confidence)
+    remedy = labelling_confidence(new, set(bundle.outputs) - set(labels["label"]))
+    log_pseudo_labels(labels["label"], bundle.outputs, len(table) - len(new), remedy)
     facts = pseudo_label_facts(known, confidence, len(labels))
     return labels.assign(**{COLUMN: str(bundle.meta()["checkpoint_sha256"])[:16]}), facts
 

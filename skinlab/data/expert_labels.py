@@ -55,7 +55,7 @@ def add_labels(
     held = free & known["group"].isin(manifest["group"][manifest["split"].isin(["val", "test"])])
     for marked, reason in (
         # No error: with another fold or a larger label budget the same image need not be in the pool.
-        (~free, "not in the pool but labelled already"),
+        (~free, "not in the pool but labelled already, and ignored"),
         (held, "of a group in val or test and left out"),
         (free & ~held & (known["split"] == ""), "excluded from the pool and left out"),
     ):
@@ -64,6 +64,8 @@ def add_labels(
             log.warning("%s: %s %s: %s", place, n, reason, some(labels.index[marked]))
     joins = labels[free & ~held & (known["split"] == "pool")]
     chosen = manifest["image_id"].isin(joins.index)
+    counts = ", ".join(f"{name} {(joins == name).sum()}" for name in classes)
+    log.info("%s: %s of the pool used: %s", place, quantity(len(joins), "label"), counts)
     labelled = manifest.assign(
         split=manifest["split"].mask(chosen, "train"),
         label=manifest["label"].mask(chosen, manifest["image_id"].map(joins)),
@@ -120,7 +122,7 @@ def _read_labels(
     table = table[table["label"] != ""]
     if table.empty:
         raise UserError(f"{place} has no label filled in: give a class for one image at least")
-    ids = _known_images(manifest, table["image_id"], place)
+    ids = _known_images(manifest, table, place)
     if ids.duplicated().any():
         raise UserError(f"{place} names an image twice: {some(ids[ids.duplicated()].unique())}; keep one row an image")
     renames = clean_label_map(label_map)
@@ -137,8 +139,18 @@ def _read_labels(
     return labels
 
 
-def _known_images(manifest: pd.DataFrame, ids: pd.Series[str], place: str) -> pd.Series[str]:
-    """Return the manifest's id for each id of a table or, if none is known, for each path; others stay as they are."""
+def _known_images(manifest: pd.DataFrame, table: pd.DataFrame, place: str) -> pd.Series[str]:
+    """Return the manifest's id for each row of a table; ids of no image stay as they are.
+
+    It is that of the row's path, where a model's table has those of all its images here: ids are relative to the folder
+    that was predicted, and may be those of other folders' images, too. Else it is that of the row's id or, if none is
+    known, of the path that the id is.
+    """
+    ids = table["image_id"]
+    if COLUMN in table and "path" in table:
+        own = table["path"].map(dict(zip(manifest["path"], manifest["image_id"], strict=True)))
+        if own.notna().all():
+            return own
     found = join_ids(ids, manifest["image_id"].tolist(), place)
     if not (found != "").any() and "path" in manifest:
         by_path = dict(zip(manifest["path"], manifest["image_id"], strict=True))
@@ -190,4 +202,4 @@ def check_excluded(manifest: pd.DataFrame, path: str | Path) -> None:
 
 def _read_excluded(manifest: pd.DataFrame, path: str | Path) -> pd.Series[str]:
     table = read_image_table(path)
-    return _known_images(manifest, table["image_id"], f"data.exclude={path}")
+    return _known_images(manifest, table, f"data.exclude={path}")

@@ -40,24 +40,22 @@ def pseudo_label_facts(known: TrainingImages, confidence: float, n_labels: int) 
     return {KEY: {"confidence": confidence, "labels": n_labels, "unknown": list(known.unknown), **hashes}}
 
 
-def log_pseudo_labels(labels: pd.Series, classes: Sequence[str], n_known: int, confidence: float) -> None:
+def log_pseudo_labels(labels: pd.Series, classes: Sequence[str], n_known: int, remedy: str) -> None:
     """Report how many images of each class are labelled, and warn of a class without any.
 
     Args:
         labels: a class for each labelled image.
         classes: all that the model knows.
         n_known: images that are left out, since the model knows them from its training.
-        confidence: from which a label was taken.
+        remedy: how images of a class without any are labelled.
     """
     counts = {name: int((labels == name).sum()) for name in classes}
     left_out = f"; {n_known} that the model knows from its training are left out" if n_known else ""
     log.info("%d pseudo-labels: %s%s", len(labels), ", ".join(f"{k} {n}" for k, n in counts.items()), left_out)
     if missing := [name for name, n in counts.items() if n == 0]:
         log.warning(
-            "no image is labelled %s: training with these labels makes the classes more unequal; a confidence= below "
-            "%g may label some",
-            " or ".join(missing),
-            confidence,
+            "no image is labelled %s: training with these labels makes the classes more unequal; %s",
+            *(" or ".join(missing), remedy),
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -94,6 +95,8 @@ def in_format(
 def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Return ``image_id,label,confidence`` of the images whose most probable class is probable enough.
 
+    A column ``path`` of the predictions is kept.
+
     Args:
         table: predictions.
         confidence: least probability of that class.
@@ -114,7 +117,31 @@ def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
         raise ValueError(f"confidence={confidence:g}: none of {len(table)} images is labelled{largest}; lower it")
     labels = np.asarray(classes, object)[probabilities.argmax(1)]
     found = {"image_id": table["image_id"][chosen], "label": labels[chosen], "confidence": highest[chosen]}
-    return pd.DataFrame(found)
+    return pd.DataFrame(found | ({"path": table["path"][chosen]} if "path" in table else {}))
+
+
+def labelling_confidence(table: pd.DataFrame, missing: Collection[str]) -> str:
+    """Return in words the confidence at which images of each of some classes are labelled, and how many are.
+
+    Classes that are the most probable one of no image are left out.
+
+    Args:
+        table: predictions.
+        missing: classes.
+
+    >>> predictions = pd.DataFrame({"image_id": ["a", "b"], "prob_nv": [0.98, 0.384], "prob_mel": [0.02, 0.616]})
+    >>> labelling_confidence(predictions, ["mel"])
+    'confidence=0.61 labels nv 1, mel 1'
+    """
+    classes = table_classes(table)
+    probabilities = table[[PREFIX + name for name in classes]].to_numpy(np.float64)
+    highest, likeliest = probabilities.max(1), np.asarray(classes, object)[probabilities.argmax(1)]
+    largest = [highest[likeliest == name].max() for name in missing if (likeliest == name).any()]
+    if not largest:
+        return "no image has it as its most probable class, so that no confidence= labels any"
+    confidence = math.floor(min(largest) * 100) / 100
+    chosen = likeliest[highest >= confidence]
+    return f"confidence={confidence:g} labels {', '.join(f'{name} {(chosen == name).sum()}' for name in classes)}"
 
 
 def kaggle_ids(files: Sequence[str]) -> list[str]:

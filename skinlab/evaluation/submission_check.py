@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,31 +170,19 @@ def outlook(
     applied = applied or AppliedThreshold(best, "f1")
     above = score >= applied.value
     is_best = np.array_equal(above, score >= best)
+    predicted = fitted if is_best else above.astype(np.float64)
     if applied.rule is not None:
-        how: Mapping[str, Any] = {"cost_ratio": applied.cost_ratio, "prevalence": applied.prevalence, "seed": seed}
-        predicted = cross_fitted_shares(score, truth, view.group, applied.rule, **how)
-    else:
-        predicted = fitted if is_best else above.astype(np.float64)
+        predicted = _cross_fitted(view, applied, seed)
     prevalence, called = float(truth.mean()), float(predicted.mean())
     expected = expected_calls(called, len(set(view.group)), new.n, level)
-    explaining = None
-    if not expected[0] <= new.n_called <= expected[1]:
-        explaining = explaining_prevalence(predicted, truth, new.n_called / new.n)
+    is_expected = expected[0] <= new.n_called <= expected[1]
+    explaining = None if is_expected else explaining_prevalence(predicted, truth, new.n_called / new.n)
 
     def f1_at(share: float) -> Interval:
         settings: Mapping[str, Any] = {"n_draws": n_draws, "level": level, "seed": seed}
         statistic = BinaryPredictions(predicted, truth)
         return expect(statistic, view.group, view.target, NewSet(new.n_scored, share), **settings)["f1_positive"]
 
-    shares = _shares(new, prevalence, explaining)
-    rows = [
-        {
-            "prevalence": share,
-            "f1": f1_at(share).to_dict(),
-            "best_threshold": choose_threshold(score, truth, "f1", prevalence=share),
-        }
-        for share in track(shares, "expecting F1 at each share of positives", len(shares))
-    ]
     reached = float(score[above].min()) if above.any() else np.inf  # the highest threshold with the same calls
     return Outlook(
         threshold=applied.value,
@@ -210,8 +198,28 @@ def outlook(
         expected=expected,
         explaining=explaining,
         f1=f1_at(prevalence),
-        rows=rows,
+        rows=_rows(view, _shares(new, prevalence, explaining), f1_at),
     )
+
+
+def _rows(view: Predictions, shares: Sequence[float], f1_at: Callable[[float], Interval]) -> list[dict[str, Any]]:
+    """Return for each share of positives the F1 that is expected and the threshold that is best there."""
+    truth, score = view.target == 1, view.probabilities[:, 1]
+    return [
+        {
+            "prevalence": share,
+            "f1": f1_at(share).to_dict(),
+            "best_threshold": choose_threshold(score, truth, "f1", prevalence=share),
+        }
+        for share in track(shares, "expecting F1 at each share of positives", len(shares))
+    ]
+
+
+def _cross_fitted(view: Predictions, applied: AppliedThreshold, seed: int) -> npt.NDArray[np.float64]:
+    """Return in which share of several cross-fits of a threshold's rule each row is called."""
+    how: Mapping[str, Any] = {"cost_ratio": applied.cost_ratio, "prevalence": applied.prevalence, "seed": seed}
+    rows = view.probabilities[:, 1], view.target == 1, view.group
+    return cross_fitted_shares(*rows, str(applied.rule), **how)
 
 
 def _shares(new: NewTest, prevalence: float, explaining: float | None) -> list[float]:

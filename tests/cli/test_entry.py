@@ -149,6 +149,28 @@ def test_a_monitor_is_checked_before_torch_is_imported():
         check_early("train", compose_settings("train", ["callbacks.monitor=val/auroc"]))
 
 
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("predict", "threshold=best"),
+        ("bundle", "thresholds=[f1,best]"),
+        ("evaluate", "thresholds=[best]"),
+    ],
+)
+def test_a_rule_for_thresholds_is_checked_before_anything_is_read(phantom, tmp_path, command, word):
+    """The paths lead to something that is no run."""
+    from skinlab.cli.config import compose_settings
+    from skinlab.cli.early_checks import check_early
+
+    place = "predictions" if command == "evaluate" else "ckpt"
+    words = [f"{place}={phantom}", f"output={tmp_path / 'out.csv'}", word]
+    words += [f"input={phantom}"] if command == "predict" else []
+    with pytest.raises(UserError) as error:
+        check_early(command, compose_settings(command, words))
+    name = word.partition("=")[0]
+    assert str(error.value).startswith(f"{name}=best: threshold rule 'best' is unknown: use f1, cost, sensitivity>=S")
+
+
 def test_a_finished_run_needs_no_data(tmp_path):
     from skinlab.cli.config import compose_settings
     from skinlab.cli.early_checks import check_early

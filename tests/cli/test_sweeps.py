@@ -91,7 +91,11 @@ def test_failed_jobs_fail_a_plain_sweep_at_its_end(ended, tmp_path, codes, of_sw
         pass
     assert failed.value.code == of_sweep
     reason = "it was ended by SIGKILL (out of memory?)" if codes[1] < 0 else "no such class"
-    assert f"job 4 (loss=focal): {reason} (log: {tmp_path / 'log.txt'})" in str(failed.value)
+    line = str(failed.value)
+    assert f"{reason} (log: {tmp_path / 'log.txt'})" in line
+    assert ("job 4 (loss=focal): " in line) == (0 in codes)
+    assert line.startswith("all 2 jobs failed: no such class") == (0 not in codes)
+    assert ("finished jobs are kept" in line) == (codes != (2, 2))  # the same mistake would be made again
 
 
 def test_a_failed_job_of_a_cluster_fails_the_sweep_that_waits_for_it(ended, tmp_path):
@@ -296,6 +300,16 @@ def test_a_sweep_without_its_data_stops_before_the_first_job(run, tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: data.root=/nowhere/at/all is not a folder")
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_sweep_whose_data_are_no_such_data_set_stops_before_the_first_job(run, tmp_path):
+    (tmp_path / "above" / "dsm2025" / "train").mkdir(parents=True)
+    done = run("train", "-m", "sweep=folds", "data.n_folds=2", "data=dsm2025", f"data.root={tmp_path / 'above'}")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert f"{tmp_path / 'above'}/train/0 holds no image" in line
     assert not list(tmp_path.rglob("config.yaml"))
 
 

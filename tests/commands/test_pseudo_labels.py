@@ -45,7 +45,7 @@ def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier,
     assert " that the model knows from its training are left out" in caplog.text
     missing = [name for name in SEVEN if name not in set(table["label"])]
     assert not missing or f"no image is labelled {' or '.join(missing)}: " in caplog.text
-    assert list(table.columns) == ["image_id", "label", "confidence", "labelled_by"]
+    assert list(table.columns) == ["image_id", "label", "confidence", "path", "labelled_by"]
     split = pd.read_csv(model / "split.csv", keep_default_na=False).set_index("image_id")["split"]
     names = [Path(each).stem for each in table["image_id"]]
     assert not {"train", "val"} & set(split[names])

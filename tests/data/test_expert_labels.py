@@ -51,7 +51,25 @@ def test_what_is_labelled_alike_already_is_told_and_changes_nothing(manifest, ta
         rows = add_labels(manifest, table("a,mel", "d,mel"), CLASSES)
     assert not rows.pop("answered").any()
     pd.testing.assert_frame_equal(rows, manifest)
-    assert "2 images are not in the pool but labelled already: a, d" in caplog.text
+    assert "2 images are not in the pool but labelled already, and ignored: a, d" in caplog.text
+
+
+def test_how_many_labels_are_used_is_the_last_line(manifest, table, caplog):
+    with caplog.at_level(logging.INFO):
+        add_labels(manifest, table("q,mel", "a,mel"), CLASSES)
+    assert caplog.records[-1].getMessage().endswith(": 1 label of the pool used: mel 1, nv 0")
+
+
+def test_pseudo_labels_of_the_pool_s_own_folder_are_found_by_their_paths(table, tmp_path):
+    """Files of other folders have the same names."""
+    paths = [f"/data/train/{folder}/1.jpg" for folder in ("0", "1", "Unlabeled")]
+    ids = [path.removeprefix("/data/") for path in paths]
+    frame = pd.DataFrame({"image_id": ids, "path": paths, "group": ids, "label": ["nv", "mel", ""], "split": "train"})
+    frame["split"] = ["train", "train", "pool"]
+    pseudo = table(f"1.jpg,mel,m,{paths[2]}", header="image_id,label,labelled_by,path")
+    assert add_labels(frame, pseudo, CLASSES)["label"].tolist() == ["nv", "mel", "mel"]
+    with pytest.raises(UserError, match="may mean several images"):
+        add_labels(frame, table("1.jpg,mel,m", header="image_id,label,labelled_by"), CLASSES)
 
 
 def test_an_excluded_image_stays_out(manifest, table, caplog):

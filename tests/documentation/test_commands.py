@@ -138,7 +138,7 @@ def test_short_commands_run(things: tuple[bool, Path], tmp_path: Path, command_s
         here = tmp_path / str(number)
         here.mkdir()
         words = [word.replace("DSM_ROOT", "DIR") for word in line.words]
-        words = ["confidence=0.5" if word == "confidence=0.95" else word for word in words]  # no tiny model is so sure
+        words = ["confidence=0.5" if word == "confidence=0.6" else word for word in words]  # no tiny model is so sure
         made = {word.partition("=")[2] for word in words if word.startswith("output=")}
         for path in folder.iterdir():
             if path.name not in made:

@@ -154,6 +154,7 @@ def _counts(manifest: pd.DataFrame, records: np.ndarray) -> Counts:
 
 def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> Copies:
     ids, labels = manifest["image_id"].to_numpy(dtype=object), manifest["label"].to_numpy(dtype=object)
+    splits = manifest["split"].to_numpy(dtype=object)
     found: Copies = {"duplicates": [], "label_conflicts": [], "pool_duplicates": []}
     for a, b, similarity, exact, turned in pairs.tolist():
         copy: CopyEntry = {
@@ -163,6 +164,7 @@ def _copies(manifest: pd.DataFrame, pairs: np.ndarray) -> Copies:
             "similarity": round(similarity, 3),
             "exact": exact,
             "turned": turned,
+            "held_out": "held_out" in (splits[a], splits[b]),
         }
         found["duplicates"].append(copy)
         if labels[a] != labels[b]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from skinlab.data.audit.text_changes import Changes, describe_changes
@@ -21,7 +22,7 @@ class BadImageEntry(TypedDict):
 
 
 class CopyEntry(TypedDict):
-    """Two images with the same picture."""
+    """Two images with the same picture; `held_out` where one is of a challenge's test without labels."""
 
     a: str
     b: str
@@ -29,6 +30,7 @@ class CopyEntry(TypedDict):
     similarity: float
     exact: bool
     turned: bool
+    held_out: bool
 
 
 class Counts(TypedDict):
@@ -148,9 +150,16 @@ def warnings(report: AuditReport) -> list[str]:
         pairs = some(f"{_pair(copy)} ({' and '.join(copy['labels'])})" for copy in report["label_conflicts"])
         lines.append(f"{quantity(len(report['label_conflicts']), 'pair of copies', 'has')} different labels: {pairs}")
     if report["pool_duplicates"]:
-        pairs = some(map(_pair, report["pool_duplicates"]))
-        lines.append(f"{len(report['pool_duplicates'])} unlabeled images are copies of labelled ones: {pairs}")
+        lines.append(_pool_copies(report["pool_duplicates"]))
     return lines
+
+
+def _pool_copies(copies: Sequence[CopyEntry]) -> str:
+    of_test = {copy["b"] if copy["labels"][0] else copy["a"]: copy["held_out"] for copy in copies}
+    tested = f" ({sum(of_test.values())} of the test)" if any(of_test.values()) else ""
+    what = "is a copy" if len(of_test) == 1 else "are copies"
+    pairs = some(map(_pair, copies))
+    return f"{quantity(len(of_test), 'unlabeled image')}{tested} {what} of labelled ones: {pairs} (all in audit.json)"
 
 
 def _bad_images(report: AuditReport) -> str:

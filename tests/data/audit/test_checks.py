@@ -194,12 +194,21 @@ def test_copies_with_other_labels_are_listed(manifest, tmp_path, caplog):
     assert "1 pair of copies has different labels: 00 = 03 (mel and nv)" in caplog.text
 
 
-def test_copies_in_the_pool_are_listed(manifest, tmp_path):
+def test_copies_in_the_pool_are_listed(manifest, tmp_path, caplog):
     picture(0).save(tmp_path / "11.png")
     manifest.loc[11, "label"] = ""
     report = run(manifest)[1]
     assert [(copy["a"], copy["b"]) for copy in report["pool_duplicates"]] == [("00", "11")]
     assert not report["label_conflicts"]
+    assert "1 unlabeled image is a copy of labelled ones: 00 = 11 (all in audit.json)" in caplog.text
+
+
+def test_copies_in_the_test_are_counted(manifest, tmp_path, caplog):
+    for i, split in ((11, "held_out"), (10, "pool")):
+        picture(0).save(tmp_path / f"{i}.png")
+        manifest.loc[i, ["label", "split"]] = "", split
+    run(manifest, n_folds=1)
+    assert "2 unlabeled images (1 of the test) are copies of labelled ones: " in caplog.text
 
 
 def test_files_outside_the_table_are_named(manifest, caplog):
