@@ -304,7 +304,8 @@ def test_a_sweep_without_its_data_stops_before_the_first_job(run, tmp_path):
 
 
 def test_a_sweep_whose_data_are_no_such_data_set_stops_before_the_first_job(run, tmp_path):
-    (tmp_path / "above" / "dsm2025" / "train").mkdir(parents=True)
+    (tmp_path / "above" / "dsm2025" / "train" / "0").mkdir(parents=True)
+    (tmp_path / "above" / "dsm2025" / "train" / "0" / "1.jpg").touch()
     done = run("train", "-m", "sweep=folds", "data.n_folds=2", "data=dsm2025", f"data.root={tmp_path / 'above'}")
     assert done.returncode == 2
     assert done.stdout == ""
