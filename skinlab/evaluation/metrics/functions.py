@@ -71,8 +71,13 @@ def partial_auroc(w: WeightedPredictions) -> Floats:
 
 
 def brier(w: WeightedPredictions) -> Floats:
-    """Return the squared errors of the probabilities summed over the classes, 0 to 2 (Brier, 1950)."""
-    return w.mean(((w.arrays.probabilities - w.arrays.one_hot) ** 2).sum(1))
+    """Return the mean squared error of the probabilities as scikit-learn has it by default.
+
+    Of two classes it is that of the positive one's probability, 0 to 1; of more it is summed over the classes, 0 to 2
+    (Brier, 1950).
+    """
+    total = ((w.arrays.probabilities - w.arrays.one_hot) ** 2).sum(1)
+    return w.mean(total / 2 if w.arrays.one_hot.shape[1] == 2 else total)
 
 
 def log_loss(w: WeightedPredictions) -> Floats:

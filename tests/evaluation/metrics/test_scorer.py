@@ -40,6 +40,7 @@ def test_agrees_with_scikit_learn(name):
     )
     assert got["f1_macro"] == pytest.approx(sk.f1_score(target, predicted, average="macro", labels=present))
     assert got["log_loss"] == pytest.approx(sk.log_loss(target, p, labels=range(len(classes))), rel=1e-6)
+    assert got["brier"] == pytest.approx(sk.brier_score_loss(target, p, labels=range(len(classes))), abs=1e-9)
     for i, cls in enumerate(classes):
         if i in present:
             assert got[f"pr_auc/{cls}"] == pytest.approx(sk.average_precision_score(target == i, p[:, i]))
@@ -50,8 +51,20 @@ def test_agrees_with_scikit_learn(name):
     if len(classes) == 2:
         assert got["f1_positive"] == pytest.approx(sk.f1_score(target, predicted, pos_label=1))
         assert got["specificity"] == pytest.approx(sk.recall_score(target, predicted, pos_label=0))
-        assert got["brier"] == pytest.approx(2 * sk.brier_score_loss(target, p[:, 1]), abs=1e-9)
         assert got["ppv"] == got[f"precision/{classes[1]}"]
+
+
+def test_brier_score_of_two_classes_is_that_of_the_positive_ones_probability():
+    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
+    found = classification_metrics(p, np.array([0, 1, 1]), ["benign", "malignant"])
+    assert found["brier"] == pytest.approx((0.1**2 + 0.4**2 + 0.7**2) / 3)
+    assert classification_metrics(1 - np.eye(2), np.arange(2), ["benign", "malignant"])["brier"] == 1
+
+
+def test_brier_score_of_three_classes_is_summed_over_them():
+    p = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
+    found = classification_metrics(p, np.array([0, 2]), ["a", "b", "c"])
+    assert found["brier"] == pytest.approx((0.3**2 + 0.2**2 + 0.1**2 + 0.5**2 + 0.3**2 + 0.8**2) / 2)
 
 
 @pytest.mark.parametrize("name", TABLES)
