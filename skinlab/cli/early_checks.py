@@ -10,6 +10,7 @@ from typing import Any
 
 from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
+from skinlab.settings.output_checks import wrong_outputs
 from skinlab.settings.part import build
 from skinlab.settings.recorded import how_to_finish, is_pretraining, recorded_data
 
@@ -47,8 +48,10 @@ def check_early(command: str, settings: Settings) -> None:
     Raises:
         UserError: one line that names all of them.
     """
-    monitor = _unknown_monitor(settings) if command == "train" else ()
-    lines = [*_missing(command, settings), *monitor, *_unknown_rules(command, settings)]
+    lines = [*_missing(command, settings), *wrong_outputs(command, settings), *_unknown_rules(command, settings)]
+    if command == "train":
+        lines += _unknown_monitor(settings)
+    lines = lines or [*_table_columns(command, settings)]
     if lines:
         raise UserError("; ".join(lines))
 
@@ -183,6 +186,23 @@ def _missing_data(settings: Settings) -> Iterator[str]:
             below = next((each for each in found if each.is_file()), None)
             remedy = f"set data.root={below.parents[len(Path(place).parts) - 1]}" if below else "give its path"
             yield f"{name}={place}: no such file, nor below data.root={root}; {remedy}"
+
+
+def _table_columns(command: str, settings: Settings) -> Iterator[str]:
+    """Yield the mistake of a table of data without a column of images, of which only the header is read."""
+    table, root = settings.find("data.table"), settings.find("data.root")
+    if command not in READING or not table or settings.find("data.name") != "table" or _is_finished(settings):
+        return
+    from skinlab.tables.csv_files import read_header  # importing pandas takes a moment
+    from skinlab.tables.image_columns import check_image_column
+
+    place = Path(table).expanduser()
+    place = place if place.is_file() else Path(root).expanduser() / table
+    if header := read_header(place):  # another table is refused when it is read
+        try:
+            check_image_column(header, settings.find("data.columns") or {}, place)
+        except UserError as error:
+            yield str(error)
 
 
 def no_folder(root: str) -> Iterator[str]:

@@ -35,6 +35,9 @@ SYNONYMS = {
     "output_dir": "output",
     "out": "output",
     "checkpoint": "ckpt",
+    "model": "ckpt",  # of a command that has no group of this name
+    "image": "input",
+    "images": "input",
 }
 RUN_DIR = ("output", "output_dir", "out", "run_dir", "save_dir")  # of a command that trains: hydra.run.dir
 

@@ -18,6 +18,7 @@ from skinlab.files import claim, replacing, write_json, write_text
 from skinlab.report.terminal import print_places
 from skinlab.runs.preparation import prepare_data
 from skinlab.settings.commands.audit import AuditSettings
+from skinlab.settings.outputs import contact_sheet_file
 from skinlab.tables.splits import SPLITS
 
 
@@ -30,7 +31,7 @@ def audit(settings: AuditSettings) -> None:
     Raises:
         UserError: whatever prevents a training. What the audit found is in ``audit.json`` all the same.
     """
-    run_dir, sheet = Path(settings.run_dir), check_sheet(settings.contact_sheet)
+    run_dir, sheet = Path(settings.run_dir), contact_sheet_file(settings.contact_sheet)
     if (run_dir / "config.yaml").exists():
         raise UserError(f"{run_dir} holds a training run with its own audit; choose another hydra.run.dir")
     with claim(run_dir):
@@ -46,22 +47,6 @@ def audit(settings: AuditSettings) -> None:
             write_sheet(prepared.manifest, sheet)
     print_audit(prepared.audit, run_dir, prepared)
     print_places({"contact sheet": sheet})
-
-
-def check_sheet(place: str | None) -> Path | None:
-    """Return where the contact sheet goes, if anywhere.
-
-    Raises:
-        UserError: it is no PNG or JPEG file, or its folder is missing.
-    """
-    if place is None:
-        return None
-    path = Path(str(place)).expanduser().absolute()
-    if path.suffix.lower() not in (".png", ".jpg"):
-        raise UserError(f"contact_sheet={place}: a PNG or JPEG file is expected, such as contact_sheet=sheet.png")
-    if not path.parent.is_dir():
-        raise UserError(f"contact_sheet={place}: there is no folder {path.parent}; make it or choose another")
-    return path
 
 
 def write_sheet(manifest: pd.DataFrame, path: Path) -> None:

@@ -36,12 +36,10 @@ from skinlab.inference.run_tables import read_validation, validation_paths
 from skinlab.report.terminal import predict_by, print_places
 from skinlab.runs.provenance import all_training_images
 from skinlab.settings.commands.bundle import BundleSettings
-from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.settings.outputs import bundle_file
 from skinlab.tables.decision import read_decision
 
 log = logging.getLogger(__name__)
-
-FORMATS = {"bundle": ".bundle", "safetensors": ".safetensors", "onnx": ".onnx"}
 
 
 def bundle(settings: BundleSettings) -> None:
@@ -53,7 +51,7 @@ def bundle(settings: BundleSettings) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    output = check_output(settings)
+    output = bundle_file(settings.output, settings.format, overwrite=settings.overwrite)
     places = model_places(settings.ckpt)
     settings = settings.updated({"ckpt": places})  # a sweep is its runs
     with claim_file(output):
@@ -288,7 +286,7 @@ def add_gate(bundle: Bundle, settings: BundleSettings, split: GateSplit | None) 
 
 
 def write(bundle: Bundle, format_: str, output: Path) -> None:
-    """Write the bundle in one of ``FORMATS``, and warn of what the format leaves out."""
+    """Write the bundle in its format, and warn of what the format leaves out."""
     with replacing(output) as temporary:
         if format_ == "bundle":
             save_bundle(bundle, temporary)
@@ -299,17 +297,3 @@ def write(bundle: Bundle, format_: str, output: Path) -> None:
     left_out = [name for name in ("calibrator", "thresholds", "decision", "conformal", "gate") if getattr(bundle, name)]
     if format_ != "bundle" and left_out:
         log.warning("%s does not apply the model's %s; format=bundle does", output, ", ".join(left_out))
-
-
-def check_output(settings: BundleSettings) -> Path:
-    """Return the file to write.
-
-    Raises:
-        UserError: its suffix is that of another format, or it can't be written or is there already.
-    """
-    chosen = Path(settings.output).suffix
-    others = [name for name, suffix in FORMATS.items() if suffix == chosen and name != settings.format]
-    hint = f", or set format={others[0]}" if others else ""
-    output = output_file(settings.output, FORMATS[settings.format], hint)
-    refuse_existing(output, overwrite=settings.overwrite)
-    return output

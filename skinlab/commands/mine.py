@@ -28,12 +28,10 @@ from skinlab.report.mining_page import render_mining
 from skinlab.report.terminal import print_places
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.mine import MineSettings
-from skinlab.settings.outputs import output_folder, refuse_existing
+from skinlab.settings.outputs import RANKING, ranking_folder
 from skinlab.tables.predictions import read_labels
 
 log = logging.getLogger(__name__)
-
-LIST = "mine.csv"  # written last: a folder without it is not complete
 
 
 def mine(settings: MineSettings, invocation: Invocation) -> None:
@@ -46,8 +44,7 @@ def mine(settings: MineSettings, invocation: Invocation) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    output = output_folder(settings.output)
-    refuse_existing(output / LIST, overwrite=settings.overwrite)
+    output = ranking_folder(settings.output, overwrite=settings.overwrite)
     if settings.truth is not None:  # refused now, not after the search for copies
         read_labels(settings.truth, f"truth={settings.truth}", settings.columns)
     device = best_device(settings.device)
@@ -127,7 +124,7 @@ def write_files(
         (output / "flagged.csv").unlink(missing_ok=True)
     write_text(output / "contact_sheet.html", page)
     write_json(output / "mine.json", facts)
-    with replacing(output / LIST) as temporary:
+    with replacing(output / RANKING) as temporary:
         table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT)
 
 
@@ -145,4 +142,4 @@ def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
     if found and facts["by"] in found["at"]:
         last = found["at"][facts["by"]][-1]
         log.info("of the first %(labelled)d images %(found)d are positive; expected at random: %(random).1f", last)
-    print_places({"images to label": output / LIST, "contact sheet": output / "contact_sheet.html"})
+    print_places({"images to label": output / RANKING, "contact sheet": output / "contact_sheet.html"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 import time
@@ -26,7 +25,7 @@ from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.bundle_parts import fit_scale_cautions
-from skinlab.inference.called import called_classes, likeliest
+from skinlab.inference.called import called_classes, likeliest, rule_called_by
 from skinlab.inference.ensembling import ensemble
 from skinlab.inference.explanations import check_explainable, write_explanations
 from skinlab.inference.inputs import find_images
@@ -34,11 +33,11 @@ from skinlab.inference.member import licences, log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.predict_images import ImagePredictions, predict_images
 from skinlab.models.prediction import tta_views
-from skinlab.report.terminal import print_places
-from skinlab.report.wording import overlap_sentence
+from skinlab.report.terminal import print_images, print_places
+from skinlab.report.wording import prediction_overlap_sentence
 from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
-from skinlab.settings.outputs import output_file, refuse_existing
+from skinlab.settings.outputs import meta_path, pictures_folder, prediction_file
 from skinlab.tables.decision import read_decision
 from skinlab.text import quantity
 
@@ -59,7 +58,8 @@ def predict(settings: PredictSettings) -> None:
     Raises:
         UserError: whatever the user has to correct; nothing has been written then.
     """
-    output, folder = check_output(settings), check_explain(settings)
+    output = prediction_file(settings.output, overwrite=settings.overwrite)
+    folder = pictures_folder(settings.explain, overwrite=settings.overwrite)
     tta_views(settings.tta)  # refuses an unknown name, as the next line a missing file, before images are listed
     places = model_places(settings.ckpt)
     with claim_file(output):
@@ -81,16 +81,14 @@ def predict(settings: PredictSettings) -> None:
 
         known_rows, fits = RowIds.of_images(rows, found.hashes), applied_fits(bundle, settings)
         cautions = [*overlap_cautions(known_rows, fits), *(of_scale := fit_scale_cautions(bundle, fits))]
-
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
         facts["models"] = [str(Path(place).expanduser().absolute()) for place in places]
-        if found.distance_ratio is not None and bundle.gate is not None:
-            facts["gate"] = bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}
+        facts |= gate_facts(bundle, found)
         if threshold is not None:
             facts["threshold"] = threshold = threshold | {"called": int(table["called"].sum())}
-        called = called_classes(table, bundle.outputs)
+        called, rule = called_classes(table, bundle.outputs), rule_called_by(threshold, bundle.decision)
         if shared := [*overlap_cautions(known_rows, bundle.probability_fits), *of_scale]:
             facts["fitted_cautions"] = shared
         if settings.format == "labels":
@@ -102,55 +100,15 @@ def predict(settings: PredictSettings) -> None:
         facts |= {"training_overlap": counts, "init_licences": licences(bundle.members)}
         write_predictions(table, facts, output)
         if folder is not None:
-            rule = f"{' or '.join(threshold['positive'])} from {threshold['value']:.2g} on" if threshold else ""
             write_explanations(bundle, rows, called, found.probabilities, folder, device, rule)
     if threshold is not None:
         log.info("%s", threshold_sentence(threshold, len(rows)))
-    for sentence in filter(None, ["" if settings.format == "labels" else overlap_sentence(counts), *cautions]):
+    if settings.format != "labels":
+        cautions.insert(0, prediction_overlap_sentence(counts))
+        print_images(rows["image_id"].tolist(), found.probabilities, bundle.outputs, called, rule)
+    for sentence in filter(None, cautions):
         log.warning("%s", sentence)
     print_places({f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "pictures": folder})
-
-
-def check_output(settings: PredictSettings) -> Path:
-    """Return the file to write.
-
-    Raises:
-        UserError: it can't be written, or it or its ``.meta.json`` is there already.
-    """
-    output = output_file(settings.output, ".csv")
-    for path in (output, meta_path(output)):
-        if not _is_half(path):
-            refuse_existing(path, overwrite=settings.overwrite)
-    return output
-
-
-def _is_half(path: Path) -> bool:
-    """Return whether a file is the ``.meta.json`` of a prediction that was ended before it had its table."""
-    try:
-        return path.suffix == ".json" and "checkpoint_sha256" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
-
-
-def meta_path(output: Path) -> Path:
-    """Return where the facts about a predictions file lie: beside it."""
-    return output.with_suffix(".meta.json")
-
-
-def check_explain(settings: PredictSettings) -> Path | None:
-    """Return the folder of the Grad-CAM pictures, if any are wanted.
-
-    Raises:
-        UserError: it is a file, or holds something already.
-    """
-    if settings.explain is None:
-        return None
-    folder = Path(settings.explain).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"explain={settings.explain} is a file; name a folder for the pictures")
-    if folder.is_dir() and any(folder.iterdir()) and not settings.overwrite:
-        raise UserError(f"explain={settings.explain} is not empty; choose another folder or set overwrite=true")
-    return folder
 
 
 def load(places: Sequence[str]) -> tuple[Bundle, TrainingImages]:
@@ -323,6 +281,13 @@ def tabulate(
     if seen.any():
         table["seen"] = seen
     return table.assign(path=rows["path"])
+
+
+def gate_facts(bundle: Bundle, found: ImagePredictions) -> dict[str, Any]:
+    """Return what is recorded of the input gate, where one has looked at the images."""
+    if found.distance_ratio is None or bundle.gate is None:
+        return {}
+    return {"gate": bundle.gate.facts() | {"warned": int((found.distance_ratio > 1).sum())}}
 
 
 def label_pool(

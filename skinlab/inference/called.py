@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX
+from skinlab.evaluation.thresholds.decision import Decision
 
 
 def likeliest(
@@ -40,3 +42,17 @@ def called_classes(table: pd.DataFrame, classes: Sequence[str]) -> npt.NDArray[n
             numbers = {each: i for i, each in enumerate(classes)}
             return table[name].map(numbers.__getitem__).to_numpy(np.int64)
     return np.asarray(table[[PREFIX + name for name in classes]].to_numpy().argmax(1))
+
+
+def rule_called_by(threshold: Mapping[str, Any] | None, decision: Decision | None) -> str:
+    """Return in words by what a class is called; "" where it is the most probable one.
+
+    >>> rule_called_by({"rule": "sensitivity>=0.95", "value": 0.028, "positive": ["mel"]}, None)
+    'sensitivity>=0.95: mel from 0.028 on'
+    >>> rule_called_by({"value": 0.5, "positive": ["mel"]}, None), rule_called_by(None, None)
+    ('threshold: mel from 0.5 on', '')
+    """
+    if threshold is not None:
+        positive = " or ".join(threshold["positive"])
+        return f"{threshold.get('rule') or 'threshold'}: {positive} from {threshold['value']:.2g} on"
+    return decision.rule if decision is not None and decision.rule != "argmax" else ""

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 SIDE = 240  # of a picture in a report, in pixels
 LARGE = 320  # of each half of a picture with a legend
 STRENGTH = 0.7  # share of colour where the map is strongest; the image shows through everywhere
-LEGEND = 64  # height of the legend
+LINE = 20  # height of a line of the legend
 MARGIN = 12
 Pixels = npt.NDArray[np.uint8]
 
@@ -29,31 +29,50 @@ def overlay(image: Pixels, strength: npt.NDArray[np.floating]) -> Pixels:
 
 
 def explained(image: Pixels, strength: npt.NDArray[np.floating], called: str, score: float, rule: str = "") -> Pixels:
-    """Return an image and its coloured copy side by side above a legend, ``(S + LEGEND, 2 S, 3)``.
+    """Return an image and its coloured copy side by side, each above its part of the legend, ``(S + L, 2 S, 3)``.
 
     Args:
         image: ``(S, S, 3)``.
         strength: of the evidence for the class, ``(S, S)`` in [0, 1].
         called: the class that the map is for.
         score: its probability.
-        rule: how it was called, where it isn't the most probable class.
+        rule: by what it was called, where it isn't the most probable class.
     """
-    side = len(image)
+    side, font = len(image), ImageFont.load_default(size=14)
+    found = "Grad-CAM, strongest place = 1" if strength.any() else f"nothing in it speaks for {called}"
+    texts = [f"called {called}, probability {score:.2f}", *([f"by {rule}"] if rule else []), found]
+    left = [line for text in texts for line in wrapped(text, font, side - 2 * MARGIN)]
+    right = wrapped(f"evidence for {called}", font, side - 2 * MARGIN)
+    legend = np.full((2 * MARGIN + LINE * max(len(left), 2 + len(right)), 2 * side, 3), 255, np.uint8)
     scale = np.tile(np.linspace(0, 1, side - 2 * MARGIN), (12, 1))
     bar = overlay(np.full((*scale.shape, 3), 200, np.uint8), scale)
-    legend = np.full((LEGEND, 2 * side, 3), 255, np.uint8)
-    legend[10 : 10 + len(bar), side + MARGIN : 2 * side - MARGIN] = bar
+    legend[MARGIN : MARGIN + len(bar), side + MARGIN : 2 * side - MARGIN] = bar
     picture = Image.fromarray(np.concatenate([np.concatenate([image, overlay(image, strength)], 1), legend]))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
-    line = f"called {called}, probability {score:.2f}{rule and f'; {rule}'}"[:88]
-    draw.text((MARGIN, side + 8), line, fill="black", font=font)
-    what = "Grad-CAM, strongest place = 1" if strength.any() else f"nothing in it speaks for {called}"[:40]
-    draw.text((MARGIN, side + 34), what, fill="black", font=font)
-    ends = ((side + MARGIN, "la", "none"), (2 * side - MARGIN, "ra", "strongest"))
-    draw.text((side + side // 2, side + 34), f"evidence for {called}"[:30], fill="black", font=font, anchor="ma")
-    for x, anchor, text in ends:
-        draw.text((x, side + 34), text, fill="black", font=font, anchor=anchor)
+    draw, top = ImageDraw.Draw(picture), side + MARGIN - 4
+    draw.multiline_text((MARGIN, top), "\n".join(left), fill="black", font=font, spacing=LINE - 14)
+    for x, anchor, text in ((side + MARGIN, "la", "none"), (2 * side - MARGIN, "ra", "strongest")):
+        draw.text((x, top + LINE), text, fill="black", font=font, anchor=anchor)
+    for i, text in enumerate(right, 2):
+        draw.text((side + side // 2, top + i * LINE), text, fill="black", font=font, anchor="ma")
     return np.asarray(picture)
+
+
+def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Return a text in lines of at most ``width`` pixels; a longer word is broken.
+
+    >>> wrapped("called Melanoma, probability 0.43", ImageFont.load_default(size=14), 170)
+    ['called Melanoma,', 'probability 0.43']
+    """
+    lines: list[str] = []
+    for word in text.split():
+        while font.getlength(word) > width:
+            fits = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+            lines, word = [*lines, word[:fits]], word[fits:]
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def jpeg(pixels: Pixels) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +37,9 @@ from skinlab.report.wording import DASH, ensemble_words, overlap_sentence
 from skinlab.text import quantity
 
 LEADERBOARD_COLUMNS = 3
-MOST_CLASSES = 8  # whose groups the title lists
+MOST_CLASSES = 8  # that a line lists
+FEW_IMAGES = 10  # whose probabilities are printed
+Floats = npt.NDArray[np.floating]
 
 
 def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None) -> None:
@@ -98,6 +102,29 @@ def print_places(places: Mapping[str, str | Path | None]) -> None:
     console = Console()
     for what, place in ((what, place) for what, place in places.items() if place is not None):
         console.print(f"{what}: {place}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_images(
+    ids: Sequence[str], probabilities: Floats, classes: Sequence[str], called: Sequence[int], rule: str
+) -> None:
+    """Print a line an image with its called class and the probabilities, of a few images only.
+
+    Args:
+        ids: of N images.
+        probabilities: ``(N, C)``.
+        classes: C names.
+        called: ``(N,)`` number of the class that each is called.
+        rule: by what it is called; "" where it is the most probable one.
+    """
+    if len(ids) > FEW_IMAGES:
+        return
+    console = Console()
+    for image_id, row, number in zip(ids, probabilities, called, strict=True):
+        likely = np.argsort(-row, kind="stable")
+        shown = ", ".join(f"{classes[i]} {row[i]:.3f}" for i in likely[:MOST_CLASSES])
+        more = ", ..." if len(row) > MOST_CLASSES else ""
+        what = f"called {classes[number]} ({rule})" if rule else f"most probable {classes[number]}"
+        console.print(f"{image_id}: {what}; {shown}{more}", soft_wrap=True, highlight=False, markup=False)
 
 
 def predict_by(model: Path) -> str:

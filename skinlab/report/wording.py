@@ -229,6 +229,16 @@ def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:
     return f"{together}: the metrics are not of new images."
 
 
+def prediction_overlap_sentence(overlap: Mapping[str, Any]) -> str:
+    """Return that sentence where there are probabilities and no metrics.
+
+    >>> prediction_overlap_sentence({"images": 1, "train": 1})
+    '1 of 1 image was trained on by this model: the probabilities are not those of a new image.'
+    """
+    new = "a new image" if overlap["images"] == 1 else "new images"
+    return overlap_sentence(overlap).replace("metrics are not of new images", f"probabilities are not those of {new}")
+
+
 def _plain(value: Any) -> float:
     return float(value["value"] if isinstance(value, Mapping) else value)
 

@@ -19,6 +19,7 @@ from skinlab.settings.types import (
     Number,
     Text,
     Workers,
+    path_to,
     read_names,
 )
 
@@ -51,11 +52,13 @@ class CommandSettings(Settings):
 
 
 def required(example: str) -> BeforeValidator:
-    """Return a validator that refuses an empty setting with an example of what to set."""
+    """Return a validator that refuses an empty setting, and true or false, with an example of what to set."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
         if value in (None, "", []):
             raise UserError(f"{info.field_name}= is missing: set {info.field_name}={example}")
+        if isinstance(value, bool):
+            raise ValueError(f"a path is expected, as in {info.field_name}={example}")
         return value
 
     return BeforeValidator(check)
@@ -97,7 +100,7 @@ class EvidenceSettings(Settings):
     positive: Names | None
     prevalence: Annotated[Number, Field(gt=0, lt=1)] | None
     thresholds: NamesOrEmpty
-    metadata: Text | None
+    metadata: Annotated[Text, path_to("a table", "metadata=FILE.csv")] | None
     subgroups: NamesOrEmpty | None
     units: Annotated[list[Literal["image", "lesion", "patient"]], BeforeValidator(read_names), AsList()] | None
     age_bands: Annotated[list[Annotated[int, Field(gt=0, le=120)]], AfterValidator(_rising)]
@@ -129,8 +132,8 @@ class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
 
     output: Annotated[Text, required("DIR")]
     overwrite: bool
-    apply_thresholds: Text | None
-    apply_decision: Text | None
+    apply_thresholds: Annotated[Text, path_to("a file of thresholds", "apply_thresholds=FILE.json")] | None
+    apply_decision: Annotated[Text, path_to("a file of a rule", "apply_decision=FILE.json")] | None
     cross_fit: bool
     compare_by: NamesOrEmpty
     wandb: bool
@@ -140,7 +143,7 @@ class TableSettings(Settings):
     """How tables of predictions and of labels are read, and what their systems are called."""
 
     names: Names | None
-    labels: Text | None
+    labels: Annotated[Text, path_to("a table of labels", "labels=FILE.csv")] | None
     on_label_conflict: Literal["error", "labels"]
     columns: dict[str, Text | dict[str, Text] | None]
     label_map: dict[Any, Any] | None

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from skinlab.settings.base import MayDiffer
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, CountOrZero, Names, Number, Share, Text, Workers
+from skinlab.settings.types import Count, CountOrZero, Names, Number, Share, Text, Workers, path_to
 
 Cache = Literal["none", "ram", "disk"]
 Artefact = Literal["ink", "ruler", "hair", "bubbles"]
@@ -41,17 +41,17 @@ class DataSettings(Part):
     split_seed: Annotated[int, Field(ge=0)]
     label_budget: Annotated[Number, Field(gt=0)]
     budget_seed: Annotated[int, Field(ge=0)]
-    labels: Text | None
-    exclude: Text | None
+    labels: Annotated[Text, path_to("a table of labels", "data.labels=FILE.csv")] | None
+    exclude: Annotated[Text, path_to("a table of images", "data.exclude=FILE.csv")] | None
     on_bad_image: Literal["error", "drop"]
     batch_size: Count
     num_workers: Annotated[Workers, MayDiffer(resumed=True, recipe=True)]
     cache: Annotated[Cache, MayDiffer(resumed=True, recipe=True)]
     cache_dir: Annotated[Text | None, MayDiffer(resumed=True, recipe=True)]
     # data=folder
-    groups: Text | None = None
+    groups: Annotated[Text, path_to("a table of groups", "data.groups=groups.csv")] | None = None
     # data=table
-    table: Text | None = None
+    table: Annotated[Text, path_to("a table", "data.table=FILE.csv")] | None = None
     columns: dict[str, Text | None] | None = None
     # data=phantom
     layout: Literal["ham10000", "dsm2025"] | None = None

@@ -69,6 +69,22 @@ def _name(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
 
 
+def path_to(what: str, example: str) -> BeforeValidator:
+    """Return a validator that says what a path is to where true or false is given instead of one.
+
+    Args:
+        what: is there, or will be, such as ``a folder for the pictures``.
+        example: a setting of it, such as ``explain=PICTURES``.
+    """
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"{what} is expected, as in {example}")
+        return value
+
+    return BeforeValidator(check)
+
+
 Number = Annotated[float, PlainValidator(_number)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]

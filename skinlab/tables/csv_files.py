@@ -59,6 +59,14 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     return table
 
 
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns, from its first line; none where it can't be read."""
+    try:
+        return _header(path, _encoding(path))[0]
+    except (OSError, UnicodeError, csv.Error, UserError):
+        return []
+
+
 def numbers(column: pd.Series) -> pd.Series[float]:
     """Return a column of text as numbers, with a decimal point or a decimal comma, or in percent; NaN where it is none.
 

@@ -402,6 +402,27 @@ def test_images_that_a_bundle_s_parts_were_fitted_on_are_told(
     assert [each["what"] for each in facts["fitted_on"]] == ["the calibrator vector"]
 
 
+def test_a_few_images_are_printed_with_their_class_and_the_rule_that_called_it(
+    predicted: Predict, ruled: dict[str, Path], two: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = predicted(ckpt=two)
+    for line, (_, row) in zip(capsys.readouterr().out.splitlines(), table.iterrows(), strict=False):
+        order = sorted(("benign", "malignant"), key=lambda name: -row[f"prob_{name}"])
+        shown = ", ".join(f"{name} {row[f'prob_{name}']:.3f}" for name in order)
+        assert line == f"{row['image_id']}: most probable {order[0]}; {shown}"
+    table = predicted(ckpt=two, threshold=0.0, overwrite=True)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"{table['image_id'][0]}: called malignant (threshold: malignant from 0 on); ")
+
+
+def test_many_images_are_not_printed(
+    predicted: Predict, two: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("skinlab.report.terminal.FEW_IMAGES", len(NAMES) - 1)
+    predicted(ckpt=two)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_a_number_predicts_the_second_of_two_classes(predicted: Predict, two: Path):
     positive = predicted(ckpt=two)["prob_malignant"].to_numpy()
     threshold = float(np.median(positive))

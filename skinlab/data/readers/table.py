@@ -14,6 +14,7 @@ from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import Listing, absolute, list_files, locate_table
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.csv_files import read_csv
+from skinlab.tables.image_columns import check_image_column
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import ID_COLUMNS, LABEL_COLUMNS, find_column, join_ids, one_hot_labels
 from skinlab.tables.text_columns import clean_column
@@ -57,11 +58,7 @@ def read_table(root: str | Path, table: str | Path, columns: Mapping[str, str | 
     if id_column := find_column(rows.columns, ID_COLUMNS):
         names["image_id"] = id_column
     names |= mapping
-    if not names.keys() & {"path", "image_id"}:
-        raise UserError(
-            f"{place} has no column path or image_id: its columns are {some(rows.columns, 20)}; name the one with the "
-            "images: data.columns.path=COLUMN or data.columns.image_id=COLUMN"
-        )
+    check_image_column(list(rows.columns), mapping, place)
     frame = pd.DataFrame({ours: rows[theirs] for ours, theirs in names.items()})
     if "label" not in frame:
         frame["label"] = _one_hot(rows, place)

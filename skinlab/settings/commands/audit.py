@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from skinlab.settings.command import CommandSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Text
+from skinlab.settings.types import Text, path_to
 
 
 class AuditSettings(CommandSettings):
@@ -13,7 +15,7 @@ class AuditSettings(CommandSettings):
 
     data: DataSettings
     run_dir: Text
-    contact_sheet: Text | None
+    contact_sheet: Annotated[Text, path_to("a picture file", "contact_sheet=sheet.png")] | None
 
     def parts(self) -> dict[str, Part]:
         """Return what is built from a ``_target_``, by its place."""

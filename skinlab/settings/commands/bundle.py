@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from skinlab.settings.command import DecideBy, WorkerSettings, required
-from skinlab.settings.types import Count, Names, Number, Places, Text, read_names
+from skinlab.settings.types import Count, Names, Number, Places, Text, path_to, read_names
 
 
 def _rules_or_file(value: Any) -> Any:
@@ -37,7 +37,7 @@ class BundleSettings(WorkerSettings):
     conformal: Annotated[Number, Field(gt=0, lt=1)] | None
     gate: Literal["auto", "fit", "none"]
     gate_alarms: Annotated[Number, Field(gt=0, lt=1)]
-    gate_split: Text | None
+    gate_split: Annotated[Text, path_to("a table of images", "gate_split=split.csv")] | None
     gate_images: Count
     seed: int
 

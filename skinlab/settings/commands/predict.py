@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, PlainValidator
 
 from skinlab.settings.command import LoadingSettings, required
-from skinlab.settings.types import Places, Share, Text
+from skinlab.settings.types import Places, Share, Text, path_to
 
 
 def _threshold(value: Any) -> Any:
@@ -37,7 +37,7 @@ class PredictSettings(LoadingSettings):
     decide: Text
     tta: Text
     gate: Annotated[Literal["warn", "error", "off"], BeforeValidator(_off)]
-    explain: Text | None
+    explain: Annotated[Text, path_to("a folder for the pictures", "explain=PICTURES")] | None
 
     def mistakes(self) -> Iterator[str]:
         """Refuse a threshold for a format that holds probabilities alone."""

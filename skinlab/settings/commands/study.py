@@ -13,7 +13,18 @@ from skinlab.settings.command import CommandSettings, EvidenceSettings
 from skinlab.settings.data import DataSettings
 from skinlab.settings.groups import ModelSettings, SemiSettings, SslSettings, TrainerSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import AsList, Count, Names, NamesOrEmpty, NotNegative, Number, Positive, Share, Text
+from skinlab.settings.types import (
+    AsList,
+    Count,
+    Names,
+    NamesOrEmpty,
+    NotNegative,
+    Number,
+    Positive,
+    Share,
+    Text,
+    path_to,
+)
 
 Overrides = Annotated[list[str], AsList()]
 WholeNumber = Annotated[int, Field(ge=0)]
@@ -69,7 +80,7 @@ class StudySettings(EvidenceSettings, CommandSettings):
     trainer: TrainerSettings
     ssl: SslSettings
     semi: SemiSettings
-    output: Text | None
+    output: Annotated[Text, path_to("a folder", "output=DIR")] | None
     budgets: list[Number]
     seeds: list[WholeNumber]
     folds: list[WholeNumber]

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from skinlab.settings.command import CommandSettings, TableSettings, required
 from skinlab.settings.data import DataSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Names, Number, Share, Text
+from skinlab.settings.types import Count, Names, Number, Share, Text, path_to
 
 Prevalence = Annotated[Number, Field(gt=0, lt=1)]
 
@@ -25,8 +25,8 @@ class SubmitSettings(TableSettings, CommandSettings):
 
     data: DataSettings
     check: Annotated[Text, required("FILE.csv")]
-    sample: Text | None
-    predictions: Text | None
+    sample: Annotated[Text, path_to("a sample submission", "sample=SAMPLE.csv")] | None
+    predictions: Annotated[Text, path_to("a run, a sweep or a table", "predictions=SWEEP")] | None
     positive: Names | None
     prevalences: Annotated[list[Prevalence], AfterValidator(_at_least_one)] | None
     public_share: Annotated[Number, Field(gt=0, le=1)]
