@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from skinlab.cli.environment import check_environment, version_line
+from skinlab.cli.environment import check_environment, print_text, version_line
 from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
@@ -44,8 +44,7 @@ def run_command(name: str) -> None:
     with ending_without_teardown(f"skinlab.{name}"), handling_signals() as handler:
         check_environment()
         if shown := _asked_for(name, sys.argv[1:]):
-            with contextlib.suppress(BrokenPipeError):  # `... --help | head`
-                print(shown, flush=True)
+            print_text(shown)
             return
         _run(name, handler)
 

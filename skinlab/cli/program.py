@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import runpy
 import sys
 
-from skinlab.cli.environment import check_environment, version_line
+from skinlab.cli.environment import check_environment, print_text, version_line
 from skinlab.cli.registry import COMMANDS
 from skinlab.errors import nearest
 
@@ -25,10 +24,9 @@ def main() -> None:
         sys.argv[1:] = rest
         runpy.run_module(f"skinlab.{first}", run_name="__main__", alter_sys=True)
     elif first in ("--help", "-h"):
-        with contextlib.suppress(BrokenPipeError):  # `skinlab | head`
-            print(f"{USAGE}\n{list_commands()}", flush=True)
+        print_text(f"{USAGE}\n{list_commands()}")
     elif first == "--version":
-        print(version_line())
+        print_text(version_line())
     elif first in ("--completion", "--candidates"):
         check_environment()
         from skinlab.cli.completion import SCRIPTS, candidates
@@ -36,7 +34,7 @@ def main() -> None:
         if first == "--completion" and (not rest or rest[0] not in SCRIPTS):
             print(f"error: skinlab --completion takes {' or '.join(SCRIPTS)}", file=sys.stderr)
             raise SystemExit(2)
-        print("\n".join(candidates(rest)) if first == "--candidates" else SCRIPTS[rest[0]])
+        print_text("\n".join(candidates(rest)) if first == "--candidates" else SCRIPTS[rest[0]])
     else:
         hint = nearest(first, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
         print(f"error: skinlab {first}: no such command{hint}", file=sys.stderr)

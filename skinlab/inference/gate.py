@@ -198,16 +198,25 @@ def fit_gate(
     """
     if not 0 < alarms < 1:
         raise ValueError(f"alarms={alarms}: a share between 0 and 1 is expected, such as 0.01")
-    if min(len(statistics), len(held_back)) < MIN_IMAGES:
-        raise ValueError(
-            f"an input gate needs {MIN_IMAGES} images to be fitted on and as many for its threshold, "
-            f"got {len(statistics)} and {len(held_back)}"
-        )
+    check_enough(len(statistics), len(held_back))
     mean, scale = statistics.mean(0), np.maximum(statistics.std(0), 1e-3)
     z = (statistics - mean) / scale
     precision = np.linalg.inv((1 - SHRINKAGE) * z.T @ z / len(z) + SHRINKAGE * np.eye(z.shape[1]))
     threshold = float(np.quantile(distances(held_back, mean, scale, precision), 1 - alarms))
     return Gate(mean, scale, precision, threshold, 1 - alarms, network=network)
+
+
+def check_enough(n_fitting: int, n_threshold: int) -> None:
+    """Refuse too few images to fit a gate on, or to set its threshold on.
+
+    Raises:
+        ValueError: there are fewer than ``MIN_IMAGES`` of one.
+    """
+    if min(n_fitting, n_threshold) < MIN_IMAGES:
+        raise ValueError(
+            f"an input gate needs {MIN_IMAGES} images to be fitted on and as many for its threshold, "
+            f"got {n_fitting} and {n_threshold}"
+        )
 
 
 def foreign_images(genuine: npt.NDArray[np.uint8], seed: int = 0) -> dict[str, npt.NDArray[np.uint8]]:

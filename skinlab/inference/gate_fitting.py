@@ -16,7 +16,17 @@ from skinlab.data.images import read_image
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.metrics.reliability import wilson_interval
 from skinlab.evaluation.overlap import FittedOn, RowIds, refuse_overlap, row_keys
-from skinlab.inference.gate import FIT, SIZE, STATISTICS, Gate, fit_gate, foreign_images, gate_statistics, varied
+from skinlab.inference.gate import (
+    FIT,
+    SIZE,
+    STATISTICS,
+    Gate,
+    check_enough,
+    fit_gate,
+    foreign_images,
+    gate_statistics,
+    varied,
+)
 from skinlab.inference.gate_network import WIDTH, GateNetwork
 from skinlab.models.weights import WeightsUnavailable
 from skinlab.processes.progress import Progress, counted
@@ -103,6 +113,10 @@ def _fit(
     """Return the gate, and how it was fitted and measured."""
     groups = rng.permutation(train["group"].unique())
     held = train["group"].isin(set(groups[: max(round(HELD_BACK * len(groups)), 1)])).to_numpy()
+    try:
+        check_enough(int((~held).sum()), int(held.sum()))  # before images are read
+    except ValueError as error:
+        raise UserError(f"{place}: {error}; set gate=none") from None
     fitting, waiting = read_small(train["path"][~held], num_workers), read_small(train["path"][held], num_workers)
     network = gate_network(len(fitting))
     statistics = _statistics_of([varied(image, rng) for image in fitting], network, num_workers)

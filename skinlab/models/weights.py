@@ -53,6 +53,24 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {str(k).removeprefix("network."): v for k, v in tensors.items() if isinstance(v, torch.Tensor)}
 
 
+def check_readable(path: Path) -> None:
+    """Refuse weights that can't be read; of ``.safetensors`` the header and the size are read, which tell.
+
+    Raises:
+        UserError: as :func:`read_tensors`.
+    """
+    if path.suffix != ".safetensors":
+        read_checkpoint(path)
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}); write it again") from None
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of tensors and plain containers; other pickles are refused without execution.
 

@@ -105,7 +105,7 @@ def print_places(places: Mapping[str, str | Path | None]) -> None:
 
 
 def print_images(
-    ids: Sequence[str], probabilities: Floats, classes: Sequence[str], called: Sequence[int], rule: str
+    ids: Sequence[str], probabilities: Floats, classes: Sequence[str], called: npt.NDArray[np.int64], rule: str
 ) -> None:
     """Print a line an image with its called class and the probabilities, of a few images only.
 

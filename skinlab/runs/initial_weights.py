@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from skinlab.errors import UserError
+from skinlab.errors import UserError, user_errors
 from skinlab.models.hub import PREFIX
 from skinlab.models.repository import read_repository
 from skinlab.models.weight_facts import published_licence, read_weight_facts
+from skinlab.models.weights import check_readable
 from skinlab.report.wording import licence_in_words, restrictions
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.provenance import NAMES, InitFacts
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def check_init(model: ModelSettings, fold: int | None) -> None:
-    """Find the initial weights, download them where they are a repository's, and refuse those of another network.
+    """Find the initial weights, download them where they are a repository's, and refuse damaged or other ones.
 
     The network is compared by its name, which tells apart what shapes don't, such as two activations.
 
@@ -27,7 +28,8 @@ def check_init(model: ModelSettings, fold: int | None) -> None:
         fold: ``data.fold`` of the run.
 
     Raises:
-        UserError: there are no such weights, or the files beside them say that they are of another network.
+        UserError: there are no such weights, they are damaged, or the files beside them say that they are of another
+            network.
     """
     init = find_init(model.init, fold)
     if init in NAMES:
@@ -43,6 +45,8 @@ def check_init(model: ModelSettings, fold: int | None) -> None:
             f"model.init={model.init}: {record.model_type} in the layout of the library transformers, where CLIP alone "
             "is converted; take timm's copy, such as model.init=hf-hub:timm/NAME"
         )
+    with user_errors(f"model.init={model.init}: "):
+        check_readable(Path(init).expanduser())
 
 
 def weights_name(init: str, used: str) -> str:

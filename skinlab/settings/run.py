@@ -19,13 +19,13 @@ from skinlab.settings.groups import (
     TrainerSettings,
 )
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Text
+from skinlab.settings.types import Text
 
 
 class RunDataSettings(DataSettings):
     """A data set whose images have a size."""
 
-    image_size: Count
+    image_size: Annotated[int, Field(ge=16)]  # smaller ones show no lesion
 
 
 class RunSettings(CommandSettings):

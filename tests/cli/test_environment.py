@@ -18,3 +18,12 @@ def test_a_python_without_the_packages_gets_one_line(words: list[str]):
     assert found.returncode == 2
     assert len(found.stderr.splitlines()) == 1
     assert "does not have skinlab's packages: run `source .venv/bin/activate`" in found.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that takes nothing is needed")
+@pytest.mark.parametrize("words", [["skinlab", "--version"], ["skinlab.train", "--version"], ["skinlab", "--help"]])
+def test_an_output_that_takes_nothing_gets_one_line(words: list[str]):
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 2
+    assert found.stderr == "error: the output can't be written: No space left on device; write it elsewhere\n"

@@ -82,6 +82,14 @@ def test_weights_of_another_network_are_refused_before_the_data_are_read(
         train(compose_train(*wrong[:2], "model.init=hf-hub:clinic/dino", run_dir=tmp_path / "run"))
 
 
+@pytest.mark.parametrize("name", ["damaged.ckpt", "damaged.safetensors"])
+def test_damaged_weights_are_refused_before_the_data_are_read(compose_train, tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 and then nothing more")
+    given = ["data=ham10000", "data.root=/nowhere", f"model.init={tmp_path / name}"]
+    with pytest.raises(UserError, match=rf"model\.init=.*{name}: .*(damaged|not a readable safetensors file)"):
+        train(compose_train(*given, run_dir=tmp_path / "run"))
+
+
 def test_a_downloaded_repository_is_taken_as_a_folder(weights, hub, tiny, compose_train, tmp_path, caplog):
     folder = tmp_path / "net"
     folder.mkdir()

@@ -78,6 +78,16 @@ def test_too_few_or_missing_images_are_refused(split: Path, tmp_path: Path):
         fit(tmp_path / "split.csv")
 
 
+def test_too_few_images_are_named_once_and_before_they_are_read(
+    split: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("skinlab.inference.gate_fitting.read_small", None)
+    with pytest.raises(UserError, match="needs 40 images to be fitted on and as many for its threshold, got "):
+        fit(split, limit=100)
+    assert "statistics alone" not in caplog.text
+
+
 def test_a_checkpoint_belongs_to_the_run_around_it(split: Path, tmp_path: Path):
     shutil.copy(split, tmp_path / "split.csv")
     for place in (tmp_path, tmp_path / "checkpoints" / "best.ckpt"):

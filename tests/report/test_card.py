@@ -39,6 +39,17 @@ def test_tables_have_as_many_cells_in_every_row(evidence, hostile):
             assert set("".join(table[1])) == {"-"}
 
 
+@pytest.mark.parametrize("n_systems", [1, 2])
+def test_lists_are_whole_and_what_is_known_stands_first(evidence, n_systems):
+    evidence["systems"] = evidence["systems"][:n_systems]
+    card = render_card(evidence)
+    assert not re.search(r"(?m)^- .*\n\n- ", card), "a blank line splits a list"
+    assert not re.search(r"(?m)^- .*\n#", card), "a heading follows a list without a blank line"
+    for items in re.findall(r"(?m)(?:^- .*\n)+", card):
+        blanks = ["____" in item for item in items.splitlines()]
+        assert blanks == sorted(blanks), items
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_null_block_is_left_out(evidence, block):
     for each in evidence["systems"]:

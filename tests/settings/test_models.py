@@ -111,3 +111,9 @@ def test_a_value_out_of_range_is_refused_in_one_line(command, place, value, expe
     with pytest.raises(UserError, match=rf"{re.escape(place)}.*{expected}") as raised:
         compose_settings(command, [*NEEDED.get(command, []), f"{place}={value}"])
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_images_have_a_least_size(command, tmp_path):
+    with pytest.raises(UserError, match=r"data\.image_size=2: a number of at least 16 is expected"):
+        compose_settings(command, ["data.image_size=2"], tmp_path)
