@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.evidence.form import Provenance
-from skinlab.evaluation.evidence.settings import EvaluationSettings
+from skinlab.evaluation.evidence.settings import COMPARED, EvaluationSettings
 from skinlab.evaluation.metrics.registry import METRICS, direction, find_metric
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.hypotheses import Hypothesis
-from skinlab.evaluation.thresholds.choice import parse_rule
+from skinlab.evaluation.thresholds.choice import is_fixed, parse_rule
 from skinlab.evaluation.thresholds.decision import parse_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.settings.command import EvaluationCommandSettings, EvidenceSettings, Invocation, TableSettings
 from skinlab.settings.commands.tta import TtaSettings
 from skinlab.tables.decision import read_decision
+from skinlab.tables.names import Names
 from skinlab.tables.predictions import TableReader
 from skinlab.tables.thresholds import read_thresholds
 
@@ -35,10 +37,10 @@ def open_evaluation(
     output = evidence_folder(settings.output, invocation.command, overwrite=settings.overwrite)
     place = settings.apply_thresholds
     frozen = [] if place is None else read_thresholds(place, "apply_thresholds")
-    for name in settings.compare_by:
+    for name in settings.compare_by or ():
         check_direction("compare_by", name)
     evaluation = evaluation_settings(settings, cross_fit=settings.cross_fit, frozen=frozen)
-    evaluation = replace(evaluation, compare_by=settings.compare_by)
+    evaluation = replace(evaluation, **_compared(settings))
     if settings.apply_decision is not None:
         if settings.decide != "argmax":
             raise UserError(
@@ -47,6 +49,14 @@ def open_evaluation(
             )
         evaluation = replace(evaluation, decision=read_decision(settings.apply_decision, "apply_decision"))
     return output, evaluation, describe_provenance(invocation.command, settings.dump())
+
+
+def _compared(settings: EvaluationCommandSettings) -> dict[str, Any]:
+    """Return by what systems are compared: by default also at the first rule, where no images of theirs chose it."""
+    if settings.compare_by is not None:
+        return {"compare_by": settings.compare_by}
+    beforehand = settings.apply_thresholds is not None or any(map(is_fixed, settings.thresholds[:1]))
+    return {"compare_by": COMPARED, "compare_rates": beforehand}
 
 
 def table_reader(settings: TableSettings) -> TableReader:
@@ -104,7 +114,7 @@ def evaluation_settings(
     )
 
 
-def column_names(settings: EvidenceSettings) -> dict[str, str | None]:
+def column_names(settings: EvidenceSettings) -> dict[str, Names]:
     """Return the names of columns that a command's tables have, except those of probabilities."""
     if not isinstance(settings, TableSettings | TtaSettings):
         return {}

@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from skinlab.assessment.alignment import align
 from skinlab.assessment.cautions import count_known_images, prevalence_cautions, rule_cautions, system_cautions
 from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
-from skinlab.assessment.systems import System, align
+from skinlab.assessment.systems import System
 from skinlab.errors import nearest
 from skinlab.evaluation.ensembles.pooling import OUT_OF_FOLD
 from skinlab.evaluation.evidence import form as evidence_form
@@ -64,8 +65,9 @@ def build_evidence(
     Raises:
         ValueError: rows unfit to be judged, or systems whose rows differ.
     """
-    systems = align(systems, settings.positive)
+    systems = align(systems, settings.positive, common=settings.common)
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
+    settings = settings.with_rates(known=len(classes) == 2)
     check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
     cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])

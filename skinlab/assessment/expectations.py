@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from skinlab.assessment.systems import System, align
+from skinlab.assessment.alignment import align
+from skinlab.assessment.systems import System
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.expectation import expectation
 from skinlab.evaluation.evidence.form import Evidence

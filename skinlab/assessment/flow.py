@@ -23,8 +23,16 @@ def image_flow(system: System) -> Flow:
         UserError: a run's ``audit.json`` or ``split.csv`` is damaged.
     """
     if system.run is not None and (system.run.path / "split.csv").is_file():
-        return _run_flow(system.run, system)
-    return _table_flow(system)
+        flow = _run_flow(system.run, system)
+        parts = [_evaluated_part(system, part["name"]) if part["evaluated"] else part for part in flow["parts"]]
+        flow["parts"] = parts if system.not_common else flow["parts"]
+        flow["kept"] -= system.not_common
+    else:
+        flow = _table_flow(system)
+        flow["found"] += system.not_common
+    if system.not_common:
+        flow["left_out"]["not in every system"] = system.not_common
+    return flow
 
 
 def _run_flow(run: Run, system: System) -> Flow:
@@ -72,18 +80,24 @@ def _part(name: str, rows: pd.DataFrame, evaluated: str) -> FlowPart:
     }
 
 
+def _evaluated_part(system: System, name: str) -> FlowPart:
+    """Return what is evaluated, from the predictions."""
+    rows = system.tables[0]
+    return {
+        "name": name,
+        "images": len(rows),
+        "groups": len(set(map(str, rows.group))),
+        "classes": {name: int((rows.target == i).sum()) for i, name in enumerate(rows.classes)},
+        "evaluated": True,
+    }
+
+
 def _table_flow(system: System) -> Flow:
     """Return the flow of a table of predictions: the rows of other splits were left out on reading."""
     first, source = system.tables[0], system.sources[0]
+    part = _evaluated_part(system, str(source["split"]))
     other = {name or "no split": n for name, n in source.get("left_out", {}).items()}
     selection = source.get("selection", {})
-    part: FlowPart = {
-        "name": str(source["split"]),
-        "images": len(first),
-        "groups": len(set(map(str, first.group))),
-        "classes": {name: int((first.target == i).sum()) for i, name in enumerate(first.classes)},
-        "evaluated": True,
-    }
     chosen: list[FlowPart] = [
         {"name": f"{name} (thresholds)", "images": n, "groups": None, "classes": {}, "evaluated": False}
         for name, n in selection.items()

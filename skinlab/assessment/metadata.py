@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +12,11 @@ from skinlab.errors import UserError
 from skinlab.evaluation.predictions import Predictions
 from skinlab.tables.labels import join_ids
 from skinlab.tables.metadata import read_metadata
+from skinlab.tables.names import ColumnNames
 
 
 def collect_metadata(
-    systems: Sequence[System], columns: Mapping[str, str | None], metadata: str | None = None, labels: str | None = None
+    systems: Sequence[System], columns: ColumnNames, metadata: str | None = None, labels: str | None = None
 ) -> pd.DataFrame:
     """Return a row of text for each row of the first system's predictions, empty where nothing is known.
 
@@ -24,7 +25,7 @@ def collect_metadata(
 
     Args:
         systems: aligned.
-        columns: this project's name → the table's, in tables that are no run's.
+        columns: this project's name → the tables', in tables that are no run's.
         metadata: a table with a row an image.
         labels: the table of labels, which often has the age and the sex, too.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skinlab.assessment.systems import System, align, find_systems
+from skinlab.assessment.alignment import align
+from skinlab.assessment.systems import System, find_systems
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.predictions import Predictions

@@ -10,19 +10,16 @@ from typing import Any
 
 from skinlab.assessment.sources import ensemble_table, fit_cautions, is_ensemble, table_source
 from skinlab.errors import UserError, some, user_errors
-from skinlab.evaluation.ensembles.alignment import align_rows, one_order
+from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.ensembles.pooling import mean_predictions, pool_folds
 from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
 from skinlab.json_files import read_json
 from skinlab.settings.recipes import by_recipe, tell_apart
 from skinlab.settings.recorded import how_to_finish, is_training, read_recorded
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
-from skinlab.tables.positive import positive_class
 from skinlab.tables.predictions import TableReader
-from skinlab.tables.same_names import with_names_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +51,7 @@ class System:
         cautions: about how its tables were read.
         place: where it was found, as it was set; "" where several systems were found there.
         selection_how: how the probabilities of the rows to choose on were made, in words; "" as those of the tables.
+        not_common: how many of its images are left out since another system lacks them.
     """
 
     name: str
@@ -68,6 +66,7 @@ class System:
     cautions: list[str] = field(default_factory=list)
     place: str = ""
     selection_how: str = ""
+    not_common: int = 0
 
     @property
     def run(self) -> Run | None:
@@ -121,7 +120,8 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
     Raises:
         UserError: whatever is wrong with them.
     """
-    reader, systems = reader or TableReader(), []
+    tables = [path for place in places if (path := Path(place).expanduser()).is_file()]
+    reader, systems = (reader or TableReader()).for_tables(tables), []
     for place in places:
         path = Path(place).expanduser()
         with user_errors():
@@ -135,48 +135,6 @@ def find_systems(places: Sequence[str], *, split: str, reader: TableReader | Non
                 found = [_table_system(path, split, reader)]
         systems += [replace(found[0], place=place)] if len(found) == 1 else found
     return systems
-
-
-def align(systems: Sequence[System], positive: Sequence[str] | None = None) -> list[System]:
-    """Bring the rows of all systems into the order of the first and one grouping; of two classes the positive is last.
-
-    Args:
-        systems: as :func:`find_systems` gave them.
-        positive: the positive classes that the user names; of two classes the runs or the names tell, if left out.
-
-    Raises:
-        ValueError: they are predictions of other rows, other classes or other labels, their groups contradict, or which
-            of two classes is positive is not known.
-    """
-    first, *others = systems
-    systems = [first, *(system.with_parts(with_names_of(first.parts, system.parts)) for system in others)]
-    systems = _positive_last(systems, positive)
-    names, tables = zip(*((system.name, table) for system in systems for table in system.tables), strict=True)
-    ordered = iter(one_order(tables, names))
-    systems = [replace(system, tables=[next(ordered) for _ in system.tables]) for system in systems]
-    shared, origin = share_groups([system.parts for system in systems], [system.name for system in systems])
-    return [_regrouped(system, part, origin) for system, part in zip(systems, shared, strict=True)]
-
-
-def _positive_last(systems: Sequence[System], chosen: Sequence[str] | None) -> list[System]:
-    """Put the positive one of two classes last in every table."""
-    classes = systems[0].tables[0].classes
-    if len(classes) != 2:
-        return list(systems)
-    metas = [source["meta"] for system in systems for source in system.sources]
-    recorded = {name for meta in metas for name in meta.get("positive") or () if name in classes}
-    name = positive_class(classes, chosen or (list(recorded) if len(recorded) == 1 else None))
-
-    def ordered(table: Predictions) -> Predictions:
-        return table.positive_last(name) if name in table.classes else table  # other classes are refused later
-
-    return [system.with_parts([ordered(table) for table in system.parts]) for system in systems]
-
-
-def _regrouped(system: System, part: Sequence[Predictions], origin: str) -> System:
-    """Return a system with the tables that share one grouping, noting whose it is where it is another's."""
-    groups_from = system.groups_from if same_grouping(system.tables[0], part[0]) else origin
-    return replace(system.with_parts(part), groups_from=groups_from)
 
 
 def open_run(path: Path) -> Run:

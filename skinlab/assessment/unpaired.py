@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from skinlab.assessment.alignment import align
 from skinlab.assessment.evidence_files import (
     Thresholds,
     build_evidence,
@@ -16,7 +17,7 @@ from skinlab.assessment.evidence_files import (
     check_reference,
     draw_cautions,
 )
-from skinlab.assessment.systems import System, align
+from skinlab.assessment.systems import System
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.rules import called_rule, decide_by_threshold, headline_rule
@@ -88,6 +89,7 @@ def build_unpaired_evidence(
                 f"{names[0]} and {system.name} have different classes, or another of them is the positive one: "
                 f"{', '.join(classes)} against {', '.join(system.tables[0].classes)}; use systems of one task"
             )
+    settings = settings.with_rates(known=len(classes) == 2 or bool(settings.positive))
     alone = replace(settings, compare_by=(), reference=None, endpoint=None)
     parts = [build_evidence([system], alone, provenance=provenance) for system in systems]
     data_sets = _data_sets(aligned, parts, settings)

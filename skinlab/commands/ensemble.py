@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from skinlab.assessment.alignment import align
 from skinlab.assessment.combination import (
     build_ensemble,
     ensemble_facts,
@@ -28,7 +29,7 @@ from skinlab.assessment.evidence_files import (
 )
 from skinlab.assessment.naming import named
 from skinlab.assessment.openings import open_test
-from skinlab.assessment.systems import System, align, find_systems
+from skinlab.assessment.systems import System, find_systems
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.evidence.form import Evidence

@@ -33,7 +33,7 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
     output, evaluation, provenance = open_evaluation(settings, invocation)
     systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
     systems = named(systems, settings.names, "predictions")
-    evaluation = replace(evaluation, reference=find_reference(systems, settings.reference))
+    evaluation = replace(evaluation, reference=find_reference(systems, settings.reference), common=settings.common)
     with user_errors():
         build = build_unpaired_evidence if are_unpaired(systems, settings.unpaired) else build_evidence
         evidence, thresholds = build(systems, evaluation, provenance=provenance)

@@ -29,7 +29,7 @@ from skinlab.report.terminal import print_places
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.mine import MineSettings
 from skinlab.settings.outputs import RANKING, ranking_folder
-from skinlab.tables.predictions import read_labels
+from skinlab.tables.label_table import read_labels
 
 log = logging.getLogger(__name__)
 

@@ -32,8 +32,8 @@ from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_evidence
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.tta import TtaSettings
-from skinlab.tables.columns import check_columns
 from skinlab.tables.metadata import read_metadata
+from skinlab.tables.names import check_columns
 from skinlab.tables.predictions import read_predictions
 from skinlab.text import quantity
 from skinlab.tracking.wandb_evidence import log_evidence
@@ -73,7 +73,7 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     bundles = [load_bundle(run.path) for run in runs]
     splits = [read_split(run.path, settings.split, bundle.classes) for run, bundle in zip(runs, bundles, strict=True)]
     (split, rows), workers = splits[0], loading_processes(settings.num_workers)
-    check_metrics(settings.compare_by, evaluation.positive, rows, bundles[0].classes)
+    check_metrics(evaluation.compare_by, evaluation.positive, rows, bundles[0].classes)
 
     predicted = [
         predict_views(bundle, rows["path"].tolist(), names, device, workers)

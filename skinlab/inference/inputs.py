@@ -14,10 +14,11 @@ from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.readers.listing import Listing, find_masks, left_out_warnings, list_files
 from skinlab.errors import UserError, nearest, some
 from skinlab.evaluation.predictions import COLUMNS
-from skinlab.tables.columns import IMAGE_ID_NAMES, check_columns, rename_columns, renamed, unmatched
+from skinlab.tables.columns import renamed, unmatched
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import find_column, join_ids
+from skinlab.tables.names import IMAGE_ID_NAMES, check_columns, rename_columns
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import clean, quantity
 

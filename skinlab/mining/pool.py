@@ -21,8 +21,8 @@ from skinlab.json_files import read_json
 from skinlab.models.weights import find_checkpoint
 from skinlab.tables.columns import as_classes
 from skinlab.tables.csv_files import read_csv
+from skinlab.tables.label_table import read_labels
 from skinlab.tables.labels import check_one_label_each, join_ids
-from skinlab.tables.predictions import read_labels
 
 HELD_OUT = ("val", "test")
 

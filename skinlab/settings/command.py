@@ -25,6 +25,8 @@ from skinlab.settings.types import (
 
 T = TypeVar("T", int, float)
 Split = Literal["auto", "val", "test"]
+# One of which the first that a table has counts.
+ColumnName = Text | Annotated[list[Text], Field(min_length=1)]
 DecideBy = Literal["balanced_accuracy", "accuracy", "f1_macro"]
 
 
@@ -135,7 +137,7 @@ class EvaluationCommandSettings(EvidenceSettings, CommandSettings):
     apply_thresholds: Annotated[Text, path_to("a file of thresholds", "apply_thresholds=FILE.json")] | None
     apply_decision: Annotated[Text, path_to("a file of a rule", "apply_decision=FILE.json")] | None
     cross_fit: bool
-    compare_by: NamesOrEmpty
+    compare_by: NamesOrEmpty | None
     wandb: bool
 
 
@@ -145,5 +147,5 @@ class TableSettings(Settings):
     names: Names | None
     labels: Annotated[Text, path_to("a table of labels", "labels=FILE.csv")] | None
     on_label_conflict: Literal["error", "labels"]
-    columns: dict[str, Text | dict[str, Text] | None]
+    columns: dict[str, ColumnName | dict[str, ColumnName] | None]
     label_map: dict[Any, Any] | None

@@ -12,16 +12,13 @@ from skinlab.errors import UserError, nearest, some
 from skinlab.evaluation.predictions import COLUMNS, PREFIX
 from skinlab.tables.csv_files import numbers
 from skinlab.tables.label_hints import counted, suggested_map
-from skinlab.tables.labels import ID_COLUMNS, find_column
+from skinlab.tables.names import IMAGE_ID_NAMES, UNIT_NAMES, names_as_list
 from skinlab.tables.positive import known_positive
 from skinlab.text import clean, is_missing, match_names, name_key, two_spellings
 
-IMAGE_ID_NAMES = (*ID_COLUMNS, "filename", "file_name", "file", "path", "image_path", "id")
 LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
 # A single column of probabilities of the class 1; target in ISIC 2020 and 2024.
 SCORE_NAMES = ("target", "score", "prob", "probability", "prediction", "pred", "y_score", "y_prob", "p")
-# What the images of a group have in common, the larger one first.
-UNIT_NAMES = {"patient": ("patient", "patient_id"), "lesion": ("lesion", "lesion_id")}
 # Columns that are no classes, in tables whose probabilities have the bare names of their classes.
 OTHER_NAMES = (
     *COLUMNS,
@@ -42,66 +39,6 @@ _FORMS = (
     re.compile(rf"(?:{_WORD})[_ .:-]+(.+)", re.IGNORECASE),
     re.compile(rf"(.+?)[_ .:-]+(?:{_WORD})", re.IGNORECASE),
 )
-
-
-def with_standard_names(
-    table: pd.DataFrame, columns: Mapping[str, str | None], label_names: Sequence[str], place: str
-) -> pd.DataFrame:
-    """Return a table with its columns under this project's names.
-
-    Args:
-        table: as read.
-        columns: see :func:`rename_columns`; ``image_id``, ``label``, ``patient`` and ``lesion`` are also found by
-            well-known names.
-        label_names: well-known names of the label.
-        place: the table's name in a message.
-
-    Raises:
-        UserError: the table has no column of image ids, two of labels, or two of one name.
-    """
-    repeated = [name for name in table.columns[table.columns.duplicated()] if name]
-    if repeated:
-        raise UserError(f"{place} has more than one column {repeated[0]}; keep one of them")
-    table = rename_columns(table, columns)
-    labels = [name for name in table.columns if find_column([name], label_names)]
-    if "label" not in table and len(labels) > 1:
-        raise UserError(f"{place} has several columns of labels, {some(labels)}; choose one: columns.label={labels[0]}")
-    names = {"image_id": find_column(table.columns, IMAGE_ID_NAMES), "label": (*labels, None)[0]}
-    names |= {ours: find_column(table.columns, theirs) for ours, theirs in UNIT_NAMES.items()}
-    table = table.rename(columns={theirs: ours for ours, theirs in names.items() if theirs and ours not in table})
-    if "image_id" not in table:
-        raise UserError(
-            f"{place} has no column image_id (found {some(table.columns, 9)}); name it: columns.image_id=NAME"
-        )
-    return table
-
-
-def rename_columns(table: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Return a table with this project's names for those of its columns that a setting ``columns`` maps.
-
-    A column of patients or lesions that is the group keeps its own name, too.
-    """
-    mapped = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours and theirs in table}
-    units = [name for names in UNIT_NAMES.values() for name in names]
-    moved = [theirs for ours, theirs in mapped.items() if ours != "group" or not find_column([theirs], units)]
-    kept = table.drop(columns=[*mapped, *moved], errors="ignore")
-    return kept.assign(**{ours: table[theirs] for ours, theirs in mapped.items()})
-
-
-def check_columns(columns: Mapping[str, str | None], places: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a setting ``columns`` with a column that no table has.
-
-    Args:
-        columns: this project's name → the table's.
-        places: name of each table in a message → its columns.
-    """
-    there = [name for names in places.values() for name in names]
-    for ours, theirs in columns.items():
-        if theirs and theirs not in there:
-            raise UserError(
-                f"columns.{ours}={theirs}: no such column in {' or '.join(places)}{nearest(theirs, there)}; "
-                f"{'there are' if len(there) > 1 else 'there is'} {some(there, 20)}"
-            )
 
 
 def probability_columns(table: pd.DataFrame) -> dict[str, str]:
@@ -227,6 +164,39 @@ def check_named(found: Mapping[str, str], labels: Mapping[str, int], place: str)
     raise UserError(
         f"{place}: the columns of numbers {some(bare, 9)} are no names of labels ({found_labels}); name those with "
         f"probabilities and their classes, {remedy}"
+    )
+
+
+def of_named_classes(found: Mapping[str, str], wanted: Mapping[str, Sequence[str]], place: str) -> dict[str, str]:
+    """Return the columns of probabilities, and their classes, of a table without those that ``columns.prob`` names.
+
+    They are those with the names of the classes, or for one class a single column of scores.
+
+    Args:
+        found: result of :func:`probability_columns`.
+        wanted: class → columns, as set.
+        place: the table's name in a message.
+
+    Raises:
+        UserError: there are none.
+
+    >>> of_named_classes({"score": "1"}, {"malignant": ["risk (%)"]}, "b.csv")
+    {'score': 'malignant'}
+    """
+    if found and all(column.startswith(PREFIX) for column in found):
+        return dict(found)
+    own = {name: of for of, name in match_names(wanted, found.values()).items()}
+    if set(own.values()) == set(wanted):
+        return {column: own[name] for column, name in found.items() if name in own}
+    if len(wanted) == len(found) == 1:
+        ((column, name),), (of,) = found.items(), wanted
+        if name == "1" or (name != column and known_positive([name, "-"]) == name and known_positive([of, "-"]) == of):
+            return {column: of}
+    names = ", ".join(f"{name}: {names_as_list([*columns, 'NAME'])}" for name, columns in wanted.items())
+    columns = [name for each in wanted.values() for name in each]
+    raise UserError(
+        f"{place} has neither {some(columns)} nor other columns for {some(wanted)}"
+        f"{f' (it has {some(found, 9)})' if found else ''}; name its own, too: 'columns.prob={{{names}}}'"
     )
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
+import logging
+import re
 import warnings
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from skinlab.errors import UserError, nearest
-from skinlab.text import clean, name_key
+from skinlab.text import clean, name_key, quantity
+
+log = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+WINDOWS = "cp1252"  # Excel's CSV in Western Europe; five of its bytes are undefined
+WORD = re.compile(r'[^\s,;|"]+')
 # Names of columns, in any case and with any separator of words.
 COLUMN_NAMES = (
     *("image_id", "path", "label", "group", "source", "split", "fold", "age", "sex", "site", "mask_path"),
@@ -25,10 +32,11 @@ COLUMN_NAMES = (
 def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table as text, with its cells unchanged.
 
-    The separator is that of the header. Columns without a name and without a value are left out.
+    The separator is that of the header. Columns without a name and without a value are left out, and rows without a
+    value, such as those at the end of a spreadsheet.
 
     Args:
-        path: a CSV in UTF-8, or in UTF-16 with a byte order mark as spreadsheets write it.
+        path: a CSV in UTF-8, in UTF-16 with a byte order mark, or else in Windows-1252, as spreadsheets write it.
         required: columns that the table must have.
 
     Raises:
@@ -42,14 +50,14 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     try:
         encoding = _encoding(path)
         header, separator = _header(path, encoding)
-        table = _read(path, encoding, header, separator)
+        table = _without_empty_rows(_read(path, encoding, header, separator), path)
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): check its permissions") from None
     except UnicodeError as error:
         if zipfile.is_zipfile(path):
             raise UserError(f"{path} is a spreadsheet's own file or an archive: save the table as CSV") from None
         place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
-        raise UserError(f"{path} is not UTF-8{place}: save it again as plain UTF-8") from None
+        raise UserError(f"{path} is neither UTF-8 nor Windows-1252{place}: save it again as plain UTF-8") from None
     except (csv.Error, pd.errors.ParserError) as error:
         raise UserError(f"{path} is not a well-formed table: {' '.join(str(error).split())}") from None
     table = _known_names(table.loc[:, [not _is_padding(table, i) for i in range(table.shape[1])]], required)
@@ -81,9 +89,48 @@ def numbers(column: pd.Series) -> pd.Series[float]:
     return found.astype("float64")
 
 
+def read_header(path: Path) -> list[str]:
+    """Return the names of the columns of a table, as :func:`read_csv` does; none where it can't be read."""
+    try:
+        names, _ = _header(path, _encoding(path))
+    except (OSError, UnicodeError, csv.Error, UserError):  # reported where the table is read
+        return []
+    return list(_known_names(pd.DataFrame(columns=names), ()).columns)
+
+
 def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in UTF16_MARKS else "utf-8-sig"
+    """Return the encoding of a file by its bytes; Windows-1252 where they are no UTF-8, which costs a warning."""
+    content = path.read_bytes()
+    if content.startswith(UTF16_MARKS):
+        return "utf-16"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if zipfile.is_zipfile(path):
+            raise
+        text, at = content.decode(WINDOWS), error.start  # a letter a byte
+        word = next((found[0] for found in WORD.finditer(text) if found.end() > at), "")
+        row = content.count(b"\n", 0, at) + 1
+        _note_once("%s is not UTF-8 (row %s: %s); read as Windows-1252", path, row, word)
+        return WINDOWS
+    return "utf-8-sig"
+
+
+@cache
+def _note_once(line: str, *values: object) -> None:
+    """Log a warning of a file that is read several times once."""
+    log.warning(line, *values)
+
+
+def _without_empty_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table without its rows of empty cells, whose number is logged."""
+    empty = table.iloc[:, 0] == ""
+    if empty.any():
+        empty &= (table == "").all(axis=1)
+    if not empty.any():
+        return table
+    _note_once("%s: %s without a value left out", path, quantity(int(empty.sum()), "row"))
+    return table[~empty].reset_index(drop=True)
 
 
 def _header(path: Path, encoding: str) -> tuple[list[str], str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from skinlab.tables.columns import UNIT_NAMES
+from skinlab.tables.names import UNIT_NAMES
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import two_spellings
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import PREFIX
-from skinlab.tables.columns import UNIT_NAMES, with_standard_names
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import find_column
+from skinlab.tables.names import UNIT_NAMES, ColumnNames, with_standard_names
 from skinlab.tables.text_columns import clean_column
 from skinlab.text import clean
 
@@ -26,7 +25,7 @@ NAMES = {
 }
 
 
-def read_metadata(path: Path, columns: Mapping[str, str | None], place: str) -> pd.DataFrame:
+def read_metadata(path: Path, columns: ColumnNames, place: str) -> pd.DataFrame:
     """Return the columns of a table that say something of its images, by image id.
 
     Args:

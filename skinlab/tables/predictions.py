@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from skinlab.errors import UserError, nearest, some
+from skinlab.errors import UserError, some
 from skinlab.evaluation.evidence.form import LabelsTable, TableFacts
 from skinlab.evaluation.predictions import (
     PREFIX,
@@ -24,30 +25,28 @@ from skinlab.evaluation.predictions import (
 )
 from skinlab.tables.columns import (
     LABEL_NAMES,
-    UNIT_NAMES,
     as_classes,
-    check_columns,
     check_named,
+    of_named_classes,
     probability_columns,
     renamed,
     unmatched,
     with_probabilities,
-    with_standard_names,
 )
-from skinlab.tables.csv_files import read_csv
+from skinlab.tables.csv_files import read_csv, read_header
 from skinlab.tables.groups import group_cautions, with_groups
-from skinlab.tables.labels import LABEL_COLUMNS, check_one_label_each, join_ids, one_hot_labels
+from skinlab.tables.label_table import FROM_LABELS, read_labels, with_clean_text
+from skinlab.tables.labels import check_one_label_each, find_column, join_ids
 from skinlab.tables.metadata import read_metadata
+from skinlab.tables.names import ColumnNames, Names, check_columns, columns_of, listed, setting_of, with_standard_names
 from skinlab.tables.splits import choose_rows
-from skinlab.tables.text_columns import clean_column
 from skinlab.text import clean, quantity
 
 log = logging.getLogger(__name__)
 
 READABLE = ("image_id", "label", "group", "source", "split", "fold")
-FROM_LABELS = ("label", "group", "source")
-# This project's name → the table's; of `prob` class → the table's.
-Columns = Mapping[str, str | Mapping[str, str] | None]
+# This project's name → the tables'; of `prob` class → the tables'.
+Columns = Mapping[str, Names | Mapping[str, Names]]
 
 
 @dataclass(frozen=True)
@@ -78,48 +77,17 @@ def read_predictions(path: Path) -> Predictions:
     return TableReader().read(path).rows
 
 
-def read_image_ids(path: Path, columns: Mapping[str, str | None]) -> pd.Series[str]:
+def read_image_ids(path: Path, columns: ColumnNames) -> pd.Series[str]:
     """Return the image ids of a predictions table, as :class:`TableReader` gives them."""
     return with_standard_names(read_csv(path), columns, (), str(path))["image_id"].map(clean)
-
-
-def read_labels(path: str, place: str, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Read a table of labels: ``image_id``, ``label`` and, if known, ``group``, ``source``, ``patient`` and ``lesion``.
-
-    Args:
-        path: CSV with a column of labels, or one column of 0 and 1 a class.
-        place: its name in a message.
-        columns: this project's name → the table's.
-
-    Returns:
-        Cleaned text, a row an image; ``attrs["columns"]`` are the columns of the file.
-
-    Raises:
-        UserError: the table can't be read, has no ids or labels, or several rows of an image.
-    """
-    raw = read_csv(Path(path).expanduser())
-    table = with_standard_names(raw, columns, LABEL_COLUMNS, place)
-    if "label" not in table:
-        labels = one_hot_labels(table, place)
-        if labels is None:
-            name = columns.get("label") or "label"
-            raise UserError(
-                f"{place} has neither a column {name}{nearest(name, table.columns)} nor one column of 0 and 1 a class "
-                f"(found {some(table.columns, 9)}); name the one with the labels: columns.label=NAME"
-            )
-        table = table.assign(label=labels)
-    table = table[[name for name in ("image_id", *FROM_LABELS, *UNIT_NAMES) if name in table]]
-    table = _cleaned(table.drop_duplicates(), place)
-    table.attrs["columns"] = list(raw.columns)
-    return table
 
 
 class TableReader:
     """Reads tables of predictions with the settings of ``conf/command/tables.yaml``.
 
     Args:
-        columns: this project's name → the table's; None or a missing name for this project's or a well-known one. The
-            columns of probabilities are ``prob``, class → name.
+        columns: this project's name → the tables', or a list of names of which the first that a table has counts;
+            where it has none, this project's or a well-known one. Those of probabilities are ``prob``, by class.
         label_map: old label → class.
         labels: a table of labels for tables without labels, or to check those with labels.
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
@@ -138,13 +106,16 @@ class TableReader:
         metadata: str | None = None,
     ) -> None:
         named = columns or {}
-        self.columns = {ours: theirs for ours, theirs in named.items() if isinstance(theirs, str) and theirs}
+        self.columns: ColumnNames = {
+            ours: each for ours, each in named.items() if each and not isinstance(each, Mapping)
+        }
         prob = named.get("prob")
-        self.prob = dict(prob) if isinstance(prob, Mapping) else {}
+        self.prob = {name: listed(each) for name, each in prob.items()} if isinstance(prob, Mapping) else {}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
         self.labels, self.on_label_conflict = labels, on_label_conflict
         self.truth: pd.DataFrame | None = None
         self.metadata, self.other_columns = pd.DataFrame(), dict[str, list[str]]()
+        self.headers, self.borrowed, self.place = dict[str, list[str]](), False, f"labels={labels}"
         if labels is not None:
             self.truth = read_labels(labels, f"labels={labels}", self.columns)
             self.other_columns[labels] = self.truth.attrs["columns"]
@@ -152,6 +123,24 @@ class TableReader:
             place = f"metadata={metadata}"
             self.metadata = read_metadata(Path(metadata).expanduser(), self.columns, place)
             self.other_columns[metadata] = self.metadata.attrs["columns"]
+
+    def for_tables(self, paths: Sequence[Path]) -> TableReader:
+        """Return the reader of some tables of predictions that are read together.
+
+        A column of the settings is in one of them at least. Where only some have labels and there is no table of
+        labels, the others take those of the first one that has.
+        """
+        reader = copy.copy(self)
+        reader.headers = {str(path): read_header(path) for path in paths}
+        with_labels = [
+            path
+            for path, header in reader.headers.items()
+            if columns_of(header, {"label": self.columns.get("label")}) or find_column(header, LABEL_NAMES)
+        ]
+        if self.labels is None and 0 < len(with_labels) < len(reader.headers):
+            reader.labels, reader.borrowed, reader.place = with_labels[0], True, with_labels[0]
+            reader.truth = read_labels(reader.place, reader.place, self.columns, LABEL_NAMES)
+        return reader
 
     def read(self, path: Path, split: str = "auto", *, ours: bool = False) -> PredictionsTable:
         """Read and check a predictions table.
@@ -165,21 +154,21 @@ class TableReader:
             UserError: the table is damaged, or its rows, labels or probabilities can't be evaluated.
         """
         table = read_csv(path)
-        if not ours:
-            prob = {f"prob.{name}": theirs for name, theirs in self.prob.items()}
-            check_columns(prob, {str(path): list(table.columns)})
-            check_columns(self.columns, {str(path): list(table.columns)} | self.other_columns)
-        table = _cleaned(with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path))
+        named, prob = ({}, {}) if ours else self._named(list(table.columns), str(path))
+        table = with_clean_text(
+            with_standard_names(table, {} if ours else self.columns, LABEL_NAMES, str(path)), str(path)
+        )
+        if self.prob and not prob and not ours:
+            prob = of_named_classes(probability_columns(table), self.prob, str(path))
         lines = {image: line for line, image in enumerate(table["image_id"].tolist(), 2)}
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
-        prob = {} if ours else {theirs: name for name, theirs in self.prob.items()}
         both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map, lines, prob)
         table, selection = both[: len(chosen.rows)], both[len(chosen.rows) :]
         lacking = table["image_id"][table["label"] == ""]
-        if len(lacking) and self.truth is not None:
+        if len(lacking) and "labels" in facts:
             raise UserError(
-                f"labels={self.labels} lacks {len(lacking)} of {len(table)} images of {path} (first: "
+                f"{self.place} lacks {len(lacking)} of {len(table)} images of {path} (first: "
                 f"{lacking.iloc[0]}); add them, or drop those rows"
             )
         try:
@@ -189,11 +178,23 @@ class TableReader:
         except ValueError as error:
             raise UserError(str(error)) from None
         facts |= chosen.facts
-        if self.columns and not ours:
-            facts["columns"] = self.columns
-        if prob:
-            facts["columns"] = self.columns | {f"prob.{name}": theirs for theirs, name in prob.items()}
+        if named or prob:
+            facts["columns"] = named | {f"prob.{name}": theirs for theirs, name in prob.items()}
         return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
+
+    def _named(self, there: list[str], place: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Return which columns of a table the settings name: by this project's name, and class of each probability.
+
+        Raises:
+            UserError: no table has one of them, or this one has the probabilities of some of the classes alone.
+        """
+        tables = {place: there} | self.headers
+        prob: ColumnNames = {f"prob.{name}": theirs for name, theirs in self.prob.items()}
+        check_columns(prob, tables)
+        check_columns(self.columns, tables | self.other_columns)
+        if found := columns_of(there, prob):
+            check_columns(prob, {place: there})
+        return columns_of(there, self.columns), {column: name.removeprefix("prob.") for name, column in found.items()}
 
     def _with_classes(
         self,
@@ -213,13 +214,14 @@ class TableReader:
             prob: column of probabilities → class; {} to find them.
         """
         ids, nothing = table["image_id"], pd.Series("", index=table.index, dtype=str)
-        if self.truth is None and "label" not in table:
+        truth = None if self.borrowed and "label" in table else self.truth
+        if truth is None and "label" not in table:
             raise UserError(
-                f"{path} has no column label (found {some(table.columns, 9)}); name it, columns.label=NAME, or give "
-                "the labels in a table of their own: labels=FILE.csv"
+                f"{path} has no column label (found {some(table.columns, 9)}); name it"
+                f"{setting_of('label', self.columns)}; or give the labels in a table of their own: labels=FILE.csv"
             )
         own = table.get("label", nothing).set_axis(ids)
-        joined = None if self.truth is None else self._joined(self.truth, ids, path, own)
+        joined = None if truth is None else self._joined(truth, ids, path, own)
         theirs = (nothing if joined is None else joined["label"]).set_axis(ids)
         labels = Counter([*own.map(renamed(own, label_map)), *theirs.map(renamed(theirs, self.label_map))])
         found = prob or probability_columns(table)
@@ -227,7 +229,7 @@ class TableReader:
         unused = unmatched(label_map if joined is None else self.label_map, [*own.unique(), *theirs.unique()])
         table, cautions = with_probabilities(table, found, str(path), labels, label_map)
         own = as_classes(own, table_classes(table), label_map, str(path), lines)
-        theirs = as_classes(theirs, table_classes(table), self.label_map, f"labels={self.labels}")
+        theirs = as_classes(theirs, table_classes(table), self.label_map, self.place)
         facts: TableFacts = {}
         if unused:
             cautions.append(f"label_map renames {some(unused)}, which is the label of no image here.")
@@ -255,7 +257,7 @@ class TableReader:
 
         None for a table with labels of its own and other images, such as the other one of two data sets.
         """
-        place, names = f"labels={self.labels}", truth["image_id"].tolist()
+        place, names = self.place, truth["image_id"].tolist()
         known = join_ids(ids, names, f"{path} and {place}")
         if (known == "").all() and (own != "").all():
             log.warning("%s names none of the images of %s, whose own labels are used", place, path)
@@ -280,26 +282,11 @@ class TableReader:
         if len(differing) and self.on_label_conflict == "error":
             image = differing[0]
             raise UserError(
-                f"labels={self.labels} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
+                f"{self.place} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
                 f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or use those of "
                 "labels=: on_label_conflict=labels"
             )
         return theirs.where(theirs != "", own), len(differing)
-
-
-def _cleaned(table: pd.DataFrame, place: str) -> pd.DataFrame:
-    """Return a table with trimmed texts, and empty ones for missing groups and sources."""
-    table = table.assign(**{name: clean_column(table[name]) for name in ("group", "source") if name in table})
-    table["image_id"] = [clean(text) for text in table["image_id"].tolist()]
-    if (table["image_id"] == "").any():
-        row = int((table["image_id"] == "").to_numpy().argmax()) + 2
-        raise UserError(f"{place}: row {row} has no image_id; give it one or drop the row")
-    repeats = table["image_id"][table["image_id"].duplicated()]
-    if len(repeats):
-        raise UserError(
-            f"{place}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
-        )
-    return table
 
 
 def _precision(table: pd.DataFrame) -> list[str]:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinlab.assessment.systems import align, find_systems
+from skinlab.assessment.alignment import align
+from skinlab.assessment.systems import find_systems
 from skinlab.errors import UserError
 from skinlab.tables.predictions import TableReader
 from tests import run_directory
@@ -118,7 +119,7 @@ def test_a_file_of_a_run_that_is_cut_in_half_is_named(tmp_path, name):
 
 
 def test_systems_of_other_rows_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="b has no row for image i6"):
+    with pytest.raises(ValueError, match=r"b \(.*/b\) has no row for \d+ images that a .*, i6, .* same images$"):
         align(find(write_run(tmp_path / "a"), write_run(tmp_path / "b", fold=1), split="val"))
 
 

@@ -130,7 +130,10 @@ def test_a_rule_for_the_called_class_is_frozen_and_applied_to_other_rows_only(ru
         (["predictions={a}", "thresholds=[best]"], "threshold rule 'best' is unknown"),
         (["predictions={a},{b}", "compare_by=[pr_auc]", *QUICK], "pr_auc is no metric"),
         (["predictions={a},{b}", "reference=c", *QUICK], "reference=c is none of the systems"),
-        (["predictions={a},{other}", "unpaired=false", *QUICK], "other has no row for image i0"),
+        (
+            ["predictions={a},{other}", "unpaired=false", *QUICK],
+            r"other \(.*csv\) has no row for .* common=true",
+        ),
         (
             ["predictions={a}", "apply_decision={a}", "decide=prior:1"],
             "decide=prior:1 chooses a rule, and apply_decision=",

@@ -22,7 +22,9 @@ PLAIN = [["007", "NA", ""], ["8, left", "nv", "50"]]
         (b"image_id,dx\na,nv,1\nb,nv,2\n", "line 2 has 3 of 2 fields"),
         (b"image_id,dx\na,nv\n\nb\n", "line 4 has 1 of 2 fields"),
         (b'image_id,dx\n"a,nv\n', "not a well-formed table"),
-        (b"image_id,dx\na,n\xe4vus\n", r"not UTF-8 \(byte"),
+        (b"image_id,dx\na,n\x8dvus\n", r"neither UTF-8 nor Windows-1252 \(byte 15\)"),
+        (b"image_id,dx\na,n\xe4v\x81us\n", r"neither UTF-8 nor Windows-1252 \(byte 17\)"),
+        (b"image_id;dx\n;\n;\n", "no rows"),
     ],
 )
 def test_a_malformed_table_is_refused_in_one_line(tmp_path, content, complaint):
@@ -59,6 +61,22 @@ def test_a_table_in_any_usual_form_gives_the_same_cells(tmp_path, content):
     frame = read_csv(table, ["image_id", "dx"])
     assert list(frame.columns) == ["image_id", "dx", "age"]
     assert frame.to_numpy().tolist() == PLAIN
+
+
+def test_a_table_in_windows_1252_is_read_with_a_warning(tmp_path, caplog):
+    table = tmp_path / "table.csv"
+    table.write_bytes("image_id;site\na;Arm\nb;unterer Rücken 5 €\n".encode("cp1252"))
+    for _ in range(2):
+        assert read_csv(table)["site"].tolist() == ["Arm", "unterer Rücken 5 €"]
+    (record,) = caplog.records
+    assert record.getMessage() == f"{table} is not UTF-8 (row 3: Rücken); read as Windows-1252"
+
+
+def test_empty_rows_of_a_spreadsheet_are_left_out(tmp_path, caplog):
+    table = tmp_path / "table.csv"
+    table.write_text("image_id;dx;age\n;;\na;nv;\nb;;50\n;mel;\n;;\n;;\n")
+    assert read_csv(table).to_numpy().tolist() == [["a", "nv", ""], ["b", "", "50"], ["", "mel", ""]]
+    assert [record.getMessage() for record in caplog.records] == [f"{table}: 3 rows without a value left out"]
 
 
 def test_numbers_have_a_decimal_point_or_a_comma():

@@ -70,6 +70,78 @@ def test_a_single_column_may_be_in_percent(tmp_path, column, shares):
     assert np.allclose(malignant, [0.045, 0.8, 0.999, 0.002, 0.12, 0.03], atol=1e-9)
 
 
+def devices(tmp_path, **of_b):
+    """Two devices' tables with other names for everything; rows of the second in another order."""
+    a = pd.DataFrame({"File name": [f"{name}.jpg" for name in IDS], "Histology": ["melanoma", "nevus"] * 3})
+    a["Malignancy score (%)"] = [81, 4, 55, 12, 99, 7]
+    b = pd.DataFrame({"filename": IDS[::-1], "label": ["benign", "malignant"] * 3, "risk": [0.1, 0.9] * 3})
+    return write(tmp_path / "a.csv", a, sep=";"), write(tmp_path / "b.csv", b.rename(columns=of_b))
+
+
+NAMED = {"image_id": "File name", "label": "Histology", "prob": {"malignant": "Malignancy score (%)"}}
+MAP = {"melanoma": "malignant", "nevus": "benign"}
+
+
+@pytest.mark.parametrize(
+    ("of_b", "columns"),
+    [
+        ({"risk": "prob_malignant"}, {}),
+        ({"risk": "malignant_probability"}, {}),
+        ({"risk": "score"}, {}),
+        ({"risk": "malignant"}, {}),
+        ({}, {"prob": {"malignant": ["Malignancy score (%)", "risk"]}}),
+        (
+            {"filename": "Bild", "label": "Befund", "risk": "score"},
+            {"image_id": ["Bild", "File name"], "label": ["Histology", "Befund"]},
+        ),
+    ],
+)
+def test_tables_with_other_names_are_read_together(tmp_path, of_b, columns):
+    paths = devices(tmp_path, **of_b)
+    reader = TableReader(columns=NAMED | columns, label_map=MAP).for_tables(paths)
+    a, b = (reader.read(path) for path in paths)
+    assert a.rows.classes == b.rows.classes == ["benign", "malignant"]
+    assert a.rows.probabilities[:, 1].tolist() == [0.81, 0.04, 0.55, 0.12, 0.99, 0.07]
+    assert b.rows.probabilities[:, 1].tolist() == [0.1, 0.9] * 3
+    assert b.rows.image_id.tolist() == IDS[::-1]
+    assert a.facts["columns"] == {ours: NAMED[ours] for ours in ("image_id", "label")} | {
+        "prob.malignant": "Malignancy score (%)"
+    }
+
+
+@pytest.mark.parametrize(
+    ("of_b", "columns", "message"),
+    [
+        ({"filename": "Bild"}, {}, r"b.csv has no column image_id .*'columns.image_id=\[\"File name\", NAME\]'"),
+        (
+            {"risk": "quality"},
+            {},
+            r"b.csv has neither Malignancy score \(%\) nor other columns for malignant \(it has quality\); .*"
+            r"'columns.prob=\{malignant: \[\"Malignancy score \(%\)\", NAME\]\}'",
+        ),
+        ({}, {"label": "Histolgy"}, r"columns.label=Histolgy: no such column in .*b.csv or .*a.csv .did you mean Hist"),
+        ({}, {"prob": {"malignant": "risc"}}, r"columns.prob.malignant=risc: no such column in .*did you mean risk"),
+    ],
+)
+def test_a_table_without_a_named_column_and_without_a_known_one_is_refused(tmp_path, of_b, columns, message):
+    paths = devices(tmp_path, **of_b)
+    reader = TableReader(columns=NAMED | columns, label_map=MAP).for_tables(paths)
+    with pytest.raises(UserError, match=message):
+        reader.read(paths[1])
+
+
+def test_the_labels_of_one_table_are_those_of_the_others(tmp_path):
+    a, b = devices(tmp_path, risk="score", label="remark")
+    reader = TableReader(columns=NAMED, label_map=MAP).for_tables([b, a])
+    found = reader.read(b)
+    assert found.rows.target.tolist() == [0, 1] * 3
+    assert f"{a} gives the label of 6 rows (of 6)." in found.cautions
+    assert reader.read(a).facts.get("labels") is None
+    write(a, pd.read_csv(a, sep=";")[1:], sep=";")
+    with pytest.raises(UserError, match=r"^.*a.csv lacks 1 of 6 images of .*b.csv \(first: ISIC_0000000\)"):
+        TableReader(columns=NAMED, label_map=MAP).for_tables([b, a]).read(b)
+
+
 def test_a_label_map_that_renames_nothing_is_a_caution(tmp_path):
     truth = write(tmp_path / "truth.csv", frame(labels=["melanoma", "nv", "bkl"] * 2)[["image_id", "label"]])
     settings = {"labels": str(truth), "label_map": {"melanoma": "mel", "nevus": "nv"}}

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skinlab.errors import some
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +33,17 @@ def align_rows(members: Sequence[Predictions], names: Sequence[str]) -> list[Pre
     return [member for (member,) in shared]
 
 
-def one_order(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
-    """Return the members with their rows in the order of the first; arguments and errors as in :func:`align_rows`."""
-    return [members[0], *(_aligned(members[0], each, names[0], names[i]) for i, each in enumerate(members[1:], 1))]
+def one_order(members: Sequence[Predictions], names: Sequence[str], remedy: str = "") -> list[Predictions]:
+    """Return the members with their rows in the order of the first; arguments and errors as in :func:`align_rows`.
+
+    ``remedy`` is what else can be done where an image is missing.
+    """
+    others = zip(members[1:], names[1:], strict=True)
+    return [members[0], *(_aligned(members[0], each, (names[0], name), remedy) for each, name in others)]
 
 
-def _aligned(first: Predictions, member: Predictions, first_name: str, name: str) -> Predictions:
+def _aligned(first: Predictions, member: Predictions, names: tuple[str, str], remedy: str) -> Predictions:
+    first_name, name = names
     if member.classes != first.classes:
         what = (
             "have their classes in different orders"
@@ -52,9 +59,9 @@ def _aligned(first: Predictions, member: Predictions, first_name: str, name: str
     extra = sorted(set(map(str, member.image_id)) - set(map(str, first.image_id)))
     if missing or extra:
         has, lacks, odd = (first_name, name, missing) if missing else (name, first_name, extra)
-        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         raise ValueError(
-            f"{lacks} has no row for image {odd[0]}{more}, which {has} has; give predictions of the same images"
+            f"{lacks} has no row for {quantity(len(odd), 'image')} that {has} has, {some(odd, 5)}; give predictions "
+            f"of the same images{remedy}"
         )
     member = member.take(np.array([place[image] for image in first.image_id]))
     differing = np.flatnonzero(first.target != member.target)

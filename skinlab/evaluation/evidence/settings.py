@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skinlab.evaluation.evidence.subgroups import AGE_BANDS
 from skinlab.evaluation.evidence.units import Unit
@@ -13,13 +13,18 @@ from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.operating import ThresholdSettings
 
+COMPARED = ("balanced_accuracy", "pr_auc_macro", "auroc_macro", "f1_macro", "brier")  # by default
+RATES = ("sensitivity", "specificity")  # at the first threshold rule
+
 
 @dataclass(frozen=True)
 class EvaluationSettings(ThresholdSettings):
     """The settings of an evaluation; see ``conf/evaluate.yaml``.
 
     Systems are compared by the metrics ``compare_by`` and by net benefit at the thresholds ``net_benefit_at``: every
-    pair of them, or each with the ``reference``.
+    pair of them, or each with the ``reference``. With ``compare_rates`` also by sensitivity and specificity, where
+    these are metrics of the systems. ``common`` leaves images out that not every system has; None where it can't be
+    set.
     """
 
     cross_fit: bool = False
@@ -29,13 +34,15 @@ class EvaluationSettings(ThresholdSettings):
     decision: Decision | None = None
     metadata: str | None = None
     labels: str | None = None
-    columns: Mapping[str, str | None] = field(default_factory=dict)
+    columns: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
     subgroups: Sequence[str] | None = None
     age_bands: Sequence[int] = AGE_BANDS
     units: Sequence[Unit] | None = None
     n_draws: int = N_DRAWS
     endpoint: Endpoint | None = None
     compare_by: Sequence[str] = ()
+    compare_rates: bool = False
+    common: bool | None = None
     reference: str | None = None
     net_benefit_at: Sequence[float] = ()
 
@@ -44,6 +51,12 @@ class EvaluationSettings(ThresholdSettings):
         if len(predictions.classes) == 2 and list(self.positive or predictions.classes[1:]) == predictions.classes[1:]:
             return predictions
         return predictions.binary(self.positive) if self.positive else None
+
+    def with_rates(self, *, known: bool) -> EvaluationSettings:
+        """Return the settings with the metrics of ``compare_rates`` in ``compare_by``, if the systems have these."""
+        if not (self.compare_rates and known):
+            return self
+        return replace(self, compare_by=[*self.compare_by, *RATES], compare_rates=False)
 
     def decision_settings(self, classes: Sequence[str], prior: Sequence[float] | None) -> DecisionSettings:
         """Return those of the rule for the called class, for models trained on classes in the shares ``prior``."""

@@ -24,5 +24,6 @@ class EvaluateSettings(EvaluationCommandSettings, TableSettings):
     predictions: Annotated[Places, required("RUN_OR_FILE")]
     split: Split
     reference: Text | None
+    common: bool
     expect: ExpectSettings | None
     unpaired: bool | Literal["auto"]
