@@ -54,6 +54,8 @@ def place_of(key: str, command: str, known: Iterable[str]) -> str:
     group, _, leaf = key.rpartition(".")
     if key in RUN_DIR and "output" not in known and "trainer" in known:
         return " (did you mean hydra.run.dir?)"
+    if f"{key}s" in known:
+        return f" (did you mean {key}s?)"
     if SYNONYMS.get(key) in known:
         return f" (did you mean {SYNONYMS[key]}?)"
     synonym = SYNONYMS.get(leaf, "")

@@ -108,7 +108,8 @@ def _threshold(evidence: Evidence) -> Line:
     if known:
         first = known[0]
         if is_fixed(first["rule"]):
-            return Line(question, f"{rule_words(first['rule'])}. Fixed beforehand, applied to {first['applied_to']}.")
+            applied = "; ".join(dict.fromkeys(row["applied_to"] for row in known))
+            return Line(question, f"{rule_words(first['rule'])}. Fixed beforehand, applied to {applied}.")
         where = (
             f"on {first['chosen_on']} ({quantity(first['positives'] or 0, 'positive')})" if "chosen_on" in first else ""
         )

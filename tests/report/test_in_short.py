@@ -88,6 +88,15 @@ def test_of_two_data_sets_the_difference_is_the_last_line():
     assert found["How sure"][0].count("30 images") == 2
 
 
+def test_a_fixed_threshold_is_applied_to_all_systems():
+    evidence = evidence_of([system("lite0"), system("resnet18")])
+    for each in evidence["systems"]:
+        row = {name: value for name, value in each["thresholds"][0].items() if name != "chosen_on"}
+        each["thresholds"] = [row | {"rule": "p>=0.3", "applied_to": f"{each['name']}, 30 images"}]
+    words, _ = answers(evidence)["At which threshold"]
+    assert words == "p ≥ 0.3. Fixed beforehand, applied to lite0, 30 images; resnet18, 30 images."
+
+
 def test_of_a_table_of_unknown_origin_nothing_is_said_of_trainings():
     table = one()["systems"][0] | {"init_used": None}
     table["sources"] = [table["sources"][0] | {"meta": {}, "path": "theirs.csv", "split": "theirs"}]

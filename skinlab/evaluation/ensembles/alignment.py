@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skinlab.errors import some
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.grouping import same_grouping, share_groups
 from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
+
+MAX_NAMED = 5  # images in a message
 
 
 def align_rows(members: Sequence[Predictions], names: Sequence[str]) -> list[Predictions]:
@@ -59,8 +60,9 @@ def _aligned(first: Predictions, member: Predictions, names: tuple[str, str], re
     extra = sorted(set(map(str, member.image_id)) - set(map(str, first.image_id)))
     if missing or extra:
         has, lacks, odd = (first_name, name, missing) if missing else (name, first_name, extra)
+        first_few = ", ".join(map(str, odd[:MAX_NAMED])) + (" …" if len(odd) > MAX_NAMED else "")
         raise ValueError(
-            f"{lacks} has no row for {quantity(len(odd), 'image')} that {has} has, {some(odd, 5)}; give predictions "
+            f"{lacks} has no row for {quantity(len(odd), 'image')} that {has} has, {first_few}; give predictions "
             f"of the same images{remedy}"
         )
     member = member.take(np.array([place[image] for image in first.image_id]))

@@ -39,10 +39,13 @@ def parse_rule(rule: str) -> tuple[str, float]:
         return rule, float("nan")
     found = re.fullmatch(r"(sensitivity|specificity|p)\s*>=\s*(\d*\.?\d+)", rule)
     if found is None or not 0 < float(found[2]) <= 1:
-        number = re.fullmatch(r"0?\.\d+|1", rule.removeprefix(">=").removeprefix("p>").strip())
+        number = re.fullmatch(r"\d*\.?\d+", re.sub(r"^(p\s*)?>?=?\s*|\s*%$", "", rule))
+        share = float(number[0]) if number else 0.0
+        percent = f", since {share:g} % is {share / 100:g}" if share > 1 else ""
         raise ValueError(
-            f"threshold rule '{rule}' is unknown: a fixed threshold is written p>={number[0]}"
-            if number
+            f"threshold rule '{rule}' is unknown: a fixed threshold is written p>={share / (100 if percent else 1):g}"
+            f"{percent}"
+            if 0 < share <= 100
             else f"threshold rule '{rule}' is unknown: use f1, cost, sensitivity>=S or specificity>=S with 0 < S <= 1, "
             "or a fixed threshold, as in p>=0.3"
         )

@@ -275,7 +275,13 @@ def test_a_number_alone_is_answered_with_the_rule_of_a_fixed_threshold(typed):
     with pytest.raises(ValueError, match=r"a fixed threshold is written p>=0?\.3$"):
         parse_rule(typed)
     with pytest.raises(ValueError, match=r"or a fixed threshold, as in p>=0\.3"):
-        parse_rule("p>=1.5")
+        parse_rule("p>=150")
+
+
+@pytest.mark.parametrize("typed", ["30", "p>=30", "p>30", "30 %", "p>=30.0"])
+def test_a_threshold_in_percent_is_answered_with_the_share(typed):
+    with pytest.raises(ValueError, match=r"a fixed threshold is written p>=0\.3, since 30 % is 0\.3$"):
+        parse_rule(typed)
 
 
 def test_no_rows_have_a_part_in_a_fixed_threshold():
