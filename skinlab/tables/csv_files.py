@@ -89,15 +89,6 @@ def numbers(column: pd.Series) -> pd.Series[float]:
     return found.astype("float64")
 
 
-def read_header(path: Path) -> list[str]:
-    """Return the names of the columns of a table, as :func:`read_csv` does; none where it can't be read."""
-    try:
-        names, _ = _header(path, _encoding(path))
-    except (OSError, UnicodeError, csv.Error, UserError):  # reported where the table is read
-        return []
-    return list(_known_names(pd.DataFrame(columns=names), ()).columns)
-
-
 def _encoding(path: Path) -> str:
     """Return the encoding of a file by its bytes; Windows-1252 where they are no UTF-8, which costs a warning."""
     content = path.read_bytes()
