@@ -42,6 +42,7 @@ bench: setup ## print speed ratios against a bare loop and the plain recipe
 	$(RUN) $(BIN)/python -m tests.bench
 
 .venv/.docs: .venv/.installed
+	@echo "installing the documentation's packages, which the tests need, too (about a minute)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 

@@ -21,7 +21,7 @@ from skinlab.cli.conf import config_directory
 from skinlab.cli.conf_comments import read_file
 from skinlab.cli.early_checks import no_folder
 from skinlab.cli.help import choices_of, read_groups
-from skinlab.cli.hints import place_of
+from skinlab.cli.hints import choice_meant, place_of
 from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
@@ -182,7 +182,7 @@ def refuse_bases(name: str, overrides: Sequence[str]) -> None:
 
 def _no_such(group: str, choice: str, options: Sequence[str]) -> str:
     timm_hint = "; any other timm model: model=timm model.name=NAME" if group == "model" else ""
-    hint = "" if choice == "default" else nearest(choice, options)
+    hint = "" if choice == "default" else choice_meant(group, choice) or nearest(choice, options)
     return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
 
 

@@ -12,7 +12,7 @@ from skinlab.errors import UserError, nearest
 from skinlab.settings.base import Settings
 from skinlab.settings.output_checks import wrong_outputs
 from skinlab.settings.part import build
-from skinlab.settings.recorded import how_to_finish, is_pretraining, recorded_data
+from skinlab.settings.recorded import how_to_finish, is_pretraining, recorded_data, unfinished_pretraining
 
 # Settings that name what exists already, one or several, and what is to be given.
 INPUTS = {
@@ -132,6 +132,8 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
     init = settings.find("model.init")
     if isinstance(init, str) and init.endswith(WEIGHTS) and not init.startswith("hf-hub:") and not _exists(init):
         yield f"model.init={init}: no such file; give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
+    if isinstance(init, str) and (why := unfinished_pretraining(Path(init).expanduser())):
+        yield f"model.init={init}: {why}"
     if command in READING and not _is_finished(settings):
         resume = settings.find("resume")
         if isinstance(resume, str) and resume not in ("auto", "never") and not _exists(resume):

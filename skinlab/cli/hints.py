@@ -39,6 +39,33 @@ SYNONYMS = {
     "image": "input",
     "images": "input",
 }
+# What the field calls a choice of a group, with what it is here.
+CHOICES = {
+    "sampler": {
+        **dict.fromkeys(("balanced", "class_balanced", "class_aware"), "weighted, which is balanced sampling"),
+        **dict.fromkeys(("oversample", "oversampling", "weighted_random"), "weighted, which oversamples rare classes"),
+        **dict.fromkeys(("random", "uniform", "shuffle", "instance"), "none, every image once an epoch"),
+    },
+    "loss": {
+        **dict.fromkeys(("cross_entropy", "crossentropy", "xent", "softmax", "nll"), "ce"),
+        **dict.fromkeys(("bce", "binary_cross_entropy"), "ce, the softmax cross-entropy, also of two classes"),
+        **dict.fromkeys(("wce", "weighted", "weighted_cross_entropy"), "weighted_ce"),
+        **dict.fromkeys(("cb", "cb_loss", "effective_number"), "class_balanced"),
+        **dict.fromkeys(("la", "logit_adjustment", "logit_adjust"), "logit_adjusted"),
+        **dict.fromkeys(("bsm", "bal_softmax"), "balanced_softmax"),
+        "asl": "asymmetric",
+    },
+    "augment": {
+        **dict.fromkeys(("strong", "randaugment", "rand_augment", "trivialaugment", "trivial_augment"), "heavy"),
+        **dict.fromkeys(("weak", "basic", "simple", "flips"), "light"),
+        **dict.fromkeys(("off", "no", "false"), "none"),
+    },
+    "ssl": {
+        **dict.fromkeys(("mocov2", "moco_v2", "mocov3", "moco_v3"), "moco"),
+        **dict.fromkeys(("dinov1", "dino_v1"), "dino"),
+        **dict.fromkeys(("barlow", "bt"), "barlow_twins"),
+    },
+}
 RUN_DIR = ("output", "output_dir", "out", "run_dir", "save_dir")  # of a command that trains: hydra.run.dir
 
 
@@ -74,6 +101,16 @@ def place_of(key: str, command: str, known: Iterable[str]) -> str:
     if match and match[0] in owners:
         return _belongs(match[0], owners)
     return nearest(key, match or known)
+
+
+def choice_meant(group: str, choice: str) -> str:
+    """Return a hint for what the field calls a choice of a group; "" where it is no such name.
+
+    >>> choice_meant("sampler", "Balanced"), choice_meant("loss", "fokal")
+    (' (did you mean weighted, which is balanced sampling?)', '')
+    """
+    meant = CHOICES.get(group, {}).get(choice.lower().replace("-", "_"))
+    return f" (did you mean {meant}?)" if meant else ""
 
 
 def _belongs(name: str, owners: Mapping[str, Sequence[str]]) -> str:

@@ -56,6 +56,7 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
     last = splits[-1]
     judged = evidence["systems"][0]["sources"][0]["split"] if evidence else last
     level = f", {100 * evidence['settings']['level']:.4g}% intervals" if evidence else ""
+    level = level.replace(", ", f", {judged} with ", 1) if len(splits) > 1 else level
     table = Table(title=f"{best_epoch_words(metrics, run_dir)}, from {metrics['init_used']} weights{level}")
     table.add_column("metric")
     for split in splits:
@@ -92,7 +93,8 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
         _print_openings(console, evidence)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
-    if "test" not in splits and (run_dir / "predictions" / "test.csv").is_file():
+    is_job = (run_dir.parent / "multirun.yaml").is_file()  # of a sweep, whose test stays locked over recipes
+    if "test" not in splits and not is_job and (run_dir / "predictions" / "test.csv").is_file():
         command = f"python -m skinlab.evaluate predictions={run_dir} split=test output={run_dir / 'test'}"
         console.print(f"to open the test, once the run is final: {command}", soft_wrap=True, highlight=False)
 

@@ -20,9 +20,16 @@ from skinlab.errors import UserError, nearest, some
 from skinlab.files import replacing, write_json
 from skinlab.models.hub import PREFIX, download_weights
 from skinlab.models.repository import weights_in
-from skinlab.settings.recorded import how_to_finish, is_finished, is_training, read_recorded
+from skinlab.settings.recorded import (
+    BACKBONE,
+    how_to_finish,
+    is_finished,
+    is_training,
+    read_recorded,
+    unfinished_pretraining,
+)
 
-NAME = "backbone.safetensors"
+NAME = BACKBONE
 BEST = Path("checkpoints") / "best.ckpt"  # of a training
 KEY = "skinlab"  # of the record in the file's metadata, which maps text to text
 # Content hashes and groups of the training images and of the images that the best epoch was chosen by, the ends of
@@ -109,9 +116,11 @@ def find_init(init: str, fold: int | None = None) -> str:
         return str(published)
     if trained := next(path.glob("*/checkpoints/best.ckpt"), None):
         raise UserError(f"model.init={init} is a sweep of several networks; give the weights of one, such as {trained}")
+    if why := unfinished_pretraining(path):
+        raise UserError(f"model.init={init}: {why}")
     raise UserError(
-        f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain, or a file such "
-        "as checkpoints/best.ckpt"
+        f"model.init={init}: the directory has no {NAME}; give a finished run of skinlab.pretrain or skinlab.train, or "
+        "a weights file"
     )
 
 

@@ -160,7 +160,9 @@ def start_from(
     init = find_init(model.init, settings.data.fold)
     provenance = weight_provenance(init, datamodule.cache_dir)
     used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
-    seen = check_training_images(model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen)
+    seen = check_training_images(
+        model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen, data=settings.data.name
+    )
     if model.compile:
         network.compile()
     method = f" ({provenance['method']})" if "network" in provenance else ""

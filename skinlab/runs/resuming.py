@@ -79,8 +79,10 @@ def check_same(now: Mapping[str, Any], then: Mapping[str, Any], run: Path) -> No
         if not same and not may_differ(name):
             differing.append(f"{name}={other}, now it is {value}")
     if differing:
+        raised = "; the number of epochs may be raised, not lowered" if values[EPOCHS] < former[EPOCHS] else ""
         raise UserError(
-            f"{run} holds a run with {', and '.join(differing)}; choose another hydra.run.dir or the former settings"
+            f"{run} holds a run with {', and '.join(differing)}{raised}; choose another hydra.run.dir or the "
+            "former settings"
         )
 
 

@@ -26,6 +26,7 @@ METHODS = {
     "dino": "skinlab.selfsup.dino.DINO",
     "denoise": "skinlab.selfsup.denoise.Denoise",
 }
+BACKBONE = "backbone.safetensors"  # of a finished pretraining
 UNFINISHED = ".unfinished"  # while the results of a run are written
 REMEDY = "restore it, or choose another run directory"
 
@@ -57,6 +58,14 @@ def how_to_finish(run_dir: Path) -> str:
     command = "pretrain" if is_pretraining(run_dir) else "train"
     words = ["python", "-m", f"skinlab.{command}", f"hydra.run.dir={run_dir}"]
     return f"this run was not finished; to go on: {shlex.join(words)}"
+
+
+def unfinished_pretraining(place: Path) -> str:
+    """Return why a directory of a pretraining has no backbone, and what to do; "" for any other directory."""
+    if not is_pretraining(place) or (place / BACKBONE).is_file():
+        return ""
+    checkpoint = max((place / "checkpoints").glob("*.ckpt"), key=lambda path: path.name == "last.ckpt", default=None)
+    return how_to_finish(place) + (f", or give {checkpoint}" if checkpoint else "")
 
 
 def read_recorded(run_dir: Path, keys: Keys = REQUIRED) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from skinlab.errors import UserError
 MISTAKES = [
     (["loss=fokal"], "loss=fokal: no such choice (did you mean focal?)"),
     (["model=efnet_b3"], "(did you mean effnet_b3?)"),
+    (["sampler=balanced"], "no such choice (did you mean weighted, which is balanced sampling?)"),
+    (["loss=cross-entropy"], "loss=cross-entropy: no such choice (did you mean ce?)"),
     (["data=ham1000"], "(did you mean ham10000?)"),
     (["trainer.max_epoch=3"], "(did you mean trainer.max_epochs?)"),
     (["data.rot=x", "sed=1"], "data.rot: the config has no such key (did you mean data.root?)"),

@@ -3,6 +3,8 @@
 import pytest
 
 from skinlab.report.run_files import best_epoch_words, better_epoch
+from skinlab.report.terminal import print_results
+from tests.report.conftest import evidence_of, system
 
 METRICS = {"best/epoch": 0, "best/mode": "min", "monitor": "val/loss", "max_epochs": 9}
 METRICS |= {f"val/{name}": value for name, value in {"recall/a": 0.5, "recall/b": 0.7}.items()}
@@ -44,3 +46,24 @@ def test_without_a_log_or_with_that_monitor_there_is_nothing_to_name(run):
     log_epochs(run, 0.6, 0.9)
     assert better_epoch(METRICS | {"monitor": "val/balanced_accuracy"}, run) == ""
     assert better_epoch({"best/epoch": 0, "monitor": "val/loss"}, run) == ""
+
+
+def test_a_job_of_a_sweep_does_not_offer_to_open_its_test(tmp_path, capsys):
+    run, metrics = tmp_path / "0", {"val/balanced_accuracy": 0.5, "best/epoch": 0, "init_used": "random"}
+    (run / "predictions").mkdir(parents=True)
+    (run / "predictions" / "test.csv").touch()
+    print_results(metrics, run)
+    assert "to open the test" in capsys.readouterr().out
+    (tmp_path / "multirun.yaml").touch()
+    print_results(metrics, run)
+    assert "to open the test" not in capsys.readouterr().out
+
+
+def test_the_title_says_which_part_has_intervals(run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    metrics = {f"{split}/balanced_accuracy": 0.5 for split in ("val", "test")} | {
+        "best/epoch": 0,
+        "init_used": "random",
+    }
+    print_results(metrics, run, evidence_of([system()]))
+    assert "from random weights, test with 95% intervals" in capsys.readouterr().out

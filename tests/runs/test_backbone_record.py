@@ -5,6 +5,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from skinlab.cli.config import compose_settings
+from skinlab.cli.early_checks import check_early
 from skinlab.errors import UserError
 from skinlab.runs.backbone_record import find_init, read_record, write_backbone
 
@@ -34,7 +36,7 @@ def test_a_run_directory_stands_for_its_backbone(tmp_path):
         assert find_init(init) == init
     with pytest.raises(UserError, match=r"model\.init=imagnet: no such file \(did you mean imagenet\?\)"):
         find_init("imagnet")
-    with pytest.raises(UserError, match=r"has no backbone\.safetensors; give a finished run"):
+    with pytest.raises(UserError, match=r"has no backbone\.safetensors; give a finished run of skinlab\.pretrain or"):
         find_init(str(tmp_path))
     with pytest.raises(UserError, match=r"a bundle is for predictions; give its run's checkpoints/best\.ckpt"):
         find_init("model.bundle")
@@ -58,3 +60,19 @@ def test_a_damaged_record_is_refused(tmp_path, record):
     save_file({"a": torch.zeros(1)}, path, metadata={"skinlab": record})
     with pytest.raises(UserError, match=r"backbone\.safetensors has a damaged record"):
         read_record(path)
+
+
+def test_a_stopped_pretraining_names_its_checkpoint_and_the_command_that_goes_on(tmp_path):
+    (tmp_path / "config.yaml").write_text("run_id: a\nssl: {}\n")
+    with pytest.raises(UserError, match=r"stopped before its first checkpoint; start it again by the command"):
+        find_init(str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    wanted = rf"to go on: python -m skinlab\.pretrain hydra\.run\.dir={tmp_path}, or give {tmp_path}/checkpoints/last"
+    with pytest.raises(UserError, match=wanted):
+        find_init(str(tmp_path))
+    settings = compose_settings("train", [f"model.init={tmp_path}"])  # before torch is imported
+    with pytest.raises(UserError, match=wanted):
+        check_early("train", settings)
+    (tmp_path / "backbone.safetensors").touch()
+    check_early("train", settings)

@@ -61,6 +61,11 @@ def test_groups_of_other_data_are_not_taken_for_ours(caplog):
     assert check_training_images("x", PAST, strange, allow_seen=False) == {"init_saw_val": 0, "init_saw_test": 0}
     assert "have the same names" in caplog.text, "it may be the same data in another size, though"
     caplog.clear()
+    check_training_images("x", PAST | {"data": "phantom"}, strange, allow_seen=False, data="ham10000")
+    assert "have the same names" not in caplog.text, "the phantom's lesions are named as HAM10000's"
+    check_training_images("x", PAST | {"data": "folder"}, strange, allow_seen=False, data="ham10000")
+    assert "have the same names" in caplog.text
+    caplog.clear()
     other_names = prepared("lesion_", a="train", b="train", b2="test")
     provenance = PAST | {"groups": ["lesion_b"]}  # one image in common has its name by chance, the other none
     assert check_training_images("x", provenance, other_names, allow_seen=False) == {

@@ -95,7 +95,10 @@ def test_what_may_differ_is_changed_beside_it(run):
     [
         ("trainer.accumulate_grad_batches=4", "trainer.accumulate_grad_batches=1, now it is 4"),
         ("trainer.limit_train_batches=1", "trainer.limit_train_batches=1.0, now it is 1"),
-        ("trainer.max_epochs=3", "trainer.max_epochs=12, now it is 3; choose another"),
+        (
+            "trainer.max_epochs=3",
+            "trainer.max_epochs=12, now it is 3; the number of epochs may be raised, not lowered; choose another",
+        ),
         ("loss=ce", "loss._target_=skinlab.losses.focal.Focal, now it is skinlab.losses.cross_entropy.CrossEntropy"),
         pytest.param("model=resnet34", "model.name=resnet18, now it is resnet34", marks=SLOW),
         pytest.param("finetune=full", "model.freeze_epochs=3, now it is 0", marks=SLOW),

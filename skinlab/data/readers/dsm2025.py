@@ -29,6 +29,8 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
     """
     base = absolute(root)
     check_root(base, "dsm2025")
+    if not Path(base, "train").is_dir():  # before all files are listed, which may take long
+        raise _without_images(base, CLASSES[0])
     labels: dict[str, str] = {}
     strays: list[str] = []
     files = list_files(base)
@@ -45,8 +47,7 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
             strays.append(relative)
     for name in CLASSES:
         if name not in labels.values():
-            remedy = folder_below(base, [f"train/{name}"]) or "data.root is the folder above train/ and test/"
-            raise UserError(f"{base}/train/{name} holds no image: {remedy}")
+            raise _without_images(base, name)
     if strays:
         log.warning(
             "%s outside train/0, train/1, train/%s and test/ not used: %s",
@@ -58,3 +59,9 @@ def read_dsm2025(root: str | Path) -> pd.DataFrame:
     unlabeled = frame["image_id"].str.startswith("test/").map({True: "held_out", False: "pool"})
     frame["split"] = unlabeled.mask(frame["label"] != "", "")
     return build_manifest(frame)
+
+
+def _without_images(base: str, name: str) -> UserError:
+    """Return the mistake of a root without images of a class."""
+    remedy = folder_below(base, [f"train/{name}"]) or "data.root is the folder above train/ and test/"
+    return UserError(f"{base}/train/{name} holds no image: {remedy}")

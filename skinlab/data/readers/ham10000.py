@@ -31,9 +31,9 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
     """
     base = absolute(root)
     check_root(base, "ham10000")
+    table = clean_text(_metadata(Path(base)), ["image_id"])  # before all files are listed, which may take long
     files = list_files(base)
     photos, masks = _photos_and_masks(files)
-    table = clean_text(_metadata(Path(base)), ["image_id"])
     names = join_ids(table["image_id"], list(photos), f"{base}: the metadata").tolist()
     frame = table[["image_id"]].assign(label=table["dx"], group=table["lesion_id"])
     frame["path"] = [f"{base}/{photos[name]}" if name else "" for name in names]

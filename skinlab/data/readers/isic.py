@@ -47,7 +47,6 @@ def read_isic(
     """
     base = absolute(root)
     check_root(base, name)
-    files = list_files(base)
     place = find_file(base, truth)
     table = read_image_table(place)
     if label is not None and label not in table:
@@ -65,6 +64,7 @@ def read_isic(
             source, name = found[0]
             frame[ours] = frame["image_id"].map(source.drop_duplicates("image_id").set_index("image_id")[name])
     frame = clean_text(frame, ["image_id"])
+    files = list_files(base)
     paths = join_ids(frame["image_id"], files.images, str(place))
     frame["path"] = (base + "/" + paths).mask(paths == "", "")
     frame.attrs |= files.left_out()

@@ -26,10 +26,10 @@ def read_ph2(root: str | Path) -> pd.DataFrame:
     """
     base = absolute(root)
     check_root(base, "ph2")
-    files = list_files(base)
     text = find_file(base, TEXT, missing_ok=True)
     own = None if text else find_file(base, OWN_TABLE, missing_ok=True)
     frame = _authors_table(text) if text else _csv(own or find_file(base, TABLE))
+    files = list_files(base)
     # The authors' folders also hold masks, IMD002_lesion.bmp, and regions of a colour, IMD002_R1_Label3.bmp.
     photographs = [path for path in files.images if re.fullmatch(r"IMD\d+\.\w+", Path(path).name)]
     paths = join_ids(frame["image_id"], photographs, base)

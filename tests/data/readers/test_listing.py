@@ -1,8 +1,13 @@
 import os
+from functools import partial
 
 import pytest
 
+from skinlab.data.readers.dsm2025 import read_dsm2025
+from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.data.readers.isic import read_isic
 from skinlab.data.readers.listing import absolute, list_files
+from skinlab.data.readers.ph2 import read_ph2
 from skinlab.errors import UserError
 
 
@@ -88,3 +93,24 @@ def test_images_that_cannot_be_read_are_named(tmp_path, name, content):
         UserError, match=r"holds no image .*; 1 file left out, of formats that can't be read .*convert them to"
     ):
         list_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("read", "data", "message"),
+    [
+        (read_ham10000, "ham/HAM10000_metadata.csv", "set data.root={root}/ham, which has it"),
+        (read_dsm2025, "dsm/train/0/1.jpg", "set data.root={root}/dsm, which has it"),
+        (read_ph2, "images/IMD002.bmp", "holds no PH2_simple_dataset.csv"),
+        (partial(read_isic, name="isic2019", truth="truth.csv"), "images/ISIC_1.jpg", "holds no truth.csv"),
+    ],
+)
+def test_a_root_without_the_table_is_refused_before_the_images_are_listed(read, data, message, tmp_path, monkeypatch):
+    def refuse(_: object) -> None:
+        raise AssertionError("all files were listed")
+
+    for module in ("ham10000", "dsm2025", "ph2", "isic"):
+        monkeypatch.setattr(f"skinlab.data.readers.{module}.list_files", refuse)
+    (tmp_path / data).parent.mkdir(parents=True)
+    (tmp_path / data).touch()
+    with pytest.raises(UserError, match=message.format(root=tmp_path)):
+        read(tmp_path)
