@@ -32,6 +32,9 @@ from skinlab.settings.command import Invocation
 from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
+# A value in a list or mapping with other signs than letters, digits and blanks.
+UNQUOTED = re.compile(r"(?<=[\[{,: ])(?! )[^\[\]{},:\"]*[^\w \[\]{},:\"][^\[\]{},:\"]*(?=[\]},])")
+QUOTES = r'"\g<0>"'
 # Settings of skinlab.pretrain that had another name before it had views= of its own.
 RENAMED = {"augment": "views", "augment.lesion_pairs": "views.lesion_pairs"}
 RENAMED |= {f"augment.views.{name}": f"views.{name}" for name in ("n_small", "small_size", "small_scale")}
@@ -220,16 +223,57 @@ def _renamed(name: str, overrides: Sequence[str]) -> list[str]:
 
 
 def _unreadable(overrides: Sequence[str]) -> list[str]:
-    """Return a line for every override that Hydra's grammar can't read."""
-    lines = []
-    for text in (text for text in overrides if not text.startswith("-")):
-        try:
-            OverridesParser.create().parse_overrides([text])
-        except HydraException:
-            lines.append(
-                f"{text}: not an override; write key=value, and values with spaces or brackets as 'key=\"value\"'"
-            )
+    """Return a line for every override that Hydra's grammar can't read, and for a value that the shell has split."""
+    lines, words = [], [text for text in overrides if not text.startswith("-")]
+    whole = _rejoined(words)
+    if len(whole) < len(words):
+        return [
+            f"{text}: put quotes around values with blanks, '{text}', and write all else as key=value"
+            for text in whole
+            if text not in words
+        ]
+    for text in words:
+        if not _is_readable(text):
+            quoted = _quoted(text)
+            general = "key=value, and values with spaces or brackets as 'key=\"value\"'"
+            known = "=" in text and _is_readable(quoted)
+            lines.append(f"{text}: not an override; write " + (f"'{quoted}'" if known else general))
     return lines
+
+
+def _rejoined(words: Sequence[str]) -> list[str]:
+    """Return a command line with the words without ``=`` as part of the value before them.
+
+    >>> _rejoined(["data=folder", "data.root=My", "patients", "seed=1"])
+    ['data=folder', 'data.root=My patients', 'seed=1']
+    """
+    whole: list[str] = []
+    for word in words:
+        if whole and "=" in whole[-1] and "=" not in word and not word.startswith(("~", "{", "[")):
+            whole[-1] += f" {word}"
+        else:
+            whole.append(word)
+    return whole
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        OverridesParser.create().parse_overrides([text])
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    """Return an override with the values in quotes that are no plain words.
+
+    >>> _quoted("columns.prob={malignant: Malignancy score (%)}")
+    'columns.prob={malignant: "Malignancy score (%)"}'
+    """
+    key, _, value = text.partition("=")
+    if '"' in value or not value.startswith(("{", "[")):
+        return f'{key}="{value}"'
+    return f"{key}={UNQUOTED.sub(QUOTES, value)}"
 
 
 def _several_values(name: str, overrides: Sequence[str]) -> list[str]:

@@ -57,7 +57,16 @@ MISTAKES = [
     (["loss._target_=os.system"], "outside the allowed packages"),
     (["data=folder"], "data.root"),
     (["trainer.max_epochs="], "trainer.max_epochs"),
-    (["data.root=[1"], "data.root=[1: not an override"),
+    (["data.root=[1"], "data.root=[1: not an override; write key=value, and values with spaces or brackets as"),
+    (
+        ["data.root=My pictures (1)"],
+        """data.root=My pictures (1): not an override; write 'data.root="My pictures (1)"'""",
+    ),
+    (
+        ["seed=1", "data.root=My", "patients/PH2", "by", "class"],
+        "error: data.root=My patients/PH2 by class: put quotes around values with blanks, "
+        "'data.root=My patients/PH2 by class', and write all else as key=value",
+    ),
     (
         ["data=ham10000", "data.root=/nowhere/at/all"],
         "/nowhere/at/all is not a folder: set data.root to the folder of ham",
