@@ -18,6 +18,7 @@ from skinlab.json_files import NUMBER, read_json
 
 FORMAT = 1
 Z = 1.96
+OF_OUT_OF_FOLD = ("system", "f1", "of_validation", "low", "high", "prevalence", "threshold")
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,7 @@ def read_log(path: Path) -> list[Submission]:
             if content["format"] > FORMAT:
                 raise UserError(f"log={path}: line {number} is of a later skinlab; install that one")
             submission = Submission(**{key: content[key] for key in names & content.keys()})
-            former = found.get(submission.calls)
-            earlier = [] if former is None else [former.file, *former.also]
-            also = [name for name in earlier if name != submission.file]
-            found[submission.calls] = replace(submission, also=also)
+            found[submission.calls] = _merged(found.get(submission.calls), submission)
         except UserError:
             raise
         except (ValueError, TypeError, KeyError):
@@ -109,6 +107,18 @@ def read_log(path: Path) -> list[Submission]:
                 f"log={path}: line {number} is no submission; restore the file or name another one"
             ) from None
     return list(found.values())
+
+
+def _merged(former: Submission | None, later: Submission) -> Submission:
+    """Return a line with the other names, and with what only the former line with the same calls has."""
+    if former is not None:
+        also = [name for name in (former.file, *former.also) if name != later.file]
+        kept = OF_OUT_OF_FOLD if later.f1 is None else ()
+        kept = (*kept, *(name for name in ("score", "note") if getattr(later, name) is None))
+        later = replace(later, also=also, **{name: getattr(former, name) for name in kept})
+    if len(later.called) in (0, later.images):  # no threshold explains equal labels, so that no F1 belongs to them
+        later = replace(later, f1=None, low=None, high=None, threshold=None)
+    return later
 
 
 def append(path: Path, submission: Submission) -> None:

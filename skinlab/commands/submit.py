@@ -18,6 +18,7 @@ from skinlab.assessment.evaluation_settings import table_reader
 from skinlab.assessment.out_of_fold import LabelledPredictions, read_labelled_predictions
 from skinlab.assessment.submission_file import check_rows, read_sample, read_submission
 from skinlab.assessment.submissions import (
+    OF_OUT_OF_FOLD,
     Change,
     Submission,
     append,
@@ -35,7 +36,6 @@ from skinlab.text import quantity
 log = logging.getLogger(__name__)
 
 COLUMNS = ["ID", "label"]
-KEPT = ("system", "f1", "of_validation", "low", "high", "prevalence", "threshold")  # of a former line
 MIN_NAME = 16  # characters of a file's name in a line of the table, however many columns there are
 
 
@@ -162,7 +162,7 @@ def record(
         also=[name for name in (former.file, *former.also) if name != own.file],
         score=former.score if own.score is None else own.score,
         note=own.note or former.note,
-        **{name: getattr(former, name) for name in KEPT},
+        **{name: getattr(former, name) for name in OF_OUT_OF_FOLD},
     )
 
 

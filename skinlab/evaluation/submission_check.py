@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,18 @@ def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     """
     ids, labels = table.iloc[:, 0], table.iloc[:, 1]
     known = set(expected)
-    folder = _missing_folder(ids, known)
-    ids, there = folder + ids, set(folder + ids)
+    folder, suffix = _missing_parts(ids, known)
+    ids = folder + ids + suffix
+    there = set(ids)
     numbers = labels[~labels.isin(["0", "1"])]
     decimals = bool(len(numbers)) and numbers.isin(["0.0", "1.0"]).all()
     wrong = _line(numbers.tolist(), "label is neither 0 nor 1", "labels are neither 0 nor 1")
     return [
-        *([f"ids lack {folder}: write {ids.iloc[0]}"] if folder else []),
+        *(
+            [f"ids lack {' and '.join(filter(None, [folder, suffix]))}: write {ids.iloc[0]}"]
+            if folder or suffix
+            else []
+        ),
         *_line(sorted(set(ids[ids.duplicated()])), "id twice", "ids twice"),
         *_line([each for each in expected if each not in there], "id missing", "ids missing"),
         *_line([each for each in ids if each not in known], "id of no test image", "ids of no test image"),
@@ -50,16 +56,18 @@ def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     ]
 
 
-def _missing_folder(ids: pd.Series[str], known: Set[str]) -> str:
-    """Return the folder, such as ``test/``, with which most ids are known that are not without it; "" if there is none.
+def _missing_parts(ids: pd.Series[str], known: Set[str]) -> tuple[str, str]:
+    """Return the folder and the suffix with which most ids are known, where none is without them; "" for what is there.
 
-    >>> _missing_folder(pd.Series(["1.jpg", "2.jpg"]), {"test/1.jpg", "test/2.jpg"})
-    'test/'
+    >>> _missing_parts(pd.Series(["1", "2"]), {"test/1.jpg", "test/2.jpg"})
+    ('test/', '.jpg')
     """
-    folders = {each.rpartition("/")[0] for each in known}
-    if len(folders) != 1 or not (folder := folders.pop()) or ids.isin(known).any():
-        return ""
-    return f"{folder}/" if (f"{folder}/" + ids).isin(known).mean() > 0.5 else ""
+    folders, suffixes = {PurePosixPath(each).parent for each in known}, {PurePosixPath(each).suffix for each in known}
+    if len(folders) != 1 or len(suffixes) != 1 or ids.isin(known).any():
+        return "", ""
+    folder, suffix = f"{folders.pop()}/".removeprefix("./"), suffixes.pop()
+    choices = [(folder, ""), ("", suffix), (folder, suffix)]
+    return next((each for each in choices if (each[0] + ids + each[1]).isin(known).mean() > 0.5), ("", ""))
 
 
 def _line(found: Sequence[str], one: str, several: str) -> list[str]:

@@ -216,6 +216,7 @@ def test_a_mean_of_folds_is_named_as_a_cause(submit, capsys):
         (lambda t: t.assign(label=0.5), "200 labels are neither 0 nor 1: 0.5, 0.5, 0.5 and 197 more"),
         (lambda t: t.assign(label=t["label"] * 1.0), "labels are 0.0 and 1.0: write them as whole numbers"),
         (lambda t: t.assign(ID=t["ID"].str[5:]), "of 200 images: ids lack test/: write test/0.jpg$"),
+        (lambda t: t.assign(ID=t["ID"].str[5:-4]), "of 200 images: ids lack test/ and .jpg: write test/0.jpg$"),
     ],
 )
 def test_an_invalid_file_is_refused_and_not_logged(submit, files, change, message):
@@ -306,6 +307,17 @@ def test_classes_are_merged_by_positive(submit):
     with pytest.raises(UserError, match="positive= is missing: name some of"):
         submit("a.csv")
     submit("a.csv", "positive=[mel,bcc]")
+
+
+def test_a_line_of_another_file_with_the_same_calls_keeps_what_is_known(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append(path, Submission("t", "a.csv", "1", 3, ["i1"], system="SWEEP", f1=0.4, score=0.5))
+    append(path, Submission("t", "b.csv", "2", 3, ["i1"], note="x"))
+    append(path, Submission("t", "none.csv", "3", 3, [], f1=0.4, threshold=0.1))  # as older versions wrote it
+    first, none = read_log(path)
+    assert (first.file, first.also, first.system, first.f1) == ("b.csv", ["a.csv"], "SWEEP", 0.4)
+    assert (first.score, first.note) == (0.5, "x")
+    assert (none.f1, none.threshold) == (None, None)
 
 
 def test_the_log_is_only_appended_to(tmp_path):
