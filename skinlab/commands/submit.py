@@ -251,14 +251,14 @@ def print_log(submissions: Sequence[Submission], changes: Sequence[Change | None
     width = max(len(line) for name in names for line in name.splitlines())
     scored = any(each.score is not None for each in submissions)
     of_validation = {each.of_validation for each in submissions if each.f1 is not None}
-    f1 = "F1 of the validation part" if of_validation == {True} else "F1 out of fold"
+    f1 = "F1 of the\nvalidation\npart" if of_validation == {True} else "F1 out\nof fold"
     table = Table("", Column("file", overflow="fold", min_width=min(width, MIN_NAME)), "called", f1)
-    for header in ("score", "score less F1", "change ± noise") if scored else ():
+    for header in ("score", "score\nless F1", "change\n± noise") if scored else ():
         table.add_column(header)
     mixed = len(of_validation) == 2
     for number, (name, each, change) in enumerate(zip(names, submissions, changes, strict=True), 1):
         less = "" if each.f1 is None or each.score is None else f"{each.score - each.f1:+.3f}"
-        moved = "" if change is None else f"{change.change:+.3f} ± {change.noise:.3f}"
+        moved = "" if change is None else f"{change.change:+.3f} ±{change.noise:.3f}"
         star = "*" if mixed and each.of_validation and each.f1 is not None else ""
         cells = [str(number), name, f"{len(each.called)}", _number(each.f1) + star, _number(each.score), less, moved]
         table.add_row(*cells[: len(table.columns)])
