@@ -99,7 +99,7 @@ class SignalHandler:
         def hook(unraisable: sys.UnraisableHookArgs) -> None:
             if isinstance(unraisable.exc_value, Stopped):  # raised within a __del__, where it is lost
                 self.lost = True
-            else:
+            elif not self.signum:  # after a signal, such as of a worker's SIGCHLD whose handler is gone
                 default_hook(unraisable)
 
         sys.unraisablehook = hook

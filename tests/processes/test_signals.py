@@ -156,3 +156,20 @@ def test_a_training_of_two_processes_ends_in_order_and_goes_on(tiny, tmp_path, n
     done = subprocess.run(line, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_an_error_that_nobody_can_catch_is_not_printed_after_the_signal():
+    code = """
+import os, signal
+from skinlab.processes.signals import handling_signals
+
+signal.signal(signal.SIGCHLD, lambda *_: None)
+with handling_signals():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+    os.kill(os.getpid(), signal.SIGCHLD)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
+    signal.pause()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, "terminated: the same command goes on\n")
