@@ -160,6 +160,9 @@ def test_a_monitor_is_checked_before_torch_is_imported():
         check_early("train", compose_settings("train", ["callbacks.monitor=val/auroc"]))
 
 
+OUTPUTS = {"predict": "out.csv", "bundle": "out.bundle", "evaluate": "out"}
+
+
 @pytest.mark.parametrize(
     ("command", "word"),
     [
@@ -174,12 +177,12 @@ def test_a_rule_for_thresholds_is_checked_before_anything_is_read(phantom, tmp_p
     from skinlab.cli.early_checks import check_early
 
     place = "predictions" if command == "evaluate" else "ckpt"
-    words = [f"{place}={phantom}", f"output={tmp_path / 'out.csv'}", word]
+    words = [f"{place}={phantom}", f"output={tmp_path / OUTPUTS[command]}", word]
     words += [f"input={phantom}"] if command == "predict" else []
     with pytest.raises(UserError) as error:
         check_early(command, compose_settings(command, words))
     name = word.partition("=")[0]
-    assert str(error.value).startswith(f"{name}=best: threshold rule 'best' is unknown: use f1, cost, sensitivity>=S")
+    assert f"{name}=best: threshold rule 'best' is unknown: use f1, cost, sensitivity>=S" in str(error.value)
 
 
 def test_a_finished_run_needs_no_data(tmp_path):
