@@ -35,10 +35,10 @@ SYNONYMS = {
     "output_dir": "output",
     "out": "output",
     "checkpoint": "ckpt",
-    "model": "ckpt",  # of a command that has no group of this name
     "image": "input",
     "images": "input",
 }
+INSTEAD = {"model": "ckpt"}  # of a command without a group of this name
 # What the field calls a choice of a group, with what it is here.
 CHOICES = {
     "sampler": {
@@ -83,8 +83,8 @@ def place_of(key: str, command: str, known: Iterable[str]) -> str:
         return " (did you mean hydra.run.dir?)"
     if f"{key}s" in known:
         return f" (did you mean {key}s?)"
-    if SYNONYMS.get(key) in known:
-        return f" (did you mean {SYNONYMS[key]}?)"
+    if (meant := SYNONYMS.get(key) or INSTEAD.get(key)) in known:
+        return f" (did you mean {meant}?)"
     synonym = SYNONYMS.get(leaf, "")
     if group and synonym in known and synonym.startswith(f"{group}."):
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.9)
