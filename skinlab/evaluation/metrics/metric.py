@@ -38,6 +38,7 @@ class Metric:
             (``name/<class>``).
         direction: whether larger (``max``) or smaller (``min``) values are better; None where neither is true.
         bounds: least and greatest value.
+        bounds_of_two: the same of two classes, where it differs.
         shown: where it is shown; a metric per class is a column of the table of classes there.
         meaning: what it says, for readers who don't compute it; where it stands as a headline.
         epoch: whether it is logged after each epoch and can be ``callbacks.monitor``.
@@ -61,6 +62,7 @@ class Metric:
     scope: Scope = "all"
     direction: Literal["min", "max"] | None = "max"
     bounds: tuple[float, float] = (0.0, 1.0)
+    bounds_of_two: tuple[float, float] | None = None
     shown: tuple[Place, ...] = ()
     meaning: str = ""
     epoch: bool = False
@@ -75,6 +77,10 @@ class Metric:
     no_interval: str = ""
     in_sentence: str = ""
     short: str = ""
+
+    def bounds_of(self, n_classes: int) -> tuple[float, float]:
+        """Return the least and greatest value that it can have with a number of classes."""
+        return self.bounds_of_two if n_classes == 2 and self.bounds_of_two else self.bounds
 
     @property
     def decides(self) -> bool:

@@ -86,6 +86,7 @@ METRICS = [
         m.brier,
         direction="min",
         bounds=(0.0, 2.0),
+        bounds_of_two=(0.0, 1.0),
         shown=("card", "calibration"),
         heavy_tails=True,
         in_sentence="Brier score",

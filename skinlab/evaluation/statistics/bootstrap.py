@@ -238,7 +238,8 @@ class BootstrapSamples:
             variance = replace(variance, value=variance.value * (n / (n - 1)) ** 2)
         if name in self.trainings and np.isfinite(variance.value):
             variance = whole_variance([variance, self.trainings[name]], level)
-        bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds
+        n_classes = len(self.resampler.counts.classes)
+        bounds = UNBOUNDED if self.is_difference or metric is None else metric.bounds_of(n_classes)
         if name in self.shares and not self.is_difference:
             if not self.shares[name].effective:  # such as the NPV where some cross-fits alone predict negatives
                 return Interval.none(value, UNDEFINED, undefined)

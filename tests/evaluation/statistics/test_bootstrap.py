@@ -210,6 +210,14 @@ def test_differences_on_few_groups_have_a_p_value_but_no_interval():
     assert enough.variance("recall/p").degrees_of_freedom == pytest.approx(29)
 
 
+def test_the_interval_of_a_brier_score_of_two_classes_ends_below_one():
+    rng = np.random.default_rng(0)
+    truth, wrong = np.repeat([0, 1], 15), rng.choice([0.7, 1.0], 30)
+    p = np.where(truth == 1, 1 - wrong, wrong)
+    found = samples_of(np.stack([1 - p, p], 1), truth, np.arange(30)).interval("brier")
+    assert 0.8 < found.value < found.high < 1
+
+
 @pytest.mark.parametrize("metric", ["recall/p", "accuracy", "balanced_accuracy", "f1/p", "npv/p"])
 @pytest.mark.parametrize("n_discordant", [4, 5])
 def test_a_difference_of_decisions_has_an_interval_where_it_could_be_significant(metric, n_discordant):
