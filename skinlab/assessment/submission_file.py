@@ -76,7 +76,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): check its permissions") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no CSV in UTF-8 ({error}): save it again, by pandas to_csv(index=False)") from None
+        raise UserError(f"{path} is no CSV in UTF-8 ({error}): save it again as comma-separated UTF-8") from None
 
 
 def _check_header(path: Path, header: list[str], columns: list[str]) -> None:
@@ -85,9 +85,9 @@ def _check_header(path: Path, header: list[str], columns: list[str]) -> None:
     wanted = ",".join(columns)
     for separator, name in OTHER_SEPARATORS.items():
         if len(header) == 1 and separator in header[0]:
-            raise UserError(f"{path} is separated by {name}; the challenge reads commas: save it with sep=','")
+            raise UserError(f"{path} is separated by {name}; the challenge reads commas: save it with commas")
     if header[1:] == columns and header[0] in ("", "Unnamed: 0", "index"):
-        raise UserError(f"{path} was saved with an index: write index=False, so that its columns are {wanted}")
+        raise UserError(f"{path} was saved with an index: save it without, so that its columns are {wanted}")
     if len(header) == len(columns) and header[-1] in LABELS:
         raise UserError(f"{path}: the header line is missing: begin the file by {wanted}")
     raise UserError(f"{path} has the columns {', '.join(header)}; the challenge wants {', '.join(columns)}")

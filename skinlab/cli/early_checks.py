@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ INPUTS = {
 OF_RUNS = ("ckpt", "runs", "predictions")
 BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder
 WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
+USUAL_RULE = re.compile(r"f1|cost|(sensitivity|specificity)>=0?\.\d+")
 GENERATED = ("phantom",)  # data sets that are made where they are missing
 OWN = ("folder", "table", "images")  # data sets that nothing can fetch
 READING = ("train", "pretrain", "audit", "study")  # the commands that read data.root in any case
@@ -75,7 +77,8 @@ def _unknown_rules(command: str, settings: Settings) -> Iterator[str]:
     name = "threshold" if command == "predict" else "thresholds"
     value = settings.find(name)
     rules = value if isinstance(value, list) else [value] if command == "predict" and isinstance(value, str) else []
-    if not set(rules) - {"f1", "cost"}:
+    rules = [rule for rule in rules if not USUAL_RULE.fullmatch(rule)]
+    if not rules:
         return
     from skinlab.evaluation.thresholds.choice import parse_rule  # importing pandas takes a moment
 

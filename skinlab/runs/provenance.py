@@ -128,7 +128,7 @@ def _provenance_of_run(run: Path, audit_cache: str | Path | None) -> dict[str, A
     init = str(config["model"]["init"])
     if Path(init).expanduser().is_dir():
         init = find_init(init, config["data"].get("fold"))
-    return {"method": "supervised", "data": config["data"].get("name")} | merged(
+    return {"method": "supervised", "data": (config.get("data") or {}).get("name")} | merged(
         own, weight_provenance(init, audit_cache)
     )
 

@@ -206,7 +206,8 @@ def test_a_run_without_predictions_is_refused_with_the_command_that_goes_on(tmp_
     from skinlab.cli.early_checks import check_early
     from skinlab.errors import UserError
 
-    needed = ["input=/tmp", "output=o.csv"] if command == "predict" else ["output=o"]
+    needed = ["output=o.bundle"] if command == "bundle" else ["output=o"]
+    needed = ["input=/tmp", "output=o.csv"] if command == "predict" else needed
     settings = compose_settings(command, [f"{setting}={tmp_path}", *needed])
     check_early(command, settings)
     (tmp_path / "config.yaml").write_text("run_id: a\nloss: {}\n")

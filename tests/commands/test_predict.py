@@ -316,7 +316,8 @@ def test_a_rule_of_the_bundle_predicts_classes(predicted: Predict, ruled: dict[s
     assert table["called"].tolist() == (table["prob_mel"] + table["prob_bcc"] >= 0.3).astype(int).tolist()
     meta = json.loads(output.with_suffix(".meta.json").read_text())
     facts = {"rule": "f1", "value": 0.3, "low": 0.1, "high": 0.6, "positive": ["mel", "bcc"]}
-    assert meta["threshold"] == facts | {"chosen_on": "val, 9 images", "called": table["called"].sum()}
+    facts |= {"chosen_on": "val, 9 images", "called": table["called"].sum()}
+    assert meta["threshold"] == facts | {"cost_ratio": 1.0, "prevalence": None, "rows_sha256": ""}
     labels = table_of(output.parent / "l.csv", image_id=NAMES, label=["mel"] * len(NAMES))
     assert TableReader(labels=str(labels)).read(output).rows.classes == SEVEN
     with pytest.raises(UserError, match=r"threshold=f2: .* has no such rule; choose f1 .did you mean f1"):
@@ -431,7 +432,7 @@ def test_a_number_predicts_the_second_of_two_classes(predicted: Predict, two: Pa
     assert 0 < table["called"].sum() < len(NAMES)
     by_rule = predicted(ckpt=two, threshold=f"p>={threshold:.9f}", overwrite=True)
     assert by_rule["called"].tolist() == (positive >= float(f"{threshold:.9f}")).astype(int).tolist()
-    with pytest.raises(UserError, match="a fixed threshold, as in"):
+    with pytest.raises(UserError, match=r"is written p>=0\.015"):
         predicted(ckpt=two, threshold="p>=1.5", overwrite=True)
 
 

@@ -234,7 +234,7 @@ def test_an_invalid_file_is_refused_and_not_logged(submit, files, change, messag
     [
         ({"sep": ";", "index": False}, "bad.csv is separated by semicolons; the challenge reads commas: save it with"),
         ({"sep": "\t", "index": False}, "bad.csv is separated by tabs"),
-        ({}, "bad.csv was saved with an index: write index=False"),
+        ({}, "bad.csv was saved with an index: save it without"),
         ({"index": False, "header": False}, "bad.csv: the header line is missing: begin the file by ID,label"),
         ({"index": False, "header": ["id", "Label"]}, "has the columns id, Label; the challenge wants ID, label"),
         ({"index": False, "encoding": "utf-16"}, "bad.csv is no CSV in UTF-8"),
