@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
-    from skinlab.cli.sweeps import Sweep
+    from skinlab.cli.sweeps.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,11 @@ def _run(name: str, handler: SignalHandler) -> None:
 
     from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.conf import config_directory
-    from skinlab.cli.config import explain, invocation, register_resolvers, resolved
+    from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
     from skinlab.cli.continuing import continued
-    from skinlab.cli.sweep_table import JobFailedError
-    from skinlab.cli.sweeps import Sweep, collecting_jobs, ending_in_table, run_isolated, runs_here
+    from skinlab.cli.sweeps.failures import JobFailedError
+    from skinlab.cli.sweeps.launchers import collecting_jobs
+    from skinlab.cli.sweeps.sweep import Sweep, ending_in_table
 
     verbose, typed, sweep = _verbose(), sys.argv[1:], Sweep()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its exceptions on, and they are worded here
@@ -103,10 +104,9 @@ def _run(name: str, handler: SignalHandler) -> None:
         try:
             is_run = hydra_config.mode == RunMode.RUN
             config = resolved(continued(cfg, hydra_config.overrides.task, name) if is_run else cfg)
-            if is_run or (hydra_config.job.num == 0 and runs_here(hydra_config)):
-                settings = _checked_settings(name, config, of_sweep=not is_run)
             if not is_run:
-                return run_isolated(name, hydra_config, sweep, config)
+                return _run_job_of_sweep(name, hydra_config, sweep, config)
+            settings = settings_of(name, config)
             if not config.get("launcher"):  # a cluster's nodes have other cores than this machine
                 set_up_threads(count_sharers(config))
             return cast("float | None", call(name, settings, invocation(name, sys.argv[1:])))
@@ -136,16 +136,22 @@ def _begin(name: str, typed: list[str], handler: SignalHandler, sweep: Sweep, hy
     log_to_terminal()
 
 
-def _checked_settings(name: str, config: dict[str, Any], *, of_sweep: bool) -> Any:
-    """Return the settings of a command; of a sweep's first job what they name exists, too, before a job is started."""
+def _run_job_of_sweep(name: str, hydra: HydraConf, sweep: Sweep, config: dict[str, Any]) -> float:
+    """Run a job of a sweep; before the first one its settings are checked for all, and whether what they name exists.
+
+    Returns:
+        What the sweeper gets.
+    """
     from skinlab.cli.config import settings_of
     from skinlab.cli.early_checks import check_early, check_readable
+    from skinlab.cli.sweeps.isolated import run_isolated
+    from skinlab.cli.sweeps.sweep import runs_here
 
-    settings = settings_of(name, config)
-    if of_sweep:
+    if hydra.job.num == 0 and runs_here(hydra):
+        settings = settings_of(name, config)
         check_early(name, settings)
         check_readable(name, settings)
-    return settings
+    return run_isolated(name, hydra, sweep, config)
 
 
 def _closed_pipe() -> SystemExit:
@@ -168,7 +174,7 @@ def _read_command_line(name: str) -> int | None:
     enable_plugins(sys.argv[1:])
     refuse_bases(name, sys.argv[1:])
     if {"-m", "--multirun"} & set(sys.argv):
-        from skinlab.cli.sweeps import check_sweep, count_jobs
+        from skinlab.cli.sweeps.checks import check_sweep, count_jobs
 
         check_sweep(name, sys.argv[1:])
         return count_jobs(name, sys.argv[1:])
@@ -262,7 +268,7 @@ def _leaving_no_empty_folder(directory: Path, *, is_job: bool) -> Iterator[None]
         yield
     except BaseException as error:
         if is_job and isinstance(error, Exception | Refusal):
-            from skinlab.cli.job_log import keep_error
+            from skinlab.cli.sweeps.job_log import keep_error
 
             bug = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
             keep_error(directory, error.line if isinstance(error, Refusal) else bug)

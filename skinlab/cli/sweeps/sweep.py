@@ -1,0 +1,78 @@
+"""A sweep: the jobs that have run in this process, and what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.conf import HydraConf
+
+from skinlab.cli.sweeps.failures import JobFailedError
+from skinlab.cli.sweeps.job import JobResult
+from skinlab.cli.sweeps.table import print_table
+from skinlab.processes.progress import clock
+
+# The value of a job that failed for an optimising sweeper: NaN stops Optuna (Hydra issue 2237).
+FAILED_VALUE = 1e12
+
+
+@dataclass
+class Sweep:
+    """The jobs of a sweep that have run in this process, in order.
+
+    Attributes:
+        total: number of jobs, None where the sweeper decides it.
+        folder: of the sweep.
+        jobs: that have ended.
+        remedy: how the sweep goes on.
+        optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
+    """
+
+    total: int | None = None
+    folder: str = ""
+    jobs: list[JobResult] = field(default_factory=list)
+    remedy: str = ""
+    optimises: bool = False
+
+    def title(self, number: int) -> str:
+        """Return which job it is, with the time left where earlier ones have taken some."""
+        of_all = f" of {self.total}" if self.total else ""
+        took = [job.seconds for job in self.jobs]
+        left = f", {clock(sum(took) / len(took) * (self.total - number))} left" if took and self.total else ""
+        return f"job {number + 1}{of_all}{left}"
+
+
+@contextmanager
+def ending_in_table(name: str, sweep: Sweep) -> Iterator[None]:
+    """Print the table of a sweep's jobs at its end, also where some have failed; not where it was stopped.
+
+    Raises:
+        JobFailedError: a job has failed; where the sweeper optimises, all of them.
+    """
+    try:
+        yield
+    except Exception:
+        if sweep.jobs:
+            print_table(name, sweep.jobs, sweep.folder)
+        raise
+    if not sweep.jobs:
+        return
+    print_table(name, sweep.jobs, sweep.folder)
+    failed = [job for job in sweep.jobs if job.returncode != 0]
+    if failed and not (sweep.optimises and len(failed) < len(sweep.jobs)):
+        raise JobFailedError.of(sweep.jobs, sweep.remedy)
+
+
+def runs_here(hydra: HydraConf) -> bool:
+    """Return whether the jobs run in the process of the sweep, which refuses the first one's mistakes for all.
+
+    Other jobs check their own settings: a launcher's process has to return an error, and must not exit.
+    """
+    return str(hydra.launcher["_target_"]).endswith("BasicLauncher")
+
+
+def is_plain(sweeper: Any) -> bool:
+    """Return whether a sweeper is Hydra's own, which knows all jobs from the start."""
+    return str(sweeper["_target_"]).endswith("BasicSweeper")

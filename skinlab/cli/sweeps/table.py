@@ -1,0 +1,52 @@
+"""The table that a sweep ends with: its jobs by the monitored metric, and the command that evaluates them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from skinlab.cli.sweeps.job import JobResult, differing_overrides
+
+RANK_BY = "val/balanced_accuracy"  # where jobs differ in their loss
+
+
+def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
+    """Print the jobs, the best first, and how to evaluate them.
+
+    Args:
+        name: of the command.
+        jobs: in the order in which they ran.
+        folder: of the sweep.
+    """
+    console, found = Console(), [(job, job.metrics()) for job in jobs]
+    finished = [(job, metrics) for job, metrics in found if job.returncode == 0 and "best/monitor" in metrics]
+    failed = [job for job, metrics in found if job.returncode != 0 or "best/monitor" not in metrics]
+    monitor = finished[0][0].monitor() if finished else "the monitor"
+    differing = differing_overrides(jobs)
+    own = monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing)
+    ranked = own and all(isinstance(metrics.get(RANK_BY), float) for _, metrics in finished)
+    order = RANK_BY if ranked else monitor
+    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished, the best by {order} first")
+    table.add_column("job", overflow="fold")
+    for words in ("run", *([RANK_BY] if ranked else []), monitor, "best epoch", "time"):
+        table.add_column(words, justify="right")
+    key, sign = "best/monitor", -1 if finished and finished[0][1].get("best/mode") == "max" else 1
+    if ranked:
+        key, sign = RANK_BY, -1
+    for job, metrics in sorted(finished, key=lambda each: sign * each[1][key]):
+        cells = (*([f"{metrics[RANK_BY]:.3f}"] if ranked else []), f"{metrics['best/monitor']:.4g}")
+        row = (*cells, str(metrics["best/epoch"] + 1), job.time())
+        table.add_row(job.name(differing), job.directory.name, *row)
+    for job in failed:
+        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", job.time())
+        table.add_row(job.name(differing), job.directory.name, *cells)
+    console.print(table)
+    if own:
+        why = f"the order is by {RANK_BY}" if ranked else "this order says nothing; compare by another metric, as below"
+        line = f"! val/loss is each loss's own: {why}"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if name == "train" and finished:
+        command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
+        console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)
