@@ -24,6 +24,8 @@ MARK = " ERROR: error: "
 def keep_error(run_dir: Path, line: str) -> None:
     """Append an error to the log of a run unless it ends with it; a folder that can't be written stays without.
 
+    The folder is made where the run was refused before it was.
+
     Args:
         run_dir: of the job.
         line: the error.
@@ -32,6 +34,7 @@ def keep_error(run_dir: Path, line: str) -> None:
     if read_error(run_dir) == line:
         return
     try:
+        run_dir.mkdir(exist_ok=True)
         with (run_dir / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}{MARK}{line}\n")
     except OSError:

@@ -23,30 +23,34 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     console, found = Console(), [(job, job.metrics()) for job in jobs]
     finished = [(job, metrics) for job, metrics in found if job.returncode == 0 and "best/monitor" in metrics]
     failed = [job for job, metrics in found if job.returncode != 0 or "best/monitor" not in metrics]
-    monitor = finished[0][0].monitor() if finished else "the monitor"
+    monitor = finished[0][0].monitor() if finished else "result"
     differing = differing_overrides(jobs)
     own = monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing)
     ranked = own and all(isinstance(metrics.get(RANK_BY), float) for _, metrics in finished)
     order = RANK_BY if ranked else monitor
-    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished, the best by {order} first")
+    title = f"{len(finished)} of {len(jobs)} jobs finished"
+    table = Table(title=f"{title}, the best by {order} first" if finished else title)
     table.add_column("job", overflow="fold")
-    for words in ("run", *([RANK_BY] if ranked else []), monitor, "best epoch", "time"):
+    for words in (*([RANK_BY] if ranked else []), monitor, "best epoch", "time", "folder"):
         table.add_column(words, justify="right")
     key, sign = "best/monitor", -1 if finished and finished[0][1].get("best/mode") == "max" else 1
     if ranked:
         key, sign = RANK_BY, -1
-    for job, metrics in sorted(finished, key=lambda each: sign * each[1][key]):
+    finished.sort(key=lambda each: sign * each[1][key])
+    for job, metrics in finished:
         cells = (*([f"{metrics[RANK_BY]:.3f}"] if ranked else []), f"{metrics['best/monitor']:.4g}")
-        row = (*cells, str(metrics["best/epoch"] + 1), job.time())
-        table.add_row(job.name(differing), job.directory.name, *row)
+        row = (*cells, str(metrics["best/epoch"] + 1), job.time(), job.directory.name)
+        table.add_row(job.name(differing), *row)
     for job in failed:
-        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", job.time())
-        table.add_row(job.name(differing), job.directory.name, *cells)
+        cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", job.time(), job.directory.name)
+        table.add_row(job.name(differing), *cells)
     console.print(table)
     if own:
         why = f"the order is by {RANK_BY}" if ranked else "this order says nothing; compare by another metric, as below"
         line = f"! val/loss is each loss's own: {why}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if finished:
+        console.print(f"best run: {finished[0][0].directory}", soft_wrap=True, highlight=False, markup=False)
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
         console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)

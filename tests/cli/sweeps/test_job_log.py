@@ -8,8 +8,13 @@ def test_the_log_of_a_run_has_the_error_of_a_job_once(tmp_path):
         keep_error(tmp_path, "api_key=abc is wrong")
     assert read_error(tmp_path) == "api_key=*** is wrong"
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 1
-    keep_error(tmp_path / "nowhere", "no folder")
-    assert read_error(tmp_path / "nowhere") == ""
+    keep_error(tmp_path / "no" / "folder", "an error")
+    assert read_error(tmp_path / "no" / "folder") == ""
+
+
+def test_the_error_of_a_job_that_removed_its_empty_folder_is_kept(tmp_path):
+    keep_error(tmp_path / "0", "model.init=x: no such file")
+    assert read_error(tmp_path / "0") == "model.init=x: no such file"
 
 
 def test_the_time_of_a_job_is_kept_with_its_config_once_it_has_finished(tmp_path):

@@ -33,6 +33,18 @@ def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
     assert "exit code 2" in printed
     assert "1:05" in printed
     assert f"skinlab.evaluate predictions={tmp_path} output={tmp_path}/evaluation" in printed
+    assert f"best run: {tmp_path}/{2 if mode == 'max' else 0}\n" in printed
+    header = next(line for line in printed.splitlines() if "job " in line and "best epoch" in line)
+    assert header.split()[-2] == "folder"
+
+
+def test_a_sweep_without_a_finished_job_names_no_best_one(tmp_path, capsys):
+    sweep = Sweep(1, str(tmp_path), [JobResult(1, tmp_path / "0", ["seed=1"], 2, 5.0, "no counts")])
+    with pytest.raises(JobFailedError), ending_in_table("train", sweep):
+        pass
+    printed = capsys.readouterr().out
+    assert "0 of 1 jobs finished\n" in "".join(line.strip() + "\n" for line in printed.splitlines())
+    assert "best run" not in printed
 
 
 @pytest.mark.parametrize(
