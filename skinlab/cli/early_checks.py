@@ -51,6 +51,7 @@ def check_early(command: str, settings: Settings) -> None:
         UserError: one line that names all of them.
     """
     lines = [*_missing(command, settings), *wrong_outputs(command, settings), *_unknown_rules(command, settings)]
+    lines += [*_unknown_decision(settings), *_unknown_metrics(settings)]
     if command == "train":
         lines += _unknown_monitor(settings)
     lines = lines or [*_table_columns(command, settings)]
@@ -74,7 +75,7 @@ def check_readable(command: str, settings: Settings) -> None:
 
 def _unknown_rules(command: str, settings: Settings) -> Iterator[str]:
     """Yield the mistake of each rule for thresholds that is none; a file of thresholds is checked when it is read."""
-    name = "threshold" if command == "predict" else "thresholds"
+    name = "threshold" if command == "predict" else "evidence.thresholds" if command == "train" else "thresholds"
     value = settings.find(name)
     rules = value if isinstance(value, list) else [value] if command == "predict" and isinstance(value, str) else []
     rules = [rule for rule in rules if not USUAL_RULE.fullmatch(rule)]
@@ -87,6 +88,34 @@ def _unknown_rules(command: str, settings: Settings) -> Iterator[str]:
             parse_rule(rule)
         except ValueError as error:
             yield f"{name}={rule}: {error}"
+
+
+def _unknown_decision(settings: Settings) -> Iterator[str]:
+    """Yield the mistake of an evaluation's rule for the called class that is none."""
+    for group in ("", "evidence."):
+        rule = settings.find(f"{group}decide")
+        if settings.find(f"{group}decide_by") is None or rule in (None, "argmax") or rule.endswith(".json"):
+            continue  # a file is checked when it is read
+        from skinlab.evaluation.thresholds.decision import parse_decision  # importing pandas takes a moment
+
+        try:
+            parse_decision(rule)
+        except ValueError as error:
+            yield f"{group}{error}"
+
+
+def _unknown_metrics(settings: Settings) -> Iterator[str]:
+    """Yield the mistake of each metric to compare by that no data have; one of a class is checked with the data."""
+    for name in ("compare_by", "judge_by", "endpoint", "evidence.endpoint"):
+        value = settings.find(name) or []
+        metrics = [value] if isinstance(value, str) else value
+        if not metrics:
+            continue
+        from skinlab.evaluation.metrics.registry import METRICS, find_metric  # importing pandas takes a moment
+
+        for metric in metrics:
+            if find_metric(metric) is None:
+                yield f"{name}={metric} is no metric{nearest(metric, [each.name for each in METRICS])}"
 
 
 def _unknown_monitor(settings: Settings) -> Iterator[str]:

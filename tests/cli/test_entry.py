@@ -185,6 +185,34 @@ def test_a_rule_for_thresholds_is_checked_before_anything_is_read(phantom, tmp_p
     assert f"{name}=best: threshold rule 'best' is unknown: use f1, cost, sensitivity>=S" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("command", "word", "line"),
+    [
+        ("train", "evidence.thresholds=[f1,best]", "evidence.thresholds=best: threshold rule 'best' is unknown"),
+        ("train", "evidence.thresholds=['sensitivity>=1.5']", "threshold rule 'sensitivity>=1.5' is unknown"),
+        ("train", "evidence.decide=priro", "evidence.decide=priro: use argmax, prior:auto"),
+        ("train", "evidence.endpoint=auroc_makro", r"evidence.endpoint=auroc_makro is no metric .*auroc_macro"),
+        ("tta", "thresholds=['specificity>=2']", "thresholds=specificity>=2: threshold rule"),
+        ("ensemble", "decide=prior:2", "decide=prior:2: use argmax"),
+        ("ensemble", "compare_by=[auroc_makro]", "compare_by=auroc_makro is no metric"),
+        ("study", "thresholds=[best]", "thresholds=best: threshold rule"),
+        ("study", "judge_by=auroc_makro", "judge_by=auroc_makro is no metric"),
+    ],
+)
+def test_a_rule_of_the_evaluation_is_checked_before_anything_is_read(phantom, tmp_path, command, word, line):
+    from skinlab.cli.config import compose_settings
+    from skinlab.cli.early_checks import check_early
+
+    words = {
+        "train": ["data=phantom"],
+        "tta": [f"ckpt={phantom}", f"output={tmp_path / 'out'}"],
+        "ensemble": [f"runs=[{phantom}]", f"output={tmp_path / 'out'}"],
+        "study": ["data=phantom", f"output={tmp_path / 'out'}"],
+    }
+    with pytest.raises(UserError, match=line):
+        check_early(command, compose_settings(command, [*words[command], word]))
+
+
 def test_a_finished_run_needs_no_data(tmp_path):
     from skinlab.cli.config import compose_settings
     from skinlab.cli.early_checks import check_early
