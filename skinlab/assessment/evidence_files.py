@@ -36,7 +36,7 @@ from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, thresholds_to_list
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
-from skinlab.processes.progress import Progress
+from skinlab.processes.progress import Progress, part, track
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 Thresholds = dict[str, list[FrozenThreshold]]  # name of a system → its thresholds
 PAGES = ("report.html", "model_card.md")
 VERSIONS = ("skinlab", "numpy", "pandas", "scikit-learn", "scipy")
-PERCENT = 100  # units of the progress of a system's evaluation, whose parts name their shares
+PARTS, COMPARING = 100, 20  # units of progress of a system's evaluation, whose parts name theirs, and its comparisons
 THUMBNAIL_SIDE = 240  # pixels of the longer side of the report's images
 
 
@@ -73,13 +73,15 @@ def build_evidence(
     cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = []
-    with Progress("evaluating", PERCENT * len(systems)) as progress:
+    comparing = COMPARING * len(systems) if len(systems) > 1 else 0
+    with Progress("evaluating", PARTS * len(systems) + comparing, percent=True) as progress:
         for number, system in enumerate(systems, 1):
             found.append((system, _evaluate(system, settings, metadata)))
-            progress.advance(number * PERCENT - progress.done)
+            progress.advance(number * PARTS - progress.done)
+        check_metrics(settings, list(found[0][1].block["metrics"]))
+        comparisons = part(comparing)(_compare)(found, settings) if len(found) > 1 else []
+        net_benefit = _net_benefit(systems, settings)
     endpoint = settings.endpoint
-    check_metrics(settings, list(found[0][1].block["metrics"]))
-    comparisons = _compare(found, settings) if len(found) > 1 else []
     evidence: Evidence = {
         "format": FORMAT,
         "settings": {
@@ -95,7 +97,7 @@ def build_evidence(
         "provenance": provenance,
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict() for each in comparisons],
-        "net_benefit": _net_benefit(systems, settings),
+        "net_benefit": net_benefit,
         "cautions": cautions
         + [
             text
@@ -109,7 +111,7 @@ def build_evidence(
 def _compare(found: Sequence[tuple[System, SystemEvidence]], settings: EvaluationSettings) -> list[Comparison]:
     """Compare the systems, metrics of decisions at the rules that they share."""
     blocks, trainings, points = [each.block for _, each in found], [], dict[str, list[str]]()
-    for system, each in found:
+    for system, each in track(found, "decisions of each system", len(found)):
         how = {"n_draws": settings.n_draws, "seed": settings.seed}
         at_rules, own = trainings_at_rules(each.trainings, system.tables, each.rules.shared(blocks), **how)
         trainings.append((system.name, at_rules))
@@ -235,7 +237,8 @@ def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, salien
         output: folder to write.
         saliency: whether the report shows Grad-CAM: ``auto``, True (or fail) or False.
     """
-    pages = _render_pages(add_saliency(evidence, saliency))
+    with Progress("writing the report", 10, percent=True):
+        pages = part(4)(_render_pages)(part(6)(add_saliency)(evidence, saliency))
     for name, text in pages.items():
         write_text(output / name, text)
     if thresholds:

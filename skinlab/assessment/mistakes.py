@@ -13,7 +13,7 @@ import numpy.typing as npt
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Mistake, System
 from skinlab.inference.overlays import SIDE, jpeg, overlay
-from skinlab.processes.progress import Progress
+from skinlab.processes.progress import Progress, track
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
     if setting is False:
         return evidence
     systems: list[System] = []
-    for system in evidence["systems"]:
+    for system in track(evidence["systems"], "Grad-CAM of each system", len(evidence["systems"])):
         try:
             found = overlays(system)
         except UserError as error:

@@ -25,6 +25,7 @@ from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.evidence.system import system_rules
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.data_sets import DataSet, compare_data_sets
+from skinlab.processes.progress import Progress, counted
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.same_names import with_names_of
 from skinlab.text import quantity
@@ -91,7 +92,8 @@ def build_unpaired_evidence(
             )
     settings = settings.with_rates(known=len(classes) == 2 or bool(settings.positive))
     alone = replace(settings, compare_by=(), reference=None, endpoint=None)
-    parts = [build_evidence([system], alone, provenance=provenance) for system in systems]
+    with Progress("evaluating", len(systems), percent=True):
+        parts = [build_evidence([system], alone, provenance=provenance) for system in counted(systems)]
     data_sets = _data_sets(aligned, parts, settings)
     of_rules = [name for each in data_sets[0].decisions for name in each.names]
     check_metrics(settings, [*parts[0][0]["systems"][0]["metrics"], *of_rules])

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -29,22 +30,29 @@ _open: list[Progress] = []  # the open steps, the innermost last
 class Progress:
     """The progress of one step, as a context manager; steps may lie inside each other.
 
+    A step inside another one is a part of the unit that the outer one is working on.
+
     Args:
         title: what is done, such as ``reading images``.
         total: number of units, such as images.
         done: units that were done before, in no time.
         visible: whether anything is shown.
+        percent: whether it is shown in percent, and alone: the steps inside it are not.
     """
 
-    def __init__(self, title: str, total: int, *, done: int = 0, visible: bool = True) -> None:
+    def __init__(self, title: str, total: int, *, done: int = 0, visible: bool = True, percent: bool = False) -> None:
         self.title, self.total, self.done = title, max(total, 1), done
+        self.within = 0.0  # units done of those in work, by the steps inside
+        self.in_work = 1  # units
         self.before, self.started = done, time.monotonic()
         self.visible = visible and not int(os.environ.get("LOCAL_RANK") or 0)  # one bar of many ranks
+        self.percent = percent
         self.task: TaskID | None = None
 
     def __enter__(self) -> Progress:
         self.started, self.next_line = time.monotonic(), time.monotonic() + FIRST_LINE
         self.owner = not _bars
+        self.visible = self.visible and not any(step.percent for step in _open)
         _open.append(self)
         screen = Console(stderr=True)
         if self.visible and screen.is_terminal:
@@ -73,23 +81,34 @@ class Progress:
             title: what is done now; None: as before.
         """
         self.done, self.title = self.done + n, title or self.title
+        self.within = 0.0 if n else self.within
+        for inner, outer in pairwise(reversed(_open)):
+            outer.within = max(outer.within, outer.in_work * inner.units_done() / inner.total)
+        for step in _open:
+            step._show()
+
+    def _show(self) -> None:
         if self.task is not None:
             shown = self.owner or time.monotonic() >= self.started + INNER_BAR
-            done = min(self.done, self.total)
-            _bars[0].update(self.task, completed=done, description=self.title, visible=shown)
-        else:
-            for step in _open:
-                step._log_when_due()
-
-    def _log_when_due(self) -> None:
-        if self.visible and self.task is None and time.monotonic() >= self.next_line:
+            _bars[0].update(self.task, completed=self.units_done(), description=self.title, visible=shown)
+        elif self.visible and time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + NEXT_LINE
-            log.info("%s: %s of %s, %s", self.title, f"{self.done:,}", f"{self.total:,}", self.left())
+            log.info("%s: %s, %s", self.title, self.count(), self.left())
+
+    def units_done(self) -> float:
+        """Return the number of units done, with those of the unit in work that the steps inside have done."""
+        return min(self.done + self.within, self.total)
+
+    def count(self) -> str:
+        """Return how much is done in words, such as ``100 of 1,000`` or ``37 %``."""
+        if self.percent:
+            return f"{int(100 * self.units_done() / self.total)} %"
+        return f"{min(self.done, self.total):,} of {self.total:,}"
 
     def seconds_left(self) -> float | None:
         """Return the seconds left at the speed so far; None before anything is done."""
-        done = self.done - self.before
-        return (time.monotonic() - self.started) / done * max(self.total - self.done, 0) if done else None
+        done = self.units_done() - self.before
+        return (time.monotonic() - self.started) / done * (self.total - self.units_done()) if done > 0 else None
 
     def left(self) -> str:
         """Return the time left in words, such as ``1:05 left``."""
@@ -119,11 +138,10 @@ def counted(items: Iterable[Item]) -> Iterator[Item]:
             _open[-1].advance()
 
 
-def part(title: str, share: int) -> Callable[[Callable[Arguments, Item]], Callable[Arguments, Item]]:
-    """Return a decorator of a function that is a part of a step: the innermost open step names it and counts its share.
+def part(share: int) -> Callable[[Callable[Arguments, Item]], Callable[Arguments, Item]]:
+    """Return a decorator of a function that is a part of a step: the innermost open step counts its share.
 
     Args:
-        title: what the function does.
         share: units of the step that it is.
     """
 
@@ -131,11 +149,12 @@ def part(title: str, share: int) -> Callable[[Callable[Arguments, Item]], Callab
         @functools.wraps(function)
         def shown(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Item:
             step = _open[-1] if _open else None
-            if step is not None:
-                step.advance(0, title)
+            if step is None:
+                return function(*args, **kwargs)
+            step.in_work = share
             result = function(*args, **kwargs)
-            if step is not None:
-                step.advance(share)
+            step.in_work = 1
+            step.advance(share)
             return result
 
         return shown
@@ -154,6 +173,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+class _Count(ProgressColumn):
+    """How much is done, in units or in percent."""
+
+    def render(self, task: Task) -> Text:
+        step: Progress = task.fields["step"]
+        return Text(step.count())
+
+
 class _TimeLeft(ProgressColumn):
     """The time left at the speed so far, over the whole step and not its last seconds."""
 
@@ -163,7 +190,7 @@ class _TimeLeft(ProgressColumn):
 
 
 def _start(screen: Console) -> Bars:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} of {task.total:,}"))
-    bars = Bars(*columns, _TimeLeft(), console=screen, transient=True, refresh_per_second=4)
+    columns = (TextColumn("{task.description}"), BarColumn(), _Count(), _TimeLeft())
+    bars = Bars(*columns, console=screen, transient=True, refresh_per_second=4)
     bars.start()
     return bars

@@ -48,17 +48,37 @@ def test_a_short_step_and_a_hidden_one_say_nothing(caplog, capsys):
 def test_parts_belong_to_the_innermost_step():
     seen = []
 
-    @part("subgroups", 30)
+    @part(30)
     def subgroups(value):
-        seen.extend(each.title for each in progress._open[-1:])
+        for _ in track("abc", "each subgroup", 3):
+            seen.extend(each.count() for each in progress._open[:1])
         return value
 
     assert subgroups(1) == 1, "without a step it is the function itself"
-    with Progress("outer", 1) as outer, Progress("evaluating", 100) as step:
+    seen.clear()
+    with Progress("evaluating", 100, percent=True) as step, Progress("inner", 60) as inner:
         assert subgroups(2) == 2
-        assert (step.done, outer.done) == (30, 0)
-    assert seen == ["subgroups"]
+        assert (inner.done, step.done) == (30, 0)
+    with Progress("evaluating", 60, percent=True) as step:
+        subgroups(3)
+        assert step.count() == "50 %"
+    assert seen == ["0 %", "0 %", "0 %", "0 %", "16 %", "33 %"]
     assert not progress._open
+
+
+def test_a_step_in_percent_has_one_bar_and_the_time_left_of_all_steps_inside(clock_at, caplog):
+    caplog.set_level(logging.INFO)
+    with Progress("evaluating", 4, percent=True) as step:
+        for n in range(1, 5):
+            with Progress("bootstrap", 10):
+                for _ in counted(range(10)):
+                    clock_at(progress.time.monotonic() + 1)
+            with Progress("jackknife", 2) as after:
+                clock_at(progress.time.monotonic() + 1)
+                after.advance()
+                assert step.units_done() == n, "it never goes back"
+            step.advance()
+    assert [record.message for record in caplog.records] == ["evaluating: 25 %, 0:30 left"]
 
 
 def test_a_bar_is_on_the_terminal_and_gone_after_an_error(monkeypatch, clock_at):
@@ -101,7 +121,7 @@ def test_a_step_inside_another_shows_the_line_that_is_due_of_both(clock_at, capl
             clock_at(20)
             inner.advance(5)
     assert [record.message for record in caplog.records] == [
-        "evaluating: 0 of 100, …",
+        "evaluating: 0 of 100, 1:19:48 left",
         "samples: 10 of 20, 0:12 left",
     ]
 

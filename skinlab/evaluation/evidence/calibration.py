@@ -18,7 +18,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import AT_BOUND, Interval, t_interval
 from skinlab.evaluation.thresholds.utility import decision_curve, risk_coverage, weighted_aurc
-from skinlab.processes.progress import part
+from skinlab.processes.progress import part, track
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ COMPARED = ("brier", "log_loss")  # proper scores
 KEPT = (1.0, 0.9, 0.8)  # shares of the images at which the error rate is stated
 
 
-@part("calibration", 23)
+@part(14)
 def calibrations(
     predictions: Predictions,
     resampler: Resampler,
@@ -61,7 +61,8 @@ def calibrations(
         weighted = scorer if stated is None else lambda weights: scorer(stated.weights(weights, target))
         return bootstrap(weighted, resampler, n_draws=N_DRAWS, seed=seed)
 
-    samples = {method: sampled(each) for method, each in calibrated.items()}
+    methods = track(calibrated.items(), "calibration of each method", len(calibrated))
+    samples = {method: sampled(each) for method, each in methods}
 
     def intervals(found: BootstrapSamples, kept: Sequence[str]) -> dict[str, Interval]:
         return {name: found.interval(name, level) for name in kept}
@@ -112,7 +113,6 @@ def error_rates(coverage: Sequence[float], risk: Sequence[float]) -> list[ErrorR
     return [{"coverage": at, "risk": round(float(np.interp(at, kept, error)), 12)} for at in KEPT]
 
 
-@part("decision curve", 4)
 def decision_curve_band(
     view: Predictions, resampler: Resampler, *, level: float, seed: int, prevalence: float | None = None
 ) -> DecisionCurve:

@@ -100,7 +100,7 @@ def values_fault(values: Sequence[str]) -> str:
     return f"the images have {n} value{'s' * (n != 1)} of it; {remedy}"
 
 
-@part("subgroups", 40)
+@part(25)
 def evaluate_subgroups(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],

@@ -34,7 +34,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler, bootstrap
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
-from skinlab.processes.progress import part
+from skinlab.processes.progress import part, track
 
 FORMAT: Literal[2] = 2
 
@@ -84,7 +84,7 @@ def system_evidence(
     first, joint, names = tables[0], mean_predictions(tables), _names(names, tables, replicates)
     _check(first, name)
     resampler = Resampler(first.group, first.target, first.classes)
-    trainings = part("metrics", 20)(_bootstrap)(tables, replicates, resampler, settings)
+    trainings = part(35)(_bootstrap)(tables, replicates, resampler, settings)
     correct = first.probabilities.argmax(1) == first.target
     prior = training_prior if training_prior is not None and min(training_prior) > 0 else None
     positive, thresholds, cautions = _positive_blocks(tables, selection, settings, replicates, pooled, names)
@@ -196,6 +196,7 @@ def _decision(
     )
 
 
+@part(6)
 def _curves(predictions: Predictions, resampler: Resampler, settings: EvaluationSettings) -> dict[str, ClassCurves]:
     """Return the curves of every class, and of the positives together where the settings name them."""
     how: dict[str, Any] = {"level": settings.level, "seed": settings.seed}
@@ -228,10 +229,12 @@ def _bootstrap(
 ) -> Trainings:
     """Return the bootstrap samples of each table's metrics."""
     scorers = [Scorer(table.probabilities, table.target, table.classes) for table in tables]
-    samples = [bootstrap(scorer, resampler, n_draws=settings.n_draws, seed=settings.seed) for scorer in scorers]
+    shown = track(scorers, "metrics of each table", len(scorers))
+    samples = [bootstrap(scorer, resampler, n_draws=settings.n_draws, seed=settings.seed) for scorer in shown]
     return Trainings(dict(zip(replicates.keys, samples, strict=True)), replicates.overlap)
 
 
+@part(15)
 def _positive_blocks(
     tables: Sequence[Predictions],
     selection: Predictions | None,

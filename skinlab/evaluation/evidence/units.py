@@ -93,7 +93,7 @@ def _units(rows: Predictions, probabilities: npt.NDArray[np.float64], names: Ids
     return Predictions(**{**vars(rows), "probabilities": probabilities, "image_id": names})
 
 
-@part("lesions and patients", 5)
+@part(5)
 def evaluate_units(
     tables: Sequence[Predictions],
     views: Sequence[Predictions],

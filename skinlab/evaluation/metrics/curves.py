@@ -15,7 +15,7 @@ from skinlab.evaluation.metrics.ranking import Curve, Ranking
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
 from skinlab.evaluation.statistics.intervals import ShareSize, share_interval
-from skinlab.processes.progress import part, track
+from skinlab.processes.progress import track
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +23,6 @@ GRID = np.linspace(0, 1, 101)
 N_DRAWS = 200
 
 
-@part("curves", 8)
 def class_curves(
     predictions: Predictions, resampler: Resampler, *, level: float = LEVEL, seed: int = 0
 ) -> dict[str, evidence_form.ClassCurves]:

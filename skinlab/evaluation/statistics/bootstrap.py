@@ -46,7 +46,7 @@ from skinlab.evaluation.statistics.support import (
     GroupCounts,
 )
 from skinlab.processes.cores import thread_pool
-from skinlab.processes.progress import track
+from skinlab.processes.progress import Progress, counted
 from skinlab.text import quantity
 
 Floats = npt.NDArray[np.float64]
@@ -331,9 +331,10 @@ def bootstrap(statistic: Statistic, resampler: Resampler, *, n_draws: int = N_DR
     starts = range(0, n_draws, BLOCK)
     with thread_pool() as pool:  # numpy's long loops let other threads run
         blocks = pool.map(lambda k: statistic(resampler.block(seed, k, min(BLOCK, n_draws - k))), starts)
-        sampled = list(track(blocks, "bootstrap samples, by the hundred", len(starts)))
         parts = -(-len(resampler.jackknife.part_class) // BLOCK)
-        left = list(track(pool.map(statistic, resampler.without()), "jackknife, by the hundred", parts))
+        with Progress("bootstrap and jackknife, by the hundred", len(starts) + parts):
+            sampled = list(counted(blocks))
+            left = list(counted(pool.map(statistic, resampler.without())))
     rows: Mapping[str, npt.NDArray[np.bool_]] = getattr(statistic, "shares", dict)()
     shares = {name: ShareSize.of(resampler.group[mask]) for name, mask in rows.items()}
     added: Mapping[str, Floats] = getattr(statistic, "contributions", dict)()
