@@ -19,7 +19,14 @@ from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
 from skinlab.evaluation.predictions import COLUMNS, FLOAT_FORMAT, PREFIX, as_written
-from skinlab.evaluation.submission import check_format, in_format, labelling_confidence, pseudo_labels
+from skinlab.evaluation.submission import (
+    Confidence,
+    check_format,
+    class_confidences,
+    in_format,
+    labelling_confidence,
+    pseudo_labels,
+)
 from skinlab.evaluation.thresholds.choice import is_fixed, parse_rule, positive_score
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.files import claim_file, replacing, write_json
@@ -129,7 +136,8 @@ def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str])
     """Refuse what the model can't do, before anything is predicted.
 
     Raises:
-        UserError: ``gate=error`` without an input gate, or a format for other classes or names.
+        UserError: ``gate=error`` without an input gate, a format for other classes or names, or a confidence of a
+            class that it lacks.
     """
     if settings.gate == "error" and bundle.gate is None:
         place = ",".join(settings.ckpt)
@@ -141,6 +149,7 @@ def check_model(bundle: Bundle, settings: PredictSettings, paths: Sequence[str])
         check_explainable(bundle)
     with user_errors():
         check_format(settings.format, bundle.outputs, paths)
+        class_confidences(settings.confidence, bundle.outputs)
 
 
 def find_threshold(bundle: Bundle, settings: PredictSettings) -> dict[str, Any] | None:
@@ -291,7 +300,7 @@ def gate_facts(bundle: Bundle, found: ImagePredictions) -> dict[str, Any]:
 
 
 def label_pool(
-    table: pd.DataFrame, bundle: Bundle, known: TrainingImages, confidence: float
+    table: pd.DataFrame, bundle: Bundle, known: TrainingImages, confidence: Confidence
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the pseudo-labels of the images that the model does not know, and what is recorded of them.
 
@@ -301,7 +310,7 @@ def label_pool(
     new = table if "seen" not in table else table[table["seen"] == ""]
     with user_errors():
         labels = pseudo_labels(new, confidence)
-    remedy = labelling_confidence(new, set(bundle.outputs) - set(labels["label"]))
+    remedy = labelling_confidence(new, confidence, set(bundle.outputs) - set(labels["label"]))
     log_pseudo_labels(labels["label"], bundle.outputs, len(table) - len(new), remedy)
     facts = pseudo_label_facts(known, confidence, len(labels))
     return labels.assign(**{COLUMN: str(bundle.meta()["checkpoint_sha256"])[:16]}), facts

@@ -28,12 +28,12 @@ HASHES = ("images", "groups", "val_images", "val_groups")
 KEY = "pseudo_labels"  # of the meta file
 
 
-def pseudo_label_facts(known: TrainingImages, confidence: float, n_labels: int) -> dict[str, Any]:
+def pseudo_label_facts(known: TrainingImages, confidence: float | Mapping[str, float], n_labels: int) -> dict[str, Any]:
     """Return what the meta file of pseudo-labels records.
 
     Args:
         known: images that the model was trained on or chosen by.
-        confidence: from which a label is taken.
+        confidence: from which a label is taken, of all classes or class → its own.
         n_labels: number of labels.
     """
     hashes = {name: [int(each) for each in getattr(known, name)] for name in HASHES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from skinlab.evaluation.predictions import PREFIX, table_classes
 from skinlab.evaluation.thresholds.decision import Decision
+from skinlab.text import quantity
 
 FORMATS = ("table", "kaggle", "isic", "labels")
 ISIC_COLUMNS = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")  # ISIC 2018, task 3; HAM10000's names in capitals
@@ -92,17 +93,54 @@ def in_format(
     return isic_submission(table, paths)
 
 
-def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
+Confidence = float | Mapping[str, float]  # least probability of a pseudo-label, of all classes or class → its own
+
+
+def class_confidences(confidence: Confidence, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the least probability ``(C,)`` at which an image is labelled each class, infinite for one not named.
+
+    Args:
+        confidence: of all classes, or of each that is labelled.
+        classes: the model's.
+
+    Raises:
+        ValueError: a name is none of the classes.
+
+    >>> class_confidences({"mel": 0.8}, ["mel", "nv"]).tolist()
+    [0.8, inf]
+    """
+    if not isinstance(confidence, Mapping):
+        return np.full(len(classes), confidence)
+    if unknown := [name for name in confidence if name not in classes]:
+        raise ValueError(
+            f"confidence={_shown(confidence)}: {', '.join(unknown)} is no class of the model: name some of "
+            f"{', '.join(classes)}"
+        )
+    return np.array([confidence.get(name, np.inf) for name in classes])
+
+
+def _shown(confidence: Confidence) -> str:
+    """Return a confidence as an override has it.
+
+    >>> _shown(0.95), _shown({"mel": 0.8, "nv": 1.0})
+    ('0.95', '{mel: 0.8, nv: 1}')
+    """
+    if isinstance(confidence, Mapping):
+        return "{" + ", ".join(f"{name}: {least:g}" for name, least in confidence.items()) + "}"
+    return f"{confidence:g}"
+
+
+def pseudo_labels(table: pd.DataFrame, confidence: Confidence) -> pd.DataFrame:
     """Return ``image_id,label,confidence`` of the images whose most probable class is probable enough.
 
     A column ``path`` of the predictions is kept.
 
     Args:
         table: predictions.
-        confidence: least probability of that class.
+        confidence: least probability of that class, see :func:`class_confidences`.
 
     Raises:
-        ValueError: there is no such image.
+        ValueError: there is no such image, or a class that the predictions lack.
 
     >>> predictions = pd.DataFrame({"image_id": ["a", "b"], "prob_nv": [0.98, 0.6], "prob_mel": [0.02, 0.4]})
     >>> pseudo_labels(predictions, 0.9).to_csv(index=False).split()
@@ -110,38 +148,43 @@ def pseudo_labels(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """
     classes = table_classes(table)
     probabilities = table[[PREFIX + name for name in classes]].to_numpy(np.float64)
-    highest = probabilities.max(1)
-    chosen = highest >= confidence
+    highest, likeliest = probabilities.max(1), probabilities.argmax(1)
+    chosen = highest >= class_confidences(confidence, classes)[likeliest]
     if not chosen.any():
         largest = f", the largest probability is {highest.max():.3f}" if len(highest) else ""
-        raise ValueError(f"confidence={confidence:g}: none of {len(table)} images is labelled{largest}; lower it")
-    labels = np.asarray(classes, object)[probabilities.argmax(1)]
+        raise ValueError(
+            f"confidence={_shown(confidence)}: none of {quantity(len(table), 'image')} is labelled{largest}; lower it"
+        )
+    labels = np.asarray(classes, object)[likeliest]
     found = {"image_id": table["image_id"][chosen], "label": labels[chosen], "confidence": highest[chosen]}
     return pd.DataFrame(found | ({"path": table["path"][chosen]} if "path" in table else {}))
 
 
-def labelling_confidence(table: pd.DataFrame, missing: Collection[str]) -> str:
-    """Return in words the confidence at which images of each of some classes are labelled, and how many are.
+def labelling_confidence(table: pd.DataFrame, confidence: Confidence, missing: Collection[str]) -> str:
+    """Return in words the confidence at which images of each of some classes are labelled too, and how many are.
 
     Classes that are the most probable one of no image are left out.
 
     Args:
         table: predictions.
+        confidence: at which images of the other classes are labelled.
         missing: classes.
 
     >>> predictions = pd.DataFrame({"image_id": ["a", "b"], "prob_nv": [0.98, 0.384], "prob_mel": [0.02, 0.616]})
-    >>> labelling_confidence(predictions, ["mel"])
-    'confidence=0.61 labels nv 1, mel 1'
+    >>> labelling_confidence(predictions, 0.95, ["mel"])
+    'confidence={nv: 0.95, mel: 0.61} labels nv 1, mel 1'
     """
     classes = table_classes(table)
     probabilities = table[[PREFIX + name for name in classes]].to_numpy(np.float64)
     highest, likeliest = probabilities.max(1), np.asarray(classes, object)[probabilities.argmax(1)]
-    largest = [highest[likeliest == name].max() for name in missing if (likeliest == name).any()]
+    largest = {name: highest[likeliest == name].max() for name in missing if (likeliest == name).any()}
     if not largest:
         return "no image has it as its most probable class, so that no confidence= labels any"
-    confidence = math.floor(min(largest) * 100) / 100
-    chosen = likeliest[highest >= confidence]
-    return f"confidence={confidence:g} labels {', '.join(f'{name} {(chosen == name).sum()}' for name in classes)}"
+    least = dict(zip(classes, class_confidences(confidence, classes).tolist(), strict=True))
+    lower = {name: each for name, each in least.items() if np.isfinite(each)}
+    lower |= {name: math.floor(each * 100) / 100 for name, each in largest.items()}
+    counts = pseudo_labels(table, lower)["label"].value_counts()
+    return f"confidence={_shown(lower)} labels {', '.join(f'{name} {counts.get(name, 0)}' for name in classes)}"
 
 
 def kaggle_ids(files: Sequence[str]) -> list[str]:

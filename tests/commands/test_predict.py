@@ -203,6 +203,8 @@ def test_missing_files_of_a_table_are_refused_or_left_out(predicted: Predict, fo
         ({"threshold": True}, "a probability from 0 to 1, or a rule"),
         ({"threshold": 1.5, "format": "kaggle"}, "a probability from 0 to 1"),
         ({"tta": "d8"}, "tta=d8: choose none, flips, d4, multicrop"),
+        ({"confidence": {"nv": 1.5}}, "confidence={nv: 1.5}: a probability from 0 to 1 is expected, or one a class"),
+        ({"confidence": True}, "confidence=true: a probability from 0 to 1 is expected"),
         ({"device": "gpu"}, "device=gpu: auto, cpu or cuda is expected"),
         ({"batch_size": 0}, "batch_size=0: a number of at least 1"),
         ({"num_workers": -1}, "num_workers=-1: give auto or a number"),

@@ -38,6 +38,9 @@ def test_pseudo_labels_are_for_the_fold_of_their_model(audited, save_classifier,
         UserError, match=r"confidence=1: none of \d+ images is labelled, the largest probability is 0\."
     ):
         run("predict", [*words, "confidence=1"])
+    classes = "akiec, bcc, bkl, df, mel, nv, vasc"
+    with pytest.raises(UserError, match=rf"confidence={{mell: 0.8}}: mell is no class of the model: .* {classes}"):
+        run("predict", [*words, "confidence={mell: 0.8}"])
     caplog.set_level("INFO")
     run("predict", [*words, "confidence=0.05"])
     table = pd.read_csv(pseudo)

@@ -8,12 +8,24 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, PlainValidator
 
 from skinlab.settings.command import LoadingSettings, required
-from skinlab.settings.types import Places, Share, Text, path_to
+from skinlab.settings.types import Places, Text, path_to, read_names
+
+
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _confidence(value: Any) -> Any:
+    """Return a probability, or those of classes with their names as text: Hydra reads digits as a number."""
+    if _is_probability(value):
+        return value
+    if isinstance(value, dict) and value and all(map(_is_probability, value.values())):
+        return dict(zip(read_names(list(value)), value.values(), strict=True))
+    raise ValueError("a probability from 0 to 1 is expected, or one a class, as in 'confidence={mel: 0.8, nv: 0.99}'")
 
 
 def _threshold(value: Any) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if (number and 0 <= value <= 1) or isinstance(value, str):
+    if _is_probability(value) or isinstance(value, str):
         return value
     raise ValueError("a probability from 0 to 1, or a rule of the model's thresholds, such as f1, is expected")
 
@@ -32,7 +44,7 @@ class PredictSettings(LoadingSettings):
     columns: dict[str, Text | None]
     label_map: dict[Any, Any] | None
     format: Literal["table", "kaggle", "isic", "labels"]
-    confidence: Share
+    confidence: Annotated[float | dict[str, float], PlainValidator(_confidence)]
     threshold: Annotated[float | str, PlainValidator(_threshold)] | None
     decide: Text
     tta: Text
