@@ -26,6 +26,7 @@ from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError, nearest
+from skinlab.processes.jobs import PRINTED
 from skinlab.settings.base import create, walk
 from skinlab.settings.choices import probe_epochs
 from skinlab.settings.command import Invocation
@@ -136,7 +137,7 @@ def invocation(name: str, arguments: Sequence[str]) -> Invocation:
     hydra = HydraConfig.get()
     choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
     command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *arguments]))
-    return Invocation(list(hydra.overrides.task), choices, compose_settings, command)
+    return Invocation(list(hydra.overrides.task), choices, compose_settings, command, os.environ.get(PRINTED, ""))
 
 
 def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = ".") -> Any:

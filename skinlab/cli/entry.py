@@ -20,6 +20,7 @@ from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
 from skinlab.processes.cores import set_up_threads
 from skinlab.processes.ending import ending_without_teardown
+from skinlab.processes.jobs import PRINTED
 from skinlab.processes.signals import SignalHandler, handling_signals
 from skinlab.settings.secrets import masked
 
@@ -134,6 +135,10 @@ def _begin(name: str, typed: list[str], handler: SignalHandler, sweep: Sweep, hy
     """Prepare for a run, or for the jobs of a sweep: the command that goes on is known, and log lines are printed."""
     handler.remedy = sweep.remedy = _how_to_go_on(name, typed, hydra)
     log_to_terminal()
+    if earlier := os.environ.get(PRINTED):
+        from skinlab.cli.sweeps.repeats import not_printed
+
+        logging.getLogger().handlers[0].addFilter(not_printed(Path(earlier), Path(hydra.runtime.output_dir)))
 
 
 def _run_job_of_sweep(name: str, hydra: HydraConf, sweep: Sweep, config: dict[str, Any]) -> float:

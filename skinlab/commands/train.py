@@ -60,7 +60,8 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
         elif is_main_process():
             metrics = _complete(settings, run_dir, command, metrics)
         if is_main_process():
-            print_results(metrics, run_dir, read_evidence(run_dir))
+            printed = read_evidence(Path(invocation.printed)) if invocation and invocation.printed else None
+            print_results(metrics, run_dir, read_evidence(run_dir), printed)
         return float(metrics["best/monitor"])
 
 

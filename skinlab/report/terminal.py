@@ -42,15 +42,20 @@ FEW_IMAGES = 10  # whose probabilities are printed
 Floats = npt.NDArray[np.floating]
 
 
-def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None) -> None:
+def print_results(
+    metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None, printed: Evidence | None = None
+) -> None:
     """Print headline and per-class metrics of val, and of an opened test, with intervals, and where the run lies.
+
+    After an earlier job of the same sweep only the headline metrics and other cautions than its own are printed.
 
     Args:
         metrics: as in ``metrics.json``.
         run_dir: of the run.
         evidence: of the run's val or test, if there is any.
+        printed: that of an earlier job of the same sweep, if there is one.
     """
-    console = Console()
+    console, brief = Console(), bool(evidence and printed)
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
     intervals = evidence["systems"][0]["metrics"] if evidence else {}
     last = splits[-1]
@@ -73,30 +78,40 @@ def print_results(metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence 
             table.add_row(_label(metric, positive), *(cell(split, name) for split in splits))
     table.add_section()
     for key in metrics:
-        if key.startswith(f"{last}/support/"):
+        if key.startswith(f"{last}/support/") and not brief:
             name = key.removeprefix(f"{last}/support/")
             cells = (
                 f"{_number(metrics.get(f'{s}/f1/{name}'))} / {_number(metrics.get(f'{s}/pr_auc/{name}'))}"
                 for s in splits
             )
             table.add_row(f"F1 ({MOST_PROBABLE}) / AP of {name} ({metrics[key]:.0f} in {last})", *cells)
-    printed = _print_overlap(console, evidence) if evidence else []
+    overlaps = _print_overlap(console, evidence) if evidence and not brief else []
     console.print(table)
     if line := better_epoch(metrics, run_dir):
         console.print(f"- {line}", soft_wrap=True, highlight=False, markup=False)
     if evidence:
-        _print_thresholds(console, evidence)
-        print_decisions(console, evidence)
-        _print_calibration(console, evidence)
-        print_subgroups(console, evidence)
-        _print_cautions(console, evidence, printed)
-        _print_openings(console, evidence)
+        if printed:
+            _print_cautions(console, evidence, _cautions_of(printed, evidence["systems"][0]["name"]))
+        else:
+            _print_notes(console, evidence, overlaps)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
+    if brief:
+        return
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
     is_job = (run_dir.parent / "multirun.yaml").is_file()  # of a sweep, whose test stays locked over recipes
     if "test" not in splits and not is_job and (run_dir / "predictions" / "test.csv").is_file():
         command = f"python -m skinlab.evaluate predictions={run_dir} split=test output={run_dir / 'test'}"
         console.print(f"to open the test, once the run is final: {command}", soft_wrap=True, highlight=False)
+
+
+def _print_notes(console: Console, evidence: Evidence, printed: Sequence[str]) -> None:
+    """Print what follows the metrics of a run, without cautions that were printed above them."""
+    _print_thresholds(console, evidence)
+    print_decisions(console, evidence)
+    _print_calibration(console, evidence)
+    print_subgroups(console, evidence)
+    _print_cautions(console, evidence, printed)
+    _print_openings(console, evidence)
 
 
 def print_places(places: Mapping[str, str | Path | None]) -> None:
@@ -188,6 +203,12 @@ def _print_cautions(console: Console, evidence: Evidence, printed: Sequence[str]
     for caution in evidence["cautions"]:
         if caution not in printed:
             console.print(f"! {caution}", highlight=False, markup=False)
+
+
+def _cautions_of(evidence: Evidence, name: str) -> list[str]:
+    """Return the cautions of one system as if it had another name."""
+    own = evidence["systems"][0]["name"]
+    return [caution.replace(own, name) for caution in evidence["cautions"]]
 
 
 def _print_calibration(console: Console, evidence: Evidence) -> None:

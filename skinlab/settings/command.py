@@ -39,12 +39,14 @@ class Invocation:
         choices: config group → chosen file.
         compose: returns the settings of another command with some overrides; raises UserError where there is a mistake.
         command: as typed, without secrets, such as ``python -m skinlab.train data=phantom``.
+        printed: run directory of an earlier job of the same sweep, whose results are on the terminal; "" for none.
     """
 
     overrides: Sequence[str]
     choices: Mapping[str, str]
     compose: Callable[[str, Sequence[str]], Any]
     command: str = ""
+    printed: str = ""
 
 
 class CommandSettings(Settings):

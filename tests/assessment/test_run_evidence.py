@@ -1,5 +1,6 @@
 """What a training says of itself beside its metrics."""
 
+import copy
 import json
 import re
 import shutil
@@ -172,6 +173,22 @@ def test_a_test_part_of_one_class_leaves_the_evidence_of_the_validation_part(fin
     assert "the test images can't be judged (run: all" in evidence["cautions"][0]
     assert any("had no training images of malignant" in text for text in evidence["cautions"])
     print_results(json.loads((run / "metrics.json").read_text()), run, evidence)
+
+
+def test_a_job_prints_its_headline_and_the_cautions_that_no_earlier_job_of_its_sweep_has_printed(finished, capsys):
+    metrics, evidence = json.loads((finished / "metrics.json").read_text()), read_evidence(finished)
+    common = evidence["cautions"]
+    assert any(each.startswith("run: ") for each in common)
+    printed = copy.deepcopy(evidence)
+    printed["systems"][0]["name"], printed["cautions"] = "S/0", [each.replace("run", "S/0") for each in common]
+    evidence["cautions"] = [*common, "run: one class is never predicted"]
+    print_results(metrics, finished, evidence, printed)
+    text = capsys.readouterr().out
+    assert "Balanced accuracy" in text
+    assert "AP of" not in text
+    assert [line for line in text.splitlines() if line.startswith("!")] == ["! run: one class is never predicted"]
+    assert text.endswith(f"report: {finished}/report.html\n")
+    assert len(text.splitlines()) <= 20
 
 
 def test_rows_that_allow_no_interval_cost_a_warning(finished, compose_train, words, monkeypatch, caplog):

@@ -22,7 +22,7 @@ from skinlab.cli.sweeps.job_log import keep_time, read_time, reason_of
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, is_plain, runs_here
 from skinlab.errors import UserError
 from skinlab.json_files import read_json
-from skinlab.processes.jobs import end_jobs, start_job
+from skinlab.processes.jobs import PRINTED, end_jobs, start_job
 from skinlab.processes.progress import clock
 from skinlab.processes.signals import Stopped, stop_code
 
@@ -63,7 +63,8 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         return _monitored(directory)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
-    job, started = start_job(command), time.monotonic()
+    variables = {PRINTED: str(sweep.printed)} if sweep.printed else {}
+    job, started = start_job(command, variables), time.monotonic()
     try:
         returncode = job.wait()
     finally:
@@ -73,6 +74,9 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
     if returncode == 0:
         keep_time(directory, config, seconds)
+        if sweep.printed is None and number != sweep.total:
+            log.info("the next jobs print what %s did not; all of it is in the files of each run", directory)
+            sweep.printed = directory
         return _monitored(directory)
     if not runs_here(hydra):
         raise JobFailedError.of(sweep.jobs[-1:], sweep.remedy)  # to the process of the sweep, which knows no job

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
@@ -27,6 +28,7 @@ class Sweep:
         folder: of the sweep.
         jobs: that have ended.
         remedy: how the sweep goes on.
+        printed: run directory of the first job that has finished in this process: what it printed is not repeated.
         optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
     """
 
@@ -34,6 +36,7 @@ class Sweep:
     folder: str = ""
     jobs: list[JobResult] = field(default_factory=list)
     remedy: str = ""
+    printed: Path | None = None
     optimises: bool = False
 
     def title(self, number: int) -> str:

@@ -31,8 +31,8 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     title = f"{len(finished)} of {len(jobs)} jobs finished"
     table = Table(title=f"{title}, the best by {order} first" if finished else title)
     table.add_column("job", overflow="fold")
-    for words in (*([RANK_BY] if ranked else []), monitor, "best epoch", "time", "folder"):
-        table.add_column(words, justify="right")
+    for words in (*([RANK_BY] if ranked else []), monitor, "best\nepoch", "time", "folder"):
+        table.add_column(words, justify="right", overflow="fold")
     key, sign = "best/monitor", -1 if finished and finished[0][1].get("best/mode") == "max" else 1
     if ranked:
         key, sign = RANK_BY, -1

@@ -108,3 +108,18 @@ def test_a_sweep_that_is_started_again_starts_no_finished_job(hydra_of, ended, t
     assert again.title(4) == "job 5 of 5, 1:05 left"
     run_isolated("train", hydra_of(tmp_path), again, {"seed": 2})  # another recipe
     assert len(started) == 2
+
+
+def test_the_jobs_after_the_first_finished_one_know_what_it_printed(hydra_of, ended, tmp_path, caplog):
+    sweep, printed = Sweep(total=5), []
+    for number, code in enumerate([1, 0, 0]):
+        started, directory = ended(code), tmp_path / str(number)
+        directory.mkdir()
+        with caplog.at_level("INFO"):
+            run_isolated("train", hydra_of(directory), sweep, {})
+        printed.append(started[-1][1].get("SKINLAB_PRINTED"))
+    assert printed == [None, None, str(tmp_path / "1")]
+    assert (
+        caplog.text.count(f"the next jobs print what {tmp_path / '1'} did not; all of it is in the files of each run")
+        == 1
+    )
