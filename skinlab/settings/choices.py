@@ -68,6 +68,21 @@ def probe_epochs(epochs: Any) -> Any:
 
 
 @functools.cache
+def given_by(group: str, choice: str) -> dict[str, Any]:
+    """Return the values that the file of a choice and the group's ``default.yaml`` give: dotted name → value.
+
+    >>> given_by("loss", "focal")["loss.gamma"]
+    2.0
+    """
+    found: dict[str, Any] = {}
+    for name in ("default", choice):
+        path = config_directory() / group / f"{name}.yaml"
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        found |= dict(leaves({key: value for key, value in (content or {}).items() if key != "defaults"}))
+    return {f"{group}.{key}": value for key, value in found.items() if not str(value).startswith(("${", "???"))}
+
+
+@functools.cache
 def _identities(group: str) -> dict[str, dict[str, Any]]:
     """Return what makes each choice of a group: dotted name → value."""
     known = {}

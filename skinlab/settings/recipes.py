@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skinlab.settings.base import is_among, names_that_may_differ
-from skinlab.settings.choices import FINETUNE, GROUPS, choice_of, finetune_of
+from skinlab.settings.choices import FINETUNE, GROUPS, choice_of, finetune_of, given_by
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.recorded import leaves
 
@@ -51,8 +51,10 @@ def tell_apart(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         group = "finetune" if key in FINETUNE else key.partition(".")[0]
         chosen = choices.get(group, [None] * len(configs))
         for row, value, choice in zip(rows, values, chosen, strict=True):
-            # A setting of focal does not tell it from cross-entropy, whose name does.
-            alike = [other for other, own in zip(values, chosen, strict=True) if choice in (None, own)]
+            # What the file of focal gives does not tell it from cross-entropy, whose name does.
+            given = given_by(group, choice) if choice else {}
+            is_set = key in given and _written(given[key]) != value
+            alike = [other for other, own in zip(values, chosen, strict=True) if is_set or choice in (None, own)]
             row |= {key: value} if len(set(alike)) > 1 else {}
     if not any(rows):
         rows = [{key: _written(dict(leaves(config)).get(key)) for key in SEEDS} for config in configs]

@@ -42,6 +42,22 @@ def test_a_setting_of_a_choice_counts_among_runs_of_that_choice():
     assert tell_apart(configs) == ["loss=ce", "loss=focal loss.gamma=2", "loss=focal loss.gamma=1"]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ([["model=resnet18", "model.init=random"], []], ["model=resnet18 model.init=random", "model=effnet_lite0"]),
+        ([["optimizer=sgd", "optimizer.lr=0.5"], []], ["optimizer=sgd optimizer.lr=0.5", "optimizer=adamw"]),
+        ([["loss=focal", "loss.gamma=1"], []], ["loss=focal loss.gamma=1", "loss=ce"]),
+        ([["loss=focal", "loss.alpha=[1,1,1,1,1,1,2]"], []], ["loss=focal loss.alpha=[1,1,1,1,1,1,2]", "loss=ce"]),
+        ([["model=resnet18", "model.init=random"], ["model.init=random"]], ["model=resnet18", "model=effnet_lite0"]),
+        ([["optimizer=sgd"], []], ["optimizer=sgd", "optimizer=adamw"]),
+        ([["model=effnet_b3"], []], ["model=effnet_b3", "model=effnet_lite0"]),
+    ],
+)
+def test_a_choice_hides_no_setting_that_its_file_does_not_give(overrides, names):
+    assert tell_apart([recorded(*each) for each in overrides]) == names
+
+
 def test_other_settings_are_named_with_their_group():
     configs = [changed(), changed(optimizer={"lr": 0.01}), changed(optimizer={"lr": 0.1})]
     assert tell_apart(configs) == ["optimizer.lr=0.001", "optimizer.lr=0.01", "optimizer.lr=0.1"]
