@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,17 @@ from skinlab.text import quantity
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
 EVALUATING = ("skinlab.evaluate", "skinlab.ensemble", "skinlab.tta")  # commands that take the settings of an evaluation
+# Their settings that do not hold for other systems.
+OF_SYSTEMS = ("predictions", "names", "reference", "unpaired", "runs", "method", "search", "max_size", "bundle", "ckpt")
+OF_SYSTEMS += ("tta", "views", "device", "batch_size", "num_workers", "on_bad_image", "hydra")
+# Settings that are lists, also without brackets, and what needs no quotes in them.
+LISTS = ("predictions", "runs", "names", "positive", "thresholds", "subgroups", "units", "compare_by")
+BARE = re.compile(r"\[[^\[\]{}'\"]+\]")
+NEEDLESS = re.compile(
+    r"""(?<=[\[,])(['"])((?!(?:true|false|null|nan|inf)\1)[A-Za-z/.~][\w./~ -]*|"""
+    r"""(?:sensitivity|specificity|p)>=[\d.]+)\1(?=[\],])""",
+    re.IGNORECASE,
+)
 MELANOMA = ("mel", "melanoma", "mm")  # names of the class
 RATES = {"sensitivity": "recall", "specificity": "specificity", "f1_positive": "f1"}  # of the positive → of a class
 
@@ -47,14 +59,71 @@ def _again(evidence: Evidence, *more: str) -> str:
 
     It is the command of the evidence where that evaluates, else one of the run or the table that was evaluated.
     """
-    typed: list[str] = []
+    program, kept = _settings(evidence)
+    return _written(program, kept | dict(each.split("=", 1) for each in more))
+
+
+def _beside(evidence: Evidence, here: str, other: str, *more: str) -> str:
+    """Return the command that evaluates the same predictions beside others, read as they were.
+
+    Args:
+        evidence: of the predictions.
+        here: their name in the command where several files were evaluated.
+        other: the others' name in the command.
+        more: settings.
+    """
+    _, kept = _settings(evidence)
+    own = {name: value for name, value in kept.items() if name.partition(".")[0] not in OF_SYSTEMS}
+    if "names" in kept and len(evidence["systems"]) == 1:
+        own["names"] = f"[{kept['names'].strip('[]')},{other}]"
+    places = {"predictions": _listed([_place(evidence, here), other])}
+    return _written(EVALUATE, places | own | dict(each.split("=", 1) for each in more))
+
+
+def _settings(evidence: Evidence) -> tuple[str, dict[str, str]]:
+    """Return the program of the evidence's command and its settings but for the folder; of a training evaluate's."""
+    words: list[str] = []
     with contextlib.suppress(ValueError):  # a quote without its other end, which a hidden secret took along
-        typed = shlex.split(str(evidence["provenance"].get("command") or ""))
-    named = {word.partition("=")[0] for word in (*more, "output=")}
-    kept = [word for word in typed[3:] if word.partition("=")[0] not in named]
-    if not any(" ".join(typed[:3]).endswith(name) for name in EVALUATING):
-        typed, kept = EVALUATE.split(), [f"predictions={_place(evidence)}"]
-    return shlex.join([*typed[:3], *kept, *more, "output=DIR"])
+        words = shlex.split(str(evidence["provenance"].get("command") or ""))
+    program = " ".join(words[:3])
+    typed = {name: value for word in words[3:] for name, sign, value in [word.partition("=")] if sign}
+    if program.endswith(EVALUATING):
+        return program, {name: value for name, value in typed.items() if name not in ("output", "overwrite")}
+    of_test = {source["split"] for system in evidence["systems"] for source in system["sources"]} == {"test"}
+    place = {"predictions": _listed([_place(evidence)])} | ({"split": "test"} if of_test else {})
+    own = {name.removeprefix("evidence."): value for name, value in typed.items() if name.startswith("evidence.")}
+    return EVALUATE, place | own
+
+
+def _written(program: str, settings: Mapping[str, str]) -> str:
+    """Return a command into another folder, with quotes around what needs them alone."""
+    words = [_word(name, value) for name, value in settings.items()]
+    return " ".join([program, *words, "output=DIR"])
+
+
+def _word(name: str, value: str) -> str:
+    r"""Return a setting as a person types it: a recorded command has it in Hydra's form.
+
+    >>> _word("predictions", "['a.csv','b.csv']"), _word("thresholds", '["p>=0.3"]')
+    ('predictions=a.csv,b.csv', "'thresholds=p>=0.3'")
+    >>> print(_word("columns.label", "it's dx"), _word("positive", "['1']"))
+    columns.label="it's dx" positive="['1']"
+    """
+    value = NEEDLESS.sub(r"\2", value)
+    if name in LISTS and BARE.fullmatch(value):
+        value = value[1:-1]
+    word = f"{name}={value}"
+    if "'" in value and not set('"$`\\!') & set(value):
+        return f'{name}="{value}"'
+    return shlex.quote(word)
+
+
+def _listed(places: Sequence[str]) -> str:
+    """Return places as the value of a setting, in Hydra's quotes where one has a comma, a quote or a bracket."""
+    if not any(set(place) & set(",'\"[]{}\\") for place in places):
+        return ",".join(places)
+    texts = (place.replace("\\", "\\\\").replace('"', '\\"') for place in places)
+    return "[" + ",".join(f'"{text}"' for text in texts) + "]"
 
 
 def _place(evidence: Evidence, other: str = "PREDICTIONS") -> str:
@@ -72,7 +141,7 @@ def _sensitivity(evidence: Evidence) -> Line:
     positive, melanoma = _positive(evidence), next((name for name in classes if name.lower() in MELANOMA), None)
     of_melanoma = _each(systems, [_rates(system, melanoma) for system in systems]) if melanoma else ""
     if not positive and not melanoma:
-        command = _again(evidence, f"positive=[{_melanoma_or_class(evidence)}]", "cross_fit=true")
+        command = _again(evidence, f"positive={_listed([_melanoma_or_class(evidence)])}", "cross_fit=true")
         return Line("Sensitivity", "Not evaluated: no class is positive.", command)
     if not positive:
         return Line(f"Sensitivity for {melanoma}", f"{of_melanoma}.")
@@ -118,7 +187,7 @@ def _threshold(evidence: Evidence) -> Line:
         return Line(question, f"{_each(systems, [f'p ≥ {interval(place)}' for place in places])}. {chosen}.")
     if any(each["binary"] for each in systems):
         return Line(question, f"{HALF}: no threshold was chosen.", _again(evidence, "cross_fit=true"))
-    command = _again(evidence, f"positive=[{_melanoma_or_class(evidence)}]", "cross_fit=true")
+    command = _again(evidence, f"positive={_listed([_melanoma_or_class(evidence)])}", "cross_fit=true")
     return Line(question, f"None: the {_called(systems)} counts.", command)
 
 
@@ -187,8 +256,7 @@ def _trainings(system: System) -> str:
 
 def _better(evidence: Evidence) -> Line:
     """Report the comparison with another system."""
-    question, places = "Better than another system", f"{_place(evidence, 'THIS')},OTHER"
-    command = f"{EVALUATE} {shlex.quote(f'predictions={places}')} output=DIR"
+    question, command = "Better than another system", _beside(evidence, "THIS", "OTHER")
     if "unpaired" in evidence:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
@@ -198,9 +266,11 @@ def _better(evidence: Evidence) -> Line:
 
 def _elsewhere(evidence: Evidence) -> Line:
     """Report the comparison with other images."""
-    question, places = "On another clinic", f"{_place(evidence, 'HERE')},ELSEWHERE"
-    command = f"{EVALUATE} {shlex.quote(f'predictions={places}')} unpaired=true output=DIR"
+    question = "On another clinic"
     if "unpaired" not in evidence:
+        settings = {name for name in _settings(evidence)[1] if name in ("labels", "metadata")}
+        tables = [f"{name}={name.upper()}_OF_BOTH" for name in sorted(settings)]
+        command = _beside(evidence, "HERE", "ELSEWHERE", *tables, "unpaired=true")
         return Line(question, "Not evaluated: intervals do not cover another clinic or device.", command)
     pairs = evidence["unpaired"]["comparisons"]
     return Line(question, _first_result(pairs) if pairs else "Not comparable: too few groups of two classes in each.")

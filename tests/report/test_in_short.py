@@ -1,7 +1,12 @@
 """The first block of a report answers five questions, whatever is compared."""
 
+import shlex
+
 import pytest
 
+from skinlab.cli.command_line import prepare_command_line
+from skinlab.cli.config import compose_settings
+from skinlab.cli.registry import list_settings
 from skinlab.report.in_short import in_short
 from skinlab.report.page import render_report
 from tests.report.conftest import empty_system, evidence_of, interval, system
@@ -49,6 +54,60 @@ def test_of_one_run():
     assert found["On another clinic"][1].endswith("predictions=run/test.csv,ELSEWHERE unpaired=true output=DIR")
 
 
+def test_commands_keep_what_reading_the_table_needed_in_a_readable_form():
+    whole = one()
+    typed = ["predictions=['my tables/a.csv']", "names=['ours']", 'columns.label="my dx"', "label_map={0: nv, 1: mel}"]
+    typed += ["labels=truth.csv", 'thresholds=["sensitivity>=0.9"]', "output=a", "overwrite=true", "unpaired=auto"]
+    whole["provenance"]["command"] = shlex.join(["python", "-m", "skinlab.evaluate", *typed])
+    whole["systems"][0]["sources"][0]["path"] = "my tables/a.csv"
+    found = answers(whole)
+    assert found["Better than another system"][1] == (
+        "python -m skinlab.evaluate 'predictions=my tables/a.csv,OTHER' 'columns.label=\"my dx\"' "
+        "'label_map={0: nv, 1: mel}' labels=truth.csv 'thresholds=sensitivity>=0.9' names=ours,OTHER output=DIR"
+    )
+    elsewhere = found["On another clinic"][1]
+    assert "labels=LABELS_OF_BOTH" in elsewhere
+    assert "names=ours,ELSEWHERE unpaired=true" in elsewhere
+
+
+def test_commands_of_an_ensemble_have_settings_of_an_evaluation_alone():
+    whole = one()
+    whole["provenance"]["command"] = shlex.join(
+        ["python", "-m", "skinlab.ensemble", "runs=['a','b']", "method=rank", "positive=['mel']", "output=e"]
+    )
+    whole["systems"][0]["thresholds"] = None
+    found = answers(whole)
+    assert found["At which threshold"][1] == (
+        "python -m skinlab.ensemble runs=a,b method=rank positive=mel cross_fit=true output=DIR"
+    )
+    assert found["On another clinic"][1] == (
+        "python -m skinlab.evaluate predictions=run/test.csv,ELSEWHERE positive=mel unpaired=true output=DIR"
+    )
+
+
+@pytest.mark.parametrize("place", ["it's (1), b=c.csv", 'a "quoted", {name}.csv', "plain/a.csv", "$HOME [a]!.csv"])
+def test_a_copied_command_composes_to_what_it_says(place):
+    whole = one()
+    whole["systems"][0]["sources"][0]["path"] = place
+    whole["provenance"]["command"] = shlex.join(
+        [
+            "python",
+            "-m",
+            "skinlab.evaluate",
+            "names=['we']",
+            'thresholds=[f1,"p>=0.3"]',
+            'columns.label="it\'s a label"',
+        ]
+    )
+    words = shlex.split(answers(whole)["Better than another system"][1])
+    assert words[:3] == ["python", "-m", "skinlab.evaluate"]
+    settings = compose_settings("evaluate", prepare_command_line(words[3:], list_settings("evaluate")))
+    assert settings.predictions == [place, "OTHER"]
+    assert settings.names == ["we", "OTHER"]
+    assert settings.thresholds == ["f1", "p>=0.3"]
+    assert settings.columns["label"] == "it's a label"
+
+
 def test_of_two_systems_each_has_its_numbers():
     evidence = evidence_of([system("lite0"), system("resnet18")])
     found = answers(evidence)
@@ -64,11 +123,13 @@ def test_the_command_of_an_evaluation_is_repeated_with_what_it_lacks():
     whole["systems"][0] |= {"binary": None, "thresholds": None}
     whole["provenance"]["command"] = "python -m skinlab.evaluate predictions=t.csv 'labels=my labels.csv' output=a"
     assert answers(whole)["At which threshold"][1] == (
-        "python -m skinlab.evaluate predictions=t.csv 'labels=my labels.csv' 'positive=[mel]' cross_fit=true output=DIR"
+        "python -m skinlab.evaluate predictions=t.csv 'labels=my labels.csv' positive=mel cross_fit=true output=DIR"
     )
     whole["systems"][0]["sources"][0]["path"] = "/runs/a/predictions/val.csv"
     whole["provenance"]["command"] = "python -m skinlab.train hydra.run.dir=/runs/a"
-    assert answers(whole)["At which threshold"][1].startswith("python -m skinlab.evaluate predictions=/runs/a 'pos")
+    assert answers(whole)["At which threshold"][1].startswith(
+        "python -m skinlab.evaluate predictions=/runs/a split=test pos"
+    )
 
 
 def test_a_system_without_a_threshold_leaves_the_other_its_own():
@@ -134,7 +195,7 @@ def test_what_a_question_needs_is_named():
     assert found["Sensitivity for mel"][0].startswith("0.500")
     assert found["At which threshold"] == (
         "None: the most probable class counts.",
-        "python -m skinlab.evaluate predictions=run 'positive=[mel]' cross_fit=true output=DIR",
+        "python -m skinlab.evaluate predictions=run positive=mel cross_fit=true output=DIR",
     )
     whole = one()
     whole["systems"][0]["thresholds"] = None
