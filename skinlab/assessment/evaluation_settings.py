@@ -10,7 +10,7 @@ from typing import Any
 from skinlab.assessment.evidence_files import describe_provenance, evidence_folder
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.evidence.form import Provenance
-from skinlab.evaluation.evidence.settings import COMPARED, EvaluationSettings
+from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.metrics.registry import METRICS, direction, find_metric
 from skinlab.evaluation.statistics.comparison import Endpoint
 from skinlab.evaluation.statistics.hypotheses import Hypothesis
@@ -52,11 +52,11 @@ def open_evaluation(
 
 
 def _compared(settings: EvaluationCommandSettings) -> dict[str, Any]:
-    """Return by what systems are compared: by default also at the first rule, where no images of theirs chose it."""
+    """Return by what systems are compared: by default also by rates, where no images of theirs chose the first rule."""
     if settings.compare_by is not None:
         return {"compare_by": settings.compare_by}
     beforehand = settings.apply_thresholds is not None or any(map(is_fixed, settings.thresholds[:1]))
-    return {"compare_by": COMPARED, "compare_rates": beforehand}
+    return {"compare_rates": beforehand}
 
 
 def table_reader(settings: TableSettings) -> TableReader:

@@ -67,7 +67,7 @@ def build_evidence(
     """
     systems = align(systems, settings.positive, common=settings.common)
     names, classes = [system.name for system in systems], systems[0].tables[0].classes
-    settings = settings.with_rates(known=len(classes) == 2)
+    settings = settings.with_comparison(len(classes), rates=len(classes) == 2)
     check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
     cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])

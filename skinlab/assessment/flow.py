@@ -10,6 +10,7 @@ import pandas as pd
 from skinlab.assessment.systems import Run, System
 from skinlab.evaluation.evidence.population_form import Flow, FlowPart
 from skinlab.json_files import Keys, read_json
+from skinlab.report.wording import known_split
 from skinlab.tables.csv_files import read_csv
 
 OF_POOL = {"held_out_groups": "of groups in validation or test", "copies": "copies of other pool images"}
@@ -95,7 +96,7 @@ def _evaluated_part(system: System, name: str) -> FlowPart:
 def _table_flow(system: System) -> Flow:
     """Return the flow of a table of predictions: the rows of other splits were left out on reading."""
     first, source = system.tables[0], system.sources[0]
-    part = _evaluated_part(system, str(source["split"]))
+    part = _evaluated_part(system, known_split(source))
     other = {name or "no split": n for name, n in source.get("left_out", {}).items()}
     selection = source.get("selection", {})
     chosen: list[FlowPart] = [

@@ -90,7 +90,7 @@ def build_unpaired_evidence(
                 f"{names[0]} and {system.name} have different classes, or another of them is the positive one: "
                 f"{', '.join(classes)} against {', '.join(system.tables[0].classes)}; use systems of one task"
             )
-    settings = settings.with_rates(known=len(classes) == 2 or bool(settings.positive))
+    settings = settings.with_comparison(len(classes), rates=len(classes) == 2 or bool(settings.positive))
     alone = replace(settings, compare_by=(), reference=None, endpoint=None)
     with Progress("evaluating", len(systems), percent=True):
         parts = [build_evidence([system], alone, provenance=provenance) for system in counted(systems)]

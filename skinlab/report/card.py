@@ -15,7 +15,7 @@ from skinlab.report.operating_points import class_metrics, first_training, posit
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
 from skinlab.report.units import unit_sentences
-from skinlab.report.wording import number
+from skinlab.report.wording import group_noun, number
 
 # What of a predictions table's meta.json describes the model and how it was trained.
 MODEL_META = {
@@ -73,7 +73,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
         "class_point": class_point,
         "calibration_columns": shown_metrics("calibration", "all"),
         "classes": classes,
-        "flow_sentences": flow_sentences(system.get("flow")),
+        "flow_sentences": flow_sentences(system.get("flow"), group_noun(system)),
         "unit_sentences": unit_sentences(system),
         "subgroup_metrics": subgroup_metrics(system),
         "model": {label: values for name, label in MODEL_META.items() if (values := _distinct(metas, name))},

@@ -21,28 +21,32 @@ TRUNK, INDENT = 12, 30  # places of the line to the splits and of their boxes
 NARROW = 0.5  # width of the boxes above those of the splits
 
 
-def flow_sentences(flow: Flow | None) -> list[str]:
-    """Return the flow as sentences."""
+def flow_sentences(flow: Flow | None, group: str = "group") -> list[str]:
+    """Return the flow as sentences; ``group`` is what a group of images is called."""
     if not flow:
         return []
     lines = [f"{quantity(flow['found'], 'image')} found"]
     lines += [f"{count(n)} left out ({reason})" for reason, n in flow["left_out"].items()]
     first = f"{'; '.join(lines)}; {count(flow['kept'])} kept."
-    return [first, *(": ".join(filter(None, [_title(part), _inside(part)])) + "." for part in flow["parts"])]
+    return [first, *(": ".join(filter(None, [_title(part, group), _inside(part)])) + "." for part in flow["parts"])]
 
 
-def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
+def flow_chart(flow: Flow, colour: str, name: str, group: str = "group") -> Markup:
     """Draw the flow from top to bottom, the images left out beside it and the splits below.
 
     Args:
         flow: of a system.
         colour: of the frame of what is evaluated.
         name: unique in the page.
+        group: what a group of images is called.
     """
     left_out = [f"{count(n)} {reason}" for reason, n in flow["left_out"].items()] or ["none"]
     beside = ["left out:", *(line for each in left_out for line in textwrap.wrap(each, 22))]
     boxes = [
-        [_title(part), *(line for words in (_classes(part), _never(part)) for line in textwrap.wrap(words, CHARACTERS))]
+        [
+            _title(part, group),
+            *(line for words in (_classes(part), _never(part)) for line in textwrap.wrap(words, CHARACTERS)),
+        ]
         for part in flow["parts"]
     ]
     heights = [_height(lines) for lines in boxes]
@@ -69,12 +73,13 @@ def flow_chart(flow: Flow, colour: str, name: str) -> Markup:
             _box(axes, (INDENT, y, WIDE - INDENT - 1, height), lines, colour if part["evaluated"] else LINE)
             axes.plot([TRUNK, TRUNK], [start, y + height / 2], color=SOFT, linewidth=1.0)
             y += height
-        return inline_svg(figure, name, "Flow of images: " + " ".join(flow_sentences(flow)))
+        return inline_svg(figure, name, "Flow of images: " + " ".join(flow_sentences(flow, group)))
 
 
-def _title(part: FlowPart) -> str:
-    groups = f", {quantity(part['groups'], 'group')}" if part["groups"] is not None else ""
-    return f"{part['name']}: {quantity(part['images'], 'image')}{groups}{' (evaluated)' if part['evaluated'] else ''}"
+def _title(part: FlowPart, group: str) -> str:
+    groups = f", {quantity(part['groups'], group)}" if part["groups"] is not None else ""
+    name = f"{part['name']}: " if part["name"] else ""
+    return f"{name}{quantity(part['images'], 'image')}{groups}{' (evaluated)' if part['evaluated'] else ''}"
 
 
 def _classes(part: FlowPart) -> str:

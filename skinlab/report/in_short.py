@@ -17,15 +17,17 @@ from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
 from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.report.operating_points import applied_words, class_metrics, point_words, positive_metrics
-from skinlab.report.wording import count, interval, interval_note, overlap_sentence
+from skinlab.report.wording import count, groups_in_words, interval, interval_note, known_split, overlap_sentence
 from skinlab.text import quantity
 
 MOST_SYSTEMS = 3  # that a line names
 EVALUATE = "python -m skinlab.evaluate"
 EVALUATING = ("skinlab.evaluate", "skinlab.ensemble", "skinlab.tta")  # commands that take the settings of an evaluation
 # Their settings that do not hold for other systems.
-OF_SYSTEMS = ("predictions", "names", "reference", "unpaired", "runs", "method", "search", "max_size", "bundle", "ckpt")
-OF_SYSTEMS += ("tta", "views", "device", "batch_size", "num_workers", "on_bad_image", "hydra")
+OF_SYSTEMS = (
+    *("predictions", "names", "reference", "unpaired", "runs", "method", "search", "max_size", "bundle", "ckpt"),
+    *("tta", "views", "device", "batch_size", "num_workers", "on_bad_image", "hydra"),
+)
 # Settings that are lists, also without brackets, and what needs no quotes in them.
 LISTS = ("predictions", "runs", "names", "positive", "thresholds", "subgroups", "units", "compare_by")
 BARE = re.compile(r"\[[^\[\]{}'\"]+\]")
@@ -230,17 +232,12 @@ def is_of_unknown_origin(system: System) -> bool:
 
 def _counts(system: System, positive: Sequence[str]) -> str:
     """Return how many images and groups a system is evaluated on, and the groups of the positive classes."""
-    splits = dict.fromkeys(
-        source["split"]
-        for source in system["sources"]
-        if source["split"] and not (is_of_unknown_origin(system) and source["split"] == Path(source["path"]).stem)
-    )
+    splits = dict.fromkeys(filter(None, map(known_split, system["sources"])))
     split = "out of fold" if system["pooled_folds"] else ", ".join(splits)
     groups = system.get("groups_per_class") or {}
     of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
     images = f"{quantity(system['rows'], 'image')}{f' ({split})' if split else ''}"
-    size = "1 lesion or patient" if system["groups"] == 1 else f"{count(system['groups'])} lesions or patients"
-    return f"{images} of {size}{f' ({of})' if of else ''}"
+    return f"{images} of {groups_in_words(system)}{f', {of}' if of else ''}"
 
 
 def _trainings(system: System) -> str:

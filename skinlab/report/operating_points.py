@@ -95,3 +95,16 @@ def _joint(system: System, row: ThresholdRow) -> str:
         return ""
     axis = spread["replicate_axis"]
     return f", mean of {spread['n']} {axis}s" if "mean of" in row["applied_to"] else f", first {axis}"
+
+
+def decision_words(decision: Mapping[str, Any]) -> str:
+    """Name a rule for the called class.
+
+    >>> decision_words({"rule": "prior:auto", "power": 0.3}), decision_words({"rule": "cost", "power": None})
+    ('probability over training share to the power 0.3 (prior:auto)', 'least expected cost')
+    """
+    rule, power = decision["rule"], decision["power"]
+    if power is not None:
+        return f"probability over training share to the power {power:.2g} ({rule})"
+    words = {"cost": "least expected cost", "thresholds": "a weight for each class", "argmax": "most probable class"}
+    return words[rule]

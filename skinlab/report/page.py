@@ -24,7 +24,7 @@ from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import N_SERIES, series
 from skinlab.report.units import units_section
-from skinlab.report.wording import ensemble_words, interval
+from skinlab.report.wording import ensemble_words, group_noun, interval
 
 FEW = 100  # positives below which a threshold is uncertain
 
@@ -134,7 +134,7 @@ def _charts(system: System, place: int) -> dict[str, Markup]:
             reliability, colour, f"{key}-reliability", f"Reliability of {name}: accuracy against confidence"
         )
     if flow := system.get("flow"):
-        drawn["flow"] = flow_chart(flow, colour, f"{key}-flow")
+        drawn["flow"] = flow_chart(flow, colour, f"{key}-flow", group_noun(system))
     if decision := system["decision_curve"]:
         drawn["decision"] = charts.decision_chart(
             decision, colour, f"{key}-decision", f"Decision curve of {name}: net benefit against threshold"

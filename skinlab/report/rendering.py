@@ -11,17 +11,19 @@ from jinja2 import Environment, PackageLoader
 
 from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label
-from skinlab.report.decisions import decision_words
 from skinlab.report.headlines import curve_sentence, expectation_rows, expectation_title
-from skinlab.report.operating_points import applied_words
+from skinlab.report.operating_points import applied_words, decision_words
 from skinlab.report.wording import (
     between,
     bounds,
     count,
     counted,
+    group_noun,
+    groups_in_words,
     in_words,
     interval,
     interval_note,
+    known_split,
     label_of,
     label_of_column,
     licence_in_words,
@@ -30,6 +32,7 @@ from skinlab.report.wording import (
     p_value,
     percent,
     shorten,
+    units_in_words,
 )
 
 WORDING = (
@@ -37,9 +40,12 @@ WORDING = (
     between,
     bounds,
     decision_words,
+    group_noun,
+    groups_in_words,
     in_words,
     interval,
     interval_note,
+    known_split,
     label_of,
     label_of_column,
     licence_in_words,
@@ -49,6 +55,7 @@ WORDING = (
     p_value,
     percent,
     rule_words,
+    units_in_words,
 )
 ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})
 

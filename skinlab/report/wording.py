@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from skinlab.evaluation.metrics.registry import direction, metric_in_sentence, metric_label
 from skinlab.evaluation.statistics.p_values import p_in_words
+from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.text import quantity
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -137,6 +139,44 @@ def counted(value: Any, noun: str) -> str:
     ('1 image', True)
     """
     return f"{DASH} {noun}s" if number(value) == DASH else quantity(int(_plain(value)), noun)
+
+
+def group_noun(system: Mapping[str, Any]) -> str:
+    """Name what a group of a system's images is: ``lesion`` or ``patient`` where that is known."""
+    unit = system.get("group_unit")
+    return "group" if unit in (None, "image") else str(unit)
+
+
+def groups_in_words(system: Mapping[str, Any]) -> str:
+    """Write how many groups the images of a system are of, with what a group is.
+
+    >>> groups_in_words({"groups": 20, "group_unit": "lesion"}), groups_in_words({"groups": 1, "group_unit": "image"})
+    ('20 lesions', '1 group of one image each')
+    >>> groups_in_words({"groups": 20})
+    '20 groups (lesions or patients)'
+    """
+    notes = {None: f" ({units_in_words(system)})", "image": " of one image each"}
+    return counted(system["groups"], group_noun(system)) + notes.get(system.get("group_unit"), "")
+
+
+def units_in_words(system: Mapping[str, Any]) -> str:
+    """Name the groups of a system's images.
+
+    >>> units_in_words({"group_unit": "patient"}), units_in_words({})
+    ('patients', 'lesions or patients')
+    """
+    unit = system.get("group_unit")
+    return f"{unit}s" if unit else "lesions or patients"
+
+
+def known_split(source: Mapping[str, Any]) -> str:
+    """Return the split of a predictions file; "" where it is but the name of a file that names none.
+
+    >>> known_split({"path": "run/test.csv", "split": "test"}), known_split({"path": "theirs.csv", "split": "theirs"})
+    ('test', '')
+    """
+    split = str(source.get("split") or "")
+    return "" if split == Path(source["path"]).stem and standard_split(split) not in (*SPLITS, "oof") else split
 
 
 def in_words(n: int) -> str:

@@ -7,6 +7,7 @@ import pytest
 from skinlab.cli.command_line import prepare_command_line
 from skinlab.cli.config import compose_settings
 from skinlab.cli.registry import list_settings
+from skinlab.report.card import render_card
 from skinlab.report.in_short import in_short
 from skinlab.report.page import render_report
 from tests.report.conftest import empty_system, evidence_of, interval, system
@@ -44,8 +45,8 @@ def test_of_one_run():
     chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 images (43 positives), applied to test, 30 images."
     assert found["At which threshold"] == (f"p ≥ 0.120 [0.080, 0.200]. {chosen}", "")
     assert found["How sure"][0] == (
-        "95\xa0% intervals in brackets, from 30 images (test) of 20 lesions or patients (8 of mel). One training: of "
-        "these weights, another training may differ."
+        "95\xa0% intervals in brackets, from 30 images (test) of 20 groups (lesions or patients), 8 of mel. One "
+        "training: of these weights, another training may differ."
     )
     assert found["Better than another system"] == (
         "Not evaluated.",
@@ -165,13 +166,25 @@ def test_of_a_table_of_unknown_origin_nothing_is_said_of_trainings():
     evidence["comparisons"] = [pair | {"claim": "predictions"} for pair in evidence["comparisons"]]
     answer = answers(evidence)["How sure"][0]
     assert answer.endswith(
-        "from 30 images of 20 lesions or patients (8 of mel). Of these predictions alone: how they "
+        "from 30 images of 20 groups (lesions or patients), 8 of mel. Of these predictions alone: how they "
         "were made is not known."
     )
     assert "of these weights" in render_report(evidence_of([system("a"), system("b")]))
     page = render_report(evidence)
     assert "and of these predictions alone" in page
     assert "of these weights" not in page
+
+
+def test_groups_are_named_by_their_unit():
+    evidence = one()
+    evidence["systems"][0]["group_unit"] = "lesion"
+    assert "30 images (test) of 20 lesions, 8 of mel." in answers(evidence)["How sure"][0]
+    page = render_report(evidence)
+    assert "30 images of 20 lesions" in page
+    assert "nv 10 (33.3\xa0%, 12 lesions)" in page
+    assert "lesions or patients" not in page
+    assert "patients or lesions" not in page
+    assert "30 images of 20 lesions" in render_card(evidence)
 
 
 def test_the_primary_endpoint_is_reported_before_others_and_significant_ones_before_the_rest():

@@ -73,14 +73,17 @@ def test_the_headline_is_of_the_called_class(n, capsys, monkeypatch):
     assert n == 1 or "Macro F1<small> at most probable class</small>" in render_report(evidence)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsys, monkeypatch):
+def in_terminal(n, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     evidence = evidence_of([system(f"s{i}") for i in range(n)])
     for each in evidence["systems"]:
         each["metrics"] |= {"f1_positive": interval(0.8), "pr_auc_positive": interval(0.8)}
     print_evidence(evidence, Path("DIR"))
-    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(capsys, monkeypatch):
+    text = in_terminal(1, capsys, monkeypatch)
     for words in ("threshold", "sensitivity", "specificity", "F1", "chosen on val, 40 images, applied to test"):
         assert words in text
     assert "0.120" in text
@@ -90,6 +93,13 @@ def test_the_terminal_tells_threshold_sensitivity_and_specificity_apart(n, capsy
     assert "Conformal sets for 90\xa0% of the lesions: 0.910 [0.880, 0.940] are covered" in text.replace(
         "90 %", "90\xa0%"
     )
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_of_several_systems_the_terminal_names_the_rule_of_the_headline_alone(n, capsys, monkeypatch):
+    text = in_terminal(n, capsys, monkeypatch)
+    assert "F1, positive (mel; sensitivity ≥ 0.95)" in text
+    assert "chosen on val" not in text
 
 
 def test_wandb_keeps_the_rules_apart():

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from skinlab.report import charts
+from skinlab.report.card import render_card
 from skinlab.report.page import render_report
 from skinlab.report.wording import DASH, MINUS
 from tests.report.conftest import empty_system, evidence_of, interval
@@ -99,8 +100,24 @@ def test_every_block_is_there(evidence):
     assert "43 positives (0.080 to 0.200)" in text
     assert "all images 30.0\xa0%" in text
     assert (
-        text.count("<svg") == 10 + 1 + 2 * 13
+        text.count("<svg") == 11 + 1 + 2 * 13
     )  # beside each other, their difference; curves and charts of each system
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_name_of_a_file_is_no_split(evidence):
+    (first,) = alone(evidence)
+    first["sources"][0] |= {"path": "submission.csv", "split": "submission"}
+    assert "<dt>Split</dt><dd>not known (30 images)</dd>" in render_report(evidence)
+    assert "submission.csv (split not known, 30 images)" in render_card(evidence)
+    first["sources"][0] |= {"path": "whole.csv", "split": "val"}
+    assert "<dt>Split</dt><dd>val (30 images)</dd>" in render_report(evidence)
+
+
+def test_f1_of_the_positive_is_in_the_headline_and_side_by_side(evidence):
+    text = render_report(evidence)
+    assert text.count("<dt>F1 of the positive class<small> at sensitivity") == 2
+    assert "<strong>F1, positive (sensitivity ≥ 0.95)</strong>" in text
 
 
 @pytest.mark.parametrize("block", SECTIONS)

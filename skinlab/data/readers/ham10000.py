@@ -35,7 +35,7 @@ def read_ham10000(root: str | Path) -> pd.DataFrame:
     files = list_files(base)
     photos, masks = _photos_and_masks(files)
     names = join_ids(table["image_id"], list(photos), f"{base}: the metadata").tolist()
-    frame = table[["image_id"]].assign(label=table["dx"], group=table["lesion_id"])
+    frame = table[["image_id"]].assign(label=table["dx"], group=table["lesion_id"], lesion=table["lesion_id"])
     frame["path"] = [f"{base}/{photos[name]}" if name else "" for name in names]
     optional = {"source": "dataset", "age": "age", "sex": "sex", "site": "localization"}
     for ours, theirs in optional.items():

@@ -88,8 +88,9 @@ class UnitMetrics(TypedDict):
 
 
 class Population(TypedDict):
-    """The parts of a system's images, and larger units than images."""
+    """What a group of a system's images is (null: unknown), the parts of the images, and larger units than images."""
 
+    group_unit: NotRequired[Literal["image", "lesion", "patient"] | None]  # not in evidence of older versions
     subgroups: Subgroups | None
     units: list[UnitMetrics]
 

@@ -14,6 +14,7 @@ from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings
 from skinlab.evaluation.thresholds.operating import ThresholdSettings
 
 COMPARED = ("balanced_accuracy", "pr_auc_macro", "auroc_macro", "f1_macro", "brier")  # by default
+COMPARED_OF_TWO = ("balanced_accuracy", "pr_auc_macro", "auroc_macro", "f1_positive", "brier")  # of two classes
 RATES = ("sensitivity", "specificity")  # at the first threshold rule
 
 
@@ -22,9 +23,9 @@ class EvaluationSettings(ThresholdSettings):
     """The settings of an evaluation; see ``conf/evaluate.yaml``.
 
     Systems are compared by the metrics ``compare_by`` and by net benefit at the thresholds ``net_benefit_at``: every
-    pair of them, or each with the ``reference``. With ``compare_rates`` also by sensitivity and specificity, where
-    these are metrics of the systems. ``common`` leaves images out that not every system has; None where it can't be
-    set.
+    pair of them, or each with the ``reference``. ``compare_rates`` says whether the metrics by default have sensitivity
+    and specificity, where these are metrics of the systems; None where ``compare_by`` is set. ``common`` leaves images
+    out that not every system has; None where it can't be set.
     """
 
     cross_fit: bool = False
@@ -41,7 +42,7 @@ class EvaluationSettings(ThresholdSettings):
     n_draws: int = N_DRAWS
     endpoint: Endpoint | None = None
     compare_by: Sequence[str] = ()
-    compare_rates: bool = False
+    compare_rates: bool | None = None
     common: bool | None = None
     reference: str | None = None
     net_benefit_at: Sequence[float] = ()
@@ -52,11 +53,18 @@ class EvaluationSettings(ThresholdSettings):
             return predictions
         return predictions.binary(self.positive) if self.positive else None
 
-    def with_rates(self, *, known: bool) -> EvaluationSettings:
-        """Return the settings with the metrics of ``compare_rates`` in ``compare_by``, if the systems have these."""
-        if not (self.compare_rates and known):
+    def with_comparison(self, n_classes: int, *, rates: bool) -> EvaluationSettings:
+        """Return the settings with the metrics by which systems are compared by default, unless some are set.
+
+        Args:
+            n_classes: of the systems.
+            rates: whether sensitivity and specificity are metrics of the systems.
+        """
+        if self.compare_rates is None:
             return self
-        return replace(self, compare_by=[*self.compare_by, *RATES], compare_rates=False)
+        metrics = COMPARED_OF_TWO if n_classes == 2 else COMPARED
+        more = RATES if rates and self.compare_rates else ()
+        return replace(self, compare_by=[*metrics, *more], compare_rates=None)
 
     def decision_settings(self, classes: Sequence[str], prior: Sequence[float] | None) -> DecisionSettings:
         """Return those of the rule for the called class, for models trained on classes in the shares ``prior``."""

@@ -25,7 +25,7 @@ from skinlab.evaluation.evidence.population_form import Population
 from skinlab.evaluation.evidence.rules import Rules, decision_point, evaluate_rules
 from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.evidence.subgroups import evaluate_subgroups, subgroup_columns
-from skinlab.evaluation.evidence.units import evaluate_units
+from skinlab.evaluation.evidence.units import evaluate_units, group_unit
 from skinlab.evaluation.evidence.views import at_prevalence, operating_rule
 from skinlab.evaluation.metrics.curves import class_curves
 from skinlab.evaluation.metrics.reliability import reliability
@@ -154,11 +154,12 @@ def _population(
     rules: Rules,
     overlap: float,
 ) -> Population:
-    """Return the metrics of the subgroups, by lesion and by patient."""
+    """Return what the groups are, and the metrics of the subgroups, by lesion and by patient."""
     columns = subgroup_columns(tables[0], metadata, settings.subgroups, settings.age_bands)
     views = [view for table in tables if (view := settings.binary_view(table)) is not None]
     how: dict[str, Any] = {"rules": rules, "level": settings.level, "seed": settings.seed, "overlap": overlap}
     return {
+        "group_unit": group_unit(tables[0].group, metadata),
         "subgroups": evaluate_subgroups(tables, views, columns, **how),
         "units": evaluate_units(tables, views, metadata, settings.units, **how),
     }

@@ -18,6 +18,7 @@ from skinlab.processes.progress import part
 
 Unit = Literal["image", "lesion", "patient"]
 Ids = npt.NDArray[np.object_]
+MERGED = 0.02  # of the groups: the largest share that copies may have merged with others
 
 
 def unit_ids(rows: Predictions, metadata: pd.DataFrame | None, unit: Unit) -> Ids | None:
@@ -28,17 +29,40 @@ def unit_ids(rows: Predictions, metadata: pd.DataFrame | None, unit: Unit) -> Id
     """
     there = {} if metadata is None else {name: metadata[name].to_numpy(object) for name in metadata.columns}
     found: Ids | None = there.get(unit)
-    if found is None and unit == "lesion" and not _hold_patients(rows.group, there.get("patient")):
+    if found is None and unit == "lesion" and not _hold(rows.group, there.get("patient")):
         found = rows.group
     return None if found is None else np.where(found == "", rows.image_id, found)
 
 
-def _hold_patients(groups: Ids, patient: Ids | None) -> bool:
-    """Return whether all images of each known patient are in one group."""
-    if patient is None:
+def _hold(groups: Ids, units: Ids | None) -> bool:
+    """Return whether all images of each known patient (or lesion) are in one group."""
+    if units is None:
         return False
-    pairs = pd.DataFrame({"patient": patient, "group": groups})[patient != ""].drop_duplicates()
-    return len(pairs) > 0 and not pairs["patient"].duplicated().any()
+    pairs = pd.DataFrame({"unit": units, "group": groups})[units != ""].drop_duplicates()
+    return len(pairs) > 0 and not pairs["unit"].duplicated().any()
+
+
+def group_unit(groups: Ids, metadata: pd.DataFrame | None) -> Unit | None:
+    """Return what the images of a group have in common; ``image`` where no two share one, None where it is unknown.
+
+    Groups are the patients, or the lesions, whose images they keep together, but for the few that copies have merged.
+
+    Args:
+        groups: of each image ``(N,)``.
+        metadata: N rows in the same order, if there are any.
+
+    >>> groups = np.array(["P", "P"], object)
+    >>> group_unit(groups, pd.DataFrame({"patient": ["P", "P"], "lesion": ["1", "2"]})), group_unit(groups, None)
+    ('patient', None)
+    """
+    units: tuple[Unit, ...] = ("patient", "lesion")
+    for unit in units:
+        ids = metadata[unit].to_numpy(object) if metadata is not None and unit in metadata else None
+        if ids is not None and _hold(groups, ids):
+            n_units = len(set(ids[ids != ""])) + int((ids == "").sum())
+            if len(set(groups)) >= (1 - MERGED) * n_units:
+                return unit
+    return "image" if len(set(groups)) == len(groups) else None
 
 
 def by_lesion(rows: Predictions, lesion: Ids) -> Predictions:

@@ -7,7 +7,7 @@ import pytest
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.rules import Rules
-from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, unit_ids
+from skinlab.evaluation.evidence.units import by_lesion, by_patient, evaluate_units, group_unit, unit_ids
 from skinlab.evaluation.evidence.views import OperatingRule
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import Predictions
@@ -159,3 +159,15 @@ def test_the_intervals_by_lesion_count_the_trainings_but_not_for_decisions_by_a_
     joint = mean_predictions(trainings)
     (mean,) = evaluate_units([joint], [joint.binary(["c"])], None, None, rules=Rules(lambda _: None, at), **SETTINGS)
     assert found[2]["binary"]["sensitivity"] == mean["binary"]["sensitivity"]
+
+
+def test_the_unit_of_the_groups_is_read_from_the_columns():
+    lesion = np.array([f"L{i // 2}" for i in range(400)], object)
+    patient = np.array([f"P{i // 8}" for i in range(400)], object)
+    table = pd.DataFrame({"lesion": lesion, "patient": patient})
+    assert group_unit(lesion, table) == "lesion"
+    assert group_unit(patient, table) == "patient"
+    assert group_unit(np.where(lesion == "L1", "L0", lesion), table[["lesion"]]) == "lesion"  # merged: copies
+    assert group_unit(patient, table[["lesion"]]) is None
+    assert group_unit(np.arange(400).astype(str).astype(object), table) == "image"
+    assert group_unit(lesion, table.assign(lesion="", patient="")) is None

@@ -1,0 +1,71 @@
+"""The terminal shows several systems briefly, and drops no warning."""
+
+from pathlib import Path
+
+import pytest
+
+from skinlab.report.terminal import print_evidence
+from tests.report.conftest import evidence_of, system
+
+
+def printed(evidence, capsys):
+    print_evidence(evidence, Path("DIR"))
+    return capsys.readouterr().out
+
+
+def several(n):
+    evidence = evidence_of([system(f"net{i}") for i in range(n)])
+    names = [each["name"] for each in evidence["systems"]]
+    (first, *_) = evidence["comparisons"]
+    evidence["comparisons"] = [
+        first | {"a": b, "b": a, "metric": metric, "claim": "weights", "significant": metric == "brier" and b == "net1"}
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+        for metric in ("balanced_accuracy", "pr_auc_macro", "auroc_macro", "f1_macro", "brier")
+    ]
+    evidence["cautions"] += [f"{name}: chosen on {i} positives, uncertain." for i, name in enumerate(names)]
+    evidence["cautions"] += [f"{name}: trained on procedural images." for name in names]
+    return evidence
+
+
+@pytest.mark.parametrize(("n", "most"), [(2, 40), (10, 60)])
+def test_several_systems_are_a_page(n, most, capsys):
+    evidence = several(n)
+    text = printed(evidence, capsys)
+    assert len(text.splitlines()) <= most
+    assert all(each["name"] in text for each in evidence["systems"])
+    assert "report: DIR/report.html" in text
+
+
+def test_a_warning_is_printed_once_with_all_that_it_is_of(capsys):
+    text = " ".join(printed(several(3), capsys).split())
+    assert text.count("! One clinic only.") == 1
+    assert text.count("trained on procedural images") == 1
+    assert "! net0, net1, net2: trained on procedural images." in text
+    assert "! net0: chosen on 0 positives, uncertain. (Of net1, net2 with other numbers: report.html.)" in text
+
+
+def test_ten_comparisons_are_printed_the_significant_ones_first_and_the_others_counted(capsys):
+    text = printed(several(4), capsys)
+    assert "10 of 30, the others in report.html" in " ".join(text.split())
+    rows = [line for line in text.splitlines() if " less " in line]
+    assert len(rows) == 10
+    assert "net1 less net0" in rows[0]
+    assert "Brier" in rows[0]
+    assert "net1 is no worse. 1 of 30 differences is significant." in " ".join(text.split())
+
+
+def test_without_a_significant_difference_the_terminal_says_of_what_they_are(capsys):
+    evidence = several(3)
+    for pair in evidence["comparisons"]:
+        pair["significant"] = False
+    sentence = "- 0 of 15 differences are significant; of these weights (one training each), not of the recipes."
+    assert sentence in " ".join(printed(evidence, capsys).split())
+
+
+def test_of_a_primary_endpoint_the_sentence_is_printed(capsys):
+    evidence = several(2)
+    evidence["comparisons"][-1] |= {"role": "primary", "sentence": "Primary endpoint: x."}
+    text = printed(evidence, capsys)
+    assert "- Primary endpoint: x." in text
+    assert "Brier" in next(line for line in text.splitlines() if "+0.020" in line)
