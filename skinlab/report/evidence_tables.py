@@ -36,7 +36,7 @@ from skinlab.report.operating_points import (
     positive_metrics,
 )
 from skinlab.report.units import unit_sentences
-from skinlab.report.wording import DASH, group_noun, interval, label_of, overlap_sentence, p_value
+from skinlab.report.wording import DASH, bounds, group_noun, interval, label_of, overlap_sentence, p_value
 from skinlab.text import quantity
 
 LEADERBOARD_COLUMNS = 3
@@ -109,7 +109,7 @@ def comparison_table(evidence: Evidence) -> Table | None:
     for pair in shown:
         names = [] if only else [f"{pair['a']} less {pair['b']}"]
         difference = interval(pair["difference"], signed=True)
-        difference += " (no interval)" if pair["difference"]["low"] is None else ""
+        difference += "" if bounds(pair["difference"]) else " (no interval)"
         table.add_row(*names, label_of(pair["metric"], pair), difference, p_value(pair["p_holm"], pair))
     return table
 

@@ -63,6 +63,12 @@ def test_without_a_significant_difference_the_terminal_says_of_what_they_are(cap
     assert sentence in " ".join(printed(evidence, capsys).split())
 
 
+def test_a_difference_without_an_interval_says_so(capsys):
+    evidence = several(2)
+    evidence["comparisons"][0] |= {"difference": {"value": 0.02, "low": float("nan"), "high": float("nan")}}
+    assert "+0.020 (no interval)" in printed(evidence, capsys)
+
+
 def test_of_a_primary_endpoint_the_sentence_is_printed(capsys):
     evidence = several(2)
     evidence["comparisons"][-1] |= {"role": "primary", "sentence": "Primary endpoint: x."}
