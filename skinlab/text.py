@@ -104,7 +104,7 @@ def quantity(n: int, noun: str, verb: str = "") -> str:
     Args:
         n: the number.
         noun: in the singular.
-        verb: ``is`` or ``has``, to follow the noun.
+        verb: in the singular, such as ``is`` or ``can't be read``, to follow the noun.
 
     >>> quantity(1, "image"), quantity(2, "pair of copies", "has"), quantity(10015, "class", "is")
     ('1 image', '2 pairs of copies have', '10,015 classes are')
@@ -112,5 +112,24 @@ def quantity(n: int, noun: str, verb: str = "") -> str:
     if n != 1:
         head, of, rest = noun.partition(" of ")
         noun = f"{head}{'es' if head.endswith('s') else 's'}{of}{rest}"
-        verb = {"is": "are", "has": "have"}.get(verb, verb)
+        verb = _plural(verb)
     return f"{n:,} {noun} {verb}".rstrip()
+
+
+def portion(n: int, total: int, noun: str, verb: str = "") -> str:
+    """Return how many of several something is true of.
+
+    Args:
+        n: their number.
+        total: number of all.
+        noun: in the singular.
+        verb: in the singular, to follow the noun.
+
+    >>> portion(1, 1, "image", "was"), portion(1, 3, "image", "has"), portion(2, 3, "row", "differs")
+    ('1 of 1 image was', '1 of 3 images has', '2 of 3 rows differ')
+    """
+    return f"{n:,} of {quantity(total, noun)} {verb if n == 1 else _plural(verb)}".rstrip()
+
+
+def _plural(verb: str) -> str:
+    return {"is": "are", "has": "have", "was": "were"}.get(verb, verb.removesuffix("s"))

@@ -56,7 +56,7 @@ def _in_common(systems: Sequence[System]) -> list[System]:
         verb = "is" if len(out) == 1 else "are"
         note = f"{quantity(len(out), 'image')} that not every system has {verb} left out (common=true): {some(out, 5)}."
         cautions = [*system.cautions, *([note] if out else [])]
-        found.append(replace(system, tables=tables, not_common=len(out), cautions=cautions))
+        found.append(replace(system, tables=tables, not_common=system.not_common + len(out), cautions=cautions))
     return found
 
 

@@ -59,11 +59,16 @@ def _compared(settings: EvaluationCommandSettings) -> dict[str, Any]:
     return {"compare_rates": beforehand}
 
 
-def table_reader(settings: TableSettings) -> TableReader:
-    """Return the reader of tables of predictions with a command's settings."""
+def table_reader(settings: TableSettings, *, common: bool | None = None) -> TableReader:
+    """Return the reader of tables of predictions with a command's settings.
+
+    Args:
+        settings: of the command.
+        common: whether images that not every system has are left out; None where that can't be set.
+    """
     metadata = settings.metadata if isinstance(settings, EvidenceSettings) else None
     how = settings.columns, settings.label_map, settings.labels, settings.on_label_conflict
-    return TableReader(*how, metadata)
+    return TableReader(*how, metadata, common=common)
 
 
 def evaluation_settings(

@@ -13,6 +13,7 @@ from skinlab.evaluation.predictions import Predictions
 from skinlab.tables.labels import join_ids
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.names import ColumnNames
+from skinlab.text import quantity
 
 
 def collect_metadata(
@@ -58,7 +59,7 @@ def _joined(rows: Predictions, table: pd.DataFrame, place: str, *, needed: bool)
     known = join_ids(ids, table.index.tolist(), place)
     if needed and (known == "").all():
         raise UserError(
-            f"{place} names none of the {len(ids)} images: its ids are such as {table.index[0]}, those of the "
+            f"{place} names none of {quantity(len(ids), 'image')}: its ids are such as {table.index[0]}, those of the "
             f"predictions such as {ids.iloc[0]}; give a table of these images"
         )
     return table.reindex(known).fillna("").reset_index(drop=True)

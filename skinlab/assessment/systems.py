@@ -51,7 +51,7 @@ class System:
         cautions: about how its tables were read.
         place: where it was found, as it was set; "" where several systems were found there.
         selection_how: how the probabilities of the rows to choose on were made, in words; "" as those of the tables.
-        not_common: how many of its images are left out since another system lacks them.
+        not_common: how many of its images are left out since another system lacks them or their labels.
     """
 
     name: str
@@ -164,6 +164,7 @@ def _table_system(path: Path, split: str, reader: TableReader) -> System:
         [table_source(path, table)],
         selections=[table.selection] if table.selection else [],
         cautions=[*table.cautions, *fit_cautions(path, table.rows)],
+        not_common=table.not_common,
     )
 
 

@@ -228,10 +228,13 @@ def _unreadable(overrides: Sequence[str]) -> list[str]:
     lines, words = [], [text for text in overrides if not text.startswith("-")]
     whole = _rejoined(words)
     if len(whole) < len(words):
+        split = {
+            text: next(word for word in words if text.startswith(f"{word} ")) for text in whole if text not in words
+        }
         return [
-            f"{text}: put quotes around values with blanks, '{text}', and write all else as key=value"
-            for text in whole
-            if text not in words
+            f"{text.removeprefix(first).strip()}: not of the form key=value; leave it out, or put quotes around a "
+            f"value with blanks: '{text}'"
+            for text, first in split.items()
         ]
     for text in words:
         if not _is_readable(text):

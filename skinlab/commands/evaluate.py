@@ -31,7 +31,8 @@ def evaluate(settings: EvaluateSettings, invocation: Invocation) -> None:
         UserError: whatever the user has to correct; nothing has been written then.
     """
     output, evaluation, provenance = open_evaluation(settings, invocation)
-    systems = find_systems(settings.predictions, split=settings.split, reader=table_reader(settings))
+    reader = table_reader(settings, common=settings.common)
+    systems = find_systems(settings.predictions, split=settings.split, reader=reader)
     systems = named(systems, settings.names, "predictions")
     evaluation = replace(evaluation, reference=find_reference(systems, settings.reference), common=settings.common)
     with user_errors():

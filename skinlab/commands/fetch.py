@@ -21,6 +21,7 @@ from skinlab.json_files import read_json
 from skinlab.settings.command import Invocation
 from skinlab.settings.commands.fetch import FetchSettings
 from skinlab.settings.part import build
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def fetch(settings: FetchSettings, invocation: Invocation) -> None:
         manifest = read_back(settings, staging, data)
         staging.publish(facts_of(name, data, source_name, source, len(manifest)))
     classes = manifest["label"][manifest["label"] != ""].nunique()
-    log.info("%s: %d images, %d classes: %s", name, len(manifest), classes, root)
+    log.info("%s: %s, %s: %s", name, quantity(len(manifest), "image"), quantity(classes, "class"), root)
     print_next(name, invocation)
 
 

@@ -30,6 +30,7 @@ from skinlab.settings.command import Invocation
 from skinlab.settings.commands.mine import MineSettings
 from skinlab.settings.outputs import RANKING, ranking_folder
 from skinlab.tables.label_table import read_labels
+from skinlab.text import portion
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def write_files(
 def report(facts: Mapping[str, Any], n: int, output: Path) -> None:
     """Log in a few lines what was found."""
     pool, share, found = facts["pool"], facts["prevalence"], facts["yield"]
-    log.info("%d of %d images chosen, by %s", facts["chosen"], pool["images"], facts["by"])
+    log.info("%s chosen, by %s", portion(facts["chosen"], pool["images"], "image", "is"), facts["by"])
     if facts["chosen"] < n:
         log.warning("n=%d: the pool has no more groups to choose from", n)
     if "why" in share:

@@ -46,7 +46,7 @@ from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import meta_path, pictures_folder, prediction_file
 from skinlab.tables.decision import read_decision
-from skinlab.text import quantity
+from skinlab.text import portion, quantity
 
 log = logging.getLogger(__name__)
 
@@ -219,8 +219,8 @@ def threshold_sentence(threshold: Mapping[str, Any], n: int) -> str:
     span = "" if low is None else f" ({low:.4f} to {high:.4f})"
     where = f", {'' if is_fixed(rule) else 'chosen on '}{threshold['chosen_on']}" if rule else ""
     return (
-        f"threshold {f'{rule} = ' if rule else ''}{threshold['value']:.4f}{span}{where}: {threshold['called']} of {n} "
-        f"images are called {' or '.join(threshold['positive'])}"
+        f"threshold {f'{rule} = ' if rule else ''}{threshold['value']:.4f}{span}{where}: "
+        f"{portion(threshold['called'], n, 'image', 'is')} called {' or '.join(threshold['positive'])}"
     )
 
 

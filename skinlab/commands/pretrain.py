@@ -23,6 +23,7 @@ from skinlab.runs.resuming import find_pretraining, finished_metrics, with_run_i
 from skinlab.runs.run_directory import writing_results
 from skinlab.selfsup.methods import check_batch
 from skinlab.settings.commands.pretrain import PretrainSettings
+from skinlab.text import quantity
 from skinlab.tracking.loggers import check_loggers, log_summary, run_loggers
 
 log = logging.getLogger(__name__)
@@ -85,9 +86,9 @@ def _announce(settings: PretrainSettings, datamodule: SkinDataModule, probe: Pro
     for line in cautions(settings, n_images // datamodule.batch_size):
         log.warning(line)
     log.info(
-        "%s: %d images (pool=%s), batches of %d; %s; split %s",
+        "%s: %s (pool=%s), batches of %d; %s; split %s",
         settings.data.name,
-        n_images,
+        quantity(n_images, "image"),
         settings.pool,
         datamodule.batch_size,
         f"probed on {len(probe.dataset)} labelled ones" if probe else "no probe",

@@ -38,6 +38,7 @@ from skinlab.studies.outcome import (
 from skinlab.studies.plan import Cell, Plan, check_overrides, make_plan
 from skinlab.studies.power import known_seed_sd, power_sentence, study_power
 from skinlab.studies.rows import Rows
+from skinlab.text import portion
 
 log = logging.getLogger(__name__)
 
@@ -273,5 +274,5 @@ def report_lost(states: Mapping[str, State], output: Path) -> int:
         if each.state in (FAILED, STOPPED):
             log.error("%s %s: %s (%s)", name, each.state, each.reason, output / "logs" / f"{name}.log")
     n_lost = sum(each.state != DONE for each in states.values())
-    log.error("%d of %d runs are missing; the same command tries them again", n_lost, len(states))
+    log.error("%s missing; the same command tries again", portion(n_lost, len(states), "run", "is"))
     return 1 if any(each.state == FAILED for each in states.values()) else 143

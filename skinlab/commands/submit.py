@@ -51,7 +51,7 @@ def submit(settings: SubmitSettings) -> None:
     path, journal = Path(settings.check).expanduser(), Path(settings.log).expanduser().absolute()
     earlier = read_log(journal)
     called, n = check_file(path, settings)
-    log.info("%s: %d images, %d called positive (%.1f %%)", path, n, len(called), 100 * len(called) / n)
+    log.info("%s: %s, %d called positive (%.1f %%)", path, quantity(n, "image"), len(called), 100 * len(called) / n)
 
     found = known = None
     if settings.predictions is not None:

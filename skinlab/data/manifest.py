@@ -12,7 +12,7 @@ from skinlab.data.audit.text_changes import check_spellings, clean_text, replace
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.tables.text_columns import clean_column, map_distinct
-from skinlab.text import clean, is_missing, match_names, quantity, two_spellings
+from skinlab.text import clean, is_missing, match_names, portion, quantity, two_spellings
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,8 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     alone = manifest["group"] == ""
     if alone.any():
         log.warning(
-            "%d of %d images have no group: each is a group of its own, so two photographs of one lesion may be split",
-            alone.sum(),
-            len(manifest),
+            "%s no group: each is a group of its own, so two photographs of one lesion may be split",
+            portion(alone.sum(), len(manifest), "image", "has"),
         )
         manifest["group"] = manifest["group"].mask(alone, manifest["image_id"])
     if not manifest["image_id"].is_monotonic_increasing:

@@ -51,7 +51,9 @@ def log_pseudo_labels(labels: pd.Series, classes: Sequence[str], n_known: int, r
     """
     counts = {name: int((labels == name).sum()) for name in classes}
     left_out = f"; {n_known} that the model knows from its training are left out" if n_known else ""
-    log.info("%d pseudo-labels: %s%s", len(labels), ", ".join(f"{k} {n}" for k, n in counts.items()), left_out)
+    log.info(
+        "%s: %s%s", quantity(len(labels), "pseudo-label"), ", ".join(f"{k} {n}" for k, n in counts.items()), left_out
+    )
     if missing := [name for name, n in counts.items() if n == 0]:
         log.warning(
             "no image is labelled %s: training with these labels makes the classes more unequal; %s",

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skinlab.text import portion, quantity
+
 COLUMNS = ("image_id", "group", "source", "fold", "split", "label")
 PREFIX = "prob_"
 FLOAT_FORMAT = "%.9g"  # of probabilities in a file: nine significant digits tell all float32 numbers apart (IEEE 754)
@@ -107,10 +109,15 @@ def check_target(probabilities: npt.NDArray[np.float64], target: npt.NDArray[np.
     """
     n, c = probabilities.shape[-2:]
     if n == 0 or target.shape != (n,):
-        raise ValueError(f"{n} rows of probabilities and {len(target)} labels: give one label a row, one row at least")
+        raise ValueError(
+            f"{quantity(n, 'row')} of probabilities and {quantity(len(target), 'label')}: give one "
+            "label a row, one row at least"
+        )
     outside = (target < 0) | (target >= c)
     if outside.any():
-        first = f"{outside.sum()} of {n} rows have no label among the {c} classes, first row {outside.argmax()}"
+        first = (
+            f"{portion(outside.sum(), n, 'row', 'has')} no label among the {c} classes, first row {outside.argmax()}"
+        )
         raise ValueError(f"{first}: leave rows without a label out")
 
 
@@ -148,8 +155,8 @@ def to_predictions(table: pd.DataFrame, place: str) -> Predictions:
     if (label == "").any():
         image = table["image_id"].iloc[int((label == "").argmax())]
         raise ValueError(
-            f"{place}: {(label == '').sum()} of {len(table)} rows have no label (first: image {image}); drop those "
-            "rows or give their labels: labels=FILE.csv"
+            f"{place}: {portion((label == '').sum(), len(table), 'row', 'has')} no label (first: image {image}); drop "
+            "those rows or give their labels: labels=FILE.csv"
         )
     image_id = table["image_id"].to_numpy(object)
     group = table["group"].replace("", np.nan).fillna(table["image_id"]) if "group" in table else table["image_id"]

@@ -140,7 +140,11 @@ def _fit(
 def gate_network(n_images: int) -> GateNetwork | None:
     """Return the network whose features a gate fitted on ``n_images`` looks at; None, and why in the log, for none."""
     if n_images < MIN_IMAGES_FOR_NETWORK:
-        log.info("gate: of simple statistics alone, for %d images; %d are needed", n_images, MIN_IMAGES_FOR_NETWORK)
+        log.info(
+            "gate: of simple statistics alone, for %s; %d are needed",
+            quantity(n_images, "image"),
+            MIN_IMAGES_FOR_NETWORK,
+        )
         return None
     try:
         return GateNetwork.pretrained()

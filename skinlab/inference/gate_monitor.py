@@ -10,6 +10,7 @@ import numpy as np
 from skinlab.data.images import printable
 from skinlab.errors import UserError, some
 from skinlab.inference.gate import Gate
+from skinlab.text import portion
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class InputGateMonitor:
             return
         named = some((printable(self.paths[row]) for row in foreign), NAMED)
         message = (
-            f"{len(foreign)} of {len(self.ratios)} images differ from the dermoscopic images that the model was "
-            f"trained on: {named}"
+            f"{portion(len(foreign), len(self.ratios), 'image', 'differs')} from the dermoscopic images that the "
+            f"model was trained on: {named}"
         )
         if self.setting == "error":
             raise UserError(f"{message}; remove them, or predict them all the same: gate=warn")

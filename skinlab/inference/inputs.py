@@ -20,7 +20,7 @@ from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import find_column, join_ids
 from skinlab.tables.names import IMAGE_ID_NAMES, check_columns, rename_columns
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import clean, quantity
+from skinlab.text import clean, portion, quantity
 
 log = logging.getLogger(__name__)
 
@@ -137,12 +137,12 @@ def _elsewhere(table: Path, paths: Sequence[str], n: int) -> list[str]:
     missing = [path for path, each in zip(paths, found, strict=True) if not each]
     if missing:
         raise UserError(
-            f"{len(missing)} of {n} images of {table} are missing: {some(missing)}; put them there, or leave them out: "
-            "on_bad_image=drop"
+            f"{portion(len(missing), n, f'image of {table}', 'is')} missing: {some(missing)}; put them there, or "
+            "leave them out: on_bad_image=drop"
         )
     log.warning(
-        "%d of %d paths of %s lead to no file; taken are the files of those names below its folder, such as %s for %s",
-        *(len(paths), n, table, found[0], paths[0]),
+        "%s to no file; taken are the files of those names below its folder, such as %s for %s",
+        *(portion(len(paths), n, f"path of {table}", "leads"), found[0], paths[0]),
     )
     return found
 

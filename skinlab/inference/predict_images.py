@@ -23,7 +23,7 @@ from skinlab.inference.ensembling import combine_members
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.models.prediction import predict_members, predict_probabilities
 from skinlab.settings.command import LoadingSettings
-from skinlab.text import quantity
+from skinlab.text import portion, quantity
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def readable_batches(
             yield {"image": batch["image"][good]}
     if gone := [row for row, reason in sorted(bad.items()) if reason == MISSING and there[row]]:
         raise UserError(
-            f"{len(gone)} of {len(paths)} images were removed while they were read (first: "
+            f"{portion(len(gone), len(paths), 'image', 'was')} removed while they were read (first: "
             f"{printable(paths[gone[0]])}); put them back (is their drive connected?) and start again"
         )
     if bad:
@@ -166,7 +166,7 @@ def readable_batches(
 def _report_bad(paths: Sequence[str], bad: dict[int, str], *, drop_bad: bool) -> None:
     """Warn of the images that can't be read, or refuse them."""
     named = some((f"{printable(paths[row])} {reason}" for row, reason in sorted(bad.items())), NAMED)
-    message = f"{len(bad)} of {len(paths)} images can't be read: {named}"
+    message = f"{portion(len(bad), len(paths), 'image')} can't be read: {named}"
     if not drop_bad:
         raise UserError(f"{message}; fix or remove them, or leave them out: on_bad_image=drop")
     if len(bad) == len(paths):

@@ -14,7 +14,7 @@ from skinlab.evaluation.predictions import COLUMNS, Predictions
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.predictions import read_predictions
-from skinlab.text import quantity
+from skinlab.text import portion, quantity
 
 
 def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:
@@ -53,7 +53,9 @@ def check_files(paths: Sequence[str], place: str) -> None:
     """
     gone = [printable(path) for path in paths if not Path(path).is_file()]
     if gone:
-        raise UserError(f"{len(gone)} of {len(paths)} images of {place} are missing: {some(gone)}; put them back there")
+        raise UserError(
+            f"{portion(len(gone), len(paths), f'image of {place}', 'is')} missing: {some(gone)}; put them back there"
+        )
 
 
 def validation_paths(places: Sequence[str]) -> list[Path]:

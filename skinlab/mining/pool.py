@@ -23,6 +23,7 @@ from skinlab.tables.columns import as_classes
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.label_table import read_labels
 from skinlab.tables.labels import check_one_label_each, join_ids
+from skinlab.text import quantity
 
 HELD_OUT = ("val", "test")
 
@@ -121,7 +122,9 @@ def open_pool(
     }
     if not len(rows):
         why = f"{counts['held_out']} are of validation or test groups, {counts['labelled']} of labelled ones"
-        raise UserError(f"none of {len(pool)} images is left to be labelled: {why}; give others: input=FOLDER")
+        raise UserError(
+            f"none of {quantity(len(pool), 'image')} is left to be labelled: {why}; give others: input=FOLDER"
+        )
     reference = labelled[labelled["split"] != "test"].reset_index(drop=True)
     if not missing_ok:
         check_files([*rows["path"]], f"input={place}" if place else f"{run}/split.csv")

@@ -9,6 +9,7 @@ import numpy as np
 
 from skinlab.evaluation.thresholds.prevalence import estimate_prevalence
 from skinlab.mining.embeddings import PoolEmbeddings
+from skinlab.text import portion, quantity
 
 # With fewer groups of positives or others to learn the errors from, intervals miss the truth too often to be reported.
 MIN_GROUPS = 10
@@ -39,12 +40,12 @@ def find_prevalence(
     if not len(rows):
         return _unknown("there are no validation images to learn the model's errors from; give a run")
     found = rows["label"].isin(positive)
-    counts = f"{found.sum()} of {len(rows)} validation images are positive"
+    counts = f"{portion(found.sum(), len(rows), 'validation image', 'is')} positive"
     kinds = [rows["group"][each].nunique() for each in (found, ~found)]
     if min(kinds) < MIN_GROUPS:
         return _unknown(
-            f"{counts}, {kinds[0]} groups with and {kinds[1]} without such images; to learn the model's errors takes "
-            f"{MIN_GROUPS} of either kind"
+            f"{counts}, {quantity(kinds[0], 'group')} with and {kinds[1]} without such images; to learn the "
+            f"model's errors takes {MIN_GROUPS} of either kind"
         )
     numbers = {name: i for i, name in enumerate(classes)}
     try:

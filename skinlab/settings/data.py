@@ -28,7 +28,7 @@ class DataSettings(Part):
     model_config = ConfigDict(extra="allow")
 
     name: Text
-    root: Annotated[Text, MayDiffer(resumed=True)]
+    root: Annotated[Text, path_to("a folder", "data.root=DIR"), MayDiffer(resumed=True)]
     reader: ReaderSettings
     label_map: dict[Any, Any] | None
     classes: Names | None
@@ -47,7 +47,9 @@ class DataSettings(Part):
     batch_size: Count
     num_workers: Annotated[Workers, MayDiffer(resumed=True, recipe=True)]
     cache: Annotated[Cache, MayDiffer(resumed=True, recipe=True)]
-    cache_dir: Annotated[Text | None, MayDiffer(resumed=True, recipe=True)]
+    cache_dir: Annotated[
+        Annotated[Text, path_to("a folder", "data.cache_dir=DIR")] | None, MayDiffer(resumed=True, recipe=True)
+    ]
     # data=folder
     groups: Annotated[Text, path_to("a table of groups", "data.groups=groups.csv")] | None = None
     # data=table

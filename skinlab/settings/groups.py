@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from skinlab.settings.base import MayDiffer, Settings
 from skinlab.settings.part import Part
-from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text
+from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text, path_to
 
 HUB_NAME = re.compile(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -37,7 +37,11 @@ class ModelSettings(Settings):
 
     name: Text
     image_size: Count
-    init: Annotated[Text, AfterValidator(_name_of_weights)]
+    init: Annotated[
+        Text,
+        path_to("auto, imagenet, random, a run or a file of weights", "model.init=imagenet"),
+        AfterValidator(_name_of_weights),
+    ]
     allow_seen: Annotated[bool, MayDiffer(resumed=True)]
     dropout: BelowOne
     head: Literal["linear", "cosine"]

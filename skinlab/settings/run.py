@@ -19,7 +19,7 @@ from skinlab.settings.groups import (
     TrainerSettings,
 )
 from skinlab.settings.part import Part
-from skinlab.settings.types import Text
+from skinlab.settings.types import Text, path_to
 
 
 class RunDataSettings(DataSettings):
@@ -40,7 +40,7 @@ class RunSettings(CommandSettings):
     logger: Annotated[LoggerSettings, MayDiffer(resumed=True, recipe=True)]
     seed: Annotated[int, Field(ge=0), MayDiffer(recipe=True)]
     run_dir: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
-    resume: Annotated[Text, MayDiffer(resumed=True, recipe=True)]
+    resume: Annotated[Text, path_to("auto, never or a checkpoint", "resume=auto"), MayDiffer(resumed=True, recipe=True)]
     # Given by the command: the run's own where one goes on, else a new one.
     run_id: Annotated[str | None, MayDiffer(resumed=True, recipe=True)] = None
 

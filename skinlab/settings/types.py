@@ -70,7 +70,7 @@ def _name(value: Any) -> str:
 
 
 def path_to(what: str, example: str) -> BeforeValidator:
-    """Return a validator that says what a path is to where true or false is given instead of one.
+    """Return a validator that says what a path is to where something else is given instead of one, such as true.
 
     Args:
         what: is there, or will be, such as ``a folder for the pictures``.
@@ -78,7 +78,7 @@ def path_to(what: str, example: str) -> BeforeValidator:
     """
 
     def check(value: Any) -> Any:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"{what} is expected, as in {example}")
         return value
 

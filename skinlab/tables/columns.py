@@ -14,7 +14,7 @@ from skinlab.tables.csv_files import numbers
 from skinlab.tables.label_hints import counted, suggested_map
 from skinlab.tables.names import IMAGE_ID_NAMES, UNIT_NAMES, names_as_list
 from skinlab.tables.positive import known_positive
-from skinlab.text import clean, is_missing, match_names, name_key, two_spellings
+from skinlab.text import clean, is_missing, match_names, name_key, portion, two_spellings
 
 LABEL_NAMES = ("label", "dx", "true_label", "y_true", "ground_truth", "truth")
 # A single column of probabilities of the class 1; target in ISIC 2020 and 2024.
@@ -229,7 +229,7 @@ def as_classes(
     if wrong:
         old = next(iter(wrong))
         image, more = str(labels.index[labels == old][0]), {name: n for name, n in wrong.items() if name != old}
-        where = f"image {image}" + (f" (row {rows[image]}; {wrong[old]} of {len(labels)} rows)" if rows else "")
+        where = f"image {image}" + (f" (row {rows[image]}; {portion(wrong[old], len(labels), 'row')})" if rows else "")
         others = f", nor are {counted(more)}" if more else ""
         raise UserError(
             f"{place}: label {names[old]!r} of {where} is none of its classes {', '.join(classes)}"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from skinlab.tables.names import UNIT_NAMES
 from skinlab.tables.text_columns import clean_column
-from skinlab.text import two_spellings
+from skinlab.text import portion, two_spellings
 
 
 def with_groups(table: pd.DataFrame, known: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
@@ -40,8 +40,7 @@ def group_cautions(table: pd.DataFrame) -> list[str]:
         return []
     found, missing, pairs = [], int((table["group"] == "").sum()), two_spellings(table["group"])
     if 0 < missing < len(table):
-        have = "has" if missing == 1 else "have"
-        found.append(f"{missing} of {len(table)} images {have} no group: each is a group of its own.")
+        found.append(f"{portion(missing, len(table), 'image', 'has')} no group: each is a group of its own.")
     if pairs:
         a, b = pairs[0]
         found.append(

@@ -40,7 +40,7 @@ from skinlab.tables.labels import check_one_label_each, find_column, join_ids
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.names import ColumnNames, Names, check_columns, columns_of, listed, setting_of, with_standard_names
 from skinlab.tables.splits import choose_rows
-from skinlab.text import clean, quantity
+from skinlab.text import clean, portion, quantity
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class PredictionsTable:
         split: of the rows, if the table has several.
         facts: for the evidence: counts of rows left out and of labels from another table.
         cautions: sentences for the reader of the results.
+        not_common: number of images left out, since the table that lends the labels lacks them.
     """
 
     rows: Predictions
@@ -66,6 +67,7 @@ class PredictionsTable:
     split: str | None = None
     facts: TableFacts = field(default_factory=TableFacts)
     cautions: list[str] = field(default_factory=list)
+    not_common: int = 0
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -92,6 +94,7 @@ class TableReader:
         labels: a table of labels for tables without labels, or to check those with labels.
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
         metadata: a table that may have the groups, patients or lesions of the images.
+        common: whether images that the table which lends the labels lacks are left out; None where that can't be set.
 
     Raises:
         UserError: the table of labels or of metadata can't be read.
@@ -104,6 +107,8 @@ class TableReader:
         labels: str | None = None,
         on_label_conflict: str = "error",
         metadata: str | None = None,
+        *,
+        common: bool | None = None,
     ) -> None:
         named = columns or {}
         self.columns: ColumnNames = {
@@ -112,7 +117,7 @@ class TableReader:
         prob = named.get("prob")
         self.prob = {name: listed(each) for name, each in prob.items()} if isinstance(prob, Mapping) else {}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
-        self.labels, self.on_label_conflict = labels, on_label_conflict
+        self.labels, self.on_label_conflict, self.common = labels, on_label_conflict, common
         self.truth: pd.DataFrame | None = None
         self.metadata, self.other_columns = pd.DataFrame(), dict[str, list[str]]()
         self.headers, self.borrowed, self.place = dict[str, list[str]](), False, f"labels={labels}"
@@ -165,12 +170,10 @@ class TableReader:
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
         both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map, lines, prob)
         table, selection = both[: len(chosen.rows)], both[len(chosen.rows) :]
-        lacking = table["image_id"][table["label"] == ""]
-        if len(lacking) and "labels" in facts:
-            raise UserError(
-                f"{self.place} lacks {len(lacking)} of {len(table)} images of {path} (first: "
-                f"{lacking.iloc[0]}); add them, or drop those rows"
-            )
+        lacking = table["image_id"][table["label"] == ""] if "labels" in facts else table["image_id"][:0]
+        if len(lacking):
+            table, caution = self._with_labels_alone(table, lacking.tolist(), path)
+            cautions.append(caution)
         try:
             rows = to_predictions(table, str(path))
             known = len(selection) and (selection["label"] != "").all()
@@ -180,7 +183,24 @@ class TableReader:
         facts |= chosen.facts
         if named or prob:
             facts["columns"] = named | {f"prob.{name}": theirs for theirs, name in prob.items()}
-        return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions])
+        return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions], len(lacking))
+
+    def _with_labels_alone(self, table: pd.DataFrame, lacking: Sequence[str], path: Path) -> tuple[pd.DataFrame, str]:
+        """Return a table without the images that the table which lends the labels lacks, and a caution of these.
+
+        Raises:
+            UserError: they are not to be left out.
+        """
+        if not (self.borrowed and self.common):
+            remedy = ", or evaluate those that all systems have: common=true"
+            raise UserError(
+                f"{self.place} lacks {len(lacking)} of {quantity(len(table), 'image')} of {path} (first: "
+                f"{lacking[0]}); add them, or drop those rows"
+                f"{remedy if self.borrowed and self.common is not None else ''}"
+            )
+        left_out = quantity(len(lacking), "image", "is")
+        caution = f"{left_out} left out, since {self.place} lacks the labels (common=true): {some(lacking, 5)}."
+        return table[table["label"] != ""].reset_index(drop=True), caution
 
     def _named(self, there: list[str], place: str) -> tuple[dict[str, str], dict[str, str]]:
         """Return which columns of a table the settings name: by this project's name, and class of each probability.
@@ -264,8 +284,8 @@ class TableReader:
             return None
         if (known == "").all():
             raise UserError(
-                f"{place} names none of the {len(ids)} images of {path}: its ids are such as {names[0]}, those of "
-                f"the predictions such as {ids.iloc[0]}; give the labels of these images"
+                f"{place} names none of {quantity(len(ids), 'image')} of {path}: its ids are such as {names[0]}, those "
+                f"of the predictions such as {ids.iloc[0]}; give the labels of these images"
             )
         doubled = known[(known != "") & known.duplicated()]
         if len(doubled):
@@ -282,7 +302,7 @@ class TableReader:
         if len(differing) and self.on_label_conflict == "error":
             image = differing[0]
             raise UserError(
-                f"{self.place} contradicts {len(differing)} of {len(own)} labels of {path} (first: image "
+                f"{self.place} contradicts {portion(len(differing), len(own), 'label')} of {path} (first: image "
                 f"{image} is {theirs[image]} there and {own[image]} in {path}); correct one of them, or use those of "
                 "labels=: on_label_conflict=labels"
             )
@@ -304,7 +324,8 @@ def _precision(table: pd.DataFrame) -> list[str]:
         found += f"; {zeros} of them are 0 and count as {probability_floor(values):g} in log-loss and calibration"
     if tied:
         found += (
-            f"; {tied} of {len(values)} images tie with another in a class, which makes ranking and thresholds coarser"
+            f"; {portion(tied, len(values), 'image', 'ties')} with another in a class, which makes ranking and "
+            "thresholds coarser"
         )
     return [f"{found}."]
 

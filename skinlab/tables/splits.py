@@ -10,7 +10,7 @@ import pandas as pd
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import TableFacts
 from skinlab.tables.text_columns import clean_column, map_distinct
-from skinlab.text import name_key
+from skinlab.text import name_key, quantity
 
 SPLITS = ("train", "val", "test", "pool", "held_out")  # held_out: a challenge's test part without labels
 SPLIT_WORDS = {name_key(name): name for name in SPLITS} | {
@@ -65,7 +65,9 @@ def choose_rows(table: pd.DataFrame, wanted: str, place: str) -> ChosenRows:
         return ChosenRows(rows, selection, None, {}, cautions)
     left_out = {name: n for name, n in counts.items() if name not in (split, "val" if len(selection) else split)}
     facts: TableFacts = {"left_out": left_out} if left_out else {}
-    sentence = f"of {len(table)} images of the table the {len(rows)} of split {split or 'unknown'} are evaluated"
+    sentence = (
+        f"of {quantity(len(table), 'image')} of the table the {len(rows)} of split {split or 'unknown'} are evaluated"
+    )
     if len(selection):
         facts["selection"] = {"val": len(selection)}
         sentence += f", thresholds are chosen on the {len(selection)} of val"
@@ -106,8 +108,8 @@ def _choice(counts: dict[str, int], wanted: str, place: str) -> str:
     others = [name for name in counts if name != "train"]
     if not others:
         raise UserError(
-            f"{place}: all {counts['train']} rows are of split train, the model's training images; give "
-            "predictions of validation or test images"
+            f"{place}: {quantity(counts['train'], 'row', 'is')} of split train and none of another, the model's "
+            "training images; give predictions of validation or test images"
         )
     if len(others) > 1:
         raise UserError(
@@ -124,8 +126,8 @@ def _fold_cautions(rows: pd.DataFrame, split: str, place: str) -> list[str]:
     if folds[0] == -1:
         n = int((rows["fold"] == -1).sum())
         raise UserError(
-            f"{place}: {len(rows) - n} rows have a fold and {n} have none, which are not evaluated together; keep "
-            "those of one kind, or add a column split with train, val and test"
+            f"{place}: {quantity(n, 'row', 'has')} no fold and the others have one, which are not evaluated together; "
+            "keep those of one kind, or add a column split with train, val and test"
         )
     return [
         f"images of {len(folds)} folds are evaluated together, which is right only if the model that predicted an "

@@ -64,8 +64,13 @@ MISTAKES = [
     ),
     (
         ["seed=1", "data.root=My", "patients/PH2", "by", "class"],
-        "error: data.root=My patients/PH2 by class: put quotes around values with blanks, "
-        "'data.root=My patients/PH2 by class', and write all else as key=value",
+        "error: patients/PH2 by class: not of the form key=value; leave it out, or put quotes around a value with "
+        "blanks: 'data.root=My patients/PH2 by class'",
+    ),
+    (
+        ["loss=focal", "now", "seed=1"],
+        "error: now: not of the form key=value; leave it out, or put quotes around a value with blanks: "
+        "'loss=focal now'",
     ),
     (
         ["data=ham10000", "data.root=/nowhere/at/all"],

@@ -74,6 +74,32 @@ def test_the_images_in_common_are_compared_at_the_fixed_threshold(run, devices, 
         assert found[name]["operating_point"] == "p \u2265 0.3, fixed beforehand"
 
 
+def test_of_borrowed_labels_images_without_one_are_left_out_and_counted(run, devices, tmp_path):
+    """The first table has no labels; the second, which lends them, lacks two of its images."""
+    unlabelled = pd.read_csv(devices / "a.csv", sep=";", encoding="cp1252").drop(columns=NAMES["label"])
+    unlabelled.to_csv(tmp_path / "a.csv", sep=";", index=False, encoding="cp1252")
+    words = [
+        f"predictions=[{tmp_path}/a.csv,{devices}/b.csv]",
+        f"output={tmp_path / 'out'}",
+        *COLUMNS[:1],
+        *COLUMNS[2:],
+    ]
+    refused = run("evaluate", *words)
+    assert refused.returncode == 2
+    assert "b.csv lacks 2 of 160 images of" in refused.stderr
+    assert refused.stderr.strip().endswith("or evaluate those that all systems have: common=true")
+    done = run("evaluate", *words, "common=true")
+    assert done.returncode == 0, done.stderr
+    evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
+    a, b = evidence["systems"]
+    assert (a["rows"], b["rows"]) == (158, 158)
+    assert (a["flow"]["found"], a["flow"]["left_out"]) == (160, {"not in every system": 2})
+    caution = (
+        f"a: 2 images are left out, since {devices}/b.csv lacks the labels (common=true): IMG_0000.jpg, IMG_0001.jpg."
+    )
+    assert caution in evidence["cautions"]
+
+
 def test_without_an_image_in_common_nothing_is_compared(run, devices, tmp_path):
     other = pd.read_csv(devices / "b.csv", sep=";", encoding="cp1252")
     other.assign(image_id="x" + other["image_id"]).to_csv(tmp_path / "x.csv", sep=";", index=False)

@@ -69,7 +69,7 @@ def test_a_table_needs_ids_labels_and_probabilities_only():
     ("columns", "message"),
     [
         ({"label": ["nv", "df"]}, "label 'df' of image b is none of its classes nv, mel"),
-        ({"label": ["nv", ""]}, r"1 of 2 rows have no label \(first: image b\)"),
+        ({"label": ["nv", ""]}, r"1 of 2 rows has no label \(first: image b\)"),
         ({"label": None}, "no column label"),
         ({"image_id": None}, "no column image_id"),
         ({"prob_mel": [0.1, None]}, "image b has a probability that is no number"),

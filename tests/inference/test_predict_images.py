@@ -14,5 +14,5 @@ def test_images_that_vanish_while_they_are_predicted_are_not_left_out(tmp_path, 
         yield {"row": torch.tensor([0]), "image": torch.zeros(1, 3, 4, 4), "bad": {0: "does not exist"}}
 
     (path := tmp_path / "a.jpg").touch()
-    with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.jpg\); put"):
+    with pytest.raises(UserError, match=r"1 of 1 image was removed while they were read \(first: .*a\.jpg\); put"):
         list(readable_batches(batches(), [str(path)], {}, drop_bad=drop_bad))

@@ -79,6 +79,16 @@ def test_a_table_without_images_is_refused_from_its_header(tmp_path):
         ("predict", "explain=true", "explain=true: a folder for the pictures is expected, as in explain=PICTURES"),
         ("predict", "output=true", r"output=true: a path is expected, as in output=FILE\.csv"),
         ("evaluate", "labels=true", r"labels=true: a table of labels is expected, as in labels=FILE\.csv"),
+        ("train", "data.cache_dir=true", r"data\.cache_dir=true: a folder is expected, as in data\.cache_dir=DIR"),
+        ("train", "data.cache_dir=[a,b]", r"data\.cache_dir=\[a,b\]: a folder is expected"),
+        ("train", "data.root=false", r"data\.root=false: a folder is expected, as in data\.root=DIR"),
+        (
+            "train",
+            "model.init=true",
+            r"model\.init=true: auto, imagenet, random, a run or a file of weights is expected",
+        ),
+        ("train", "resume=true", "resume=true: auto, never or a checkpoint is expected"),
+        ("doctor", "cache_dir=true", "cache_dir=true: a folder is expected, as in cache_dir=DIR"),
         ("train", "data.exclude=true", r"data\.exclude=true: a table of images is expected, as in data\.exclude="),
     ],
 )

@@ -192,7 +192,7 @@ def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
             frame(labels=["df", *LABELS[1:]]),
             "label 'df' of image ISIC_0000000 \\(row 2; 1 of 6 rows\\) is none of .*label_map={df: CLASS}",
         ),
-        (frame(labels=["NA", *LABELS[1:]]), "1 of 6 rows have no label"),
+        (frame(labels=["NA", *LABELS[1:]]), "1 of 6 rows has no label"),
         (frame(shares=SHARES * 4 - 2), "don't sum to one; write a softmax"),
         (frame(shares=SHARES.round(1) * 0.9), "don't sum to one"),
         (frame(names=("prob_mel", "prob_mel", "prob_nv")), "more than one column prob_mel"),
@@ -204,9 +204,9 @@ def test_two_classes_may_have_one_column(tmp_path, labels, names, classes):
         ),
         (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(target=[0, 1] * 3), "all of them 0 or 1"),
         (frame(labels=[0, 1] * 3)[["image_id", "label"]].assign(score=3.5), "3.5, which is no probability"),
-        (frame(split="train"), "all 6 rows are of split train"),
+        (frame(split="train"), "6 rows are of split train and none of another"),
         (frame(split=["siteA", "siteB"] * 3), "which are not evaluated together"),
-        (frame(fold=[-1, 0] * 3), "3 rows have a fold and 3 have none"),
+        (frame(fold=[-1, 0] * 3), "3 rows have no fold and the others have one"),
     ],
 )
 def test_a_mistake_ends_in_one_line_with_the_remedy(tmp_path, table, message):

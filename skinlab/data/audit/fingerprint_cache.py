@@ -18,7 +18,7 @@ from skinlab.data.images import printable
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
 from skinlab.files import replacing
-from skinlab.text import quantity
+from skinlab.text import portion, quantity
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def fingerprints(
     entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
     if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not Path(paths[row]).exists()]:
         raise UserError(
-            f"{len(gone)} of {len(paths)} images were removed while they were read (first: "
+            f"{portion(len(gone), len(paths), 'image', 'was')} removed while they were read (first: "
             f"{printable(paths[gone[0]])}); put them back (is their drive connected?) and start again"
         )
     good = np.delete(new, list(bad))

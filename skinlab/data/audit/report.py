@@ -8,7 +8,7 @@ from typing import TypedDict
 from skinlab.data.audit.text_changes import Changes, describe_changes
 from skinlab.data.readers.listing import left_out_warnings
 from skinlab.errors import some
-from skinlab.text import quantity
+from skinlab.text import portion, quantity
 
 VERSION = 1
 
@@ -167,7 +167,7 @@ def _bad_images(report: AuditReport) -> str:
     for image in report["bad_images"]:
         by_reason.setdefault(image["reason"], []).append(image["path"] or image["image_id"])
     named = some(f"{some(names)} ({reason})" for reason, names in by_reason.items())
-    return f"{len(report['bad_images'])} of {report['images']} images can't be used: {named}"
+    return f"{portion(len(report['bad_images']), report['images'], 'image')} can't be used: {named}"
 
 
 def _pair(copy: CopyEntry) -> str:

@@ -13,6 +13,7 @@ from skinlab.data.readers.listing import Listing, absolute, check_root, folder_b
 from skinlab.errors import UserError, some
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.labels import join_ids
+from skinlab.text import quantity
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def _photos_and_masks(files: Listing) -> tuple[dict[str, str], dict[str, str]]:
             masks.setdefault(photo, path)
     if doubled:
         # Kaggle's archive carries each part twice, as HAM10000_images_part_1 and as ham10000_images_part_1.
-        log.warning("%d image names are twice below the root; not used: %s", len(doubled), some(doubled))
+        log.warning("%s twice below the root; not used: %s", quantity(len(doubled), "image name", "is"), some(doubled))
     return photos, masks
 
 

@@ -142,7 +142,7 @@ def _images_of(ids: pd.Series[str], files: Listing, base: str, place: Path, all_
     found = found.mask(found == "", others)
     if all_missing and not (found != "").any():
         raise UserError(
-            f"{place} names none of the {len(files.images)} images below data.root={base}: its first is "
+            f"{place} names none of {quantity(len(files.images), 'image')} below data.root={base}: its first is "
             f"{ids.iloc[0]}, an image there {files.images[0]}; give the folder of its images as data.root, or the "
             "right column as data.columns"
         )

@@ -35,6 +35,7 @@ from skinlab.evaluation.statistics.bootstrap import BootstrapSamples, Resampler,
 from skinlab.evaluation.statistics.trainings import SINGLE, Replicates, Trainings
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.processes.progress import part, track
+from skinlab.text import quantity
 
 FORMAT: Literal[2] = 2
 
@@ -211,12 +212,15 @@ def _curves(predictions: Predictions, resampler: Resampler, settings: Evaluation
 
 def _check(predictions: Predictions, name: str) -> None:
     if len(set(predictions.group)) < 2:
-        raise ValueError(f"{name}: all {len(predictions)} images are of one group; intervals need several lesions")
+        raise ValueError(
+            f"{name}: {quantity(len(predictions), 'image', 'is')} all of one group; intervals need several lesions"
+        )
     present = np.unique(predictions.target)
     if len(present) < 2:
         only = predictions.classes[present[0]]
         raise ValueError(
-            f"{name}: all {len(predictions)} images are {only}; metrics need images of two classes or more"
+            f"{name}: {quantity(len(predictions), 'image', 'is')} all {only}; metrics need images of two "
+            "classes or more"
         )
 
 

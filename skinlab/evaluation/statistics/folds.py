@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.text import quantity
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -25,7 +27,9 @@ def group_folds(groups: npt.NDArray[Any], target: npt.NDArray[Any], n_folds: int
     group = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
     n_groups = int(group.max(initial=-1)) + 1
     if n_groups < 2 or n_folds < 2:
-        raise ValueError(f"{n_groups} groups and {n_folds} folds: cross-fitting needs at least two of each")
+        raise ValueError(
+            f"{quantity(n_groups, 'group')} and {quantity(n_folds, 'fold')}: cross-fitting needs at least two of each"
+        )
     _, label, count = np.unique(np.asarray(target), return_inverse=True, return_counts=True)
     rarity = np.argsort(np.argsort(count, kind="stable"))
     stratum = np.full(n_groups, len(count))

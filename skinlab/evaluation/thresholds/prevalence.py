@@ -17,6 +17,7 @@ import numpy.typing as npt
 from skinlab.evaluation.calibration.calibrators import fit_calibrator
 from skinlab.evaluation.statistics.bootstrap import LEVEL, Resampler
 from skinlab.processes.progress import track
+from skinlab.text import quantity
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -129,7 +130,7 @@ def estimate_prevalence(
     truth = np.isin(target, positive)
     if not len(pool) or not truth.any() or truth.all():
         raise ValueError(
-            f"{len(pool)} images and {truth.sum()} positives among {len(truth)} labelled ones: "
+            f"{quantity(len(pool), 'image')} and {quantity(truth.sum(), 'positive')} among {len(truth)} labelled ones: "
             "a share of positives needs images, positives and others"
         )
     positive = list(positive)

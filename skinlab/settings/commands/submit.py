@@ -31,7 +31,7 @@ class SubmitSettings(TableSettings, CommandSettings):
     prevalences: Annotated[list[Prevalence], AfterValidator(_at_least_one)] | None
     public_share: Annotated[Number, Field(gt=0, le=1)]
     score: Share | None
-    log: Text
+    log: Annotated[Text, path_to("a file", "log=FILE.jsonl")]
     note: Text | None
     n_draws: Annotated[Count, Field(ge=100)]
     level: Annotated[Number, Field(gt=0.5, lt=1)]

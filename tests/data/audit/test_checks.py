@@ -358,6 +358,6 @@ def test_images_that_vanish_while_they_are_read_are_no_bad_images(tmp_path, monk
         return fingerprint.fingerprint_all(paths, num_workers)
 
     monkeypatch.setattr(fingerprint_cache, "fingerprint_all", read)
-    with pytest.raises(UserError, match=r"1 of 1 images were removed while they were read \(first: .*a\.png\); put"):
+    with pytest.raises(UserError, match=r"1 of 1 image was removed while they were read \(first: .*a\.png\); put"):
         fingerprint_cache.fingerprints([str(path)], None, 0)
     assert fingerprint_cache.fingerprints([str(path)], None, 0)[1] == {0: "does not exist"}

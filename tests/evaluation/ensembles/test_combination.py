@@ -189,7 +189,7 @@ def test_weights_follow_their_members():
 def test_weights_need_labels():
     p, target = systems()
     target[5] = -1
-    with pytest.raises(ValueError, match="1 of 200 rows have no label"):
+    with pytest.raises(ValueError, match="1 of 200 rows has no label"):
         fit_weights(p, target)
 
 
