@@ -234,6 +234,7 @@ def print_outlook(found: Outlook, known: LabelledPredictions, n_test: int, *, is
         ends = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
         table.add_row(f"{share:.1%}{mark}", f"{f1['value']:.3f}{ends}", f"{row['best_threshold']:.4f}")
     console.print(table)
+    _print(console, "the intervals hold the threshold fixed: they leave out how its choice varies")
     if known.of_validation:
         positives = quantity(found.positives, "positive")
         line = f"one validation part, {positives}: epochs were chosen on these images, so that F1 is rather lower"

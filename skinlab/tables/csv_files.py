@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from skinlab.errors import UserError, nearest
@@ -33,7 +35,7 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table as text, with its cells unchanged.
 
     The separator is that of the header. Columns without a name and without a value are left out, and rows without a
-    value, such as those at the end of a spreadsheet.
+    value, such as those at the end of a spreadsheet; :func:`row_numbers` counts them.
 
     Args:
         path: a CSV in UTF-8, in UTF-16 with a byte order mark, or else in Windows-1252, as spreadsheets write it.
@@ -50,7 +52,7 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     try:
         encoding = _encoding(path)
         header, separator = _header(path, encoding)
-        table = _without_empty_rows(_read(path, encoding, header, separator), path)
+        table = _read(path, encoding, header, separator)
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}): check its permissions") from None
     except UnicodeError as error:
@@ -65,6 +67,20 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{path} has no rows below its header: give a table with a row an image")
     return table
+
+
+def row_numbers(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the number of each row in its file as a spreadsheet counts: the header is row 1, empty rows count.
+
+    A cell with line breaks is in one row, so that an editor's lines are the same only where there is none.
+
+    Args:
+        table: of :func:`read_csv`, or some of its rows under their index.
+    """
+    numbers = table.index.to_numpy(np.int64) + 2
+    for left_out in table.attrs.get("left_out", ()):  # rising
+        numbers = numbers + (numbers >= left_out)
+    return numbers
 
 
 def read_header(path: Path) -> list[str]:
@@ -102,7 +118,7 @@ def _encoding(path: Path) -> str:
         text, at = content.decode(WINDOWS), error.start  # a letter a byte
         word = next((found[0] for found in WORD.finditer(text) if found.end() > at), "")
         row = content.count(b"\n", 0, at) + 1
-        _note_once("%s is not UTF-8 (row %s: %s); read as Windows-1252", path, row, word)
+        _note_once("%s is not UTF-8 (line %s: %s); read as Windows-1252", path, row, word)
         return WINDOWS
     return "utf-8-sig"
 
@@ -111,17 +127,6 @@ def _encoding(path: Path) -> str:
 def _note_once(line: str, *values: object) -> None:
     """Log a warning of a file that is read several times once."""
     log.warning(line, *values)
-
-
-def _without_empty_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the table without its rows of empty cells, whose number is logged."""
-    empty = table.iloc[:, 0] == ""
-    if empty.any():
-        empty &= (table == "").all(axis=1)
-    if not empty.any():
-        return table
-    _note_once("%s: %s without a value left out", path, quantity(int(empty.sum()), "row"))
-    return table[~empty].reset_index(drop=True)
 
 
 def _header(path: Path, encoding: str) -> tuple[list[str], str]:
@@ -137,12 +142,18 @@ def _header(path: Path, encoding: str) -> tuple[list[str], str]:
 
 
 def _read(path: Path, encoding: str, header: Sequence[str], separator: str) -> pd.DataFrame:
-    """Read all rows; if some have another width than the header, one by one."""
+    """Read all rows; if some are empty or have another width than the header, one by one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding=encoding
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding=encoding,
+                skip_blank_lines=False,
             )
         if (table.iloc[:, -1] != "").all():  # pandas fills the fields that a short row lacks with nothing
             table.columns = pd.Index(header)
@@ -151,15 +162,20 @@ def _read(path: Path, encoding: str, header: Sequence[str], separator: str) -> p
         pass
     with path.open(encoding=encoding, newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
-        width, rows = len(next(reader)), []
-        for row in reader:
+        width, rows, left_out, empty = len(next(reader)), [], [], 0
+        for number, row in enumerate(reader, 2):
             if row and (len(row) < width or any(row[width:])):
-                raise UserError(
-                    f"{path} line {reader.line_num} has {len(row)} of {width} fields: correct or delete that line"
-                )
-            if row:
+                raise UserError(f"{path} row {number} has {len(row)} of {width} fields: correct or delete that row")
+            if any(row):
                 rows.append(row[:width])
-    return pd.DataFrame(rows, columns=list(header), dtype=str)
+            else:
+                left_out.append(number)
+                empty += bool(row)  # a blank line is not worth a warning
+    if empty:
+        _note_once("%s: %s without a value left out", path, quantity(empty, "row"))
+    table = pd.DataFrame(rows, columns=list(header), dtype=str)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def _is_padding(table: pd.DataFrame, column: int) -> bool:

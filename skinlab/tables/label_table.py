@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.errors import UserError, nearest, some
-from skinlab.tables.csv_files import read_csv
+from skinlab.tables.csv_files import read_csv, row_numbers
 from skinlab.tables.labels import LABEL_COLUMNS, one_hot_labels
 from skinlab.tables.names import UNIT_NAMES, ColumnNames, listed, setting_of, with_standard_names
 from skinlab.tables.text_columns import clean_column
@@ -58,7 +58,7 @@ def with_clean_text(table: pd.DataFrame, place: str) -> pd.DataFrame:
     table = table.assign(**{name: clean_column(table[name]) for name in ("group", "source") if name in table})
     table["image_id"] = [clean(text) for text in table["image_id"].tolist()]
     if (table["image_id"] == "").any():
-        row = int((table["image_id"] == "").to_numpy().argmax()) + 2
+        row = row_numbers(table[table["image_id"] == ""])[0]
         raise UserError(f"{place}: row {row} has no image_id; give it one or drop the row")
     repeats = table["image_id"][table["image_id"].duplicated()]
     if len(repeats):

@@ -33,7 +33,7 @@ from skinlab.tables.columns import (
     unmatched,
     with_probabilities,
 )
-from skinlab.tables.csv_files import read_csv, read_header
+from skinlab.tables.csv_files import read_csv, read_header, row_numbers
 from skinlab.tables.groups import group_cautions, with_groups
 from skinlab.tables.label_table import FROM_LABELS, read_labels, with_clean_text
 from skinlab.tables.labels import check_one_label_each, find_column, join_ids
@@ -165,7 +165,7 @@ class TableReader:
         )
         if self.prob and not prob and not ours:
             prob = of_named_classes(probability_columns(table), self.prob, str(path))
-        lines = {image: line for line, image in enumerate(table["image_id"].tolist(), 2)}
+        lines = dict(zip(table["image_id"].tolist(), row_numbers(table).tolist(), strict=True))
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
         both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map, lines, prob)

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from skinlab.errors import UserError
-from skinlab.tables.csv_files import numbers, read_csv
+from skinlab.tables.csv_files import numbers, read_csv, row_numbers
+from skinlab.tables.label_table import read_labels
+from skinlab.tables.predictions import TableReader
 
 PLAIN = [["007", "NA", ""], ["8, left", "nv", "50"]]
 
@@ -18,9 +20,9 @@ PLAIN = [["007", "NA", ""], ["8, left", "nv", "50"]]
         (b"image_id,dy\na,nv\n", r"no column dx \(did you mean dy\?\): its columns are image_id, dy"),
         (b"image_id,dx,dx\na,nv,mel\n", "more than one column dx"),
         (b"image_id,DX,dX\na,nv,mel\n", "more than one column dx"),
-        (b"image_id,dx\na,nv\nb,nv,3\n", "line 3 has 3 of 2 fields"),
-        (b"image_id,dx\na,nv,1\nb,nv,2\n", "line 2 has 3 of 2 fields"),
-        (b"image_id,dx\na,nv\n\nb\n", "line 4 has 1 of 2 fields"),
+        (b"image_id,dx\na,nv\nb,nv,3\n", "row 3 has 3 of 2 fields"),
+        (b"image_id,dx\na,nv,1\nb,nv,2\n", "row 2 has 3 of 2 fields"),
+        (b"image_id,dx\na,nv\n\nb\n", "row 4 has 1 of 2 fields"),
         (b'image_id,dx\n"a,nv\n', "not a well-formed table"),
         (b"image_id,dx\na,n\x8dvus\n", r"neither UTF-8 nor Windows-1252 \(byte 15\)"),
         (b"image_id,dx\na,n\xe4v\x81us\n", r"neither UTF-8 nor Windows-1252 \(byte 17\)"),
@@ -69,7 +71,7 @@ def test_a_table_in_windows_1252_is_read_with_a_warning(tmp_path, caplog):
     for _ in range(2):
         assert read_csv(table)["site"].tolist() == ["Arm", "unterer Rücken 5 €"]
     (record,) = caplog.records
-    assert record.getMessage() == f"{table} is not UTF-8 (row 3: Rücken); read as Windows-1252"
+    assert record.getMessage() == f"{table} is not UTF-8 (line 3: Rücken); read as Windows-1252"
 
 
 def test_empty_rows_of_a_spreadsheet_are_left_out(tmp_path, caplog):
@@ -84,3 +86,22 @@ def test_numbers_have_a_decimal_point_or_a_comma():
     assert numbers(column).tolist()[:3] == [0.1, 0.25, 1e-3]
     assert numbers(column).isna().tolist() == [False] * 3 + [True] * 3
     assert numbers(pd.Series([1, 2])).tolist() == [1.0, 2.0]
+
+
+def test_the_row_that_a_message_names_is_the_spreadsheet_s(tmp_path):
+    """Empty rows and blank lines count; a cell with a line break is in one row."""
+    table = tmp_path / "t.csv"
+    table.write_text('image_id,label\n,\n\na,"n\nv"\nb,mel\n,\nc,nv\n\n')
+    found = read_csv(table)
+    assert found["image_id"].tolist() == ["a", "b", "c"]
+    assert row_numbers(found).tolist() == [4, 5, 7]
+    assert row_numbers(found[found["label"] == "nv"]).tolist() == [7]
+    table.write_text("image_id,label\na,nv\n,\n\n,mel\n")
+    with pytest.raises(UserError, match="row 5 has no image_id"):
+        read_labels(str(table), "labels=t.csv", {})
+    table.write_text("image_id,label,prob_mel,prob_nv\n,,,\na,wart,0.5,0.5\n")
+    with pytest.raises(UserError, match=r"label 'wart' of image a \(row 3; 1 of 1 row\)"):
+        TableReader().read(table)
+    table.write_text("image_id,label\na,nv\n\nb,nv,x\n")
+    with pytest.raises(UserError, match="row 4 has 3 of 2 fields"):
+        read_csv(table)
