@@ -178,7 +178,7 @@ def test_bad_images_are_all_named_or_left_out(
 
 def test_missing_files_of_a_table_are_refused_or_left_out(predicted: Predict, folder: Path, tmp_path: Path):
     table = table_of(tmp_path / "t.csv", path=[str(folder / "2.png"), "gone.jpg"])
-    with pytest.raises(UserError, match=r"1 of 2 images of .* are missing: .*gone\.jpg"):
+    with pytest.raises(UserError, match=r"1 of 2 images of .* is missing: .*gone\.jpg"):
         predicted(input=table)
     assert predicted(input=table, on_bad_image="drop")["image_id"].tolist() == [str(folder / "2.png")]
 

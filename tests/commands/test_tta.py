@@ -147,7 +147,7 @@ def test_rows_that_can_t_be_predicted_are_told(untrained: Path, tmp_path: Path):
 
     for i, (column, value, told) in enumerate(
         [
-            ("path", "/gone.jpg", r"1 of \d+ images of .*split.csv are missing: /gone.jpg"),
+            ("path", "/gone.jpg", r"1 of \d+ images of .*split.csv is missing: /gone.jpg"),
             ("path", str(tmp_path / "bad.jpg"), r"bad\.jpg is not a whole JPEG.*fix it"),
             ("label", "wart", "1 row of test without a label of the run's classes"),
         ]

@@ -282,7 +282,7 @@ def test_labels_that_contradict_the_table_are_refused_or_counted(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        ({"image_id": ["x"], "label": ["nv"]}, {}, "names none of the 6 images"),
+        ({"image_id": ["x"], "label": ["nv"]}, {}, "names none of 6 images"),
         ({"image_id": IDS[1:], "label": LABELS[1:]}, {}, r"lacks 1 of 6 images .*\(first: ISIC_0000000\)"),
         ({"image_id": ["a/" + IDS[0], "b/" + IDS[0]], "label": "nv"}, {}, "1 id may mean several"),
         ({"image_id": IDS, "diagnosis": LABELS, "dx": LABELS}, {}, "several columns of labels.*columns.label="),

@@ -90,7 +90,7 @@ def test_an_archive_unpacked_twice_gives_each_image_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         manifest = read_ham10000(tmp_path)
     assert manifest["path"].iloc[0] == f"{tmp_path}/HAM10000_images_part_1/ISIC_1.jpg"
-    assert "1 image names are twice" in caplog.text
+    assert "1 image name is twice" in caplog.text
 
 
 def test_a_root_without_metadata_is_refused(tmp_path):

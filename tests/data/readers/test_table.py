@@ -135,7 +135,7 @@ def test_a_name_of_two_images_is_refused_with_both(tmp_path):
 @pytest.mark.parametrize("column", ["image", "path"])
 def test_a_table_of_other_images_is_refused(tmp_path, column):
     place(tmp_path, "b.jpg")
-    with pytest.raises(UserError, match=r"names none of the 1 images below .* its first is a, .*b\.jpg; give"):
+    with pytest.raises(UserError, match=r"names none of 1 image below .* its first is a, .*b\.jpg; give"):
         read_table(tmp_path, write(tmp_path, **{column: ["a"], "label": ["nv"]}))
 
 
