@@ -31,11 +31,12 @@ def nearest(name: object, options: Iterable[str]) -> str:
 
     >>> nearest("fokal", ["ce", "focal"])
     ' (did you mean focal?)'
-    >>> nearest("zzz", ["ce", "focal"])
-    ''
+    >>> nearest("SimCLR", ["byol", "simclr"]), nearest("zzz", ["ce", "focal"])
+    (' (did you mean simclr?)', '')
     """
-    match = difflib.get_close_matches(str(name), list(options), n=1, cutoff=0.5)
-    return f" (did you mean {match[0]}?)" if match else ""
+    by_lower = {option.lower(): option for option in options}
+    match = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean {by_lower[match[0]]}?)" if match else ""
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:

@@ -14,10 +14,11 @@ from skinlab.assessment.evaluation_settings import evaluation_settings
 from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.openings import open_test
 from skinlab.assessment.systems import find_systems
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.evidence.form import Evidence, Provenance
 from skinlab.evaluation.evidence.subgroups import age_bands, values_fault
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
+from skinlab.evaluation.predictions import check_positive
 from skinlab.json_files import NUMBER, Keys, read_json
 from skinlab.settings.command import EvidenceSettings
 from skinlab.settings.commands.train import TrainSettings
@@ -55,10 +56,9 @@ def check_wanted(
         raise UserError(
             f"data.positive={','.join(chosen)} and evidence.positive={','.join(positive)} differ; leave one out"
         )
-    if classes is not None and not set(positive) < set(classes):
-        raise UserError(
-            f"evidence.positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}"
-        )
+    if classes is not None and positive:
+        with user_errors("evidence."):
+            check_positive(positive, classes)
     _check_subgroups(settings.evidence, rows)
 
 

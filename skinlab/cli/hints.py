@@ -35,6 +35,9 @@ SYNONYMS = {
     "output_dir": "output",
     "out": "output",
     "checkpoint": "ckpt",
+    "metric": "compare_by",
+    "metrics": "compare_by",
+    "logger.wandb.mode": "logger.wandb.offline",
     "image": "input",
     "images": "input",
 }

@@ -14,6 +14,15 @@ USAGE = """usage: skinlab COMMAND [key=value ...]      the same as python -m ski
        skinlab --version                    the version
        skinlab --completion bash|zsh        a script for the shell: eval "$(skinlab --completion bash)"
 """
+# What the field calls a command.
+MEANT = {
+    **dict.fromkeys(("eval", "test", "validate", "score", "compare", "metrics"), "evaluate"),
+    **dict.fromkeys(("infer", "inference", "classify"), "predict"),
+    **dict.fromkeys(("fit", "finetune", "fine_tune"), "train"),
+    **dict.fromkeys(("download", "get"), "fetch"),
+    **dict.fromkeys(("export", "package"), "bundle"),
+    "check": "audit or doctor",
+}
 
 
 def main() -> None:
@@ -36,7 +45,9 @@ def main() -> None:
             raise SystemExit(2)
         print_text("\n".join(candidates(rest)) if first == "--candidates" else SCRIPTS[rest[0]])
     else:
-        hint = nearest(first, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        meant = MEANT.get(first.lower())
+        hint = f" (did you mean {meant}?)" if meant else nearest(first, COMMANDS)
+        hint = hint or f"; there are {', '.join(COMMANDS)}"
         print(f"error: skinlab {first}: no such command{hint}", file=sys.stderr)
         raise SystemExit(2)
 

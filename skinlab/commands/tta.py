@@ -22,7 +22,7 @@ from skinlab.data.datamodule import loading_processes
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.evidence.form import Cost
 from skinlab.evaluation.metrics.scorer import classification_metrics
-from skinlab.evaluation.predictions import FLOAT_FORMAT, as_written, predictions_table, table_arrays
+from skinlab.evaluation.predictions import FLOAT_FORMAT, as_written, check_positive, predictions_table, table_arrays
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.compare_views import predict_views
@@ -115,9 +115,9 @@ def check_metrics(
     unknown = [name for name in compare_by if name not in known]
     if unknown:
         raise UserError(f"compare_by={unknown[0]}: no such metric; {some(known, 12)} are there")
-    positive = positive or []
-    if [name for name in positive if name not in classes] or len(set(positive)) == len(classes):
-        raise UserError(f"positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}")
+    if positive:
+        with user_errors():
+            check_positive(positive, classes)
 
 
 def view_costs(seconds: Mapping[str, np.ndarray]) -> list[Cost]:

@@ -60,7 +60,8 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     alone = manifest["group"] == ""
     if alone.any():
         log.warning(
-            "%s no group: each is a group of its own, so two photographs of one lesion may be split",
+            "%s no group: each is a group of its own, so two photographs of one lesion may be split; where lesions or "
+            "patients are known, name them: data.groups=FILE.csv (data=folder), data.columns.group=COLUMN (data=table)",
             portion(alone.sum(), len(manifest), "image", "has"),
         )
         manifest["group"] = manifest["group"].mask(alone, manifest["image_id"])

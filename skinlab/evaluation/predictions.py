@@ -93,6 +93,10 @@ class Predictions:
 
 def check_positive(positive: Sequence[str], classes: Sequence[str]) -> None:
     """Raise ValueError where positive classes are none or all of some classes, or unknown."""
+    if unknown := [name for name in positive if name not in classes]:
+        raise ValueError(
+            f"positive={','.join(positive)}: {unknown[0]} is no class of {', '.join(classes)}; name some of them"
+        )
     if not set() < set(positive) < set(classes):
         raise ValueError(f"positive={','.join(positive)}: name some, not all, of the classes {', '.join(classes)}")
 

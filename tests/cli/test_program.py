@@ -47,7 +47,15 @@ def test_every_command_has_its_module_its_function_s_module_and_its_config(name)
     assert (config_directory() / f"{name}.yaml").is_file()
 
 
-@pytest.mark.parametrize(("word", "remedy"), [("trian", "(did you mean train?)"), ("zzz", "there are train, pretrain")])
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("trian", "(did you mean train?)"),
+        ("compare", "(did you mean evaluate?)"),
+        ("Inference", "(did you mean predict?)"),
+        ("zzz", "there are train, pretrain"),
+    ],
+)
 def test_an_unknown_command_ends_in_one_line(call, capsys, word, remedy):
     with pytest.raises(SystemExit) as end:
         call(word)

@@ -145,7 +145,7 @@ def test_a_fixed_threshold_needs_no_validation_images(make, output: Path, monkey
     make(thresholds=["p>=0.3"], positive=["mel"])
     (fixed,) = load_bundle(output).thresholds
     assert (fixed.rule, fixed.threshold, fixed.positive, fixed.rows) == ("p>=0.3", 0.3, ["mel"], {})
-    with pytest.raises(UserError, match="name some, not all, of the classes"):
+    with pytest.raises(UserError, match="positive=mole: mole is no class of bkl, mel, nv"):
         make(thresholds=["p>=0.3"], positive=["mole"], overwrite=True)
 
 
@@ -324,7 +324,7 @@ def test_members_are_averaged_within_their_teams_first(runs: list[str]):
         ({"combine": "overlap"}, r"skinlab\.ensemble runs=A,B method=overlap"),
         ({"thresholds": ["best"], "positive": ["mel"]}, "threshold rule 'best' is unknown"),
         ({"thresholds": ["f1"]}, "name some, not all, of the classes bkl, mel, nv"),
-        ({"thresholds": ["f1"], "positive": ["x"]}, "positive=x: name some"),
+        ({"thresholds": ["f1"], "positive": ["x"]}, "positive=x: x is no class of"),
         ({"positive": ["mel"]}, "positive= goes with rules"),
         ({"weights": [1]}, "takes no weights"),
         ({"weights": ["x"], "combine": "weighted"}, r"weights\.0=x: a number is expected"),

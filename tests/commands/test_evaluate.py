@@ -123,7 +123,7 @@ def test_a_rule_for_the_called_class_is_frozen_and_applied_to_other_rows_only(ru
     [
         (["predictions=null"], "predictions= is missing"),
         (["predictions=none.csv"], "none.csv: no such file"),
-        (["predictions={a}", "positive=[mle]"], "positive=mle: name some, not all"),
+        (["predictions={a}", "positive=[mle]"], "positive=mle: mle is no class of"),
         (["predictions={a}", "split=tset"], "split=tset: auto, val or test is expected"),
         (["predictions={a}", "n_draws=10"], "n_draws=10"),
         (["predictions={a}", "level=95.0"], "level=95.0"),

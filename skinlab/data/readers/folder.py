@@ -11,8 +11,9 @@ import pandas as pd
 from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.readers.listing import POOL, absolute, check_class_folder, list_files, locate_table
-from skinlab.errors import UserError, some
-from skinlab.tables.labels import join_ids, read_image_table
+from skinlab.errors import UserError, nearest, some
+from skinlab.tables.labels import find_column, join_ids, read_image_table
+from skinlab.tables.names import UNIT_NAMES
 from skinlab.tables.splits import SPLITS, standard_split
 from skinlab.text import is_unlabeled, quantity
 
@@ -109,7 +110,7 @@ def _check_folders(base: str, folders: set[str]) -> None:
 
 def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:
     """Read the groups table, its rows keyed by relative path."""
-    table = read_image_table(path, ("group",))
+    table = _with_groups(read_image_table(path), path)
     found = join_ids(table["image_id"], images, str(path))
     unknown = table["image_id"][found == ""]
     if len(unknown) == len(table):
@@ -123,3 +124,14 @@ def _read_groups(path: Path, images: list[str]) -> pd.DataFrame:
     if doubled := table["image_id"][table["image_id"].duplicated()].tolist():
         raise UserError(f"{path} names an image twice: {some(doubled)}; keep one row an image")
     return table.set_index("image_id")[[name for name in EXTRAS if name in table]]
+
+
+def _with_groups(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a groups table with ``group``: its own column, or else that of patients, or of lesions."""
+    name = find_column(table.columns, ("group", *(each for names in UNIT_NAMES.values() for each in names)))
+    if name is None:
+        raise UserError(
+            f"{path} has no column group{nearest('group', table.columns)}: its columns are {', '.join(table.columns)}; "
+            "rename the one of lesions or patients to group"
+        )
+    return table.rename(columns={name: "group"})

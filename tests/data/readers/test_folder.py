@@ -52,6 +52,16 @@ def test_one_class_may_have_folders(tmp_path):
     assert set(read_folder(tmp_path)["label"]) == {"mel"}
 
 
+@pytest.mark.parametrize("column", ["lesion_id", "Patient", "group"])
+def test_the_groups_are_those_of_lesions_or_patients(root, column):
+    """A column of another name is named with the remedy."""
+    lines = ["mel/p1/a.jpg,1", "b,1", "nv/a,2"]
+    manifest = read_folder(root, groups=write(root / "groups.csv", f"image_id,{column}", *lines)).set_index("image_id")
+    assert manifest.loc[["mel/p1/a.jpg", "mel/b.jpg", "nv/a.jpg"], "group"].tolist() == ["1", "1", "2"]
+    with pytest.raises(UserError, match=r"no column group.*: its columns are image_id, who; rename the one of lesions"):
+        read_folder(root, groups=write(root / "groups.csv", "image_id,who", *lines))
+
+
 def test_groups_are_found_by_path_name_or_stem(root):
     table = ["image_id,group,source,age", "mel/p1/a.jpg,1,north,40", "b,1,south,", "u.jpg,2,north,60"]
     write(root / "groups.csv", *table)
