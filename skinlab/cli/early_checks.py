@@ -163,7 +163,10 @@ def _missing(command: str, settings: Settings) -> Iterator[str]:
                 yield f"{name}={place}: {why}"
     init = settings.find("model.init")
     if isinstance(init, str) and init.endswith(WEIGHTS) and not init.startswith("hf-hub:") and not _exists(init):
-        yield f"model.init={init}: no such file; give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
+        yield (
+            f"model.init={init}: no such file; give auto, imagenet, random, a run (such as a pretraining's folder), a "
+            "weights file or hf-hub:OWNER/NAME"
+        )
     if isinstance(init, str) and (why := unfinished_pretraining(Path(init).expanduser())):
         yield f"model.init={init}: {why}"
     if command in READING and not _is_finished(settings):

@@ -19,6 +19,7 @@ from rich.text import Text
 log = logging.getLogger(__name__)
 
 FIRST_LINE, NEXT_LINE = 10.0, 60.0  # seconds to the first line where there is no terminal, and from one to the next
+EARLY = 0.15  # of a percentage, below which the time left is not known
 INNER_BAR = 1.0  # seconds after which a step inside another one has a bar of its own
 Item = TypeVar("Item")
 Arguments = ParamSpec("Arguments")
@@ -54,7 +55,7 @@ class Progress:
         self.owner = not _bars
         self.visible = self.visible and not any(step.percent for step in _open)
         _open.append(self)
-        screen = Console(stderr=True)
+        screen = Console(stderr=True, soft_wrap=True)  # a command that is printed meanwhile stays one line
         if self.visible and screen.is_terminal:
             if self.owner:
                 _bars.append(_start(screen))
@@ -111,8 +112,9 @@ class Progress:
         return (time.monotonic() - self.started) / done * (self.total - self.units_done()) if done > 0 else None
 
     def left(self) -> str:
-        """Return the time left in words, such as ``1:05 left``."""
-        seconds = self.seconds_left()
+        """Return the time left in words, such as ``1:05 left``; the parts of a percentage take unequal times."""
+        early = self.percent and self.units_done() < EARLY * self.total
+        seconds = None if early else self.seconds_left()
         return "…" if seconds is None else f"{clock(seconds)} left"
 
 

@@ -102,7 +102,9 @@ def find_init(init: str, fold: int | None = None) -> str:
         return str(download_weights(init))
     if not path.is_dir():
         hint = nearest(init, names)
-        remedy = "give auto, imagenet, random, a weights file or hf-hub:OWNER/NAME"
+        remedy = (
+            "give auto, imagenet, random, a run (such as a pretraining's folder), a weights file or hf-hub:OWNER/NAME"
+        )
         raise UserError(f"model.init={init}: no such file{hint}; {remedy}")
     if (path / NAME).is_file():
         return str(path / NAME)

@@ -132,4 +132,4 @@ def print_outcome(metrics: dict[str, Any], run_dir: Path) -> None:
     )
     show(f"backbone: {run_dir / NAME}")
     command = f"python -m skinlab.train model.init={shlex.quote(str(run_dir))} finetune=lp_ft"
-    show(f"to fine-tune it, with the same model= and data=: {command}")
+    show(f"to fine-tune it, with the same model=, data= and data.image_size=: {command}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -19,6 +20,8 @@ class AsList:
 
 def _number(value: Any) -> Any:
     """Refuse what is no number; one without a fraction stays as it was written."""
+    if isinstance(value, str) and (percent := re.fullmatch(r"(\d+\.?\d*)\s*%", value.strip())):
+        raise ValueError(f"a number is expected: {value} is {float(percent[1]) / 100:g}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PydanticKnownError("float_type")
     return value

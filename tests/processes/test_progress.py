@@ -1,7 +1,10 @@
 """Progress of long steps: a line now and then without a terminal, the time left, parts, steps inside each other."""
 
+import contextlib
 import io
 import logging
+import os
+import pty
 import sys
 
 import pytest
@@ -144,3 +147,19 @@ def test_other_ranks_are_silent(monkeypatch, clock_at, caplog):
 
 def test_durations():
     assert [clock(each) for each in (0.2, 59.6, 3605)] == ["0:00", "1:00", "1:00:05"]
+
+
+def test_a_command_that_is_printed_beside_a_bar_stays_one_line():
+    """A terminal of 40 columns: a line that is broken could not be copied into a shell."""
+    line = "to go on: " + "word " * 40 + "END"
+    code = "import sys, time\nfrom skinlab.processes.progress import Progress\nwith Progress('reading', 1):\n"
+    code += f"    print({line!r}, file=sys.stderr)\n"
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-c", code], os.environ | {"COLUMNS": "40", "TERM": "xterm"})
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while chunk := os.read(screen, 4096):
+            shown += chunk
+    os.waitpid(pid, 0)
+    assert line.encode() in shown

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from skinlab.cli.sweeps.job import JobResult, differing_overrides
 
-RANK_BY = "val/balanced_accuracy"  # where jobs differ in their loss
+RANK_BY = "val/balanced_accuracy"  # where jobs differ in what val/loss depends on beside the predictions
+OWN_LOSS = ("loss=", "loss.", "sampler=", "sampler.")  # each loss has its own scale, and a sampler its own class shares
 
 
 def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
@@ -25,7 +26,7 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     failed = [job for job, metrics in found if job.returncode != 0 or "best/monitor" not in metrics]
     monitor = finished[0][0].monitor() if finished else "result"
     differing = differing_overrides(jobs)
-    own = monitor == "val/loss" and any(each.startswith(("loss=", "loss.")) for each in differing)
+    own = monitor == "val/loss" and any(each.startswith(OWN_LOSS) for each in differing)
     ranked = own and all(isinstance(metrics.get(RANK_BY), float) for _, metrics in finished)
     order = RANK_BY if ranked else monitor
     title = f"{len(finished)} of {len(jobs)} jobs finished"
@@ -47,7 +48,7 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     console.print(table)
     if own:
         why = f"the order is by {RANK_BY}" if ranked else "this order says nothing; compare by another metric, as below"
-        line = f"! val/loss is each loss's own: {why}"
+        line = f"! val/loss does not compare losses or samplers: {why}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if finished:
         console.print(f"best run: {finished[0][0].directory}", soft_wrap=True, highlight=False, markup=False)
