@@ -68,7 +68,7 @@ def table_reader(settings: TableSettings, *, common: bool | None = None) -> Tabl
     """
     metadata = settings.metadata if isinstance(settings, EvidenceSettings) else None
     how = settings.columns, settings.label_map, settings.labels, settings.on_label_conflict
-    return TableReader(*how, metadata, common=common)
+    return TableReader(*how, metadata, common=common, missing=settings.missing)
 
 
 def evaluation_settings(

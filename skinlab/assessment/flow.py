@@ -97,7 +97,8 @@ def _table_flow(system: System) -> Flow:
     """Return the flow of a table of predictions: the rows of other splits were left out on reading."""
     first, source = system.tables[0], system.sources[0]
     part = _evaluated_part(system, known_split(source))
-    other = {name or "no split": n for name, n in source.get("left_out", {}).items()}
+    other = {f"of split {name or 'no split'}": n for name, n in source.get("left_out", {}).items()}
+    other |= source.get("incomplete", {})
     selection = source.get("selection", {})
     chosen: list[FlowPart] = [
         {"name": f"{name} (thresholds)", "images": n, "groups": None, "classes": {}, "evaluated": False}
@@ -105,7 +106,7 @@ def _table_flow(system: System) -> Flow:
     ]
     return {
         "found": len(first) + sum(other.values()) + sum(selection.values()),
-        "left_out": {f"of split {name}": n for name, n in other.items()},
+        "left_out": other,
         "kept": len(first) + sum(selection.values()),
         "parts": [*chosen, part],
         "evaluated": part["name"],

@@ -149,5 +149,6 @@ class TableSettings(Settings):
     names: Names | None
     labels: Annotated[Text, path_to("a table of labels", "labels=FILE.csv")] | None
     on_label_conflict: Literal["error", "labels"]
+    missing: Literal["error", "drop"]
     columns: dict[str, ColumnName | dict[str, ColumnName] | None]
     label_map: dict[Any, Any] | None

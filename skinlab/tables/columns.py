@@ -39,6 +39,7 @@ _FORMS = (
     re.compile(rf"(?:{_WORD})[_ .:-]+(.+)", re.IGNORECASE),
     re.compile(rf"(.+?)[_ .:-]+(?:{_WORD})", re.IGNORECASE),
 )
+MISTYPED = 0.05  # share of numbers outside 0 to 100 up to which a column is of percentages with mistakes in it
 
 
 def probability_columns(table: pd.DataFrame) -> dict[str, str]:
@@ -122,6 +123,12 @@ def _two_classes(
     if len(known) and set(known) <= {0, 1}:
         raise UserError(f"{place}, holds predicted classes, all of them 0 or 1; give probabilities")
     wrong = known[(known < 0) | (known > 1)]
+    beyond = known[(known < 0) | (known > 100)]
+    if known.median() > 1 and 0 < len(beyond) <= MISTYPED * len(known):
+        raise UserError(
+            f"{place}, holds {beyond.iloc[0]:g}, which is no percentage ({portion(len(beyond), len(known), 'row')}); "
+            "correct them"
+        )
     if len(wrong):
         raise UserError(
             f"{place}, holds {wrong.iloc[0]:g}, which is no probability; give numbers from 0 to 1 (of a network the "

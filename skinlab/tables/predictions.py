@@ -35,6 +35,7 @@ from skinlab.tables.columns import (
 )
 from skinlab.tables.csv_files import read_csv, read_header, row_numbers
 from skinlab.tables.groups import group_cautions, with_groups
+from skinlab.tables.incomplete import without_incomplete
 from skinlab.tables.label_table import FROM_LABELS, read_labels, with_clean_text
 from skinlab.tables.labels import check_one_label_each, find_column, join_ids
 from skinlab.tables.metadata import read_metadata
@@ -95,6 +96,7 @@ class TableReader:
         on_label_conflict: ``error``, or ``labels`` to use those of ``labels``.
         metadata: a table that may have the groups, patients or lesions of the images.
         common: whether images that the table which lends the labels lacks are left out; None where that can't be set.
+        missing: ``error`` or ``drop`` for rows without a label or a probability; None where that can't be set.
 
     Raises:
         UserError: the table of labels or of metadata can't be read.
@@ -109,6 +111,7 @@ class TableReader:
         metadata: str | None = None,
         *,
         common: bool | None = None,
+        missing: str | None = None,
     ) -> None:
         named = columns or {}
         self.columns: ColumnNames = {
@@ -117,7 +120,7 @@ class TableReader:
         prob = named.get("prob")
         self.prob = {name: listed(each) for name, each in prob.items()} if isinstance(prob, Mapping) else {}
         self.label_map = {str(old): str(new) for old, new in (label_map or {}).items()}
-        self.labels, self.on_label_conflict, self.common = labels, on_label_conflict, common
+        self.labels, self.on_label_conflict, self.common, self.missing = labels, on_label_conflict, common, missing
         self.truth: pd.DataFrame | None = None
         self.metadata, self.other_columns = pd.DataFrame(), dict[str, list[str]]()
         self.headers, self.borrowed, self.place = dict[str, list[str]](), False, f"labels={labels}"
@@ -166,6 +169,13 @@ class TableReader:
         if self.prob and not prob and not ours:
             prob = of_named_classes(probability_columns(table), self.prob, str(path))
         lines = dict(zip(table["image_id"].tolist(), row_numbers(table).tolist(), strict=True))
+        table, incomplete, notes = without_incomplete(
+            table,
+            list(prob or probability_columns(table)),
+            str(path),
+            needs_label=self.truth is None or (self.borrowed and "label" in table),
+            drop=None if ours or self.missing is None else self.missing == "drop",
+        )
         chosen = choose_rows(table, split, str(path))
         both = pd.concat([chosen.rows, chosen.selection], ignore_index=True)
         both, facts, cautions = self._with_classes(both, path, {} if ours else self.label_map, lines, prob)
@@ -181,9 +191,11 @@ class TableReader:
         except ValueError as error:
             raise UserError(str(error)) from None
         facts |= chosen.facts
+        if incomplete:
+            facts["incomplete"] = incomplete
         if named or prob:
             facts["columns"] = named | {f"prob.{name}": theirs for theirs, name in prob.items()}
-        return PredictionsTable(rows, others, chosen.split, facts, [*chosen.cautions, *cautions], len(lacking))
+        return PredictionsTable(rows, others, chosen.split, facts, [*notes, *chosen.cautions, *cautions], len(lacking))
 
     def _with_labels_alone(self, table: pd.DataFrame, lacking: Sequence[str], path: Path) -> tuple[pd.DataFrame, str]:
         """Return a table without the images that the table which lends the labels lacks, and a caution of these.

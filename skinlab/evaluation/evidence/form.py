@@ -63,10 +63,14 @@ class LabelsTable(TypedDict):
 
 
 class TableFacts(TypedDict, total=False):
-    """How a predictions table was read: renamed columns, rows of each split not evaluated, labels from elsewhere."""
+    """How a predictions table was read: renamed columns, rows of each split not evaluated, labels from elsewhere.
+
+    `incomplete` counts the rows without a probability or a label that were left out.
+    """
 
     columns: dict[str, str]
     left_out: dict[str, int]
+    incomplete: dict[str, int]
     selection: dict[str, int]
     labels: LabelsTable
 
