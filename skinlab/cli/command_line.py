@@ -21,6 +21,7 @@ from skinlab.settings.secrets import MASK, is_secret_name, masked
 
 # Hydra's grammar knows no bare `>`: threshold=sensitivity>=0.9 and thresholds=[f1,specificity>=0.95] are quoted for it.
 RULE = re.compile(r"""(?<!["'])\b((?:sensitivity|specificity|p)>=[\d.]+)""")
+AS_PRINTED = re.compile(r"\b(sensitivity|specificity|p)\s*≥\s*(?=[\d.])")  # a rule as reports show it
 HOME = re.compile(r"""(?<=[=,\["'])~(?=/)""")
 BETWEEN = re.compile(r",(?![^\[{(]*[\]})])")  # a comma outside of brackets
 # What may be set of Hydra itself. Its callbacks, logging, environment and search path run or load what they name.
@@ -45,6 +46,7 @@ def prepare_command_line(
         UserError: an unknown flag, or an override that brings in foreign configs or code, or a secret.
     """
     flags, overrides = _split(arguments)
+    overrides = [AS_PRINTED.sub(r"\1>=", text) for text in overrides]
     overrides = [RULE.sub(r'"\1"', _as_list(_by_name(_at_home(text), aliases), lists)) for text in overrides]
     for text in overrides:
         try:

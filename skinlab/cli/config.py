@@ -25,6 +25,7 @@ from skinlab.cli.hints import choice_meant, place_of
 from skinlab.cli.missing import describe_missing
 from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
+from skinlab.cli.unreadable import unreadable
 from skinlab.errors import UserError, nearest
 from skinlab.processes.jobs import PRINTED
 from skinlab.settings.base import create, walk
@@ -34,8 +35,6 @@ from skinlab.settings.secrets import masked
 
 OTHER_COMMAND = re.compile(r"In '([\w/]+)': Could not override '(\w+)'")  # a preset of another command
 # A value in a list or mapping with other signs than letters, digits and blanks.
-UNQUOTED = re.compile(r"(?<=[\[{,: ])(?! )[^\[\]{},:\"]*[^\w \[\]{},:\"][^\[\]{},:\"]*(?=[\]},])")
-QUOTES = r'"\g<0>"'
 # Settings of skinlab.pretrain that had another name before it had views= of its own.
 RENAMED = {"augment": "views", "augment.lesion_pairs": "views.lesion_pairs"}
 RENAMED |= {f"augment.views.{name}": f"views.{name}" for name in ("n_small", "small_size", "small_scale")}
@@ -206,7 +205,7 @@ def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"
-    mistakes = _renamed(name, overrides) or _unreadable(overrides) or _unknown_keys(name, overrides)
+    mistakes = _renamed(name, overrides) or unreadable(overrides) or _unknown_keys(name, overrides)
     if mistakes := mistakes or _several_values(name, overrides):
         return "; ".join(mistakes)
     lines = [line.strip() for line in f"{error} {error.__cause__ or ''}".splitlines() if line.strip()]
@@ -221,63 +220,6 @@ def _renamed(name: str, overrides: Sequence[str]) -> list[str]:
         if key in RENAMED:
             lines.append(f"{text}: the views of a pretraining are set by views= now; write {RENAMED[key]}{sign}{value}")
     return lines
-
-
-def _unreadable(overrides: Sequence[str]) -> list[str]:
-    """Return a line for every override that Hydra's grammar can't read, and for a value that the shell has split."""
-    lines, words = [], [text for text in overrides if not text.startswith("-")]
-    whole = _rejoined(words)
-    if len(whole) < len(words):
-        split = {
-            text: next(word for word in words if text.startswith(f"{word} ")) for text in whole if text not in words
-        }
-        return [
-            f"{text.removeprefix(first).strip()}: not of the form key=value; leave it out, or put quotes around a "
-            f"value with blanks: '{text}'"
-            for text, first in split.items()
-        ]
-    for text in words:
-        if not _is_readable(text):
-            quoted = _quoted(text)
-            general = "key=value, and values with spaces or brackets as 'key=\"value\"'"
-            known = "=" in text and _is_readable(quoted)
-            lines.append(f"{text}: not an override; write " + (f"'{quoted}'" if known else general))
-    return lines
-
-
-def _rejoined(words: Sequence[str]) -> list[str]:
-    """Return a command line with the words without ``=`` as part of the value before them.
-
-    >>> _rejoined(["data=folder", "data.root=My", "patients", "seed=1"])
-    ['data=folder', 'data.root=My patients', 'seed=1']
-    """
-    whole: list[str] = []
-    for word in words:
-        if whole and "=" in whole[-1] and "=" not in word and not word.startswith(("~", "{", "[")):
-            whole[-1] += f" {word}"
-        else:
-            whole.append(word)
-    return whole
-
-
-def _is_readable(text: str) -> bool:
-    try:
-        OverridesParser.create().parse_overrides([text])
-    except HydraException:
-        return False
-    return True
-
-
-def _quoted(text: str) -> str:
-    """Return an override with the values in quotes that are no plain words.
-
-    >>> _quoted("columns.prob={malignant: Malignancy score (%)}")
-    'columns.prob={malignant: "Malignancy score (%)"}'
-    """
-    key, _, value = text.partition("=")
-    if '"' in value or not value.startswith(("{", "[")):
-        return f'{key}="{value}"'
-    return f"{key}={UNQUOTED.sub(QUOTES, value)}"
 
 
 def _several_values(name: str, overrides: Sequence[str]) -> list[str]:

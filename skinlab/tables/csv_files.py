@@ -138,6 +138,12 @@ def _header(path: Path, encoding: str) -> tuple[list[str], str]:
     names = [clean(name) for name in header]
     if not any(names):
         raise UserError(f"{path} is empty: give a table with a header line")
+    if 2 * names.count("") >= len(names) > 2:
+        title = next(name for name in names if name)
+        raise UserError(
+            f"{path}: {names.count('')} of the {len(names)} columns have no name in its first line ({title}); if that "
+            "is a title, delete all lines above the names of the columns"
+        )
     return names, separator
 
 

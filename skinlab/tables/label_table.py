@@ -63,6 +63,7 @@ def with_clean_text(table: pd.DataFrame, place: str) -> pd.DataFrame:
     repeats = table["image_id"][table["image_id"].duplicated()]
     if len(repeats):
         raise UserError(
-            f"{place}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many)"
+            f"{place}: image {repeats.iloc[0]} has several rows; keep one row an image ({len(repeats)} are too many), "
+            "or name the column that tells images apart: columns.image_id=NAME"
         )
     return table

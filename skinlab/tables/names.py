@@ -46,7 +46,8 @@ def with_standard_names(
     table = table.rename(columns={theirs: ours for ours, theirs in names.items() if theirs and ours not in table})
     if "image_id" not in table:
         raise UserError(
-            f"{place} has no column image_id (found {some(table.columns, 9)}); name it{setting_of('image_id', columns)}"
+            f"{place} has no column image_id (found {some(table.columns, 9)}); name it"
+            f"{setting_of('image_id', columns)}; if the images have no names, add a column that numbers them"
         )
     return table
 

@@ -10,16 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 
 from skinlab.errors import UserError, some
 from skinlab.evaluation.evidence.form import LabelsTable, TableFacts
 from skinlab.evaluation.predictions import (
-    PREFIX,
     Predictions,
-    decimals,
-    probability_floor,
     table_classes,
     to_predictions,
 )
@@ -40,6 +36,7 @@ from skinlab.tables.label_table import FROM_LABELS, read_labels, with_clean_text
 from skinlab.tables.labels import check_one_label_each, find_column, join_ids
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.names import ColumnNames, Names, check_columns, columns_of, listed, setting_of, with_standard_names
+from skinlab.tables.precision import precision_cautions
 from skinlab.tables.splits import choose_rows
 from skinlab.text import clean, portion, quantity
 
@@ -281,7 +278,7 @@ class TableReader:
         known = join_ids(ids, self.metadata.index.tolist(), f"{path} and the table of metadata")
         metadata = self.metadata.reindex(known).fillna("").reset_index(drop=True)
         table, units = with_groups(table, [table, *([] if joined is None else [joined]), metadata])
-        cautions += [*_precision(table), *units, *group_cautions(table)]
+        cautions += [*precision_cautions(table), *units, *group_cautions(table)]
         return table.assign(label=own.to_numpy()), facts, cautions
 
     def _joined(self, truth: pd.DataFrame, ids: pd.Series[str], path: Path, own: pd.Series[str]) -> pd.DataFrame | None:
@@ -319,27 +316,6 @@ class TableReader:
                 "labels=: on_label_conflict=labels"
             )
         return theirs.where(theirs != "", own), len(differing)
-
-
-def _precision(table: pd.DataFrame) -> list[str]:
-    """Return a caution if the probabilities are rounded, with the zeros and ties that this made."""
-    values = table[[PREFIX + name for name in table_classes(table)]].to_numpy()
-    rounded = decimals(values)
-    if rounded is None:
-        return []
-    if rounded == 0:
-        return ["all probabilities are 0 or 1, so AUROC, average precision and calibration mean little."]
-    zeros = int((values == 0).sum())
-    tied = int(np.any([pd.Series(column).duplicated(keep=False) for column in values.T], axis=0).sum())
-    found = f"probabilities are rounded to {rounded} decimals"
-    if zeros:
-        found += f"; {zeros} of them are 0 and count as {probability_floor(values):g} in log-loss and calibration"
-    if tied:
-        found += (
-            f"; {portion(tied, len(values), 'image', 'ties')} with another in a class, which makes ranking and "
-            "thresholds coarser"
-        )
-    return [f"{found}."]
 
 
 def count_training_images(path: Path, table: Predictions) -> dict[str, Any] | None:

@@ -57,6 +57,8 @@ MISTAKES = [
     (["loss._target_=os.system"], "outside the allowed packages"),
     (["data=folder"], "data.root"),
     (["trainer.max_epochs="], "trainer.max_epochs"),
+    (["evidence.thresholds=[p"], "the shell took what follows > as the name of a file; put quotes around the rule"),
+    (["data.root=“My patients”"], "write 'data.root=\"My patients\"'"),
     (["data.root=[1"], "data.root=[1: not an override; write key=value, and values with spaces or brackets as"),
     (
         ["data.root=My pictures (1)"],

@@ -105,3 +105,10 @@ def test_the_row_that_a_message_names_is_the_spreadsheet_s(tmp_path):
     table.write_text("image_id,label\na,nv\n\nb,nv,x\n")
     with pytest.raises(UserError, match="row 4 has 3 of 2 fields"):
         read_csv(table)
+
+
+def test_a_title_above_the_header_is_named(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text("Vendor report 2026,,,\nimage_id,label,prob_a,prob_b\ni1,a,0.5,0.5\n")
+    with pytest.raises(UserError, match=r"3 of the 4 columns have no name in its first line \(Vendor report 2026\)"):
+        read_csv(path)
