@@ -56,6 +56,14 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
     }
 
 
+def endpoint_label(evidence: Evidence) -> str:
+    """Label the primary endpoint with the operating point of its comparison; "" where none was declared."""
+    endpoint = evidence["settings"].get("endpoint")
+    unpaired = evidence["unpaired"]["comparisons"] if "unpaired" in evidence else []
+    primary = [pair for pair in (*evidence["comparisons"], *unpaired) if pair.get("role") == "primary"]
+    return label_of(endpoint["metric"], primary[0] if primary else {}) if endpoint else ""
+
+
 def _beside(names: Sequence[str], metrics: Sequence[Metrics], metric: str, view: str, point: str) -> dict[str, object]:
     """Draw one metric of all systems, that of decisions at an operating point."""
     rows = [(name, each[metric]) for name, each in zip(names, metrics, strict=True)]

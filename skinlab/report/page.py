@@ -14,7 +14,7 @@ from skinlab.evaluation.metrics.operating_points import MOST_PROBABLE, OF_CALLED
 from skinlab.evaluation.metrics.registry import find_metric, metric_label, shown_metrics
 from skinlab.processes.progress import track
 from skinlab.report import charts
-from skinlab.report.comparisons import comparison_section, net_benefit_section, unpaired_section
+from skinlab.report.comparisons import comparison_section, endpoint_label, net_benefit_section, unpaired_section
 from skinlab.report.flow import flow_chart
 from skinlab.report.headlines import columns, headline, positive_headline
 from skinlab.report.in_short import in_short
@@ -43,6 +43,7 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     return render(
         "report.html.j2",
         settings=evidence["settings"],
+        endpoint_label=endpoint_label(evidence),
         provenance=evidence["provenance"],
         cost_ratio=evidence["settings"]["cost_ratio"],
         systems=systems,

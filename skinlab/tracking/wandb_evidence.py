@@ -79,10 +79,11 @@ def tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
 
     if not evidence["comparisons"]:
         return {}
-    table = wandb.Table(columns=["a", "b", "metric", *COLUMNS, "sentence"])
+    table = wandb.Table(columns=["a", "b", "metric", "operating_point", *COLUMNS, "sentence"])
     for pair in evidence["comparisons"]:
         difference = pair["difference"]
         numbers = {"difference": difference["value"], "low": difference["low"], "high": difference["high"]}
         values = [(numbers | pair | numbers)[column] for column in COLUMNS]
-        table.add_data(pair["a"], pair["b"], pair["metric"], *values, pair["sentence"])
+        names = pair["a"], pair["b"], pair["metric"], pair.get("operating_point", "")
+        table.add_data(*names, *values, pair["sentence"])
     return {"comparisons": table}

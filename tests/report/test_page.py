@@ -236,6 +236,19 @@ def test_of_many_comparisons_the_clear_ones_are_listed_first(evidence):
     assert text.index("sentence 0.01") < text.index("<summary>8") < text.index("sentence 0.3")
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_differences_and_the_endpoint_are_at_the_operating_point_of_the_comparison(evidence):
+    (pair,) = evidence["comparisons"]
+    at = {"metric": "sensitivity", "operating_point": "p ≥ 0.3, fixed beforehand", "role": "primary"}
+    evidence["comparisons"] = [pair | at]
+    evidence["settings"]["endpoint"] = {"metric": "sensitivity", "hypothesis": "noninferiority", "margin": 0.05}
+    text = render_report(evidence)
+    text = text[text.index('id="settings"') : text.index('<section id="s1"')]
+    assert "<td>Sensitivity (p ≥ 0.3, fixed beforehand) (primary)</td>" in text
+    assert "by Sensitivity (p ≥ 0.3, fixed beforehand), the primary endpoint" in text
+    assert "p ≥ 0.5" not in text
+
+
 def test_the_same_evidence_gives_the_same_page(evidence):
     alone(evidence)
     assert render_report(evidence) == render_report(evidence)

@@ -64,6 +64,7 @@ def test_figures_comparisons_and_report_are_logged(evaluated, monkeypatch):
     table = recorder.logged["comparisons"]
     assert [row[-1] for row in table.data] == [pair["sentence"] for pair in evidence["comparisons"]]
     first = dict(zip(table.columns, table.data[0], strict=True))
+    assert first["operating_point"] == evidence["comparisons"][0]["operating_point"]
     assert first["difference"] == evidence["comparisons"][0]["difference"]["value"]
     assert "report" in recorder.logged
     assert recorder.ended is True
