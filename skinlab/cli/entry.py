@@ -79,7 +79,6 @@ def _run(name: str, handler: SignalHandler) -> None:
     from skinlab.cli.command_line import name_as_typed
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
-    from skinlab.cli.continuing import continued
     from skinlab.cli.sweeps.failures import JobFailedError
     from skinlab.cli.sweeps.launchers import collecting_jobs
     from skinlab.cli.sweeps.sweep import Sweep, ending_in_table
@@ -104,7 +103,7 @@ def _run(name: str, handler: SignalHandler) -> None:
         config: dict[str, Any] = {}
         try:
             is_run = hydra_config.mode == RunMode.RUN
-            config = resolved(continued(cfg, hydra_config.overrides.task, name) if is_run else cfg)
+            config = resolved(_single_run(name, cfg, hydra_config) if is_run else cfg)
             if not is_run:
                 return _run_job_of_sweep(name, hydra_config, sweep, config)
             settings = settings_of(name, config)
@@ -139,6 +138,15 @@ def _begin(name: str, typed: list[str], handler: SignalHandler, sweep: Sweep, hy
         from skinlab.cli.sweeps.repeats import not_printed
 
         logging.getLogger().handlers[0].addFilter(not_printed(Path(earlier), Path(hydra.runtime.output_dir)))
+
+
+def _single_run(name: str, cfg: DictConfig, hydra: HydraConf) -> DictConfig:
+    """Return the config of a command without ``-m``, as recorded where it goes on."""
+    from skinlab.cli.continuing import continued
+    from skinlab.cli.sweeps.checks import refuse_single_run
+
+    refuse_single_run(hydra)
+    return continued(cfg, hydra.overrides.task, name)
 
 
 def _run_job_of_sweep(name: str, hydra: HydraConf, sweep: Sweep, config: dict[str, Any]) -> float:

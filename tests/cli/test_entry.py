@@ -27,6 +27,7 @@ MISTAKES = [
     (["data.folds=3"], "data.folds: the config has no such key (did you mean data.n_folds or data.fold?)"),
     (["ssl=simclr"], "ssl: the config has no such key; it belongs to skinlab.pretrain"),
     (["loss=ce,focal"], "loss=ce,focal: several values; add -m to run them in turn"),
+    (["sweep=folds", "seed=1"], "sweep=folds runs several jobs: add -m, or set one data.fold"),
     (["--model", "resnet18"], "--model: unknown flag; settings are written without dashes: model=resnet18"),
     (["--epochs", "2"], "--epochs: unknown flag; settings are written without dashes: trainer.max_epochs=2"),
     (["--lr=1e-3"], "settings are written without dashes: optimizer.lr=1e-3"),

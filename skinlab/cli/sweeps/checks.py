@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from skinlab.cli.config import compose_config
@@ -65,3 +66,18 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
             "validation metrics, then open the test of that one: python -m skinlab.evaluate predictions=RUN split=test "
             "output=DIR"
         )
+
+
+def refuse_single_run(hydra: HydraConf) -> None:
+    """Refuse one run of a config that has several jobs, such as that of ``sweep=folds``.
+
+    Args:
+        hydra: Hydra's own config of a command without ``-m``.
+
+    Raises:
+        UserError: the config sweeps over a setting that the command line does not set.
+    """
+    named = {each.key_or_group for each in OverridesParser.create().parse_overrides(list(hydra.overrides.task))}
+    if swept := [str(key) for key in hydra.sweeper.get("params") or {} if key not in named]:
+        what = f"sweep={choice}" if (choice := hydra.runtime.choices.get("sweep")) else "hydra.sweeper.params"
+        raise UserError(f"{what} runs several jobs: add -m, or set one {', '.join(swept)}")
