@@ -116,6 +116,7 @@ def build_unpaired_evidence(
     evidence["cautions"] = [
         _different_images(aligned, different["classes"]),
         *draw_cautions(settings, len(systems)),
+        *_calibrated_in_part(systems),
         *cautions,
     ]
     evidence["settings"]["endpoint"] = settings.endpoint.to_dict() if settings.endpoint else None
@@ -140,6 +141,20 @@ def _data_sets(
             decisions.append(decide_by_threshold(view, rules.at))
         found.append(DataSet(system.name, system.tables, decisions))
     return found
+
+
+def _calibrated_in_part(systems: Sequence[System]) -> list[str]:
+    """Return a caution where some systems' probabilities are calibrated and others' are not, by their meta data."""
+    metas = {system.name: [source["meta"] for source in system.sources if source["meta"]] for system in systems}
+    kinds = {name: any(meta.get("calibrator") for meta in found) for name, found in metas.items() if found}
+    calibrated, raw = ([name for name, kind in kinds.items() if kind is wanted] for wanted in (True, False))
+    if not calibrated or not raw:
+        return []
+    return [
+        f"The probabilities of {', '.join(calibrated)} are calibrated, those of {', '.join(raw)} are not: differences "
+        "at a threshold, and of calibration, are those of the calibrator, too. Predict all images with one model file: "
+        "python -m skinlab.predict ckpt=FILE."
+    ]
 
 
 def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from skinlab.report import charts
 from skinlab.report.headlines import headline, positive_headline
 from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.svg import INK, series
-from skinlab.report.wording import MINUS, interval, label_of, shorten
+from skinlab.report.wording import MINUS, interval, label_of, over_classes, shorten
 
 MOST_SENTENCES = 6  # comparisons beyond which only the significant ones are listed at once
 
@@ -88,6 +88,8 @@ def unpaired_section(evidence: Evidence) -> dict[str, Any] | None:
     beside = dict.fromkeys(name for of_system in shared.values() for name in of_system)
     return {
         "pairs": pairs,
+        "values": [[shared.get(pair[of], {}).get(pair["metric"]) for of in ("a", "b")] for pair in pairs],
+        "over": over_classes(evidence),
         "systems": systems,
         "classes": evidence["unpaired"]["classes"],
         "beside": [_beside_on_own(evidence, name) for name in beside],

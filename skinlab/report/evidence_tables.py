@@ -36,7 +36,18 @@ from skinlab.report.operating_points import (
     positive_metrics,
 )
 from skinlab.report.units import unit_sentences
-from skinlab.report.wording import DASH, bounds, group_noun, interval, label_of, overlap_sentence, p_value
+from skinlab.report.wording import (
+    DASH,
+    bounds,
+    group_noun,
+    interval,
+    label_of,
+    number,
+    over_classes,
+    overlap_sentence,
+    p_value,
+    several_classes,
+)
 from skinlab.text import quantity
 
 LEADERBOARD_COLUMNS = 3
@@ -93,24 +104,31 @@ def leaderboard(evidence: Evidence) -> Table:
 
 
 def comparison_table(evidence: Evidence) -> Table | None:
-    """Return a row a difference: the primary ones first, then the significant ones; None where nothing is compared."""
-    pairs = [*evidence["comparisons"], *(evidence["unpaired"]["comparisons"] if "unpaired" in evidence else [])]
+    """Return a row a difference: the primary ones first, then the significant ones; None where nothing is compared.
+
+    Of systems on different images the two values stand beside it, which are over the classes that both have.
+    """
+    unpaired = evidence.get("unpaired")
+    pairs = [*evidence["comparisons"], *(unpaired["comparisons"] if unpaired else [])]
     if not pairs:
         return None
     ranked = sorted(pairs, key=lambda pair: (pair.get("role") != "primary", not pair.get("significant")))
     shown, systems = ranked[:MOST_COMPARISONS], {(pair["a"], pair["b"]) for pair in pairs}
-    only = " less ".join(systems.pop()) if len(systems) == 1 else ""
+    only = systems.pop() if len(systems) == 1 else ()
     more = f" ({len(shown)} of {len(pairs)}, the others in report.html)" if len(pairs) > len(shown) else ""
-    table = Table(title=f"differences{f': {only}' if only else ''}{more}", show_edge=False)
+    title = f"differences{over_classes(evidence)}{': ' if only else ''}{' less '.join(only)}{more}"
+    table = Table(title=title, show_edge=False)
     for name in ("metric",) if only else ("systems", "metric"):
         table.add_column(name)
-    for name in ("difference", "p, Holm"):
+    for name in (*((only or ("first", "second")) if unpaired else ()), "difference", "p, Holm"):
         table.add_column(name, justify="right")
     for pair in shown:
         names = [] if only else [f"{pair['a']} less {pair['b']}"]
+        metrics = [unpaired["metrics"][pair[of]] for of in ("a", "b")] if unpaired else []
+        values = [number(each.get(pair["metric"])) for each in metrics]
         difference = interval(pair["difference"], signed=True)
         difference += "" if bounds(pair["difference"]) else " (no interval)"
-        table.add_row(*names, label_of(pair["metric"], pair), difference, p_value(pair["p_holm"], pair))
+        table.add_row(*names, label_of(pair["metric"], pair), *values, difference, p_value(pair["p_holm"], pair))
     return table
 
 
@@ -285,6 +303,7 @@ def _title(evidence: Evidence) -> str:
         return f"different images ({sizes}), {level}"
     of_class = (f"{name} {n}" for name, n in first.get("groups_per_class", {}).items())
     groups = ", ".join(of_class) if len(first.get("groups_per_class", {})) <= MOST_CLASSES else ""
+    groups = "; ".join(filter(None, [groups, several_classes(first)]))
     detail = f" ({groups})" if groups else ""
     return f"{quantity(first['rows'], 'image')}, {quantity(first['groups'], group_noun(first))}{detail}, {level}"
 

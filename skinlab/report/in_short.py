@@ -37,6 +37,7 @@ NEEDLESS = re.compile(
     re.IGNORECASE,
 )
 MELANOMA = ("mel", "melanoma", "mm")  # names of the class
+NO_THRESHOLD = "no threshold was chosen for it"
 RATES = {"sensitivity": "recall", "specificity": "specificity", "f1_positive": "f1"}  # of the positive → of a class
 
 
@@ -74,12 +75,16 @@ def _beside(evidence: Evidence, here: str, other: str, *more: str) -> str:
         other: the others' name in the command.
         more: settings.
     """
-    _, kept = _settings(evidence)
-    own = {name: value for name, value in kept.items() if name.partition(".")[0] not in OF_SYSTEMS}
-    if "names" in kept and len(evidence["systems"]) == 1:
-        own["names"] = f"[{kept['names'].strip('[]')},{other}]"
+    own, names = _kept(evidence), _settings(evidence)[1].get("names")
+    if names and len(evidence["systems"]) == 1:
+        own["names"] = f"[{names.strip('[]')},{other}]"
     places = {"predictions": _listed([_place(evidence, here), other])}
     return _written(EVALUATE, places | own | dict(each.split("=", 1) for each in more))
+
+
+def _kept(evidence: Evidence) -> dict[str, str]:
+    """Return the settings of the evidence's command that hold for other systems, too."""
+    return {name: value for name, value in _settings(evidence)[1].items() if name.partition(".")[0] not in OF_SYSTEMS}
 
 
 def _settings(evidence: Evidence) -> tuple[str, dict[str, str]]:
@@ -147,11 +152,34 @@ def _sensitivity(evidence: Evidence) -> Line:
         return Line("Sensitivity", "Not evaluated: no class is positive.", command)
     if not positive:
         return Line(f"Sensitivity for {melanoma}", f"{of_melanoma}.")
-    found = [_rates(system, None, rule) for system, rule in zip(systems, _rules(systems), strict=True)]
-    answer = f"{_each(systems, found)}."
+    answer = f"{_each(systems, _positive_rates(evidence))}."
     if melanoma in positive and len(positive) > 1:
         answer += f" For {melanoma} alone, as the {_called(systems)}: {of_melanoma}."
     return Line(f"Sensitivity for {', '.join(positive)}", answer)
+
+
+def _positive_rates(evidence: Evidence) -> list[str]:
+    """Return the rates of each system; without a common rule each names its threshold, and one without has none."""
+    systems, rules = evidence["systems"], _rules(evidence["systems"])
+    found = [_rates(system, None, rule) for system, rule in zip(systems, rules, strict=True)]
+    rows = [_row(system, rule) for system, rule in zip(systems, rules, strict=True)]
+    if headline_rule(systems) or not any(rows):
+        return found
+    missing = f"{NO_THRESHOLD}: apply_thresholds={_common_threshold(evidence)[0]}"
+    return [f"{rates} ({point_words(row)})" if row else missing for rates, row in zip(found, rows, strict=True)]
+
+
+def _common_threshold(evidence: Evidence) -> tuple[str, str]:
+    """Return the file of thresholds to apply to all systems, and the command that applies it, or else makes it.
+
+    The file beside the evidence can be applied if it has the thresholds of one system.
+    """
+    chosen = [system for system in evidence["systems"] if system.get("thresholds")]
+    if len(chosen) == 1:
+        place = f"{evidence['provenance']['config'].get('output', 'DIR')}/thresholds.json"
+        return place, _again(evidence, f"apply_thresholds={place}")
+    alone = _place({**evidence, "systems": chosen[:1]})
+    return "DIR/thresholds.json", _written(EVALUATE, {"predictions": _listed([alone])} | _kept(evidence))
 
 
 def _rates(system: System, of_class: str | None, rule: str | None = None) -> str:
@@ -174,8 +202,9 @@ def _threshold(evidence: Evidence) -> Line:
     rows = [_row(each, rule) for each, rule in zip(systems, _rules(systems), strict=True)]
     known = [row for row in rows if row]
     if known and headline_rule(systems) is None:
-        points = [point_words(row) if row else f"{HALF} (no threshold was chosen)" for row in rows]
-        return Line(question, f"{_each(systems, points)}.", _again(evidence, "apply_thresholds=RUN/thresholds.json"))
+        points = [point_words(row) if row else NO_THRESHOLD for row in rows]
+        place, command = _common_threshold(evidence)
+        return Line(question, f"{_each(systems, points)}. For all: apply_thresholds={place}.", command)
     if known:
         first = known[0]
         if is_fixed(first["rule"]):
@@ -235,7 +264,7 @@ def _counts(system: System, positive: Sequence[str]) -> str:
     splits = dict.fromkeys(filter(None, map(known_split, system["sources"])))
     split = "out of fold" if system["pooled_folds"] else ", ".join(splits)
     groups = system.get("groups_per_class") or {}
-    of = ", ".join(f"{count(groups[name])} of {name}" for name in positive if name in groups)
+    of = ", ".join(f"{count(groups[name])} {name}" for name in positive if name in groups)
     images = f"{quantity(system['rows'], 'image')}{f' ({split})' if split else ''}"
     return f"{images} of {groups_in_words(system)}{f', {of}' if of else ''}"
 

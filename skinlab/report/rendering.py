@@ -31,6 +31,7 @@ from skinlab.report.wording import (
     overlap_sentence,
     p_value,
     percent,
+    several_classes,
     shorten,
     units_in_words,
 )
@@ -55,6 +56,7 @@ WORDING = (
     p_value,
     percent,
     rule_words,
+    several_classes,
     units_in_words,
 )
 ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "`": "\\`", "*": "\\*", "\n": " ", "\r": " "})

@@ -113,6 +113,18 @@ def label_of(name: str, row: Mapping[str, Any]) -> str:
     return metric_label(name, point=row.get("operating_point", True))
 
 
+def over_classes(evidence: Mapping[str, Any]) -> str:
+    """Name the classes that systems on different images are compared over; "" where these are all classes.
+
+    >>> over_classes({"settings": {"classes": ["bcc", "mel", "nv"]}, "unpaired": {"classes": ["mel", "nv"]}})
+    ' over mel and nv'
+    """
+    names = evidence["unpaired"]["classes"] if "unpaired" in evidence else []
+    if not 0 < len(names) < len(evidence["settings"]["classes"]):
+        return ""
+    return f" over {', '.join(names[:-1])} and {names[-1]}"
+
+
 def label_of_column(name: str) -> str:
     """Name a column of subgroups for a reader.
 
@@ -157,6 +169,20 @@ def groups_in_words(system: Mapping[str, Any]) -> str:
     """
     notes = {None: f" ({units_in_words(system)})", "image": " of one image each"}
     return counted(system["groups"], group_noun(system)) + notes.get(system.get("group_unit"), "")
+
+
+def several_classes(system: Mapping[str, Any]) -> str:
+    """Say how many groups count in several classes; "" where none does, or where it is not known.
+
+    >>> several_classes({"groups": 155, "group_unit": "patient", "groups_per_class": {"benign": 102, "malignant": 75}})
+    '22 patients have images of both'
+    """
+    counts = (system.get("groups_per_class") or {}).values()
+    more = sum(counts) - (system["groups"] or 0)
+    if more <= 0:
+        return ""
+    noun = group_noun(system)
+    return f"{quantity(more, noun, 'has')} images of both" if len(counts) == 2 else f"some {noun}s have several classes"
 
 
 def units_in_words(system: Mapping[str, Any]) -> str:

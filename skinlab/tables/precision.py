@@ -24,7 +24,7 @@ def precision_cautions(table: pd.DataFrame) -> list[str]:
         found += f"; {zeros} of them are 0 and count as {probability_floor(values):g} in log-loss and calibration"
     if tied:
         found += (
-            f"; {portion(tied, len(values), 'image', 'ties')} with another in a class, which makes ranking and "
-            "thresholds coarser"
+            f"; in the whole table {portion(tied, len(values), 'image', 'ties')} with another in a class, which makes "
+            "ranking and thresholds coarser"
         )
     return [f"{found}."]

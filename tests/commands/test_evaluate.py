@@ -286,6 +286,8 @@ def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     again = write_table(tmp_path / "again.csv", signal=2)
     refused = run("evaluate", f"predictions={home},{again}", *words[2:], "unpaired=true")
     assert "home and again share 120 images (first: i0, by id)" in refused.stderr
+    for place, meta in ((home, {"run_id": "a"}), (away, {"calibrator": {"method": "vector"}})):
+        place.with_suffix(".meta.json").write_text(json.dumps(meta))
     done = run(*words)
     assert done.returncode == 0, done.stderr
     assert "home has a higher balanced accuracy on its images than away" in " ".join(done.stdout.split())
@@ -293,6 +295,7 @@ def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())
     assert evidence["comparisons"] == []
     assert len(evidence["unpaired"]["comparisons"]) == 5
+    assert "The probabilities of away are calibrated, those of home are not" in " ".join(done.stdout.split())
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Comparison on different images" in page
     assert "evaluated on the same images" not in page

@@ -164,6 +164,15 @@ def evidence_of(systems: list[dict[str, Any]], classes: list[str] | None = None)
     }
 
 
+def of_different_images() -> dict[str, Any]:
+    """Two systems on different images, which are compared over two of the three classes."""
+    classes = ["bcc", "mel", "nv"]
+    found = evidence_of([system("home", classes), system("away", classes)], classes)
+    pair = found["comparisons"].pop() | {"a": "home", "b": "away", "class_mix": False, "difference": interval(-0.066)}
+    values = {"home": {"balanced_accuracy": interval(0.518)}, "away": {"balanced_accuracy": interval(0.584)}}
+    return found | {"unpaired": {"classes": ["mel", "nv"], "metrics": values, "comparisons": [pair]}}
+
+
 @pytest.fixture
 def evidence() -> dict[str, Any]:
     """Two systems, every block filled."""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from skinlab.report.terminal import print_evidence
-from tests.report.conftest import evidence_of, system
+from skinlab.report.wording import MINUS
+from tests.report.conftest import evidence_of, of_different_images, system
 
 
 def printed(evidence, capsys):
@@ -75,3 +76,16 @@ def test_of_a_primary_endpoint_the_sentence_is_printed(capsys):
     text = printed(evidence, capsys)
     assert "- Primary endpoint: x." in text
     assert "Brier" in next(line for line in text.splitlines() if "+0.020" in line)
+
+
+def test_differences_on_different_images_stand_beside_the_values_that_they_are_of(capsys):
+    text = printed(of_different_images(), capsys).replace(MINUS, "-")
+    assert "differences over mel and nv: home less away" in text
+    row = next(line for line in text.splitlines() if "-0.066" in line)
+    assert row.index("0.518") < row.index("0.584") < row.index("-0.066")
+
+
+def test_patients_with_images_of_both_classes_are_counted(capsys):
+    both = {"groups": 155, "group_unit": "patient", "groups_per_class": {"nv": 102, "mel": 75}}
+    text = " ".join(printed(evidence_of([system() | both]), capsys).split())
+    assert "155 patients (nv 102, mel 75; 22 patients have images of both)" in text

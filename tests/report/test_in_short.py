@@ -45,7 +45,7 @@ def test_of_one_run():
     chosen = "Chosen for sensitivity ≥ 0.95 on val, 40 images (43 positives), applied to test, 30 images."
     assert found["At which threshold"] == (f"p ≥ 0.120 [0.080, 0.200]. {chosen}", "")
     assert found["How sure"][0] == (
-        "95\xa0% intervals in brackets, from 30 images (test) of 20 groups (lesions or patients), 8 of mel. One "
+        "95\xa0% intervals in brackets, from 30 images (test) of 20 groups (lesions or patients), 8 mel. One "
         "training: of these weights, another training may differ."
     )
     assert found["Better than another system"] == (
@@ -133,14 +133,26 @@ def test_the_command_of_an_evaluation_is_repeated_with_what_it_lacks():
     )
 
 
-def test_a_system_without_a_threshold_leaves_the_other_its_own():
+def test_without_a_common_threshold_no_rates_stand_side_by_side():
     evidence = evidence_of([system("home"), system("away") | {"thresholds": None}])
+    evidence["provenance"]["config"]["output"] = "BOTH"
     found = answers(evidence)
     words, command = found["At which threshold"]
-    assert words.startswith("home sensitivity ≥ 0.95, p ≥ 0.120; away ")
-    assert words.endswith("(no threshold was chosen).")
-    assert command.endswith("apply_thresholds=RUN/thresholds.json output=DIR")
-    assert found["Sensitivity for mel"][0].startswith("home 0.700 [0.650, 0.750]")
+    assert words == (
+        "home sensitivity ≥ 0.95, p ≥ 0.120; away no threshold was chosen for it. For all: "
+        "apply_thresholds=BOTH/thresholds.json."
+    )
+    assert command.endswith("apply_thresholds=BOTH/thresholds.json output=DIR")
+    rates = found["Sensitivity for mel"][0]
+    assert rates.startswith("home 0.700 [0.650, 0.750], specificity")
+    assert rates.endswith("; away no threshold was chosen for it: apply_thresholds=BOTH/thresholds.json.")
+
+
+def test_a_file_of_several_systems_is_not_offered_but_the_command_that_makes_one_of_one():
+    evidence = evidence_of([system("a"), system("b"), system("c") | {"thresholds": None}])
+    words, command = answers(evidence)["At which threshold"]
+    assert words.endswith("For all: apply_thresholds=DIR/thresholds.json.")
+    assert command == "python -m skinlab.evaluate predictions=run/test.csv output=DIR"
 
 
 def test_of_two_data_sets_the_difference_is_the_last_line():
@@ -166,7 +178,7 @@ def test_of_a_table_of_unknown_origin_nothing_is_said_of_trainings():
     evidence["comparisons"] = [pair | {"claim": "predictions"} for pair in evidence["comparisons"]]
     answer = answers(evidence)["How sure"][0]
     assert answer.endswith(
-        "from 30 images of 20 groups (lesions or patients), 8 of mel. Of these predictions alone: how they "
+        "from 30 images of 20 groups (lesions or patients), 8 mel. Of these predictions alone: how they "
         "were made is not known."
     )
     assert "of these weights" in render_report(evidence_of([system("a"), system("b")]))
@@ -178,7 +190,7 @@ def test_of_a_table_of_unknown_origin_nothing_is_said_of_trainings():
 def test_groups_are_named_by_their_unit():
     evidence = one()
     evidence["systems"][0]["group_unit"] = "lesion"
-    assert "30 images (test) of 20 lesions, 8 of mel." in answers(evidence)["How sure"][0]
+    assert "30 images (test) of 20 lesions, 8 mel." in answers(evidence)["How sure"][0]
     page = render_report(evidence)
     assert "30 images of 20 lesions" in page
     assert "nv 10 (33.3\xa0%, 12 lesions)" in page

@@ -9,7 +9,7 @@ from skinlab.report import charts
 from skinlab.report.card import render_card
 from skinlab.report.page import render_report
 from skinlab.report.wording import DASH, MINUS
-from tests.report.conftest import empty_system, evidence_of, interval
+from tests.report.conftest import empty_system, evidence_of, interval, of_different_images
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = {
@@ -247,6 +247,14 @@ def test_differences_and_the_endpoint_are_at_the_operating_point_of_the_comparis
     assert "<td>Sensitivity (p ≥ 0.3, fixed beforehand) (primary)</td>" in text
     assert "by Sensitivity (p ≥ 0.3, fixed beforehand), the primary endpoint" in text
     assert "p ≥ 0.5" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_differences_on_different_images_stand_beside_the_values_that_they_are_of():
+    text = render_report(of_different_images()).replace(MINUS, "-")
+    assert "<h3>Unpaired differences over mel and nv</h3>" in text
+    table = text[text.index("Unpaired differences between systems") :]
+    assert table.index("0.518") < table.index("0.584") < table.index("-0.066")
 
 
 def test_the_same_evidence_gives_the_same_page(evidence):

@@ -328,7 +328,7 @@ def test_a_rounded_table_is_named_with_its_zeros_and_ties(tmp_path):
     (found,) = (each for each in read(write(tmp_path / "p.csv", frame(shares=shares))).cautions if "rounded" in each)
     assert found == (
         "probabilities are rounded to 4 decimals; 2 of them are 0 and count as 5e-05 in log-loss and calibration; "
-        "6 of 6 images tie with another in a class, which makes ranking and thresholds coarser."
+        "in the whole table 6 of 6 images tie with another in a class, which makes ranking and thresholds coarser."
     )
     exact = np.random.default_rng(0).dirichlet(np.ones(3), 6)
     assert not [each for each in read(write(tmp_path / "q.csv", frame(shares=exact))).cautions if "rounded" in each]
