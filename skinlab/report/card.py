@@ -14,7 +14,7 @@ from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import class_metrics, first_training, positive_metrics
 from skinlab.report.rendering import render
 from skinlab.report.subgroups import subgroup_metrics
-from skinlab.report.units import unit_sentences
+from skinlab.report.units import decision_counts, unit_sentences
 from skinlab.report.wording import group_noun, number
 
 # What of a predictions table's meta.json describes the model and how it was trained.
@@ -66,6 +66,7 @@ def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, o
             for name, value in positive_headline(at_rule, "card").items()
             if system["binary"]
         ],
+        "decision_counts": decision_counts(system, rule),
         "first_training": first_training(system),
         "spread_metrics": headline(spread, "card"),
         "class_columns": columns(metrics, "card", classes),

@@ -23,7 +23,7 @@ from skinlab.report.operating_points import class_metrics, first_training, posit
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.subgroups import subgroup_section
 from skinlab.report.svg import N_SERIES, series
-from skinlab.report.units import units_section
+from skinlab.report.units import decision_counts, units_section
 from skinlab.report.wording import ensemble_words, group_noun, interval
 
 FEW = 100  # positives below which a threshold is uncertain
@@ -77,6 +77,7 @@ def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: s
         "headline": _headline(headline(of_classes, "page"), called),
         "positive": system["binary"]["positive"] if system["binary"] else positive,
         "binary_headline": _headline(positive_headline(at_rule, "page"), point),
+        "decision_counts": decision_counts(system, rule),
         "first_training": first_training(system),
         "spread_metrics": {name: row for name, row in spread.items() if "/" not in name},
         "class_columns": columns(system["metrics"], "page", classes),

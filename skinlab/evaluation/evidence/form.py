@@ -20,7 +20,7 @@ from skinlab.evaluation.evidence.calibration_form import (
 from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint, NetBenefit
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.expectation_form import Expectation
-from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
+from skinlab.evaluation.evidence.interval_form import DecisionCounts, Interval, Metrics, Number
 from skinlab.evaluation.evidence.population_form import DifferentImages, Flow, Population
 
 
@@ -120,6 +120,7 @@ class Mistake(TypedDict):
     predicted: str
     probability: float
     path: str | None
+    missed: NotRequired[bool]  # a positive that is not found by the rule of the headline
     saliency: NotRequired[str]  # in pages only: Grad-CAM as a data URI
 
 
@@ -141,6 +142,7 @@ class ThresholdRow(TypedDict):
     npv: Interval
     f1_positive: Interval
     cost: Interval
+    counts: NotRequired[DecisionCounts]  # of images; not in evidence of older versions
 
 
 class Optimism(TypedDict):

@@ -9,6 +9,15 @@ from typing_extensions import TypedDict
 Number = float | None
 
 
+class DecisionCounts(TypedDict):
+    """Positives that are found and missed, and others that are false alarms or negative; of cross-fits the mean."""
+
+    found: float
+    missed: float
+    false_alarms: float
+    correctly_negative: float
+
+
 class Interval(TypedDict):
     """A metric with its interval; `note` says why it has none or what limits it.
 

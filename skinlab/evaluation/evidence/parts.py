@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
 from skinlab.evaluation.evidence.form import Mistake, RowCounts, Spread, SpreadOfMetric
@@ -17,6 +18,7 @@ from skinlab.evaluation.statistics.bootstrap import Resampler
 from skinlab.evaluation.statistics.support import FEW_GROUPS
 
 WORST = 12
+Bools = npt.NDArray[np.bool_]
 
 
 def row_counts(
@@ -83,11 +85,18 @@ def _metrics_of(table: Predictions, decisions: Sequence[Decisions], part: Ints) 
     return found
 
 
-def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
-    """Return the wrong predictions of highest confidence."""
+def worst_mistakes(predictions: Predictions, n: int = WORST, *, missed: Bools | None = None) -> list[Mistake]:
+    """Return the wrong predictions of highest confidence, those of missed positives first.
+
+    Args:
+        predictions: N rows.
+        n: the most to return.
+        missed: which rows ``(N,)`` are positives that the rule of the headline does not find; None without positives.
+    """
+    missed = np.zeros(len(predictions), bool) if missed is None else missed
     predicted, confidence = predictions.probabilities.argmax(1), predictions.probabilities.max(1)
     wrong = np.flatnonzero(predicted != predictions.target)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+    chosen = wrong[np.lexsort((-confidence[wrong], ~missed[wrong]))][:n]
     return [
         {
             "image_id": str(predictions.image_id[i]),
@@ -95,6 +104,7 @@ def worst_mistakes(predictions: Predictions, n: int = WORST) -> list[Mistake]:
             "predicted": predictions.classes[predicted[i]],
             "probability": round(float(confidence[i]), 4),
             "path": str(predictions.path[i]) or None,
+            "missed": bool(missed[i]),
         }
         for i in chosen
     ]

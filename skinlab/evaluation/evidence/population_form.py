@@ -6,7 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from skinlab.evaluation.evidence.interval_form import Interval, Metrics, Number
+from skinlab.evaluation.evidence.interval_form import DecisionCounts, Interval, Metrics, Number
 
 
 class UnpairedDifference(TypedDict):
@@ -83,6 +83,7 @@ class UnitMetrics(TypedDict):
     binary: Metrics
     note: str
     rule: NotRequired[str | None]  # at whose threshold the decisions of `binary` are; null for p >= 0.5
+    counts: NotRequired[DecisionCounts]  # at that rule; not without one, nor in evidence of older versions
     called: NotRequired[str]  # operating point of the decisions of `metrics`; "" for the most probable class
     each_image_a_lesion: NotRequired[bool]  # by patient: no two images are known to show one lesion
 

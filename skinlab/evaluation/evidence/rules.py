@@ -117,6 +117,14 @@ class Rules:
         """Return the called class of N images ``(N,)`` by the rule; None for the most probable class."""
         return None if self.decision is None else called_classes(rows, self.decision, self.how)
 
+    def missed(self, rows: Predictions) -> npt.NDArray[np.bool_] | None:
+        """Return which of N images ``(N,)`` are positives that the rule does not find; None without a positive."""
+        view = self.view(rows)
+        if view is None:
+            return None
+        thresholds = np.full((len(view), 1), 0.5) if self.at.thresholds is None else self.at.thresholds
+        return (view.target == 1) & (positive_shares(view.probabilities[:, 1], thresholds) <= 0.5)
+
     @property
     def called_point(self) -> str:
         """The operating point of the called class in words; "" for the most probable class."""

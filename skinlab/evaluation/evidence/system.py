@@ -19,7 +19,7 @@ from skinlab.evaluation.evidence.decision import decision_evidence
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.fold_means import fold_means
 from skinlab.evaluation.evidence.form import ClassCurves, PositiveMetrics, SystemMetrics, ThresholdRow
-from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics
 from skinlab.evaluation.evidence.parts import row_counts, spread, worst_mistakes
 from skinlab.evaluation.evidence.population_form import Population
 from skinlab.evaluation.evidence.rules import Rules, decision_point, evaluate_rules
@@ -107,7 +107,7 @@ def system_evidence(
         "risk_coverage": risk_coverage_interval(first, resampler, level=settings.level, seed=settings.seed),
         "conformal": _conformal(first, settings),
         "decision": decision,
-        "worst_mistakes": worst_mistakes(first),
+        "worst_mistakes": worst_mistakes(first, missed=rules.missed(first)),
         **positive,
     }
     return SystemEvidence(block, trainings, rules, thresholds, [f"{name}: {text}" for text in more + cautions + notes])
@@ -283,4 +283,14 @@ def _positive_blocks(
         names=names,
         n_draws=settings.n_draws,
     )
-    return blocks, thresholds, cautions
+    return blocks, thresholds, _ranking_cautions(blocks["binary"]["metrics"][f"auroc/{view.classes[-1]}"]) + cautions
+
+
+def _ranking_cautions(auroc: Interval) -> list[str]:
+    """Return a caution where the whole interval of the positive's AUROC lies below chance."""
+    if auroc["high"] is None or not auroc["high"] < 0.5:
+        return []
+    return [
+        f"AUROC of the positive is {auroc['value']:.3f}, significantly below 0.5: the probabilities rank the positive "
+        "class lowest: is the column that of the other class?"
+    ]

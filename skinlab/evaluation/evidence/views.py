@@ -12,6 +12,7 @@ import numpy.typing as npt
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.decision import called_metrics
 from skinlab.evaluation.evidence.form import ThresholdRow
+from skinlab.evaluation.evidence.interval_form import DecisionCounts
 from skinlab.evaluation.metrics.metric import Place
 from skinlab.evaluation.metrics.operating_points import HALF, threshold_words
 from skinlab.evaluation.metrics.registry import shown_metrics
@@ -112,6 +113,11 @@ class View:
         statistic = mean if decided is None else AtRule(mean, decided)
         found = at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
         return replace(found, trainings=self._between(scorers, decided, len(first)))
+
+    def counts(self) -> DecisionCounts | None:
+        """Return the decisions by the threshold of the rule, counted; None without a rule."""
+        decided = self._decided(np.ones(len(self.tables[0]), bool), self.tables)
+        return decided.counts() if isinstance(decided, BinaryPredictions) else None
 
     def _decided(self, rows: Bools, parts: Sequence[Predictions]) -> BinaryPredictions | Scorer | None:
         """Return the metrics of the decisions by the rule on some rows; None without a rule."""

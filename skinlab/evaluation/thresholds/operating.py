@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.form import Optimism, ThresholdRow
+from skinlab.evaluation.evidence.interval_form import DecisionCounts
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.statistics.bootstrap import LEVEL, N_DRAWS, Resampler, bootstrap
 from skinlab.evaluation.statistics.intervals import Interval
@@ -76,6 +77,11 @@ class BinaryPredictions:
             "f1_positive": f1,
             "cost": expected_cost(sensitivity, specificity, share, self.cost_ratio),
         }
+
+    def counts(self) -> DecisionCounts:
+        """Return the decisions, counted; of several cross-fits their mean."""
+        tp, fp, fn, tn = self.cells.sum(1).tolist()
+        return {"found": tp, "missed": fn, "false_alarms": fp, "correctly_negative": tn}
 
     def shares(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Return name → the rows ``(N,)`` that a metric which is a share is taken over."""
@@ -163,7 +169,8 @@ def threshold_table(
         samples = bootstrap(statistic, resampler, n_draws=n_draws, seed=choice.seed)
         of_several = names[0].partition(", ")[2]  # trainings, such as mean of 3 seeds
         own = ", ".join(filter(None, ["cross-fitted", of_several])) if cross_fit else f"{names[0]}, {len(view)} images"
-        table.append(_row(each, own, samples.intervals(choice.level)))
+        row = _row(each, own, samples.intervals(choice.level))
+        table.append({**row, "counts": statistic.counts()})
     return table, thresholds
 
 

@@ -137,6 +137,31 @@ def test_worst_mistakes_are_the_surest():
     assert all(each["label"] != each["predicted"] for each in found)
 
 
+def test_missed_positives_are_the_first_of_the_worst_mistakes():
+    table = rows(classes="ab")
+    missed = (table.target == 1) & (table.probabilities[:, 1] < 0.3)
+    found = worst_mistakes(table, len(table), missed=missed)
+    n = sum(each["missed"] for each in found)
+    assert 0 < n < len(found)
+    assert [each["missed"] for each in found] == [True] * n + [False] * (len(found) - n)
+    assert {each["label"] for each in found[:n]} == {"b"}
+
+
+def test_decisions_at_the_threshold_are_counted_by_image_and_lesion():
+    table = rows(classes="ab")
+    table = replace(table, target=np.repeat(table.target[::2], 2))  # of a lesion one class
+    settings = EvaluationSettings(n_draws=50, calibration=False, rules=["p>=0.3"], units=["lesion"])
+    block = system_evidence("s", [table], settings).block
+    called, truth = table.probabilities[:, 1] >= 0.3, table.target == 1
+    names = ("found", "missed", "false_alarms", "correctly_negative")
+    cells = (called & truth, ~called & truth, called & ~truth, ~called & ~truth)
+    assert block["thresholds"][0]["counts"] == {name: cell.sum() for name, cell in zip(names, cells, strict=True)}
+    by_lesion = block["units"][0]["counts"]
+    assert sum(by_lesion.values()) == 120
+    share = by_lesion["found"] / (by_lesion["found"] + by_lesion["missed"])
+    assert share == pytest.approx(block["units"][0]["binary"]["sensitivity"]["value"])
+
+
 def test_folds_of_other_scales_are_told_beside_their_mean():
     table = rows(600, classes="ab")
     plain = system_evidence("s", [table], EvaluationSettings(**QUICK), pooled=True)
@@ -265,3 +290,12 @@ def test_a_fixed_threshold_is_there_where_no_other_could_be_chosen(n, cross_fit,
     assert any(caution in text for text in found.cautions)
     alone = system_evidence("s", [rows(n)], replace(settings, rules=["p>=0.4"]))
     assert not any("threshold" in text for text in alone.cautions)
+
+
+def test_probabilities_of_the_other_class_cost_a_caution():
+    table = rows(classes="ab")
+    swapped = replace(table, probabilities=table.probabilities[:, ::-1].copy())
+    settings = EvaluationSettings(n_draws=50, calibration=False)
+    words = "significantly below 0.5: the probabilities rank the positive class lowest"
+    assert not any(words in text for text in system_evidence("s", [table], settings).cautions)
+    assert any(words in text for text in system_evidence("s", [swapped], settings).cautions)
