@@ -17,7 +17,15 @@ from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
 from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.report.operating_points import applied_words, class_metrics, point_words, positive_metrics
-from skinlab.report.wording import count, groups_in_words, interval, interval_note, known_split, overlap_sentence
+from skinlab.report.wording import (
+    count,
+    groups_in_words,
+    interval,
+    interval_note,
+    known_split,
+    over_classes,
+    overlap_sentence,
+)
 from skinlab.text import quantity
 
 MOST_SYSTEMS = 3  # that a line names
@@ -299,7 +307,10 @@ def _elsewhere(evidence: Evidence) -> Line:
         command = _beside(evidence, "HERE", "ELSEWHERE", *tables, "unpaired=true")
         return Line(question, "Not evaluated: intervals do not cover another clinic or device.", command)
     pairs = evidence["unpaired"]["comparisons"]
-    return Line(question, _first_result(pairs) if pairs else "Not comparable: too few groups of two classes in each.")
+    if not pairs:
+        return Line(question, "Not comparable: too few groups of two classes in each.")
+    over = f" Every difference is{classes}." if (classes := over_classes(evidence)) else ""
+    return Line(question, _first_result(pairs) + over)
 
 
 def _first_result(pairs: Sequence[Comparison] | Sequence[UnpairedComparison]) -> str:

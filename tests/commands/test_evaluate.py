@@ -286,8 +286,8 @@ def test_two_sets_of_images_are_compared_unpaired(run, tmp_path):
     again = write_table(tmp_path / "again.csv", signal=2)
     refused = run("evaluate", f"predictions={home},{again}", *words[2:], "unpaired=true")
     assert "home and again share 120 images (first: i0, by id)" in refused.stderr
-    for place, meta in ((home, {"run_id": "a"}), (away, {"calibrator": {"method": "vector"}})):
-        place.with_suffix(".meta.json").write_text(json.dumps(meta))
+    for place, meta in ((home, {}), (away, {"calibrator": {"method": "vector"}})):
+        place.with_suffix(".meta.json").write_text(json.dumps({"classes": ["nv", "mel", "bcc"]} | meta))
     done = run(*words)
     assert done.returncode == 0, done.stderr
     assert "home has a higher balanced accuracy on its images than away" in " ".join(done.stdout.split())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from skinlab.report.in_short import in_short
 from skinlab.report.terminal import print_evidence
 from skinlab.report.wording import MINUS
 from tests.report.conftest import evidence_of, of_different_images, system
@@ -83,6 +84,7 @@ def test_differences_on_different_images_stand_beside_the_values_that_they_are_o
     assert "differences over mel and nv: home less away" in text
     row = next(line for line in text.splitlines() if "-0.066" in line)
     assert row.index("0.518") < row.index("0.584") < row.index("-0.066")
+    assert in_short(of_different_images())[-1].answer.endswith(" Every difference is over mel and nv.")
 
 
 def test_patients_with_images_of_both_classes_are_counted(capsys):
