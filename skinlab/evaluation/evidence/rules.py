@@ -123,7 +123,7 @@ class Rules:
         if view is None:
             return None
         thresholds = np.full((len(view), 1), 0.5) if self.at.thresholds is None else self.at.thresholds
-        return (view.target == 1) & (positive_shares(view.probabilities[:, 1], thresholds) <= 0.5)
+        return np.asarray((view.target == 1) & (positive_shares(view.probabilities[:, 1], thresholds) <= 0.5))
 
     @property
     def called_point(self) -> str:

@@ -269,7 +269,8 @@ def _positive_blocks(
     trainings = _bootstrap(views, replicates, resampler, settings)
     shifted = {key: at_prevalence(each, settings.prevalence) for key, each in trainings.samples.items()}
     samples = replace(trainings, samples=shifted).mean()
-    blocks["binary"] = {"positive": positive, "metrics": _intervals(samples, settings.level)}
+    metrics = _intervals(samples, settings.level)
+    blocks["binary"] = {"positive": positive, "metrics": metrics}
     at: dict[str, Any] = {"level": settings.level, "seed": settings.seed, "prevalence": settings.prevalence}
     blocks["decision_curve"] = decision_curve_band(view, resampler, **at)
     arrays = view.probabilities[:, 1], view.target == 1, view.group
@@ -283,7 +284,7 @@ def _positive_blocks(
         names=names,
         n_draws=settings.n_draws,
     )
-    return blocks, thresholds, _ranking_cautions(blocks["binary"]["metrics"][f"auroc/{view.classes[-1]}"]) + cautions
+    return blocks, thresholds, _ranking_cautions(metrics[f"auroc/{view.classes[-1]}"]) + cautions
 
 
 def _ranking_cautions(auroc: Interval) -> list[str]:

@@ -214,8 +214,8 @@ def _unit(
         binary = positive_classes([by_patient(view, lesions, ids) for view in views], "page", *how)
         if binary is None:
             return block | {"note": "no metrics by patient: they need positive classes, as in 'positive=[mel,bcc]'"}
-    if binary is not None and (counts := binary.counts()):
-        block["counts"] = counts
+    if binary is not None and (decided := binary.counts()):
+        block["counts"] = decided
     for name, view in (("metrics", whole), ("binary", binary)):
         if view is None:
             continue
