@@ -23,6 +23,14 @@ log = logging.getLogger(__name__)
 SEPARATORS = (",", ";", "\t", "|")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 WINDOWS = "cp1252"  # Excel's CSV in Western Europe; five of its bytes are undefined
+NO_TABLES = {  # kind → suffixes
+    "an image": (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    "a Markdown file": (".md",),
+    "a PDF": (".pdf",),
+    "a JSON file": (".json", ".jsonl"),
+    "a page": (".html", ".htm"),
+    "a configuration": (".yaml", ".yml"),
+}
 WORD = re.compile(r'[^\s,;|"]+')
 # Names of columns, in any case and with any separator of words.
 COLUMN_NAMES = (
@@ -49,6 +57,7 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "is not there"
         raise UserError(f"{path} {fault}: give the path of an existing table")
+    _refuse_other_kinds(path)
     try:
         encoding = _encoding(path)
         header, separator = _header(path, encoding)
@@ -67,6 +76,16 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{path} has no rows below its header: give a table with a row an image")
     return table
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Refuse a file whose name says that it is no table.
+
+    Raises:
+        UserError: with its kind, and what is expected.
+    """
+    if kind := next((kind for kind, suffixes in NO_TABLES.items() if path.suffix.lower() in suffixes), ""):
+        raise UserError(f"{path} is {kind}, no table: give a CSV with a header line and a row an image")
 
 
 def row_numbers(table: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -38,6 +38,24 @@ def test_a_malformed_table_is_refused_in_one_line(tmp_path, content, complaint):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("README.md", b"# Title\n\nText, with, commas\n", "a Markdown file"),
+        ("a.JPG", b"\xff\xd8\xff\xfb\x8d", "an image"),
+        ("a.pdf", b"%PDF-1.7\n\x8d", "a PDF"),
+        ("metrics.json", b'{"a": 1}', "a JSON file"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_csv(tmp_path / name, ["image_id"])
+    assert (
+        str(caught.value) == f"{tmp_path / name} is {kind}, no table: give a CSV with a header line and a row an image"
+    )
+
+
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(UserError, match="is not there"):
         read_csv(tmp_path / "none.csv", [])
