@@ -210,7 +210,7 @@ DATA_SETS = {
         {
             "github": Source(
                 f"vikaschouhan/PH2-dataset, commit {_PH2_COMMIT[:7]}",
-                "https://www.fc.up.pt/addi/ph2%20database.html",
+                f"https://github.com/vikaschouhan/PH2-dataset/tree/{_PH2_COMMIT} (Code, Download ZIP)",
                 (RemoteFile("PH2-dataset.zip", "github", f"/vikaschouhan/PH2-dataset/zip/{_PH2_COMMIT}"),),
                 "a copy as JPEG that others made; the authors' own is a RAR archive on their page",
             )

@@ -120,7 +120,7 @@ class Downloader:
             return done
         raise UserError(
             f"{file.name} from {self.address(file)} does not have the published checksum, {MAX_DAMAGED} times: nothing "
-            f"of it is kept; try another network, or download it from {self.source.page} and set archive=FILE"
+            f"of it is kept; try another network, or {self._by_hand()}"
         )
 
     def _receive(self, file: RemoteFile, advance: Callable[[int], None]) -> str | None:
@@ -168,7 +168,7 @@ class Downloader:
             if not self.answered and isinstance(_cause(error), socket.gaierror):  # later it may be a short outage
                 raise UserError(
                     f"{file.name}: {host} can't be found ({_reason(error)}): connect to a network (HTTPS_PROXY names a "
-                    f"proxy), or {self._by_hand(file)}"
+                    f"proxy), or {self._by_hand()}"
                 ) from None
             raise CutError(f"{host} can't be reached ({_reason(error)})") from None
         self.answered, status = True, response.status_code
@@ -180,7 +180,7 @@ class Downloader:
         if status in (401, 403) and file.host == KAGGLE:
             remedy = f"accept the rules on {self.source.page}" if self.logins.get(KAGGLE) else HOW
             raise UserError(f"Kaggle refuses {file.name} (HTTP {status}): {remedy}, then run the same command again")
-        raise UserError(f"{url} can't be had (HTTP {status}): {self._by_hand(file)}")
+        raise UserError(f"{url} can't be had (HTTP {status}): {self._by_hand()}")
 
     def _persist(self, file: RemoteFile, action: Callable[[], T], progress: Callable[[], int]) -> T:
         """Repeat an action that is cut, with growing pauses, until it brings nothing new `retries` times in a row."""
@@ -194,15 +194,17 @@ class Downloader:
                 if failed > self.retries:
                     raise UserError(
                         f"{file.name}: {cut}, {failed} times in a row: the same command goes on later from "
-                        f"{progress() / 1e6:.0f} MB; or {self._by_hand(file)}"
+                        f"{progress() / 1e6:.0f} MB; or {self._by_hand()}"
                     ) from None
                 pause = min(self.pause * 2 ** (failed - 1), MAX_PAUSE) if cut.wait is None else cut.wait
                 log.warning("%s: %s; again in %.3g s (%d of %d)", file.name, cut, pause, failed, self.retries)
                 time.sleep(pause)
 
-    def _by_hand(self, file: RemoteFile) -> str:
-        """Return how a file is had without this class."""
-        return f"download {file.name} from {self.source.page} and set archive={file.name}"
+    def _by_hand(self) -> str:
+        """Return how all files of the source are had without this class."""
+        names = [file.name for file in self.source.files]
+        archive = f"archive={names[0]}" if len(names) == 1 else f"'archive=[{','.join(names)}]'"
+        return f"download {', '.join(names)} from {self.source.page} and set {archive}"
 
     def _part(self, file: RemoteFile) -> Path:
         return self.folder / f"{file.name}.part"

@@ -7,13 +7,13 @@ import socket
 import pytest
 
 from skinlab.errors import UserError
-from skinlab.fetching.catalogue import KAGGLE, RemoteFile, Source
+from skinlab.fetching.catalogue import DATA_SETS, KAGGLE, RemoteFile, Source
 from skinlab.fetching.download import Downloader
 from tests.fetching.server import Served, serving
 
 CONTENT = bytes(range(256)) * 40
 MD5 = hashlib.md5(CONTENT).hexdigest()
-SOURCE = Source("1", "https://page", ())
+SOURCE = Source("1", "https://page", (RemoteFile("a.zip", "isic", "/a"),))
 
 
 @pytest.fixture
@@ -118,6 +118,18 @@ def test_a_server_that_stays_busy_or_away_ends_in_one_line(server, downloader):
     downloader.hosts = {"isic": "http://127.0.0.1:1"}
     with pytest.raises(UserError, match=r"127.0.0.1:1 can't be reached \(.*Connection refused"):
         downloader.fetch(remote(), nothing)
+
+
+def test_all_files_that_are_needed_are_named_where_one_can_not_be_had(downloader, monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", no_name)
+    downloader.hosts = {"dataverse": "http://nowhere.example"}
+    downloader.source = DATA_SETS["ham10000"].sources["dataverse"]
+    names = "HAM10000_metadata, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip"
+    with pytest.raises(UserError) as caught:
+        downloader.fetch(downloader.source.files[0], nothing)
+    assert str(caught.value).endswith(
+        f"download {names} from https://doi.org/10.7910/DVN/DBW86T and set 'archive=[{names.replace(', ', ',')}]'"
+    )
 
 
 def test_a_host_without_an_address_is_not_asked_again(downloader, monkeypatch):
