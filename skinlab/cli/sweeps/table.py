@@ -28,16 +28,18 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
     differing = differing_overrides(jobs)
     own = monitor == "val/loss" and any(each.startswith(OWN_LOSS) for each in differing)
     ranked = own and all(isinstance(metrics.get(RANK_BY), float) for _, metrics in finished)
-    order = RANK_BY if ranked else monitor
-    title = f"{len(finished)} of {len(jobs)} jobs finished"
-    table = Table(title=f"{title}, the best by {order} first" if finished else title)
+    of_folds = any(each.startswith("data.fold=") for each in differing)  # which have other validation images
+    order = "" if of_folds or not finished else RANK_BY if ranked else monitor
+    first = f", the best by {order} first" if order else ""
+    table = Table(title=f"{len(finished)} of {len(jobs)} jobs finished{first}")
     table.add_column("job", overflow="fold")
     for words in (*([RANK_BY] if ranked else []), monitor, "best\nepoch", "time", "folder"):
         table.add_column(words, justify="right", overflow="fold")
     key, sign = "best/monitor", -1 if finished and finished[0][1].get("best/mode") == "max" else 1
     if ranked:
         key, sign = RANK_BY, -1
-    finished.sort(key=lambda each: sign * each[1][key])
+    if order:
+        finished.sort(key=lambda each: sign * each[1][key])
     for job, metrics in finished:
         cells = (*([f"{metrics[RANK_BY]:.3f}"] if ranked else []), f"{metrics['best/monitor']:.4g}")
         row = (*cells, str(metrics["best/epoch"] + 1), job.time(), job.directory.name)
@@ -46,12 +48,13 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
         cells = (f"exit code {job.returncode}", *([""] if ranked else []), "", job.time(), job.directory.name)
         table.add_row(job.name(differing), *cells)
     console.print(table)
-    if own:
+    if own and order:
         why = f"the order is by {RANK_BY}" if ranked else "this order says nothing; compare by another metric, as below"
         line = f"! val/loss does not compare losses or samplers: {why}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if finished:
+    if order:
         console.print(f"best run: {finished[0][0].directory}", soft_wrap=True, highlight=False, markup=False)
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
-        console.print(f"to compare them with intervals: {command}", soft_wrap=True, highlight=False, markup=False)
+        what = "evaluate the folds together" if of_folds else "compare them with intervals"
+        console.print(f"to {what}: {command}", soft_wrap=True, highlight=False, markup=False)

@@ -81,3 +81,19 @@ def test_jobs_of_different_losses_are_in_the_order_of_their_balanced_accuracy(tm
     assert printed.index("loss=ce") < printed.index("loss=focal")
     assert "0.600" in printed
     assert "! val/loss does not compare losses or samplers: the order is by val/balanced_accuracy" in printed
+
+
+def test_folds_are_not_ranked_since_they_have_other_validation_images(tmp_path, capsys):
+    sweep = Sweep(2, str(tmp_path))
+    for number, value in enumerate([0.4, 0.1]):
+        content = {"best/monitor": value, "best/mode": "min", "best/epoch": 3, "monitor": "val/loss"}
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "metrics.json").write_text(json.dumps(content))
+        sweep.jobs.append(JobResult(number + 1, tmp_path / str(number), ["loss=ce", f"data.fold={number}"], 0, 1.0))
+    with ending_in_table("train", sweep):
+        pass
+    printed = capsys.readouterr().out
+    assert "2 of 2 jobs finished\n" in "".join(line.strip() + "\n" for line in printed.splitlines())
+    assert printed.index("data.fold=0") < printed.index("data.fold=1")
+    assert "best run" not in printed
+    assert f"to evaluate the folds together: python -m skinlab.evaluate predictions={tmp_path} output=" in printed
