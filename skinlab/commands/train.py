@@ -60,8 +60,9 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
         elif is_main_process():
             metrics = _complete(settings, run_dir, command, metrics)
         if is_main_process():
-            printed = read_evidence(Path(invocation.printed)) if invocation and invocation.printed else None
-            print_results(metrics, run_dir, read_evidence(run_dir), printed)
+            earlier = invocation.printed if invocation else ""
+            printed = read_evidence(Path(earlier)) if earlier else None
+            print_results(metrics, run_dir, read_evidence(run_dir), printed, is_later=bool(earlier))
         return float(metrics["best/monitor"])
 
 

@@ -42,7 +42,12 @@ Floats = npt.NDArray[np.floating]
 
 
 def print_results(
-    metrics: Mapping[str, Any], run_dir: Path, evidence: Evidence | None = None, printed: Evidence | None = None
+    metrics: Mapping[str, Any],
+    run_dir: Path,
+    evidence: Evidence | None = None,
+    printed: Evidence | None = None,
+    *,
+    is_later: bool = False,
 ) -> None:
     """Print headline and per-class metrics of val, and of an opened test, with intervals, and where the run lies.
 
@@ -53,8 +58,9 @@ def print_results(
         run_dir: of the run.
         evidence: of the run's val or test, if there is any.
         printed: that of an earlier job of the same sweep, if there is one.
+        is_later: whether there was an earlier job of the same sweep.
     """
-    console, brief = Console(), bool(evidence and printed)
+    console, brief = Console(), is_later or printed is not None
     splits = [split for split in ("val", "test") if f"{split}/balanced_accuracy" in metrics]
     intervals = evidence["systems"][0]["metrics"] if evidence else {}
     last = splits[-1]

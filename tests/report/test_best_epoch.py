@@ -59,6 +59,15 @@ def test_a_job_of_a_sweep_does_not_offer_to_open_its_test(tmp_path, capsys):
     assert "to open the test" not in capsys.readouterr().out
 
 
+def test_a_later_job_without_evidence_prints_its_headline_alone(tmp_path, capsys):
+    metrics = {"val/balanced_accuracy": 0.5, "val/support/mel": 9, "best/epoch": 0, "init_used": "random"}
+    print_results(metrics, tmp_path, is_later=True)
+    printed = capsys.readouterr().out
+    assert "Balanced accuracy" in printed
+    assert "AP of mel" not in printed
+    assert "run: " not in printed
+
+
 def test_the_title_says_which_part_has_intervals(run, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     metrics = {f"{split}/balanced_accuracy": 0.5 for split in ("val", "test")} | {
