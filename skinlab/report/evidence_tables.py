@@ -24,7 +24,7 @@ from skinlab.evaluation.metrics.operating_points import (
     operating_point,
     rule_words,
 )
-from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
+from skinlab.evaluation.metrics.registry import direction, metric_label, shown_metrics
 from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
@@ -128,7 +128,8 @@ def comparison_table(evidence: Evidence) -> Table | None:
         values = [number(each.get(pair["metric"])) for each in metrics]
         difference = interval(pair["difference"], signed=True)
         difference += "" if bounds(pair["difference"]) else " (no interval)"
-        table.add_row(*names, label_of(pair["metric"], pair), *values, difference, p_value(pair["p_holm"], pair))
+        label = label_of(pair["metric"], pair) + (" (lower is better)" if direction(pair["metric"]) == "min" else "")
+        table.add_row(*names, label, *values, difference, p_value(pair["p_holm"], pair))
     return table
 
 
@@ -291,7 +292,8 @@ def print_openings(console: Console, evidence: Evidence) -> None:
 def label_in_table(metric: Metric, positive: Sequence[str], point: str = HALF, called: str = MOST_PROBABLE) -> str:
     """Return a metric's short label with the positive classes if it is of them, and its operating point."""
     at = point if metric.name in OF_POSITIVE else called if metric.name in OF_CALLED else ""
-    notes = [", ".join(positive) if metric.scope == "positive" else "", at]
+    better = "lower is better" if metric.direction == "min" else ""
+    notes = [", ".join(positive) if metric.scope == "positive" else "", at, better]
     named = "; ".join(filter(None, notes))
     return (metric.short or metric.label) + (f" ({named})" if named else "")
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from skinlab.evaluation.metrics.registry import find_metric
+from skinlab.report.evidence_tables import label_in_table
 from skinlab.report.in_short import in_short
 from skinlab.report.terminal import print_evidence
 from skinlab.report.wording import MINUS
@@ -63,6 +65,15 @@ def test_without_a_significant_difference_the_terminal_says_of_what_they_are(cap
         pair["significant"] = False
     sentence = "- 0 of 15 differences are significant; of these weights (one training each), not of the recipes."
     assert sentence in " ".join(printed(evidence, capsys).split())
+
+
+def test_metrics_of_which_lower_is_better_say_so(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = printed(several(2), capsys).splitlines()
+    assert all("lower is better" in line for line in lines if "Brier" in line or "Log-loss" in line)
+    assert [line for line in lines if "lower is better" in line]
+    assert label_in_table(find_metric("ece"), []) == "ECE (lower is better)"
+    assert not [line for line in lines if "AUROC" in line and "lower" in line]
 
 
 def test_a_difference_without_an_interval_says_so(capsys):
