@@ -78,9 +78,8 @@ def print_results(
 
     positive = [metrics["positive"]] if "positive" in metrics else []
     for metric in shown_metrics("terminal", "all", "positive"):
-        name = metric.name
-        if f"{last}/{name}" in metrics:
-            table.add_row(label_in_table(metric, positive), *(cell(split, name) for split in splits))
+        if f"{last}/{metric.name}" in metrics:
+            table.add_row(label_in_table(metric, positive), *(cell(split, metric.name) for split in splits))
     table.add_section()
     for key in metrics:
         if key.startswith(f"{last}/support/") and not brief:
@@ -100,11 +99,15 @@ def print_results(
         else:
             _print_notes(console, evidence, overlaps)
         console.print(f"report: {run_dir / 'report.html'}", soft_wrap=True, highlight=False)
-    if brief:
-        return
+    if not brief:
+        _print_run(console, run_dir, opened="test" in splits)
+
+
+def _print_run(console: Console, run_dir: Path, *, opened: bool) -> None:
+    """Print where a run lies and the command that opens its test, where that is closed."""
     console.print(f"run: {run_dir}", soft_wrap=True, highlight=False)
     is_job = (run_dir.parent / "multirun.yaml").is_file()  # of a sweep, whose test stays locked over recipes
-    if "test" not in splits and not is_job and (run_dir / "predictions" / "test.csv").is_file():
+    if not opened and not is_job and (run_dir / "predictions" / "test.csv").is_file():
         command = f"python -m skinlab.evaluate predictions={run_dir} split=test output={run_dir / 'test'}"
         console.print(f"to open the test, once the run is final: {command}", soft_wrap=True, highlight=False)
 
