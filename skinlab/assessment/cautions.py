@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skinlab.assessment.systems import Run, System
+from skinlab.errors import some
 from skinlab.evaluation.ensembles.pooling import scale_cautions
 from skinlab.evaluation.evidence.form import TrainingOverlap
 from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.evidence.system import SystemEvidence
 from skinlab.evaluation.predictions import Predictions
+from skinlab.report.openings import VALIDATION, is_validation
 from skinlab.report.wording import limit_sentences, overlap_sentence
+from skinlab.text import quantity
+
+PUBLISHED = ("imagenet", "random", "hf-hub:")  # initial weights of a run that are no file of its own
 
 
 def count_known_images(system: System) -> TrainingOverlap | None:
     """Count the images of a system that its models were trained or selected on; None where that is unknown.
 
-    A run's validation images chose its best epoch; its initial weights may have been trained on others.
+    A run's validation images chose its best epoch, unless there was one epoch or the last was kept; its initial
+    weights may have been trained on others.
     """
     split, n = system.sources[0]["split"], len(system.tables[0])
     found: list[Mapping[str, Any]] = [overlap for each in system.sources if (overlap := each.get("training_overlap"))]
     for run in system.runs:
         trained = int(run.metrics.get(f"init_saw_{split}") or 0)
-        found.append({"images": n, "train": trained, "val": n - trained if split == "val" else 0})
+        chosen = split == "val" and run.metrics.get("max_epochs") != 1 and run.metrics.get("monitor") != "epoch"
+        found.append({"images": n, "train": trained, "val": n - trained if chosen else 0})
     if not found:
         return None
     train, val, group = (max(int(each.get(kind, 0)) for each in found) for kind in ("train", "val", "group"))
@@ -31,12 +38,21 @@ def count_known_images(system: System) -> TrainingOverlap | None:
     return {"images": n, "train": train, "val": val, "group": group, "unknown": unknown}
 
 
+def evaluation_cautions(found: Sequence[tuple[System, SystemEvidence]]) -> list[str]:
+    """Return the sentences about all systems of an evaluation, first one on the images that chose their best epochs."""
+    chosen = [system.name for system, _ in found if is_validation(count_known_images(system))]
+    sentences = [f"{', '.join(chosen)}: {VALIDATION}"] if chosen else []
+    for system, each in found:
+        sentences += [*each.cautions, *rule_cautions(system, each), *system_cautions(system)]
+    return sentences
+
+
 def system_cautions(system: System) -> list[str]:
     """Return the sentences about one system, those that weigh most first."""
     known = count_known_images(system)
     found = [overlap_sentence(known)] if overlap_sentence(known) else []
     found += [text for run in system.runs for text in _run_cautions(run)]
-    found += [*_unseen_classes(system), *system.cautions]
+    found += [*_shared_pretraining(system), *_unseen_classes(system), *system.cautions]
     if system.groups_from is not None:
         found.append(f"grouped as in {system.groups_from}, so that all systems share bootstrap samples.")
     if not system.runs and known is None:
@@ -72,6 +88,19 @@ def _run_cautions(run: Run) -> list[str]:
     if run.config["data"].get("name") == "phantom":
         found.append("trained on procedural images; no metric here applies to patients.")
     return found
+
+
+def _shared_pretraining(system: System) -> list[str]:
+    """Return a sentence where trainings that count as repeats start from the same file of weights."""
+    files = {str(run.metrics.get("init_used", "")) for run in system.runs}
+    published = any(name.startswith(PUBLISHED) for name in files)
+    if len(system.tables) < 2 or published or not 0 < len(files) < len(system.runs):
+        return []
+    start = f"{quantity(len(files), 'pretraining')} ({some(sorted(files))})"
+    return [
+        f"all {len(system.runs)} trainings start from {start}: the variation between pretrainings is not "
+        "counted; skinlab.study compares at equal compute."
+    ]
 
 
 def _unseen_classes(system: System) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from skinlab.assessment.alignment import align
-from skinlab.assessment.cautions import count_known_images, prevalence_cautions, rule_cautions, system_cautions
+from skinlab.assessment.cautions import count_known_images, evaluation_cautions, prevalence_cautions
 from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
@@ -98,12 +98,7 @@ def build_evidence(
         "systems": [_block(system, each) for system, each in found],
         "comparisons": [each.to_dict() for each in comparisons],
         "net_benefit": net_benefit,
-        "cautions": cautions
-        + [
-            text
-            for system, each in found
-            for text in each.cautions + rule_cautions(system, each) + system_cautions(system)
-        ],
+        "cautions": cautions + evaluation_cautions(found),
     }
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
 

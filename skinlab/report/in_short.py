@@ -16,6 +16,7 @@ from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
 from skinlab.evaluation.thresholds.choice import is_fixed
+from skinlab.report.openings import overlap_sentences
 from skinlab.report.operating_points import applied_words, class_metrics, point_words, positive_metrics
 from skinlab.report.wording import (
     count,
@@ -24,7 +25,6 @@ from skinlab.report.wording import (
     interval_note,
     known_split,
     over_classes,
-    overlap_sentence,
 )
 from skinlab.text import quantity
 
@@ -253,13 +253,12 @@ def _certainty(evidence: Evidence) -> Line:
     images = [_counts(system, positive) for system in counted]
     answer = f"{100 * evidence['settings']['level']:.4g}\u00a0% intervals in brackets, from {_each(counted, images)}."
     answer += f" {_each(systems, [_trainings(system) for system in systems], same=True)}."
-    overlap = [words for each in systems if (words := overlap_sentence(each.get("training_overlap")))]
     rates = [
         _rate(each, "sensitivity", None if each["binary"] else positive[0], rule)
         for each, rule in zip(systems, _rules(systems), strict=True)
     ]
     notes = [f"Sensitivity: {note}." for rate in rates if (note := interval_note(rate))]
-    return Line("How sure", " ".join(dict.fromkeys([*overlap, answer, *notes])))
+    return Line("How sure", " ".join(dict.fromkeys([*overlap_sentences(systems), answer, *notes])))
 
 
 def is_of_unknown_origin(system: System) -> bool:

@@ -1,13 +1,19 @@
-"""Report how often the test of a system's runs was opened."""
+"""Report how often the test of a system's runs was opened, and which images a model knows from its training."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skinlab.evaluation.evidence.form import Evidence
+from skinlab.evaluation.evidence.form import Evidence, System, TrainingOverlap
+from skinlab.report.wording import overlap_sentence
+
+VALIDATION = (
+    "validation images: the best epoch was chosen on them, so the metrics are a little optimistic; for new images, "
+    "open the test once: split=test."
+)
 
 
 def opening_sentence(access: Mapping[str, Any] | None) -> str:
@@ -70,3 +76,15 @@ def _minute(time: str) -> str:
 
 def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
+def is_validation(overlap: TrainingOverlap | None) -> bool:
+    """Return whether a model knows some images since they chose its best epoch, and none from its training."""
+    return bool(overlap and overlap.get("val") and not overlap_sentence(overlap))
+
+
+def overlap_sentences(systems: Sequence[System]) -> list[str]:
+    """Return what each system knows of its images, and once that some are validation images."""
+    known = [system.get("training_overlap") for system in systems]
+    found = [words for each in known if (words := overlap_sentence(each))]
+    return [*found, f"These are {VALIDATION}"] if any(map(is_validation, known)) else found

@@ -270,21 +270,37 @@ def _is_worse(value: Any, other: Any, metric: str) -> bool:
 
 
 def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:
-    """Return a sentence on how many images the model knows from its training; "" where it knows none.
+    """Return a sentence on how many images the model was trained on; "" where it is none.
 
     >>> overlap_sentence({"images": 400, "train": 300, "val": 0})
     '300 of 400 images were trained on by this model: the metrics are not of new images.'
     >>> overlap_sentence({"images": 9, "train": 0, "val": 9})
-    '9 of 9 images chose its best epoch, thresholds or calibrator: the metrics are not of new images.'
+    ''
     >>> overlap_sentence({"images": 1, "train": 1})
     '1 of 1 image was trained on by this model: the metrics are not of new images.'
     """
+    learned = any((overlap or {}).get(kind) for kind in ("train", "group", "unknown"))
+    return _known_images(overlap or {}, "the metrics are not of new images") if learned else ""
+
+
+def prediction_overlap_sentence(overlap: Mapping[str, Any]) -> str:
+    """Return how many images a model knows where there are probabilities and no metrics.
+
+    >>> prediction_overlap_sentence({"images": 1, "train": 1})
+    '1 of 1 image was trained on by this model: the probabilities are not those of a new image.'
+    >>> prediction_overlap_sentence({"images": 9, "val": 9})
+    '9 of 9 images chose its best epoch, thresholds or calibrator: the probabilities are not those of new images.'
+    """
+    new = "a new image" if overlap["images"] == 1 else "new images"
+    return _known_images(overlap, f"the probabilities are not those of {new}")
+
+
+def _known_images(overlap: Mapping[str, Any], result: str) -> str:
     words = {  # of one image, of several
         "train": ("was trained on by this model", "were trained on by this model"),
         "val": ("chose its best epoch, thresholds or calibrator",) * 2,
         "group": ("shows a lesion of its training images", "show a lesion of its training images"),
     }
-    overlap = overlap or {}
     found = [f"{count(n)} {texts[n != 1]}" for kind, texts in words.items() if (n := overlap.get(kind))]
     if not found:
         unknown = overlap.get("unknown") or []
@@ -292,17 +308,7 @@ def overlap_sentence(overlap: Mapping[str, Any] | None) -> str:
     first, _, rest = found[0].partition(" ")
     listed = [f"{first} of {quantity(overlap['images'], 'image')} {rest}", *found[1:]]
     together = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
-    return f"{together}: the metrics are not of new images."
-
-
-def prediction_overlap_sentence(overlap: Mapping[str, Any]) -> str:
-    """Return that sentence where there are probabilities and no metrics.
-
-    >>> prediction_overlap_sentence({"images": 1, "train": 1})
-    '1 of 1 image was trained on by this model: the probabilities are not those of a new image.'
-    """
-    new = "a new image" if overlap["images"] == 1 else "new images"
-    return overlap_sentence(overlap).replace("metrics are not of new images", f"probabilities are not those of {new}")
+    return f"{together}: {result}."
 
 
 def _plain(value: Any) -> float:
