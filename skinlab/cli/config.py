@@ -189,6 +189,16 @@ def _no_such(group: str, choice: str, options: Sequence[str]) -> str:
     return f"{group}={choice}: no such choice{hint}; there are {', '.join(options)}{timm_hint}"
 
 
+def _no_such_choices(name: str, overrides: Sequence[str], *, besides: str) -> list[str]:
+    """Return a line for every choice that a group lacks, but for that of one group."""
+    groups, pairs = read_groups(name).chosen, [text.lstrip("+").partition("=")[::2] for text in overrides]
+    return [
+        _no_such(group, choice, choices_of(group))
+        for group, choice in pairs
+        if group in groups and group != besides and choice.isidentifier() and choice not in [*choices_of(group), "null"]
+    ]
+
+
 def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
     """Turn an error of Hydra's into one line with the nearest right name.
 
@@ -201,7 +211,7 @@ def explain(error: Exception, name: str, overrides: Sequence[str]) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = sorted(set(error.options or []) - {"default"})
         if options:
-            return _no_such(group, choice, options)
+            return "; ".join([_no_such(group, choice, options), *_no_such_choices(name, overrides, besides=group)])
     if found := OTHER_COMMAND.search(str(error)):
         preset, group = found.groups()
         return f"{preset.replace('/', '=')}: it sets {group}=, which skinlab.{name} does not have; leave it out"

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from skinlab.cli.conf import choice_file, config_directory
+from skinlab.cli.help import choices_of
 from skinlab.cli.plugins import refuse_missing
 from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
@@ -30,7 +31,8 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
         command: its name.
 
     Raises:
-        UserError: the recorded config can't be read, or it is another command's.
+        UserError: the recorded config can't be read, it is another command's, or the overrides name another loss,
+            SSL method or semi-supervised strategy.
     """
     if cfg.get("resume") != "auto" or not holds_run(run_dir := Path(cfg.run_dir)):
         return cfg
@@ -43,6 +45,7 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
         create(settings_model(command), recorded)
     except UserError as error:
         raise UserError(f"{run_dir}/config.yaml is damaged ({error}); {REMEDY}") from None
+    _refuse_other_parts(recorded, overrides, run_dir)
     composed: Any = OmegaConf.to_container(cfg, resolve=False)
     named, epochs = list(_named(overrides)), recorded["trainer"]["max_epochs"]
     for key in named:
@@ -58,6 +61,26 @@ def continued(cfg: DictConfig, overrides: Sequence[str], command: str) -> DictCo
         if own["model"]["freeze_epochs"] >= epochs and not explicit:  # finetune=linear_probe
             own["model"]["freeze_epochs"] = cfg.trainer.max_epochs
     return DictConfig(own)
+
+
+def _refuse_other_parts(recorded: Mapping[str, Any], overrides: Sequence[str], run_dir: Path) -> None:
+    """Refuse another choice of a part, such as ``loss=focal``, whose settings are not those of the recorded one."""
+    for each in OverridesParser.create().parse_overrides(list(overrides)):
+        group, choice, part = each.key_or_group, str(each.value()), recorded.get(each.key_or_group)
+        then = part.get("_target_") if isinstance(part, Mapping) else None
+        now = _targets(group).get(choice)
+        if then and now and now != then:
+            former = next((name for name, target in _targets(group).items() if target == then), then)
+            raise UserError(
+                f"{run_dir} holds a run with {group}={former}, now it is {choice}; choose another hydra.run.dir or the "
+                "former settings"
+            )
+
+
+def _targets(group: str) -> dict[str, str]:
+    """Return choice → what it builds, of a group whose choices say so."""
+    files: dict[str, Any] = {name: OmegaConf.load(choice_file(group, name)) for name in choices_of(group)}
+    return {name: str(file["_target_"]) for name, file in files.items() if "_target_" in file}
 
 
 def _named(overrides: Sequence[str]) -> Iterator[str]:

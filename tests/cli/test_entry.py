@@ -14,6 +14,8 @@ MISTAKES = [
     (["loss=fokal"], "loss=fokal: no such choice (did you mean focal?)"),
     (["model=efnet_b3"], "(did you mean effnet_b3?)"),
     (["sampler=balanced"], "no such choice (did you mean weighted, which is balanced sampling?)"),
+    (["loss=cross_entropy", "sampler=balanced"], "loss=cross_entropy: no such choice"),
+    (["loss=cross_entropy", "sampler=balanced"], "sampler=balanced: no such choice"),
     (["loss=cross-entropy"], "loss=cross-entropy: no such choice (did you mean ce?)"),
     (["data=ham1000"], "(did you mean ham10000?)"),
     (["trainer.max_epoch=3"], "(did you mean trainer.max_epochs?)"),
