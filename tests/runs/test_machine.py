@@ -8,6 +8,8 @@ import pytest
 from skinlab.runs import machine
 from skinlab.runs.machine import ERROR, NOTE, OK, WARNING, data_sets, disks, image_decoding, packages, wandb_state
 
+ROOT = Path(machine.__file__).parents[2]
+
 
 def test_a_package_that_is_missing_or_too_old_is_an_error_and_an_extra_is_not(monkeypatch):
     wanted = [
@@ -25,7 +27,7 @@ def test_a_package_that_is_missing_or_too_old_is_an_error_and_an_extra_is_not(mo
     assert found["packages"].state == ERROR
     assert found["packages"].text.startswith("nosuchpackage is not installed, numpy is ")
     assert "rich" not in found["packages"].text
-    assert found["extras"] == ("extras", NOTE, "nosuchextra is not installed; pip install 'skinlab[fancy]'")
+    assert found["extras"] == ("extras", NOTE, f"nosuchextra is not installed; in {ROOT}: pip install -e '.[fancy]'")
     assert len(others) == 2
 
 
@@ -39,12 +41,13 @@ def test_data_sets_are_counted_and_the_others_have_their_command(tmp_path, monke
         folder = tmp_path / "whole" / "part"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.JPG").touch()
+        (folder / f"{number}_segmentation.png").touch()
     (tmp_path / "whole" / "table.csv").touch()
     (tmp_path / "cut").mkdir()
     whole, cut, missing = data_sets(tmp_path, {"whole": 3, "cut": 9, "far": 5, "away": 0})
     assert (whole.state, cut.state, missing.state) == (OK, WARNING, NOTE)
-    assert whole.text.startswith("whole: 3 image files (")
-    assert cut.text.startswith("cut: 0 image files of 9; skinlab fetch data=cut gets the rest")
+    assert whole.text.startswith("whole: 3 images (")
+    assert cut.text.startswith("cut: 0 images of 9; skinlab fetch data=cut gets the rest")
     assert "far, away; skinlab fetch data=NAME" in missing.text
     assert "SKINLAB_DATA_ROOT" in missing.text
 
