@@ -163,11 +163,11 @@ def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:
     groups = [set(map(str, system.tables[0].group)) - set(map(str, system.tables[0].image_id)) for system in systems]
     shared = {name for a, b in combinations(groups, 2) for name in a & b}
     known = systems[0].tables[0].classes
-    same = ""
+    same = _different_data(systems)
     if len(classes) < 2:
-        same = " No two classes have five groups in each of them, so that nothing is compared."
+        same += " No two classes have five groups in each of them, so that nothing is compared."
     elif len(classes) < len(known):
-        same = f" They are compared over {', '.join(classes)}: the other classes have too few groups in one of them."
+        same += f" They are compared over {', '.join(classes)}: the other classes have too few groups in one of them."
     if shared:
         same += (
             f" {quantity(len(shared), 'group', 'has')} one name in two of them (first: {min(shared)}): if "
@@ -177,3 +177,12 @@ def _different_images(systems: Sequence[System], classes: Sequence[str]) -> str:
         f"The systems are evaluated on different images ({counts}), so differences are unpaired: they are of the "
         f"images as much as of the systems.{same}"
     )
+
+
+def _different_data(systems: Sequence[System]) -> str:
+    """Return a sentence with the data sets of the systems' runs where they differ; "" else, or where one has none."""
+    names = [str(system.run.config["data"].get("name") or "") if system.run else "" for system in systems]
+    if not all(names) or len(set(names)) == 1:
+        return ""
+    named = ", ".join(f"{system.name} {name}" for system, name in zip(systems, names, strict=True))
+    return f" Their data sets differ: {named}."
