@@ -38,7 +38,7 @@ def test_two_tables_end_in_evidence_pages_and_a_comparison(run, tmp_path):
     words.append("compare_by=[auroc_macro]")
     done = run(*words, *QUICK)
     assert done.returncode == 0, done.stderr
-    assert "good has a higher macro" in " ".join(done.stdout.split())
+    assert "bad has a lower macro" in " ".join(done.stdout.split())
     assert "of these predictions alone" in done.stdout
     validate_evidence(tmp_path / "out")
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text())

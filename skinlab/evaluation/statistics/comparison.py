@@ -110,11 +110,12 @@ class Comparison:
         if self.hypothesis.kind != "superiority" or self.hypothesis.margin:
             return f"{self._start()}{self._margin_sentence(metric)}"
         if self.significant:
-            higher, lower = (self.a, self.b) if value > 0 else (self.b, self.a)
-            first, better = higher, f"{higher} has a higher {metric} than {lower}"
+            found = "higher" if value > 0 else "lower"
             if direction(self.metric) == "min":
-                first, better = lower, f"{lower} has a lower, better {metric} than {higher}"
-            return f"{self._start()}{better}: {self._minus(first)}{self._claim()}."
+                found += ", worse" if value > 0 else ", better"
+            return (
+                f"{self._start()}{self.a} has a {found} {metric} than {self.b}: {self._minus(self.a)}{self._claim()}."
+            )
         alone = " Its interval excludes zero, but counts this comparison alone." if self._excludes_zero() else ""
         return (
             f"{self._start()}No evidence that {self.a} and {self.b} differ in {metric}: {self._minus(self.a)}"

@@ -108,7 +108,11 @@ def test_the_difference_is_that_of_the_system_named_first(order, metric, endpoin
     gain = f"{sign}{abs(found.difference.value):.3f} [{', '.join(f'{sign}{abs(each):.3f}' for each in ends)}]"
     if sign == "-":
         gain = f"-{abs(found.difference.value):.3f} [-{abs(ends[1]):.3f}, -{abs(ends[0]):.3f}]"
-    assert f": good minus bad is {gain}".replace("-", "\N{MINUS SIGN}") in found.sentence()
+    if endpoint is None:  # the direction of all tables and pictures
+        assert f"than {found.b}: {found.a} minus {found.b} is " in found.sentence()
+        assert ("worse" in found.sentence()) == (metric == "brier" and found.a == "bad")
+    else:
+        assert f": good minus bad is {gain}".replace("-", "\N{MINUS SIGN}") in found.sentence()
 
 
 def test_of_a_table_of_unknown_origin_the_claim_is_about_its_predictions():
