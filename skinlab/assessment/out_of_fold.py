@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skinlab.assessment.alignment import align
+from skinlab.assessment.sources import checkpoints_of
 from skinlab.assessment.systems import System, find_systems
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.ensembles.pooling import mean_predictions
@@ -22,11 +23,13 @@ class LabelledPredictions:
         rows: of two classes, the positive one last.
         of_folds: whether they are the validation parts of several folds, each predicted by the models of its fold.
         of_validation: whether they are one validation part, of a run or of an ensemble of such runs.
+        checkpoints: hashes of those of its model; empty where one is not known.
     """
 
     rows: Predictions
     of_folds: bool = False
     of_validation: bool = False
+    checkpoints: frozenset[str] = frozenset()
 
     @property
     def where(self) -> str:
@@ -55,7 +58,10 @@ def read_labelled_predictions(
         (system,) = align(systems, positive)
         splits = {each["split"] for each in system.sources}
         of_folds = system.pooled or splits == {"oof"}
-        return LabelledPredictions(_two_classes(system, positive), of_folds, not of_folds and splits == {"val"})
+        known = [checkpoints_of(each["meta"]) for each in system.sources]
+        checkpoints = frozenset[str]().union(*known) if all(known) else frozenset[str]()
+        of_one = not of_folds and splits == {"val"}
+        return LabelledPredictions(_two_classes(system, positive), of_folds, of_one, checkpoints)
 
 
 def _two_classes(system: System, positive: Sequence[str] | None) -> Predictions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,16 @@ def _meta_beside(path: Path) -> dict[str, Any]:
     """Return the meta data of a table of predictions; {} where there are none."""
     beside = [path.with_suffix(".meta.json"), path.parent / "meta.json"]
     return next((_read_meta(each) for each in beside if each.exists()), {})
+
+
+def checkpoints_of(meta: Mapping[str, Any]) -> set[str]:
+    """Return the hashes of the checkpoints that made predictions, by the meta data beside these; empty if unknown.
+
+    >>> sorted(checkpoints_of({"members": [{"sha256": "b"}, {"sha256": "a"}], "checkpoint_sha256": "c"}))
+    ['a', 'b']
+    """
+    members = [each["sha256"] for each in meta.get("members") or [] if isinstance(each, dict)]  # before `checkpoints`
+    return set(meta.get("checkpoints") or members or [meta.get("checkpoint_sha256")]) - {None, ""}
 
 
 def fit_cautions(path: Path, rows: Predictions) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Submission:
         prevalence: share of positives out of fold.
         threshold: that ``f1`` is at: the file's, or that of best F1 out of fold where the file's is not known.
         score: on the leaderboard; None while it is not known.
+        public_share: share of the test images that the leaderboard scores.
         note: the user's.
         also: other files with the same calls, which the lines above have; not in the line itself.
     """
@@ -56,6 +58,7 @@ class Submission:
     prevalence: float | None = None
     threshold: float | None = None
     score: float | None = None
+    public_share: float = 1.0
     note: str | None = None
     also: list[str] = field(default_factory=list)
 
@@ -115,6 +118,7 @@ def _merged(former: Submission | None, later: Submission) -> Submission:
         also = [name for name in (former.file, *former.also) if name != later.file]
         kept = OF_OUT_OF_FOLD if later.f1 is None else ()
         kept = (*kept, *(name for name in ("score", "note") if getattr(later, name) is None))
+        kept = (*kept, "public_share") if "score" in kept else kept
         later = replace(later, also=also, **{name: getattr(former, name) for name in kept})
     if len(later.called) in (0, later.images):  # no threshold explains equal labels, so that no F1 belongs to them
         later = replace(later, f1=None, low=None, high=None, threshold=None)
@@ -145,50 +149,53 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def threshold_of_file(path: Path, n_called: int, n: int, view: Predictions) -> tuple[AppliedThreshold | None, str]:
-    """Return the threshold by which ``predict`` called a file's images, from the meta data beside it.
+def facts_of_file(path: Path, n_called: int, n: int) -> tuple[dict[str, Any], str]:
+    """Return the meta data that ``predict`` wrote beside a file, with the threshold by which its images are called.
 
     Args:
         path: of the file.
         n_called: its labels that are 1.
         n: its labels.
-        view: out-of-fold rows; a rule that chose the threshold on them is returned with it.
 
     Returns:
-        The threshold, and the reason why it is not known; one of them is None or empty.
+        The meta data, and the reason why the threshold is not known; one of them is empty.
 
     Raises:
         UserError: the meta data can't be read.
     """
     beside = path.with_suffix(".meta.json")
     if not beside.is_file():
-        return None, f"the file's threshold is not known (there is no {beside})"
+        return {}, f"the file's threshold is not known (there is no {beside})"
     meta: dict[str, Any] = read_json(beside, "facts about a submission", {}, remedy="restore it, or remove it")
     chosen = meta.get("threshold")
     if not isinstance(chosen, dict) or not isinstance(chosen.get("value"), NUMBER):
-        return None, f"the file's threshold is not known ({beside} has none)"
+        return {}, f"the file's threshold is not known ({beside} has none)"
     if (chosen.get("called"), meta.get("images")) != (n_called, n):
-        return None, f"the file's threshold is not known ({beside} is of another file)"
+        return {}, f"the file's threshold is not known ({beside} is of another file)"
+    return meta, ""
+
+
+def applied_threshold(chosen: Mapping[str, Any], view: Predictions) -> AppliedThreshold:
+    """Return a threshold of meta data, with its rule where that chose it on the rows of ``view``."""
     value = float(chosen["value"])
     if not chosen.get("rows_sha256") or chosen["rows_sha256"] != rows_hash(view.image_id):
-        return AppliedThreshold(value), ""
-    return AppliedThreshold(value, chosen["rule"], float(chosen["cost_ratio"]), chosen["prevalence"]), ""
+        return AppliedThreshold(value)
+    return AppliedThreshold(value, chosen["rule"], float(chosen["cost_ratio"]), chosen["prevalence"])
 
 
-def compare(earlier: Submission, later: Submission, public_share: float) -> Change:
+def compare(earlier: Submission, later: Submission) -> Change:
     """Return the change of the score between two scored submissions, and how large chance alone makes it.
 
     Args:
         earlier: with a score.
-        later: likewise.
-        public_share: share of the test images that the leaderboard scores.
+        later: likewise; the leaderboard scores its ``public_share``.
     """
     before, after = earlier.score or 0.0, later.score or 0.0
     changed = len(set(earlier.called) ^ set(later.called))
     prevalence = later.prevalence if later.prevalence is not None else earlier.prevalence
     noise = float("nan")
     if prevalence is not None:
-        n_called = public_share * (len(earlier.called) + len(later.called)) / 2
-        n_positive = public_share * later.images * prevalence
-        noise = Z * change_error(round(public_share * changed), n_called, n_positive, (before + after) / 2)
+        n_called = later.public_share * (len(earlier.called) + len(later.called)) / 2
+        n_positive = later.public_share * later.images * prevalence
+        noise = Z * change_error(round(later.public_share * changed), n_called, n_positive, (before + after) / 2)
     return Change(after - before, noise, changed)

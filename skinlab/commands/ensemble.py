@@ -29,6 +29,7 @@ from skinlab.assessment.evidence_files import (
 )
 from skinlab.assessment.naming import named
 from skinlab.assessment.openings import open_test
+from skinlab.assessment.sources import checkpoints_of
 from skinlab.assessment.systems import System, find_systems
 from skinlab.errors import UserError, nearest, user_errors
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
@@ -94,7 +95,7 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
     with claim(output, "output"):
         open_test(evidence, judged, "ensemble", output)
         write_pages(evidence, frozen, output, settings.saliency)
-        write_predictions(ensemble, evidence, output / "predictions")
+        write_predictions(ensemble, members, evidence, output / "predictions")
         if bundle is not None:
             from skinlab.inference.bundle import save_bundle
 
@@ -184,7 +185,7 @@ def build_bundle(
     )
 
 
-def write_predictions(ensemble: System, evidence: Evidence, folder: Path) -> None:
+def write_predictions(ensemble: System, members: Sequence[System], evidence: Evidence, folder: Path) -> None:
     """Write the table of the ensemble's predictions and its ``meta.json``."""
     table = ensemble.tables[0]
     split = "oof" if ensemble.pooled else ensemble.sources[0]["split"]
@@ -197,4 +198,7 @@ def write_predictions(ensemble: System, evidence: Evidence, folder: Path) -> Non
     overlap = next(each["training_overlap"] for each in evidence["systems"] if each["name"] == ensemble.name)
     positive = table.classes[1:] if len(table.classes) == 2 else None
     content = {"classes": table.classes, "positive": positive, **kept, "training_overlap": overlap}
+    checkpoints = [checkpoints_of(each["meta"]) for member in members for each in member.sources]
+    if all(checkpoints):
+        content["checkpoints"] = sorted(set().union(*checkpoints))
     write_json(folder / "meta.json", content)

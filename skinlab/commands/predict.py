@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skinlab.assessment.sweeps import thresholds_of_runs
-from skinlab.data.pseudo_labels import COLUMN, log_pseudo_labels, pseudo_label_facts
+from skinlab.data.pseudo_labels import COLUMN, balance_caution, log_pseudo_labels, pseudo_label_facts
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, nearest, some, user_errors
 from skinlab.evaluation.overlap import FittedOn, RowIds, overlap_cautions
@@ -39,6 +39,7 @@ from skinlab.inference.inputs import find_images
 from skinlab.inference.member import licences, log_licences
 from skinlab.inference.models import model_places, run_of
 from skinlab.inference.predict_images import ImagePredictions, predict_images
+from skinlab.inference.run_tables import labelled_shares
 from skinlab.models.prediction import tta_views
 from skinlab.report.terminal import print_images, print_places
 from skinlab.report.wording import prediction_overlap_sentence
@@ -99,7 +100,7 @@ def predict(settings: PredictSettings) -> None:
         if shared := [*overlap_cautions(known_rows, bundle.probability_fits), *of_scale]:
             facts["fitted_cautions"] = shared
         if settings.format == "labels":
-            table, more = label_pool(table, bundle, known, settings.confidence)
+            table, more = label_pool(table, bundle, known, settings.confidence, run_of(places[0]))
             facts |= more
         elif settings.format != "table":
             positive = 1 if threshold is not None else bundle.positive_output
@@ -300,9 +301,16 @@ def gate_facts(bundle: Bundle, found: ImagePredictions) -> dict[str, Any]:
 
 
 def label_pool(
-    table: pd.DataFrame, bundle: Bundle, known: TrainingImages, confidence: Confidence
+    table: pd.DataFrame, bundle: Bundle, known: TrainingImages, confidence: Confidence, run: Path | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the pseudo-labels of the images that the model does not know, and what is recorded of them.
+
+    Args:
+        table: predictions.
+        bundle: that made them.
+        known: images that it was trained on or chosen by.
+        confidence: from which an image is labelled.
+        run: the first one behind the model, by whose labelled images the labels are judged; None for a bundle.
 
     Raises:
         UserError: no image is predicted with that confidence.
@@ -312,6 +320,10 @@ def label_pool(
         labels = pseudo_labels(new, confidence)
     remedy = labelling_confidence(new, confidence, set(bundle.outputs) - set(labels["label"]))
     log_pseudo_labels(labels["label"], bundle.outputs, len(table) - len(new), remedy)
+    if run is not None and (run / "split.csv").is_file():
+        shares = labelled_shares(run, bundle.classes)
+        if caution := balance_caution(labels["label"], bundle.classes, bundle.training_prior, shares):
+            log.warning("%s", caution)
     facts = pseudo_label_facts(known, confidence, len(labels))
     return labels.assign(**{COLUMN: str(bundle.meta()["checkpoint_sha256"])[:16]}), facts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ from rich.table import Column, Table
 
 from skinlab.assessment.evaluation_settings import table_reader
 from skinlab.assessment.out_of_fold import LabelledPredictions, read_labelled_predictions
+from skinlab.assessment.sources import checkpoints_of
 from skinlab.assessment.submission_file import check_rows, read_sample, read_submission
 from skinlab.assessment.submissions import (
     OF_OUT_OF_FOLD,
     Change,
     Submission,
     append,
+    applied_threshold,
     compare,
+    facts_of_file,
     file_hash,
     read_log,
-    threshold_of_file,
 )
-from skinlab.errors import UserError, user_errors
+from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.submission_check import NewTest, Outlook, outlook
 from skinlab.settings.commands.submit import SubmitSettings
 from skinlab.settings.part import build
@@ -53,24 +55,28 @@ def submit(settings: SubmitSettings) -> None:
     called, n = check_file(path, settings)
     log.info("%s: %s, %d called positive (%.1f %%)", path, quantity(n, "image"), len(called), 100 * len(called) / n)
 
+    own = record(settings, path, called, n, earlier)
     found = known = None
+    is_other = False
     if settings.predictions is not None:
         known = read_labelled_predictions(settings.predictions, settings.positive, table_reader(settings))
-        applied, unknown = threshold_of_file(path, len(called), n, known.rows)
-        new = NewTest(n, len(called), max(round(n * settings.public_share), 2), settings.prevalences)
+        facts, unknown = facts_of_file(path, len(called), n)
+        if is_other := of_other_model(facts, known, settings):
+            facts, unknown = {}, "the file's threshold is that of another model"
+        applied = applied_threshold(facts["threshold"], known.rows) if facts else None
+        new = NewTest(n, len(called), max(round(n * own.public_share), 2), settings.prevalences)
         with user_errors("predictions: "):
             how: dict[str, Any] = {"n_draws": settings.n_draws, "level": settings.level, "seed": settings.seed}
             found = outlook(known.rows, new, applied, **how)
         compare_rates(found, known, new, unknown)
         print_outlook(found, known, new.n_scored, is_known=applied is not None)
-    own = record(settings, path, called, n, earlier)
-    if found is not None and known is not None:
+    if found is not None and known is not None and not is_other:
         own = with_expectation(own, settings, found, known)
     append(journal, own)
     if own.also:
         log.info("%s has the calls of %s: they are one row of the table", path, ", ".join(own.also))
     logged = {each.calls: each for each in earlier} | {own.calls: own}
-    show_log(list(logged.values()), own, settings.public_share)
+    show_log(list(logged.values()), own)
     log.info("logged: %s", journal)
 
 
@@ -107,6 +113,25 @@ def test_ids(settings: SubmitSettings) -> list[str]:
             f"data={settings.data.name} has no test images without labels: set sample=SAMPLE_SUBMISSION.csv"
         )
     return ids
+
+
+def of_other_model(facts: Mapping[str, Any], known: LabelledPredictions, settings: SubmitSettings) -> bool:
+    """Return whether the file was predicted by other checkpoints than the labelled images, and warn of it.
+
+    Args:
+        facts: beside the file; empty where its model is not known.
+        known: labelled images.
+        settings: of the command.
+    """
+    own, place = checkpoints_of(facts), settings.predictions
+    if not own or not known.checkpoints or own == known.checkpoints:
+        return False
+    log.warning(
+        "%s is by %s, predictions=%s is by other checkpoints: what follows holds for %s, and no F1 is logged; set "
+        "predictions= to the file's model, or predict again: python -m skinlab.predict ckpt=%s",
+        *(settings.check, some(facts.get("models") or ["another model"], 3), place, place, place),
+    )
+    return True
 
 
 def compare_rates(found: Outlook, known: LabelledPredictions, new: NewTest, unknown: str) -> None:
@@ -154,6 +179,7 @@ def record(
     """Return the line for the log; what a former line with the same calls has and is not given now stays."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     own = Submission(now, str(path), file_hash(path), n, list(called), score=settings.score, note=settings.note)
+    own = replace(own, public_share=settings.public_share or 1.0)
     former = next((each for each in earlier if each.calls == own.calls), None)
     if former is None:
         return own
@@ -162,6 +188,7 @@ def record(
         also=[name for name in (former.file, *former.also) if name != own.file],
         score=former.score if own.score is None else own.score,
         note=own.note or former.note,
+        public_share=settings.public_share or former.public_share,
         **{name: getattr(former, name) for name in OF_OUT_OF_FOLD},
     )
 
@@ -177,18 +204,17 @@ def with_expectation(
     return replace(own, f1=f1.value, low=f1.low, high=f1.high, threshold=found.threshold)
 
 
-def show_log(submissions: Sequence[Submission], own: Submission, public_share: float) -> None:
+def show_log(submissions: Sequence[Submission], own: Submission) -> None:
     """Print the log, and warn of a change inside the noise and of a score that is not as expected.
 
     Args:
         submissions: in the order of their first checks.
         own: that is checked now.
-        public_share: share of the test images that the leaderboard scores.
     """
     changes: list[Change | None] = []
     last: Submission | None = None
     for each in submissions:
-        changes.append(compare(last, each, public_share) if last is not None and each.score is not None else None)
+        changes.append(compare(last, each) if last is not None and each.score is not None else None)
         last = each if each.score is not None else last
     print_log(submissions, changes)
     if own.score is None:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 COLUMN = "labelled_by"  # of the table: the model, so that its labels are never taken for an expert's
 HASHES = ("images", "groups", "val_images", "val_groups")
+MAX_RATIO = 2.0  # of a class's share in the training batches to that among the labelled images
 KEY = "pseudo_labels"  # of the meta file
 
 
@@ -59,6 +60,33 @@ def log_pseudo_labels(labels: pd.Series, classes: Sequence[str], n_known: int, r
             "no image is labelled %s: training with these labels makes the classes more unequal; %s",
             *(" or ".join(missing), remedy),
         )
+
+
+def balance_caution(
+    labels: pd.Series, classes: Sequence[str], training_prior: Sequence[float], shares: Sequence[float]
+) -> str:
+    """Return a sentence where a model was trained on batches with other shares of the classes; "" where it was not.
+
+    Args:
+        labels: a class for each labelled image.
+        classes: all that the model knows, in order.
+        training_prior: ``(C,)`` shares in its batches.
+        shares: ``(C,)`` among its labelled images.
+
+    >>> balance_caution(pd.Series(["b", "b", "a"]), ["a", "b"], [0.5, 0.5], [0.94, 0.06]).partition(":")[0]
+    '66.7 % of the labels are b, 6.0 % of the labelled images are'
+    """
+    ratios = [prior / share if share else 0.0 for prior, share in zip(training_prior, shares, strict=True)]
+    most = int(np.argmax(ratios))
+    if ratios[most] < MAX_RATIO:
+        return ""
+    return (
+        f"{100 * (labels == classes[most]).mean():.1f} % of the labels are {classes[most]}, {100 * shares[most]:.1f} % "
+        f"of the labelled images are: in the model's training batches {100 * training_prior[most]:.1f} % were, so that "
+        "its probabilities are too high for the pool; label by a model that was trained without sampler=weighted, or "
+        "by a bundle that is calibrated on the validation images: "
+        "python -m skinlab.bundle ckpt=RUN output=FILE.bundle calibrator=vector"
+    )
 
 
 def read_pseudo_labels(path: str | Path) -> TrainingImages | None:

@@ -179,7 +179,10 @@ def labelling_confidence(table: pd.DataFrame, confidence: Confidence, missing: C
     highest, likeliest = probabilities.max(1), np.asarray(classes, object)[probabilities.argmax(1)]
     largest = {name: highest[likeliest == name].max() for name in missing if (likeliest == name).any()}
     if not largest:
-        return "no image has it as its most probable class, so that no confidence= labels any"
+        return (
+            "it is the most probable class of no image, so that no confidence= labels any: train the model for longer, "
+            "or let an expert label its likeliest images: python -m skinlab.mine ckpt=RUN output=DIR by=probability"
+        )
     least = dict(zip(classes, class_confidences(confidence, classes).tolist(), strict=True))
     lower = {name: each for name, each in least.items() if np.isfinite(each)}
     lower |= {name: math.floor(each * 100) / 100 for name, each in largest.items()}

@@ -145,6 +145,7 @@ class Bundle:
         facts: dict[str, Any] = {
             "classes": self.outputs,
             "checkpoint_sha256": self.sha256,
+            "checkpoints": [member.sha256 for member in self.members],
             "image_size": self.image_size,
             "fit": self.fit,
             "training_prior": self.training_prior,

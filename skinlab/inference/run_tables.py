@@ -45,6 +45,18 @@ def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.D
     return split, rows
 
 
+def labelled_shares(run: Path, classes: Sequence[str]) -> list[float]:
+    """Return the share of each class among the labelled images that are a run's own: those of train, val and test.
+
+    Args:
+        run: its directory, with a ``split.csv``.
+        classes: of the run.
+    """
+    rows = read_csv(run / "split.csv", ["label", "split"])
+    labels = rows["label"][rows["split"].isin(["train", "val", "test"])]
+    return labels[labels.isin(classes)].value_counts(normalize=True).reindex(classes, fill_value=0.0).tolist()
+
+
 def check_files(paths: Sequence[str], place: str) -> None:
     """Refuse the rows of a table whose images are missing.
 

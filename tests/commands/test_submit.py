@@ -70,6 +70,26 @@ def test_a_file_is_checked_and_logged_and_its_score_is_added(submit, files, caps
     assert "+0.005" in capsys.readouterr().out
 
 
+def test_the_noise_of_a_change_is_by_the_public_share_of_its_score(submit, capsys):
+    submit("a.csv", "score=0.6")
+    submit("b.csv", "score=0.61", "public_share=0.5")
+    noise = capsys.readouterr().out.split("±")[-1][:5]
+    for name in ("a.csv", "b.csv"):
+        submit(name)
+        assert capsys.readouterr().out.split("±")[-1][:5] == noise
+    submit("b.csv", "public_share=1")
+    assert capsys.readouterr().out.split("±")[-1][:5] < noise
+
+
+def test_a_line_without_a_public_share_is_of_the_whole_test(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append(path, Submission("t", "a.csv", "1", 3, ["i1"], score=0.5))
+    content = json.loads(path.read_text())
+    del content["public_share"]
+    path.write_text(json.dumps(content) + "\n")
+    assert read_log(path)[0].public_share == 1
+
+
 def test_a_score_outside_what_is_expected_or_a_large_change_is_told_apart(submit):
     submit("a.csv", "score=0.6")
     text = submit("b.csv", "score=0.9")
@@ -124,6 +144,25 @@ def expected(text: str) -> str:
 def test_the_meta_data_of_another_file_give_no_threshold(submit, files, value, called, images):
     write_meta("a.csv", value, called, images)
     assert "the file's threshold is not known (a.meta.json " in submit("a.csv")
+
+
+def test_a_file_of_another_model_warns_and_has_no_f1(submit, files):
+    of_file = {"checkpoints": ["a", "b"], "models": ["RUNS/0", "RUNS/1"]}
+    of_file |= {"images": 200, "threshold": {"value": 0.9, "positive": ["1"], "called": 35}}
+    Path("a.meta.json").write_text(json.dumps(of_file))
+    beside = Path("oof.meta.json")
+    beside.write_text(json.dumps({"classes": ["0", "1"], "checkpoints": ["b", "a"]}))
+    assert "checkpoints" not in submit("a.csv")
+    (only,) = read_log(files / "submissions.jsonl")
+    (files / "submissions.jsonl").unlink()
+    assert only.threshold == 0.9
+    beside.write_text(json.dumps({"classes": ["0", "1"], "checkpoint_sha256": "a"}))  # of one of the runs
+    text = submit("a.csv")
+    assert "a.csv is by RUNS/0, RUNS/1, predictions=oof.csv is by other checkpoints" in text
+    assert "python -m skinlab.predict ckpt=oof.csv" in text
+    assert "at the threshold of best F1" in text
+    (only,) = read_log(files / "submissions.jsonl")
+    assert (only.f1, only.threshold) == (None, None)
 
 
 def test_files_of_one_content_are_said_to_be_one_row(submit, files, capsys):

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from skinlab.data.pseudo_labels import check_pseudo_labels, pseudo_label_facts, read_pseudo_labels
+from skinlab.data.pseudo_labels import balance_caution, check_pseudo_labels, pseudo_label_facts, read_pseudo_labels
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError
 
@@ -46,6 +46,14 @@ def test_the_fold_s_own_model_is_taken(labels):
     path = labels(train=["t1", "t2"], chosen=["v1", "v2"])
     check_pseudo_labels(path, MANIFEST, HASHES)
     assert read_pseudo_labels(path).val_images.tolist() == sorted(int(HASHES[name][:16], 16) for name in ("v1", "v2"))
+
+
+def test_labels_of_a_model_of_balanced_batches_are_named():
+    labels = pd.Series(["0"] * 4 + ["1"] * 6)
+    caution = balance_caution(labels, ["0", "1"], [0.5, 0.5], [0.945, 0.055])
+    assert "60.0 % of the labels are 1, 5.5 % of the labelled images are: " in caution
+    assert "training batches 50.0 % were" in caution
+    assert balance_caution(labels, ["0", "1"], [0.94, 0.06], [0.945, 0.055]) == ""
 
 
 def test_an_expert_s_labels_need_no_record(tmp_path):

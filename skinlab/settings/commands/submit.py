@@ -29,7 +29,7 @@ class SubmitSettings(TableSettings, CommandSettings):
     predictions: Annotated[Text, path_to("a run, a sweep or a table", "predictions=SWEEP")] | None
     positive: Names | None
     prevalences: Annotated[list[Prevalence], AfterValidator(_at_least_one)] | None
-    public_share: Annotated[Number, Field(gt=0, le=1)]
+    public_share: Annotated[Number, Field(gt=0, le=1)] | None
     score: Share | None
     log: Annotated[Text, path_to("a file", "log=FILE.jsonl")]
     note: Text | None
