@@ -39,6 +39,19 @@ def nearest(name: object, options: Iterable[str]) -> str:
     return f" (did you mean {by_lower[match[0]]}?)" if match else ""
 
 
+def no_data_folder(root: object, name: object) -> str:
+    """Return the mistake of a ``data.root`` that is no folder, with the command that gets the data set.
+
+    >>> no_data_folder("DIR", "dsm2025").partition("there: ")[2]
+    'skinlab fetch data=dsm2025 competition=NAME'
+    """
+    competition = " competition=NAME" if name == "dsm2025" else ""
+    return (
+        f"data.root={root} is not a folder: set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one "
+        f"above it), or get the data there: skinlab fetch data={name}{competition}"
+    )
+
+
 def some(names: Iterable[object], limit: int = 3) -> str:
     """Return the first few of many names and the number of the others.
 

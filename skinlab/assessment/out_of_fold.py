@@ -21,13 +21,11 @@ class LabelledPredictions:
 
     Attributes:
         rows: of two classes, the positive one last.
-        of_folds: whether they are the validation parts of several folds, each predicted by the models of its fold.
         of_validation: whether they are one validation part, of a run or of an ensemble of such runs.
         checkpoints: hashes of those of its model; empty where one is not known.
     """
 
     rows: Predictions
-    of_folds: bool = False
     of_validation: bool = False
     checkpoints: frozenset[str] = frozenset()
 
@@ -57,11 +55,10 @@ def read_labelled_predictions(
     with user_errors():
         (system,) = align(systems, positive)
         splits = {each["split"] for each in system.sources}
-        of_folds = system.pooled or splits == {"oof"}
         known = [checkpoints_of(each["meta"]) for each in system.sources]
         checkpoints = frozenset[str]().union(*known) if all(known) else frozenset[str]()
-        of_one = not of_folds and splits == {"val"}
-        return LabelledPredictions(_two_classes(system, positive), of_folds, of_one, checkpoints)
+        of_validation = splits == {"val"} and not system.pooled
+        return LabelledPredictions(_two_classes(system, positive), of_validation, checkpoints)
 
 
 def _two_classes(system: System, positive: Sequence[str] | None) -> Predictions:

@@ -12,6 +12,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.submission_check import find_faults
 
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+CHECKPOINTS = (".ckpt", ".bundle", ".safetensors", ".pt", ".pth")
 LABELS = ("0", "1", "0.0", "1.0")
 
 
@@ -69,6 +70,11 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "is not there"
         raise UserError(f"{path} {fault}: give the file to submit")
+    if path.suffix in CHECKPOINTS:
+        raise UserError(
+            f"{path} is a checkpoint, no submission: predict the test by it first: python -m skinlab.predict "
+            f"ckpt={path} input=TEST output=submission.csv format=kaggle threshold=f1"
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)

@@ -19,7 +19,7 @@ from skinlab.json_files import NUMBER, read_json
 
 FORMAT = 1
 Z = 1.96
-OF_OUT_OF_FOLD = ("system", "f1", "of_validation", "low", "high", "prevalence", "threshold")
+OF_OUT_OF_FOLD = ("system", "f1", "of_validation", "low", "high", "prevalence", "threshold", "cross_fitted")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Submission:
         high: upper end.
         prevalence: share of positives out of fold.
         threshold: that ``f1`` is at: the file's, or that of best F1 out of fold where the file's is not known.
+        cross_fitted: whether ``f1`` is at thresholds that were chosen on other images; None in older lines.
         score: on the leaderboard; None while it is not known.
         public_share: share of the test images that the leaderboard scores.
         note: the user's.
@@ -57,6 +58,7 @@ class Submission:
     high: float | None = None
     prevalence: float | None = None
     threshold: float | None = None
+    cross_fitted: bool | None = None
     score: float | None = None
     public_share: float = 1.0
     note: str | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from skinlab.errors import UserError, nearest
+from skinlab.errors import UserError, nearest, no_data_folder
 from skinlab.settings.base import Settings
 from skinlab.settings.output_checks import wrong_outputs
 from skinlab.settings.part import build
@@ -211,10 +211,7 @@ def _missing_data(settings: Settings) -> Iterator[str]:
         if name in OWN or not str(settings.find("data.reader.target")).startswith("skinlab."):
             yield from no_folder(root)
             return
-        yield (
-            f"data.root={root} is not a folder: set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one "
-            f"above it), or get the data there: skinlab fetch data={name}"
-        )
+        yield no_data_folder(root, name)
         return
     for name in BELOW_ROOT:
         place = settings.find(name)

@@ -106,7 +106,14 @@ def ensemble(settings: EnsembleSettings, invocation: Invocation) -> None:
         complete_evidence(evidence, output)
     print_evidence(evidence, output)
     if bundle is not None:
-        print_places({"bundle": output / "model.bundle", "to predict by it": predict_by(output / "model.bundle")})
+        print_bundle(members, settings, output / "model.bundle")
+
+
+def print_bundle(members: Sequence[System], settings: EnsembleSettings, path: Path) -> None:
+    """Print where the bundle is and how to predict by it; an overlap has calls of its own."""
+    rule = None if settings.method == "overlap" else "f1"
+    command = predict_by(path, members[0].runs[0].config["data"], rule=rule)
+    print_places({"bundle": path, "to predict by it": command})
 
 
 def warn_of_scale(bundle: Bundle) -> None:

@@ -46,6 +46,7 @@ from skinlab.report.wording import prediction_overlap_sentence
 from skinlab.runs.provenance import all_training_images, count_usages
 from skinlab.settings.commands.predict import PredictSettings
 from skinlab.settings.outputs import meta_path, pictures_folder, prediction_file
+from skinlab.settings.recorded import check_submission_by
 from skinlab.tables.decision import read_decision
 from skinlab.text import portion, quantity
 
@@ -92,8 +93,7 @@ def predict(settings: PredictSettings) -> None:
         table = tabulate(rows, found, bundle, threshold, seen)
         counts = count_usages(seen, known.unknown)
         facts = bundle.meta(tta=settings.tta, format=settings.format, images=len(rows))
-        facts["models"] = [str(Path(place).expanduser().absolute()) for place in places]
-        facts |= gate_facts(bundle, found)
+        facts |= gate_facts(bundle, found) | {"models": [str(Path(each).expanduser().absolute()) for each in places]}
         if threshold is not None:
             facts["threshold"] = threshold = threshold | {"called": int(table["called"].sum())}
         called, rule = called_classes(table, bundle.outputs), rule_called_by(threshold, bundle.decision)
@@ -116,7 +116,17 @@ def predict(settings: PredictSettings) -> None:
         print_images(rows["image_id"].tolist(), found.probabilities, bundle.outputs, called, rule)
     for sentence in filter(None, cautions):
         log.warning("%s", sentence)
-    print_places({f"{quantity(len(rows), 'image')} in {seconds:.1f} s on {device.type}": output, "pictures": folder})
+    done, command = f"{quantity(len(rows), 'image')} in {seconds:.1f} s", check_command(table, settings, output)
+    print_places({f"{done} on {device.type}": output, "pictures": folder, "to check it": command})
+
+
+def check_command(table: pd.DataFrame, settings: PredictSettings, output: Path) -> str | None:
+    """Return the command that checks a submission, and warn of one that calls no image; None for other formats."""
+    if settings.format != "kaggle":
+        return None
+    if not table["label"].any():
+        log.warning("no image is called 1, so that F1 is 0: set threshold=f1, or a lower number, and overwrite=true")
+    return check_submission_by(output, settings.ckpt)
 
 
 def load(places: Sequence[str]) -> tuple[Bundle, TrainingImages]:

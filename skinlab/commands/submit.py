@@ -38,6 +38,11 @@ from skinlab.text import quantity
 log = logging.getLogger(__name__)
 
 COLUMNS = ["ID", "label"]
+FIXED = "†"  # marks an F1 that is at a threshold which was not chosen on other images than it is of
+CHECKS = {  # what to do about so many positive calls
+    "many": "look at some of the images called 1, or predict again with a higher threshold=,",
+    "few": "look at some of the test's images, or predict again with a lower threshold=,",
+}
 MIN_NAME = 16  # characters of a file's name in a line of the table, however many columns there are
 
 
@@ -150,7 +155,8 @@ def compare_rates(found: Outlook, known: LabelledPredictions, new: NewTest, unkn
     if low <= new.n_called <= high:
         log.info("%s", line)
     else:
-        log.warning("%s: %s; check the model and the images", line, _causes(found, known, is_known=not unknown))
+        too = "many" if new.n_called > high else "few"
+        log.warning("%s: these are %s; %s before you submit", line, f"too {too}", CHECKS[too])
     if not unknown and found.threshold != found.best_threshold and found.f1.value < found.best_f1:
         log.log(
             logging.WARNING if found.discernible else logging.INFO,
@@ -158,19 +164,6 @@ def compare_rates(found: Outlook, known: LabelledPredictions, new: NewTest, unkn
             *(known.where, found.f1.value, found.threshold, found.best_f1, found.best_threshold),
             ": predict again by skinlab.predict threshold=f1" if found.discernible else " (not discernibly better)",
         )
-
-
-def _causes(found: Outlook, known: LabelledPredictions, *, is_known: bool) -> str:
-    """Return in words what would explain another number of calls than is expected."""
-    share, own = found.explaining, f"{found.prevalence:.1%} {known.where}"
-    causes = [
-        *([] if is_known else ["another threshold"]),
-        *([] if share is None else [f"a share of positives of {share:.1%} ({own})"]),
-        *(["the mean of the folds' models, whose probabilities are less extreme than one's"] if known.of_folds else []),
-    ]
-    if not causes:
-        return "neither its share of positives nor chance explains it"
-    return f"{' or '.join(causes)} would explain it"
 
 
 def record(
@@ -201,7 +194,8 @@ def with_expectation(
     if len(own.called) in (0, own.images):  # no threshold explains it, so that no F1 belongs to it
         return replace(own, f1=None, low=None, high=None, threshold=None)
     f1 = found.f1
-    return replace(own, f1=f1.value, low=f1.low, high=f1.high, threshold=found.threshold)
+    own = replace(own, f1=f1.value, low=f1.low, high=f1.high)
+    return replace(own, threshold=found.threshold, cross_fitted=found.cross_fitted)
 
 
 def show_log(submissions: Sequence[Submission], own: Submission) -> None:
@@ -248,7 +242,7 @@ def print_outlook(found: Outlook, known: LabelledPredictions, n_test: int, *, is
     console = Console()
     _print(console, f"threshold of best F1 {known.where}: {found.best_threshold:.4f} (not discernibly worse: {span})")
     whose = "the file's threshold" if is_known else "the threshold of best F1"
-    fitted = " (cross-fitted)" if found.cross_fitted else ""
+    fitted = " (cross-fitted)" if found.cross_fitted else " (fixed)"
     _print(console, f"expected F1 at {whose}, {found.threshold:.4f}{fitted}, by the test's share of positives:")
     table = Table("positives", f"F1 of {n_test:,} images", "best threshold there")
     for row in found.rows:
@@ -263,8 +257,10 @@ def print_outlook(found: Outlook, known: LabelledPredictions, n_test: int, *, is
     _print(console, "the intervals hold the threshold fixed: they leave out how its choice varies")
     if known.of_validation:
         positives = quantity(found.positives, "positive")
-        line = f"one validation part, {positives}: epochs were chosen on these images, so that F1 is rather lower"
-        _print(console, f"! {line}; predictions= of all folds would estimate it better")
+        line = (
+            f"! one validation part, {positives}: epochs were chosen on these images, so that the true F1 is probably "
+        )
+        _print(console, f"{line}lower; predictions= of all folds would estimate it better")
 
 
 def print_log(submissions: Sequence[Submission], changes: Sequence[Change | None]) -> None:
@@ -287,12 +283,18 @@ def print_log(submissions: Sequence[Submission], changes: Sequence[Change | None
         less = "" if each.f1 is None or each.score is None else f"{each.score - each.f1:+.3f}"
         moved = "" if change is None else f"{change.change:+.3f} ±{change.noise:.3f}"
         star = "*" if mixed and each.of_validation and each.f1 is not None else ""
+        star += FIXED if each.f1 is not None and each.cross_fitted is False else ""
         cells = [str(number), name, f"{len(each.called)}", _number(each.f1) + star, _number(each.score), less, moved]
         table.add_row(*cells[: len(table.columns)])
     console = Console()
     console.print(table)
     if mixed:
         _print(console, "* of a validation part")
+    if any(each.f1 is not None and each.cross_fitted is False for each in submissions):
+        _print(
+            console,
+            f"{FIXED} at the file's own fixed threshold; other F1 are cross-fitted, which are usually a little lower",
+        )
 
 
 def _number(value: float | None) -> str:

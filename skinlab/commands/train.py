@@ -20,7 +20,7 @@ from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
 from skinlab.report.run_files import read_metrics
-from skinlab.report.terminal import print_results
+from skinlab.report.terminal import KAGGLE, predict_by, print_places, print_results
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_config, write_setup
 from skinlab.runs.initial_weights import check_init, log_licence
@@ -63,6 +63,8 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
             earlier = invocation.printed if invocation else ""
             printed = read_evidence(Path(earlier)) if earlier else None
             print_results(metrics, run_dir, read_evidence(run_dir), printed, is_later=bool(earlier))
+            if settings.data.name == KAGGLE and not (run_dir.parent / "multirun.yaml").is_file():
+                print_places({"to predict the challenge's test": predict_by(run_dir, settings.data.model_dump())})
         return float(metrics["best/monitor"])
 
 

@@ -40,7 +40,9 @@ def check_format(name: str, classes: Sequence[str], files: Sequence[str]) -> Non
     repeats = names[names.duplicated()]
     if len(repeats):
         both = [file for file, short in zip(files, names, strict=True) if short == repeats.iloc[0]][:2]
-        raise ValueError(f"format={name} names {' and '.join(both)} both {repeats.iloc[0]}: predict them apart")
+        test = next((path.parent for path in map(PurePath, both) if path.parent.name == "test"), None)
+        remedy = "predict them apart" if test is None else f"set input={test}"
+        raise ValueError(f"format={name} names {' and '.join(both)} both {repeats.iloc[0]}: {remedy}")
 
 
 def kaggle_submission(files: Sequence[str], predicted: npt.NDArray[np.int64]) -> pd.DataFrame:

@@ -32,8 +32,8 @@ def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
         table: as text, its first column the ids, its second the labels.
         expected: ids of the test images, in any order.
 
-    >>> find_faults(pd.DataFrame({"ID": ["a", "a"], "label": ["1", "0.5"]}), ["a", "b"])
-    ['1 id twice: a', '1 id missing: b', '1 label is neither 0 nor 1: 0.5']
+    >>> find_faults(pd.DataFrame({"ID": ["a", "a"], "label": ["1", "2"]}), ["a", "b"])
+    ['1 id twice: a', '1 id missing: b', '1 label is neither 0 nor 1: 2']
     """
     ids, labels = table.iloc[:, 0], table.iloc[:, 1]
     known = set(expected)
@@ -43,6 +43,8 @@ def find_faults(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     numbers = labels[~labels.isin(["0", "1"])]
     decimals = bool(len(numbers)) and numbers.isin(["0.0", "1.0"]).all()
     wrong = _line(numbers.tolist(), "label is neither 0 nor 1", "labels are neither 0 nor 1")
+    if len(numbers) and pd.to_numeric(numbers, errors="coerce").between(0, 1).all():
+        wrong[0] += ": where these are probabilities, write 1 from a threshold on: skinlab.predict threshold=f1"
     return [
         *(
             [f"ids lack {' and '.join(filter(None, [folder, suffix]))}: write {ids.iloc[0]}"]

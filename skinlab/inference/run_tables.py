@@ -54,7 +54,8 @@ def labelled_shares(run: Path, classes: Sequence[str]) -> list[float]:
     """
     rows = read_csv(run / "split.csv", ["label", "split"])
     labels = rows["label"][rows["split"].isin(["train", "val", "test"])]
-    return labels[labels.isin(classes)].value_counts(normalize=True).reindex(classes, fill_value=0.0).tolist()
+    known = labels[labels.isin(classes)]
+    return [float((known == name).mean()) for name in classes]
 
 
 def check_files(paths: Sequence[str], place: str) -> None:

@@ -29,6 +29,7 @@ from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
 from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import (
+    against_best_member,
     applied_words,
     class_metrics,
     decision_words,
@@ -62,7 +63,7 @@ def headline_table(evidence: Evidence) -> Table:
     table = Table(title=_title(evidence))
     table.add_column("metric")
     for system in systems:
-        table.add_column(system["name"], justify="right")
+        table.add_column(system["name"], justify="right", overflow="fold")
     positive, rule = _positive(systems[0]), headline_rule(systems)
     at_rule = [positive_metrics(system, rule) for system in systems]
     point = at_rule[0][1] if len(systems) == 1 else rule_words(rule or HALF)
@@ -93,7 +94,7 @@ def leaderboard(evidence: Evidence) -> Table:
     positive, rule = _positive(systems[0]), headline_rule(systems)
     called = common_point(class_metrics(system, called_rule(systems))[1] for system in systems)
     table = Table(title=_title(evidence))
-    table.add_column("system")
+    table.add_column("system", overflow="fold")  # names may differ at their ends alone
     for metric in metrics:
         table.add_column(label_in_table(metric, positive, rule_words(rule or HALF), called), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
@@ -119,7 +120,7 @@ def comparison_table(evidence: Evidence) -> Table | None:
     title = f"differences{over_classes(evidence)}{': ' if only else ''}{' less '.join(only)}{more}"
     table = Table(title=title, show_edge=False)
     for name in ("metric",) if only else ("systems", "metric"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in (*((only or ("first", "second")) if unpaired else ()), "difference", "p, Holm"):
         table.add_column(name, justify="right")
     for pair in shown:
@@ -134,15 +135,19 @@ def comparison_table(evidence: Evidence) -> Table | None:
 
 
 def comparison_sentence(evidence: Evidence) -> str:
-    """Return the sentence of the primary endpoint or else of the first significant one, and how many these are."""
+    """Return one sentence and how many differences are significant.
+
+    It is that of the primary endpoint, of an ensemble against its best member, or else the first significant one.
+    """
     pairs = [*evidence["comparisons"], *(evidence["unpaired"]["comparisons"] if "unpaired" in evidence else [])]
     if primary := [pair["sentence"] for pair in pairs if pair.get("role") == "primary"]:
         return " ".join(primary)
+    best = [pair["sentence"] for pair in against_best_member(evidence)]
     significant = [pair["sentence"] for pair in pairs if pair.get("significant")]
     are = "is significant" if 1 in (len(significant), len(pairs)) else "are significant"
     counted = f"{len(significant)} of {quantity(len(pairs), 'difference')} {are}"
-    if significant:
-        return f"{significant[0]} {counted}."
+    if first := [*best, *significant]:
+        return f"{first[0]} {counted}."
     claims = {
         "weights": "of these weights (one training each), not of the recipes",
         "predictions": "of these predictions alone",

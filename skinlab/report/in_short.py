@@ -17,7 +17,13 @@ from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, common_point, rule_words
 from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.report.openings import overlap_sentences
-from skinlab.report.operating_points import applied_words, class_metrics, point_words, positive_metrics
+from skinlab.report.operating_points import (
+    against_best_member,
+    applied_words,
+    class_metrics,
+    point_words,
+    positive_metrics,
+)
 from skinlab.report.wording import (
     count,
     groups_in_words,
@@ -294,7 +300,9 @@ def _better(evidence: Evidence) -> Line:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
         return Line(question, "Not evaluated.", command)
-    return Line(question, _first_result(evidence["comparisons"]))
+    declared = any(pair.get("role") == "primary" for pair in evidence["comparisons"])
+    best = [] if declared else against_best_member(evidence)
+    return Line(question, _first_result(best or evidence["comparisons"]))
 
 
 def _elsewhere(evidence: Evidence) -> Line:

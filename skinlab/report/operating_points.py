@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from skinlab.evaluation.evidence.form import System, ThresholdRow
+from skinlab.evaluation.evidence.comparison_form import Comparison
+from skinlab.evaluation.evidence.form import Evidence, System, ThresholdRow
 from skinlab.evaluation.evidence.interval_form import Metrics
-from skinlab.evaluation.evidence.rules import decision_point
+from skinlab.evaluation.evidence.rules import decision_point, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, MOST_PROBABLE, OF_CALLED, OF_POSITIVE, threshold_words
 from skinlab.evaluation.metrics.registry import metric_label
 
@@ -29,6 +30,17 @@ def positive_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:
     values = cast("Mapping[str, Any]", row)
     of_rule: Metrics = {name: values[name] for name in OF_POSITIVE if values.get(name)}
     return metrics | of_rule, point_words(row) + _joint(system, row)
+
+
+def against_best_member(evidence: Evidence) -> list[Comparison]:
+    """Return the comparison of an ensemble with its best member by F1 of the positive class; none where none is."""
+    ensemble, systems = evidence.get("ensemble"), evidence["systems"]
+    members = [each for each in systems if ensemble and each["binary"] and each["name"] in ensemble["members"]]
+    rates = {each["name"]: positive_metrics(each, headline_rule(systems))[0].get("f1_positive") for each in members}
+    values = {name: f1["value"] for name, f1 in rates.items() if f1 and f1["value"] is not None}
+    best = max(values, key=lambda name: values[name], default=None)
+    pairs = [pair for pair in evidence["comparisons"] if pair["metric"] == "f1_positive"]
+    return [pair for pair in pairs if best in (pair["a"], pair["b"])]
 
 
 def class_metrics(system: System, rule: str | None) -> tuple[Metrics, str]:

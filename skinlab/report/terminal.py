@@ -37,6 +37,7 @@ from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.wording import ensemble_words
 
 MOST_CLASSES = 8  # that a line lists
+KAGGLE = "dsm2025"  # the data set of a challenge on Kaggle, whose test images lie in test/
 FEW_IMAGES = 10  # whose probabilities are printed
 Floats = npt.NDArray[np.floating]
 
@@ -152,9 +153,22 @@ def print_images(
         console.print(f"{image_id}: {what}; {shown}{more}", soft_wrap=True, highlight=False, markup=False)
 
 
-def predict_by(model: Path) -> str:
-    """Return the command that predicts images by a model."""
-    return shlex.join(["python", "-m", "skinlab.predict", f"ckpt={model}", "input=FOLDER", "output=FILE.csv"])
+def predict_by(model: Path, data: Mapping[str, Any] | None = None, *, rule: str | None = "f1") -> str:
+    """Return the command that predicts images by a model; for DSM-2025 the one that writes a submission.
+
+    Args:
+        model: a run, a sweep, or a bundle.
+        data: the recorded settings of its data set; None where they are not known.
+        rule: of the submission's threshold; None where the model has its own calls.
+
+    >>> print(predict_by(Path("RUN"), {"name": "dsm2025", "root": "/dsm"}))
+    python -m skinlab.predict ckpt=RUN input=/dsm/test output=submission.csv format=kaggle threshold=f1
+    """
+    words = ["input=FOLDER", "output=FILE.csv"]
+    if data is not None and data["name"] == KAGGLE:
+        words = [f"input={Path(data['root']) / 'test'}", "output=submission.csv", "format=kaggle"]
+        words += [] if rule is None else [f"threshold={rule}"]
+    return shlex.join(["python", "-m", "skinlab.predict", f"ckpt={model}", *words])
 
 
 def print_evidence(evidence: Evidence, output: Path) -> None:

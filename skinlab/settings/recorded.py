@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,22 @@ def recorded_data(place: Path) -> str:
             data = read_recorded(run, {"data.name": str, "data.root": str})["data"]
             return shlex.join([f"data={data['name']}", f"data.root={data['root']}"])
     return ""
+
+
+def check_submission_by(file: Path, ckpt: Sequence[str]) -> str:
+    """Return the command that checks a submission by what its model predicted out of fold.
+
+    Args:
+        file: the submission.
+        ckpt: its models, as they were set.
+    """
+    place, known = Path(ckpt[0]), len(ckpt) == 1
+    if place.suffix == ".bundle":  # an ensemble's lies in the folder of its predictions
+        place, known = place.parent, known and (place.expanduser().parent / "predictions").is_dir()
+    data = recorded_data(place.expanduser())
+    data = data if data.startswith("data=dsm2025 ") else "data=dsm2025 data.root=DIR"
+    words = ["python", "-m", "skinlab.submit", f"check={file}", f"predictions={place if known else 'SWEEP'}"]
+    return f"{shlex.join(words)} {data}"
 
 
 def _runs_at(place: Path) -> list[Path]:

@@ -105,13 +105,13 @@ def test_a_later_check_without_predictions_keeps_what_is_known(submit, files):
     assert (only.note, only.score, only.system) == ("x", 0.6, "oof.csv")
 
 
-def test_another_rate_of_calls_warns_with_what_would_explain_it(submit, files):
+def test_another_rate_of_calls_warns_with_what_to_do(submit, files, capsys):
     table = pd.read_csv("a.csv").assign(label=(np.arange(200) < 90).astype(int))
     table.to_csv("many.csv", index=False)
     text = submit("many.csv")
     assert "90 of 200 are called" in text
-    assert "another threshold or a share of positives of " in text
-    assert "out of fold) or the mean of the folds' models" in text
+    assert " are expected: these are too many; look at some of the images called 1, or predict again with a " in text
+    assert "(explains the calls)" in capsys.readouterr().out
     table.assign(label=0).to_csv("none.csv", index=False)
     assert "every label is 0; F1 will be 0" in submit("none.csv")
 
@@ -130,7 +130,10 @@ def test_counts_and_f1_are_at_the_threshold_of_the_file(submit, files, capsys):
     assert "35 of 200 are called; at the file's threshold, 0.9000, " in text
     assert f"F1 out of fold is {f1:.3f} at the file's threshold 0.9000, and " in text
     assert "skinlab.predict threshold=f1" in text
-    assert "expected F1 at the file's threshold, 0.9000" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "expected F1 at the file's threshold, 0.9000 (fixed)" in shown
+    assert f"{f1:.3f}†" in shown
+    assert "† at the file's own fixed threshold" in shown
     (line,) = read_log(files / "submissions.jsonl")
     assert (line.f1, line.threshold) == (pytest.approx(f1), 0.9)
     assert expected(text) == expected(submit("a.csv", "public_share=0.3"))  # of all images, whatever is scored
@@ -241,21 +244,13 @@ def test_one_validation_part_is_named(submit, files, capsys):
     assert "* of a validation part" in shown
 
 
-def test_a_mean_of_folds_is_named_as_a_cause(submit, capsys):
-    pd.read_csv("a.csv").assign(label=(np.arange(200) < 90).astype(int)).to_csv("many.csv", index=False)
-    text = submit("many.csv")
-    assert "(explains the calls)" in capsys.readouterr().out
-    assert "or the mean of the folds' models, whose probabilities are less extreme than one's would explain it" in text
-    Path("oof.csv").rename("table.csv")
-    assert "the mean of the folds' models" not in submit("many.csv", "predictions=table.csv")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.rename(columns={"label": "target"}), "has the columns ID, target; the challenge wants ID, label"),
         (lambda t: t.iloc[1:], "no valid submission of 200 images: 1 id missing: test/0.jpg"),
         (lambda t: t.assign(label=0.5), "200 labels are neither 0 nor 1: 0.5, 0.5, 0.5 and 197 more"),
+        (lambda t: t.assign(label=0.5), "0.5 and 197 more: where these are probabilities, write 1 from a threshold on"),
         (lambda t: t.assign(label=t["label"] * 1.0), "labels are 0.0 and 1.0: write them as whole numbers"),
         (lambda t: t.assign(ID=t["ID"].str[5:]), "of 200 images: ids lack test/: write test/0.jpg$"),
         (lambda t: t.assign(ID=t["ID"].str[5:-4]), "of 200 images: ids lack test/ and .jpg: write test/0.jpg$"),
@@ -294,6 +289,12 @@ def test_a_cut_file_is_refused(submit, text, message):
     Path("bad.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         submit("bad.csv")
+
+
+def test_a_checkpoint_is_no_submission(submit):
+    Path("best.ckpt").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"best.ckpt is a checkpoint, no submission: .* ckpt=best.ckpt .* threshold=f1"):
+        submit("best.ckpt")
 
 
 def test_without_data_the_data_set_of_the_predictions_is_named(submit, files):

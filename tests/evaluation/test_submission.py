@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from skinlab.evaluation.submission import pseudo_labels
+from skinlab.evaluation.submission import check_format, pseudo_labels
 
 
 def test_pseudo_labels_of_each_class_have_a_confidence_of_their_own():
@@ -18,3 +18,11 @@ def test_pseudo_labels_of_each_class_have_a_confidence_of_their_own():
         pseudo_labels(table, {"wart": 0.5})
     with pytest.raises(ValueError, match=r"confidence={1: 0.9}: none of 4 images is labelled"):
         pseudo_labels(table, {"1": 0.9})
+
+
+def test_a_folder_above_the_test_is_answered_with_the_test():
+    files = ["/dsm/test/0.jpg", "/dsm/train/1/0.jpg"]
+    with pytest.raises(ValueError, match=r"both test/0\.jpg: set input=/dsm/test$"):
+        check_format("kaggle", ["0", "1"], files)
+    with pytest.raises(ValueError, match="predict them apart"):
+        check_format("kaggle", ["0", "1"], ["/a/0.jpg", "/b/0.jpg"])

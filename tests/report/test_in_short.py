@@ -8,7 +8,9 @@ from skinlab.cli.command_line import prepare_command_line
 from skinlab.cli.config import compose_settings
 from skinlab.cli.registry import list_settings
 from skinlab.report.card import render_card
+from skinlab.report.evidence_tables import comparison_sentence
 from skinlab.report.in_short import in_short
+from skinlab.report.operating_points import against_best_member
 from skinlab.report.page import render_report
 from tests.report.conftest import empty_system, evidence_of, interval, system
 
@@ -28,6 +30,23 @@ def unpaired():
     pair |= {"class_mix": False, "significant": True, "sentence": "home has a higher macro AUROC."}
     found["unpaired"] = {"classes": ["nv", "mel"], "comparisons": [pair], "metrics": {"home": {}, "away": {}}}
     return found
+
+
+def test_an_ensemble_is_compared_with_its_best_member():
+    found = evidence_of([system("a"), system("b"), system("both")])
+    found["ensemble"] = {"members": ["a", "b"]}
+    for each, value in zip(found["systems"], (0.5, 0.6, 0.7), strict=True):
+        each["binary"]["metrics"]["f1_positive"] = interval(value)
+        each["thresholds"] = []
+    pair = {"a": "both", "difference": interval(0.1), "p": 0.01, "p_holm": 0.01, "significant": True}
+    found["comparisons"] = [
+        pair | {"b": name, "metric": metric, "sentence": f"both against {name} by {metric}."}
+        for name in ("a", "b")
+        for metric in ("pr_auc_macro", "f1_positive")
+    ]
+    assert against_best_member(found) == [found["comparisons"][3]]
+    assert answers(found)["Better than another system"][0] == "both against b by f1_positive."
+    assert comparison_sentence(found) == "both against b by f1_positive. 4 of 4 differences are significant."
 
 
 def answers(evidence):

@@ -2,8 +2,10 @@
 
 import copy
 import functools
+import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
 from skinlab.runs.resuming import check_same, may_differ, with_run_id
 from skinlab.settings.base import create
-from skinlab.settings.recorded import holds_run, leaves, read_recorded
+from skinlab.settings.recorded import check_submission_by, holds_run, leaves, read_recorded
 
 SLOW = pytest.mark.slow  # of a kind that a fast one stands for: composing a config takes its time
 GIVEN = ["data=ham10000", "data.root=/d", "data.n_folds=2", "model=resnet18", "loss=focal", "trainer=cpu"]
@@ -210,3 +212,14 @@ def test_the_command_is_given_the_recorded_config(run, monkeypatch):
     expected = read_recorded(run_dir)
     expected["trainer"]["max_epochs"] = 20
     assert settings.dump() | {"run_id": "ab12"} == expected
+
+
+def test_a_submission_is_checked_by_the_out_of_fold_predictions_of_its_model(tmp_path):
+    for name in ("SWEEP/0", "BOTH/predictions"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "SWEEP" / "0" / "config.yaml").write_text(json.dumps({"data": {"name": "dsm2025", "root": "/dsm"}}))
+    sweep = check_submission_by(Path("s.csv"), [str(tmp_path / "SWEEP")])
+    assert sweep.endswith(f"check=s.csv predictions={tmp_path}/SWEEP data=dsm2025 data.root=/dsm")
+    both = check_submission_by(Path("s.csv"), [f"{tmp_path}/BOTH/model.bundle"])
+    assert both.endswith(f"predictions={tmp_path}/BOTH data=dsm2025 data.root=DIR")
+    assert "predictions=SWEEP " in check_submission_by(Path("s.csv"), ["A", "B"])

@@ -12,7 +12,7 @@ from typing import NamedTuple, overload
 
 from skinlab.data.image_formats import OTHER_IMAGE_SUFFIXES, image_format
 from skinlab.data.images import IMAGE_SUFFIXES
-from skinlab.errors import UserError, some
+from skinlab.errors import UserError, no_data_folder, some
 from skinlab.text import is_missing, name_key, quantity
 
 POOL = "unlabeled"
@@ -82,10 +82,7 @@ def check_root(root: str | Path, name: str) -> None:
         UserError: there is no such folder; the message has the command that gets the data.
     """
     if not Path(root).is_dir():
-        raise UserError(
-            f"data.root={root} is not a folder: set data.root to the folder of {name} (or SKINLAB_DATA_ROOT to the one "
-            f"above it), or get the data there: skinlab fetch data={name}"
-        )
+        raise UserError(no_data_folder(root, name))
 
 
 def folder_below(root: str | Path, names: Iterable[str]) -> str:

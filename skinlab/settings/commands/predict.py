@@ -26,7 +26,7 @@ def _confidence(value: Any) -> Any:
 
 def _threshold(value: Any) -> Any:
     if _is_probability(value) or isinstance(value, str):
-        return value
+        return value.lower() if isinstance(value, str) else value
     raise ValueError("a probability from 0 to 1, or a rule of the model's thresholds, such as f1, is expected")
 
 
