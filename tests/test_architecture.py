@@ -14,12 +14,13 @@ LAYERS = (
     {"text", "files", "json_files", "processes"},
     {"evaluation", "settings"},
     {"tables", "losses", "phantom"},
+    {"alterations"},
     {"models", "data", "report", "fetching"},
     {"selfsup", "semisup"},
     {"callbacks"},
     {"inference", "tracking", "runs"},
     {"assessment"},
-    {"studies", "mining"},
+    {"studies", "mining", "battery"},
     {"commands"},
     {"cli"},
 )
@@ -28,7 +29,8 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 ONLY = {
     "evaluation": {"processes", "text"},
     "losses": {"errors", "settings"},
-    "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom"},
+    "alterations": {"phantom"},
+    "data": {"errors", "text", "files", "json_files", "processes", "tables", "phantom", "alterations"},
     "report": {"errors", "text", "files", "json_files", "processes", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
     "fetching": {"errors", "files", "json_files"},
@@ -38,7 +40,7 @@ COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - LAYER.keys() - {"__ini
 PACKAGES = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
 KNOW_HYDRA = ("cli", "settings/part.py")
 
-NO_TORCH = ["evaluation", "fetching", "report", "tables", "settings", "phantom", "cli", "data/readers"]
+NO_TORCH = ["evaluation", "fetching", "report", "tables", "settings", "phantom", "cli", "data/readers", "alterations"]
 NO_TORCH += ["errors.py", "text.py", "files.py", "json_files.py", "processes/cores.py", "processes/signals.py"]
 NO_TORCH += [f"data/{name}.py" for name in ("manifest", "splits", "images", "preparation")] + ["data/audit"]
 NO_TORCH += [f"data/{name}.py" for name in ("budget", "expert_labels", "pool")]

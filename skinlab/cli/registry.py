@@ -115,6 +115,12 @@ COMMANDS = {
         "data=ham10000 data.root=DIR",
         more_examples=("data=folder data.root=DIR contact_sheet=FILE.png", "data=table data.root=DIR data.table=CSV"),
     ),
+    "shift": Command(
+        "Probe a model with other clinics' images, corruptions, artefacts and occlusions",
+        "ckpt=RUN data=ph2 data.root=DIR class_map=CLASSES.csv output=DIR",
+        more_examples=("ckpt=RUN output=DIR probes=acquisition", "ckpt=FILE.bundle home=RUN output=DIR n_images=500"),
+        with_invocation=True,
+    ),
     "study": Command(
         "Compare ways to use unlabeled images over label budgets and seeds",
         "data=ham10000 output=DIR",

@@ -115,6 +115,24 @@ def prepare(
     return prepared
 
 
+def read_audited(
+    reader: Callable[[], pd.DataFrame],
+    *,
+    label_map: Mapping[str, str] | None = None,
+    on_bad_image: str = "error",
+    audit_cache: str | Path | None = None,
+    num_workers: int = 2,
+) -> AuditResult:
+    """Read, relabel and audit images that are not split; args as of :func:`prepare`.
+
+    Raises:
+        UserError: the data has to be corrected.
+    """
+    cache_dir = None if audit_cache is None else Path(audit_cache)
+    manifest = _by_id(relabel(reader(), label_map, None))
+    return audit(manifest, n_folds=1, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
+
+
 def read_class_names(
     reader: Callable[[], pd.DataFrame], classes: Sequence[str] | None, label_map: Mapping[str, str] | None
 ) -> list[str]:

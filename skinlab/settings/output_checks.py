@@ -42,6 +42,10 @@ def _evidence(settings: Any) -> None:
         refuse_existing(output / EVIDENCE[0], overwrite=settings.overwrite)
 
 
+def _shift(settings: Any) -> None:
+    refuse_existing(output_folder(settings.output) / EVIDENCE[0], overwrite=settings.overwrite)
+
+
 def _study(settings: Any) -> None:
     if settings.output is not None:
         output_folder(settings.output)
@@ -58,5 +62,6 @@ CHECKS: dict[str, tuple[Callable[[Any], Path | None], ...]] = {
     "evaluate": (_evidence,),
     "ensemble": (_evidence,),
     "tta": (_evidence,),
+    "shift": (_shift,),
     "study": (_study,),
 }

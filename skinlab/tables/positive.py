@@ -33,6 +33,15 @@ def known_positive(classes: Sequence[str]) -> str | None:
     return None if first == last else classes[0] if first > last else classes[1]
 
 
+def positive_names(classes: Sequence[str]) -> list[str]:
+    """Return the classes whose names are known as positive, such as the malignant ones of several diagnoses.
+
+    >>> positive_names(["bcc", "mel", "nv"])
+    ['bcc', 'mel']
+    """
+    return [name for name in classes if _sign(name) > 0]
+
+
 def positive_class(classes: Sequence[str], chosen: Sequence[str] | None = None, setting: str = "positive") -> str:
     """Return the positive one of two classes.
 

@@ -50,6 +50,29 @@ def unpaired_difference(
     return interval, max(_p_value(a, b, name, hypothesis), least_p)
 
 
+def difference_p(difference: BootstrapSamples, name: str) -> float:
+    """Return the p of no difference between two systems on the same images: one minus the level that ends at 0.
+
+    Args:
+        difference: their bootstrap samples, one minus the other's.
+        name: of the metric.
+
+    Returns:
+        At least ``LEAST_P``; NaN where the difference has no interval.
+    """
+    value = difference.estimate[name]
+
+    def excluded(p: float) -> float:
+        interval = difference.interval(name, 1 - p)
+        return interval.low if value > 0 else -interval.high
+
+    if not np.isfinite(excluded(0.5)):
+        return float("nan")
+    if value == 0 or excluded(1 - SMALLEST) < 0:
+        return 1.0
+    return LEAST_P if excluded(LEAST_P) > 0 else float(brentq(excluded, LEAST_P, 1 - SMALLEST, xtol=SMALLEST))
+
+
 def _ends(a: Interval, b: Interval) -> tuple[float, float]:
     value = a.value - b.value
     below = np.hypot(a.value - a.low, b.high - b.value)

@@ -1,0 +1,66 @@
+"""What a probe is: a question, how many predictions it takes, and a run that answers it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from skinlab.battery.bench import Bench
+from skinlab.battery.model import Image
+from skinlab.evaluation.shift.form import Condition, Flag
+
+
+class NotRunError(Exception):
+    """A probe can't be run; the message says why and what to do, and is shown in its place."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a condition ``(H, W, 3)``, with its title and dose."""
+
+    title: str
+    dose: str
+    pixels: Image
+
+
+@dataclass
+class Findings:
+    """What a probe found.
+
+    Attributes:
+        reference: what the changes of its conditions are to, in words.
+        conditions: in the order in which they are shown.
+        flags: what breaks and what to watch; none where all holds.
+        notes: sentences beside the table.
+        pictures: of the conditions at every dose.
+    """
+
+    reference: str = ""
+    conditions: list[Condition] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pictures: list[Shown] = field(default_factory=list)
+
+
+class Probe(ABC):
+    """A probe of the battery; its arguments are those of its YAML in ``conf/probe``."""
+
+    title: ClassVar[str]
+    question: ClassVar[str]
+
+    @abstractmethod
+    def passes(self, bench: Bench) -> int:
+        """Return how many images are predicted, each alteration of one counted.
+
+        Raises:
+            NotRunError: what the probe needs is not there.
+        """
+
+    @abstractmethod
+    def run(self, bench: Bench) -> Findings:
+        """Return what the probe finds.
+
+        Raises:
+            NotRunError: the images don't allow it.
+        """

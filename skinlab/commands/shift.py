@@ -1,0 +1,167 @@
+"""Probe a model on altered images and on other images than its own, and write what holds and what breaks."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from skinlab.assessment.evidence_files import describe_provenance
+from skinlab.assessment.openings import log_openings
+from skinlab.battery.bench import Bench, ImageSet
+from skinlab.battery.model import Model
+from skinlab.battery.places import home_images, outside_images
+from skinlab.battery.running import run_probes
+from skinlab.errors import UserError, user_errors
+from skinlab.evaluation.predictions import check_positive
+from skinlab.evaluation.shift.form import FORMAT, Condition, Place, ShiftEvidence
+from skinlab.evaluation.shift.verdict import verdict
+from skinlab.evaluation.shift.yardstick import Yardstick, condition
+from skinlab.evaluation.thresholds.choice import is_fixed
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold, fixed_threshold, freeze
+from skinlab.files import claim, write_json, write_text
+from skinlab.inference.bundle import Bundle, best_device, load_bundle
+from skinlab.inference.models import run_of
+from skinlab.inference.run_tables import read_validation
+from skinlab.runs.preparation import audit_data
+from skinlab.runs.provenance import all_training_images
+from skinlab.settings.command import Invocation
+from skinlab.settings.commands.shift import ShiftSettings
+from skinlab.settings.outputs import output_folder, refuse_existing
+from skinlab.settings.part import build
+from skinlab.tables.positive import positive_names
+
+log = logging.getLogger(__name__)
+
+
+def shift(settings: ShiftSettings, invocation: Invocation) -> None:
+    """Run the probes of the battery on the model ``ckpt`` and write evidence and report into ``output``.
+
+    Args:
+        settings: of the command.
+        invocation: its command line is recorded.
+
+    Raises:
+        UserError: whatever the user has to correct; nothing has been written then.
+    """
+    output = output_folder(settings.output)
+    refuse_existing(output / "evidence.json", overwrite=settings.overwrite)
+    probes = {name: build(part) for name, part in settings.chosen.items()}
+    bundle = load_bundle(settings.ckpt)
+    run = Path(settings.home).expanduser() if settings.home else run_of(settings.ckpt)
+    threshold = find_threshold(settings, bundle, run)
+    yardstick = Yardstick(threshold.positive, threshold.threshold, settings.level, settings.seed)
+    model = Model(bundle, best_device(settings.device))
+    home = home_images(run, settings.split, model, yardstick, threshold, settings.n_images) if run else None
+    outside = read_outside(settings, model, yardstick)
+    with claim(output, "output"):
+        if run is not None and settings.split == "test":
+            log_openings([run], "shift", invocation.command, output)
+        bench = Bench(model, yardstick, home, outside, settings.seed)
+        results = run_probes(probes, bench, output)
+        of_home, of_outside = (unaltered(each) for each in (home, outside))
+        evidence: ShiftEvidence = {
+            "format": FORMAT,
+            "kind": "shift",
+            "model": settings.ckpt,
+            "classes": bundle.outputs,
+            "level": settings.level,
+            "seed": settings.seed,
+            "provenance": describe_provenance(invocation.command, settings.dump()),
+            "threshold": {
+                "rule": threshold.rule,
+                "value": threshold.threshold,
+                "chosen_on": threshold.chosen_on,
+                "positive": list(threshold.positive),
+            },
+            "home": place(home),
+            "outside": place(outside),
+            "verdict": verdict(results, of_home, of_outside),
+            "probes": results,
+        }
+        write_report(evidence, output)
+        write_json(output / "evidence.json", evidence)
+    print_verdict(evidence, output)
+
+
+def find_threshold(settings: ShiftSettings, bundle: Bundle, run: Path | None) -> FrozenThreshold:
+    """Return the threshold that is frozen at home, with the classes that it is for.
+
+    Raises:
+        UserError: no class is known to be malignant, or there are no images to choose it on.
+    """
+    classes = bundle.outputs
+    positive = settings.positive or positive_names(classes)
+    if not positive:
+        raise UserError(
+            f"positive= is missing: none of the classes {', '.join(classes)} is known to be malignant; name those that "
+            f"must not be missed, as in positive=[{classes[-1]}]"
+        )
+    with user_errors():
+        check_positive(positive, classes)
+    if is_fixed(settings.threshold):
+        with user_errors():
+            return fixed_threshold(settings.threshold, positive)
+    own = [each for each in bundle.thresholds if each.rule == settings.threshold]
+    if own := [each for each in own if set(each.positive) == set(positive)]:
+        return own[0]
+    if run is None or bundle.calibrator is not None or len(bundle.members) > 1:
+        raise UserError(
+            f"threshold={settings.threshold}: {settings.ckpt} has no such threshold for {', '.join(positive)}; make "
+            f"the bundle with it: 'thresholds=[{settings.threshold}]' 'positive=[{','.join(positive)}]', or give a "
+            "fixed one, as in threshold='p>=0.3'"
+        )
+    (table,) = read_validation([str(run)], 1, bundle.classes, "threshold=")
+    with user_errors():
+        return freeze(table.binary(positive), settings.threshold, f"val, {len(table)} images", positive)
+
+
+def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick) -> ImageSet | None:
+    """Return the images of ``data=``; None without one.
+
+    Raises:
+        UserError: the data can't be read, or none of its images can be used.
+    """
+    if settings.data is None:
+        return None
+    known = all_training_images([settings.ckpt], [model.bundle.training_images])
+    audited = audit_data(settings.data)
+    return outside_images(settings.data.name, audited, settings.class_map, known, model, yardstick, settings.n_images)
+
+
+def unaltered(images: ImageSet | None) -> Condition | None:
+    """Return the metrics of images as they are; None where there are none."""
+    return None if images is None else condition(images.name, images.clean, images.yardstick, images.own)
+
+
+def place(images: ImageSet | None) -> Place | None:
+    """Return what is recorded of images."""
+    if images is None:
+        return None
+    support = images.rows["label"].value_counts().sort_index()
+    return {
+        "name": images.name,
+        "images": len(images),
+        "groups": int(images.rows["group"].nunique()),
+        "support": {str(name): int(n) for name, n in support.items()},
+        "left_out": images.left_out,
+    }
+
+
+def write_report(evidence: ShiftEvidence, output: Path) -> None:
+    """Write the page."""
+    from skinlab.report.shift.page import render_shift  # matplotlib takes its time to import
+
+    write_text(output / "report.html", render_shift(evidence, output))
+
+
+def print_verdict(evidence: ShiftEvidence, output: Path) -> None:
+    """Print the verdict and where the page is."""
+    found = evidence["verdict"]
+    for line in found["headline"]:
+        print(line)
+    for title, lines in (("breaks", found["breaks"]), ("watch", found["watch"]), ("not run", found["not_run"])):
+        for line in lines:
+            print(f"{title}: {line}")
+    if found["holds"]:
+        print(f"holds: {', '.join(found['holds'])}")
+    print(f"report: {output / 'report.html'}")

@@ -1,0 +1,98 @@
+"""Which changes are flagged: large enough to matter, and beyond chance after correction within the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinlab.evaluation.metrics.registry import metric_in_sentence
+from skinlab.evaluation.shift.form import Change, Condition, Flag
+from skinlab.evaluation.statistics.p_values import holm, p_in_words
+from skinlab.evaluation.statistics.unpaired import LEAST_P
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The change of a metric from which it counts; smaller ones are not flagged however certain they are.
+
+    Attributes:
+        metric: its name.
+        size: of the change, without sign.
+        harm: the sign of a change that harms: -1 for a metric that falls, 1 for one that rises, 0 for either.
+        level: of the flag.
+    """
+
+    metric: str
+    size: float
+    harm: int
+    breaks: bool = True
+
+
+# Ten points of sensitivity are a missed malignant lesion in ten; specificity by the published effects of pen markings
+# (PMC6694463); slopes and intercepts by the shifts of arXiv 2606.13135.
+LIMITS = (
+    Limit("sensitivity", 0.05, -1),
+    Limit("specificity", 0.10, -1),
+    Limit("calibration_slope/positive", 0.25, -1, breaks=False),
+    Limit("calibration_intercept/positive", 0.5, 0, breaks=False),
+    Limit("auroc/positive", 0.05, -1, breaks=False),
+    Limit("balanced_accuracy", 0.10, -1, breaks=False),
+)
+
+
+def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Limit] = LIMITS) -> list[Flag]:
+    """Return a flag for each metric that some condition harms, with its worst condition.
+
+    A change counts where it reaches the limit and its p is below .05 after Holm's correction over the conditions.
+
+    Args:
+        conditions: of a probe.
+        what: the conditions are, in a sentence, such as ``corruption``.
+        limits: of the metrics.
+    """
+    flags = []
+    for limit in limits:
+        rows = [(each, each["changes"][limit.metric]) for each in conditions if limit.metric in each["changes"]]
+        p_values = holm([_number(change["p"]) for _, change in rows])
+        harmful = [
+            (each, change, p)
+            for (each, change), p in zip(rows, p_values, strict=True)
+            if p <= 0.05 and _harm(change, limit) >= limit.size
+        ]
+        if harmful:
+            worst = max(harmful, key=lambda row: _harm(row[1], limit))
+            flags.append(_flag(worst, len(harmful), len(rows), what, limit))
+    return flags
+
+
+def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit) -> Flag:
+    each, change, p = worst
+    named = f"{each['name']} {each['dose']}".strip()
+    metric, value = metric_in_sentence(limit.metric), each["metrics"][limit.metric]["value"]
+    others = f"; {n} of {of_all} conditions do so" if n > 1 else ""
+    return {
+        "level": "breaks" if limit.breaks else "watch",
+        "sentence": f"{what} {named} changes {metric} by {span(change)} to {value:.3f} "
+        f"(p {p_in_words(p, p <= LEAST_P)} after Holm's correction{others}).",
+        "size": _harm(change, limit) / limit.size,
+    }
+
+
+def span(change: Change) -> str:
+    """Return a change with its interval in words."""
+    found = change["difference"]
+    value, low, high = (_number(found[end]) for end in ("value", "low", "high"))
+    return f"{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".replace("-", MINUS)
+
+
+def _harm(change: Change, limit: Limit) -> float:
+    value = _number(change["difference"]["value"])
+    return abs(value) if limit.harm == 0 else value * limit.harm
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -1,0 +1,50 @@
+"""The verdict of the battery: what breaks, what to watch, what holds, and what was not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from skinlab.evaluation.evidence.interval_form import Interval
+from skinlab.evaluation.shift.form import Condition, ProbeResult, Verdict
+
+CALIBRATION = ("ece", "calibration_slope/positive", "calibration_intercept/positive")
+
+
+def verdict(probes: Sequence[ProbeResult], home: Condition | None, outside: Condition | None) -> Verdict:
+    """Return the verdict of all probes, the largest findings first.
+
+    Args:
+        probes: what each found.
+        home: the unaltered images at home.
+        outside: those of other origin.
+    """
+    flags = sorted(((flag, probe) for probe in probes for flag in probe["flags"]), key=lambda each: -each[0]["size"])
+    named = {
+        level: [f"{probe['title']}: {flag['sentence']}" for flag, probe in flags if flag["level"] == level]
+        for level in ("breaks", "watch")
+    }
+    return {
+        "headline": [_headline(name, each) for name, each in (("At home", home), ("Outside", outside)) if each],
+        "breaks": named["breaks"],
+        "watch": named["watch"],
+        "holds": [each["title"] for each in probes if each["status"] == "run" and not each["flags"]],
+        "not_run": [f"{each['title']}: {each['reason']}" for each in probes if each["status"] == "not run"],
+    }
+
+
+def _headline(where: str, found: Condition) -> str:
+    """Return what harms patients first: sensitivity at the frozen threshold, then calibration."""
+    metrics: Mapping[str, Interval] = found["metrics"]
+    rates = ", ".join(f"{name} {_interval(metrics[name])}" for name in ("sensitivity", "specificity"))
+    ece, slope, intercept = (_interval(metrics[name]) for name in CALIBRATION)
+    return (
+        f"{where}, {found['images']} images: {rates} at the frozen threshold; calibration error {ece}, slope {slope}, "
+        f"intercept {intercept}; AUROC {_interval(metrics['auroc/positive'])}."
+    )
+
+
+def _interval(found: Interval) -> str:
+    value, low, high = found["value"], found["low"], found["high"]
+    if value is None or value != value:
+        return "undefined"
+    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and low == low else "")
