@@ -33,7 +33,7 @@ class ShiftSettings(CommandSettings):
     positive: Names | None
     threshold: Text
     artefacts: Annotated[Text, path_to("a table of artefacts", "artefacts=FILE.csv")] | None
-    probes: Names | Literal["all"]
+    probes: Names
     probe: dict[str, Part]
     device: Literal["auto", "cpu", "cuda"]
     level: Annotated[Number, Field(gt=0.5, lt=1)]
@@ -42,12 +42,12 @@ class ShiftSettings(CommandSettings):
     @property
     def chosen(self) -> dict[str, Part]:
         """The probes to run, by their names, in the order of the config."""
-        return {name: part for name, part in self.probe.items() if self.probes == "all" or name in self.probes}
+        return {name: part for name, part in self.probe.items() if self.probes == ["all"] or name in self.probes}
 
     def mistakes(self) -> Iterator[str]:
         """Yield unknown probes, and a table of classes without an outside data set."""
-        for name in [] if self.probes == "all" else self.probes:
-            if name not in self.probe:
+        for name in self.probes:
+            if name not in self.probe and self.probes != ["all"]:
                 yield f"probes: {name} is none of {', '.join(self.probe)}{nearest(name, self.probe)}"
         if self.class_map is not None and self.data is None:
             yield f"class_map={self.class_map} maps the classes of an outside data set: choose one, such as data=ph2"
