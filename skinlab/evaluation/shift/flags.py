@@ -9,8 +9,8 @@ import numpy as np
 
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.shift.form import Change, Condition, Flag
+from skinlab.evaluation.shift.yardstick import LEAST_P
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
-from skinlab.evaluation.statistics.unpaired import LEAST_P
 
 MINUS = "\N{MINUS SIGN}"
 

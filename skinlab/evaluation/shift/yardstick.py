@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 Samples = Mapping[str, BootstrapSamples]
 
 DRAWS = 100  # only for the share in which a metric is undefined; intervals come from the jackknife
-POSITIVE, REST = "positive", "other"
+LEAST_P = 1e-5  # of the intervals, which need no bootstrap samples; a probe corrects over a hundred conditions
+POSITIVE = "positive"
 OF_POSITIVE = (
     "sensitivity",
     "specificity",
@@ -85,14 +86,14 @@ class Yardstick:
         for name, each in here.items():
             difference = each.minus(reference[name])
             interval = difference.interval(name, self.level)
-            found[name] = {"difference": interval.to_dict(), "p": difference_p(difference, name)}
+            found[name] = {"difference": interval.to_dict(), "p": difference_p(difference, name, LEAST_P)}
         return found
 
     def unpaired(self, here: Samples, reference: Samples) -> dict[str, Change]:
         """Return the differences to a reference on other images, here minus reference."""
         found: dict[str, Change] = {}
         for name in here:
-            interval, p = unpaired_difference(here[name], reference[name], name, self.level)
+            interval, p = unpaired_difference(here[name], reference[name], name, self.level, least_p=LEAST_P)
             found[name] = {"difference": interval.to_dict(), "p": p}
         return found
 

@@ -50,15 +50,16 @@ def unpaired_difference(
     return interval, max(_p_value(a, b, name, hypothesis), least_p)
 
 
-def difference_p(difference: BootstrapSamples, name: str) -> float:
+def difference_p(difference: BootstrapSamples, name: str, least_p: float = LEAST_P) -> float:
     """Return the p of no difference between two systems on the same images: one minus the level that ends at 0.
 
     Args:
         difference: their bootstrap samples, one minus the other's.
         name: of the metric.
+        least_p: the smallest p that is reported.
 
     Returns:
-        At least ``LEAST_P``; NaN where the difference has no interval.
+        The p, NaN where the difference has no interval.
     """
     value = difference.estimate[name]
 
@@ -70,7 +71,7 @@ def difference_p(difference: BootstrapSamples, name: str) -> float:
         return float("nan")
     if value == 0 or excluded(1 - SMALLEST) < 0:
         return 1.0
-    return LEAST_P if excluded(LEAST_P) > 0 else float(brentq(excluded, LEAST_P, 1 - SMALLEST, xtol=SMALLEST))
+    return least_p if excluded(least_p) > 0 else float(brentq(excluded, least_p, 1 - SMALLEST, xtol=SMALLEST))
 
 
 def _ends(a: Interval, b: Interval) -> tuple[float, float]:
