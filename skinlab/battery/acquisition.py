@@ -63,9 +63,9 @@ class Acquisition(Probe):
         for name in self.names:
             for severity in self.severities:
                 alter = bench.random(partial(_corrupt, name, severity), name, severity)
-                found.conditions.append(home.altered(name, str(severity), alter))
-                found.pictures.append(Shown(name, str(severity), alter(home.pixels[shown], shown)))
-        found.flags = flag_changes(found.conditions, "Corruption")
+                found.conditions.append(home.altered(name, f"severity {severity}", alter))
+                found.pictures.append(Shown(name, f"severity {severity}", alter(home.pixels[shown], shown)))
+        found.flags = flag_changes(found.conditions, "The corruption ")
         found.notes = [note for name in self.names if (note := _balanced_error(name, found.conditions))]
         return found
 

@@ -34,7 +34,8 @@ def run_probes(probes: Mapping[str, Probe], bench: Bench, output: Path) -> list[
         except NotRunError as error:
             planned[name] = str(error)
     found = []
-    with Progress("probing", sum(each for each in planned.values() if isinstance(each, int))) as progress:
+    unaltered = sum(len(images) for images in (bench.home, bench.outside) if images is not None)
+    with Progress("probing", unaltered + sum(each for each in planned.values() if isinstance(each, int))) as progress:
         for name, probe in probes.items():
             progress.advance(0, f"probing: {probe.title.lower()}")
             result = _run(name, probe, planned[name], bench, output)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.shift.form import Change, Condition, Flag
 from skinlab.evaluation.shift.yardstick import LEAST_P
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
@@ -21,26 +20,28 @@ class Limit:
 
     Attributes:
         metric: its name.
+        label: of it in a sentence.
         size: of the change, without sign.
         harm: the sign of a change that harms: -1 for a metric that falls, 1 for one that rises, 0 for either.
         level: of the flag.
     """
 
     metric: str
+    label: str
     size: float
     harm: int
     breaks: bool = True
 
 
-# Ten points of sensitivity are a missed malignant lesion in ten; specificity by the published effects of pen markings
+# Five points of sensitivity are a missed malignant lesion in twenty; specificity by the effects of pen markings
 # (PMC6694463); slopes and intercepts by the shifts of arXiv 2606.13135.
 LIMITS = (
-    Limit("sensitivity", 0.05, -1),
-    Limit("specificity", 0.10, -1),
-    Limit("calibration_slope/positive", 0.25, -1, breaks=False),
-    Limit("calibration_intercept/positive", 0.5, 0, breaks=False),
-    Limit("auroc/positive", 0.05, -1, breaks=False),
-    Limit("balanced_accuracy", 0.10, -1, breaks=False),
+    Limit("sensitivity", "sensitivity", 0.05, -1),
+    Limit("specificity", "specificity", 0.10, -1),
+    Limit("calibration_slope/positive", "the calibration slope", 0.25, -1, breaks=False),
+    Limit("calibration_intercept/positive", "the calibration intercept", 0.5, 0, breaks=False),
+    Limit("auroc/positive", "the AUROC", 0.05, -1, breaks=False),
+    Limit("balanced_accuracy", "balanced accuracy", 0.10, -1, breaks=False),
 )
 
 
@@ -51,7 +52,7 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
 
     Args:
         conditions: of a probe.
-        what: the conditions are, in a sentence, such as ``corruption``.
+        what: stands before the condition's name in a sentence, such as ``The corruption ``.
         limits: of the metrics.
     """
     flags = []
@@ -71,15 +72,24 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
 
 def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit) -> Flag:
     each, change, p = worst
-    named = f"{each['name']} {each['dose']}".strip()
-    metric, value = metric_in_sentence(limit.metric), each["metrics"][limit.metric]["value"]
-    others = f"; {n} of {of_all} conditions do so" if n > 1 else ""
+    value = each["metrics"][limit.metric]["value"]
+    others = f"; {n} of {of_all} conditions change it so" if n > 1 else ""
     return {
         "level": "breaks" if limit.breaks else "watch",
-        "sentence": f"{what} {named} changes {metric} by {span(change)} to {value:.3f} "
+        "sentence": f"{what}{in_words(each)} changes {limit.label} by {span(change)}, to {value:.3f} "
         f"(p {p_in_words(p, p <= LEAST_P)} after Holm's correction{others}).",
         "size": _harm(change, limit) / limit.size,
     }
+
+
+def in_words(condition: Condition) -> str:
+    """Return a condition's name with its dose.
+
+    >>> in_words({"name": "motion_blur", "dose": "severity 5"})
+    'motion blur, severity 5,'
+    """
+    name = condition["name"].replace("_", " ")
+    return f"{name}, {condition['dose']}," if condition["dose"] else name
 
 
 def span(change: Change) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 from markupsafe import Markup
 
 from skinlab.evaluation.metrics.registry import metric_label
+from skinlab.evaluation.shift.flags import in_words
 from skinlab.evaluation.shift.form import Condition, Picture, ProbeResult, ShiftEvidence
 from skinlab.report.charts import dots_chart
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.svg import INK
 from skinlab.report.wording import interval
+from skinlab.text import quantity
 
 SHOWN = (
     "sensitivity",
@@ -53,7 +55,7 @@ def _headline(evidence: ShiftEvidence) -> str:
         f"{len(found['watch'])} to watch" if found["watch"] else "",
         f"{len(found['not_run'])} not run" if found["not_run"] else "",
     ]
-    return f"{len(evidence['probes'])} probes: {', '.join(filter(None, parts)) or 'all hold'}"
+    return f"{quantity(len(evidence['probes']), 'probe')}: {', '.join(filter(None, parts)) or 'no flag'}"
 
 
 def _section(probe: ProbeResult, output: Path) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _chart(probe: ProbeResult) -> Markup:
         if CHARTED in each["changes"] and (each["name"] not in worst or _change(each) < _change(worst[each["name"]])):
             worst[each["name"]] = each
     rows = [
-        (f"{each['name']} {each['dose']}".strip(), each["changes"][CHARTED]["difference"])
+        (in_words(each).removesuffix(","), each["changes"][CHARTED]["difference"])
         for each in sorted(worst.values(), key=_change)
     ]
     if not rows:
