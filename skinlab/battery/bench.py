@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ class ImageSet:
         yardstick: how predictions are measured.
         left_out: reason → how many images were left out.
         own_thresholds: of each image ``(N, R)``, where the threshold was chosen on these images by cross-fitting.
+        no_class: rows of a manifest, of images of classes that the model does not have.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ImageSet:
     yardstick: Yardstick
     left_out: dict[str, int] = field(default_factory=dict)
     own_thresholds: npt.NDArray[np.float64] | None = None
+    no_class: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,6 +87,7 @@ class Bench:
         home: images of the model's own kind, none of them in its training; None where there are none.
         outside: images of other origin; None where there are none.
         seed: of the alterations.
+        run: directory whose images are those at home; None where there is none.
     """
 
     model: Model
@@ -91,6 +95,7 @@ class Bench:
     home: ImageSet | None
     outside: ImageSet | None
     seed: int = 0
+    run: Path | None = None
 
     def random(self, alter: RandomAlteration, *key: str | int) -> Alteration:
         """Return an alteration whose random numbers depend on the image's row and a key alone."""

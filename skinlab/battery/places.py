@@ -101,13 +101,14 @@ def outside_images(
             f"data={name}: no image is left ({', '.join(f'{n} {why}' for why, n in left_out.items() if n)}); give "
             "images that the model was not trained on"
         )
+    no_class = rows[((rows["label"] != "") & (labels == "") & (used == "")).to_numpy()]
     rows = rows.assign(label=labels)[kept].reset_index(drop=True)
     chosen = drawn_rows(rows, n, yardstick.seed)
     left_out["not drawn"] = len(rows) - len(chosen)
     rows = rows.iloc[chosen].reset_index(drop=True)
-    return ImageSet(
-        f"outside ({name})", rows, model, yardstick, {why: count for why, count in left_out.items() if count}
-    )
+    no_class = no_class.iloc[drawn_rows(no_class, n, yardstick.seed)].reset_index(drop=True)
+    left_out = {why: count for why, count in left_out.items() if count}
+    return ImageSet(f"outside ({name})", rows, model, yardstick, left_out, no_class=no_class)
 
 
 def read_class_map(place: str | None, classes: Sequence[str]) -> dict[str, str] | None:

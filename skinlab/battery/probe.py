@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from skinlab.battery.bench import Bench
 from skinlab.battery.model import Image
-from skinlab.evaluation.shift.form import Condition, Flag
+from skinlab.evaluation.shift.form import Condition, Flag, Table
 
 
 class NotRunError(Exception):
@@ -33,6 +33,7 @@ class Findings:
         conditions: in the order in which they are shown.
         flags: what breaks and what to watch; none where all holds.
         notes: sentences beside the table.
+        tables: numbers beside the metrics of the conditions.
         pictures: of the conditions at every dose.
     """
 
@@ -40,6 +41,7 @@ class Findings:
     conditions: list[Condition] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     pictures: list[Shown] = field(default_factory=list)
 
 

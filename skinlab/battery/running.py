@@ -65,6 +65,7 @@ def _run(name: str, probe: Probe, planned: int | str, bench: Bench, output: Path
         "conditions": findings.conditions,
         "flags": findings.flags,
         "notes": findings.notes,
+        "tables": findings.tables,
         "pictures": [_written(name, number, each, output) for number, each in enumerate(findings.pictures)],
     }
 

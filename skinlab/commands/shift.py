@@ -56,7 +56,7 @@ def shift(settings: ShiftSettings, invocation: Invocation) -> None:
     with claim(output, "output"):
         if run is not None and settings.split == "test":
             log_openings([run], "shift", invocation.command, output)
-        bench = Bench(model, yardstick, home, outside, settings.seed)
+        bench = Bench(model, yardstick, home, outside, settings.seed, run)
         results = run_probes(probes, bench, output)
         of_home, of_outside = (unaltered(each) for each in (home, outside))
         evidence: ShiftEvidence = {

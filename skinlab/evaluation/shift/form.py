@@ -56,6 +56,21 @@ class Picture(TypedDict):
     file: str
 
 
+class TableRow(TypedDict):
+    """A row of a table: a text, a count or a number with its interval in each column."""
+
+    name: str
+    cells: list[Interval | int | str]
+
+
+class Table(TypedDict):
+    """Numbers beside the metrics of decisions, such as shares of a map; the first column is of the rows' names."""
+
+    title: str
+    columns: list[str]
+    rows: list[TableRow]
+
+
 class ProbeResult(TypedDict):
     """What a probe found, or why it was not run; it holds where it ran without a flag."""
 
@@ -69,6 +84,7 @@ class ProbeResult(TypedDict):
     conditions: list[Condition]
     flags: list[Flag]
     notes: list[str]
+    tables: list[Table]
     pictures: list[Picture]
 
 

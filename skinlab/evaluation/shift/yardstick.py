@@ -145,7 +145,13 @@ def condition(
 
 
 def altered_condition(
-    name: str, dose: str, table: Predictions, clean: Predictions, reference: Samples, yardstick: Yardstick
+    name: str,
+    dose: str,
+    table: Predictions,
+    clean: Predictions,
+    reference: Samples,
+    yardstick: Yardstick,
+    samples: Samples | None = None,
 ) -> Condition:
     """Return a condition with its paired differences to the unaltered images, and the flipped decisions.
 
@@ -156,8 +162,9 @@ def altered_condition(
         clean: of the same images unaltered, in the same order.
         reference: bootstrap samples of `clean`.
         yardstick: how they are measured.
+        samples: bootstrap samples of `table`; None to make them.
     """
-    samples = yardstick.samples(table)
+    samples = yardstick.samples(table) if samples is None else samples
     found = condition(name, table, yardstick, samples, dose)
     found["changes"], found["flipped"] = yardstick.paired(samples, reference), yardstick.flipped(table, clean)
     return found

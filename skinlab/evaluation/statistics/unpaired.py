@@ -50,13 +50,14 @@ def unpaired_difference(
     return interval, max(_p_value(a, b, name, hypothesis), least_p)
 
 
-def difference_p(difference: BootstrapSamples, name: str, least_p: float = LEAST_P) -> float:
+def difference_p(difference: BootstrapSamples, name: str, least_p: float = LEAST_P, expected: float = 0.0) -> float:
     """Return the p of no difference between two systems on the same images: one minus the level that ends at 0.
 
     Args:
         difference: their bootstrap samples, one minus the other's.
         name: of the metric.
         least_p: the smallest p that is reported.
+        expected: value that is tested, such as 0.5 of the AUROC of one system.
 
     Returns:
         The p, NaN where the difference has no interval.
@@ -65,11 +66,11 @@ def difference_p(difference: BootstrapSamples, name: str, least_p: float = LEAST
 
     def excluded(p: float) -> float:
         interval = difference.interval(name, 1 - p)
-        return interval.low if value > 0 else -interval.high
+        return interval.low - expected if value > expected else expected - interval.high
 
     if not np.isfinite(excluded(0.5)):
         return float("nan")
-    if value == 0 or excluded(1 - SMALLEST) < 0:
+    if value == expected or excluded(1 - SMALLEST) < 0:
         return 1.0
     return least_p if excluded(least_p) > 0 else float(brentq(excluded, least_p, 1 - SMALLEST, xtol=SMALLEST))
 
