@@ -56,13 +56,13 @@ def compress(image: Image, quality: int, _: np.random.Generator) -> Image:
 
 def gaussian_noise(image: Image, scale: float, rng: np.random.Generator) -> Image:
     """Add normal noise of a standard deviation, as a share of white."""
-    return _to_bytes(image / 255 + rng.normal(0, scale, image.shape))
+    return to_bytes(image / 255 + rng.normal(0, scale, image.shape))
 
 
 def speckle_noise(image: Image, scale: float, rng: np.random.Generator) -> Image:
     """Add normal noise in proportion to the pixel."""
     light = image / 255
-    return _to_bytes(light + light * rng.normal(0, scale, image.shape))
+    return to_bytes(light + light * rng.normal(0, scale, image.shape))
 
 
 def impulse_noise(image: Image, amount: float, rng: np.random.Generator) -> Image:
@@ -73,7 +73,7 @@ def impulse_noise(image: Image, amount: float, rng: np.random.Generator) -> Imag
 
 def shot_noise(image: Image, photons: float, rng: np.random.Generator) -> Image:
     """Redraw each value as a count of photons, with so many of them at white."""
-    return _to_bytes(rng.poisson(image / 255 * photons) / photons)
+    return to_bytes(rng.poisson(image / 255 * photons) / photons)
 
 
 def defocus_blur(image: Image, lens: tuple[float, float], _: np.random.Generator) -> Image:
@@ -103,7 +103,7 @@ def zoom_blur(image: Image, zooms: tuple[float, float], _: np.random.Generator) 
     for factor in factors:
         matrix = cv2.getRotationMatrix2D((centre, centre), 0, factor)
         total += cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101)
-    return _to_bytes(total / len(factors) / 255)
+    return to_bytes(total / len(factors) / 255)
 
 
 def brightness(image: Image, factor: float, _: np.random.Generator) -> Image:
@@ -141,7 +141,7 @@ def characters(image: Image, text: tuple[int, int, float], rng: np.random.Genera
 def white_balance(image: Image, strength: float, rng: np.random.Generator) -> Image:
     """Make the light warmer or colder: red and blue gain and lose a share of the logarithm of their values."""
     warmer = strength if rng.random() < 0.5 else -strength
-    return _to_bytes(image / 255 * np.exp([warmer, 0.0, -warmer]))
+    return to_bytes(image / 255 * np.exp([warmer, 0.0, -warmer]))
 
 
 def colour_cast(image: Image, distance: float, rng: np.random.Generator) -> Image:
@@ -149,7 +149,7 @@ def colour_cast(image: Image, distance: float, rng: np.random.Generator) -> Imag
     angle = rng.uniform(0, 2 * np.pi)
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lab += np.array([0, distance * np.cos(angle), distance * np.sin(angle)], np.float32)
-    return _to_bytes(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+    return to_bytes(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
 
 
 def resolution(image: Image, share: float, _: np.random.Generator) -> Image:
@@ -184,7 +184,8 @@ COLOURS = {
 ALL = CORRUPTIONS | COLOURS
 
 
-def _to_bytes(light: npt.NDArray[Any]) -> Image:
+def to_bytes(light: npt.NDArray[Any]) -> Image:
+    """Return values from 0 to 1 as bytes."""
     return np.asarray(np.round(np.clip(light, 0, 1) * 255), np.uint8)
 
 

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from skinlab.alterations.corruptions import ALL, SEVERITIES
-from skinlab.battery.bench import Bench, ImageSet, examples
+from skinlab.battery.bench import Bench, examples
 from skinlab.battery.model import Image
-from skinlab.battery.probe import Findings, NotRunError, Probe, Shown
+from skinlab.battery.probe import Findings, Probe, Shown, require_home
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.shift.flags import flag_changes
 from skinlab.evaluation.shift.form import Condition
@@ -54,11 +54,11 @@ class Acquisition(Probe):
 
     def passes(self, bench: Bench) -> int:
         """Return how many images are predicted."""
-        return len(_home(bench)) * len(self.names) * len(self.severities)
+        return len(require_home(bench)) * len(self.names) * len(self.severities)
 
     def run(self, bench: Bench) -> Findings:
         """Return the metrics under each corruption at each severity."""
-        home, found = _home(bench), Findings(reference="the unaltered images")
+        home, found = require_home(bench), Findings(reference="the unaltered images")
         shown = examples(home.rows, bench.yardstick.positive, 1)[0]
         for name in self.names:
             for severity in self.severities:
@@ -72,12 +72,6 @@ class Acquisition(Probe):
 
 def _corrupt(name: str, severity: int, image: Image, rng: np.random.Generator) -> Image:
     return ALL[name](image, severity, rng)
-
-
-def _home(bench: Bench) -> ImageSet:
-    if bench.home is None:
-        raise NotRunError("there are no images of the model's own kind: give a run, or home=RUN for a bundle")
-    return bench.home
 
 
 def _balanced_error(name: str, conditions: Sequence[Condition]) -> str:

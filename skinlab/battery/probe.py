@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from skinlab.battery.bench import Bench
+from skinlab.battery.bench import Bench, ImageSet
 from skinlab.battery.model import Image
 from skinlab.evaluation.shift.form import Condition, Flag, Table
 
@@ -66,3 +66,14 @@ class Probe(ABC):
         Raises:
             NotRunError: the images don't allow it.
         """
+
+
+def require_home(bench: Bench) -> ImageSet:
+    """Return the images at home.
+
+    Raises:
+        NotRunError: there are none.
+    """
+    if bench.home is None:
+        raise NotRunError("there are no images of the model's own kind: give a run, or home=RUN for a bundle")
+    return bench.home

@@ -18,9 +18,11 @@ def _mix(view: Map, opacity: Map, colour: Points) -> None:
     view += opacity[..., None] * (colour.astype(np.float32) - view)
 
 
-def hair(view: Map, rng: np.random.Generator) -> None:
-    """Paint thin bent hairs, mostly in one direction, each with a soft shadow."""
-    size, count = len(view), int(rng.choice([2, 4, 8, 16, 26], p=[0.32, 0.32, 0.22, 0.10, 0.04]))
+def hair(view: Map, rng: np.random.Generator, count: int | None = None) -> None:
+    """Paint thin bent hairs, mostly in one direction, each with a soft shadow; without a count a random number."""
+    size = len(view)
+    if count is None:
+        count = int(rng.choice([2, 4, 8, 16, 26], p=[0.32, 0.32, 0.22, 0.10, 0.04]))
     main = rng.uniform(0, np.pi)
     steps = np.linspace(-1, 1, 14)[:, None]
     lines = []
@@ -53,11 +55,12 @@ def ruler(view: Map, rng: np.random.Generator) -> None:
     _mix(view, 0.85 * ticks, np.full(3, 0.96 if white else 0.10))
 
 
-def bubbles(view: Map, rng: np.random.Generator) -> None:
-    """Paint gel bubbles: a thin dark rim, a lighter inside and a bright crescent towards the lamp."""
+def bubbles(view: Map, rng: np.random.Generator, count: int | None = None) -> None:
+    """Paint gel bubbles: thin dark rims, lighter insides, bright crescents; without a count a random number."""
     size, lamp = len(view), rng.uniform(0, 360)
     inside, rims, lights = (np.zeros((size, size), np.uint8) for _ in range(3))
-    for radius in np.clip(rng.lognormal(np.log(0.045), 0.6, rng.integers(2, 14)), 0.018, 0.2):
+    n = rng.integers(2, 14) if count is None else count
+    for radius in np.clip(rng.lognormal(np.log(0.045), 0.6, n), 0.018, 0.2):
         x, y = np.rint((rng.uniform(-1, 1, 2) + 1) * size / 2 * 16).astype(int).tolist()
         reach = max(20, round(radius * size / 2 * 16))
         cv2.circle(inside, (x, y), reach, 255, -1, cv2.LINE_AA, 4)
