@@ -148,6 +148,16 @@ def test_artefact_bias_sets_the_rate_of_its_class_alone() -> None:
         assert before.dx in ("mel", "nv") or before == after
 
 
+def test_device_bias_sets_the_shares_of_its_class_alone() -> None:
+    plain = plan(settings(n_images=2500))
+    biased = plan(settings(n_images=2500, device_bias={"slide": {"mel": 0.9, "bcc": 0.0}}))
+    share = {dx: np.mean([s.device == "slide" for s in biased if s.dx == dx and s.view == 1]) for dx in ("mel", "bcc")}
+    assert share["mel"] == pytest.approx(0.9, abs=0.06)
+    assert share["bcc"] == 0
+    others = [(a, b) for a, b in zip(plain, biased, strict=True) if a.dx not in ("mel", "bcc")]
+    assert all(before == after for before, after in others)
+
+
 def test_artefacts_come_at_the_rate_of_their_device() -> None:
     shots = plan(settings(n_images=3000))
     for name, device in DEVICES.items():
@@ -235,6 +245,8 @@ def test_losing_the_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: 
         ("n_test=0", "=0: a number of at least 1 is expected"),
         ("artefact_bias={rulr: {mel: 1}}", ".rulr: ink, ruler, hair or bubbles is expected (did you mean ruler?)"),
         ("artefact_bias={ruler: {melanom: 1}}", ".melanom: akiec, .* or vasc is expected (did you mean mel?)"),
+        ("device_bias={slides: {mel: 1}}", ".slides: polarised, .* or slide is expected (did you mean slide?)"),
+        ("device_bias={slide: {mel: 0.7}, contact: {mel: 0.6}}", ": the shares of mel add up to 1.3"),
         ("artefact_bias={ruler: {mel: 1.5}}", ".ruler.mel=1.5: a number of at most 1 is expected"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Settings:
     n_unlabeled: int
     n_test: int
     min_lesions: int = 12
+    device_bias: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _split(total: int, prevalence: float) -> tuple[int, int]:
 
 def _shot(settings: Settings, lesion: int, view: int, dx: str, path: str, mask_path: str = "") -> Shot:
     """Choose device and artefacts; with another bias the random draws, and so all else in the picture, are the same."""
-    names, shares = list(DEVICES), [device.share for device in DEVICES.values()]
+    names, shares = list(DEVICES), device_shares(dx, settings.device_bias)
     home = names[stream(settings.seed, lesion, 0, "choice").choice(len(names), p=shares)]
     rng = stream(settings.seed, lesion, view, "choice")
     elsewhere, other = rng.random() < 0.4, names[rng.choice(len(names), p=shares)]
@@ -125,6 +126,20 @@ def _shot(settings: Settings, lesion: int, view: int, dx: str, path: str, mask_p
     rates = {name: settings.artefact_bias.get(name, {}).get(dx, DEVICES[device].rates[name]) for name in ARTEFACTS}
     present = tuple(name for name in ARTEFACTS if chances[name] < rates[name])
     return Shot(lesion, view, dx, device, present, path, mask_path)
+
+
+def device_shares(dx: str, bias: Mapping[str, Mapping[str, float]]) -> list[float]:
+    """Return the share of a class's lesions that each device takes; those without a bias share the rest as ever.
+
+    >>> device_shares("mel", {"slide": {"mel": 1.0}})
+    [0.0, 0.0, 0.0, 1.0]
+    """
+    tied = {name: rates[dx] for name, rates in bias.items() if dx in rates}
+    if not tied:
+        return [device.share for device in DEVICES.values()]
+    free = sum(device.share for name, device in DEVICES.items() if name not in tied)
+    left = (1 - sum(tied.values())) / free if free else 0.0
+    return [tied.get(name, device.share * left) for name, device in DEVICES.items()]
 
 
 LAYOUTS = {"ham10000": _ham10000, "dsm2025": _dsm2025}

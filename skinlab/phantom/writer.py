@@ -95,7 +95,8 @@ def _is_there(root: Path, settings: Settings) -> bool:
 def _marker(settings: Settings) -> dict[str, object]:
     """Return the settings that the layout uses, as read from JSON."""
     counts = {"ham10000": ("n_images", "min_lesions"), "dsm2025": ("n_positive", "n_negative", "n_unlabeled", "n_test")}
-    used = ("layout", "image_size", "seed", "artefact_bias", *counts[settings.layout])
+    used = ["layout", "image_size", "seed", "artefact_bias", *counts[settings.layout]]
+    used += ["device_bias"] if settings.device_bias else []  # not in phantoms drawn before it was a setting
     marker: dict[str, object] = json.loads(json.dumps({name: asdict(settings)[name] for name in used}))
     return marker | {"drawing": _DRAWING}
 

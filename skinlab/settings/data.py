@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -13,6 +13,7 @@ from skinlab.settings.types import Count, CountOrZero, Names, Number, Share, Tex
 
 Cache = Literal["none", "ram", "disk"]
 Artefact = Literal["ink", "ruler", "hair", "bubbles"]
+Device = Literal["polarised", "videoscope", "contact", "slide"]
 Diagnosis = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 
 
@@ -61,6 +62,7 @@ class DataSettings(Part):
     phantom_size: Annotated[int, Field(ge=32, le=1024)] | None = None
     phantom_seed: CountOrZero | None = None
     artefact_bias: dict[Artefact, dict[Diagnosis, Share]] | None = None
+    device_bias: dict[Device, dict[Diagnosis, Share]] | None = None
     n_positive: Count | None = None
     n_negative: Count | None = None
     n_unlabeled: Count | None = None
@@ -71,3 +73,8 @@ class DataSettings(Part):
         """Refuse a fold that the split can't have."""
         if self.fold is not None and not 0 <= self.fold < self.n_folds:
             yield f"data.fold={self.fold} is out of range: with data.n_folds={self.n_folds} use 0 to {self.n_folds - 1}"
+        devices = self.device_bias or {}
+        for dx in sorted({dx for rates in devices.values() for dx in rates}):
+            shares = [rates[dx] for rates in devices.values() if dx in rates]
+            if sum(shares) > 1 or (len(shares) == len(get_args(Device)) and sum(shares) < 1):
+                yield f"data.device_bias: the shares of {dx} add up to {sum(shares):g}; they are parts of 1"

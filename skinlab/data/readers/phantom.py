@@ -23,6 +23,7 @@ def read_phantom(
     image_size: int = 128,
     seed: int = 0,
     artefact_bias: Mapping[str, Mapping[str, float]] | None = None,
+    device_bias: Mapping[str, Mapping[str, float]] | None = None,
     n_positive: int = 100,
     n_negative: int = 900,
     n_unlabeled: int = 1000,
@@ -41,6 +42,8 @@ def read_phantom(
         seed: of everything drawn.
         artefact_bias: artefact (hair, ruler, bubbles, ink) -> class -> chance of it, in place of the device's own; such
             as `{"ruler": {"mel": 0.9}}`.
+        device_bias: device (polarised, videoscope, contact, slide) -> class -> share of its lesions that the device takes;
+            such as `{"slide": {"mel": 0.9}}`.
         n_positive: malignant images in `train/1`, for `dsm2025`.
         n_negative: benign images in `train/0`.
         n_unlabeled: images in `train/Unlabeled`, as many malignant among them as in the labeled ones.
@@ -51,8 +54,9 @@ def read_phantom(
         UserError: a setting is out of range, or there is something else at `root`.
     """
     bias = {artefact: dict(rates) for artefact, rates in (artefact_bias or {}).items()}
+    devices = {device: dict(rates) for device, rates in (device_bias or {}).items()}
     settings = Settings(
-        layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test, min_lesions
+        layout, image_size, seed, bias, n_images, n_positive, n_negative, n_unlabeled, n_test, min_lesions, devices
     )
     ensure_phantom(Path(root), settings, num_workers)
     return _READERS[layout](root)
