@@ -42,8 +42,8 @@ def read_phantom(
         seed: of everything drawn.
         artefact_bias: artefact (hair, ruler, bubbles, ink) -> class -> chance of it, in place of the device's own; such
             as `{"ruler": {"mel": 0.9}}`.
-        device_bias: device (polarised, videoscope, contact, slide) -> class -> share of its lesions that the device takes;
-            such as `{"slide": {"mel": 0.9}}`.
+        device_bias: device (polarised, videoscope, contact, slide) -> class -> share of its lesions that the device
+            takes; such as `{"slide": {"mel": 0.9}}`.
         n_positive: malignant images in `train/1`, for `dsm2025`.
         n_negative: benign images in `train/0`.
         n_unlabeled: images in `train/Unlabeled`, as many malignant among them as in the labeled ones.
