@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinlab.evaluation.shift.form import Change, Condition, Flag
-from skinlab.evaluation.shift.yardstick import LEAST_P
+from skinlab.evaluation.shift.yardstick import LEAST_P, MAX_FLIPPED
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
 
 MINUS = "\N{MINUS SIGN}"
@@ -68,6 +68,29 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
             worst = max(harmful, key=lambda row: _harm(row[1], limit))
             flags.append(_flag(worst, len(harmful), len(rows), what, limit))
     return flags
+
+
+def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
+    """Return a flag where some condition flips more decisions than :data:`MAX_FLIPPED`, beyond chance after Holm.
+
+    Args:
+        conditions: of a probe, alterations of the same images.
+        what: the conditions are, in a sentence.
+    """
+    p_values = holm([_number(each["flipped_p"]) for each in conditions])
+    shares = [_number(each["flipped"]["value"]) for each in conditions]
+    above = [i for i, p in enumerate(p_values) if p <= 0.05 and shares[i] > MAX_FLIPPED]
+    if not above:
+        return []
+    worst = max(above, key=lambda i: shares[i])
+    each, found = conditions[worst], conditions[worst]["flipped"]
+    others = f"; {len(above)} of {len(conditions)} conditions do so" if len(above) > 1 else ""
+    sentence = (
+        f"{what}{in_words(each)} flips the decisions of {shares[worst]:.1%} "
+        f"[{_number(found['low']):.1%}, {_number(found['high']):.1%}] of the images, above the limit of "
+        f"{MAX_FLIPPED:.0%} (p {p_in_words(p_values[worst])} after Holm's correction{others})."
+    )
+    return [{"level": "watch", "sentence": sentence, "size": shares[worst] / MAX_FLIPPED}]
 
 
 def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit) -> Flag:

@@ -27,7 +27,8 @@ class Condition(TypedDict):
     """Images under one condition, such as a corruption at one severity, or those of one source.
 
     `changes` are to the probe's reference; `flipped` is the share of images whose decision at the threshold is another
-    than on the unaltered image. A `note` says why something is missing.
+    than on the unaltered image, `flipped_p` the p that it is :data:`skinlab.evaluation.shift.yardstick.MAX_FLIPPED`.
+    A `note` says why something is missing.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Condition(TypedDict):
     metrics: Metrics
     changes: dict[str, Change]
     flipped: NotRequired[Interval]
+    flipped_p: NotRequired[Number]
     note: NotRequired[str]
 
 
@@ -64,11 +66,15 @@ class TableRow(TypedDict):
 
 
 class Table(TypedDict):
-    """Numbers beside the metrics of decisions, such as shares of a map; the first column is of the rows' names."""
+    """Numbers beside the metrics of decisions, such as shares of a map; the first column is of the rows' names.
+
+    Those of a `signed` table are changes.
+    """
 
     title: str
     columns: list[str]
     rows: list[TableRow]
+    signed: NotRequired[bool]
 
 
 class ProbeResult(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ OF_POSITIVE = (
 )
 OF_ALL = ("balanced_accuracy", "auroc_macro")
 FLIPPED = "flipped"
+MAX_FLIPPED = 0.05  # share of flipped decisions above which an alteration is flagged; scale bars: PubMed 33465706
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ class Yardstick:
 
     def paired(self, here: Samples, reference: Samples) -> dict[str, Change]:
         """Return the differences to a reference on the same images, here minus reference."""
-        found: dict[str, Change] = {}
-        for name, each in here.items():
-            difference = each.minus(reference[name])
-            interval = difference.interval(name, self.level)
-            found[name] = {"difference": interval.to_dict(), "p": difference_p(difference, name, LEAST_P)}
-        return found
+        return {name: self._change(each, reference[name], name) for name, each in here.items()}
+
+    def _change(self, here: BootstrapSamples, reference: BootstrapSamples, name: str) -> Change:
+        difference = here.minus(reference)
+        interval = difference.interval(name, self.level)
+        return {"difference": interval.to_dict(), "p": difference_p(difference, name, LEAST_P)}
 
     def unpaired(self, here: Samples, reference: Samples) -> dict[str, Change]:
         """Return the differences to a reference on other images, here minus reference."""
@@ -97,8 +98,27 @@ class Yardstick:
             found[name] = {"difference": interval.to_dict(), "p": p}
         return found
 
-    def flipped(self, table: Predictions, reference: Predictions) -> Interval:
-        """Return the share of images whose decision is another than in a reference on the same images."""
+    def called(self, table: Predictions, reference: Predictions) -> dict[str, Change]:
+        """Return class → the change of the share of its images that are called positive, on the same images."""
+        found = {}
+        for number in np.unique(table.target):
+            rows = table.target == number
+            here, there = (self._share_called(each.take(rows)) for each in (table, reference))
+            found[table.classes[number]] = self._change(here, there, "sensitivity")
+        return found
+
+    def _share_called(self, table: Predictions) -> BootstrapSamples:
+        """Return the samples of the share of images that are called positive, which is the sensitivity if all were."""
+        view = replace(self.view(table), target=np.ones(len(table), np.int64))
+        at = np.full((len(table), 1), self.threshold)
+        return View([view], ["sensitivity"], at).samples(np.ones(len(table), bool), seed=self.seed)
+
+    def flipped(self, table: Predictions, reference: Predictions) -> tuple[Interval, float]:
+        """Return the share of images whose decision is another than in a reference on the same images.
+
+        Returns:
+            The share; the p that it is :data:`MAX_FLIPPED`.
+        """
         view = self.view(reference)
         samples = bootstrap(
             _Share(self.calls(table) != self.calls(reference)),
@@ -106,7 +126,8 @@ class Yardstick:
             n_draws=DRAWS,
             seed=self.seed,
         )
-        return samples.interval(FLIPPED, self.level).to_dict()
+        p = difference_p(samples, FLIPPED, LEAST_P, expected=MAX_FLIPPED)
+        return samples.interval(FLIPPED, self.level).to_dict(), p
 
 
 class _Share:
@@ -166,7 +187,8 @@ def altered_condition(
     """
     samples = yardstick.samples(table) if samples is None else samples
     found = condition(name, table, yardstick, samples, dose)
-    found["changes"], found["flipped"] = yardstick.paired(samples, reference), yardstick.flipped(table, clean)
+    found["changes"] = yardstick.paired(samples, reference)
+    found["flipped"], found["flipped_p"] = yardstick.flipped(table, clean)
     return found
 
 
