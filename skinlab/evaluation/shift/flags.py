@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.shift.form import Change, Condition, Flag
 from skinlab.evaluation.shift.yardstick import LEAST_P, MAX_FLIPPED
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
@@ -120,6 +121,17 @@ def span(change: Change) -> str:
     found = change["difference"]
     value, low, high = (_number(found[end]) for end in ("value", "low", "high"))
     return f"{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".replace("-", MINUS)
+
+
+def interval_in_words(found: Interval) -> str:
+    """Return a number with its interval.
+
+    >>> interval_in_words({"value": 0.71234, "low": 0.6, "high": 0.8})
+    '0.712 [0.600, 0.800]'
+    """
+    value, low, high = found["value"], found["low"], found["high"]
+    ends = "" if low is None or high is None or np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    return "undefined" if value is None else f"{value:.3f}{ends}"
 
 
 def _harm(change: Change, limit: Limit) -> float:

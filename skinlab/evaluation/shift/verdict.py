@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skinlab.evaluation.evidence.interval_form import Interval
+from skinlab.evaluation.shift.flags import interval_in_words
 from skinlab.evaluation.shift.form import Condition, ProbeResult, Verdict
 
 CALIBRATION = ("ece", "calibration_slope/positive", "calibration_intercept/positive")
@@ -35,16 +36,9 @@ def verdict(probes: Sequence[ProbeResult], home: Condition | None, outside: Cond
 def _headline(where: str, found: Condition) -> str:
     """Return what harms patients first: sensitivity at the frozen threshold, then calibration."""
     metrics: Mapping[str, Interval] = found["metrics"]
-    rates = ", ".join(f"{name} {_interval(metrics[name])}" for name in ("sensitivity", "specificity"))
-    ece, slope, intercept = (_interval(metrics[name]) for name in CALIBRATION)
+    rates = ", ".join(f"{name} {interval_in_words(metrics[name])}" for name in ("sensitivity", "specificity"))
+    ece, slope, intercept = (interval_in_words(metrics[name]) for name in CALIBRATION)
     return (
         f"{where}, {found['images']} images: {rates} at the frozen threshold; calibration error {ece}, slope {slope}, "
-        f"intercept {intercept}; AUROC {_interval(metrics['auroc/positive'])}."
+        f"intercept {intercept}; AUROC {interval_in_words(metrics['auroc/positive'])}."
     )
-
-
-def _interval(found: Interval) -> str:
-    value, low, high = found["value"], found["low"], found["high"]
-    if value is None or value != value:
-        return "undefined"
-    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and low == low else "")
