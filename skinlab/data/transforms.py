@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise its import looks for a newer version on the network
@@ -17,6 +18,10 @@ import albumentations as A  # noqa: N812
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from skinlab.alterations.artefacts import ARTEFACTS, draw
+from skinlab.alterations.augmix import augmix as mix_chains
+from skinlab.alterations.colour import shades_of_gray as remove_light
 
 Image = npt.NDArray[np.uint8]
 
@@ -51,12 +56,50 @@ def heavy(size: int, strength: float = 1.0) -> A.Compose:
         size: Working size in pixels.
         strength: Factor of every range; 0 for the symmetries of the square alone.
     """
+    return _strong(size, [_jitter(strength)], strength)
+
+
+def colour(size: int) -> A.Compose:
+    """Return `heavy` with about twice its range of colours, and random white balance."""
+    jitter = ColourJitter(brightness=0.4, contrast=0.4, saturation=0.5, hue=12, white_balance=0.2)
+    return _strong(size, [jitter])
+
+
+def shades_of_gray(size: int) -> A.Compose:
+    """Return `heavy` where the colour of the light is removed from every second image (Galdran et al., 1703.03702)."""
+    return _strong(size, [Altered(_without_light, p=0.5), _jitter()])
+
+
+def augmix(size: int) -> A.Compose:
+    """Return `heavy` with AugMix in place of its colour jitter, see :func:`skinlab.alterations.augmix.augmix`."""
+    return _strong(size, [Altered(mix_chains)])
+
+
+def artefacts(size: int) -> A.Compose:
+    """Return `heavy` with one or two artefacts drawn onto every second image at a random dose."""
+    return _strong(size, [Altered(_with_artefacts, p=0.5), _jitter()])
+
+
+def _without_light(image: Image, _: np.random.Generator) -> Image:
+    return remove_light(image)
+
+
+def _with_artefacts(image: Image, rng: np.random.Generator) -> Image:
+    for name in rng.choice(list(ARTEFACTS), size=rng.integers(1, 3), replace=False):
+        image = draw(name, image, rng.uniform(0.2, 1), rng)
+    return image
+
+
+def _jitter(strength: float = 1.0) -> ColourJitter:
+    return ColourJitter(brightness=0.2 * strength, contrast=0.2 * strength, saturation=0.2 * strength, hue=6 * strength)
+
+
+def _strong(size: int, colours: list[A.BasicTransform], strength: float = 1.0) -> A.Compose:
+    """Return strong geometry, then what changes colours, blur or compression, and dropped patches."""
     return _compose(
         [
             Warp(size, rotate=45 * strength, scale=0.25 * strength, shear=10 * strength, translate=0.1 * strength),
-            ColourJitter(
-                brightness=0.2 * strength, contrast=0.2 * strength, saturation=0.2 * strength, hue=6 * strength
-            ),
+            *colours,
             A.OneOf(
                 [
                     A.GaussianBlur(sigma_limit=(0.3, 1.5), blur_limit=0),
@@ -132,21 +175,29 @@ class Warp(A.DualTransform):  # type: ignore[misc]
 
 
 class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Random brightness, contrast, saturation and hue as one matrix product.
+    """Random brightness, contrast, saturation, hue and white balance as one matrix product.
 
     Args:
         brightness: Largest relative change of brightness.
         contrast: Largest relative change of the spread about the image's mean luma.
         saturation: Largest relative change of the distance from grey.
         hue: Largest rotation about the grey axis, in degrees.
+        white_balance: Largest relative change of red and of blue against green.
         p: Probability of the transform.
     """
 
     def __init__(
-        self, brightness: float = 0, contrast: float = 0, saturation: float = 0, hue: float = 0, p: float = 1.0
+        self,
+        brightness: float = 0,
+        contrast: float = 0,
+        saturation: float = 0,
+        hue: float = 0,
+        white_balance: float = 0,
+        p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
+        self.white_balance = white_balance
 
     def get_params(self) -> dict[str, Any]:
         """Draw the 3 x 3 colour matrix and the contrast, which is about a mean of the image."""
@@ -156,10 +207,11 @@ class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
         saturation = 1 + uniform(-self.saturation, self.saturation)
         angle = math.radians(uniform(-self.hue, self.hue))
         rotation = math.cos(angle) * (IDENTITY - GREY) + math.sin(angle) * ROTATE + GREY
-        return {
-            "matrix": brightness * (saturation * IDENTITY + (1 - saturation) * LUMA) @ rotation,
-            "contrast": contrast,
-        }
+        matrix = brightness * (saturation * IDENTITY + (1 - saturation) * LUMA) @ rotation
+        if self.white_balance:
+            red, blue = (1 + uniform(-self.white_balance, self.white_balance) for _ in range(2))
+            matrix = matrix * (red, 1, blue)
+        return {"matrix": matrix, "contrast": contrast}
 
     def apply(self, img: Image, matrix: npt.NDArray[np.float64], contrast: float, **params: Any) -> Image:
         """Apply the colour matrix and stretch contrast about the mean luma."""
@@ -167,6 +219,23 @@ class ColourJitter(A.ImageOnlyTransform):  # type: ignore[misc]
         affine[:, :3] = contrast * matrix
         affine[:, 3] = (1 - contrast) * (LUMA @ matrix @ cv2.mean(img)[:3])
         return np.asarray(cv2.transform(img, affine), np.uint8)
+
+
+class Altered(A.ImageOnlyTransform):  # type: ignore[misc]
+    """A random alteration of an image.
+
+    Args:
+        alter: From an image (S, S, 3) and random numbers to the altered image.
+        p: Probability of the transform.
+    """
+
+    def __init__(self, alter: Callable[[Image, np.random.Generator], Image], p: float = 1.0) -> None:
+        super().__init__(p=p)
+        self.alter = alter
+
+    def apply(self, img: Image, **params: Any) -> Image:
+        """Alter an image."""
+        return self.alter(img, self.random_generator)
 
 
 def _compose(transforms: list[A.BasicTransform | A.BaseCompose]) -> A.Compose:

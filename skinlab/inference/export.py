@@ -30,7 +30,7 @@ def write_timm(bundle: Bundle, path: Path) -> None:
     classes, image size, fit, mean and std; a calibrator, thresholds and a gate don't fit in.
 
     Raises:
-        UserError: several networks, or a head that timm doesn't have.
+        UserError: several networks, or a head or a colour constancy that timm doesn't have.
     """
     from safetensors.torch import save
 
@@ -40,6 +40,11 @@ def write_timm(bundle: Bundle, path: Path) -> None:
     if any(isinstance(module, CosineHead) for module in network.modules()):
         raise UserError(
             "format=safetensors: timm has no cosine head, which this network has; use format=onnx or bundle"
+        )
+    if bundle.classifier.normalise.removes_light:
+        raise UserError(
+            "format=safetensors: timm has no data.colour_constancy=shades_of_gray, which this network needs; use "
+            "format=onnx or bundle"
         )
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     path.write_bytes(_in_order(save(tensors, metadata={"format": "pt"} | _facts(bundle))))
@@ -174,7 +179,7 @@ def _facts(bundle: Bundle) -> dict[str, str]:
 
     def inputs(member: Member) -> dict[str, Any]:
         given = member.classifier.hparams["inputs"]
-        return {"mean": list(given["mean"]), "std": list(given["std"])}
+        return {key: given[key] for key in ("mean", "std", "colour_constancy") if key in given}
 
     facts: dict[str, Any] = {"model": [member.name for member in bundle.members]}
     facts |= bundle.meta() | {"normalisation": [inputs(member) for member in bundle.members]}

@@ -14,6 +14,7 @@ from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
 from skinlab.report.wording import licence_in_words, restrictions
 from skinlab.settings.base import Settings, create
+from skinlab.settings.data import ColourConstancy
 from skinlab.settings.types import Text
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class ImageParameters(Settings):
     fit: Literal["crop", "stretch"]
     mean: Annotated[list[Finite], Field(strict=False, min_length=3, max_length=3)]
     std: Annotated[list[Annotated[Finite, Field(gt=0)]], Field(strict=False, min_length=3, max_length=3)]
+    colour_constancy: ColourConstancy = "none"  # left out by older versions
 
 
 class HyperParameters(Settings):

@@ -14,7 +14,7 @@ from skinlab.errors import UserError
 from skinlab.losses.cross_entropy import CrossEntropy
 from skinlab.models.backbone import build_network
 from skinlab.models.epoch_metrics import EpochMetrics
-from skinlab.models.mixing import mix_batch
+from skinlab.models.mixing import mix_amplitudes, mix_batch
 from skinlab.models.normalise import Normalise
 from skinlab.models.optim import build_optimizer, with_schedule
 from skinlab.models.seeding import seed_epoch
@@ -33,7 +33,8 @@ class Classifier(pl.LightningModule):
     Args:
         network: arguments of :func:`skinlab.models.backbone.build_network` other than the number of classes.
         classes: class names in the order of the logits.
-        inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1].
+        inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1], ``colour_constancy``
+            (none in older checkpoints).
         optimizer: see :func:`skinlab.models.optim.build_optimizer`.
         scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
         training_prior: share of each class in the training batches (after the sampler).
@@ -41,6 +42,7 @@ class Classifier(pl.LightningModule):
         licence: of the initial weights; None where it is not known, for random ones, and in older checkpoints.
         mixup: alpha of mixup, 0 for none.
         cutmix: alpha of CutMix, 0 for none.
+        amplitude_mix: see :func:`skinlab.models.mixing.mix_amplitudes`; 0 for none.
         seed: with the epoch and the rank it determines dropout and mixing.
         loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
         semi: strategy for the batches' pool part; None if they have none.
@@ -62,13 +64,14 @@ class Classifier(pl.LightningModule):
         licence: str | None = None,
         mixup: float = 0.0,
         cutmix: float = 0.0,
+        amplitude_mix: float = 0.0,
         seed: int = 0,
         loss: nn.Module | None = None,
         semi: Strategy | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["loss", "semi"])
-        self.normalise = Normalise(inputs["mean"], inputs["std"])
+        self.normalise = Normalise(inputs["mean"], inputs["std"], inputs.get("colour_constancy", "none"))
         self.network = build_network(num_classes=len(classes), **network).to(memory_format=torch.channels_last)
         self.loss, self.semi = loss or CrossEntropy(), semi
         if semi is not None:
@@ -79,7 +82,7 @@ class Classifier(pl.LightningModule):
                 )
             semi.attach(self.network)
         self.metrics = EpochMetrics(classes, positive)
-        self.mixing = {"mixup": mixup, "cutmix": cutmix}
+        self.mixing, self.amplitude_mix = {"mixup": mixup, "cutmix": cutmix}, amplitude_mix
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
         self.last_validation: dict[str, float] = {}
 
@@ -107,7 +110,10 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of a batch, with mixing or with the pool's part by a strategy."""
-        images, target = self.normalise(batch["image"]), batch["target"]
+        images, target = batch["image"], batch["target"]
+        if self.amplitude_mix:
+            images = mix_amplitudes(images, self.amplitude_mix, self.mixing_rng)
+        images = self.normalise(images)
         if self.semi is not None:
             loss = self._semi_loss(self.semi, batch | {"image": images})
         elif any(self.mixing.values()):

@@ -1,4 +1,4 @@
-"""Mixup and CutMix of a batch with hard targets, for any loss."""
+"""Mix the images of a batch: mixup and CutMix with hard targets, for any loss, and Fourier amplitudes."""
 
 from __future__ import annotations
 
@@ -39,3 +39,26 @@ def mix_batch(
     mixed = images.clone()
     mixed[..., top:bottom, left:right] = images[partner][..., top:bottom, left:right]
     return mixed, partner, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def mix_amplitudes(images: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """Mix the Fourier amplitudes of every image with those of another of the batch, and keep its phases and target.
+
+    Amplitudes carry light, colour and texture, phases the shapes (Yang & Soatto, 2020, arXiv 2004.05498; Xu et al.,
+    2021, arXiv 2105.11120, whose mixing of the whole spectrum this is).
+
+    Args:
+        images: ``(B, C, H, W)``, values from 0 to 255.
+        share: largest share of the other's amplitudes; each image gets one from 0 to this.
+        rng: source of all randomness.
+
+    Returns:
+        Float images ``(B, C, H, W)``, values from 0 to 255.
+    """
+    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    shares = torch.from_numpy(rng.uniform(0, share, (len(images), 1, 1, 1))).to(images.device, torch.float32)
+    spectrum = torch.fft.rfft2(images.float())
+    amplitude = spectrum.abs()
+    mixed = torch.polar(amplitude + shares * (amplitude[partner] - amplitude), spectrum.angle())
+    pixels: torch.Tensor = torch.fft.irfft2(mixed, s=images.shape[-2:]).clamp(0, 255)
+    return pixels

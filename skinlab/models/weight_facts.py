@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ class WeightFacts:
         licence: of the weights, or of those that their training started from.
         mean: of the pixels in [0, 1], a number for each channel.
         std: likewise.
+        colour_constancy: that their training images were prepared with.
     """
 
     licence: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    colour_constancy: str = "none"
 
 
 def published_licence(name: str) -> str | None:
@@ -55,7 +57,7 @@ def read_weight_facts(path: Path) -> WeightFacts:
     """
     own, beside = _own_facts(path), read_repository(path.parent)
     given = _facts({"licence": beside.licence, "inputs": beside.inputs}, "licence", path.parent)
-    return WeightFacts(own.licence or given.licence, own.mean or given.mean, own.std or given.std)
+    return replace(own, licence=own.licence or given.licence, mean=own.mean or given.mean, std=own.std or given.std)
 
 
 def _own_facts(path: Path) -> WeightFacts:
@@ -97,4 +99,5 @@ def _facts(record: Mapping[str, Any], licence: str, path: Path) -> WeightFacts:
         raise UserError(
             f"{path} records mean={given['mean']} and std={given['std']}, not three numbers each; write the file again"
         )
-    return WeightFacts(facts.licence, tuple(mean.tolist()), tuple(std.tolist()))
+    constancy = str(given.get("colour_constancy", "none"))
+    return WeightFacts(facts.licence, tuple(mean.tolist()), tuple(std.tolist()), constancy)

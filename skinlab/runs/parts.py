@@ -71,13 +71,14 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
     classifier = Classifier(
         network=network,
         classes=classes,
-        inputs=model_inputs(tried, datamodule, find_init(model.init, settings.data.fold)),
+        inputs=model_inputs(tried, datamodule, settings),
         optimizer=optimizer,
         scheduler=settings.scheduler.dump(),
         training_prior=datamodule.training_prior(),
         positive=datamodule.prepared.positive,
         mixup=settings.augment.mixup,
         cutmix=settings.augment.cutmix,
+        amplitude_mix=settings.augment.amplitude_mix,
         seed=settings.seed,
         loss=loss,
         semi=build_strategy(settings.semi, datamodule),
@@ -116,7 +117,7 @@ def build_pretrainer(settings: PretrainSettings, datamodule: SkinDataModule) -> 
     pretrainer = Pretrainer(
         network=network,
         method=method,
-        inputs=model_inputs(tried, datamodule, find_init(settings.model.init, settings.data.fold)),
+        inputs=model_inputs(tried, datamodule, settings),
         optimizer=settings.optimizer.dump(),
         scheduler=settings.scheduler.dump(),
         seed=settings.seed,
@@ -129,14 +130,24 @@ def smallest_batch(datamodule: SkinDataModule) -> int:
     return max(1, min(datamodule.batch_size, len(datamodule.rows("train"))))
 
 
-def model_inputs(network: nn.Module, datamodule: SkinDataModule, init: str) -> dict[str, Any]:
-    """Return the input format of a module: image size, fit, and mean and std of its initial weights.
+def model_inputs(network: nn.Module, datamodule: SkinDataModule, settings: RunSettings) -> dict[str, Any]:
+    """Return the input format of a module: image size, fit, colour constancy, mean and std of its initial weights.
 
     A file's own mean and std are used where it records them, otherwise those of the network's ImageNet weights.
+
+    Raises:
+        UserError: the initial weights were trained with a colour constancy that this run does not have.
     """
+    init, constancy = find_init(settings.model.init, settings.data.fold), settings.data.colour_constancy
     facts = WeightFacts() if init in NAMES else read_weight_facts(Path(init).expanduser())
+    if facts.colour_constancy not in ("none", constancy):
+        raise UserError(
+            f"model.init={settings.model.init}: trained with data.colour_constancy={facts.colour_constancy}, which "
+            f"these weights need: set it here, too, instead of {constancy}"
+        )
     mean, std = (facts.mean, facts.std) if facts.mean and facts.std else normalisation(network)
-    return {"image_size": datamodule.image_size, "fit": datamodule.fit, "mean": list(mean), "std": list(std)}
+    size = {"image_size": datamodule.image_size, "fit": datamodule.fit}
+    return size | {"mean": list(mean), "std": list(std), "colour_constancy": constancy}
 
 
 def start_from(

@@ -33,7 +33,8 @@ class Pretrainer(pl.LightningModule):
     Args:
         network: arguments of :func:`skinlab.models.backbone.build_network` other than the number of classes.
         method: ``_target_``, ``name`` and arguments, see :func:`skinlab.selfsup.methods.build_method`.
-        inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1].
+        inputs: ``image_size`` in pixels, ``fit``, ``mean`` and ``std`` of the pixels in [0, 1], ``colour_constancy``
+            (none in older checkpoints).
         optimizer: see :func:`skinlab.models.optim.build_optimizer`; with ``lr_reference_batch`` the learning rate is
             multiplied by the images of an optimiser step, of all processes, over that number (256 in most papers).
         scheduler: ``name`` (cosine or constant), ``warmup_epochs``, ``min_ratio``.
@@ -55,7 +56,7 @@ class Pretrainer(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.normalise = Normalise(inputs["mean"], inputs["std"])
+        self.normalise = Normalise(inputs["mean"], inputs["std"], inputs.get("colour_constancy", "none"))
         self.backbone = build_network(num_classes=0, **network).to(memory_format=torch.channels_last)
         (self.n_features,) = output_shape(self.backbone, inputs["image_size"])
         self.method_settings = dict(method)

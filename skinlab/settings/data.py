@@ -12,6 +12,7 @@ from skinlab.settings.part import Part
 from skinlab.settings.types import Count, CountOrZero, Names, Number, Share, Text, Workers, path_to
 
 Cache = Literal["none", "ram", "disk"]
+ColourConstancy = Literal["none", "shades_of_gray"]
 Artefact = Literal["ink", "ruler", "hair", "bubbles"]
 Device = Literal["polarised", "videoscope", "contact", "slide"]
 Diagnosis = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
@@ -36,6 +37,7 @@ class DataSettings(Part):
     positive: Names | None
     image_size: Count | None
     fit: Literal["crop", "stretch"]
+    colour_constancy: ColourConstancy
     fold: Annotated[int | None, MayDiffer(recipe=True)]
     n_folds: Annotated[int, Field(ge=2)]
     test_fraction: Annotated[Number, Field(ge=0, lt=1)]

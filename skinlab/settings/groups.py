@@ -62,6 +62,7 @@ class AugmentSettings(Settings):
     transform: Part
     mixup: NotNegative
     cutmix: NotNegative
+    amplitude_mix: Share
 
 
 class ViewSettings(Settings):

@@ -26,6 +26,8 @@ METHODS = {
     "dino": "skinlab.selfsup.dino.DINO",
     "denoise": "skinlab.selfsup.denoise.Denoise",
 }
+# Settings that earlier versions did not have, with the value that says what these did.
+ADDED = {"data.colour_constancy": "none", "augment.amplitude_mix": 0.0}
 BACKBONE = "backbone.safetensors"  # of a finished pretraining
 UNFINISHED = ".unfinished"  # while the results of a run are written
 REMEDY = "restore it, or choose another run directory"
@@ -143,10 +145,14 @@ def _upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a recorded config in the present form.
 
     There were no plugins, every training scored its test, pretrainings had their views in ``augment``, and their
-    methods were known by name instead of by ``_target_``.
+    methods were known by name instead of by ``_target_``; settings of :data:`ADDED` were not there.
     """
     augment, ssl = config.get("augment"), config.get("ssl")
     config.setdefault("plugins", [])
+    for name, value in ADDED.items():
+        group, _, setting = name.partition(".")
+        if isinstance(config.get(group), dict):
+            config[group].setdefault(setting, value)
     if "loss" in config:  # a training, not a pretraining
         config.setdefault("test", False)
     if isinstance(ssl, Mapping) and "_target_" not in ssl and ssl.get("name") in METHODS:

@@ -2,9 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from skinlab.data.transforms import ColourJitter, Warp, heavy, light, none
+from skinlab.alterations.artefacts import ARTEFACTS
+from skinlab.data import transforms
+from skinlab.data.dataset import reseed, share_generators
+from skinlab.data.samplers import Draw
+from skinlab.data.transforms import Altered, ColourJitter, Warp, artefacts, colour, heavy, none
+from tests.choices import choices
 
-PRESETS = [none, light, heavy]
+PRESETS = [getattr(transforms, name) for name in choices("augment") if hasattr(transforms, name)]
 
 
 @pytest.fixture
@@ -28,6 +33,19 @@ def test_presets_return_uint8_at_the_working_size_and_leave_their_input_alone(pr
         assert out.shape == (size, size, 3)
         assert out.dtype == np.uint8
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_draw_determines_its_augmentation(preset, image):
+    transform = preset(32)
+    share_generators(transform)
+
+    def augmented(copy: int) -> bytes:
+        reseed(transform, 5, Draw(3, 1, copy))
+        return bytes(transform(image=image)["image"].tobytes())
+
+    assert [augmented(copy) for copy in range(8)] == [augmented(copy) for copy in range(8)]
+    assert len({augmented(copy) for copy in range(8)}) == (1 if preset is none else 8)
 
 
 def test_none_changes_nothing(image):
@@ -85,3 +103,46 @@ def test_hue_stays_within_a_few_degrees():
     hue = [cv2.cvtColor(heavy(8)(image=skin)["image"], cv2.COLOR_RGB2HSV)[0, 0, 0] * 2.0 for _ in range(50)]
     before = cv2.cvtColor(skin, cv2.COLOR_RGB2HSV)[0, 0, 0] * 2.0
     assert np.median([abs((h - before + 180) % 360 - 180) for h in hue]) < 10
+
+
+def test_white_balance_changes_red_and_blue_against_green():
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    jitter = ColourJitter(white_balance=0.2)
+    red, green, blue = np.array([jitter(image=grey)["image"][0, 0] for _ in range(200)]).T
+    assert set(green) == {100}
+    for channel in (red, blue):
+        assert 80 <= channel.min() < 85
+        assert 115 < channel.max() <= 120
+    assert abs(np.corrcoef(red, blue)[0, 1]) < 0.3
+
+
+def test_colour_changes_hue_more_than_heavy():
+    skin = np.full((8, 8, 3), (210, 160, 140), np.uint8)
+
+    def spread(preset) -> float:
+        tint = np.array([preset(8)(image=skin)["image"][0, 0] for _ in range(60)], float)
+        return float((tint / tint.sum(1, keepdims=True)).std(0).sum())
+
+    assert spread(colour) > 1.5 * spread(heavy)
+
+
+def test_artefacts_are_drawn_onto_every_second_image(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(transforms, "draw", lambda name, image, dose, rng: drawn.append(name) or image)
+    transform = artefacts(16)
+    n_altered = 0
+    for _ in range(400):
+        before = len(drawn)
+        transform(image=np.zeros((16, 16, 3), np.uint8))
+        n_altered += len(drawn) > before
+        assert len(drawn) - before <= 2
+    assert 150 < n_altered < 250
+    assert set(drawn) == set(ARTEFACTS)
+
+
+def test_an_alteration_gets_the_generator_of_the_composition(image):
+    transform = transforms._compose([Altered(lambda image, rng: image + rng.integers(9, dtype=np.uint8))])
+    share_generators(transform)
+    transform.random_generator.bit_generator.state = np.random.Generator(np.random.PCG64(1)).bit_generator.state
+    expected = image + np.random.Generator(np.random.PCG64(1)).integers(9, dtype=np.uint8)
+    np.testing.assert_array_equal(transform(image=image)["image"], expected)

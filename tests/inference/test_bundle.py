@@ -91,6 +91,7 @@ def _with_broken_inputs(content: dict) -> None:
         ("inputs.image_size", 0, "image_size"),
         ("inputs.image_size", 10**9, "image_size"),
         ("inputs.fit", "x", "fit"),
+        ("inputs.colour_constancy", "grey_world", "colour_constancy"),
         ("inputs.mean", 5, "mean"),
         ("inputs.std", [0.0] * 3, "std"),
         ("network", {"name": "nosuch", "dropout": 0.0, "head": "linear"}, "nosuch"),

@@ -14,6 +14,7 @@ import timm
 import torch
 from safetensors import safe_open
 
+from skinlab.alterations.colour import shades_of_gray
 from skinlab.errors import UserError
 from skinlab.evaluation.ensembles.combination import combine
 from skinlab.inference import export
@@ -51,6 +52,23 @@ def test_timm_loads_the_safetensors_file_with_its_head(singles: list[Bundle], im
             expected = bundle.classifier(images)
             torch.testing.assert_close(theirs((images / 255 - mean) / std), expected, rtol=1e-4, atol=1e-5)
         assert (facts["model"], facts["classes"], facts["image_size"]) == ([bundle.members[0].name], CLASSES, 32)
+
+
+def test_colour_constancy_is_in_the_graph_and_refused_for_timm(
+    save_classifier: Callable[..., Path], images: torch.Tensor, tmp_path: Path
+):
+    plain = load_bundle(save_classifier(tmp_path / "plain.ckpt", CLASSES))
+    content = torch.load(tmp_path / "plain.ckpt", weights_only=True)
+    content["hyper_parameters"]["inputs"]["colour_constancy"] = "shades_of_gray"
+    torch.save(content, tmp_path / "constant.ckpt")
+    constant = load_bundle(tmp_path / "constant.ckpt")
+    reddish = images // torch.tensor([1, 2, 3], dtype=torch.uint8).view(3, 1, 1)
+    grey = [torch.from_numpy(shades_of_gray(each.permute(1, 2, 0).numpy().copy())).permute(2, 0, 1) for each in reddish]
+    with torch.inference_mode():
+        torch.testing.assert_close(constant.classifier(reddish), plain.classifier(torch.stack(grey)), atol=1e-3, rtol=0)
+    assert write_onnx(constant, tmp_path / "m.onnx") < 1e-4
+    with pytest.raises(UserError, match=r"timm has no data\.colour_constancy"):
+        write_timm(constant, tmp_path / "m.safetensors")
 
 
 @pytest.mark.parametrize("write", [save_bundle, write_timm, write_onnx])

@@ -38,6 +38,9 @@ def test_settings_of_a_checkpoint(tmp_path):
     settings = {"licence": "mit", "inputs": {"mean": list(MEAN), "std": list(STD)}}
     torch.save({"state_dict": TENSORS, "hyper_parameters": settings}, tmp_path / "w.ckpt")
     assert read_weight_facts(tmp_path / "w.ckpt") == WeightFacts("mit", MEAN, STD)
+    settings["inputs"]["colour_constancy"] = "shades_of_gray"
+    torch.save({"state_dict": TENSORS, "hyper_parameters": settings}, tmp_path / "w.ckpt")
+    assert read_weight_facts(tmp_path / "w.ckpt") == WeightFacts("mit", MEAN, STD, "shades_of_gray")
     torch.save(TENSORS, tmp_path / "w.pth")
     assert read_weight_facts(tmp_path / "w.pth") == WeightFacts()
 

@@ -18,7 +18,7 @@ from skinlab.cli.registry import settings_model
 from skinlab.errors import UserError
 from skinlab.runs.resuming import check_same, may_differ, with_run_id
 from skinlab.settings.base import create
-from skinlab.settings.recorded import check_submission_by, holds_run, leaves, read_recorded
+from skinlab.settings.recorded import ADDED, check_submission_by, holds_run, leaves, read_recorded
 
 SLOW = pytest.mark.slow  # of a kind that a fast one stands for: composing a config takes its time
 GIVEN = ["data=ham10000", "data.root=/d", "data.n_folds=2", "model=resnet18", "loss=focal", "trainer=cpu"]
@@ -73,6 +73,17 @@ def test_a_pretraining_recorded_with_its_views_in_augment_goes_on(run):
     assert "augment" not in config
     with pytest.raises(UserError, match=r"views\.lesion_pairs=0\.5, now it is 0\.0"):
         gone_on(run_dir, "views.lesion_pairs=0.0", command="pretrain")
+
+
+def test_a_training_recorded_before_a_setting_was_there_goes_on(run):
+    run_dir = run(*GIVEN)
+    recorded = read_recorded(run_dir)
+    for name, value in ADDED.items():
+        group, setting = name.split(".")
+        assert recorded[group].pop(setting) == value
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(recorded))
+    config = gone_on(run_dir, *GIVEN)
+    assert {name: value for name, value in leaves(config) if name in ADDED} == ADDED
 
 
 @pytest.mark.parametrize("again", [[], GIVEN, pytest.param(["loss=focal", "data.n_folds=2"], marks=SLOW)])

@@ -1,0 +1,21 @@
+"""Trainings with the settings against shifts and shortcuts."""
+
+import pytest
+import torch
+
+from skinlab.commands.train import train
+from skinlab.errors import UserError
+from skinlab.inference.bundle import load_bundle
+
+ONE = ["trainer.max_epochs=1", "model=timm", "model.name=test_resnet"]
+
+
+def test_colour_constancy_travels_with_the_weights(tiny, compose_train, tmp_path):
+    run = tmp_path / "run"
+    train(compose_train(*tiny, *ONE, "data.colour_constancy=shades_of_gray", "augment=fourier", run_dir=run))
+    classifier = load_bundle(run).classifier
+    skin = torch.full((1, 3, 32, 32), 150, dtype=torch.uint8)
+    lit = skin * torch.tensor([1.4, 1.0, 0.6]).view(3, 1, 1)
+    torch.testing.assert_close(classifier(lit.to(torch.uint8)), classifier(skin), atol=0.02, rtol=0)
+    with pytest.raises(UserError, match=r"trained with data\.colour_constancy=shades_of_gray.*set it here, too"):
+        train(compose_train(*tiny, *ONE, f"model.init={run}/checkpoints/best.ckpt", run_dir=tmp_path / "next"))
