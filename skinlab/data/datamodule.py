@@ -19,7 +19,7 @@ from skinlab.data.dataset import Batch, ImageDataset, batch_loader
 from skinlab.data.pairing import PairedLoader
 from skinlab.data.pool import UNLABELED, pretraining_rows
 from skinlab.data.preparation import Prepared, prepare, read_class_names
-from skinlab.data.samplers import EvalSampler, TrainSampler, class_prior
+from skinlab.data.samplers import EvalSampler, TrainSampler, draw_shares
 from skinlab.data.transforms import heavy, light
 from skinlab.data.view_dataset import ViewDataset
 from skinlab.errors import UserError
@@ -40,6 +40,7 @@ class SkinDataModule(pl.LightningDataModule):
         cache: decoded images kept in ``ram``, on ``disk``, or ``none``.
         cache_dir: folder of the caches of images on ``disk`` and of the audit.
         power: the sampler's; 0 natural, 1 balanced.
+        by_source: whether the sampler draws each source equally often, and its classes by ``power``.
         transform: makes the augmentation for a size, such as :func:`skinlab.data.transforms.heavy`.
         seed: the run's.
         pool_ratio: pool images for each labelled one of a training batch, see `pool_loader`; 0 leaves them out.
@@ -59,6 +60,7 @@ class SkinDataModule(pl.LightningDataModule):
         cache: str = "none",
         cache_dir: str | Path | None = None,
         power: float = 0.0,
+        by_source: bool = False,
         transform: Transform | None = None,
         seed: int = 0,
         pool_ratio: int = 0,
@@ -71,7 +73,7 @@ class SkinDataModule(pl.LightningDataModule):
         self.image_size, self.fit, self.batch_size, self.seed = image_size, fit, batch_size, seed
         self.num_workers = loading_processes(num_workers)
         self.cache, self.cache_dir = cache, cache_dir
-        self.power, self.transform = power, transform
+        self.power, self.by_source, self.transform = power, by_source, transform
         self.pool_ratio, self.weak, self.strong = pool_ratio, weak, strong
         self._prepared: Prepared | None = None
         self._caches: dict[tuple[int, bool], CachedImages | None] = {}
@@ -103,7 +105,27 @@ class SkinDataModule(pl.LightningDataModule):
 
     def training_prior(self) -> list[float]:
         """Return the share of each class among the training batches."""
-        return [float(share) for share in class_prior(np.array(self.class_counts()), self.power)]
+        labels = self._numbers(self.rows("train")["label"])
+        shares = draw_shares(labels, self.power, self._sources())
+        return [float(share) for share in np.bincount(labels, shares, minlength=len(self.prepared.classes))]
+
+    def _sources(self) -> npt.NDArray[np.int64] | None:
+        """Return the number of each training image's source, None where the sampler does not need it.
+
+        Raises:
+            UserError: the images are of one source, or of none.
+        """
+        if not self.by_source:
+            return None
+        numbers, names = pd.factorize(self.rows("train")["source"])
+        if len(names) < 2:
+            found = (
+                f"all training images are of the source {names[0]}" if names[0] else "no training image has a source"
+            )
+            raise UserError(
+                f"sampler=source: {found}; set sampler=weighted, or name the column of the table: data.columns.source="
+            )
+        return numbers.astype(np.int64)
 
     def dataset(self, split: str, *, plain: bool = False) -> ImageDataset:
         """Return the images of a split; only ``train`` is augmented, and not if `plain`."""
@@ -250,7 +272,8 @@ class SkinDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch] | PairedLoader:
         """Return augmented training batches, an incomplete last one left out unless it is the only one."""
         dataset = self.dataset("train")
-        sampler = TrainSampler(dataset.targets.numpy(), power=self.power, seed=self.seed, **self._share())
+        targets, sources = dataset.targets.numpy(), self._sources()
+        sampler = TrainSampler(targets, power=self.power, sources=sources, seed=self.seed, **self._share())
         loader = self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
         if not self.pool_ratio:
             return loader
@@ -267,7 +290,7 @@ class SkinDataModule(pl.LightningDataModule):
         dataset = self.dataset(split, plain=True)
         return self._loader(dataset, EvalSampler(len(dataset)))
 
-    def _share(self) -> dict[str, int]:
+    def _share(self) -> dict[str, Any]:
         if self.trainer is None:
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}

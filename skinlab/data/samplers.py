@@ -43,8 +43,31 @@ def class_prior(counts: Sequence[int] | npt.NDArray[np.int64], power: float) -> 
     return np.asarray(weight / weight.sum(), dtype=np.float64)
 
 
+def draw_shares(
+    labels: npt.NDArray[np.int64], power: float, sources: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.float64]:
+    """Return the probability of each row, (N,), in a draw of a `TrainSampler`.
+
+    Args:
+        labels: Class of each row, (N,).
+        power: See `class_prior`.
+        sources: Source of each row, (N,), to draw every source equally often, and its classes by `power`; None to draw
+            the classes of all rows by `power`.
+
+    >>> draw_shares(np.array([0, 0, 0, 1, 1]), power=1, sources=np.array([0, 0, 0, 0, 1])).round(3).tolist()
+    [0.083, 0.083, 0.083, 0.25, 0.5]
+    """
+    shares, whole = np.zeros(len(labels)), np.zeros(len(labels), np.int64)
+    groups = whole if sources is None else sources
+    for group in np.unique(groups):
+        inside = groups == group
+        counts = np.bincount(labels[inside])
+        shares[inside] = (class_prior(counts, power) / np.maximum(counts, 1))[labels[inside]]
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
+
+
 class TrainSampler(Sampler[Draw]):
-    """Draws an epoch of training rows: each row once, or with replacement by class weights.
+    """Draws an epoch of training rows: each row once, or with replacement by the weights of classes and sources.
 
     Every process computes the same list from (seed, epoch) and takes every `world_size`-th draw of it. The remainder
     (fewer than `world_size` draws, others each epoch) is left out, so that all processes make the same number of steps
@@ -54,6 +77,7 @@ class TrainSampler(Sampler[Draw]):
         labels: Class of each row, (N,); any constant if there are no labels and `power` is 0.
         power: 0 draws every row once; p in (0, 1] draws N rows with class probability proportional to
             count ** (1 - p), so that 1 balances the classes.
+        sources: Source of each row, (N,), to draw each equally often; see `draw_shares`.
         seed: Seed of the run.
         rank: Number of this process.
         world_size: Number of processes.
@@ -67,28 +91,27 @@ class TrainSampler(Sampler[Draw]):
         labels: Sequence[int] | npt.NDArray[np.int64],
         *,
         power: float = 0.0,
+        sources: npt.NDArray[np.int64] | None = None,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.labels = np.asarray(labels, dtype=np.int64)
-        if power > 0 and (self.labels < 0).any():
+        weighted = power > 0 or sources is not None
+        if weighted and (self.labels < 0).any():
             raise UserError("a weighted sampler needs a label for every training image: set sampler=none")
         if len(self.labels) < world_size:
             raise UserError(
                 f"{len(self.labels)} training images cannot be shared among {world_size} processes: "
                 "set trainer.devices lower or add images"
             )
-        self.power, self.seed, self.rank, self.world_size = power, seed, rank, world_size
+        self.shares = draw_shares(self.labels, power, sources) if weighted else None
+        self.seed, self.rank, self.world_size = seed, rank, world_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; Lightning calls this before each."""
         self.epoch = epoch
-
-    def class_prior(self) -> npt.NDArray[np.float64]:
-        """Return the expected class proportions of an epoch, (C,), C being the largest label plus one."""
-        return class_prior(np.bincount(self.labels), self.power)
 
     def __len__(self) -> int:
         return len(self.labels) // self.world_size
@@ -103,11 +126,7 @@ class TrainSampler(Sampler[Draw]):
     def _epoch_rows(self) -> npt.NDArray[np.int64]:
         generator = np.random.default_rng([self.seed, self.epoch])
         n = len(self.labels)
-        if self.power == 0:
-            return generator.permutation(n)
-        counts = np.bincount(self.labels)
-        weight = (self.class_prior() / np.maximum(counts, 1))[self.labels]
-        return generator.choice(n, size=n, p=weight / weight.sum())
+        return generator.permutation(n) if self.shares is None else generator.choice(n, size=n, p=self.shares)
 
 
 class EvalSampler(Sampler[int]):

@@ -42,7 +42,7 @@ def build_datamodule(settings: RunSettings) -> SkinDataModule:
     if isinstance(settings, TrainSettings):
         evidence = settings.evidence
         data["positive"] = data["positive"] or (evidence.positive if evidence else None)
-        more |= {"power": settings.sampler.power, "transform": settings.augment.transform.dump()}
+        more |= settings.sampler.dump() | {"transform": settings.augment.transform.dump()}
         more |= pool_settings(settings.semi)
     if isinstance(settings, PretrainSettings):
         more |= {"transform": settings.views.transform.dump(), "unlabeled_ok": True}

@@ -51,9 +51,10 @@ class ModelSettings(Settings):
 
 
 class SamplerSettings(Settings):
-    """How often the images of each class are sampled."""
+    """How often the images of each class and source are sampled."""
 
     power: Share
+    by_source: bool
 
 
 class AugmentSettings(Settings):

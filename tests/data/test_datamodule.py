@@ -66,6 +66,27 @@ def test_prior_follows_the_sampler(build):
     assert build().training_prior() == pytest.approx([n / sum(counts) for n in counts])
 
 
+def test_prior_of_balanced_sources_is_that_of_the_draws(build, monkeypatch):
+    module = build(power=0.0, by_source=True)
+    rows = module.rows("train")
+    first = rows["label"] == module.prepared.classes[0]
+    rows["source"] = np.where(first & (np.arange(len(rows)) % 2 == 0), "a", "b")
+    monkeypatch.setattr(module, "rows", lambda split: rows)
+    inside = (first & (rows["source"] == "b")).sum() / (rows["source"] == "b").sum()
+    assert module.training_prior() == pytest.approx([(1 + inside) / 2, (1 - inside) / 2])
+    drawn = rows["source"][[draw.row for draw in module.train_dataloader().sampler]]
+    assert (drawn == "a").mean() == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize(("source", "reason"), [("", "no training image has a source"), ("x", "of the source x")])
+def test_balanced_sources_need_two(build, monkeypatch, source, reason):
+    module = build(by_source=True)
+    rows = module.rows("train").assign(source=source)
+    monkeypatch.setattr(module, "rows", lambda split: rows)
+    with pytest.raises(UserError, match=f"sampler=source: .*{reason}; set sampler=weighted"):
+        module.training_prior()
+
+
 def test_counts_flow_from_the_manifest(build):
     module = build()
     rows = module.prepared.manifest.query("split == 'train'")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skinlab.data.samplers import Draw, EvalSampler, TrainSampler, class_prior
+from skinlab.data.samplers import Draw, EvalSampler, TrainSampler, class_prior, draw_shares
 from skinlab.errors import UserError
 
 LABELS = np.repeat([0, 1, 2], [80, 15, 5])
@@ -51,9 +51,30 @@ def test_weighted_sampling_follows_its_prior(power):
         sampler.set_epoch(number)
         rows += [draw.row for draw in sampler]
     share = np.bincount(LABELS[rows]) / len(rows)
-    np.testing.assert_allclose(share, sampler.class_prior(), atol=0.01)
-    counts = np.bincount(LABELS) ** (1 - power)
-    np.testing.assert_allclose(sampler.class_prior(), counts / counts.sum())
+    counts = np.bincount(LABELS)
+    np.testing.assert_allclose(share, class_prior(counts, power), atol=0.01)
+    np.testing.assert_allclose(class_prior(counts, power), counts ** (1 - power) / (counts ** (1 - power)).sum())
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
+def test_each_source_is_drawn_equally_often_and_its_classes_by_power(power):
+    sources = np.where(np.arange(len(LABELS)) % 5 == 0, 7, 2)
+    shares = draw_shares(LABELS, power, sources)
+    assert shares[sources == 7].sum() == pytest.approx(0.5)
+    inside = LABELS[sources == 2]
+    expected = class_prior(np.bincount(inside), power) / 2
+    np.testing.assert_allclose(np.bincount(inside, shares[sources == 2]), expected)
+    sampler = TrainSampler(LABELS, power=power, sources=sources)
+    rows = []
+    for number in range(200):
+        sampler.set_epoch(number)
+        rows += [draw.row for draw in sampler]
+    np.testing.assert_allclose(np.bincount(rows, minlength=len(LABELS)) / len(rows), shares, atol=0.01)
+
+
+def test_one_source_changes_nothing():
+    one = np.zeros(len(LABELS), np.int64)
+    np.testing.assert_allclose(draw_shares(LABELS, 0.3, one), draw_shares(LABELS, 0.3))
 
 
 def test_copies_number_the_visits_of_a_row():
