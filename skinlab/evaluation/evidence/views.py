@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -90,6 +90,7 @@ class View:
         prevalence: share of positives that PPV, NPV and F1 of the positive are stated for; None: that of the rows.
         called: class number of each row ``(N,)`` by a rule for the called class; None for the most probable class.
         overlap: of the trainings that the tables are of, see :class:`Trainings`.
+        weighting: from weights ``(N, B)`` of all rows to those of another case mix; None to leave them as they are.
     """
 
     tables: Sequence[Predictions]
@@ -98,6 +99,7 @@ class View:
     prevalence: float | None = None
     called: Ints | None = None
     overlap: float = 0.0
+    weighting: Callable[[Floats], Floats] | None = None
 
     def samples(self, rows: Bools, *, seed: int) -> BootstrapSamples:
         """Return the bootstrap samples of the metrics of some rows, averaged over the tables.
@@ -107,10 +109,14 @@ class View:
         """
         parts = [table.take(rows) for table in self.tables]
         first = parts[0]
-        scorers = [Scorer(part.probabilities, part.target, part.classes, names=self.names) for part in parts]
+        at = None if self.weighting is None else self.weighting(np.ones((len(first), 1)))[:, 0]
+        scorers = [
+            Scorer(part.probabilities, part.target, part.classes, names=self.names, fit_weights=at) for part in parts
+        ]
         resampler = Resampler(first.group, first.target, first.classes)
         mean, decided = MeanScorer(scorers), self._decided(rows, parts)
-        statistic = mean if decided is None else AtRule(mean, decided)
+        plain = mean if decided is None else AtRule(mean, decided)
+        statistic = plain if self.weighting is None else Reweighted(plain, self.weighting)
         found = at_prevalence(bootstrap(statistic, resampler, n_draws=DRAWS, seed=seed), self.prevalence)
         return replace(found, trainings=self._between(scorers, decided, len(first)))
 
@@ -168,6 +174,24 @@ class AtRule:
         """Return name → the rows ``(N,)`` that a metric which is a share is taken over."""
         found, at_rule = self.scorer.shares(), self.decisions.shares()
         return found | {name: rows for name, rows in at_rule.items() if name in found}
+
+
+class Reweighted:
+    """Metrics under weightings of another case mix.
+
+    They are no shares of so many images: the number of images that they are worth follows from their variance alone.
+
+    Args:
+        statistic: of the images.
+        weighting: from weights ``(N, B)`` to those at the case mix.
+    """
+
+    def __init__(self, statistic: MeanScorer | AtRule, weighting: Callable[[Floats], Floats]) -> None:
+        self.statistic, self.weighting = statistic, weighting
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Return name → ``(B,)`` for weights ``(N, B)`` of the images."""
+        return self.statistic(self.weighting(weights))
 
 
 def all_classes(tables: Sequence[Predictions], place: Place, called: Ints | None = None, overlap: float = 0.0) -> View:

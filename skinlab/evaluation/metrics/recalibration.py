@@ -16,27 +16,29 @@ MIN_PROBABILITY = 1e-6  # of a logit, so that one image far out does not decide 
 class Logistic:
     """A fitted logistic regression whose first coefficient is known under other weights of the rows, too.
 
-    A weighting's coefficient is one Newton step from the fit's, exact for equal weights and right to first order for
-    bootstrap samples (Moulton and Zeger, 1991); refitting would cost an exponential a row, a sample and a step.
+    A weighting's coefficient is one Newton step from the fit's, exact for the fit's weights and right to first order
+    for bootstrap samples of them (Moulton and Zeger, 1991); refitting would cost an exponential a row, a sample and a
+    step.
 
     Args:
         design: ``(K, N)`` regressors.
         offset: ``(N,)`` what the linear predictor holds besides.
         truth: ``(N,)`` 0 or 1.
+        weights: ``(N,)`` of the rows in the fit; None for equal ones.
 
     Attributes:
         coefficients: ``(K,)``, NaN where there is no finite fit: separable classes, or a constant regressor twice.
         rows: ``(K + K², N)`` gradient and curvature of each row, to be summed with weights for :meth:`step`.
     """
 
-    def __init__(self, design: Floats, offset: Floats, truth: Floats) -> None:
-        self.k = len(design)
+    def __init__(self, design: Floats, offset: Floats, truth: Floats, weights: Floats | None = None) -> None:
+        self.k, weights = len(design), np.ones(len(truth)) if weights is None else weights
         self.coefficients = np.zeros(self.k)
         for _ in range(NEWTON_STEPS):
             fitted = 1 / (1 + np.exp(-np.clip(offset + self.coefficients @ design, -500, 500)))
             curvature = fitted * (1 - fitted) * design[:, None] * design[None]
             self.rows = np.concatenate([(truth - fitted) * design, curvature.reshape(self.k**2, -1)])
-            move = self._move(self.rows.sum(1)[:, None])[:, 0]
+            move = self._move((self.rows @ weights)[:, None])[:, 0]
             if np.abs(move).max() < 1e-9:
                 return
             self.coefficients = self.coefficients + np.clip(move, -2, 2)
@@ -53,7 +55,7 @@ class Logistic:
         return np.asarray(np.linalg.solve(curvature, gradient)[..., 0].T)
 
 
-def slope_and_intercept(probability: Floats, truth: Floats) -> tuple[Logistic, Logistic]:
+def slope_and_intercept(probability: Floats, truth: Floats, weights: Floats | None = None) -> tuple[Logistic, Logistic]:
     """Fit the calibration slope, and the intercept with the slope held at 1 (Cox, 1958; Van Calster et al., 2016).
 
     Perfect calibration has slope 1 and intercept 0; a slope below 1 says that the probabilities are too extreme, a
@@ -62,8 +64,10 @@ def slope_and_intercept(probability: Floats, truth: Floats) -> tuple[Logistic, L
     Args:
         probability: ``(N,)``, clipped to [1e-6, 1 - 1e-6], or to half a unit of its last decimal where that is more.
         truth: ``(N,)`` 0 or 1.
+        weights: ``(N,)`` of the rows in the fit; None for equal ones.
     """
     least = max(MIN_PROBABILITY, probability_floor(probability))
     p = np.clip(probability, least, 1 - least)
     logit, one = np.log(p / (1 - p)), np.ones_like(p)
-    return Logistic(np.stack([logit, one]), np.zeros_like(p), truth), Logistic(one[None], logit, truth)
+    slope = Logistic(np.stack([logit, one]), np.zeros_like(p), truth, weights)
+    return slope, Logistic(one[None], logit, truth, weights)

@@ -51,6 +51,7 @@ class Scorer:
         classes: C class names.
         positive: the positive one of two classes; the last if left out.
         names: metrics to compute, by their names in ``metrics.json``; all of the registry if left out.
+        fit_weights: ``(N,)`` see :class:`PredictionArrays`.
 
     Raises:
         ValueError: no rows, or the shapes don't agree.
@@ -63,13 +64,15 @@ class Scorer:
         classes: Sequence[str],
         positive: str | None = None,
         names: Collection[str] | None = None,
+        fit_weights: Floats | None = None,
     ) -> None:
         n, c = probabilities.shape
         if n == 0 or target.shape != (n,) or c != len(classes):
             raise ValueError(
                 f"{n} rows x {c} classes of probabilities, {len(target)} targets, {len(classes)} class names"
             )
-        self.arrays = PredictionArrays(probabilities, target, list(classes).index(positive) if positive else c - 1)
+        place = list(classes).index(positive) if positive else c - 1
+        self.arrays = PredictionArrays(probabilities, target, place, fit_weights)
         reported = metric_registry.reported_metrics(classes)
         self.metrics = {name: each for name, each in reported.items() if names is None or name in names}
 

@@ -25,10 +25,12 @@ class PredictionArrays:
         probabilities: ``(N, C)``, rows sum to one.
         target: ``(N,)`` true class numbers.
         positive: number of the positive one of two classes.
+        fit_weights: ``(N,)`` of the images in what is fitted, near which all weightings are; None for equal ones.
     """
 
-    def __init__(self, probabilities: Floats, target: Ints, positive: int) -> None:
+    def __init__(self, probabilities: Floats, target: Ints, positive: int, fit_weights: Floats | None = None) -> None:
         self.probabilities, self.target, self.positive = probabilities, target, positive
+        self.fit_weights = fit_weights
         self.n, self.n_classes = probabilities.shape
         self.predicted, self.confidence = probabilities.argmax(1), probabilities.max(1)
         self.present = np.unique(target)  # the classes that have images
@@ -56,7 +58,10 @@ class PredictionArrays:
     @cached_property
     def recalibrations(self) -> list[tuple[Logistic, Logistic]]:
         """The regressions behind the calibration slope and intercept of each class."""
-        return [slope_and_intercept(self.probabilities[:, i], self.one_hot[:, i]) for i in range(self.n_classes)]
+        return [
+            slope_and_intercept(self.probabilities[:, i], self.one_hot[:, i], self.fit_weights)
+            for i in range(self.n_classes)
+        ]
 
     @cached_property
     def overconfidence(self) -> Floats:

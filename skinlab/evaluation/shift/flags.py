@@ -117,10 +117,11 @@ def in_words(condition: Condition) -> str:
 
 
 def span(change: Change) -> str:
-    """Return a change with its interval in words."""
+    """Return a change in words, with its interval where it has one."""
     found = change["difference"]
     value, low, high = (_number(found[end]) for end in ("value", "low", "high"))
-    return f"{value:+z.3f} [{low:+z.3f}, {high:+z.3f}]".replace("-", MINUS)
+    ends = f" [{low:+z.3f}, {high:+z.3f}]" if np.isfinite([low, high]).all() else ""
+    return f"{value:+z.3f}{ends}".replace("-", MINUS)
 
 
 def interval_in_words(found: Interval) -> str:

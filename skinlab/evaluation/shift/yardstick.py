@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,18 +62,26 @@ class Yardstick:
         """Return which images are called positive, ``(N,)``."""
         return np.asarray(self.view(table).probabilities[:, 1] >= self.threshold)
 
-    def samples(self, table: Predictions, thresholds: Floats | None = None) -> dict[str, BootstrapSamples]:
+    def samples(
+        self,
+        table: Predictions,
+        thresholds: Floats | None = None,
+        weighting: Callable[[Floats], Floats] | None = None,
+    ) -> dict[str, BootstrapSamples]:
         """Return the bootstrap samples of each metric.
 
         Args:
             table: N images.
             thresholds: of each image, ``(N, R)``; None for the frozen one.
+            weighting: to another case mix, such as a :class:`skinlab.evaluation.shift.case_mix.CaseMix`.
         """
         view, rows = self.view(table), np.ones(len(table), bool)
         at = np.full((len(table), 1), self.threshold) if thresholds is None else thresholds
-        found = dict.fromkeys(OF_POSITIVE, View([view], list(OF_POSITIVE), at).samples(rows, seed=self.seed))
+        found = dict.fromkeys(
+            OF_POSITIVE, View([view], list(OF_POSITIVE), at, weighting=weighting).samples(rows, seed=self.seed)
+        )
         if len(table.classes) > 2:
-            whole = View([table], list(OF_ALL)).samples(rows, seed=self.seed)
+            whole = View([table], list(OF_ALL), weighting=weighting).samples(rows, seed=self.seed)
             found |= dict.fromkeys(OF_ALL, whole)
         return {name: each for name, each in found.items() if name in each.estimate}
 
