@@ -88,6 +88,7 @@ class Bench:
         outside: images of other origin; None where there are none.
         seed: of the alterations.
         run: directory whose images are those at home; None where there is none.
+        artefacts: probability of artefacts in images by their ids; None where there is no table.
     """
 
     model: Model
@@ -96,6 +97,7 @@ class Bench:
     outside: ImageSet | None
     seed: int = 0
     run: Path | None = None
+    artefacts: pd.DataFrame | None = None
 
     def random(self, alter: RandomAlteration, *key: str | int) -> Alteration:
         """Return an alteration whose random numbers depend on the image's row and a key alone."""

@@ -30,6 +30,8 @@ INPUTS = {
     "apply_decision": "give decision.json of an evaluation",
     "data.labels": "give the path of an existing table",
     "data.exclude": "give the path of an existing table",
+    "artefacts": "give the path of an existing table",
+    "data.artefacts": "give the path of an existing table",
 }
 OF_RUNS = ("ckpt", "runs", "predictions")
 BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from skinlab.assessment.evidence_files import describe_provenance
 from skinlab.assessment.openings import log_openings
+from skinlab.battery.artefact_table import read_artefacts
 from skinlab.battery.bench import Bench, ImageSet
 from skinlab.battery.model import Model
 from skinlab.battery.places import home_images, outside_images
@@ -28,6 +32,7 @@ from skinlab.settings.command import Invocation
 from skinlab.settings.commands.shift import ShiftSettings
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.settings.part import build
+from skinlab.settings.recorded import read_recorded
 from skinlab.tables.positive import positive_names
 
 log = logging.getLogger(__name__)
@@ -53,10 +58,11 @@ def shift(settings: ShiftSettings, invocation: Invocation) -> None:
     model = Model(bundle, best_device(settings.device))
     home = home_images(run, settings.split, model, yardstick, threshold, settings.n_images) if run else None
     outside = read_outside(settings, model, yardstick)
+    artefacts = find_artefacts(settings, run, [each for each in (home, outside) if each is not None])
     with claim(output, "output"):
         if run is not None and settings.split == "test":
             log_openings([run], "shift", invocation.command, output)
-        bench = Bench(model, yardstick, home, outside, settings.seed, run)
+        bench = Bench(model, yardstick, home, outside, settings.seed, run, artefacts)
         results = run_probes(probes, bench, output)
         of_home, of_outside = (unaltered(each) for each in (home, outside))
         evidence: ShiftEvidence = {
@@ -126,6 +132,17 @@ def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick) ->
     known = all_training_images([settings.ckpt], [model.bundle.training_images])
     audited = audit_data(settings.data)
     return outside_images(settings.data.name, audited, settings.class_map, known, model, yardstick, settings.n_images)
+
+
+def find_artefacts(settings: ShiftSettings, run: Path | None, places: Sequence[ImageSet]) -> pd.DataFrame | None:
+    """Return the table of artefacts in images: ``artefacts=``, else ``data.artefacts`` of the run; None without one.
+
+    Raises:
+        UserError: it can't be read, or is of other images.
+    """
+    recorded = None if run is None else read_recorded(run)["data"].get("artefacts")
+    table = settings.artefacts or recorded
+    return None if table is None else read_artefacts(table, [id for each in places for id in each.rows["image_id"]])
 
 
 def unaltered(images: ImageSet | None) -> Condition | None:

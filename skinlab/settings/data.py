@@ -46,6 +46,9 @@ class DataSettings(Part):
     budget_seed: Annotated[int, Field(ge=0)]
     labels: Annotated[Text, path_to("a table of labels", "data.labels=FILE.csv")] | None
     exclude: Annotated[Text, path_to("a table of images", "data.exclude=FILE.csv")] | None
+    artefacts: Annotated[
+        Text | None, path_to("a table of artefacts", "data.artefacts=FILE.csv"), MayDiffer(resumed=True, recipe=True)
+    ]
     on_bad_image: Literal["error", "drop"]
     batch_size: Count
     num_workers: Annotated[Workers, MayDiffer(resumed=True, recipe=True)]

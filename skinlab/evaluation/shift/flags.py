@@ -59,7 +59,7 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
     flags = []
     for limit in limits:
         rows = [(each, each["changes"][limit.metric]) for each in conditions if limit.metric in each["changes"]]
-        p_values = holm([_number(change["p"]) for _, change in rows])
+        p_values = holm([number(change["p"]) for _, change in rows])
         harmful = [
             (each, change, p)
             for (each, change), p in zip(rows, p_values, strict=True)
@@ -78,8 +78,8 @@ def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
         conditions: of a probe, alterations of the same images.
         what: the conditions are, in a sentence.
     """
-    p_values = holm([_number(each["flipped_p"]) for each in conditions])
-    shares = [_number(each["flipped"]["value"]) for each in conditions]
+    p_values = holm([number(each["flipped_p"]) for each in conditions])
+    shares = [number(each["flipped"]["value"]) for each in conditions]
     above = [i for i, p in enumerate(p_values) if p <= 0.05 and shares[i] > MAX_FLIPPED]
     if not above:
         return []
@@ -88,7 +88,7 @@ def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
     others = f"; {len(above)} of {len(conditions)} conditions do so" if len(above) > 1 else ""
     sentence = (
         f"{what}{in_words(each)} flips the decisions of {shares[worst]:.1%} "
-        f"[{_number(found['low']):.1%}, {_number(found['high']):.1%}] of the images, above the limit of "
+        f"[{number(found['low']):.1%}, {number(found['high']):.1%}] of the images, above the limit of "
         f"{MAX_FLIPPED:.0%} (p {p_in_words(p_values[worst])} after Holm's correction{others})."
     )
     return [{"level": "watch", "sentence": sentence, "size": shares[worst] / MAX_FLIPPED}]
@@ -119,7 +119,7 @@ def in_words(condition: Condition) -> str:
 def span(change: Change) -> str:
     """Return a change in words, with its interval where it has one."""
     found = change["difference"]
-    value, low, high = (_number(found[end]) for end in ("value", "low", "high"))
+    value, low, high = (number(found[end]) for end in ("value", "low", "high"))
     ends = f" [{low:+z.3f}, {high:+z.3f}]" if np.isfinite([low, high]).all() else ""
     return f"{value:+z.3f}{ends}".replace("-", MINUS)
 
@@ -136,9 +136,10 @@ def interval_in_words(found: Interval) -> str:
 
 
 def _harm(change: Change, limit: Limit) -> float:
-    value = _number(change["difference"]["value"])
+    value = number(change["difference"]["value"])
     return abs(value) if limit.harm == 0 else value * limit.harm
 
 
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
+    """Return a number of the evidence, NaN where it is null."""
     return np.nan if value is None else value

@@ -66,9 +66,9 @@ class BinaryPredictions:
         with np.errstate(invalid="ignore", divide="ignore"):
             sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
             f1 = 2 * tp / (2 * tp + fp + fn)
+            share = (tp + fn) / (tp + fp + fn + tn) if self.prevalence is None else self.prevalence
         if self.prevalence is not None:
             f1 = f1_at_prevalence(sensitivity, specificity, self.prevalence)
-        share = (tp + fn) / (tp + fp + fn + tn) if self.prevalence is None else self.prevalence
         return {
             "sensitivity": sensitivity,
             "specificity": specificity,
