@@ -140,7 +140,7 @@ def find_artefacts(settings: ShiftSettings, run: Path | None, places: Sequence[I
     Raises:
         UserError: it can't be read, or is of other images.
     """
-    recorded = None if run is None else read_recorded(run)["data"].get("artefacts")
+    recorded = None if run is None else read_recorded(run, {"data.name": str})["data"]["artefacts"]
     table = settings.artefacts or recorded
     return None if table is None else read_artefacts(table, [id for each in places for id in each.rows["image_id"]])
 

@@ -27,7 +27,12 @@ METHODS = {
     "denoise": "skinlab.selfsup.denoise.Denoise",
 }
 # Settings that earlier versions did not have, with the value that says what these did.
-ADDED = {"data.colour_constancy": "none", "augment.amplitude_mix": 0.0, "sampler.by_source": False}
+ADDED = {
+    "data.colour_constancy": "none",
+    "data.artefacts": None,
+    "augment.amplitude_mix": 0.0,
+    "sampler.by_source": False,
+}
 BACKBONE = "backbone.safetensors"  # of a finished pretraining
 UNFINISHED = ".unfinished"  # while the results of a run are written
 REMEDY = "restore it, or choose another run directory"

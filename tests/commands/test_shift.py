@@ -3,17 +3,20 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from skinlab.assessment.openings import read_openings
+from skinlab.commands.shift import find_artefacts
 from skinlab.data.readers.ham10000 import read_ham10000
+from skinlab.errors import UserError
 from skinlab.evaluation.predictions import predictions_table
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_images import predict_images
 from tests.command_settings import settings_of
-from tests.run_directory import write_run
+from tests.run_directory import CONFIG, write_run
 
 CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 QUICK = ["n_images=60", "probes=acquisition", "probe.acquisition.corruptions=[pixelate]", "device=cpu"]
@@ -125,3 +128,18 @@ def test_labels_without_a_class_are_named_with_the_rows_to_add(trained: Path, ou
     assert done.returncode == 2
     assert "common_nevus" in done.stderr
     assert "class_map=FILE" in done.stderr
+
+
+def test_the_table_of_artefacts_is_that_of_the_command_else_of_the_run(tmp_path: Path):
+    config = {**CONFIG, "data": {**CONFIG["data"], "artefacts": str(tmp_path / "run.csv")}}
+    trained = write_run(tmp_path / "run", config=config)
+    (tmp_path / "run.csv").write_text("image_id,ruler\na,1\n")
+    (tmp_path / "other.csv").write_text("image_id,hair\na,1\n")
+    home = SimpleNamespace(rows=pd.DataFrame({"image_id": ["a", "b"]}))
+    for given, run, columns in ((None, trained, ["ruler"]), (str(tmp_path / "other.csv"), trained, ["hair"])):
+        found = find_artefacts(SimpleNamespace(artefacts=given), run, [home])
+        assert list(found.columns) == columns
+    assert find_artefacts(SimpleNamespace(artefacts=None), write_run(tmp_path / "without"), [home]) is None
+    (tmp_path / "run.csv").write_text("image_id,ruler\nx,1\n")
+    with pytest.raises(UserError, match="is of other images"):
+        find_artefacts(SimpleNamespace(artefacts=None), trained, [home])
