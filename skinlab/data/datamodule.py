@@ -41,6 +41,7 @@ class SkinDataModule(pl.LightningDataModule):
         cache_dir: folder of the caches of images on ``disk`` and of the audit.
         power: the sampler's; 0 natural, 1 balanced.
         by_source: whether the sampler draws each source equally often, and its classes by ``power``.
+        domain: column of the manifest whose values' numbers are in the training batches as ``domain``; None for none.
         transform: makes the augmentation for a size, such as :func:`skinlab.data.transforms.heavy`.
         seed: the run's.
         pool_ratio: pool images for each labelled one of a training batch, see `pool_loader`; 0 leaves them out.
@@ -61,6 +62,7 @@ class SkinDataModule(pl.LightningDataModule):
         cache_dir: str | Path | None = None,
         power: float = 0.0,
         by_source: bool = False,
+        domain: str | None = None,
         transform: Transform | None = None,
         seed: int = 0,
         pool_ratio: int = 0,
@@ -73,7 +75,7 @@ class SkinDataModule(pl.LightningDataModule):
         self.image_size, self.fit, self.batch_size, self.seed = image_size, fit, batch_size, seed
         self.num_workers = loading_processes(num_workers)
         self.cache, self.cache_dir = cache, cache_dir
-        self.power, self.by_source, self.transform = power, by_source, transform
+        self.power, self.by_source, self.domain, self.transform = power, by_source, domain, transform
         self.pool_ratio, self.weak, self.strong = pool_ratio, weak, strong
         self._prepared: Prepared | None = None
         self._caches: dict[tuple[int, bool], CachedImages | None] = {}
@@ -110,22 +112,36 @@ class SkinDataModule(pl.LightningDataModule):
         return [float(share) for share in np.bincount(labels, shares, minlength=len(self.prepared.classes))]
 
     def _sources(self) -> npt.NDArray[np.int64] | None:
-        """Return the number of each training image's source, None where the sampler does not need it.
+        """Return the number of each training image's source, None where the sampler does not need it."""
+        return self._domains("source", "sampler=source") if self.by_source else None
+
+    def _loss_domains(self) -> npt.NDArray[np.int64] | None:
+        return self._domains(self.domain, f"loss.domain={self.domain}") if self.domain else None
+
+    def _domains(self, column: str, setting: str) -> npt.NDArray[np.int64]:
+        """Return the number of each training image's value in a column of the manifest.
 
         Raises:
-            UserError: the images are of one source, or of none.
+            UserError: there is no such column, or the images have one value in common, or none.
         """
-        if not self.by_source:
-            return None
-        numbers, names = pd.factorize(self.rows("train")["source"])
+        rows = self.rows("train")
+        if column not in rows:
+            raise UserError(f"{setting}: the data has no such column; it has {', '.join(rows.columns)}")
+        numbers, names = pd.factorize(rows[column].fillna(""))
         if len(names) < 2:
-            found = (
-                f"all training images are of the source {names[0]}" if names[0] else "no training image has a source"
-            )
+            found = f"all training images have the {column} {names[0]}" if names[0] else f"no image has a {column}"
             raise UserError(
-                f"sampler=source: {found}; set sampler=weighted, or name the column of the table: data.columns.source="
+                f"{setting}: {found}; use another sampler or loss, or another column: data=table data.columns.source="
             )
         return numbers.astype(np.int64)
+
+    def group_counts(self) -> list[int]:
+        """Return the training images of each domain and class, domain by domain; nothing without a domain."""
+        domains, n_classes = self._loss_domains(), len(self.prepared.classes)
+        if domains is None:
+            return []
+        groups = domains * n_classes + self._numbers(self.rows("train")["label"])
+        return [int(n) for n in np.bincount(groups, minlength=n_classes * (int(domains.max()) + 1))]
 
     def dataset(self, split: str, *, plain: bool = False) -> ImageDataset:
         """Return the images of a split; only ``train`` is augmented, and not if `plain`."""
@@ -140,6 +156,7 @@ class SkinDataModule(pl.LightningDataModule):
                 transform=self.transform(self.image_size) if augmented and self.transform else None,
                 seed=self.seed,
                 cache=self._cached(rows, self.image_size, whole=split == "pool"),
+                domains=self._loss_domains() if augmented else None,
             )
         return self._datasets[split, augmented]
 

@@ -59,6 +59,7 @@ class ImageDataset(Dataset[Batch]):
         transform: An albumentations Compose over uint8 RGB images, or None.
         seed: Seed of the run.
         cache: Decoded images to use instead of the files.
+        domains: Number of each row's domain, for a loss that weights them; then batches have ``domain`` (B,).
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class ImageDataset(Dataset[Batch]):
         transform: Any = None,
         seed: int = 0,
         cache: ImageCache | None = None,
+        domains: npt.NDArray[np.int64] | None = None,
     ) -> None:
         # One array: a million strings would be copied into every forked worker just by counting references.
         self.paths = np.array([os.fsencode(path) for path in paths])
         self.targets = torch.from_numpy(np.array(targets, dtype=np.int64))
+        self.domains = None if domains is None else torch.from_numpy(domains)
         self.size, self.fit, self.transform, self.seed, self.cache = size, fit, transform, seed, cache
         if transform is not None:
             share_generators(transform)
@@ -102,7 +105,8 @@ class ImageDataset(Dataset[Batch]):
         for slot, visit in zip(images.numpy(), visits, strict=True):
             slot[...] = self._sample(visit)
         row = torch.tensor([visit.row for visit in visits])
-        return {"image": images.permute(0, 3, 1, 2), "target": self.targets[row], "row": row}
+        batch = {"image": images.permute(0, 3, 1, 2), "target": self.targets[row], "row": row}
+        return batch if self.domains is None else batch | {"domain": self.domains[row]}
 
     def pixels(self, row: int) -> Image:
         """Return an image as read, (S, S, 3)."""

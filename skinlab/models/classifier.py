@@ -44,7 +44,8 @@ class Classifier(pl.LightningModule):
         cutmix: alpha of CutMix, 0 for none.
         amplitude_mix: see :func:`skinlab.models.mixing.mix_amplitudes`; 0 for none.
         seed: with the epoch and the rank it determines dropout and mixing.
-        loss: maps logits ``(B, C)`` and targets ``(B,)`` to a scalar; cross-entropy if left out.
+        loss: maps logits ``(B, C)`` and targets ``(B,)``, and the domains ``(B,)`` of batches that have them, to a
+            scalar; cross-entropy if left out.
         semi: strategy for the batches' pool part; None if they have none.
 
     Raises:
@@ -121,7 +122,7 @@ class Classifier(pl.LightningModule):
             logits = self.network(images)
             loss = lam * self.loss(logits, target) + (1 - lam) * self.loss(logits, target[partner])
         else:
-            loss = self.loss(self.network(images), target)
+            loss = self.loss(self.network(images), target, **{key: batch[key] for key in ("domain",) if key in batch})
         self.log("train/loss_step", loss, on_step=True, on_epoch=False)
         self.log("loss", loss, prog_bar=True, logger=False)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target), sync_dist=True)

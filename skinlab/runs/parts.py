@@ -43,6 +43,7 @@ def build_datamodule(settings: RunSettings) -> SkinDataModule:
         evidence = settings.evidence
         data["positive"] = data["positive"] or (evidence.positive if evidence else None)
         more |= settings.sampler.dump() | {"transform": settings.augment.transform.dump()}
+        more |= {"domain": settings.find("loss.domain")}
         more |= pool_settings(settings.semi)
     if isinstance(settings, PretrainSettings):
         more |= {"transform": settings.views.transform.dump(), "unlabeled_ok": True}
@@ -66,7 +67,8 @@ def build_classifier(settings: TrainSettings, datamodule: SkinDataModule) -> tup
         frozen=model.freeze_epochs >= settings.trainer.max_epochs,
     )
     counts = settings.find("loss.class_counts") or datamodule.class_counts()
-    loss: nn.Module = build(settings.loss, class_counts=counts)
+    groups = {"group_counts": datamodule.group_counts()} if datamodule.domain else {}
+    loss: nn.Module = build(settings.loss, class_counts=counts, **groups)
     optimizer = settings.optimizer.dump()
     classifier = Classifier(
         network=network,

@@ -19,3 +19,14 @@ def test_colour_constancy_travels_with_the_weights(tiny, compose_train, tmp_path
     torch.testing.assert_close(classifier(lit.to(torch.uint8)), classifier(skin), atol=0.02, rtol=0)
     with pytest.raises(UserError, match=r"trained with data\.colour_constancy=shades_of_gray.*set it here, too"):
         train(compose_train(*tiny, *ONE, f"model.init={run}/checkpoints/best.ckpt", run_dir=tmp_path / "next"))
+
+
+def test_group_dro_weighs_groups_of_a_column(tiny, compose_train, tmp_path):
+    loss = ["loss=group_dro", "loss.domain=sex", "loss.step_size=0.1"]
+    train(compose_train(*tiny, *ONE, *loss, run_dir=tmp_path))
+    weight = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["loss.weight"]
+    assert len(weight) >= 4
+    assert weight.sum() == pytest.approx(1)
+    assert weight.max() > weight[weight > 0].min()
+    with pytest.raises(UserError, match=r"loss\.domain=sex: a mixed or unlabelled image is of no group"):
+        compose_train(*tiny, *loss, "augment.mixup=0.2")

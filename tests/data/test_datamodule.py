@@ -78,13 +78,26 @@ def test_prior_of_balanced_sources_is_that_of_the_draws(build, monkeypatch):
     assert (drawn == "a").mean() == pytest.approx(0.5, abs=0.2)
 
 
-@pytest.mark.parametrize(("source", "reason"), [("", "no training image has a source"), ("x", "of the source x")])
+@pytest.mark.parametrize(("source", "reason"), [("", "no image has a source"), ("x", "have the source x")])
 def test_balanced_sources_need_two(build, monkeypatch, source, reason):
     module = build(by_source=True)
     rows = module.rows("train").assign(source=source)
     monkeypatch.setattr(module, "rows", lambda split: rows)
-    with pytest.raises(UserError, match=f"sampler=source: .*{reason}; set sampler=weighted"):
+    with pytest.raises(UserError, match=f"sampler=source: .*{reason}; use another sampler"):
         module.training_prior()
+
+
+def test_domains_are_in_training_batches_alone_and_counted_by_class(build):
+    module = build(domain="sex")
+    rows = module.rows("train")
+    for batch in module.train_dataloader():
+        sex = rows["sex"].iloc[batch["row"].numpy()]
+        assert sex.groupby(batch["domain"].numpy()).nunique().max() == 1
+    assert "domain" not in next(iter(module.val_dataloader()))
+    counts = rows.groupby("sex", sort=False)["label"].value_counts().unstack(fill_value=0)[module.prepared.classes]
+    assert module.group_counts() == counts.to_numpy().ravel().tolist()
+    with pytest.raises(UserError, match=r"loss\.domain=artefact: the data has no such column; it has image_id"):
+        build(domain="artefact").train_dataloader()
 
 
 def test_counts_flow_from_the_manifest(build):

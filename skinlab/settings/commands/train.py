@@ -49,6 +49,11 @@ class TrainSettings(RunSettings):
                 "is judged"
             )
 
+        if self.find("loss.domain") and (self.augment.mixup or self.augment.cutmix or self.semi.name != "none"):
+            yield (
+                f"loss.domain={self.find('loss.domain')}: a mixed or unlabelled image is of no group; set "
+                "augment.mixup=0, augment.cutmix=0 and semi=none"
+            )
         if self.semi.name == "mean_teacher" and self.model.ema_decay > 0:
             yield "semi=mean_teacher averages the weights itself: set model.ema_decay=0"
 
