@@ -38,7 +38,7 @@ class Lesions:
             f"{self.n_segmented} by a simple segmentation (Otsu's threshold), whose edges are rough"
             if self.n_segmented
             else "",
-            f"none of {quantity(n_none, 'image')}, which are left out" if n_none else "",
+            f"{quantity(n_none, 'image')} without one, left out" if n_none else "",
         ]
         return f"Lesions: {'; '.join(filter(None, parts))}."
 

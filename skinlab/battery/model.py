@@ -13,7 +13,7 @@ import torch
 from skinlab.data.images import read_image
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.ensembling import combine_members
-from skinlab.models.prediction import predict_members
+from skinlab.models.prediction import embed, predict_members
 from skinlab.processes.cores import thread_pool
 from skinlab.processes.progress import counted, track
 
@@ -70,6 +70,18 @@ class Model:
             batches = self._batches(images, alter, size, count=turn == 0)
             members |= dict(zip(chosen, predict_members(networks, batches, device=self.device), strict=True))
         return combine_members(self.bundle, np.stack([members[i] for i in range(len(self.bundle.members))]))
+
+    def logits(self, images: Image) -> list[npt.NDArray[np.float64]]:
+        """Return the logits of each network ``(N, C)``; each image is a unit of the open progress.
+
+        Args:
+            images: ``(N, S, S, 3)``.
+        """
+        found = []
+        for turn, member in enumerate(self.bundle.members):
+            batches = self._batches(images, None, member.image_size, count=turn == 0)
+            found.append(embed(member.classifier.to(self.device), batches, device=self.device).astype(np.float64))
+        return found
 
     def _batches(
         self, images: Image, alter: Alteration | None, size: int, *, count: bool

@@ -46,7 +46,9 @@ LIMITS = (
 )
 
 
-def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Limit] = LIMITS) -> list[Flag]:
+def flag_changes(
+    conditions: Sequence[Condition], what: str, limits: Iterable[Limit] = LIMITS, verb: str = "changes"
+) -> list[Flag]:
     """Return a flag for each metric that some condition harms, with its worst condition.
 
     A change counts where it reaches the limit and its p is below .05 after Holm's correction over the conditions.
@@ -55,6 +57,7 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
         conditions: of a probe.
         what: stands before the condition's name in a sentence, such as ``The corruption ``.
         limits: of the metrics.
+        verb: stands between the condition and the metric.
     """
     flags = []
     for limit in limits:
@@ -67,7 +70,7 @@ def flag_changes(conditions: Sequence[Condition], what: str, limits: Iterable[Li
         ]
         if harmful:
             worst = max(harmful, key=lambda row: _harm(row[1], limit))
-            flags.append(_flag(worst, len(harmful), len(rows), what, limit))
+            flags.append(_flag(worst, len(harmful), len(rows), what, limit, verb))
     return flags
 
 
@@ -94,13 +97,13 @@ def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
     return [{"level": "watch", "sentence": sentence, "size": shares[worst] / MAX_FLIPPED}]
 
 
-def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit) -> Flag:
+def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit, verb: str) -> Flag:
     each, change, p = worst
     value = each["metrics"][limit.metric]["value"]
-    others = f"; {n} of {of_all} conditions change it so" if n > 1 else ""
+    others = f"; {n} of {of_all} conditions do so" if n > 1 else ""
     return {
         "level": "breaks" if limit.breaks else "watch",
-        "sentence": f"{what}{in_words(each)} changes {limit.label} by {span(change)}, to {value:.3f} "
+        "sentence": f"{what}{in_words(each)} {verb} {limit.label} by {span(change)}, to {value:.3f} "
         f"(p {p_in_words(p, p <= LEAST_P)} after Holm's correction{others}).",
         "size": _harm(change, limit) / limit.size,
     }
