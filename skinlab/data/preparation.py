@@ -11,21 +11,21 @@ import pandas as pd
 
 from skinlab.data.audit.checks import AuditResult, audit
 from skinlab.data.audit.fingerprint import ImageHashes
-from skinlab.data.audit.report import AuditReport, AuditReportWithPool
+from skinlab.data.audit.report import AuditReport, SplitAuditReport, SplitCounts
 from skinlab.data.audit.text_changes import ATTRIBUTE
 from skinlab.data.budget import apply_budget, check_budget
 from skinlab.data.expert_labels import add_labels, check_excluded, check_labels, exclude_images
 from skinlab.data.manifest import class_names, relabel
 from skinlab.data.pool import pool_report
 from skinlab.data.pseudo_labels import check_pseudo_labels, read_pseudo_labels
-from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
+from skinlab.data.splits import assign_folds, check_groups, check_sources, select_fold, source_report, split_hash
 from skinlab.errors import UserError
 from skinlab.tables.positive import known_positive, positive_class
 from skinlab.text import clean
 
 # The settings of `prepare` that a config's ``data`` group holds.
 PREPARATION = (
-    *("label_map", "classes", "positive", "fold", "n_folds", "test_fraction", "split_seed", "on_bad_image"),
+    *("label_map", "classes", "positive", "fold", "n_folds", "test_fraction", "split_seed", "split", "on_bad_image"),
     *("label_budget", "budget_seed", "labels", "exclude"),
 )
 
@@ -63,6 +63,7 @@ def prepare(
     n_folds: int = 5,
     test_fraction: float = 0.2,
     split_seed: int = 0,
+    split: str = "random",
     on_bad_image: str = "error",
     label_budget: float = 1.0,
     budget_seed: int = 0,
@@ -83,6 +84,7 @@ def prepare(
         n_folds: folds of the part outside the test part.
         test_fraction: share of the rows in the test part.
         split_seed: of the split; not the run's seed, so that runs with different seeds have the same split.
+        split: ``random``, or ``source``: each fold is a source.
         on_bad_image: ``error`` or ``drop``.
         label_budget: how much of the training part keeps its labels, see :func:`skinlab.data.budget.apply_budget`.
         budget_seed: of the choice of this part; not the run's seed, as `split_seed`.
@@ -98,10 +100,13 @@ def prepare(
     manifest = _by_id(relabel(reader(), label_map, classes))
     names, _ = _names(manifest, classes, positive, unlabeled_ok)
     _check_early(manifest, names, label_map, label_budget, labels, exclude)
+    if split == "source":
+        check_sources(manifest, n_folds)
     cache_dir = None if audit_cache is None else Path(audit_cache)
-    audited = audit(manifest, n_folds=n_folds, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
+    least = n_folds if split == "random" else 1
+    audited = audit(manifest, n_folds=least, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
     names, found = _names(audited.manifest, classes, positive, unlabeled_ok)
-    manifest = assign_folds(audited.manifest, n_folds=n_folds, test_fraction=test_fraction, seed=split_seed)
+    manifest = assign_folds(audited.manifest, n_folds=n_folds, test_fraction=test_fraction, seed=split_seed, by=split)
     if not unlabeled_ok or (manifest["split"] == "train").any():
         manifest = select_fold(manifest, fold)
     if exclude is not None:
@@ -110,7 +115,7 @@ def prepare(
     if labels is not None:
         manifest = add_labels(manifest, labels, names, label_map)
     check_groups(manifest)
-    prepared = replace(_prepared(manifest, names, audited), positive=found)
+    prepared = replace(_prepared(manifest, names, audited, split), positive=found)
     check_pseudo_labels(labels, manifest, prepared.image_hashes)
     return prepared
 
@@ -170,12 +175,14 @@ def _check_early(
         manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
 
 
-def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult) -> Prepared:
-    """Return the prepared data; if there is a pool, its counts are added to the report."""
-    report = audited.report
+def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult, split: str) -> Prepared:
+    """Return the prepared data, with the counts of the pool and of folds by source in the report, where there are."""
+    counts: SplitCounts = {}
     if (manifest["split"] == "pool").any():
-        with_pool: AuditReportWithPool = {**report, "pool": pool_report(manifest, audited.copies)}
-        report = with_pool
+        counts["pool"] = pool_report(manifest, audited.copies)
+    if split == "source":
+        counts["source_split"] = source_report(manifest)
+    report: SplitAuditReport = {**audited.report, **counts}
     hashes = ImageHashes(manifest["image_id"], audited.digests)
     return Prepared(manifest, names, report, split_hash(manifest), hashes, audited.copies)
 

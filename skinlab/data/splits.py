@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skinlab.data.audit.report import SourceReport
 from skinlab.errors import UserError, some
 from skinlab.text import quantity
 
@@ -20,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def assign_folds(
-    manifest: pd.DataFrame, *, n_folds: int = 5, test_fraction: float = 0.2, seed: int = 0
+    manifest: pd.DataFrame, *, n_folds: int = 5, test_fraction: float = 0.2, seed: int = 0, by: str = "random"
 ) -> pd.DataFrame:
     """Assign a split to every labelled row and a fold to every training row.
 
@@ -34,9 +35,10 @@ def assign_folds(
         n_folds: folds of the training part, at least 2.
         test_fraction: share of the labelled rows in the test part, 0 for none.
         seed: of the random assignment.
+        by: ``random``, or ``source``: each fold is a source, in the order of their names. The test part is the same.
 
     Raises:
-        UserError: a class has too few groups, or the user's own split is incomplete.
+        UserError: a class has too few groups, the user's own split is incomplete, or the sources are no folds.
     """
     if not manifest["image_id"].is_monotonic_increasing:
         manifest = manifest.sort_values("image_id", ignore_index=True)
@@ -59,10 +61,69 @@ def assign_folds(
         manifest["split"] = _leave_out_of_pool(manifest["group"], split)
     if not (manifest["split"] == "val").any():
         train = manifest["split"] == "train"
+        if by == "source":
+            manifest.loc[train, "fold"] = source_folds(manifest[train], n_folds)
+            return manifest
         _require_groups(manifest[train], n_folds, f"{n_folds} folds of the training part")
         if train.any():
             manifest.loc[train, "fold"] = _assign_groups(manifest[train], np.full(n_folds, 1 / n_folds), seed)
     return manifest
+
+
+def main_sources(rows: pd.DataFrame) -> pd.Series[str]:
+    """Return the source of most images of each row's group, of equally many the first by name."""
+    counts = rows.groupby(["group", "source"]).size().reset_index(name="n")
+    first = counts.sort_values(["n", "source"], ascending=[False, True]).drop_duplicates("group")
+    found: pd.Series[str] = rows["group"].map(first.set_index("group")["source"])
+    return found
+
+
+def source_folds(rows: pd.DataFrame, n_folds: int) -> Ints:
+    """Return the fold of each training row: the number of its group's main source, in the order of their names.
+
+    Raises:
+        UserError: images without a source, another number of sources than of folds, or a class of one source alone.
+    """
+    if missing := int((rows["source"] == "").sum()):
+        raise UserError(
+            f"data.split=source: {quantity(missing, 'labelled image', 'has')} no source; add the column source to the "
+            "table (of HAM10000 the Dataverse's HAM10000_metadata has it), or use data.split=random"
+        )
+    main = main_sources(rows)
+    fold, names = pd.factorize(main, sort=True)
+    if len(names) != n_folds or n_folds < 2:
+        remedy = f"set data.n_folds={len(names)}" if len(names) > 1 else "use data.split=random"
+        raise UserError(f"data.split=source: there are {quantity(len(names), 'source')} ({', '.join(names)}); {remedy}")
+    sources = main.groupby(rows["label"]).unique()
+    if alone := [f"{label} is of {found[0]} alone" for label, found in sources.items() if len(found) == 1]:
+        raise UserError(
+            f"data.split=source: {some(alone)}, so that a training without it has no such image; merge classes by "
+            "data.label_map, or use data.split=random"
+        )
+    return np.asarray(fold, np.int64)
+
+
+def check_sources(manifest: pd.DataFrame, n_folds: int) -> None:
+    """Refuse a split by source that a manifest can't have, before its images are read.
+
+    Raises:
+        UserError: see :func:`source_folds`, or the user's own split has a validation part.
+    """
+    if (manifest["split"] == "val").any():
+        raise UserError("data.split=source: the split column has a val part already; use data.split=random")
+    source_folds(manifest[(manifest["label"] != "") & manifest["split"].isin(("", "train"))], n_folds)
+
+
+def source_report(manifest: pd.DataFrame) -> SourceReport:
+    """Return the fold that holds each source out, and how many training groups span sources."""
+    rows = manifest[manifest["fold"] >= 0]
+    main = main_sources(rows)
+    folds = rows["fold"].groupby(main).first().sort_values()
+    return {
+        "folds": {str(name): int(fold) for name, fold in folds.items()},
+        "groups_across_sources": int((rows.groupby("group")["source"].nunique() > 1).sum()),
+        "images_in_folds_of_other_sources": int((rows["source"] != main).sum()),
+    }
 
 
 def _own_split(manifest: pd.DataFrame, labelled: pd.Series[bool]) -> pd.Series[str]:

@@ -41,6 +41,7 @@ class DataSettings(Part):
     fold: Annotated[int | None, MayDiffer(recipe=True)]
     n_folds: Annotated[int, Field(ge=2)]
     test_fraction: Annotated[Number, Field(ge=0, lt=1)]
+    split: Literal["random", "source"]
     split_seed: Annotated[int, Field(ge=0)]
     label_budget: Annotated[Number, Field(gt=0)]
     budget_seed: Annotated[int, Field(ge=0)]

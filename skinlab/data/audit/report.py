@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired
+
+from typing_extensions import TypedDict
 
 from skinlab.data.audit.text_changes import Changes, describe_changes
 from skinlab.data.readers.listing import left_out_warnings
@@ -74,10 +76,23 @@ class AuditReport(Counts, Copies):
     seconds: float
 
 
-class AuditReportWithPool(AuditReport):
-    """That of data with a pool, with the counts of :func:`skinlab.data.pool.pool_report`."""
+class SourceReport(TypedDict):
+    """Folds by source: source → fold, and what a group of two sources keeps together."""
 
-    pool: dict[str, int]
+    folds: dict[str, int]
+    groups_across_sources: int
+    images_in_folds_of_other_sources: int
+
+
+class SplitCounts(TypedDict):
+    """Of :func:`skinlab.data.pool.pool_report` and :func:`skinlab.data.splits.source_report`, where there are such."""
+
+    pool: NotRequired[dict[str, int]]
+    source_split: NotRequired[SourceReport]
+
+
+class SplitAuditReport(AuditReport, SplitCounts):
+    """That of split data."""
 
 
 def summary(report: AuditReport) -> list[str]:
