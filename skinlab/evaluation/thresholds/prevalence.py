@@ -133,16 +133,37 @@ def estimate_prevalence(
             f"{quantity(len(pool), 'image')} and {quantity(truth.sum(), 'positive')} among {len(truth)} labelled ones: "
             "a share of positives needs images, positives and others"
         )
-    positive = list(positive)
-    shares, metrics = _estimate(pool, reference, target, positive, calibration)
     own_groups = np.arange(len(pool)) if pool_groups is None else pool_groups
-    pairs = _weights(own_groups, np.arange(len(target)) if groups is None else groups, target, n_draws, seed)
-    samples = [
-        list(_estimate(pool, reference[rows], target[rows], positive, calibration, weights, shares)[1].values())
+    groups = np.arange(len(target)) if groups is None else groups
+    (shares, metrics), *samples = sampled_shares(
+        pool, reference, target, list(positive), own_groups, groups, calibration, n_draws, seed
+    )
+    counts = {"images": len(pool), "reference_images": len(target), "reference_positives": int(truth.sum())}
+    ends = _ends(metrics, [list(each.values()) for _, each in samples])
+    return ends | {"classes": shares.tolist(), "level": LEVEL} | counts
+
+
+def sampled_shares(
+    pool: Floats,
+    reference: Floats,
+    target: Ints,
+    positive: list[int],
+    pool_groups: Groups,
+    groups: Groups,
+    calibration: str = "vector",
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> list[tuple[Floats, dict[str, float]]]:
+    """Return the shares of all classes ``(C,)`` with the estimates of positives, of the images and of each sample.
+
+    Arguments as of :func:`estimate_prevalence`.
+    """
+    shares, metrics = _estimate(pool, reference, target, positive, calibration)
+    pairs = _weights(pool_groups, groups, target, n_draws, seed)
+    return [(shares, metrics)] + [
+        _estimate(pool, reference[rows], target[rows], positive, calibration, weights, shares)
         for weights, rows in track(pairs, "bootstrap samples of the share of positives", n_draws)
     ]
-    counts = {"images": len(pool), "reference_images": len(target), "reference_positives": int(truth.sum())}
-    return _ends(metrics, samples) | {"classes": shares.tolist(), "level": LEVEL} | counts
 
 
 def _ends(metrics: Mapping[str, float], samples: Sequence[Sequence[float]]) -> dict[str, Any]:

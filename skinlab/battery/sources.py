@@ -1,0 +1,110 @@
+"""Other sources: the gap to home raw, at matched case mix and after a correction of the prior, and by source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from skinlab.battery.bench import Bench, ImageSet
+from skinlab.battery.probe import Findings, NotRunError, Probe
+from skinlab.evaluation.shift.flags import flag_changes
+from skinlab.evaluation.shift.form import Condition
+from skinlab.evaluation.shift.origin import (
+    Side,
+    by_source,
+    case_mix_part,
+    compare_matched,
+    compare_raw,
+    left_out_classes,
+    matched_classes,
+    mix_note,
+)
+from skinlab.evaluation.shift.prior_shift import PriorShift, estimate_prior_shift
+from skinlab.evaluation.shift.yardstick import Yardstick
+
+
+@dataclass(frozen=True)
+class OtherSources(Probe):
+    """The model on another place's images, against those at home.
+
+    Args:
+        n_draws: bootstrap samples of the estimated class shares.
+    """
+
+    n_draws: int = 200
+    title: ClassVar[str] = "Other sources"
+    question: ClassVar[str] = "Does it still find malignant lesions on another clinic's images, and is that case mix?"
+
+    def passes(self, bench: Bench) -> int:
+        """Return how many images are predicted."""
+        return sum(len(each) for each in _places(bench))
+
+    def run(self, bench: Bench) -> Findings:
+        """Return both places as they are, at matched case mix, corrected for the prior, and their sources."""
+        home, outside = (_side(each) for each in _places(bench))
+        yardstick, found = bench.yardstick, Findings(reference="home, at the same case mix where one is named")
+        found.conditions = compare_raw(home, outside, yardstick)
+        raw, classes = found.conditions[1], matched_classes(home, outside, yardstick.positive)
+        if classes:
+            matched = compare_matched(home, outside, classes, yardstick)
+            found.notes += mix_note(raw, matched, case_mix_part(home, outside, classes, yardstick))
+            found.conditions += matched
+        else:
+            found.notes.append("Not compared at matched case mix: no positive and no other class is in both places.")
+        if missing := left_out_classes(home, outside, classes):
+            found.notes.append(missing)
+        found.flags = flag_changes(found.conditions, "The source")
+        self._correct(home, outside, yardstick, found)
+        found.conditions += by_source(home, yardstick) + by_source(outside, yardstick)
+        return found
+
+    def _correct(self, home: Side, outside: Side, yardstick: Yardstick, found: Findings) -> None:
+        """Add the correction of the prior, or why it is refused."""
+        shift = estimate_prior_shift(
+            outside.table,
+            home.table,
+            yardstick.positive,
+            level=yardstick.level,
+            n_draws=self.n_draws,
+            seed=yardstick.seed,
+        )
+        found.notes.append(_estimates(shift))
+        if shift.refusals:
+            found.notes.append(f"Correction of the prior refused: {'; '.join(shift.refusals)}.")
+            return
+        found.conditions.append(_corrected(shift, home, outside, yardstick))
+
+
+def _places(bench: Bench) -> tuple[ImageSet, ImageSet]:
+    if bench.outside is None:
+        raise NotRunError(
+            "there are no images of another source: name a data set, such as data=ph2 data.root=DIR, or data=table "
+            "data.table=FILE.csv"
+        )
+    if bench.home is None:
+        raise NotRunError("there are no images at home to compare with: give a run, or home=RUN for a bundle")
+    return bench.home, bench.outside
+
+
+def _side(images: ImageSet) -> Side:
+    return Side(images.name, images.clean, images.own_thresholds)
+
+
+def _estimates(shift: PriorShift) -> str:
+    classes = ", ".join(f"{name} {share}" for name, share in shift.shares.items())
+    return (
+        f"Class shares outside, estimated by EM from the probabilities alone (Saerens et al., 2002): positives "
+        f"{shift.positive}; {classes}."
+    )
+
+
+def _corrected(shift: PriorShift, home: Side, outside: Side, yardstick: Yardstick) -> Condition:
+    """Return the outside images with probabilities corrected to the estimated shares, with their changes to home."""
+    prior = np.bincount(home.table.target, minlength=len(home.table.classes)) / len(home.table)
+    side = Side(outside.name, shift.correct(outside.table, prior), outside.thresholds)
+    samples = side.samples(yardstick)
+    found = side.condition(yardstick, samples, "prior corrected by EM")
+    found["changes"] = yardstick.unpaired(samples, home.samples(yardstick))
+    return found
