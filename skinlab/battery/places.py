@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from skinlab.battery.bench import ImageSet
+from skinlab.battery.known_images import GROUP, ID, NEAR, PIXELS, Reasons
 from skinlab.battery.model import Model
 from skinlab.data.audit.checks import AuditResult
-from skinlab.data.training_images import TrainingImages, contents
-from skinlab.errors import UserError, nearest, some
+from skinlab.errors import UserError
 from skinlab.evaluation.shift.yardstick import Yardstick
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.evaluation.thresholds.operating import row_thresholds
 from skinlab.inference.run_tables import read_split
-from skinlab.tables.csv_files import read_csv
 from skinlab.tables.predictions import read_predictions
 
 
@@ -66,80 +65,43 @@ def drawn_rows(rows: pd.DataFrame, n: int | None, seed: int) -> np.ndarray:
 def outside_images(
     name: str,
     audited: AuditResult,
-    class_map: str | None,
-    known: TrainingImages,
+    class_of: Mapping[str, str],
+    own: Reasons,
     model: Model,
     yardstick: Yardstick,
     n: int | None,
 ) -> ImageSet:
-    """Return the labelled images of an outside data set, without those of the model's training.
+    """Return the labelled images of an outside data set, without those of the model's own data.
 
     Args:
         name: of the data set.
-        audited: its images.
-        class_map: file of its labels' classes; None where they are the model's.
-        known: training images of the model.
+        audited: its N images.
+        class_of: label → class of the model, empty for images to leave out.
+        own: why each image is of the model's own data ``(N,)``, "" where it is not.
         model: that predicts them.
         yardstick: how predictions are measured.
         n: images at most.
 
     Raises:
-        UserError: a label has no class, or no image is left.
+        UserError: no image is left.
     """
-    classes, rows = model.bundle.classes, audited.manifest
-    hashes = contents(bytes(digest).hex() for digest in audited.digests)
-    labels = _labels(rows["label"], read_class_map(class_map, classes), classes, name)
-    used = known.usage(hashes, rows["group"])
+    rows = audited.manifest
+    labels, other = rows["label"].map(class_of), own == ""
     left_out = {
         "without a label": int((rows["label"] == "").sum()),
         "of a class that the map leaves out": int(((rows["label"] != "") & (labels == "")).sum()),
-        "of the model's training": int(((labels != "") & (used != "")).sum()),
+        **{why: int(((labels != "") & (own == why)).sum()) for why in (PIXELS, NEAR, ID, GROUP)},
     }
-    kept = ((labels != "") & (used == "")).to_numpy()
+    left_out = {why: count for why, count in left_out.items() if count}
+    kept = ((labels != "") & other).to_numpy()
     if not kept.any():
-        raise UserError(
-            f"data={name}: no image is left ({', '.join(f'{n} {why}' for why, n in left_out.items() if n)}); give "
-            "images that the model was not trained on"
-        )
-    no_class = rows[((rows["label"] != "") & (labels == "") & (used == "")).to_numpy()]
+        counts = ", ".join(f"{count} {why}" for why, count in left_out.items())
+        raise UserError(f"data={name}: of {len(rows)} images none is left ({counts}); give images of another source")
+    no_class = rows[((rows["label"] != "") & (labels == "") & other).to_numpy()]
     rows = rows.assign(label=labels)[kept].reset_index(drop=True)
     chosen = drawn_rows(rows, n, yardstick.seed)
-    left_out["not drawn"] = len(rows) - len(chosen)
+    if len(chosen) < len(rows):
+        left_out["not drawn"] = len(rows) - len(chosen)
     rows = rows.iloc[chosen].reset_index(drop=True)
     no_class = no_class.iloc[drawn_rows(no_class, n, yardstick.seed)].reset_index(drop=True)
-    left_out = {why: count for why, count in left_out.items() if count}
     return ImageSet(f"outside ({name})", rows, model, yardstick, left_out, no_class=no_class)
-
-
-def read_class_map(place: str | None, classes: Sequence[str]) -> dict[str, str] | None:
-    """Return outside label → class of the model, empty for images to leave out; None without a file.
-
-    Raises:
-        UserError: the file can't be read, or names a class that the model does not have.
-    """
-    if place is None:
-        return None
-    table = read_csv(Path(place).expanduser(), ["label", "class"])
-    unknown = [each for each in table["class"] if each and each not in classes]
-    if unknown:
-        raise UserError(
-            f"class_map={place}: {unknown[0]} is no class of the model ({', '.join(classes)})"
-            f"{nearest(unknown[0], classes)}"
-        )
-    return dict(zip(table["label"], table["class"], strict=True))
-
-
-def _labels(
-    labels: pd.Series[str], class_map: Mapping[str, str] | None, classes: Sequence[str], name: str
-) -> pd.Series[str]:
-    """Return the class of each image, empty for those to leave out."""
-    found = sorted(set(labels) - {""})
-    missing = [each for each in found if each not in (classes if class_map is None else class_map)]
-    if missing:
-        lines = "; ".join(f"{each},CLASS" for each in missing)
-        raise UserError(
-            f"data={name}: {some(missing)} {'is no class' if len(missing) == 1 else 'are no classes'} of the model "
-            f"({', '.join(classes)}): write their classes into a table with the columns label,class, an empty class to "
-            f"leave images out, and set class_map=FILE.csv; its rows: {lines}"
-        )
-    return labels if class_map is None else labels.map({**class_map, "": ""})

@@ -10,7 +10,7 @@ import numpy as np
 from skinlab.battery.bench import Bench, ImageSet
 from skinlab.battery.probe import Findings, NotRunError, Probe
 from skinlab.evaluation.shift.flags import flag_changes
-from skinlab.evaluation.shift.form import Condition
+from skinlab.evaluation.shift.form import Condition, Table, TableRow
 from skinlab.evaluation.shift.origin import (
     Side,
     by_source,
@@ -38,8 +38,9 @@ class OtherSources(Probe):
     question: ClassVar[str] = "Does it still find malignant lesions on another clinic's images, and is that case mix?"
 
     def passes(self, bench: Bench) -> int:
-        """Return how many images are predicted."""
-        return sum(len(each) for each in _places(bench))
+        """Return 0: unaltered images are predicted once for all probes."""
+        _places(bench)
+        return 0
 
     def run(self, bench: Bench) -> Findings:
         """Return both places as they are, at matched case mix, corrected for the prior, and their sources."""
@@ -55,7 +56,7 @@ class OtherSources(Probe):
             found.notes.append("Not compared at matched case mix: no positive and no other class is in both places.")
         if missing := left_out_classes(home, outside, classes):
             found.notes.append(missing)
-        found.flags = flag_changes(found.conditions, "The source")
+        found.flags = flag_changes(found.conditions, "")
         self._correct(home, outside, yardstick, found)
         found.conditions += by_source(home, yardstick) + by_source(outside, yardstick)
         return found
@@ -70,7 +71,7 @@ class OtherSources(Probe):
             n_draws=self.n_draws,
             seed=yardstick.seed,
         )
-        found.notes.append(_estimates(shift))
+        found.tables.append(_estimates(shift))
         if shift.refusals:
             found.notes.append(f"Correction of the prior refused: {'; '.join(shift.refusals)}.")
             return
@@ -92,12 +93,18 @@ def _side(images: ImageSet) -> Side:
     return Side(images.name, images.clean, images.own_thresholds)
 
 
-def _estimates(shift: PriorShift) -> str:
-    classes = ", ".join(f"{name} {share}" for name, share in shift.shares.items())
-    return (
-        f"Class shares outside, estimated by EM from the probabilities alone (Saerens et al., 2002): positives "
-        f"{shift.positive}; {classes}."
-    )
+def _estimates(shift: PriorShift) -> Table:
+    """Return the estimated shares beside those of the labels."""
+    rows: list[TableRow] = [
+        {"name": name, "cells": [share.to_dict(), f"{shift.labelled[name]:.3f}"]}
+        for name, share in {"positive": shift.positive, **shift.shares}.items()
+    ]
+    rows.insert(1, {"name": "positive, by the adjusted count", "cells": [shift.counted.to_dict(), rows[0]["cells"][1]]})
+    return {
+        "title": "Class shares outside, estimated from the probabilities alone by EM (Saerens et al., 2002)",
+        "columns": ["Class", "Estimated share", "Labelled share"],
+        "rows": rows,
+    }
 
 
 def _corrected(shift: PriorShift, home: Side, outside: Side, yardstick: Yardstick) -> Condition:

@@ -12,9 +12,12 @@ from skinlab.assessment.evidence_files import describe_provenance
 from skinlab.assessment.openings import log_openings
 from skinlab.battery.artefact_table import read_artefacts
 from skinlab.battery.bench import Bench, ImageSet
+from skinlab.battery.known_images import known_images
 from skinlab.battery.model import Model
 from skinlab.battery.places import home_images, outside_images
 from skinlab.battery.running import run_probes
+from skinlab.data.preparation import read_class_names
+from skinlab.data.training_images import contents
 from skinlab.errors import UserError, user_errors
 from skinlab.evaluation.predictions import check_positive
 from skinlab.evaluation.shift.form import FORMAT, Condition, Place, ShiftEvidence
@@ -33,6 +36,7 @@ from skinlab.settings.commands.shift import ShiftSettings
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.settings.part import build
 from skinlab.settings.recorded import read_recorded
+from skinlab.tables.class_map import class_of_labels, read_class_map
 from skinlab.tables.positive import positive_names
 
 log = logging.getLogger(__name__)
@@ -57,7 +61,7 @@ def shift(settings: ShiftSettings, invocation: Invocation) -> None:
     yardstick = Yardstick(threshold.positive, threshold.threshold, settings.level, settings.seed)
     model = Model(bundle, best_device(settings.device))
     home = home_images(run, settings.split, model, yardstick, threshold, settings.n_images) if run else None
-    outside = read_outside(settings, model, yardstick)
+    outside = read_outside(settings, model, yardstick, run)
     artefacts = find_artefacts(settings, run, [each for each in (home, outside) if each is not None])
     with claim(output, "output"):
         if run is not None and settings.split == "test":
@@ -121,17 +125,25 @@ def find_threshold(settings: ShiftSettings, bundle: Bundle, run: Path | None) ->
         return freeze(table.binary(positive), settings.threshold, f"val, {len(table)} images", positive)
 
 
-def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick) -> ImageSet | None:
+def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick, run: Path | None) -> ImageSet | None:
     """Return the images of ``data=``; None without one.
 
     Raises:
-        UserError: the data can't be read, or none of its images can be used.
+        UserError: the data can't be read, a label has no class, or none of its images can be used.
     """
-    if settings.data is None:
+    data = settings.data
+    if data is None:
         return None
+    classes = model.bundle.classes
+    class_map = None if settings.class_map is None else read_class_map(settings.class_map, classes)
+    labels = read_class_names(build(data.reader), None, data.label_map)
+    class_of = class_of_labels(labels, class_map, classes, data.name)
     known = all_training_images([settings.ckpt], [model.bundle.training_images])
-    audited = audit_data(settings.data)
-    return outside_images(settings.data.name, audited, settings.class_map, known, model, yardstick, settings.n_images)
+    audited = audit_data(data)
+    hashes = contents(bytes(digest).hex() for digest in audited.digests)
+    cache = None if data.cache_dir is None else Path(data.cache_dir)
+    own = known_images(audited.manifest, hashes, known, run, cache)
+    return outside_images(data.name, audited, class_of, own, model, yardstick, settings.n_images)
 
 
 def find_artefacts(settings: ShiftSettings, run: Path | None, places: Sequence[ImageSet]) -> pd.DataFrame | None:

@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinlab.data.manifest import build_manifest
-from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
+from skinlab.data.splits import assign_folds, check_groups, check_sources, select_fold, source_report, split_hash
 from skinlab.errors import UserError
 
 
@@ -188,3 +188,46 @@ def test_a_cut_group_is_refused_whoever_cut_it(pair):
 
 def test_groups_may_be_in_the_pool_and_in_training():
     check_groups(tiny(["a"] * 4, split=["pool", "train", "train", ""]).assign(group="x"))
+
+
+def of_sources(sources, labels=None, **columns):
+    labels = ["a", "b"] * (len(sources) // 2) if labels is None else labels
+    return tiny(labels, source=sources, **columns)
+
+
+def test_by_source_each_fold_is_a_source_and_the_test_part_that_of_random_folds():
+    manifest = of_sources(["x"] * 40 + ["y"] * 20 + ["z"] * 20)
+    split = assign_folds(manifest, n_folds=3, by="source")
+    train = split[split["split"] == "train"]
+    assert (train["source"].map({"x": 0, "y": 1, "z": 2}) == train["fold"]).all()
+    random = assign_folds(manifest, n_folds=3)
+    assert (split["split"] == random["split"]).all()
+    held_out = select_fold(split, 1)
+    assert set(held_out["source"][held_out["split"] == "val"]) == {"y"}
+    assert "y" not in set(held_out["source"][held_out["split"] == "train"])
+
+
+def test_a_group_of_two_sources_is_kept_together_with_most_of_its_images_and_counted():
+    group = [f"g{number}" for number in range(40)]
+    group[18:22] = ["both"] * 4  # two images of x, two of y; and one more of y
+    group[22] = "both"
+    split = assign_folds(of_sources(["x"] * 20 + ["y"] * 20, group=group), n_folds=2, test_fraction=0, by="source")
+    assert set(split["fold"][split["group"] == "both"]) == {1}
+    check_groups(select_fold(split, 0))
+    expected = {"folds": {"x": 0, "y": 1}, "groups_across_sources": 1, "images_in_folds_of_other_sources": 2}
+    assert source_report(split) == expected
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (of_sources(["x"] * 10 + [""] * 2), "2 labelled images have no source; add the column source"),
+        (of_sources(["x"] * 10 + ["y"] * 10 + ["z"] * 2), r"there are 3 sources \(x, y, z\); set data.n_folds=3"),
+        (of_sources(["x"] * 10), r"there are 1 source \(x\); use data.split=random"),
+        (of_sources(["x"] * 4 + ["y"] * 4, list("aaaaaaab")), "b is of y alone"),
+        (of_sources(["x", "y"] * 4, split=["train", "val"] * 4), "the split column has a val part already"),
+    ],
+)
+def test_sources_that_are_no_folds_are_refused_before_images_are_read(manifest, message):
+    with pytest.raises(UserError, match=message):
+        check_sources(manifest, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from skinlab.evaluation.calibration.calibrators import correct_prior
 from skinlab.evaluation.predictions import Predictions
-from skinlab.evaluation.statistics.intervals import wilson_interval
+from skinlab.evaluation.statistics.intervals import Interval, wilson_interval
 from skinlab.evaluation.thresholds.prevalence import N_DRAWS, sampled_shares
 
 Floats = npt.NDArray[np.float64]
@@ -20,23 +20,7 @@ Floats = npt.NDArray[np.float64]
 WORTH_LABELLED = 30
 OFF = 0.05  # of a share, from which an estimate outside its interval counts as wrong: the shift is not of shares alone
 SMALLEST = 1e-12
-
-
-@dataclass(frozen=True)
-class Share:
-    """An estimated share with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-    def misses(self, value: float) -> bool:
-        """Return whether a value is clearly another: outside the interval, and off by more than chance and rounding."""
-        return not self.low <= value <= self.high and abs(self.value - value) > OFF
+POSITIVE = "positive"  # beside the classes
 
 
 @dataclass(frozen=True)
@@ -47,12 +31,14 @@ class PriorShift:
         shares: class → share by EM.
         positive: share of the positive classes by EM.
         counted: the same by the adjusted count of decisions, which needs no calibration.
+        labelled: the labelled share of each class, and as ``positive`` of the positive ones.
         refusals: why the estimate is not to be used; none where nothing speaks against it.
     """
 
-    shares: dict[str, Share]
-    positive: Share
-    counted: Share
+    shares: dict[str, Interval]
+    positive: Interval
+    counted: Interval
+    labelled: dict[str, float]
     refusals: list[str] = field(default_factory=list)
 
     def correct(self, table: Predictions, prior: Floats) -> Predictions:
@@ -100,36 +86,38 @@ def estimate_prior_shift(
     drawn = np.array([[each["em"], each["adjusted_count"]] for _, each in samples])
     em, counted = _with_ends(pair, drawn, level)
     (apart,) = _with_ends(pair[:1] - pair[1:], drawn[:, :1] - drawn[:, 1:], level)
-    estimate = PriorShift(dict(zip(pool.classes, of_classes, strict=True)), em, counted)
-    return PriorShift(estimate.shares, em, counted, _refusals(estimate, apart, pool, numbers, level))
+    true = np.bincount(pool.target, minlength=len(pool.classes)) / len(pool)
+    labelled = {POSITIVE: float(true[numbers].sum()), **dict(zip(pool.classes, true.tolist(), strict=True))}
+    estimate = PriorShift(dict(zip(pool.classes, of_classes, strict=True)), em, counted, labelled)
+    return replace(estimate, refusals=_refusals(estimate, apart, level))
 
 
-def _refusals(found: PriorShift, apart: Share, pool: Predictions, positive: Sequence[int], level: float) -> list[str]:
+def _refusals(found: PriorShift, apart: Interval, level: float) -> list[str]:
     """Return why an estimate is not to be used.
 
     Args:
         found: the estimate.
         apart: difference of both estimates of the positive share.
-        pool: labelled.
-        positive: class numbers.
         level: of the intervals.
     """
-    reasons = []
+    em, reasons = _words(found.positive), []
     low, high = wilson_interval(found.positive.value, WORTH_LABELLED, float(norm.ppf((1 + level) / 2)))
     if not found.positive.high - found.positive.low <= high - low:
         reasons.append(
-            f"the probabilities do not tell the classes apart well enough: the share of positives is {found.positive}, "
-            f"wider than of {WORTH_LABELLED} labelled images"
+            f"the probabilities do not tell the classes apart well enough: the share of positives is {em}, wider than "
+            f"of {WORTH_LABELLED} labelled images"
         )
-    if apart.misses(0.0):
+    if _misses(apart, 0.0):
         reasons.append(
-            f"two estimates disagree: EM finds {found.positive} positives, the adjusted count {found.counted}, so that "
-            "more than the shares of the classes differs"
+            f"two estimates disagree: EM finds a share of positives of {em}, the adjusted count "
+            f"{_words(found.counted)}, so that more than the shares of the classes differs"
         )
-    labelled = np.bincount(pool.target, minlength=len(pool.classes)) / len(pool)
-    pairs = [("positives", found.positive, float(labelled[list(positive)].sum()))]
-    pairs += [(name, share, float(labelled[c])) for c, (name, share) in enumerate(found.shares.items())]
-    if wrong := [f"{name} {share}, labelled {true:.3f}" for name, share, true in pairs if share.misses(true)]:
+    wrong = [
+        f"{name} {_words(share)}, labelled {found.labelled[name]:.3f}"
+        for name, share in {POSITIVE: found.positive, **found.shares}.items()
+        if _misses(share, found.labelled[name])
+    ]
+    if wrong:
         reasons.append(
             f"the labels contradict the estimate ({'; '.join(wrong)}): the images within a class differ, not their "
             "shares alone"
@@ -137,7 +125,16 @@ def _refusals(found: PriorShift, apart: Share, pool: Predictions, positive: Sequ
     return reasons
 
 
-def _with_ends(values: Floats, samples: Floats, level: float) -> list[Share]:
+def _misses(estimate: Interval, value: float) -> bool:
+    """Return whether a value is clearly another than estimated: outside the interval, and far off."""
+    return not estimate.low <= value <= estimate.high and abs(estimate.value - value) > OFF
+
+
+def _words(share: Interval) -> str:
+    return f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]"
+
+
+def _with_ends(values: Floats, samples: Floats, level: float) -> list[Interval]:
     """Return values ``(K,)`` with the percentiles of their samples ``(B, K)``."""
     ends = np.nanquantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [Share(float(v), float(a), float(b)) for v, a, b in zip(values, *ends, strict=True)]
+    return [Interval(float(v), float(a), float(b)) for v, a, b in zip(values, *ends, strict=True)]

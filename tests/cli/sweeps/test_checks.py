@@ -15,6 +15,8 @@ from skinlab.errors import UserError
     [
         (["loss=ce,focal", "seed=0,1,2"], 6),
         (["sweep=folds"], 5),
+        (["sweep=sources"], 4),
+        (["sweep=sources", "data.n_folds=3"], 3),
         (["sweep=folds", "data.fold=0,1", "seed=1"], 2),
         (["seed=range(0,4)"], 4),
         (["seed=1"], 1),

@@ -25,25 +25,26 @@ def place(shares, n, seed, distance=1.5, moved=0.0):
 
 
 def estimate(outside, home):
-    return estimate_prior_shift(outside, home, POSITIVE, n_draws=60)
+    return estimate_prior_shift(outside, home, POSITIVE, n_draws=30)
 
 
 def test_em_recovers_shares_that_alone_shift():
     shares = np.array([0.1, 0.5, 0.4])
-    outside = place(shares, 600, 1)
-    found = estimate(outside, place(HOME, 1000, 0))
+    outside = place(shares, 400, 1)
+    found = estimate(outside, place(HOME, 500, 0))
     assert found.refusals == []
     for name, share in zip(CLASSES, shares, strict=True):
         assert found.shares[name].low - 0.01 <= share <= found.shares[name].high + 0.01
-    assert found.positive.value == pytest.approx(0.6, abs=0.06)
+    assert found.positive.value == pytest.approx(0.6, abs=0.08)
     assert found.counted.value == pytest.approx(0.6, abs=0.08)
 
 
 def test_the_correction_restores_the_calibration_in_the_large():
-    outside = place(np.array([0.1, 0.5, 0.4]), 2000, 1, distance=0.7)
-    found = estimate(outside, place(HOME, 2000, 0, distance=0.7))
-    before = np.abs(outside.probabilities.mean(0) - np.bincount(outside.target) / 2000).max()
-    after = np.abs(found.correct(outside, HOME).probabilities.mean(0) - np.bincount(outside.target) / 2000).max()
+    outside = place(np.array([0.1, 0.5, 0.4]), 800, 1, distance=0.7)
+    found = estimate(outside, place(HOME, 800, 0, distance=0.7))
+    assert found.refusals == []
+    before = np.abs(outside.probabilities.mean(0) - np.bincount(outside.target) / 800).max()
+    after = np.abs(found.correct(outside, HOME).probabilities.mean(0) - np.bincount(outside.target) / 800).max()
     assert before > 0.08
     assert after < before / 2
 
@@ -54,7 +55,7 @@ def test_classes_that_are_not_told_apart_are_refused():
 
 
 def test_images_that_differ_within_a_class_are_refused_by_their_labels():
-    found = estimate(place(np.array([0.1, 0.5, 0.4]), 600, 1, moved=0.6), place(HOME, 1000, 0))
+    found = estimate(place(np.array([0.1, 0.5, 0.4]), 400, 1, moved=0.6), place(HOME, 500, 0))
     (contradicted,) = [each for each in found.refusals if each.startswith("the labels contradict")]
-    assert "positives" in contradicted
+    assert "positive " in contradicted
     assert "labelled 0.5" in contradicted or "labelled 0.6" in contradicted
