@@ -30,6 +30,7 @@ METHODS = {
 ADDED = {
     "data.colour_constancy": "none",
     "data.artefacts": None,
+    "data.split": "random",
     "augment.amplitude_mix": 0.0,
     "sampler.by_source": False,
 }
