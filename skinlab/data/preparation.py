@@ -99,22 +99,15 @@ def prepare(
     """
     manifest = _by_id(relabel(reader(), label_map, classes))
     names, _ = _names(manifest, classes, positive, unlabeled_ok)
-    _check_early(manifest, names, label_map, label_budget, labels, exclude)
-    if split == "source":
-        check_sources(manifest, n_folds)
+    _check_early(manifest, names, label_map, label_budget, labels, exclude, n_folds if split == "source" else None)
     cache_dir = None if audit_cache is None else Path(audit_cache)
-    least = n_folds if split == "random" else 1
-    audited = audit(manifest, n_folds=least, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
+    needed = n_folds if split == "random" else 1
+    audited = audit(manifest, n_folds=needed, on_bad_image=on_bad_image, cache_dir=cache_dir, num_workers=num_workers)
     names, found = _names(audited.manifest, classes, positive, unlabeled_ok)
     manifest = assign_folds(audited.manifest, n_folds=n_folds, test_fraction=test_fraction, seed=split_seed, by=split)
     if not unlabeled_ok or (manifest["split"] == "train").any():
         manifest = select_fold(manifest, fold)
-    if exclude is not None:
-        manifest = exclude_images(manifest, exclude)
-    manifest = apply_budget(manifest, label_budget, budget_seed)
-    if labels is not None:
-        manifest = add_labels(manifest, labels, names, label_map)
-    check_groups(manifest)
+    manifest = _with_labels(manifest, names, label_map, label_budget, budget_seed, labels, exclude)
     prepared = replace(_prepared(manifest, names, audited, split), positive=found)
     check_pseudo_labels(labels, manifest, prepared.image_hashes)
     return prepared
@@ -164,8 +157,11 @@ def _check_early(
     label_budget: float,
     labels: str | Path | None,
     exclude: str | Path | None,
+    n_sources: int | None,
 ) -> None:
     """Refuse mistakes that the manifest alone shows; add the text changes of `labels` to its `attrs`."""
+    if n_sources is not None:
+        check_sources(manifest, n_sources)
     check_budget(manifest, label_budget)
     if exclude is not None:
         check_excluded(manifest, exclude)
@@ -173,6 +169,25 @@ def _check_early(
         read_pseudo_labels(labels)
         changes = check_labels(manifest, labels, names, label_map, hides=label_budget != 1)
         manifest.attrs[ATTRIBUTE] = manifest.attrs.get(ATTRIBUTE, {}) | changes
+
+
+def _with_labels(
+    manifest: pd.DataFrame,
+    names: Sequence[str],
+    label_map: Mapping[str, str] | None,
+    label_budget: float,
+    budget_seed: int,
+    labels: str | Path | None,
+    exclude: str | Path | None,
+) -> pd.DataFrame:
+    """Return the split manifest without the excluded images, with the labels of the budget and the expert's."""
+    if exclude is not None:
+        manifest = exclude_images(manifest, exclude)
+    manifest = apply_budget(manifest, label_budget, budget_seed)
+    if labels is not None:
+        manifest = add_labels(manifest, labels, names, label_map)
+    check_groups(manifest)
+    return manifest
 
 
 def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult, split: str) -> Prepared:
