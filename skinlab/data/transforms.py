@@ -75,6 +75,11 @@ def augmix(size: int) -> A.Compose:
     return _strong(size, [Altered(mix_chains)])
 
 
+def fourier(size: int) -> A.Compose:
+    """Return `heavy`, for ``augment.amplitude_mix``, which mixes the images of a batch afterwards."""
+    return heavy(size)
+
+
 def artefacts(size: int) -> A.Compose:
     """Return `heavy` with one or two artefacts drawn onto every second image at a random dose."""
     return _strong(size, [Altered(_with_artefacts, p=0.5), _jitter()])

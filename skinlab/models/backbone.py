@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +177,15 @@ def has_depthwise(network: nn.Module) -> bool:
 
 
 def initialise(
-    network: nn.Module, name: str, init: str, *, made_for: str | None = None, image_size: int | None = None
+    network: nn.Module,
+    name: str,
+    init: str,
+    *,
+    made_for: str | None = None,
+    image_size: int | None = None,
+    keep_head: bool = False,
 ) -> str:
-    """Load the initial weights of the backbone; the head stays random.
+    """Load the initial weights of the backbone, and of the head if `keep_head`, which otherwise stays random.
 
     Args:
         network: as :func:`build_network` made it.
@@ -188,6 +194,7 @@ def initialise(
             none), ``random``, or a file (``backbone.safetensors`` or a checkpoint).
         made_for: network of the file, if it is known.
         image_size: as for :func:`build_network`.
+        keep_head: whether the head is loaded, too, from a file.
 
     Returns:
         The weights in use: ``imagenet``, ``random`` or the file's absolute path.
@@ -206,10 +213,11 @@ def initialise(
                 f"model.init={init}: a checkpoint of skinlab.pretrain, which has no record of its training images; "
                 "give its run directory, or backbone.safetensors in it"
             )
-        _load_backbone(network, as_timm(network, state, head_parameters(network)), f"model.init={init}", source)
+        left_out = set() if keep_head else head_parameters(network)
+        _load_weights(network, as_timm(network, state, left_out), left_out, f"model.init={init}", source)
         return str(path)
     try:
-        _load_backbone(network, imagenet_state(name, image_size), f"model.init={init}")
+        _load_weights(network, imagenet_state(name, image_size), head_parameters(network), f"model.init={init}")
     except WeightsUnavailable as reason:
         if init == "imagenet":
             raise UserError(
@@ -226,12 +234,15 @@ def initialise(
     return "imagenet"
 
 
-def _load_backbone(
-    network: nn.Module, state: Mapping[str, torch.Tensor], place: str, source: str = "another architecture"
+def _load_weights(
+    network: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    left_out: Collection[str],
+    place: str,
+    source: str = "another architecture",
 ) -> None:
-    """Load all weights but those of the head; refuse those of another architecture, `source`."""
-    prefix = head_name(network) + "."
-    needed = {key: value for key, value in network.state_dict().items() if not key.startswith(prefix)}
+    """Load all weights but those `left_out`; refuse those of another architecture, `source`."""
+    needed = {key: value for key, value in network.state_dict().items() if key not in left_out}
     missing = [key for key in needed if key not in state]
     if missing:
         raise UserError(

@@ -15,6 +15,7 @@ from skinlab.models.backbone import check_network, initialise, is_fixed_size, no
 from skinlab.models.classifier import Classifier
 from skinlab.models.optim import build_optimizer
 from skinlab.models.weight_facts import WeightFacts, read_weight_facts
+from skinlab.models.weights import read_checkpoint
 from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
 from skinlab.runs.initial_weights import licence_of, weights_name
@@ -172,7 +173,14 @@ def start_from(
     model = settings.model
     init = find_init(model.init, settings.data.fold)
     provenance = weight_provenance(init, datamodule.cache_dir)
-    used = initialise(network, model.name, init, made_for=provenance.get("network"), image_size=image_size)
+    if model.keep_head:
+        _check_head(init, datamodule.prepared.classes)
+    used = initialise(
+        *(network, model.name, init),
+        made_for=provenance.get("network"),
+        image_size=image_size,
+        keep_head=model.keep_head,
+    )
     seen = check_training_images(
         model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen, data=settings.data.name
     )
@@ -183,6 +191,20 @@ def start_from(
     if licence := licence_of(model.name, used):
         facts["init_licence"] = licence
     return facts
+
+
+def _check_head(init: str, classes: list[str]) -> None:
+    """Refuse to keep the head of weights that are not those of a run of these classes."""
+    checkpoint = init not in NAMES and Path(init).suffix == ".ckpt"
+    theirs = read_checkpoint(Path(init).expanduser()).get("hyper_parameters", {}).get("classes") if checkpoint else None
+    if theirs is None:
+        raise UserError(f"model.keep_head=true: {init} has no head; set model.init to a run of skinlab.train")
+    if theirs != classes:
+        raise UserError(
+            f"model.keep_head=true: the head of {init} is of the classes {','.join(theirs)}, the data has "
+            f"{','.join(classes)}; name them as the run does, data.label_map={{theirs: the run's}}, and set "
+            f"'data.classes=[{','.join(theirs)}]'"
+        )
 
 
 def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_unused: bool = False) -> dict[str, Any]:

@@ -14,7 +14,11 @@ from skinlab.settings.recorded import leaves
 IDENTITY = ("_target_", "name")  # what makes a choice, where its file has one of them; else all of the file does
 # Groups of a run whose choices are recipes; those of the others are conveniences, such as trainer=cpu.
 GROUPS = ("data", "model", "loss", "sampler", "augment", "semi", "optimizer", "scheduler")
-FINETUNE = ("model.freeze_epochs", "optimizer.layer_decay")  # what the files of finetune= set, in other groups
+FINETUNE = (
+    "model.freeze_epochs",
+    "optimizer.layer_decay",
+    "model.keep_head",
+)  # what the files of finetune= set, in other groups
 LAYER_DECAY = 0.75  # of finetune=layer_decay
 
 
@@ -52,9 +56,11 @@ def finetune_of(config: Mapping[str, Any]) -> str | None:
     ('lp_ft', 'linear_probe')
     """
     found = dict(leaves(config))
-    frozen, decay, epochs = (found.get(name) for name in (*FINETUNE, "trainer.max_epochs"))
+    frozen, decay, keeps_head, epochs = (found.get(name) for name in (*FINETUNE, "trainer.max_epochs"))
     if not isinstance(frozen, int) or not isinstance(epochs, int):
         return None
+    if keeps_head:
+        return "head" if decay == 1 and frozen >= epochs else None
     if frozen == 0:
         return "full" if decay == 1 else "layer_decay" if decay == LAYER_DECAY else None
     if decay != 1:

@@ -42,6 +42,7 @@ class ModelSettings(Settings):
         path_to("auto, imagenet, random, a run or a file of weights", "model.init=imagenet"),
         AfterValidator(_name_of_weights),
     ]
+    keep_head: bool
     allow_seen: Annotated[bool, MayDiffer(resumed=True)]
     dropout: BelowOne
     head: Literal["linear", "cosine"]

@@ -32,6 +32,7 @@ ADDED = {
     "data.artefacts": None,
     "data.split": "random",
     "augment.amplitude_mix": 0.0,
+    "model.keep_head": False,
     "sampler.by_source": False,
 }
 BACKBONE = "backbone.safetensors"  # of a finished pretraining

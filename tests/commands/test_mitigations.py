@@ -21,6 +21,21 @@ def test_colour_constancy_travels_with_the_weights(tiny, compose_train, tmp_path
         train(compose_train(*tiny, *ONE, f"model.init={run}/checkpoints/best.ckpt", run_dir=tmp_path / "next"))
 
 
+def test_a_head_is_kept_for_the_same_classes_even_without_images_of_some(tiny, compose_train, tmp_path):
+    run, adapted = tmp_path / "run", tmp_path / "adapted"
+    classes = "data.classes=[none,benign,malignant]"
+    train(compose_train(*tiny, *ONE, classes, run_dir=run))
+    again = [*ONE, f"model.init={run}", "model.allow_seen=true", "finetune=head", "optimizer.lr=1e-9"]
+    train(compose_train(*tiny, *again, classes, "data.label_budget=20", run_dir=adapted))
+    first, second = (load_bundle(each).classifier.network.state_dict() for each in (run, adapted))
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, atol=1e-6, rtol=0)
+    with pytest.raises(UserError, match=r"is of the classes none,benign,malignant, the data has benign,malignant"):
+        train(compose_train(*tiny, *again, run_dir=tmp_path / "other"))
+    with pytest.raises(UserError, match=r"keep_head=true: random has no head; set model\.init to a run"):
+        train(compose_train(*tiny, *ONE, "finetune=head", run_dir=tmp_path / "none"))
+
+
 def test_group_dro_weighs_groups_of_a_column(tiny, compose_train, tmp_path):
     loss = ["loss=group_dro", "loss.domain=sex", "loss.step_size=0.1"]
     train(compose_train(*tiny, *ONE, *loss, run_dir=tmp_path))
