@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import (
 
 from skinlab.callbacks.acceptance import AcceptanceLog
 from skinlab.callbacks.freeze import FreezeBackbone
+from skinlab.callbacks.mean_weights import MeanWeights
 from skinlab.callbacks.pretraining_metrics import PretrainingMetrics
 from skinlab.callbacks.probe import PROBE_METRICS, Probe
 from skinlab.callbacks.progress import RunProgress
@@ -53,6 +54,8 @@ def build_callbacks(
         own.append(FreezeBackbone(model.freeze_epochs))
     if model.ema_decay > 0:
         own.append(EMAWeightAveraging(decay=model.ema_decay, use_buffers=True))
+    if model.swa_epochs > 0:
+        own.append(MeanWeights(settings.trainer.max_epochs - model.swa_epochs))
     stopping = EarlyStopping(monitor, mode=mode, patience=settings.callbacks.patience)
     return _assemble(settings, own, run_dir, stopping, settings.trainer.check_val_every_n_epoch)
 

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from skinlab.settings.base import MayDiffer, Settings
 from skinlab.settings.part import Part
 from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text, path_to
+=======
+from skinlab.settings.types import BelowOne, Count, CountOrZero, NotNegative, Number, Share, Text
 
 HUB_NAME = re.compile(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -47,6 +49,7 @@ class ModelSettings(Settings):
     dropout: BelowOne
     head: Literal["linear", "cosine"]
     ema_decay: BelowOne
+    swa_epochs: CountOrZero
     freeze_epochs: Annotated[int, Field(ge=0)]
     compile: Annotated[bool, MayDiffer(resumed=True)]
 

@@ -33,6 +33,7 @@ ADDED = {
     "data.split": "random",
     "augment.amplitude_mix": 0.0,
     "model.keep_head": False,
+    "model.swa_epochs": 0,
     "sampler.by_source": False,
 }
 BACKBONE = "backbone.safetensors"  # of a finished pretraining

@@ -10,7 +10,13 @@ from skinlab.settings.part import Part
 from skinlab.settings.run import RunSettings
 
 # What the model group, which skinlab.train shares, holds for it alone, and the value at which it changes nothing.
-TRAINING_ONLY: dict[str, Any] = {"head": "linear", "keep_head": False, "ema_decay": 0.0, "freeze_epochs": 0}
+TRAINING_ONLY: dict[str, Any] = {
+    "head": "linear",
+    "keep_head": False,
+    "ema_decay": 0.0,
+    "swa_epochs": 0,
+    "freeze_epochs": 0,
+}
 
 
 class PretrainSettings(RunSettings):

@@ -54,8 +54,11 @@ class TrainSettings(RunSettings):
                 f"loss.domain={self.find('loss.domain')}: a mixed or unlabelled image is of no group; set "
                 "augment.mixup=0, augment.cutmix=0 and semi=none"
             )
-        if self.semi.name == "mean_teacher" and self.model.ema_decay > 0:
-            yield "semi=mean_teacher averages the weights itself: set model.ema_decay=0"
+        averages = self.model.ema_decay > 0 or self.model.swa_epochs > 0
+        if self.semi.name == "mean_teacher" and averages:
+            yield "semi=mean_teacher averages the weights itself: set model.ema_decay=0 and model.swa_epochs=0"
+        if self.model.ema_decay > 0 and self.model.swa_epochs > 0:
+            yield "model.ema_decay and model.swa_epochs average the same weights: set one of them to 0"
 
     def parts(self) -> dict[str, Part]:
         """Return what is built from a ``_target_``, by its place."""
