@@ -48,7 +48,8 @@ class DataSettings(Part):
     labels: Annotated[Text, path_to("a table of labels", "data.labels=FILE.csv")] | None
     exclude: Annotated[Text, path_to("a table of images", "data.exclude=FILE.csv")] | None
     artefacts: Annotated[
-        Text | None, path_to("a table of artefacts", "data.artefacts=FILE.csv"), MayDiffer(resumed=True, recipe=True)
+        Annotated[Text, path_to("a table of artefacts", "data.artefacts=FILE.csv")] | None,
+        MayDiffer(resumed=True, recipe=True),
     ]
     on_bad_image: Literal["error", "drop"]
     batch_size: Count
