@@ -20,7 +20,7 @@ LAYERS = (
     {"callbacks"},
     {"inference", "tracking", "runs"},
     {"assessment"},
-    {"studies", "mining", "battery"},
+    {"studies", "mining", "battery", "leaks"},
     {"commands"},
     {"cli"},
 )

@@ -113,7 +113,8 @@ COMMANDS = {
     "audit": Command(
         "Check the images of a data set and show its split",
         "data=ham10000 data.root=DIR",
-        more_examples=("data=folder data.root=DIR contact_sheet=FILE.png", "data=table data.root=DIR data.table=CSV"),
+        more_examples=("data=folder data.root=DIR contact_sheet=FILE.png", "data=ham10000 leak_meter=true"),
+        with_invocation=True,
     ),
     "shift": Command(
         "Probe a model with other clinics' images, corruptions, artefacts and occlusions",

@@ -15,18 +15,21 @@ from skinlab.data.audit.report import AuditReport, summary
 from skinlab.data.preparation import Prepared
 from skinlab.errors import UserError
 from skinlab.files import claim, replacing, write_json, write_text
+from skinlab.json_files import read_json
 from skinlab.report.terminal import print_places
 from skinlab.runs.preparation import prepare_data
+from skinlab.settings.command import Invocation
 from skinlab.settings.commands.audit import AuditSettings
 from skinlab.settings.outputs import contact_sheet_file
 from skinlab.tables.splits import SPLITS
 
 
-def audit(settings: AuditSettings) -> None:
+def audit(settings: AuditSettings, invocation: Invocation) -> None:
     """Read, audit and split a data set; write ``audit.json`` and ``split.csv``, and print a summary.
 
     Args:
         settings: of the command.
+        invocation: its overrides of the data go to the trainings of the leak meter.
 
     Raises:
         UserError: whatever prevents a training. What the audit found is in ``audit.json`` all the same.
@@ -45,8 +48,23 @@ def audit(settings: AuditSettings) -> None:
         write_text(run_dir / "split.csv", prepared.manifest.to_csv(index=False))
         if sheet is not None:
             write_sheet(prepared.manifest, sheet)
-    print_audit(prepared.audit, run_dir, prepared)
-    print_places({"contact sheet": sheet})
+        print_audit(prepared.audit, run_dir, prepared)
+        print_places({"contact sheet": sheet})
+        if settings.leak_meter:
+            measure_leaks(settings, prepared, invocation)
+
+
+def measure_leaks(settings: AuditSettings, prepared: Prepared, invocation: Invocation) -> None:
+    """Measure what leaks are worth, write ``leaks.json`` and ``leaks.html``, and print the table."""
+    from skinlab.leaks.meter import run_meter  # an audit alone needs no torch
+    from skinlab.report.leaks.page import print_leaks, render_leaks  # matplotlib takes its time to import
+
+    run_dir = Path(settings.run_dir)
+    write_json(run_dir / "leaks.json", run_meter(settings, prepared, invocation))
+    evidence = read_json(run_dir / "leaks.json", "record of a leak meter")
+    write_text(run_dir / "leaks.html", render_leaks(evidence))
+    print_leaks(evidence)
+    print_places({"leak meter": run_dir / "leaks.html"})
 
 
 def write_sheet(manifest: pd.DataFrame, path: Path) -> None:

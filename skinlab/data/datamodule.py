@@ -84,12 +84,16 @@ class SkinDataModule(pl.LightningDataModule):
 
     @property
     def prepared(self) -> Prepared:
-        """The audited and split data, read on first use."""
+        """The audited and split data, read on first use unless they are set."""
         if self._prepared is None:
             self._prepared = prepare(
                 self.reader, audit_cache=self.cache_dir, num_workers=available_cores(), **self.preparation
             )
         return self._prepared
+
+    @prepared.setter
+    def prepared(self, prepared: Prepared) -> None:
+        self._prepared = prepared
 
     def class_names(self) -> list[str]:
         """Return the names of the classes, which are known before the images are audited."""

@@ -214,10 +214,10 @@ def initialise(
                 "give its run directory, or backbone.safetensors in it"
             )
         left_out = set() if keep_head else head_parameters(network)
-        _load_weights(network, as_timm(network, state, left_out), left_out, f"model.init={init}", source)
+        load_weights(network, as_timm(network, state, left_out), left_out, f"model.init={init}", source)
         return str(path)
     try:
-        _load_weights(network, imagenet_state(name, image_size), head_parameters(network), f"model.init={init}")
+        load_weights(network, imagenet_state(name, image_size), head_parameters(network), f"model.init={init}")
     except WeightsUnavailable as reason:
         if init == "imagenet":
             raise UserError(
@@ -234,7 +234,7 @@ def initialise(
     return "imagenet"
 
 
-def _load_weights(
+def load_weights(
     network: nn.Module,
     state: Mapping[str, torch.Tensor],
     left_out: Collection[str],

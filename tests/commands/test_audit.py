@@ -19,6 +19,7 @@ from skinlab.data.audit.checks import AuditFailed
 from skinlab.data.readers.ham10000 import read_ham10000
 from skinlab.errors import UserError
 from skinlab.settings.commands.audit import AuditSettings
+from tests.command_settings import invocation_of
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -34,6 +35,10 @@ def settings(phantom: Path, shared_tmp: Path, tmp_path: Path) -> AuditSettings:
     overrides = ["data=ham10000", f"data.root={phantom}", f"data.cache_dir={shared_tmp / 'cache'}", "data.n_folds=2"]
     overrides += ["data.num_workers=0", "data.classes=[akiec,bcc,bkl,df,mel,nv,vasc]"]
     return compose_settings("audit", overrides, tmp_path / "run")
+
+
+def run_audit(settings: AuditSettings) -> None:
+    audit(settings, invocation_of("audit"))
 
 
 def folder_reader(root: Path) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def test_the_command_needs_no_torch(phantom: Path, shared_tmp: Path, tmp_path: P
 
 
 def test_the_split_and_its_hash_are_those_a_training_would_use(settings: AuditSettings):
-    audit(settings)
+    run_audit(settings)
     run_dir = Path(settings.run_dir)
     report = json.loads((run_dir / "audit.json").read_text())
     split = pd.read_csv(run_dir / "split.csv", keep_default_na=False)
@@ -75,7 +80,7 @@ def test_the_split_and_its_hash_are_those_a_training_would_use(settings: AuditSe
 
 
 def test_a_contact_sheet_has_a_row_for_every_class(settings: AuditSettings, tmp_path: Path):
-    audit(settings.updated({"contact_sheet": str(tmp_path / "sheet.png")}))
+    run_audit(settings.updated({"contact_sheet": str(tmp_path / "sheet.png")}))
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] > 7 * 128
     assert sheet.shape[1] >= 8 * 128
@@ -87,12 +92,12 @@ def test_what_fails_an_audit_is_written_down_and_reported(
     settings = settings.updated({"data.reader": folder_reader(tmp_path / "images"), "data.classes": None})
     (tmp_path / "images" / "nv" / "3.png").write_bytes(b"no image")
     with pytest.raises(AuditFailed, match=r"3\.png"):
-        audit(settings)
+        run_audit(settings)
     report = json.loads((tmp_path / "run" / "audit.json").read_text())
     assert [bad["image_id"] for bad in report["bad_images"]] == ["nv/3.png"]
     assert not (tmp_path / "run" / "split.csv").exists()
     assert "problem: 1 of 12 images" in capsys.readouterr().out
-    audit(settings.updated({"data.on_bad_image": "drop"}))
+    run_audit(settings.updated({"data.on_bad_image": "drop"}))
     assert len(pd.read_csv(tmp_path / "run" / "split.csv")) == 11
 
 
@@ -103,12 +108,12 @@ def test_mistakes_are_reported_before_anything_is_written(settings: AuditSetting
         ({"data.num_workers": -2}, r"data\.num_workers=-2: give auto or a number"),
     ):
         with pytest.raises(UserError, match=overrides):
-            audit(settings.updated(values))
+            run_audit(settings.updated(values))
     assert not (tmp_path / "run" / "audit.json").exists()
     (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "run" / "config.yaml").touch()
     with pytest.raises(UserError, match="holds a training run"):
-        audit(settings)
+        run_audit(settings)
 
 
 def test_the_counts_add_up(phantom: Path):

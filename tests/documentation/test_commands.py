@@ -25,6 +25,7 @@ SHORT = [
     each
     for each in LINES
     if each.name in ("audit", "predict", "evaluate", "ensemble", "bundle", "tta", "mine", "submit")
+    and "leak_meter=true" not in each.words  # which trains
 ]
 TINY = [
     *("data=phantom", "data.root=DIR", "data.phantom_size=48", "data.image_size=32", "data.num_workers=0"),
