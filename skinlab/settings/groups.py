@@ -10,9 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from skinlab.settings.base import MayDiffer, Settings
 from skinlab.settings.part import Part
-from skinlab.settings.types import BelowOne, Count, NotNegative, Number, Share, Text, path_to
-=======
-from skinlab.settings.types import BelowOne, Count, CountOrZero, NotNegative, Number, Share, Text
+from skinlab.settings.types import BelowOne, Count, CountOrZero, NotNegative, Number, Share, Text, path_to
 
 HUB_NAME = re.compile(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
