@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.subgroups import MIN_ROWS
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.shift.case_mix import CaseMix, class_shares, of_classes, shared_classes
@@ -126,6 +127,48 @@ def matched_classes(home: Side, outside: Side, positive: Sequence[str]) -> list[
     return classes if set() < set(classes) & set(positive) < set(classes) else []
 
 
+def compare_trainings(
+    whole: Side, rows: npt.NDArray[np.bool_], other: Side, source: str, yardstick: Yardstick
+) -> list[Condition]:
+    """Return another training's metrics on the images of a source, with its paired changes to the model on the same.
+
+    The second condition is at home's case mix, of the classes that the source has; it is left out where these are not
+    on both sides, and a small source has counts alone.
+
+    Args:
+        whole: all images at home, by the model.
+        rows: those of the source ``(N,)``.
+        other: these, by the other training.
+        source: name.
+        yardstick: how they are measured.
+    """
+    model = whole.of(rows)
+    if not is_large(model, yardstick):
+        return [small_condition(other, yardstick)]
+    classes = matched_classes(whole, model, yardstick.positive)
+    mixes = {"": None, AT_HOME: other.at_mix(class_shares(whole.table, classes))} if classes else {"": None}
+    found = []
+    for dose, mix in mixes.items():
+        samples = other.samples(yardstick, mix)
+        found.append(other.condition(yardstick, samples, dose))
+        found[-1]["changes"] = yardstick.paired(samples, model.samples(yardstick, mix))
+        if missing := sorted(set(np.asarray(whole.table.classes)[whole.table.target]) - set(classes)) * bool(dose):
+            found[-1]["note"] = f"without {', '.join(missing)}, of which {source} has too few groups"
+    return found
+
+
+def is_large(side: Side, yardstick: Yardstick) -> bool:
+    """Return whether a source has images and groups enough for metrics."""
+    return len(side.table) >= MIN_ROWS and has_both(yardstick.view(side.table))
+
+
+def small_condition(side: Side, yardstick: Yardstick) -> Condition:
+    """Return a source that has counts alone."""
+    found = side.condition(yardstick, {})
+    found["note"] = f"too few for metrics: at least {MIN_ROWS} images, {MIN_GROUPS} groups of positives and of others"
+    return found
+
+
 def by_source(side: Side, yardstick: Yardstick) -> list[Condition]:
     """Return each source of a place with its metrics, without any where it is small; none of a single source."""
     sources = side.table.source.astype(str)
@@ -134,10 +177,8 @@ def by_source(side: Side, yardstick: Yardstick) -> list[Condition]:
     for name in names if len(names) > 1 else []:
         own = side.of(sources == name)
         named = Side(f"{side.name}: {name}", own.table, own.thresholds)
-        if len(own.table) >= MIN_ROWS and has_both(yardstick.view(own.table)):
-            found.append(named.condition(yardstick, named.samples(yardstick)))
-        else:
-            small = named.condition(yardstick, {})
-            small["note"] = f"too few images or groups of both sides for metrics (at least {MIN_ROWS} images)"
-            found.append(small)
+        large = is_large(named, yardstick)
+        found.append(
+            named.condition(yardstick, named.samples(yardstick)) if large else small_condition(named, yardstick)
+        )
     return found

@@ -27,6 +27,7 @@ class ShiftSettings(CommandSettings):
     overwrite: bool
     data: Annotated[DataSettings | None, BeforeValidator(_no_data)]
     class_map: Annotated[Text, path_to("a table of classes", "class_map=FILE.csv")] | None
+    left_out: Annotated[Text, path_to("a sweep", "left_out=SWEEP")] | None
     home: Annotated[Text, path_to("a run", "home=RUN")] | None
     split: Split
     n_images: Count | None
