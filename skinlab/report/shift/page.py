@@ -81,7 +81,7 @@ def _chart(probe: ProbeResult) -> Markup:
     if not rows:
         return Markup("")
     label = "; ".join(f"{name} {interval(found, signed=True)}" for name, found in rows)
-    title = f"Change of {metric_label(CHARTED)}"
+    title = f"Change of {metric_label(CHARTED, point=False)}"
     return dots_chart(rows, [INK] * len(rows), f"change-{probe['name']}", f"{title}: {label}", zero=True)
 
 
