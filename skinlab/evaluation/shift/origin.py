@@ -100,8 +100,8 @@ def mix_note(raw: Condition, matched: Sequence[Condition], part: Mapping[str, Ch
     """Return a sentence a metric: the gap, that at each case mix, and what of it is case mix."""
     at_home, at_outside = matched[1]["changes"], matched[3]["changes"]
     return [
-        f"{metric_in_sentence(name, point=False).capitalize()}, outside {MINUS} home: {span(raw['changes'][name])} raw, "
-        f"{span(at_home[name])} at home's case mix, {span(at_outside[name])} at outside's; "
+        f"{metric_in_sentence(name, point=False).capitalize()}, outside {MINUS} home: {span(raw['changes'][name])} "
+        f"raw, {span(at_home[name])} at home's case mix, {span(at_outside[name])} at outside's; "
         f"case mix (at home's) accounts for {span(part[name])} of the raw gap."
         for name in IN_NOTES
         if name in part
