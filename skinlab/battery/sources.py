@@ -56,7 +56,7 @@ class OtherSources(Probe):
             found.notes.append("Not compared at matched case mix: no positive and no other class is in both places.")
         if missing := left_out_classes(home, outside, classes):
             found.notes.append(missing)
-        found.flags = flag_changes(found.conditions, "")
+        found.flags = flag_changes(found.conditions, "Of images ", verb="differs from home in")
         self._correct(home, outside, yardstick, found)
         found.conditions += by_source(home, yardstick) + by_source(outside, yardstick)
         return found

@@ -117,8 +117,9 @@ def find_threshold(settings: ShiftSettings, bundle: Bundle, run: Path | None) ->
     if run is None or bundle.calibrator is not None or len(bundle.members) > 1:
         raise UserError(
             f"threshold={settings.threshold}: {settings.ckpt} has no such threshold for {', '.join(positive)}; make "
-            f"the bundle with it: 'thresholds=[{settings.threshold}]' 'positive=[{','.join(positive)}]', or give a "
-            "fixed one, as in threshold='p>=0.3'"
+            f"the bundle with it: python -m skinlab.bundle ckpt=RUN output=FILE.bundle "
+            f"'thresholds=[{settings.threshold}]' 'positive=[{','.join(positive)}]', or give a fixed one, as in "
+            "'threshold=p>=0.3'"
         )
     (table,) = read_validation([str(run)], 1, bundle.classes, "threshold=")
     with user_errors():

@@ -43,8 +43,7 @@ def write_timm(bundle: Bundle, path: Path) -> None:
         )
     if bundle.classifier.normalise.removes_light:
         raise UserError(
-            "format=safetensors: timm has no data.colour_constancy=shades_of_gray, which this network needs; use "
-            "format=onnx or bundle"
+            "format=safetensors: timm has no Shades of Gray, which this network applies; use format=onnx or bundle"
         )
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     path.write_bytes(_in_order(save(tensors, metadata={"format": "pt"} | _facts(bundle))))

@@ -134,8 +134,8 @@ def interval_in_words(found: Interval) -> str:
     '0.712 [0.600, 0.800]'
     """
     value, low, high = found["value"], found["low"], found["high"]
-    ends = "" if low is None or high is None or np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    return "undefined" if value is None else f"{value:.3f}{ends}"
+    ends = "" if low is None or high is None or np.isnan(low) else f" [{low:z.3f}, {high:z.3f}]"
+    return "undefined" if value is None else f"{value:z.3f}{ends}".replace("-", MINUS)
 
 
 def _harm(change: Change, limit: Limit) -> float:

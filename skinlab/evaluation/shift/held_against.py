@@ -38,7 +38,8 @@ def held_against(pairs: Sequence[Pair]) -> tuple[list[Flag], list[str]]:
         pairs: of artefacts and metrics.
 
     Returns:
-        A flag for each pair whose two changes differ so; a sentence for each other pair of which one change counts.
+        A flag for each pair of which one change counts and the two differ so; a sentence for each other pair of which
+        one of the two or their difference counts.
     """
     real, drawn, apart = (
         [
@@ -50,9 +51,11 @@ def held_against(pairs: Sequence[Pair]) -> tuple[list[Flag], list[str]]:
     flags: list[Flag] = []
     notes = []
     for i, pair in enumerate(pairs):
-        if apart[i]:
+        if apart[i] and (real[i] or drawn[i]):
             size = abs(number(pair.difference["difference"]["value"])) / pair.limit.size
             flags.append({"level": "watch", "sentence": _sentence(pair), "size": size})
+        elif apart[i]:
+            notes.append(f"{_sentence(pair)} Neither change alone is large and certain enough to count.")
         elif real[i] != drawn[i]:
             notes.append(f"{_sentence(pair)} The difference of the two may be chance.")
     return flags, notes
@@ -75,10 +78,12 @@ def table_of(pairs: Sequence[Pair]) -> Table:
 
 
 def _sentence(pair: Pair) -> str:
-    real, drawn = (abs(number(each["difference"]["value"])) for each in (pair.real, pair.drawn))
+    real, drawn = (number(each["difference"]["value"]) for each in (pair.real, pair.drawn))
     meaning = (
-        "the real one does less than the drawn one suggests"
-        if drawn > real
+        "they change it in opposite directions, so that the drawing does not stand for the real one"
+        if real * drawn < 0 and min(abs(real), abs(drawn)) >= pair.limit.size / 2
+        else "the real one does less than the drawn one suggests"
+        if abs(drawn) > abs(real)
         else "the drawn one does not explain it, and something else on images with the real one may"
     )
     return (
