@@ -28,7 +28,7 @@ def typology_angle(image: Image, skin: Mask) -> float:
 
     >>> pale = np.full((4, 4, 3), (235, 205, 190), np.uint8)
     >>> round(typology_angle(pale, np.ones((4, 4), bool)))
-    70
+    72
     """
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[skin]
     lab = lab[lab[:, 0] >= SEEN]

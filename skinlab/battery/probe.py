@@ -46,7 +46,7 @@ class Findings:
 
 
 class Probe(ABC):
-    """A probe of the battery; its arguments are those of its YAML in ``conf/probe``."""
+    """A probe of the battery; its arguments are those of its YAML in ``conf/shift``."""
 
     title: ClassVar[str]
     question: ClassVar[str]

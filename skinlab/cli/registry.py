@@ -118,7 +118,7 @@ COMMANDS = {
     ),
     "shift": Command(
         "Probe a model with other clinics' images, corruptions, artefacts and occlusions",
-        "ckpt=RUN data=ph2 data.root=DIR class_map=CLASSES.csv output=DIR",
+        "ckpt=RUN data=ph2 class_map=CLASSES.csv output=DIR",
         more_examples=("ckpt=RUN output=DIR probes=acquisition", "ckpt=FILE.bundle home=RUN output=DIR n_images=500"),
         with_invocation=True,
     ),

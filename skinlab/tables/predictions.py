@@ -31,12 +31,11 @@ from skinlab.tables.columns import (
 )
 from skinlab.tables.csv_files import read_csv, read_header, row_numbers
 from skinlab.tables.groups import group_cautions, with_groups
-from skinlab.tables.incomplete import without_incomplete
 from skinlab.tables.label_table import FROM_LABELS, read_labels, with_clean_text
 from skinlab.tables.labels import check_one_label_each, find_column, join_ids
 from skinlab.tables.metadata import read_metadata
 from skinlab.tables.names import ColumnNames, Names, check_columns, columns_of, listed, setting_of, with_standard_names
-from skinlab.tables.precision import precision_cautions
+from skinlab.tables.quality import precision_cautions, without_incomplete
 from skinlab.tables.splits import choose_rows
 from skinlab.text import clean, portion, quantity
 

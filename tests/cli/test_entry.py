@@ -277,5 +277,5 @@ def test_threshold_rules_need_no_quotes_of_hydra_s(run, rule):
 
 def test_default_is_a_choice_where_the_command_itself_takes_it():
     refuse_bases("train", ["callbacks=default", "evidence=default", "data.source=default"])
-    with pytest.raises(UserError, match="augment=default: no such choice; there are heavy"):
+    with pytest.raises(UserError, match="augment=default: no such choice; there are artefacts"):
         refuse_bases("train", ["augment=default", "callbacks=default"])

@@ -37,7 +37,9 @@ def test_a_table_may_name_its_images_in_other_ways(folder: Path, tmp_path: Path,
         find_images(str(place), columns={"label": "dxx"})
     with pytest.raises(UserError, match="columns= is for a table"):
         find_images(str(images), columns={"label": "dx"})
-    with pytest.raises(UserError, match=r"label_map: no image of .* is labelled mell: it has MEL"):
+    with pytest.raises(
+        UserError, match=r"label_map: no image of .* is labelled mell \(did you mean MEL\?\): it has MEL"
+    ):
         find_images(str(place), columns=names | {"label": "dx"}, label_map={"mell": "malignant"})
 
 

@@ -17,7 +17,7 @@ def test_a_probe_that_the_initial_weights_do_better_in_is_named(tmp_path, capsys
     printed = capsys.readouterr().out
     assert "best epoch 1 of 1, by probe/knn_balanced_accuracy (highest), from imagenet weights" in printed
     assert "no better" not in printed
-    assert printed.endswith(f"data=: python -m skinlab.train model.init={tmp_path} finetune=lp_ft\n")
+    assert printed.endswith(f"data.image_size=: python -m skinlab.train model.init={tmp_path} finetune=lp_ft\n")
     print_outcome(METRICS | {"start/probe/linear_balanced_accuracy": 0.6}, tmp_path)
     printed = capsys.readouterr().out
     assert "! by probe/linear_balanced_accuracy the features are no better than those of the weights that it" in printed

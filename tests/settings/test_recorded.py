@@ -208,7 +208,7 @@ def test_every_setting_is_refused_unless_its_field_says_that_it_may_differ(run, 
         else:
             with pytest.raises(UserError, match=re.escape(f"holds a run with {name}=")):
                 check_same(config, recorded, run_dir)
-    assert sum(map(may_differ, names)) == (14 if command == "train" else 13)
+    assert sum(map(may_differ, names)) == (15 if command == "train" else 14)
 
 
 def test_the_command_is_given_the_recorded_config(run, monkeypatch):

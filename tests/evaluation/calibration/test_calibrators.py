@@ -196,10 +196,10 @@ def test_priors_that_make_no_sense_are_refused(training, wanted, message):
     [
         (lambda: fit_calibrator("platt", np.full((2, 2), 0.5), np.array([0, 1])), "choose one of none, temperature"),
         (lambda: fit_calibrator("vector", np.full((2, 2), 0.5), np.array([0, -1])), "1 of 2 rows"),
-        (lambda: fit_calibrator("isotonic", np.full((2, 2), 0.5), np.array([0])), "1 labels"),
+        (lambda: fit_calibrator("isotonic", np.full((2, 2), 0.5), np.array([0])), "1 label:"),
         (lambda: Vector((1.0, 1.0), (0.0, 0.0))(np.full((2, 3), 1 / 3)), "2 classes got 3"),
         (lambda: calibrator_from_dict({"method": "vector", "scale": [1.0]}), "lacks 'bias'"),
-        (lambda: cross_fit("temperature", np.full((2, 2), 0.5), np.array([0, 1]), np.array(["a", "a"])), "1 groups"),
+        (lambda: cross_fit("temperature", np.full((2, 2), 0.5), np.array([0, 1]), np.array(["a", "a"])), "1 group and"),
     ],
 )
 def test_mistakes_are_one_line_with_a_remedy(call, message):

@@ -121,7 +121,7 @@ def test_higher_levels_make_larger_sets():
 
 @pytest.mark.parametrize(
     ("target", "level", "message"),
-    [([0, -1], 0.9, "no label"), ([0], 0.9, "1 labels"), ([0, 1], 90, "between 0 and 1")],
+    [([0, -1], 0.9, "no label"), ([0], 0.9, "1 label:"), ([0, 1], 90, "between 0 and 1")],
 )
 def test_mistakes_are_one_line_with_a_remedy(target, level, message):
     with pytest.raises(ValueError, match=message):
