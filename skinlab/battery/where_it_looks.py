@@ -94,7 +94,7 @@ class WhereItLooks(Probe):
         area = np.array([mask.mean() for mask in masks])
         by_area = area_alone(area[usable], home.clean.take(usable), home.yardstick)
         found.notes.append(
-            f"By the area of the lesion alone the AUROC is {interval_in_words(by_area)}. So much may be told by the "
+            f"By the area of the lesion alone the AUROC is {interval_in_words(by_area)}. So much may be due to the "
             "outline that is left where a lesion was removed; the square in the centre has one outline for all."
         )
         drawn = drawn_rows(home.rows, self.n_maps, bench.seed)

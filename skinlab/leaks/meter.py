@@ -182,7 +182,7 @@ def train_all(plan: Plan, recipes: Recipes, prepared: Prepared, seeds: Sequence[
                 continue
             progress.advance(0, f"training {k + 1} of {len(jobs)}: {training.name}, seed {seed}")
             tables = run_training(training, recipes, prepared, seed, progress)
-            for name in reversed(training.keeps):  # that of the test last: it tells that the training is finished
+            for name in reversed(training.keeps):  # that of the test last: the training is finished once it is there
                 content = tables[name].to_csv(index=False, float_format=FLOAT_FORMAT)
                 write_text(_file(folder, training, seed, name), content)
 

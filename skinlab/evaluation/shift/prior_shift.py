@@ -1,4 +1,4 @@
-"""Class shares of another place from its probabilities alone, and a refusal where they can't be told."""
+"""Class shares of another place from its probabilities alone, and a refusal where they are not identifiable."""
 
 from __future__ import annotations
 
