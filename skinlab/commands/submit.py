@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 COLUMNS = ["ID", "label"]
 FIXED = "†"  # marks an F1 that is at a threshold which was not chosen on other images than it is of
 CHECKS = {  # what to do about so many positive calls
-    "many": "look at some of the images called 1, or predict again with a higher threshold=,",
-    "few": "look at some of the test's images, or predict again with a lower threshold=,",
+    "many": "look at some of the images called 1, or predict again at a higher threshold,",
+    "few": "look at some of the test's images, or predict again at a lower threshold,",
 }
 MIN_NAME = 16  # characters of a file's name in a line of the table, however many columns there are
 
