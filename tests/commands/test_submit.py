@@ -110,7 +110,7 @@ def test_another_rate_of_calls_warns_with_what_to_do(submit, files, capsys):
     table.to_csv("many.csv", index=False)
     text = submit("many.csv")
     assert "90 of 200 are called" in text
-    assert " are expected: these are too many; look at some of the images called 1, or predict again with a " in text
+    assert " are expected: these are too many; look at some of the images called 1, or predict again at a " in text
     assert "(explains the calls)" in capsys.readouterr().out
     table.assign(label=0).to_csv("none.csv", index=False)
     assert "every label is 0; F1 will be 0" in submit("none.csv")
