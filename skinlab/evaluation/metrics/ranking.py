@@ -56,12 +56,14 @@ class Curve:
 
     def partial_auroc(self, min_sensitivity: float = MIN_SENSITIVITY) -> Floats:
         """Return the area between the ROC curve and a sensitivity, at most ``1 - min_sensitivity`` (ISIC 2024)."""
+        below = (self.tp <= min_sensitivity * self.n_pos).sum(0).min(initial=len(self.tp))  # in all weightings
+        tp, gained, fp_before, fp = (each[below:] for each in (self.tp, self.gained, self.fp_before, self.fp))
         with np.errstate(invalid="ignore", divide="ignore"):
-            start, end = (self.tp - self.gained) / self.n_pos, self.tp / self.n_pos
-            left, right = 1 - self.fp_before / self.n_neg, 1 - self.fp / self.n_neg  # specificity at start and end
+            start, end = (tp - gained) / self.n_pos, tp / self.n_pos
+            left, right = 1 - fp_before / self.n_neg, 1 - fp / self.n_neg  # specificity at start and end
             entry = np.clip((min_sensitivity - start) / (end - start), 0, 1)
-            inside = np.where(self.gained > 0, (end - start) * (1 - entry), 0)
-            mean = np.where(self.gained > 0, (left + (right - left) * (1 + entry) / 2), 0)
+            inside = np.where(gained > 0, (end - start) * (1 - entry), 0)
+            mean = np.where(gained > 0, (left + (right - left) * (1 + entry) / 2), 0)
             return np.asarray(np.where(self.n_pos > 0, (inside * mean).sum(0), np.nan) + 0 * self.n_neg / self.n_neg)
 
 
@@ -81,8 +83,10 @@ class Ranking:
         self.first = np.flatnonzero(np.r_[True, at[1:] != at[:-1]]) if len(at) else np.zeros(0, np.intp)
         self.thresholds = -at[self.first]
         below = falling[~positive]
-        self.before = np.searchsorted(below, at[self.first], side="left")
-        self.until = np.searchsorted(below, at[self.first], side="right")
+        before, until = (np.searchsorted(below, at[self.first], side=side) for side in ("left", "right"))
+        cuts = np.unique(np.r_[0, before, until])
+        self.cuts = cuts[cuts < len(below)]  # where the negatives are cut into runs between thresholds
+        self.before, self.until = np.searchsorted(self.cuts, before), np.searchsorted(self.cuts, until)
 
     def curve(self, weights: Floats) -> Curve:
         """Return the weighted counts.
@@ -90,10 +94,10 @@ class Ranking:
         Args:
             weights: ``(N, B)``, a column a weighting.
         """
-        wanted = weights[self.positives]
-        gained = np.add.reduceat(wanted, self.first, axis=0) if len(self.first) else wanted[:0]
-        negatives = np.zeros((len(self.negatives) + 1, weights.shape[1]))
-        np.cumsum(weights[self.negatives], axis=0, out=negatives[1:])
+        gained = _sums(weights[self.positives], self.first)
+        runs = _sums(weights[self.negatives], self.cuts)
+        negatives = np.zeros((len(runs) + 1, weights.shape[1]))
+        np.cumsum(runs, axis=0, out=negatives[1:])
         return Curve(
             tp=np.cumsum(gained, axis=0),
             gained=gained,
@@ -102,3 +106,8 @@ class Ranking:
             n_pos=gained.sum(0),
             n_neg=negatives[-1],
         )
+
+
+def _sums(weights: Floats, starts: npt.NDArray[np.intp]) -> Floats:
+    """Return the sum of each run of rows, which begin at ``starts``, of weights ``(N, B)``."""
+    return np.asarray(np.add.reduceat(weights, starts, axis=0)) if len(starts) else weights[:0]
