@@ -94,8 +94,9 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     for seed, name in enumerate(("A", "B")):
         run("train", *tiny, f"hydra.run.dir=RUN_{name}", f"seed={seed}")
         run("train", "-m", *no_evidence, "data.fold=0,1", f"seed={seed}", f"hydra.sweep.dir=SWEEP_{name}")
-    for name, source in {"CNNS": "SWEEP_B", "LITE0": "SWEEP_A", "LITE1": "SWEEP_B"}.items():
-        shutil.copytree(folder / source, folder / name)
+    copies = {"CNNS": "B", "LITE0": "A", "LITE1": "B", "SWEEP2": "B", "sweeps/TIME_ham10000": "A"}
+    for name, source in copies.items():
+        shutil.copytree(folder / f"SWEEP_{source}", folder / name)
     evidence = tiny if request.param else no_evidence  # a sweep of two classes is predicted with its own thresholds
     run("train", "-m", *evidence, "data.fold=0,1", "seed=2,3", "hydra.sweep.dir=SWEEP")
     positive = [] if request.param else ["positive=[mel,bcc,akiec]"]
@@ -104,7 +105,8 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     run("ensemble", "runs=SWEEP_A,SWEEP_B", "output=BOTH", "n_draws=100", "calibration=false", "search=null")
     run("bundle", "ckpt=RUN", "output=model.bundle", "thresholds=[f1]", *positive)
     (folder / "data").mkdir()
-    (folder / "data" / "dsm2025").symlink_to(folder / "DIR")
+    (folder / "data" / ("dsm2025" if request.param else "ham10000")).symlink_to(folder / "DIR")
+    run("evaluate", "predictions=RUN", "output=HOME", "n_draws=100", "calibration=false", *positive)
     if request.param:
         run("predict", "ckpt=RUN", "input=DIR/test", "output=submission.csv", "format=kaggle")
         shutil.copy(folder / "submission.csv", folder / "both.csv")
@@ -119,7 +121,10 @@ def write_tables(folder: Path, *, two: bool) -> None:
     plain = ["split", "fold"]
     for name, table in {"A": val, "B": val, "NEW": test, "OTHER": test}.items():
         table.drop(columns=plain).to_csv(folder / f"{name}.csv", index=False)
-    val[["image_id", "label", "group"]].to_csv(folder / "truth.csv", index=False)
+    elsewhere = test.assign(**{name: "elsewhere_" + test[name] for name in ("image_id", "group")})
+    elsewhere.drop(columns=[*plain, "label", "path"]).to_csv(folder / "elsewhere.csv", index=False)
+    for name, table in {"truth": val, "LABELS": elsewhere}.items():
+        table[["image_id", "label", "group"]].to_csv(folder / f"{name}.csv", index=False)
     for name in ("FOLDER", "IMAGES"):
         (folder / name).mkdir()
         for path in val["path"][:12]:
@@ -129,6 +134,27 @@ def write_tables(folder: Path, *, two: bool) -> None:
         given = {name: val[f"prob_{name.lower()}"] for name in ISIC}
         for name, columns in {"ISIC2018_Task3_Test_GroundTruth": truth, "submission": given}.items():
             pd.DataFrame({"image": val["image_id"]} | columns).to_csv(folder / f"{name}.csv", index=False)
+        write_vendor_tables(folder, val)
+
+
+def write_vendor_tables(folder: Path, val: pd.DataFrame) -> None:
+    """Write tables of two classes as a device exports them, and those of its patients and diagnoses."""
+    names = val["image_id"] + ".jpg"
+    diagnosis = val["label"].map({"mel": "melanoma", "bcc": "BCC"}).fillna("nevus")
+    score = val[["prob_mel", "prob_bcc"]].sum(axis=1)
+    numbers = range(len(val))
+    known = {"Age (years)": [30 + number % 50 for number in numbers], "Sex": ["mf"[number % 2] for number in numbers]}
+    known |= {"Body site": [("back", "arm", "leg")[number % 3] for number in numbers]}
+    patients = pd.DataFrame({"File name": names, "Patient number": pd.factorize(val["group"])[0]} | known)
+    device = patients.assign(Diagnosis=diagnosis, **{"Malignancy probability (%)": (100 * score).round(1)})
+    device.to_csv(folder / "device.csv", index=False)
+    patients.to_csv(folder / "patients.csv", index=False)
+    malignant = (diagnosis != "nevus").map({True: "malignant", False: "benign"})
+    pd.DataFrame({"image_id": names, "label": malignant}).to_csv(folder / "diagnoses.csv", index=False)
+    for name, given in {"old": score, "new": 1 - (1 - score) ** 2}.items():
+        pd.DataFrame({"image_id": names, "prob_malignant": given}).to_csv(folder / f"{name}.csv", index=False)
+    table = pd.DataFrame({"image_id": names, "label": malignant, "prob_malignant": score})
+    table.to_csv(folder / "TABLE.csv", index=False)
 
 
 @pytest.mark.slow
@@ -139,7 +165,7 @@ def test_short_commands_run(things: tuple[bool, Path], tmp_path: Path, command_s
         here = tmp_path / str(number)
         here.mkdir()
         words = [word.replace("DSM_ROOT", "DIR") for word in line.words]
-        words = ["confidence=0.5" if word == "confidence=0.6" else word for word in words]  # no tiny model is so sure
+        words = [re.sub("^confidence=.*", "confidence=0.5", word) for word in words]  # no tiny model is surer
         made = {word.partition("=")[2] for word in words if word.startswith("output=")}
         for path in folder.iterdir():
             if path.name not in made:
