@@ -87,7 +87,7 @@ def write_onnx(bundle: Bundle, path: Path) -> float:
     """Write an ONNX graph: ``image`` uint8 RGB ``(N, 3, S, S)`` in, ``probabilities`` float32 ``(N, C)`` out.
 
     Normalisation, softmax and the combination of members are in the graph; resizing to S and cutting as ``fit`` says
-    are not, nor is a calibrator: both are told in the file's metadata. N is free.
+    are not, nor is a calibrator: both are recorded in the file's metadata. N is free.
 
     Returns:
         The largest difference of a probability between torch and ONNX Runtime, over 16 images.

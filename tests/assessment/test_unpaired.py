@@ -1,4 +1,4 @@
-"""Systems on different images: what the reader is told of their data."""
+"""Systems on different images: what a report states about their data."""
 
 from dataclasses import replace
 
