@@ -149,8 +149,13 @@ def _check(trainings: Sequence[Training], bench: Bench) -> None:
     """Refuse trainings that are not those of the model without a source.
 
     Raises:
-        UserError: one is of another recipe, of other images or of other classes.
+        UserError: the model lacks a source itself, or a training is of another recipe, other images or other classes.
     """
+    if bench.run and read_recorded(bench.run, {"data.name": str})["data"].get("split") == "source":
+        raise UserError(
+            f"left_out={trainings[0].run.parent}: the model of {bench.run} was trained without a source itself "
+            "(data.split=source); give a model that had all sources, ckpt=RUN of a training with data.split=random"
+        )
     ids = set(require_home(bench).rows["image_id"])
     recipe = _recipe(bench.run) if bench.run else None
     for each in trainings:

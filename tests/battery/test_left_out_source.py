@@ -84,6 +84,12 @@ def test_without_trainings_or_sources_it_is_not_run(home: Bench, sweep: Path, be
         LeaveOneSourceOut(str(sweep)).passes(bench_of())
 
 
+def test_a_model_that_lacks_a_source_itself_is_refused(home: Bench, sweep: Path):
+    change(home.run, data={"split": "source"})
+    with pytest.raises(UserError, match=r"trained without a source itself \(data\.split=source\); .*split=random"):
+        LeaveOneSourceOut(str(sweep)).passes(home)
+
+
 def test_trainings_of_another_kind_are_refused(home: Bench, sweep: Path, rows: pd.DataFrame, checkpoint: Path):
     def refused(message: str) -> None:
         with pytest.raises(UserError, match=message):
