@@ -47,7 +47,7 @@ def test_who_waits_begins_once_the_holder_ends(holder, tmp_path, caplog):
 
 def test_workers_do_not_inherit_a_lock(tmp_path):
     fork = "import os, sys, time; from pathlib import Path; from skinlab.files import claim\n"
-    fork += "with claim(Path(sys.argv[1])):\n if worker := os.fork(): print(worker, flush=True)\n time.sleep(60)"
+    fork += "with claim(Path(sys.argv[1])):\n if not os.fork(): print(os.getpid(), flush=True)\n time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", fork, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     worker = int(holder.stdout.readline())
     holder.kill()
