@@ -36,6 +36,9 @@ class Acquisition(Probe):
     severities: Sequence[int] = SEVERITIES
     title: ClassVar[str] = "Acquisition"
     question: ClassVar[str] = "Does it stand another camera, another light, a careless photograph?"
+    published: ClassVar[str] = (
+        "Of the fifteen corruptions colour casts and blur harmed models of DermaMNIST most (arXiv 2406.17536)."
+    )
 
     def __post_init__(self) -> None:
         for name in self.names:

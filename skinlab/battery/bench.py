@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -65,6 +65,21 @@ class ImageSet:
     def own(self) -> Samples:
         """Bootstrap samples of the same predictions, each image at a threshold that it had no part in."""
         return self.yardstick.samples(self.clean, self.own_thresholds)
+
+    def by(self, model: Model, yardstick: Yardstick, own_thresholds: npt.NDArray[np.float64] | None) -> ImageSet:
+        """Return the same images for another model; they are read again only if it frames them otherwise."""
+        found = replace(self, model=model, yardstick=yardstick, own_thresholds=own_thresholds)
+        if (model.side, model.bundle.fit) == (self.model.side, self.model.bundle.fit):
+            vars(found)["pixels"] = self.pixels
+        return found
+
+    def of(self, rows: npt.NDArray[np.bool_]) -> ImageSet:
+        """Return some of the images; those that were read are not read again."""
+        own = None if self.own_thresholds is None else self.own_thresholds[rows]
+        found = replace(self, rows=self.rows[rows].reset_index(drop=True), own_thresholds=own)
+        if "pixels" in vars(self):
+            vars(found)["pixels"] = self.pixels[rows]
+        return found
 
     def predict(self, alter: Alteration | None = None) -> Predictions:
         """Return the predictions of all images, altered or as they are."""

@@ -36,6 +36,10 @@ class DrawnArtefacts(Probe):
     doses: Sequence[float] = (0.25, 0.5, 1.0)
     title: ClassVar[str] = "Artefact lab"
     question: ClassVar[str] = "Does a ruler, hair or ink that is drawn onto an image change the decision?"
+    published: ClassVar[str] = (
+        "Scale bars took the specificity from 87.9 % to between 0 and 43.9 % (PubMed 33465706); pen markings raised "
+        "false positives among nevi by 40 points (PMC6694463)."
+    )
 
     def __post_init__(self) -> None:
         for name in self.names:

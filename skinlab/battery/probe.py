@@ -35,6 +35,7 @@ class Findings:
         notes: sentences beside the table.
         tables: numbers beside the metrics of the conditions.
         pictures: of the conditions at every dose.
+        outcome: what a probe that compares trainings says in the verdict; it flags nothing.
     """
 
     reference: str = ""
@@ -43,13 +44,21 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     pictures: list[Shown] = field(default_factory=list)
+    outcome: list[str] = field(default_factory=list)
 
 
 class Probe(ABC):
-    """A probe of the battery; its arguments are those of its YAML in ``conf/shift``."""
+    """A probe of the battery; its arguments are those of its YAML in ``conf/shift``.
+
+    Attributes:
+        title: in the report.
+        question: that it answers.
+        published: what others found, with the source, to compare with; "" where nothing is known.
+    """
 
     title: ClassVar[str]
     question: ClassVar[str]
+    published: ClassVar[str] = ""
 
     @abstractmethod
     def passes(self, bench: Bench) -> int:

@@ -76,6 +76,10 @@ class RealArtefacts(Probe):
     dose: float = 0.5
     title: ClassVar[str] = "Real artefacts"
     question: ClassVar[str] = "Are images with a real ruler, hair or ink decided otherwise than others of their kind?"
+    published: ClassVar[str] = (
+        "Models use an artefact that goes with a class in training, and debiasing failed on other data "
+        "(arXiv 2208.09756)."
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.absent < self.present <= 1:

@@ -58,6 +58,7 @@ def _run(name: str, probe: Probe, planned: int | str, bench: Bench, output: Path
         "name": name,
         "title": probe.title,
         "question": probe.question,
+        "published": probe.published,
         "status": "not run" if reason else "run",
         "reason": reason,
         "seconds": round(time.monotonic() - started, 1),
@@ -66,6 +67,7 @@ def _run(name: str, probe: Probe, planned: int | str, bench: Bench, output: Path
         "flags": findings.flags,
         "notes": findings.notes,
         "tables": findings.tables,
+        "outcome": findings.outcome,
         "pictures": [_written(name, number, each, output) for number, each in enumerate(findings.pictures)],
     }
 
@@ -80,5 +82,5 @@ def _written(probe: str, number: int, shown: Shown, output: Path) -> Picture:
 def _line(result: ProbeResult) -> str:
     if result["status"] == "not run":
         return f"{result['title']}: not run, {result['reason']}"
-    flags = [flag["sentence"] for flag in result["flags"]]
-    return f"{result['title']}: {flags[0] if flags else 'no flag'}"
+    says = [flag["sentence"] for flag in result["flags"]] + result["outcome"]
+    return f"{result['title']}: {says[0] if says else 'no flag'}"

@@ -66,6 +66,7 @@ class WhereItLooks(Probe):
     n_maps: int | None = 500
     title: ClassVar[str] = "Where it looks"
     question: ClassVar[str] = "Does it look at the lesion, or does the rest of the image tell it the diagnosis?"
+    published: ClassVar[str] = "With a box over the lesion models still beat chance by far (arXiv 1904.08818)."
 
     def __post_init__(self) -> None:
         for share in self.centre_boxes:

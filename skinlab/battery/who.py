@@ -51,6 +51,7 @@ class Who(Probe):
     ita: bool = True
     title: ClassVar[str] = "Who"
     question: ClassVar[str] = "Does it work as well for each sex, age, body site and skin tone?"
+    published: ClassVar[str] = "A model of HAM10000 had an AUROC of .72 on light and .57 on dark skin (PMC9374341)."
 
     def passes(self, bench: Bench) -> int:
         """Return 0: no image is predicted that is not predicted for all probes.

@@ -144,6 +144,7 @@ def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick, ru
     hashes = contents(bytes(digest).hex() for digest in audited.digests)
     cache = None if data.cache_dir is None else Path(data.cache_dir)
     own = known_images(audited.manifest, hashes, known, run, cache)
+    audited.manifest["image_hash"] = [bytes(digest).hex() for digest in audited.digests]
     return outside_images(data.name, audited, class_of, own, model, yardstick, settings.n_images)
 
 
@@ -189,7 +190,12 @@ def print_verdict(evidence: ShiftEvidence, output: Path) -> None:
     found = evidence["verdict"]
     for line in found["headline"]:
         print(line)
-    for title, lines in (("breaks", found["breaks"]), ("watch", found["watch"]), ("not run", found["not_run"])):
+    for title, lines in (
+        ("breaks", found["breaks"]),
+        ("watch", found["watch"]),
+        ("other trainings", found["trainings"]),
+        ("not run", found["not_run"]),
+    ):
         for line in lines:
             print(f"{title}: {line}")
     if found["holds"]:

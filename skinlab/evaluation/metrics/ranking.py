@@ -66,6 +66,29 @@ class Curve:
             mean = np.where(gained > 0, (left + (right - left) * (1 + entry) / 2), 0)
             return np.asarray(np.where(self.n_pos > 0, (inside * mean).sum(0), np.nan) + 0 * self.n_neg / self.n_neg)
 
+    def mean_sensitivity(self, low: float, high: float) -> Floats:
+        """Return the mean sensitivity over the specificities from `low` to `high`: a partial AUC over its width.
+
+        McClish (1989). NaN without positives or negatives.
+
+        >>> score, truth = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])
+        >>> Ranking(score, truth).curve(np.ones((4, 1))).mean_sensitivity(0.25, 0.75).round(2)
+        array([0.75])
+        """
+        first, last = 1 - high, 1 - low  # rates of false positives
+
+        def area(rate: Floats) -> Floats:
+            """Return the integral, from 0 to a rate, of what of the range lies behind a rate."""
+            inside = np.clip(rate, first, last)
+            reached = last * (inside - first) - (inside**2 - first**2) / 2
+            return np.asarray((last - first) * np.minimum(rate, first) + reached)
+
+        with np.errstate(invalid="ignore", divide="ignore"):
+            start, end = self.fp_before / self.n_neg, self.fp / self.n_neg
+            tied = (area(end) - area(start)) / (end - start)  # a positive's rate is anywhere between those of its ties
+            behind = np.where(end > start, tied, last - np.clip(start, first, last))
+            return np.asarray((self.gained * behind).sum(0) / (self.n_pos * (last - first)))
+
 
 class Ranking:
     """The order of one score, kept for many weightings.

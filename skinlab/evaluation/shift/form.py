@@ -78,11 +78,16 @@ class Table(TypedDict):
 
 
 class ProbeResult(TypedDict):
-    """What a probe found, or why it was not run; it holds where it ran without a flag."""
+    """What a probe found, or why it was not run; it holds where it ran without a flag and has no outcome.
+
+    `published` is what others found. The outcome is that of a probe which compares trainings, such as which of them
+    helps.
+    """
 
     name: str
     title: str
     question: str
+    published: str
     status: Literal["run", "not run"]
     reason: str
     seconds: float
@@ -91,6 +96,7 @@ class ProbeResult(TypedDict):
     flags: list[Flag]
     notes: list[str]
     tables: list[Table]
+    outcome: list[str]
     pictures: list[Picture]
 
 
@@ -113,14 +119,24 @@ class Place(TypedDict):
     left_out: dict[str, int]
 
 
+class Published(TypedDict):
+    """The largest harm that a probe found, beside what others found."""
+
+    title: str
+    here: str
+    published: str
+
+
 class Verdict(TypedDict):
-    """The page on top: what breaks, what to watch, what holds, and what was not run."""
+    """The page on top: what breaks, what to watch, which trainings help, what holds, and what was not run."""
 
     headline: list[str]
     breaks: list[str]
     watch: list[str]
+    trainings: list[str]
     holds: list[str]
     not_run: list[str]
+    beside: list[Published]
 
 
 class ShiftEvidence(TypedDict):

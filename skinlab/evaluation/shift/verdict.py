@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skinlab.evaluation.evidence.interval_form import Interval
-from skinlab.evaluation.shift.flags import interval_in_words
+from skinlab.evaluation.shift.flags import in_words, interval_in_words, number, span
 from skinlab.evaluation.shift.form import Condition, ProbeResult, Verdict
 
 CALIBRATION = ("ece", "calibration_slope/positive", "calibration_intercept/positive")
@@ -28,9 +28,36 @@ def verdict(probes: Sequence[ProbeResult], home: Condition | None, outside: Cond
         "headline": [_headline(name, each) for name, each in (("At home", home), ("Outside", outside)) if each],
         "breaks": named["breaks"],
         "watch": named["watch"],
-        "holds": [each["title"] for each in probes if each["status"] == "run" and not each["flags"]],
+        "trainings": [line for each in probes for line in each["outcome"]],
+        "holds": [
+            each["title"] for each in probes if each["status"] == "run" and not each["flags"] and not each["outcome"]
+        ],
+        "beside": [
+            {"title": each["title"], "here": _largest(each), "published": each["published"]}
+            for each in probes
+            if each["published"]
+        ],
         "not_run": [f"{each['title']}: {each['reason']}" for each in probes if each["status"] == "not run"],
     }
+
+
+def _largest(probe: ProbeResult) -> str:
+    """Return the condition that lowers sensitivity most and the one that lowers specificity most, where any does."""
+    if probe["status"] == "not run":
+        return "not run"
+    if probe["outcome"]:
+        return " ".join(probe["outcome"])
+    found = []
+    for metric in ("sensitivity", "specificity"):
+        rows = [
+            (number(each["changes"][metric]["difference"]["value"]), each)
+            for each in probe["conditions"]
+            if metric in each["changes"] and each["changes"][metric]["difference"]["value"] is not None
+        ]
+        size, worst = min(rows, key=lambda row: row[0], default=(0.0, None))
+        if worst is not None and size < 0:
+            found.append(f"{metric} {span(worst['changes'][metric])}, {in_words(worst).removesuffix(',')}")
+    return "; ".join(found) or next((flag["sentence"] for flag in probe["flags"]), "no change for the worse")
 
 
 def _headline(where: str, found: Condition) -> str:

@@ -93,13 +93,22 @@ def metric_estimate(system: Trainings, metric: str, level: float = LEVEL) -> Est
     return replace(found, low=interval.low, high=interval.high, p=float("nan"), note=interval.note)
 
 
-def difference_estimate(a: Trainings, b: Trainings, metric: str, level: float = LEVEL) -> Estimate:
+def difference_estimate(
+    a: Trainings, b: Trainings, metric: str, level: float = LEVEL, n_draws: int | None = None
+) -> Estimate:
     """Return a minus b.
 
     Trainings that both have (the same seed or fold) are pairs, and those that only one has are passed over; the
     trainings' variance is that of the pairs' differences. Systems with fewer than two pairs are compared by all their
     trainings, whose variances add. A system with a single training adds none: the difference is then one of its
     weights, not of its recipe.
+
+    Args:
+        a: a system.
+        b: another one, on the same bootstrap samples.
+        metric: name.
+        level: of the interval.
+        n_draws: bootstrap samples that limit how small p may be; None: those of the metric.
     """
     pairs = [key for key in a.samples if key in b.samples]
     paired = len(pairs) > 1 or (len(a) == len(b) == len(pairs) == 1)
@@ -111,7 +120,7 @@ def difference_estimate(a: Trainings, b: Trainings, metric: str, level: float = 
         parts = a.part([x - y for x, y in zip(values_a, values_b, strict=True)])
     else:
         parts = a.part(values_a) + b.part(values_b)
-    return _estimate(difference, metric, parts, min(len(keys_a), len(keys_b)), level, paired=paired)
+    return _estimate(difference, metric, parts, min(len(keys_a), len(keys_b)), level, n_draws, paired=paired)
 
 
 def only(samples: BootstrapSamples, metric: str) -> BootstrapSamples:
@@ -125,12 +134,19 @@ def only(samples: BootstrapSamples, metric: str) -> BootstrapSamples:
 
 
 def _estimate(
-    samples: BootstrapSamples, metric: str, parts: Sequence[Variance], n: int, level: float, *, paired: bool = False
+    samples: BootstrapSamples,
+    metric: str,
+    parts: Sequence[Variance],
+    n: int,
+    level: float,
+    n_draws: int | None = None,
+    *,
+    paired: bool = False,
 ) -> Estimate:
     reason = samples.no_interval(metric)
     rows = Variance(float("nan"), np.inf) if reason else samples.variance(metric)
     note = reason or samples.interval(metric, level).note
-    n_draws = int(np.isfinite(samples.values[metric]).sum())
+    n_draws = int(np.isfinite(samples.values[metric]).sum()) if n_draws is None else n_draws
     how: dict[str, Any] = {"n_draws": n_draws, "n_groups": min(samples.fewest(metric)[0], SIGN_TEST_GROUPS)}
     how["mid_p"] = samples.mid_p(metric) if samples.is_difference else float("nan")
     found = estimate(samples.estimate[metric], [rows, *parts], n=n, level=level, paired=paired, note=note, **how)

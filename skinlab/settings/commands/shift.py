@@ -11,7 +11,7 @@ from skinlab.errors import nearest
 from skinlab.settings.command import CommandSettings, Split, required
 from skinlab.settings.data import DataSettings
 from skinlab.settings.part import Part
-from skinlab.settings.types import Count, Names, Number, Text, path_to
+from skinlab.settings.types import Count, Names, Number, Places, Text, path_to
 
 
 def _no_data(value: Any) -> Any:
@@ -28,6 +28,7 @@ class ShiftSettings(CommandSettings):
     data: Annotated[DataSettings | None, BeforeValidator(_no_data)]
     class_map: Annotated[Text, path_to("a table of classes", "class_map=FILE.csv")] | None
     left_out: Annotated[Text, path_to("a sweep", "left_out=SWEEP")] | None
+    mitigations: Places | None
     home: Annotated[Text, path_to("a run", "home=RUN")] | None
     split: Split
     n_images: Count | None

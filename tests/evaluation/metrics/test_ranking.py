@@ -31,15 +31,29 @@ def test_agrees_with_scikit_learn(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("metric", ["average_precision", "auroc", "partial_auroc"])
+@pytest.mark.parametrize("low", [0.05, 0.5, 0.9])
+def test_the_mean_sensitivity_is_scikit_learns_partial_auc_over_its_width(kind, low):
+    score, truth = scores(kind)
+    curve = Ranking(score, truth).curve(np.ones((len(score), 1)))
+    width = 1 - low
+    scaled = sk.roc_auc_score(truth, score, max_fpr=width)
+    area = width**2 / 2 + (2 * scaled - 1) * (width - width**2 / 2)
+    assert curve.mean_sensitivity(low, 1)[0] == pytest.approx(area / width, abs=1e-9)
+    parts = [curve.mean_sensitivity(*ends)[0] for ends in ((low, 0.95), (0.95, 1))]
+    assert parts[0] * (0.95 - low) + parts[1] * 0.05 == pytest.approx(area, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", ["average_precision", "auroc", "partial_auroc", "mean_sensitivity"])
 def test_integer_weights_are_repeated_rows(kind, metric):
     score, truth = scores(kind)
     weights = np.random.default_rng(0).poisson(1, (len(score), 5)).astype(float)
     weights[truth.argmax()] = 1  # a positive in every draw
-    together = getattr(Ranking(score, truth).curve(weights), metric)()
+    ends = (0.8, 0.9) if metric == "mean_sensitivity" else ()
+    together = getattr(Ranking(score, truth).curve(weights), metric)(*ends)
     for b in range(5):
         rows = np.repeat(np.arange(len(score)), weights[:, b].astype(int))
-        alone = getattr(Ranking(score[rows], truth[rows]).curve(np.ones((len(rows), 1))), metric)()
+        alone = getattr(Ranking(score[rows], truth[rows]).curve(np.ones((len(rows), 1))), metric)(*ends)
         assert together[b] == pytest.approx(alone[0], abs=1e-12)
 
 
