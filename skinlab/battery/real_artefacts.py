@@ -101,7 +101,7 @@ class RealArtefacts(Probe):
         compared = {str(name): self.compared(images, labels[name]) for name in labels}
         for name, each in compared.items():
             if each.metrics:
-                alter = bench.random(partial(_draw, DRAWN.get(name, (name,)), self.dose), name)
+                alter = bench.random(partial(draw_one, DRAWN.get(name, (name,)), self.dose), name)
                 conditions, held = _compare(name.replace("_", " "), images, images.predict(alter), each)
                 real.append(conditions[0])
                 found.conditions += conditions
@@ -186,5 +186,6 @@ def _enough(name: str, group: npt.NDArray[np.int64], positive: npt.NDArray[np.in
     return counts.fewest(metric, name.partition("/")[2])[0] >= least
 
 
-def _draw(names: Sequence[str], dose: float, image: Image, rng: np.random.Generator) -> Image:
+def draw_one(names: Sequence[str], dose: float, image: Image, rng: np.random.Generator) -> Image:
+    """Return an image with one of some artefacts drawn onto it."""
     return draw(names[int(rng.integers(len(names)))], image, dose, rng)

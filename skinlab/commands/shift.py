@@ -29,6 +29,7 @@ from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.models import run_of
 from skinlab.inference.run_tables import read_validation
+from skinlab.phantom.tables import ARTEFACTS as PHANTOM_TABLE
 from skinlab.runs.preparation import audit_data
 from skinlab.runs.provenance import all_training_images
 from skinlab.settings.command import Invocation
@@ -149,13 +150,14 @@ def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick, ru
 
 
 def find_artefacts(settings: ShiftSettings, run: Path | None, places: Sequence[ImageSet]) -> pd.DataFrame | None:
-    """Return the table of artefacts in images: ``artefacts=``, else ``data.artefacts`` of the run; None without one.
+    """Return the table of artefacts in images: ``artefacts=``, ``data.artefacts`` of the run, or a phantom's own.
 
     Raises:
         UserError: it can't be read, or is of other images.
     """
-    recorded = None if run is None else read_recorded(run, {"data.name": str})["data"]["artefacts"]
-    table = settings.artefacts or recorded
+    data = {} if run is None else read_recorded(run, {"data.name": str})["data"]
+    phantoms = Path(str(data.get("root"))) / PHANTOM_TABLE if data.get("name") == "phantom" else None
+    table = settings.artefacts or data.get("artefacts") or (str(phantoms) if phantoms and phantoms.is_file() else None)
     return None if table is None else read_artefacts(table, [id for each in places for id in each.rows["image_id"]])
 
 

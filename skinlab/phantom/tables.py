@@ -13,6 +13,9 @@ from skinlab.phantom.scene import stream
 from skinlab.phantom.traits import MALIGNANT
 
 TRUTH = "phantom_truth.csv"
+ARTEFACTS = "phantom_artefacts.csv"
+# Artefact of the phantom → column in a table for data.artefacts
+_COLUMNS = {"ruler": "ruler", "hair": "hair", "bubbles": "gel_bubble", "ink": "ink"}
 # Mean age, share of men, and most frequent sites of each diagnosis in HAM10000.
 _PATIENTS = {
     "akiec": (66.5, 0.68, ("face", "lower extremity", "upper extremity")),
@@ -32,6 +35,12 @@ def write_metadata(folder: Path, settings: Settings, shots: Sequence[Shot]) -> N
     rows = [[f"HAM_{s.lesion:07d}", Path(s.path).stem, s.dx, *_patient(settings, s), s.device] for s in shots]
     _write_csv(folder / "HAM10000_metadata", header, rows)
     _write_csv(folder / "HAM10000_metadata.csv", header[:-1], [row[:-1] for row in rows])
+
+
+def write_artefacts(folder: Path, shots: Sequence[Shot]) -> None:
+    """Write which artefacts each image has, 0 or 1, as ``data.artefacts`` reads it."""
+    rows = ([Path(s.path).stem, *(int(name in s.artefacts) for name in _COLUMNS)] for s in shots)
+    _write_csv(folder / ARTEFACTS, ["image_id", *_COLUMNS.values()], rows)
 
 
 def write_truth(folder: Path, shots: Sequence[Shot], structures: Sequence[Sequence[str]]) -> None:

@@ -16,7 +16,7 @@ from skinlab.errors import UserError
 from skinlab.files import LOCK, claim
 from skinlab.phantom.plan import Settings, Shot, plan
 from skinlab.phantom.scene import draw_lesion, draw_view
-from skinlab.phantom.tables import write_metadata, write_truth
+from skinlab.phantom.tables import write_artefacts, write_metadata, write_truth
 from skinlab.processes.cores import available_cores
 from skinlab.processes.progress import Progress
 from skinlab.processes.workers import count_progress, map_in_processes
@@ -111,6 +111,7 @@ def _write(folder: Path, settings: Settings, num_workers: int) -> None:
     write_truth(folder, shots, structures)
     if settings.layout == "ham10000":
         write_metadata(folder, settings, shots)
+        write_artefacts(folder, shots)
     (folder / MARKER).write_text(json.dumps(_marker(settings), indent=1) + "\n", encoding="utf-8")
 
 

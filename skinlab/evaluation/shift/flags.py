@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinlab.errors import some
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.shift.form import Change, Condition, Flag
 from skinlab.evaluation.shift.yardstick import LEAST_P, MAX_FLIPPED
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
 
+MOST_NAMED = 10  # conditions in a sentence
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -69,8 +71,8 @@ def flag_changes(
             if p <= 0.05 and _harm(change, limit) >= limit.size
         ]
         if harmful:
-            worst = max(harmful, key=lambda row: _harm(row[1], limit))
-            flags.append(_flag(worst, len(harmful), len(rows), what, limit, verb))
+            harmful.sort(key=lambda row: -_harm(row[1], limit))
+            flags.append(_flag(harmful[0], _others([each for each, *_ in harmful], len(rows)), what, limit, verb))
     return flags
 
 
@@ -86,9 +88,10 @@ def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
     above = [i for i, p in enumerate(p_values) if p <= 0.05 and shares[i] > MAX_FLIPPED]
     if not above:
         return []
-    worst = max(above, key=lambda i: shares[i])
+    above.sort(key=lambda i: -shares[i])
+    worst = above[0]
     each, found = conditions[worst], conditions[worst]["flipped"]
-    others = f"; {len(above)} of {len(conditions)} conditions do so" if len(above) > 1 else ""
+    others = _others([conditions[i] for i in above], len(conditions))
     sentence = (
         f"{what}{in_words(each)} flips the decisions of {shares[worst]:.1%} "
         f"[{number(found['low']):.1%}, {number(found['high']):.1%}] of the images, above the limit of "
@@ -97,16 +100,23 @@ def flag_flips(conditions: Sequence[Condition], what: str) -> list[Flag]:
     return [{"level": "watch", "sentence": sentence, "size": shares[worst] / MAX_FLIPPED}]
 
 
-def _flag(worst: tuple[Condition, Change, float], n: int, of_all: int, what: str, limit: Limit, verb: str) -> Flag:
+def _flag(worst: tuple[Condition, Change, float], others: str, what: str, limit: Limit, verb: str) -> Flag:
     each, change, p = worst
     value = each["metrics"][limit.metric]["value"]
-    others = f"; {n} of {of_all} conditions do so" if n > 1 else ""
     return {
         "level": "breaks" if limit.breaks else "watch",
         "sentence": f"{what}{in_words(each)} {verb} {limit.label} by {span(change)}, to {value:.3f} "
         f"(p {p_in_words(p, p <= LEAST_P)} after Holm's correction{others}).",
         "size": _harm(change, limit) / limit.size,
     }
+
+
+def _others(harmful: Sequence[Condition], n: int) -> str:
+    """Return how many of n conditions do harm, the worst first, and the names of those of another kind."""
+    if len(harmful) == 1:
+        return ""
+    names = list(dict.fromkeys(each["name"].replace("_", " ") for each in harmful))
+    return f"; {len(harmful)} of {n} conditions do so" + (f": {some(names, MOST_NAMED)}" if len(names) > 1 else "")
 
 
 def in_words(condition: Condition) -> str:
