@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinlab.errors import some
 from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.shift.form import Change, Condition, Flag
 from skinlab.evaluation.shift.yardstick import LEAST_P, MAX_FLIPPED
@@ -116,7 +115,9 @@ def _others(harmful: Sequence[Condition], n: int) -> str:
     if len(harmful) == 1:
         return ""
     names = list(dict.fromkeys(each["name"].replace("_", " ") for each in harmful))
-    return f"; {len(harmful)} of {n} conditions do so" + (f": {some(names, MOST_NAMED)}" if len(names) > 1 else "")
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = f": {', '.join(names[:MOST_NAMED])}{more}" if len(names) > 1 else ""
+    return f"; {len(harmful)} of {n} conditions do so{listed}"
 
 
 def in_words(condition: Condition) -> str:

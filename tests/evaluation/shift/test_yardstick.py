@@ -88,3 +88,15 @@ def test_chance_among_many_conditions_is_not_flagged():
         table = clean.with_probabilities(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
         found.append(altered_condition(f"noise {seed}", "", table, clean, reference, YARDSTICK))
     assert not flag_changes(found, "The ", LIMITS)
+
+
+def test_every_condition_that_harms_is_named_the_worst_first():
+    clean = predictions()
+    reference = YARDSTICK.samples(clean)
+    found = [
+        altered_condition(name, "dose 1", predictions(lower=lower), clean, reference, YARDSTICK)
+        for name, lower in (("hair", 0.8), ("gel_bubble", 0.0), ("ruler", 2.0))
+    ]
+    flag = next(each for each in flag_changes(found, "The ") if "sensitivity" in each["sentence"])
+    assert flag["sentence"].startswith("The ruler, dose 1, changes sensitivity")
+    assert flag["sentence"].endswith("; 2 of 3 conditions do so: ruler, hair).")
