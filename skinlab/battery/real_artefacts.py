@@ -82,12 +82,7 @@ class RealArtefacts(Probe):
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.absent < self.present <= 1:
-            raise UserError(
-                f"probe.real_artefacts: absent={self.absent} must be below present={self.present}, both from 0 to 1"
-            )
-        if not 0 < self.dose <= 1:
-            raise UserError(f"probe.real_artefacts.dose: {self.dose} is not above 0 and at most 1")
+        check_presence("real_artefacts", self.present, self.absent, self.dose)
 
     def passes(self, bench: Bench) -> int:
         """Return how many images are predicted: all of them with each artefact drawn that is compared."""
@@ -133,6 +128,18 @@ class RealArtefacts(Probe):
         real, without = (compared.rows[arm.counted()][:SHOWN] for arm in (compared.present, compared.absent))
         shown = [Shown(name, "real", images.pixels[row]) for row in real]
         return shown + [Shown(name, f"drawn, dose {self.dose:g}", alter(images.pixels[row], row)) for row in without]
+
+
+def check_presence(probe: str, present: float, absent: float, dose: float) -> None:
+    """Refuse settings of a probe of artefacts that contradict each other.
+
+    Raises:
+        UserError: the two probabilities are not in this order, or the dose is out of range.
+    """
+    if not 0 <= absent < present <= 1:
+        raise UserError(f"probe.{probe}: absent={absent} must be below present={present}, both from 0 to 1")
+    if not 0 < dose <= 1:
+        raise UserError(f"probe.{probe}.dose: {dose} is not above 0 and at most 1")
 
 
 def labelled(bench: Bench) -> tuple[ImageSet, pd.DataFrame]:

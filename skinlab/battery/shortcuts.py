@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
@@ -10,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from skinlab.battery.bench import Bench, ImageSet
-from skinlab.battery.probe import Findings, NotRunError, Probe, require_home
-from skinlab.battery.real_artefacts import DRAWN, draw_one
+from skinlab.battery.model import Alteration
+from skinlab.battery.probe import Findings, NotRunError, Probe, Shown, require_home
+from skinlab.battery.real_artefacts import DRAWN, SHOWN, check_presence, draw_one
 from skinlab.evaluation.shift.shortcuts import Feature, Tie, find_ties, flag_shortcuts, measure, ties_table
 
 REMAINS = (
@@ -29,6 +29,9 @@ class Shortcuts(Probe):
         present: probability from which an image counts as one with an artefact.
         absent: probability up to which it counts as one without; images between are left out.
         dose: of a drawn artefact.
+
+    Raises:
+        UserError: the two probabilities are not in this order, or the dose is out of range.
     """
 
     present: float = 0.9
@@ -40,6 +43,9 @@ class Shortcuts(Probe):
         "Models use an artefact that goes with a class in training, and debiasing failed on other data "
         "(arXiv 2208.09756)."
     )
+
+    def __post_init__(self) -> None:
+        check_presence("shortcuts", self.present, self.absent, self.dose)
 
     def passes(self, bench: Bench) -> int:
         """Return how many images are predicted: all of them with each artefact drawn that goes with a class."""
@@ -56,6 +62,7 @@ class Shortcuts(Probe):
             found.notes.append("No source and no artefact goes with a class at home.")
             return found
         found.tables, found.notes = [ties_table(ties)], [REMAINS]
+        found.pictures = [each for tie in ties if tie.drawn for each in self._pictures(bench, tie)]
         return found
 
     def _ties(self, bench: Bench) -> list[Tie]:
@@ -81,16 +88,26 @@ class Shortcuts(Probe):
         for name in table:
             p = table[name].to_numpy()
             has = np.where(p >= self.present, 1.0, np.where(p <= self.absent, 0.0, np.nan))
-            alter = bench.random(partial(draw_one, DRAWN.get(str(name), (str(name),)), self.dose), str(name))
-            found.append(Feature(str(name).replace("_", " "), has, cache(partial(home.predict, alter))))
+            draw = cache(partial(home.predict, self._drawn(bench, str(name))))
+            found.append(Feature(str(name).replace("_", " "), has, draw))
         return found
 
+    def _drawn(self, bench: Bench, name: str) -> Alteration:
+        """Return the alteration that draws an artefact of the table onto an image."""
+        return bench.random(partial(draw_one, DRAWN.get(name, (name,)), self.dose), name)
 
-def _sources(home: ImageSet) -> Sequence[Feature]:
-    """Return the sources of the images at home, where there are several."""
+    def _pictures(self, bench: Bench, tie: Tie) -> list[Shown]:
+        """Return images of other classes than that of a tie, with its artefact drawn."""
+        home, name = require_home(bench), tie.feature.name
+        others = np.flatnonzero((home.rows["label"] != tie.label).to_numpy() & (tie.feature.has == 0))[:SHOWN]
+        alter = self._drawn(bench, name.replace(" ", "_"))
+        title = f"{name}, which goes with {tie.label}"
+        return [Shown(title, f"drawn onto {home.rows['label'][row]}", alter(home.pixels[row], row)) for row in others]
+
+
+def _sources(home: ImageSet) -> list[Feature]:
+    """Return the sources of the images at home; none where there is one alone."""
     source = home.rows["source"].astype(str)
     names = sorted(set(source) - {""})
-    known = (source != "").to_numpy()
-    return [
-        Feature(f"source {name}", np.where(known, (source == name).to_numpy(), np.nan).astype(float)) for name in names
-    ] * (len(names) > 1)
+    has = [np.where(source == name, 1.0, np.where(source == "", np.nan, 0.0)) for name in names]
+    return [Feature(f"source {name}", each) for name, each in zip(names, has, strict=True)] if len(names) > 1 else []

@@ -160,7 +160,10 @@ def _require_groups(rows: pd.DataFrame, needed: int, parts: str) -> None:
     short = groups[groups < needed].sort_index()
     if len(short):
         counts = some(f"{label} has {count}" for label, count in short.items())
-        remedy = "lower data.n_folds or data.test_fraction, merge classes by data.label_map, or add images"
+        remedy = (
+            "lower data.n_folds or data.test_fraction, merge classes by data.label_map, leave them out by data.exclude"
+            ", or add images"
+        )
         raise UserError(f"too few groups of a class for {parts}: {counts}, needed are {needed}; {remedy}")
 
 

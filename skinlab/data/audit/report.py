@@ -137,7 +137,7 @@ def problems(report: AuditReport, n_folds: int) -> list[str]:
         few = some(f"{label} has {count}" for label, count in report["few_groups"].items())
         lines.append(
             f"too few groups of a class for data.n_folds={n_folds}: {few}; "
-            "lower data.n_folds, merge classes by data.label_map, or add images"
+            "lower data.n_folds, merge classes by data.label_map, leave them out by data.exclude, or add images"
         )
     return lines
 
