@@ -78,10 +78,16 @@ class Mitigations(Probe):
     Args:
         trainings: runs, and folders of runs; further seeds of the model's own recipe may be among them.
         rule: of the threshold of each training, chosen on its own validation images.
+        specificity: outside, at which sensitivity is compared; None for that of the model's recipe at its frozen
+            threshold, but from 0.5 to 0.95.
+
+    Raises:
+        UserError: the specificity is out of range.
     """
 
-    trainings: Sequence[str] | None = None
+    trainings: str | Sequence[str] | None = None
     rule: str = "sensitivity>=0.95"
+    specificity: float | None = None
     title: ClassVar[str] = "Mitigations"
     question: ClassVar[str] = "Which other training finds more malignant lesions outside, and at what cost at home?"
     published: ClassVar[str] = (
@@ -89,6 +95,10 @@ class Mitigations(Probe):
         "(arXiv 2202.10054); training with artefacts helped only where those of the test resembled them "
         "(arXiv 2208.09756)."
     )
+
+    def __post_init__(self) -> None:
+        if self.specificity is not None and not 0 < self.specificity < 1:
+            raise UserError(f"probe.mitigations.specificity: {self.specificity} is not between 0 and 1")
 
     def passes(self, bench: Bench) -> int:
         """Return how many images are predicted: all of both places by every training but the model's own.
@@ -115,7 +125,7 @@ class Mitigations(Probe):
             )
         names = tell_apart([each[0].config for each in recipes])
         measured = [[_measured(each, run, self.rule, bench, home, compared) for each in of] for of in recipes]
-        comparison = Comparison(list(map(Recipe, names, measured)), bench.yardstick)
+        comparison = Comparison(list(map(Recipe, names, measured)), bench.yardstick, self.specificity)
         found = Findings(reference=REFERENCE, conditions=comparison.conditions(), tables=[comparison.table()])
         found.outcome = comparison.outcome()
         found.notes = [comparison.missed(), SELECTION]
@@ -135,13 +145,17 @@ class Mitigations(Probe):
         found.notes += [SINGLE] * (min(map(len, recipes)) < 2)
         return found
 
+    def _given(self) -> list[str]:
+        """Return the runs and folders of runs."""
+        return [self.trainings] if isinstance(self.trainings, str) else list(self.trainings or ())
+
     def _places(self, bench: Bench) -> tuple[Path, ImageSet, ImageSet]:
         """Return the model's run, the images at home and those outside.
 
         Raises:
             NotRunError: one is missing, or there are no trainings to compare with.
         """
-        if not self.trainings:
+        if not self._given():
             raise NotRunError(
                 "it needs trainings of other recipes: python -m skinlab.train -m 'augment=light,colour' seed=0,1 …, "
                 "then mitigations=SWEEP"
@@ -154,7 +168,7 @@ class Mitigations(Probe):
 
     def _recipes(self, own: Path, bench: Bench) -> list[list[Trained]]:
         """Return the trainings of each recipe, the model's own first, after the checks."""
-        runs = [own, *(run.resolve() for place in self.trainings or () for run in _runs(place))]
+        runs = [own, *(run.resolve() for place in self._given() for run in _runs(place))]
         trained = [_read(run) for run in dict.fromkeys(runs)]
         recipes = [[trained[i] for i in members] for members in by_recipe([each.config for each in trained])]
         if len(recipes) < 2:

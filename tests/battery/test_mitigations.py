@@ -67,7 +67,7 @@ def guesses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("guesses")
 def test_a_training_that_guesses_is_said_to_hurt(bench: Bench, sweep: Path):
-    probe = Mitigations([str(sweep)])
+    probe = Mitigations(str(sweep))
     assert probe.passes(bench) == 240
     found = probe.run(bench)
     (sentence,) = found.outcome

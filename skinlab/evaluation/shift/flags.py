@@ -104,7 +104,7 @@ def _flag(worst: tuple[Condition, Change, float], others: str, what: str, limit:
     value = each["metrics"][limit.metric]["value"]
     return {
         "level": "breaks" if limit.breaks else "watch",
-        "sentence": f"{what}{in_words(each)} {verb} {limit.label} by {span(change)}, to {value:.3f} "
+        "sentence": f"{what}{in_words(each)} {verb} {limit.label} by {span(change)}, to {minus(value)} "
         f"(p {p_in_words(p, p <= LEAST_P)} after Holm's correction{others}).",
         "size": _harm(change, limit) / limit.size,
     }
@@ -118,6 +118,15 @@ def _others(harmful: Sequence[Condition], n: int) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = f": {', '.join(names[:MOST_NAMED])}{more}" if len(names) > 1 else ""
     return f"; {len(harmful)} of {n} conditions do so{listed}"
+
+
+def minus(value: float | None) -> str:
+    """Return a number with three digits and a sign that is not a hyphen.
+
+    >>> minus(0.12345)
+    '0.123'
+    """
+    return f"{number(value):z.3f}".replace("-", MINUS)
 
 
 def in_words(condition: Condition) -> str:

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 AT_SPECIFICITY = "sensitivity_at_specificity"
+LEAST, MOST = 0.5, 0.95  # specificity at which recipes are compared unless one is set
 MARGIN = 0.05  # of specificity, either side of the model's: one specificity of a small set is that of a few images
 AT_HOME, OUTSIDE = "at home", "outside"
 COST = ("auroc/positive", "balanced_accuracy")
@@ -115,15 +116,19 @@ class Comparison:
     Attributes:
         recipes: the model's own first.
         yardstick: of the model.
+        specificity: outside, at which sensitivity is compared; None for that of the first recipe at its frozen
+            threshold, from :data:`LEAST` to :data:`MOST`.
     """
 
     recipes: Sequence[Recipe]
     yardstick: Yardstick
+    specificity: float | None = None
 
     @cached_property
     def band(self) -> tuple[float, float]:
-        """The specificities at which sensitivity is compared: about that of the first recipe outside."""
-        middle = round(self.recipes[0].specificity(), 2)
+        """The specificities from which to which sensitivity is averaged."""
+        chosen = np.clip(self.recipes[0].specificity(), LEAST, MOST) if self.specificity is None else self.specificity
+        middle = round(float(chosen), 2)
         return round(max(middle - MARGIN, 0.0), 2), round(min(middle + MARGIN, 1.0), 2)
 
     @cached_property
@@ -155,8 +160,8 @@ class Comparison:
                 cells += [span(change), p, *(span(each) if each else "" for each in costs)]
             rows.append({"name": recipe.name, "cells": cells})
         title = (
-            f"Sensitivity outside at the specificity that the model has there at its frozen threshold (mean from "
-            f"{low:.2f} to {high:.2f}), and what it costs at home"
+            f"Sensitivity outside at the same specificity (mean from {low:.2f} to {high:.2f}; at its frozen thresholds "
+            f"the model's recipe has {self.recipes[0].specificity():.2f} there), and the change at home"
         )
         head = ["Recipe", "Trainings", "Sensitivity outside", "Change", "p (Holm)"]
         return {"title": title, "columns": [*head, "AUROC, home", "Balanced accuracy, home"], "rows": rows}  # type: ignore[typeddict-item]

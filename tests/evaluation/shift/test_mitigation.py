@@ -11,6 +11,7 @@ from skinlab.evaluation.shift.origin import Side
 from skinlab.evaluation.shift.yardstick import Yardstick
 
 CLASSES = ["mel", "nv"]
+YARDSTICK = Yardstick(["mel"], 0.3)
 
 
 def table(power: float, seed: int, own: int, n: int = 400) -> Predictions:
@@ -65,6 +66,16 @@ def test_another_threshold_alone_helps_nobody():
     assert found.outcome()[0].startswith("No evidence that the other recipe")
 
 
+def test_the_specificity_of_the_comparison_is_the_first_recipes_within_limits_or_as_set():
+    calls_all = Recipe(
+        "a", [replace(each, yardstick=Yardstick(["mel"], 0.001)) for each in recipe("a", 1, 0).trainings]
+    )
+    pair = [calls_all, recipe("b", 1, 0)]
+    assert calls_all.specificity() < 0.1
+    assert Comparison(pair, YARDSTICK).band == (0.45, 0.55)
+    assert Comparison(pair, YARDSTICK, 0.98).band == (0.93, 1.0)
+
+
 @pytest.mark.slow
 def test_recipes_that_are_alike_differ_in_one_of_twenty_studies():
     rejected = 0
@@ -78,6 +89,3 @@ def test_recipes_that_are_alike_differ_in_one_of_twenty_studies():
         ]
         rejected += Comparison(pair, YARDSTICK).worth[0]["p"] < 0.05
     assert 0.02 < rejected / 400 < 0.08
-
-
-YARDSTICK = Yardstick(["mel"], 0.3)
