@@ -66,9 +66,9 @@ class ImageSet:
         """Bootstrap samples of the same predictions, each image at a threshold that it had no part in."""
         return self.yardstick.samples(self.clean, self.own_thresholds)
 
-    def by(self, model: Model, yardstick: Yardstick, own_thresholds: npt.NDArray[np.float64] | None) -> ImageSet:
+    def by(self, model: Model, yardstick: Yardstick) -> ImageSet:
         """Return the same images for another model; they are read again only if it frames them otherwise."""
-        found = replace(self, model=model, yardstick=yardstick, own_thresholds=own_thresholds)
+        found = replace(self, model=model, yardstick=yardstick, own_thresholds=None)
         if (model.side, model.bundle.fit) == (self.model.side, self.model.bundle.fit):
             vars(found)["pixels"] = self.pixels
         return found

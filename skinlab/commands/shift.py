@@ -16,6 +16,7 @@ from skinlab.battery.known_images import known_images
 from skinlab.battery.model import Model
 from skinlab.battery.places import home_images, outside_images
 from skinlab.battery.running import run_probes
+from skinlab.battery.trained import threshold_at_home
 from skinlab.data.preparation import read_class_names
 from skinlab.data.training_images import contents
 from skinlab.errors import UserError, user_errors
@@ -23,12 +24,10 @@ from skinlab.evaluation.predictions import check_positive
 from skinlab.evaluation.shift.form import FORMAT, Condition, Place, ShiftEvidence
 from skinlab.evaluation.shift.verdict import verdict
 from skinlab.evaluation.shift.yardstick import Yardstick, condition
-from skinlab.evaluation.thresholds.choice import is_fixed
-from skinlab.evaluation.thresholds.frozen import FrozenThreshold, fixed_threshold, freeze
+from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.files import claim, write_json, write_text
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.models import run_of
-from skinlab.inference.run_tables import read_validation
 from skinlab.phantom.tables import ARTEFACTS as PHANTOM_TABLE
 from skinlab.runs.preparation import audit_data
 from skinlab.runs.provenance import all_training_images
@@ -109,22 +108,7 @@ def find_threshold(settings: ShiftSettings, bundle: Bundle, run: Path | None) ->
         )
     with user_errors():
         check_positive(positive, classes)
-    if is_fixed(settings.threshold):
-        with user_errors():
-            return fixed_threshold(settings.threshold, positive)
-    own = [each for each in bundle.thresholds if each.rule == settings.threshold]
-    if own := [each for each in own if set(each.positive) == set(positive)]:
-        return own[0]
-    if run is None or bundle.calibrator is not None or len(bundle.members) > 1:
-        raise UserError(
-            f"threshold={settings.threshold}: {settings.ckpt} has no such threshold for {', '.join(positive)}; make "
-            f"the bundle with it: python -m skinlab.bundle ckpt=RUN output=FILE.bundle "
-            f"'thresholds=[{settings.threshold}]' 'positive=[{','.join(positive)}]', or give a fixed one, as in "
-            "'threshold=p>=0.3'"
-        )
-    (table,) = read_validation([str(run)], 1, bundle.classes, "threshold=")
-    with user_errors():
-        return freeze(table.binary(positive), settings.threshold, f"val, {len(table)} images", positive)
+    return threshold_at_home(settings.ckpt, bundle, run, settings.threshold, positive)
 
 
 def read_outside(settings: ShiftSettings, model: Model, yardstick: Yardstick, run: Path | None) -> ImageSet | None:

@@ -73,7 +73,9 @@ def test_a_training_that_guesses_is_said_to_hurt(bench: Bench, sweep: Path):
     (sentence,) = found.outcome
     assert sentence.startswith("augment.mixup=0.4 hurts: sensitivity \N{MINUS SIGN}")
     assert [(each["name"], each["dose"]) for each in found.conditions] == [
-        (name, place) for name in ("augment.mixup=0", "augment.mixup=0.4") for place in ("outside", "at home")
+        (name, place)
+        for name in ("the model (augment.mixup=0)", "augment.mixup=0.4")
+        for place in ("outside", "at home")
     ]
     assert found.flags == []
     assert any("Give several seeds" in note for note in found.notes)
@@ -104,7 +106,7 @@ def test_images_that_one_was_trained_on_count_for_none(
     found = probe.run(bench)
     assert {each["images"] for each in found.conditions if each["dose"] == "outside"} == {90}
     assert any("30 images outside left out for all recipes" in note for note in found.notes)
-    assert [row["name"] for row in found.tables[0]["rows"]] == ["model.init=imagenet", "model.init=plain"]
+    assert [row["name"] for row in found.tables[0]["rows"]] == ["the model (model.init=imagenet)", "model.init=plain"]
 
 
 @pytest.mark.usefixtures("guesses")
@@ -121,7 +123,7 @@ def test_trainings_that_do_not_fit_are_refused(bench: Bench, sweep: Path, rows: 
         with pytest.raises(UserError, match=message):
             Mitigations([str(place)]).passes(bench)
 
-    refused("is no run of skinlab.train and no folder of runs", checkpoint)
+    refused("is no run of skinlab.train, no folder of runs and no bundle", checkpoint)
     refused("all runs are of the model's own recipe", bench.run)
     write_training(sweep / "1", rows[60:], checkpoint, rows[:60], augment={"mixup": 0.2})
     refused("sweep/1 was trained on 60 of the 120 images at home; train it with the folds of .*plain")

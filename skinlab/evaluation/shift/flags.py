@@ -114,7 +114,7 @@ def _others(harmful: Sequence[Condition], n: int) -> str:
     """Return how many of n conditions do harm, the worst first, and the names of those of another kind."""
     if len(harmful) == 1:
         return ""
-    names = list(dict.fromkeys(each["name"].replace("_", " ") for each in harmful))
+    names = list(dict.fromkeys(readable(each["name"]) for each in harmful))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = f": {', '.join(names[:MOST_NAMED])}{more}" if len(names) > 1 else ""
     return f"; {len(harmful)} of {n} conditions do so{listed}"
@@ -129,13 +129,22 @@ def minus(value: float | None) -> str:
     return f"{number(value):z.3f}".replace("-", MINUS)
 
 
+def readable(name: str) -> str:
+    """Return a condition's name as it is read; that of a recipe is its settings, as they are set.
+
+    >>> readable("motion_blur"), readable("model.ema_decay=0.99")
+    ('motion blur', 'model.ema_decay=0.99')
+    """
+    return name if "=" in name else name.replace("_", " ")
+
+
 def in_words(condition: Condition) -> str:
     """Return a condition's name with its dose.
 
     >>> in_words({"name": "motion_blur", "dose": "severity 5"})
     'motion blur, severity 5,'
     """
-    name = condition["name"].replace("_", " ")
+    name = readable(condition["name"])
     return f"{name}, {condition['dose']}," if condition["dose"] else name
 
 

@@ -225,11 +225,15 @@ class Comparison:
             name: metric_estimate(each, name, self.yardstick.level).interval().to_dict()
             for name, each in recipe.measured[place].items()
         }
+        changes: dict[str, Change] = {}
+        if recipe is not self.recipes[0]:
+            changes = self._changes(recipe, place)
+            changes |= {AT_SPECIFICITY: self.worth[self.recipes.index(recipe) - 1]} if place == OUTSIDE else {}
         return {
             "name": recipe.name,
             "dose": place,
             "images": len(table),
             "groups": len(np.unique(table.group.astype(str))),
             "metrics": metrics,
-            "changes": {} if recipe is self.recipes[0] else self._changes(recipe, place),
+            "changes": changes,
         }

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from skinlab.evaluation.metrics.registry import metric_label
-from skinlab.evaluation.shift.flags import in_words
+from skinlab.evaluation.shift.flags import in_words, readable
 from skinlab.evaluation.shift.form import Condition, Picture, ProbeResult, ShiftEvidence
 from skinlab.report.charts import dots_chart
 from skinlab.report.rendering import data_uri, render
@@ -27,6 +27,7 @@ SHOWN = (
     "balanced_accuracy",
 )
 CHARTED = "sensitivity"
+AT_SPECIFICITY = "sensitivity_at_specificity"  # which stands for it where recipes are compared
 LONG = 12  # rows of a table that is shown without a click
 
 
@@ -40,6 +41,7 @@ def render_shift(evidence: ShiftEvidence, output: Path) -> str:
     return render(
         "shift.html.j2",
         evidence=evidence,
+        readable=readable,
         headline=_headline(evidence),
         places=[each for each in (evidence["home"], evidence["outside"]) if each],
         probes=[_section(each, output) for each in evidence["probes"]],
@@ -69,14 +71,16 @@ def _section(probe: ProbeResult, output: Path) -> dict[str, Any]:
 
 
 def _chart(probe: ProbeResult) -> Markup:
-    """Draw the change of sensitivity of each condition at the dose that lowers it most."""
+    """Draw the change of sensitivity: each condition at the dose that lowers it most, recipes at one specificity."""
+    metric = AT_SPECIFICITY if probe["outcome"] else CHARTED
     worst: dict[str, Condition] = {}
     for each in probe["conditions"]:
-        if CHARTED in each["changes"] and (each["name"] not in worst or _change(each) < _change(worst[each["name"]])):
-            worst[each["name"]] = each
+        name = each["name"]
+        if metric in each["changes"] and (name not in worst or _change(each, metric) < _change(worst[name], metric)):
+            worst[name] = each
     rows = [
-        (in_words(each).removesuffix(","), each["changes"][CHARTED]["difference"])
-        for each in sorted(worst.values(), key=_change)
+        (in_words(each).removesuffix(","), each["changes"][metric]["difference"])
+        for each in sorted(worst.values(), key=lambda each: _change(each, metric))
     ]
     if not rows:
         return Markup("")
@@ -85,8 +89,8 @@ def _chart(probe: ProbeResult) -> Markup:
     return dots_chart(rows, [INK] * len(rows), f"change-{probe['name']}", f"{title}: {label}", zero=True)
 
 
-def _change(condition: Condition) -> float:
-    value = condition["changes"][CHARTED]["difference"]["value"]
+def _change(condition: Condition, metric: str) -> float:
+    value = condition["changes"][metric]["difference"]["value"]
     return 0.0 if value is None else value
 
 
