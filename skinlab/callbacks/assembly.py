@@ -24,7 +24,7 @@ from skinlab.callbacks.progress import RunProgress
 from skinlab.callbacks.safety import FiniteLoss, StopAtCollapse
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.metrics.registry import direction
-from skinlab.models.epoch_metrics import epoch_metric_names
+from skinlab.models.epoch_metrics import WORST_GROUP, epoch_metric_names
 from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.run import RunSettings
@@ -45,7 +45,7 @@ def build_callbacks(
         UserError: the monitor is no metric of an epoch or has no value on these images, or its mode is wrong.
     """
     model, monitor = settings.model, settings.callbacks.monitor
-    check_monitor(monitor, classes, counts)
+    check_monitor(monitor, classes, counts, by_domain=bool(settings.find("loss.domain")))
     mode = monitor_mode(monitor, settings.callbacks.mode)
     own: list[pl.Callback] = []
     if settings.semi.name != "none":
@@ -84,18 +84,23 @@ def build_pretraining_callbacks(settings: PretrainSettings, run_dir: Path, probe
     return _assemble(settings, own, run_dir, stopping, 1 if every == "auto" else max(every, 1))
 
 
-def check_monitor(monitor: str, classes: list[str], counts: list[int] | None = None) -> None:
+def check_monitor(
+    monitor: str, classes: list[str], counts: list[int] | None = None, *, by_domain: bool = False
+) -> None:
     """Refuse a monitor that is no metric of an epoch, or has no value on these images.
 
     Args:
         monitor: with its ``val/``.
         classes: class names in the order of the logits.
         counts: validation images of each class, if they are known.
+        by_domain: whether the loss has a domain, whose worst group is then a metric, too.
 
     Raises:
         UserError: no such metric, or it is undefined on these validation images.
     """
     names = [f"val/{name}" for name in epoch_metric_names(classes)]
+    if by_domain and monitor == f"val/{WORST_GROUP}":
+        return
     if monitor not in names:
         there = f"; the classes are {', '.join(classes)}" if monitor.count("/") > 1 else "; e.g. val/loss"
         raise UserError(f"callbacks.monitor={monitor}: no such metric{nearest(monitor, names)}{there}")

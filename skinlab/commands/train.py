@@ -80,7 +80,8 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
     check_init(settings.model, settings.data.fold)  # before all images are read
     datamodule = build_datamodule(settings)
     if "/" in settings.callbacks.monitor.removeprefix("val/"):  # of a class; refused before all images are read
-        check_monitor(settings.callbacks.monitor, datamodule.class_names())
+        by_domain = bool(settings.find("loss.domain"))
+        check_monitor(settings.callbacks.monitor, datamodule.class_names(), by_domain=by_domain)
     prepared = datamodule.prepared
     check_wanted(settings, prepared.classes, datamodule.rows("val"))
     name_absent_classes(datamodule)

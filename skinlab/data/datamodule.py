@@ -119,11 +119,11 @@ class SkinDataModule(pl.LightningDataModule):
         """Return the number of each training image's source, None where the sampler does not need it."""
         return self._domains("source", "sampler=source") if self.by_source else None
 
-    def _loss_domains(self) -> npt.NDArray[np.int64] | None:
-        return self._domains(self.domain, f"loss.domain={self.domain}") if self.domain else None
+    def _loss_domains(self, split: str = "train") -> npt.NDArray[np.int64] | None:
+        return self._domains(self.domain, f"loss.domain={self.domain}", split) if self.domain else None
 
-    def _domains(self, column: str, setting: str) -> npt.NDArray[np.int64]:
-        """Return the number of each training image's value in a column of the manifest.
+    def _domains(self, column: str, setting: str, split: str = "train") -> npt.NDArray[np.int64]:
+        """Return the number of each image's value in a column of the manifest; one more for values not in training.
 
         Raises:
             UserError: there is no such column, or the images have one value in common, or none.
@@ -137,6 +137,9 @@ class SkinDataModule(pl.LightningDataModule):
             raise UserError(
                 f"{setting}: {found}; use another sampler or loss, or another column: data=table data.columns.source="
             )
+        if split != "train":
+            numbers = pd.Index(names).get_indexer(pd.Index(self.rows(split)[column].fillna("")))
+            numbers[numbers < 0] = len(names)
         return numbers.astype(np.int64)
 
     def group_counts(self) -> list[int]:
@@ -160,7 +163,7 @@ class SkinDataModule(pl.LightningDataModule):
                 transform=self.transform(self.image_size) if augmented and self.transform else None,
                 seed=self.seed,
                 cache=self._cached(rows, self.image_size, whole=split == "pool"),
-                domains=self._loss_domains() if augmented else None,
+                domains=self._loss_domains(split) if augmented or split == "val" else None,
             )
         return self._datasets[split, augmented]
 

@@ -13,7 +13,7 @@ from torch import nn
 from skinlab.errors import UserError
 from skinlab.losses.cross_entropy import CrossEntropy
 from skinlab.models.backbone import build_network
-from skinlab.models.epoch_metrics import EpochMetrics
+from skinlab.models.epoch_metrics import WORST_GROUP, EpochMetrics, WorstGroupAccuracy
 from skinlab.models.mixing import mix_amplitudes, mix_batch
 from skinlab.models.normalise import Normalise
 from skinlab.models.optim import build_optimizer, with_schedule
@@ -82,7 +82,7 @@ class Classifier(pl.LightningModule):
                     "both to 0 (semi=mixmatch mixes by itself)"
                 )
             semi.attach(self.network)
-        self.metrics = EpochMetrics(classes, positive)
+        self.metrics, self.worst_group = EpochMetrics(classes, positive), WorstGroupAccuracy()
         self.mixing, self.amplitude_mix = {"mixup": mixup, "cutmix": cutmix}, amplitude_mix
         self.optimizer_settings, self.scheduler_settings, self.seed = dict(optimizer), dict(scheduler), seed
         self.last_validation: dict[str, float] = {}
@@ -151,15 +151,21 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect probabilities for the metrics at the end of the epoch."""
         logits = self(batch["image"]).float()
-        self.metrics.update(logits.softmax(1), batch["target"], self.loss(logits, batch["target"]))
+        probabilities = logits.softmax(1)
+        self.metrics.update(probabilities, batch["target"], self.loss(logits, batch["target"]))
+        if "domain" in batch:
+            self.worst_group.update(probabilities, batch["target"], batch["domain"])
 
     def on_validation_epoch_start(self) -> None:
         """Discard the predictions of a sanity check."""
         self.metrics.reset()
+        self.worst_group.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's metrics at natural prevalence."""
         metrics = {f"val/{name}": value.float() for name, value in self.metrics.compute().items()}
+        if self.worst_group.rows.update_called:
+            metrics[f"val/{WORST_GROUP}"] = self.worst_group.compute()
         self.last_validation = {name: float(value) for name, value in metrics.items()}
         self.log_dict(metrics)
         self.log("balanced_accuracy", metrics["val/balanced_accuracy"], prog_bar=True, logger=False)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torchmetrics import CatMetric, MeanMetric
 
 from skinlab.evaluation.metrics.registry import reported_metrics
 from skinlab.evaluation.metrics.scorer import classification_metrics
+
+WORST_GROUP = "worst_group_accuracy"
+MIN_GROUP = 10  # images of a group that counts as the worst; where no group has so many, all count
 
 
 def epoch_metric_names(classes: Sequence[str], counts: Sequence[int] | None = None) -> list[str]:
@@ -61,4 +65,39 @@ class EpochMetrics(nn.Module):
     def reset(self) -> None:
         """Remove the collected predictions."""
         self.loss.reset()
+        self.rows.reset()
+
+
+class WorstGroupAccuracy(nn.Module):
+    """The lowest accuracy of a group of a domain and a class, over an epoch (Sagawa et al., 2020, arXiv 1911.08731).
+
+    Groups with fewer than :data:`MIN_GROUP` images don't count, unless all are so small.
+
+    >>> accuracy = WorstGroupAccuracy()
+    >>> target, domain = torch.tensor([0] * 20), torch.tensor([0] * 10 + [1] * 10)
+    >>> accuracy.update(torch.eye(2)[torch.tensor([0] * 14 + [1] * 6)], target, domain)
+    >>> accuracy.compute()
+    tensor(0.4000)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = CatMetric()
+
+    def update(self, probabilities: torch.Tensor, target: torch.Tensor, domain: torch.Tensor) -> None:
+        """Add a batch: probabilities ``(B, C)``, target and domain ``(B,)``."""
+        right = probabilities.argmax(1) == target
+        self.rows.update(torch.stack([domain * probabilities.shape[1] + target, right], 1).float())
+
+    def compute(self) -> torch.Tensor:
+        """Return the lowest accuracy."""
+        rows = self.rows.compute()
+        group, right = rows.cpu().numpy().T
+        member, counts = np.unique(group, return_inverse=True, return_counts=True)[1:]
+        accuracy = np.bincount(member, right) / counts
+        large = counts >= MIN_GROUP
+        return rows.new_tensor((accuracy[large] if large.any() else accuracy).min())
+
+    def reset(self) -> None:
+        """Remove the collected predictions."""
         self.rows.reset()

@@ -6,6 +6,7 @@ import torch
 from skinlab.commands.train import train
 from skinlab.errors import UserError
 from skinlab.inference.bundle import load_bundle
+from tests.run_directory import metrics_of
 
 ONE = ["trainer.max_epochs=1", "model=timm", "model.name=test_resnet"]
 
@@ -36,12 +37,18 @@ def test_a_head_is_kept_for_the_same_classes_even_without_images_of_some(tiny, c
         train(compose_train(*tiny, *ONE, "finetune=head", run_dir=tmp_path / "none"))
 
 
-def test_group_dro_weighs_groups_of_a_column(tiny, compose_train, tmp_path):
+def test_group_dro_weighs_groups_of_a_column_and_the_worst_chooses_the_epoch(tiny, compose_train, tmp_path):
     loss = ["loss=group_dro", "loss.domain=sex", "loss.step_size=0.1"]
-    train(compose_train(*tiny, *ONE, *loss, run_dir=tmp_path))
+    by = "callbacks.monitor=val/worst_group_accuracy"
+    train(compose_train(*tiny, *ONE, *loss, by, run_dir=tmp_path))
+    metrics = metrics_of(tmp_path)
+    assert metrics["monitor"] == "val/worst_group_accuracy"
+    assert 0 <= metrics["best/monitor"] <= metrics["val/accuracy"]
     weight = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["loss.weight"]
     assert len(weight) >= 4
     assert weight.sum() == pytest.approx(1)
     assert weight.max() > weight[weight > 0].min()
     with pytest.raises(UserError, match=r"loss\.domain=sex: a mixed or unlabelled image is of no group"):
         compose_train(*tiny, *loss, "augment.mixup=0.2")
+    with pytest.raises(UserError, match="monitor=val/worst_group_accuracy: no such metric"):
+        train(compose_train(*tiny, *ONE, by, run_dir=tmp_path / "none"))
