@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from skinlab.evaluation.evidence.interval_form import Interval
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.shift.flags import number, span
 from skinlab.evaluation.shift.form import Change, Flag, Table
@@ -18,7 +19,6 @@ from skinlab.evaluation.shift.matching import Arm
 from skinlab.evaluation.shift.yardstick import DRAWS, LEAST_P, Yardstick
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
 from skinlab.evaluation.statistics.p_values import holm, p_in_words
-from skinlab.evaluation.statistics.support import FOR_DIFFERENCE
 from skinlab.evaluation.statistics.unpaired import difference_p
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ Bools = npt.NDArray[np.bool_]
 
 LOG_ODDS = "log_odds"
 LEAST_TIE = 2.0  # odds ratio from which a feature counts as tied to a class
-LEAST_EFFECT = float(np.log(1.5))  # of the odds of a class, from which a shortcut is flagged
+LEAST_EFFECT = float(np.log(1.25))  # of the odds of a class, from which a shortcut is flagged
 NEAR_ONE = 1e-6  # probabilities are kept so far from 0 and 1
 
 
@@ -118,9 +118,9 @@ def measure(tie: Tie, clean: Predictions, yardstick: Yardstick) -> None:
     before = _log_odds(others, number_of)
     stratum = pd.factorize(others.target)[0]
     arms = Arm(stratum, has), Arm(stratum, ~has)
-    if all(_groups(others, arm.counted()) >= FOR_DIFFERENCE for arm in arms):
+    if all(_groups(others, arm.counted()) >= MIN_GROUPS for arm in arms):
         tie.real = _change(_Apart(before, *arms), others, yardstick)
-    if tie.feature.draw is not None and _groups(others, ~has) >= FOR_DIFFERENCE:
+    if tie.feature.draw is not None and _groups(others, ~has) >= MIN_GROUPS:
         after = _log_odds(tie.feature.draw().take(rows), number_of)
         without = others.take(~has)
         tie.drawn = _change(_Mean((after - before)[~has]), without, yardstick)
