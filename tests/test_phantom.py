@@ -56,6 +56,12 @@ def test_the_ordinary_reader_finds_everything(phantom: tuple[Path, pd.DataFrame]
         shown = truth.loc[Path(row.path).relative_to(root).as_posix()]
         assert (shown["dx"], shown["device"]) == (row.label, row.source)
         assert set(shown["structures"].split()) <= set(STRUCTURES)
+    artefacts = pd.read_csv(root / "phantom_artefacts.csv").set_index("image_id")
+    assert sorted(artefacts.index) == sorted(manifest["image_id"])
+    names = {"ruler": "ruler", "hair": "hair", "bubbles": "gel_bubble", "ink": "ink"}
+    for path, row in truth.iterrows():
+        has = artefacts.loc[Path(path).stem]
+        assert {name for name, column in names.items() if has[column]} == set(row["artefacts"].split())
 
 
 def test_written_once(phantom: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,9 +192,19 @@ def _init_name(init: str) -> str:
 def _short(names: Sequence[str]) -> list[str]:
     """Return the model's own recipe with its settings, and of each other one those that differ from it.
 
-    >>> _short(["augment=light loss=ce", "augment=heavy loss=ce"])
-    ['the model (augment=light loss=ce)', 'augment=heavy']
+    Paths are shortened to their names; classes are the same for all.
+
+    >>> _short(["augment=light data.reader.table=/data/a.csv", "augment=heavy data.reader.table=/data/a.csv"])
+    ['the model (augment=light data.table=a.csv)', 'augment=heavy']
     """
-    own, others = names[0].split(), [name.split() for name in names[1:]]
-    first = f"the model ({names[0]})" if names[0] else "the model"
-    return [first, *(" ".join(word for word in name if word not in own) for name in others)]
+    own, *others = [
+        [_readable(word) for word in name.split() if not word.startswith("data.classes=")] for name in names
+    ]
+    first = f"the model ({' '.join(own)})" if own else "the model"
+    return [first, *(" ".join(word for word in other if word not in own) for other in others)]
+
+
+def _readable(word: str) -> str:
+    key, _, value = word.removeprefix("data.reader.").partition("=")
+    key = f"data.{key}" if word.startswith("data.reader.") else key
+    return f"{key}={Path(value).name if value.startswith('/') else value}"

@@ -130,6 +130,14 @@ def test_labels_without_a_class_are_named_with_the_rows_to_add(trained: Path, ou
     assert "class_map=FILE" in done.stderr
 
 
+def test_a_phantom_has_its_own_table_of_artefacts(phantom: Path, tmp_path: Path):
+    ids = pd.read_csv(phantom / "phantom_artefacts.csv")["image_id"].tolist()
+    home = SimpleNamespace(rows=pd.DataFrame({"image_id": ids}))
+    run = write_run(tmp_path / "run", config={**CONFIG, "data": {**CONFIG["data"], "root": str(phantom)}})
+    found = find_artefacts(SimpleNamespace(artefacts=None), run, [home])
+    assert list(found.columns) == ["ruler", "hair", "gel_bubble", "ink"]
+
+
 def test_the_table_of_artefacts_is_that_of_the_command_else_of_the_run(tmp_path: Path):
     config = {**CONFIG, "data": {**CONFIG["data"], "artefacts": str(tmp_path / "run.csv")}}
     trained = write_run(tmp_path / "run", config=config)

@@ -79,7 +79,7 @@ def _chart(probe: ProbeResult) -> Markup:
         if metric in each["changes"] and (name not in worst or _change(each, metric) < _change(worst[name], metric)):
             worst[name] = each
     rows = [
-        (in_words(each).removesuffix(","), each["changes"][metric]["difference"])
+        (each["name"] if probe["outcome"] else in_words(each).removesuffix(","), each["changes"][metric]["difference"])
         for each in sorted(worst.values(), key=lambda each: _change(each, metric))
     ]
     if not rows:
