@@ -14,6 +14,7 @@ from skinlab.evaluation.shift.form import Condition, Table, TableRow
 from skinlab.evaluation.shift.origin import (
     Side,
     by_source,
+    called_note,
     case_mix_part,
     compare_matched,
     compare_raw,
@@ -59,6 +60,7 @@ class OtherSources(Probe):
             found.conditions += matched
         else:
             found.notes.append("Not compared at matched case mix: no positive and no other class is in both places.")
+        found.notes.append(called_note(home, outside, yardstick))
         if missing := left_out_classes(home, outside, classes):
             found.notes.append(missing)
         found.flags = flag_changes(found.conditions, "Of images ", verb="differs from home in")

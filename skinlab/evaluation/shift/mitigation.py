@@ -13,7 +13,7 @@ from skinlab.evaluation.evidence.interval_form import Interval
 from skinlab.evaluation.metrics.ranking import Ranking
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.shift.flags import number, span
-from skinlab.evaluation.shift.form import Change, Condition, Table
+from skinlab.evaluation.shift.form import Change, Condition, Table, TableRow
 from skinlab.evaluation.shift.origin import Side
 from skinlab.evaluation.shift.yardstick import DRAWS, LEAST_P, Yardstick
 from skinlab.evaluation.statistics.bootstrap import Resampler, bootstrap
@@ -147,7 +147,7 @@ class Comparison:
     def table(self) -> Table:
         """Return what each recipe is worth outside and costs at home."""
         low, high = self.band
-        rows = []
+        rows = list[TableRow]()
         for i, recipe in enumerate(self.recipes):
             value = metric_estimate(self.at_specificity[i], AT_SPECIFICITY, self.yardstick.level).interval().to_dict()
             cells: list[Interval | int | str] = [len(recipe.trainings), value]
@@ -164,7 +164,7 @@ class Comparison:
             f"the model's recipe has {self.recipes[0].specificity():.2f} there), and the change at home"
         )
         head = ["Recipe", "Trainings", "Sensitivity outside", "Change", "p (Holm)"]
-        return {"title": title, "columns": [*head, "AUROC, home", "Balanced accuracy, home"], "rows": rows}  # type: ignore[typeddict-item]
+        return {"title": title, "columns": [*head, "AUROC, home", "Balanced accuracy, home"], "rows": rows}
 
     def conditions(self) -> list[Condition]:
         """Return each recipe outside and at home, at its own frozen threshold, with its changes to the first."""

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.subgroups import MIN_ROWS
+from skinlab.evaluation.evidence.views import View
 from skinlab.evaluation.metrics.metric import MIN_GROUPS
 from skinlab.evaluation.metrics.registry import metric_in_sentence
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.shift.case_mix import CaseMix, class_shares, of_classes, shared_classes
-from skinlab.evaluation.shift.flags import MINUS, span
+from skinlab.evaluation.shift.flags import MINUS, interval_in_words, span
 from skinlab.evaluation.shift.form import Change, Condition
 from skinlab.evaluation.shift.yardstick import OF_ALL, Samples, Yardstick, condition, has_both
 
@@ -106,6 +107,21 @@ def mix_note(raw: Condition, matched: Sequence[Condition], part: Mapping[str, Ch
         for name in IN_NOTES
         if name in part
     ]
+
+
+def called_note(home: Side, outside: Side, yardstick: Yardstick) -> str:
+    """Return a sentence on the positive images of each place whose most probable class is a positive one."""
+    shares = []
+    for side in (home, outside):
+        view, positive = yardstick.view(side.table), np.isin(side.table.classes, yardstick.positive)
+        called = positive[side.table.probabilities.argmax(1)].astype(float)
+        table = view.with_probabilities(np.stack([1 - called, called], 1))
+        samples = View([table], ["sensitivity"]).samples(np.ones(len(table), bool), seed=yardstick.seed)
+        shares.append(interval_in_words(samples.interval("sensitivity", yardstick.level).to_dict()))
+    return (
+        f"By the most probable class, without a threshold, {shares[0]} of the positive images are called positive at "
+        f"home and {shares[1]} outside."
+    )
 
 
 def left_out_classes(home: Side, outside: Side, classes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from skinlab.evaluation.predictions import Predictions
 from skinlab.evaluation.shift.case_mix import CaseMix, class_shares, of_classes, shared_classes
-from skinlab.evaluation.shift.origin import Side, case_mix_part, compare_matched, compare_raw
+from skinlab.evaluation.shift.origin import Side, called_note, case_mix_part, compare_matched, compare_raw
 from skinlab.evaluation.shift.yardstick import Yardstick
 
 CLASSES = ["mel", "bcc", "nv"]
@@ -87,3 +87,12 @@ def test_means_over_other_classes_are_not_compared():
     changes = compare_raw(home, outside, YARDSTICK)[1]["changes"]
     assert "sensitivity" in changes
     assert not {"balanced_accuracy", "auroc_macro"} & set(changes)
+
+
+def test_the_share_by_the_most_probable_class_depends_on_no_threshold():
+    home, outside = place([20, 30, 50]), place([10, 10, 80], seed=1, sharpness=0.2)
+    shares = [np.isin(each.probabilities.argmax(1), [0, 1])[each.target < 2].mean() for each in (home, outside)]
+    for threshold in (0.1, 0.9):
+        note = called_note(Side("home", home), Side("outside", outside), Yardstick(["mel", "bcc"], threshold))
+        assert f", {shares[0]:.3f} [" in note
+        assert f"home and {shares[1]:.3f} [" in note
