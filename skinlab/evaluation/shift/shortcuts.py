@@ -177,7 +177,7 @@ def _flag(tie: Tie, how: Sequence[tuple[Change, float, str]]) -> Flag:
         "level": "breaks" if len(how) > 1 or how[0][0] is tie.drawn else "watch",
         "sentence": f"{tie.feature.name} is a shortcut to {tie.label}: {tie.share:.0%} of its lesions have it, "
         f"{tie.other_share:.0%} of the others; {effects}.",
-        "size": max(number(change["difference"]["value"]) for change, _, _ in how) / LEAST_EFFECT,
+        "size": max(number(change["difference"]["value"]) for change, _, _ in how),  # a loss of decisions comes first
     }
 
 
