@@ -17,6 +17,7 @@ from skinlab.evaluation.shift.case_mix import CaseMix, class_shares, of_classes,
 from skinlab.evaluation.shift.flags import MINUS, interval_in_words, span
 from skinlab.evaluation.shift.form import Change, Condition
 from skinlab.evaluation.shift.yardstick import OF_ALL, Samples, Yardstick, condition, has_both
+from skinlab.text import quantity
 
 Floats = npt.NDArray[np.float64]
 
@@ -128,7 +129,7 @@ def left_out_classes(home: Side, outside: Side, classes: Sequence[str]) -> str:
     """Return a sentence on the classes that are not compared at matched case mix; "" where all are."""
     counts = [np.bincount(each.table.target, minlength=len(each.table.classes)) for each in (home, outside)]
     missing = [
-        f"{name} ({counts[0][c]} images at home, {counts[1][c]} outside)"
+        f"{name} ({quantity(int(counts[0][c]), 'image')} at home, {counts[1][c]} outside)"
         for c, name in enumerate(home.table.classes)
         if name not in classes and counts[0][c] + counts[1][c]
     ]
