@@ -21,7 +21,6 @@ from skinlab.evaluation.statistics.p_values import holm, p_in_words
 from skinlab.evaluation.statistics.trainings import Trainings, difference_estimate, metric_estimate
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 AT_SPECIFICITY = "sensitivity_at_specificity"
 LEAST, MOST = 0.5, 0.95  # specificity at which recipes are compared unless one is set

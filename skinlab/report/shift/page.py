@@ -11,6 +11,7 @@ from markupsafe import Markup
 from skinlab.evaluation.metrics.registry import metric_label
 from skinlab.evaluation.shift.flags import in_words, readable
 from skinlab.evaluation.shift.form import Condition, Picture, ProbeResult, ShiftEvidence
+from skinlab.evaluation.shift.mitigation import AT_SPECIFICITY
 from skinlab.report.charts import dots_chart
 from skinlab.report.rendering import data_uri, render
 from skinlab.report.svg import INK
@@ -27,7 +28,6 @@ SHOWN = (
     "balanced_accuracy",
 )
 CHARTED = "sensitivity"
-AT_SPECIFICITY = "sensitivity_at_specificity"  # which stands for it where recipes are compared
 LONG = 12  # rows of a table that is shown without a click
 
 
