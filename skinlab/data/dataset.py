@@ -11,6 +11,7 @@ import random
 import struct
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,19 +162,26 @@ class Loader(DataLoader[Any]):
         check_shared_memory()
         with Watch(self.counter) as watch:
             try:
-                batches = watch.wait_for(super().__iter__)
-                while (batch := watch.wait_for(partial(next, batches, None))) is not None:
-                    if isinstance(batch, UserError | OSError):
-                        raise batch
-                    if isinstance(batch, bytes):
-                        _report_pipes()
-                        batch = pickle.loads(batch)
-                    yield batch
+                yield from self._batches(watch)
             except (RuntimeError, UserError, OSError) as error:
-                self._end_workers()
                 if plain := lost_worker(error, stalled=watch.stalled):
                     raise plain from error
                 raise
+
+    def _batches(self, watch: Watch) -> Iterator[Batch]:
+        """Yield the workers' batches; torch may report a killed worker at any step, even while the others end."""
+        try:
+            batches = watch.wait_for(super().__iter__)
+            while (batch := watch.wait_for(partial(_receive, batches))) is not None:
+                if isinstance(batch, UserError | OSError):
+                    raise batch
+                if isinstance(batch, bytes):
+                    _report_pipes()
+                    batch = pickle.loads(batch)
+                yield batch
+        except (RuntimeError, UserError, OSError):
+            self._end_workers()
+            raise
 
     def _end_workers(self) -> None:
         """End the workers of a failed pass; without it torch waits 5 s for each when it collects the iterator."""
@@ -181,6 +189,18 @@ class Loader(DataLoader[Any]):
         if iterator is not None:
             iterator._shutdown_workers()
             self._iterator = None
+
+
+def _receive(batches: Iterator[Any]) -> Any:
+    """Return the next batch, None after the last.
+
+    Raises:
+        BrokenProcessPool: a worker ended while it passed on a batch, which torch reports later, by a signal.
+    """
+    try:
+        return next(batches, None)
+    except (EOFError, ConnectionError) as error:
+        raise BrokenProcessPool("a worker ended while it passed on a batch") from error
 
 
 @functools.cache

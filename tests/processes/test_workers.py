@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from skinlab.data import dataset
 from skinlab.data.dataset import ImageDataset, batch_loader
@@ -46,6 +47,25 @@ def test_a_loader_that_is_killed_or_stopped(monkeypatch, number, poll, message):
     monkeypatch.setattr(workers, "POLL", poll)
     with pytest.raises(UserError, match=rf"{message}.*num_workers=0"):
         load(Images(number))
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError, ConnectionRefusedError])
+def test_a_worker_that_is_killed_while_it_passes_a_batch_on(monkeypatch, error):
+    shut_down = _MultiProcessingDataLoaderIter._shutdown_workers
+
+    def broken(self):
+        raise error
+
+    def reported_late(self):
+        shut_down(self)
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", broken)
+    with pytest.raises(UserError, match=r"was killed.*num_workers=0"):
+        load(Images())
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_shutdown_workers", reported_late)
+    with pytest.raises(UserError, match=r"was killed.*num_workers=0"):
+        load(Images())
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGSTOP])
