@@ -34,6 +34,7 @@ from skinlab.evaluation.statistics.intervals import (
     wilson_interval,
 )
 from skinlab.evaluation.statistics.jackknife import Jackknife
+from skinlab.evaluation.statistics.margins import uniform_interval
 from skinlab.evaluation.statistics.sign_flips import carried_by, mid_p, n_discordant
 from skinlab.evaluation.statistics.support import (
     CARRY_DIFFERENCE,
@@ -251,6 +252,8 @@ class BootstrapSamples:
         elif metric and metric.like_share and not self.is_difference:
             quantile = t_quantile((1 + level) / 2, variance.degrees_of_freedom)
             ends = wilson_interval(value, value * (1 - value) / variance.value, quantile)
+        elif name in self.by_group and variance.standard_error < NO_VARIATION:
+            ends = uniform_interval(self.by_group[name], t_quantile((1 + level) / 2, variance.degrees_of_freedom))
         else:
             ends = t_interval(value, variance, bounds, level)
         if self.is_difference and np.isfinite(exact := self.mid_p(name)):

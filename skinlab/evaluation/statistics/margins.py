@@ -11,6 +11,8 @@ from scipy.optimize import brentq
 
 Floats = npt.NDArray[np.float64]
 
+NEXT = 1e-9  # distance of a difference from its bound, or from the next one, that is rounding alone
+
 
 @dataclass(frozen=True)
 class Discordant:
@@ -53,6 +55,16 @@ class Discordant:
         return (2 * lost + difference - difference**2) * self.size
 
 
+def uniform_interval(changes: Floats, quantile: float) -> tuple[float, float]:
+    """Return the interval of a difference to which every group adds the same, so that its own variance is none.
+
+    >>> [round(end, 3) for end in uniform_interval(np.full(40, -1 / 40), 1.96)]
+    [-1.0, -0.825]
+    """
+    discordant = Discordant.of(changes)
+    return score_interval(float(changes.sum()), lambda each: quantile * discordant.variance(each) ** 0.5)
+
+
 def score_interval(value: float, reach: Callable[[float], float]) -> tuple[float, float]:
     """Return the least and the greatest true difference from which the one found is no further than `reach` allows.
 
@@ -65,8 +77,13 @@ def score_interval(value: float, reach: Callable[[float], float]) -> tuple[float
     """
 
     def end(bound: float) -> float:
-        if abs(value - bound) <= reach(bound):
+        if abs(value - bound) <= reach(bound) + NEXT:
             return bound
-        return float(brentq(lambda each: abs(value - each) - reach(each), value, bound))
+        start = value + NEXT * (bound - value)  # the variance at a difference of -1 is none
+
+        def beyond(each: float) -> float:
+            return abs(value - each) - reach(each)
+
+        return value if beyond(start) >= 0 else float(brentq(beyond, start, bound))
 
     return end(-1.0), end(1.0)

@@ -145,11 +145,14 @@ def _estimate(
 ) -> Estimate:
     reason = samples.no_interval(metric)
     rows = Variance(float("nan"), np.inf) if reason else samples.variance(metric)
-    note = reason or samples.interval(metric, level).note
+    of_images = samples.interval(metric, level)
+    note = reason or of_images.note
     n_draws = int(np.isfinite(samples.values[metric]).sum()) if n_draws is None else n_draws
     how: dict[str, Any] = {"n_draws": n_draws, "n_groups": min(samples.fewest(metric)[0], SIGN_TEST_GROUPS)}
     how["mid_p"] = samples.mid_p(metric) if samples.is_difference else float("nan")
     found = estimate(samples.estimate[metric], [rows, *parts], n=n, level=level, paired=paired, note=note, **how)
     if samples.is_difference and metric in samples.by_group:
         found = replace(found, discordant=Discordant.of(samples.by_group[metric]))
+        if found.standard_error == 0:  # the jackknife finds no variance where all groups change alike
+            found = replace(found, low=of_images.low, high=of_images.high)
     return replace(found, low=float("nan"), high=float("nan")) if samples.too_wide(metric) else found

@@ -16,6 +16,8 @@ from skinlab.evaluation.statistics.intervals import (
     t_interval,
 )
 from skinlab.evaluation.statistics.jackknife import LEFT_OUT, Jackknife
+from skinlab.evaluation.statistics.trainings import Trainings, difference_estimate
+from skinlab.evaluation.statistics.unpaired import difference_p
 from tests.coverage_simulation import Cell, coverage
 from tests.coverage_table import HIGH, LOW
 
@@ -229,6 +231,20 @@ def test_a_difference_of_decisions_has_an_interval_where_it_could_be_significant
     interval, may_be_significant = found.interval(metric), found.mid_p(metric) < 0.05
     assert may_be_significant == np.isfinite(interval.low) == (n_discordant == 5)
     assert may_be_significant or interval.note == "no interval: the decisions differ in 4 groups, at least 5 are needed"
+
+
+@pytest.mark.parametrize("per_group", [1, 3])
+def test_a_difference_to_which_all_groups_add_the_same_has_a_score_interval(per_group):
+    truth = np.repeat([1, 0], [60, 30])
+    p = np.stack([1 - 0.9 * truth, 0.9 * truth], 1)
+    groups = np.arange(90) // per_group
+    clean, blind = samples_of(p, truth, groups), samples_of(np.tile([0.9, 0.1], (90, 1)), truth, groups)
+    found, n, quantile = blind.minus(clean).interval("sensitivity"), 60 / per_group, stats.norm.ppf(0.975)
+    assert (found.value, found.low) == (-1, pytest.approx(-1))
+    assert found.high == pytest.approx((quantile**2 - n) / (quantile**2 + n))  # Tango's equation, solved by hand
+    whole = difference_estimate(Trainings({0: blind}), Trainings({0: clean}), "sensitivity")
+    assert (whole.low, whole.high) == (found.low, found.high)
+    assert difference_p(blind.minus(clean), "sensitivity") <= 1e-3
 
 
 def test_a_difference_of_shares_that_rests_on_two_groups_has_no_interval():
