@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
+from skinlab.alterations.device import fit_look
 from skinlab.battery.bench import Bench, ImageSet
 from skinlab.battery.model import Alteration
 from skinlab.battery.probe import Findings, NotRunError, Probe, Shown, require_home
 from skinlab.battery.real_artefacts import DRAWN, SHOWN, check_presence, draw_one
+from skinlab.evaluation.metrics.metric import MIN_GROUPS
+from skinlab.evaluation.predictions import Predictions
+from skinlab.evaluation.shift.matching import Arm
 from skinlab.evaluation.shift.shortcuts import Feature, Tie, find_ties, flag_shortcuts, measure, ties_table
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 REMAINS = (
     "A tie is tested over lesions (Fisher's exact test, Holm's correction). Effects are on images of other classes: "
-    "real, those with the feature against others of their class; drawn, the same images with it and without. What else "
-    "goes with a real feature within a class, such as another camera's patients, remains in its effect."
+    "real, those with the feature against others of their class; drawn, the same images with it and without; of a "
+    "source the mean colour and fall of light of its images are drawn, no more of its look. What else goes with a real "
+    "feature within a class, such as another camera's patients, remains in its effect."
 )
 
 
@@ -48,13 +59,16 @@ class Shortcuts(Probe):
         check_presence("shortcuts", self.present, self.absent, self.dose)
 
     def passes(self, bench: Bench) -> int:
-        """Return how many images are predicted: all of them with each artefact drawn that goes with a class."""
-        drawn = {tie.feature.name for tie in self._ties(bench) if tie.feature.draw}
-        return len(require_home(bench)) * len(drawn)
+        """Return how many images are predicted: all of them with each feature drawn that goes with a class."""
+        home = require_home(bench)
+        drawn = {tie.feature.name for tie in _ties(home, self._known(bench, home)) if tie.feature.draw}
+        return len(home) * len(drawn)
 
     def run(self, bench: Bench) -> Findings:
         """Return the ties and their effects."""
-        home, ties = require_home(bench), self._ties(bench)
+        home = require_home(bench)
+        known = self._known(bench, home)
+        ties = _ties(home, known)
         for tie in ties:
             measure(tie, home.clean, home.yardstick)
         found = Findings(flags=flag_shortcuts(ties))
@@ -62,52 +76,80 @@ class Shortcuts(Probe):
             found.notes.append("No source and no artefact goes with a class at home.")
             return found
         found.tables, found.notes = [ties_table(ties)], [REMAINS]
-        found.pictures = [each for tie in ties if tie.drawn for each in self._pictures(bench, tie)]
+        for tie in ties:
+            if tie.drawn and (alteration := known[tie.feature.name].alteration):
+                found.pictures += _pictures(home, tie, alteration())
         return found
 
-    def _ties(self, bench: Bench) -> list[Tie]:
-        """Return what goes with a class.
+    def _known(self, bench: Bench, home: ImageSet) -> dict[str, Known]:
+        """Return the sources, and the artefacts that the table knows of images at home.
 
         Raises:
             NotRunError: neither sources nor artefacts are known.
         """
-        home = require_home(bench)
-        features = [*_sources(home), *self._artefacts(bench, home)]
-        if not features:
+        found = _sources(home)
+        if bench.artefacts is not None:
+            table = bench.artefacts.reindex(home.rows["image_id"])
+            for name in map(str, table):
+                p = table[name].to_numpy()
+                has = np.where(p >= self.present, 1.0, np.where(p <= self.absent, 0.0, np.nan))
+                alteration = partial(bench.random, partial(draw_one, DRAWN.get(name, (name,)), self.dose), name)
+                found[name.replace("_", " ")] = Known(has, alteration)
+        if not found:
             raise NotRunError(
                 "the images at home are of one source, or of none that is known (column source), and there is no "
                 "table of artefacts (artefacts=FILE.csv)"
             )
-        return find_ties(features, home.rows["label"], home.rows["group"])
-
-    def _artefacts(self, bench: Bench, home: ImageSet) -> list[Feature]:
-        """Return the artefacts that the table knows of images at home, each with its drawn form."""
-        if bench.artefacts is None:
-            return []
-        found, table = [], bench.artefacts.reindex(home.rows["image_id"])
-        for name in table:
-            p = table[name].to_numpy()
-            has = np.where(p >= self.present, 1.0, np.where(p <= self.absent, 0.0, np.nan))
-            draw = cache(partial(home.predict, self._drawn(bench, str(name))))
-            found.append(Feature(str(name).replace("_", " "), has, draw))
         return found
 
-    def _drawn(self, bench: Bench, name: str) -> Alteration:
-        """Return the alteration that draws an artefact of the table onto an image."""
-        return bench.random(partial(draw_one, DRAWN.get(name, (name,)), self.dose), name)
 
-    def _pictures(self, bench: Bench, tie: Tie) -> list[Shown]:
-        """Return images of other classes than that of a tie, with its artefact drawn."""
-        home, name = require_home(bench), tie.feature.name
-        others = np.flatnonzero((home.rows["label"] != tie.label).to_numpy() & (tie.feature.has == 0))[:SHOWN]
-        alter = self._drawn(bench, name.replace(" ", "_"))
-        title = f"{name}, which goes with {tie.label}"
-        return [Shown(title, f"drawn onto {home.rows['label'][row]}", alter(home.pixels[row], row)) for row in others]
+@dataclass(frozen=True)
+class Known:
+    """Which images have a feature ``(N,)``, NaN where that is unknown, and how it is drawn; None where it can't be."""
+
+    has: Floats
+    alteration: Callable[[], Alteration] | None
 
 
-def _sources(home: ImageSet) -> list[Feature]:
-    """Return the sources of the images at home; none where there is one alone."""
-    source = home.rows["source"].astype(str)
+def _ties(home: ImageSet, known: Mapping[str, Known]) -> list[Tie]:
+    """Return the features that go with a class; each is drawn onto the images at home when it is asked for."""
+    features = []
+    for name, each in known.items():
+        draw = None if each.alteration is None else cache(partial(_predict, home, each.alteration))
+        features.append(Feature(name, each.has, draw))
+    return find_ties(features, home.rows["label"], home.rows["group"])
+
+
+def _predict(home: ImageSet, alteration: Callable[[], Alteration]) -> Predictions:
+    return home.predict(alteration())
+
+
+def _pictures(home: ImageSet, tie: Tie, alter: Alteration) -> list[Shown]:
+    """Return images of other classes than that of a tie, with its feature drawn."""
+    others = np.flatnonzero((home.rows["label"] != tie.label).to_numpy() & (tie.feature.has == 0))[:SHOWN]
+    title = f"{tie.feature.name}, which goes with {tie.label}"
+    return [Shown(title, f"drawn onto {home.rows['label'][row]}", alter(home.pixels[row], row)) for row in others]
+
+
+def _sources(home: ImageSet) -> dict[str, Known]:
+    """Return the sources of the images at home, each with its look; none where there is one alone."""
+    source, found = home.rows["source"].astype(str), {}
     names = sorted(set(source) - {""})
-    has = [np.where(source == name, 1.0, np.where(source == "", np.nan, 0.0)) for name in names]
-    return [Feature(f"source {name}", each) for name, each in zip(names, has, strict=True)] if len(names) > 1 else []
+    for name in names if len(names) > 1 else []:
+        rows = np.flatnonzero(source != "")
+        own = (source.iloc[rows] == name).to_numpy()
+        label = pd.factorize(home.rows["label"].iloc[rows])[0]
+        arms = Arm(label, own), Arm(label, ~own)
+        has = np.full(len(home), np.nan)
+        has[rows] = own
+        groups = home.rows["group"].iloc[rows]
+        enough = all(groups[arm.counted()].nunique() >= MIN_GROUPS for arm in arms)
+        found[f"source {name}"] = Known(has, cache(partial(_look, home, rows, arms)) if enough else None)
+    return found
+
+
+def _look(home: ImageSet, rows: Ints, arms: tuple[Arm, Arm]) -> Alteration:
+    """Return the alteration that gives an image the look of a source, at the same mix of classes."""
+    own, others = (arm(np.ones((len(rows), 1)))[:, 0] for arm in arms)
+    look = fit_look(home.pixels[rows], own, others)
+    return lambda image, _: look.apply(image)

@@ -26,7 +26,7 @@ def test_a_source_that_goes_with_a_class_and_is_used_is_named(bench_of: Callable
     p = 1 / (1 + np.exp(-np.log(clean.probabilities[:, 1] / clean.probabilities[:, 0]) - 2.0 * from_a))
     vars(home.home)["clean"] = replace(clean, probabilities=np.stack([1 - p, p], 1))
     probe = Shortcuts()
-    assert probe.passes(home) == 0
+    assert probe.passes(home) == 240  # the look of each source
     found = probe.run(home)
     assert found.flags[0]["level"] == "watch"
     assert found.flags[0]["sentence"].startswith("source a is a shortcut to mel")
