@@ -33,6 +33,25 @@ def test_a_source_that_goes_with_a_class_and_is_used_is_named(bench_of: Callable
     assert [row["name"] for row in found.tables[0]["rows"]] == ["source a, mel", "source b, nv"]
 
 
+@pytest.mark.parametrize(("light", "flagged"), [(0.7, True), (1.0, False)])
+def test_the_look_of_a_source_is_drawn(bench_of: Callable[..., Bench], disc_rows: pd.DataFrame, light, flagged):
+    from_a = tied(disc_rows, 0.9)
+    darker = bench_of(
+        0.0, 0.1, rows=disc_rows.assign(source=np.where(from_a, "a", "b"))
+    )  # it takes a dark corner for mel
+    pixels = darker.home.pixels.copy()
+    pixels[from_a] = pixels[from_a] * light
+    vars(darker.home)["pixels"] = pixels
+    found = Shortcuts().run(darker)
+    drawn = [flag for flag in found.flags if "drawn onto images of other classes" in flag["sentence"]]
+    named = {flag["sentence"].partition(":")[0] for flag in drawn}
+    assert named == ({"source a is a shortcut to mel", "source b is a shortcut to nv"} if flagged else set())
+    assert {shown.title for shown in found.pictures} == {
+        "source a, which goes with mel",
+        "source b, which goes with nv",
+    }
+
+
 def test_an_artefact_that_moves_the_model_when_drawn_breaks(bench_of: Callable[..., Bench], disc_rows: pd.DataFrame):
     has = tied(disc_rows, 0.9)
     table = pd.DataFrame({"dark_corner": has.astype(float), "hair": 0.0}, index=disc_rows["image_id"])
