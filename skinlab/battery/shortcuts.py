@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.alterations.device import fit_look
+from skinlab.alterations.lesion import widened
 from skinlab.battery.bench import Bench, ImageSet
+from skinlab.battery.lesions import find_lesions
 from skinlab.battery.model import Alteration
 from skinlab.battery.probe import Findings, NotRunError, Probe, Shown, require_home
 from skinlab.battery.real_artefacts import DRAWN, SHOWN, check_presence, draw_one
@@ -23,11 +25,12 @@ from skinlab.evaluation.shift.shortcuts import Feature, Tie, find_ties, flag_sho
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 REMAINS = (
     "A tie is tested over lesions (Fisher's exact test, Holm's correction). Effects are on images of other classes: "
     "real, those with the feature against others of their class; drawn, the same images with it and without; of a "
-    "source the mean colour and fall of light of its images are drawn, no more of its look. What else goes with a real "
+    "source the mean colour and fall of light of its skin are drawn, no more of its look. What else goes with a real "
     "feature within a class, such as another camera's patients, remains in its effect."
 )
 
@@ -134,7 +137,7 @@ def _pictures(home: ImageSet, tie: Tie, alter: Alteration) -> list[Shown]:
 def _sources(home: ImageSet) -> dict[str, Known]:
     """Return the sources of the images at home, each with its look; none where there is one alone."""
     source, found = home.rows["source"].astype(str), {}
-    names = sorted(set(source) - {""})
+    names, skin = sorted(set(source) - {""}), cache(partial(_skin, home))
     for name in names if len(names) > 1 else []:
         rows = np.flatnonzero(source != "")
         own = (source.iloc[rows] == name).to_numpy()
@@ -144,12 +147,19 @@ def _sources(home: ImageSet) -> dict[str, Known]:
         has[rows] = own
         groups = home.rows["group"].iloc[rows]
         enough = all(groups[arm.counted()].nunique() >= MIN_GROUPS for arm in arms)
-        found[f"source {name}"] = Known(has, cache(partial(_look, home, rows, arms)) if enough else None)
+        found[f"source {name}"] = Known(has, cache(partial(_look, home, rows, arms, skin)) if enough else None)
     return found
 
 
-def _look(home: ImageSet, rows: Ints, arms: tuple[Arm, Arm]) -> Alteration:
-    """Return the alteration that gives an image the look of a source, at the same mix of classes."""
+def _look(home: ImageSet, rows: Ints, arms: tuple[Arm, Arm], skin: Callable[[], Bools]) -> Alteration:
+    """Return the alteration that gives an image the look of a source's skin, at the same mix of classes."""
     own, others = (arm(np.ones((len(rows), 1)))[:, 0] for arm in arms)
-    look = fit_look(home.pixels[rows], own, others)
+    look = fit_look(home.pixels[rows], skin()[rows], own, others)
     return lambda image, _: look.apply(image)
+
+
+def _skin(home: ImageSet) -> Bools:
+    """Return where images show skin beside the lesion ``(N, S, S)``; none where the lesion was not found."""
+    masks = find_lesions(home, segment=True).masks
+    nothing = np.zeros(home.pixels.shape[1:3], bool)
+    return np.stack([nothing if mask is None else ~widened(mask) for mask in masks])

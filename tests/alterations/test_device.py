@@ -14,9 +14,15 @@ def images() -> np.ndarray:
     return rng.integers(100, 180, (60, 1, 1, 3)).astype(np.uint8) * np.ones((1, 48, 48, 1), np.uint8)
 
 
+def skin(n: int, radius: int = 0) -> np.ndarray:
+    """Return where there is no lesion of a radius in pixels."""
+    away = np.abs(np.arange(48) - 23.5)
+    return np.broadcast_to(np.hypot(away[:, None], away) >= radius, (n, 48, 48))
+
+
 def test_the_look_of_a_device_is_found_again(images):
     own = np.repeat([1.0, 0.0], 60)
-    found = fit_look(np.concatenate([[LOOK.apply(image) for image in images], images]), own, 1 - own)
+    found = fit_look(np.concatenate([[LOOK.apply(image) for image in images], images]), skin(120), own, 1 - own)
     assert found.gain == pytest.approx(LOOK.gain, abs=0.01)
     assert found.fall == pytest.approx(LOOK.fall, abs=0.02)
 
@@ -24,7 +30,15 @@ def test_the_look_of_a_device_is_found_again(images):
 def test_images_of_one_look_are_left_as_they_are(images):
     own = np.repeat([1.0, 0.0], 30)
     alike = np.concatenate([images[:30], images[:30]])
-    assert (fit_look(alike, own, 1 - own).apply(images[0]) == images[0]).all()
+    assert (fit_look(alike, skin(60), own, 1 - own).apply(images[0]) == images[0]).all()
+
+
+def test_larger_lesions_are_no_look(images):
+    own, large = np.repeat([1.0, 0.0], 30), skin(1, 16)[0, ..., None]
+    with_lesions = np.concatenate([np.where(large, images[:30], 20), images[:30]])
+    where = np.concatenate([skin(30, 16), skin(30, 4)])
+    found = fit_look(with_lesions.astype(np.uint8), where, own, 1 - own)
+    assert (found.apply(images[0]) == images[0]).all()
 
 
 def test_a_white_image_stays_in_range():
