@@ -18,6 +18,7 @@ from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System
+from skinlab.data.image_files import exists
 from skinlab.errors import nearest
 from skinlab.evaluation.ensembles.pooling import OUT_OF_FOLD
 from skinlab.evaluation.evidence import form as evidence_form
@@ -337,7 +338,7 @@ def worst_images(evidence: Evidence) -> dict[str, bytes]:
     images = {}
     for system in evidence["systems"]:
         for each in system["worst_mistakes"]:
-            if each["path"] and Path(each["path"]).is_file():
+            if each["path"] and exists(each["path"]):
                 try:
                     images[each["image_id"]] = read_jpeg(each["path"], THUMBNAIL_SIDE)
                 except BadImage as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from skinlab.data.image_files import exists
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Mistake, System
 from skinlab.inference.overlays import SIDE, jpeg, overlay
@@ -67,7 +68,7 @@ def overlays(system: System) -> dict[str, bytes]:
     Raises:
         UserError: a checkpoint or an image is damaged.
     """
-    rows = [row for row in system["worst_mistakes"] if row["path"] and Path(row["path"]).is_file()]
+    rows = [row for row in system["worst_mistakes"] if row["path"] and exists(row["path"])]
     models = _models(system) if rows else []
     maps: dict[str, list[npt.NDArray[np.float32]]] = {}
     fits: dict[str, str] = {}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from skinlab.data.audit.duplicates import clusters
 from skinlab.data.audit.fingerprint_cache import duplicates, fingerprints
+from skinlab.data.image_files import exists
 from skinlab.data.training_images import Hashes, TrainingImages
 from skinlab.processes.cores import available_cores
 from skinlab.tables.csv_files import read_csv
@@ -58,7 +59,7 @@ def _add(found: Reasons, others: Reasons) -> None:
 def _same_pictures(paths: list[str], own: list[str], cache_dir: Path | None) -> Reasons:
     """Return which images show a picture of the model's data set, to the pixel or nearly, ``(N,)``."""
     workers = available_cores()
-    theirs, bad, _ = fingerprints([path for path in own if path and Path(path).is_file()], cache_dir, workers)
+    theirs, bad, _ = fingerprints([path for path in own if path and exists(path)], cache_dir, workers)
     theirs = np.delete(theirs, list(bad))
     records = np.concatenate([theirs, fingerprints(paths, cache_dir, workers)[0]])
     pairs = duplicates(records, cache_dir)

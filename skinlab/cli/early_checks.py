@@ -38,7 +38,7 @@ BELOW_ROOT = ("data.table", "data.groups")  # or relative to the current folder
 WEIGHTS = (".ckpt", ".safetensors", ".pt", ".pth", ".bin")
 USUAL_RULE = re.compile(r"f1|cost|(sensitivity|specificity)>=0?\.\d+")
 GENERATED = ("phantom",)  # data sets that are made where they are missing
-OWN = ("folder", "table", "images")  # data sets that nothing can fetch
+OWN = ("folder", "table", "shards", "images")  # data sets that nothing can fetch
 READING = ("train", "pretrain", "audit", "study")  # the commands that read data.root in any case
 
 

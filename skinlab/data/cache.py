@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.data.dataset import ImageDataset, batch_loader
+from skinlab.data.image_files import size_and_time
 from skinlab.data.images import BadImage
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, make_private_folder, open_private
 from skinlab.data.samplers import EvalSampler
@@ -168,10 +169,10 @@ def _key(paths: Sequence[str | Path], size: int, fit: str) -> str:
     digest = hashlib.blake2b(f"{FORMAT} {size} {fit}".encode(), digest_size=16)
     for path in paths:
         try:
-            status = Path(path).stat()
+            size_and_date = size_and_time(path)
         except OSError as error:
             raise BadImage.at(path, "can't be found") from error
-        digest.update(b"%b\0%d %d\0" % (os.fsencode(path), status.st_size, status.st_mtime_ns))
+        digest.update(b"%b\0%d %d\0" % (os.fsencode(path), *size_and_date))
     return digest.hexdigest()
 
 

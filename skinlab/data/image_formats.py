@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from skinlab.data.image_files import open_image, size_and_time
 
 _SUFFIXES = {
     "HEIC": ".heic .heics .heif .hif",
@@ -55,9 +56,9 @@ _HEAD = 132  # bytes that hold every signature
 def image_format(path: str | os.PathLike[str]) -> str:
     """Return the image format by a file's first bytes; an empty text if it is unknown or the file can't be read."""
     try:
-        if not Path(path).is_file():  # opening a pipe would block
+        if size_and_time(path)[0] < 0:  # opening a pipe would block
             return ""
-        with Path(path).open("rb") as file:
+        with open_image(path) as file:
             head = file.read(_HEAD)
     except OSError:
         return ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from skinlab.data.image_files import open_image, size_and_time
 from skinlab.data.image_formats import image_format
 from skinlab.errors import UserError
 
@@ -84,13 +83,12 @@ def read_with_kind(
 ) -> tuple[np.ndarray, str]:
     """Read an image as `read_image` does; return it with how it was stored: "JPEG RGB turned", "TIFF L frames"."""
     try:
-        # First the kind of file, since opening a pipe would block; making a Path takes as long as the call.
-        status = os.stat(path)  # noqa: PTH116
-        if not stat.S_ISREG(status.st_mode):
+        size_in_bytes, _ = size_and_time(path)
+        if size_in_bytes < 0:  # opening a pipe would block
             raise BadImage.at(path, "is not a file")
-        if status.st_size == 0:
+        if size_in_bytes == 0:
             raise BadImage.at(path, "is empty")
-        with Image.open(path, formats=_FORMATS) as image:
+        with open_image(path) as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError  # by the header, before anything is decoded
             kind, stored = f"{image.format} {image.mode}", image.size
@@ -214,7 +212,8 @@ def _ends_in_grey(path: str | os.PathLike[str]) -> bool:
     The grey may also be in the picture. So bytes are inserted before the end marker: they change an incomplete picture
     but not a complete one.
     """
-    data = Path(path).read_bytes()
+    with open_image(path) as file:
+        data = file.read()
     end = data.rfind(b"\xff\xd9")
     longer = data[:end] + bytes(range(1, 251)) * 4 + data[end:]
     before, after = (np.asarray(Image.open(io.BytesIO(each), formats=_FORMATS)) for each in (data, longer))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.data.audit.fingerprint import content_digest
+from skinlab.data.image_files import open_image
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
 
@@ -29,8 +30,8 @@ def file_tail(path: str | os.PathLike[str]) -> str:
     It is fast and different for most files, so that few have to be decoded in full for their content hash.
     """
     try:
-        with open(path, "rb") as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
+        with open_image(path) as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
             return hashlib.sha256(file.read(_TAIL)).hexdigest()[:16]
     except OSError:
         return ""

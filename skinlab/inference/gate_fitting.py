@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from skinlab.data.image_files import exists
 from skinlab.data.images import read_image
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.metrics.reliability import wilson_interval
@@ -182,7 +183,7 @@ def _rows(split: GateSplit, limit: int, rng: np.random.Generator) -> tuple[pd.Da
     for names in SPLITS:
         rows = table[table["split"].isin(names)]
         parts.append(rows.iloc[np.sort(rng.permutation(len(rows))[:limit])])
-    gone = [path for part in parts for path in part["path"] if not Path(path).is_file()]
+    gone = [path for part in parts for path in part["path"] if not exists(path)]
     if gone:
         raise UserError(
             f"{quantity(len(gone), 'image')} of {split.place} missing: {some(gone)}; put them there or set gate=none"

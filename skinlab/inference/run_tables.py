@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from skinlab.data.image_files import exists
 from skinlab.data.images import printable
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
@@ -64,7 +65,7 @@ def check_files(paths: Sequence[str], place: str) -> None:
     Raises:
         UserError: there are such rows.
     """
-    gone = [printable(path) for path in paths if not Path(path).is_file()]
+    gone = [printable(path) for path in paths if not exists(path)]
     if gone:
         raise UserError(
             f"{portion(len(gone), len(paths), f'image of {place}', 'is')} missing: {some(gone)}; put them back there"

@@ -14,6 +14,7 @@ import pandas as pd
 
 from skinlab.data.audit.duplicates import PAIR, find_duplicates
 from skinlab.data.audit.fingerprint import FINGERPRINT, fingerprint_all
+from skinlab.data.image_files import exists, size_and_time
 from skinlab.data.images import printable
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
@@ -61,7 +62,7 @@ def fingerprints(
     cached = quantity(len(paths) - len(new), "other", "is")
     log.info("reading %s (%s cached by an earlier audit)", quantity(len(new), "image"), cached)
     entries["fingerprint"][new], bad = fingerprint_all([paths[int(row)] for row in new], num_workers)
-    if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not Path(paths[row]).exists()]:
+    if gone := [row for row in new[list(bad)] if entries["size"][row] >= 0 and not exists(paths[row])]:
         raise UserError(
             f"{portion(len(gone), len(paths), 'image', 'was')} removed while they were read (first: "
             f"{printable(paths[gone[0]])}); put them back (is their drive connected?) and start again"
@@ -94,10 +95,9 @@ def _sizes_and_times(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     found = np.full((2, len(paths)), -1, np.int64)
     for row, path in enumerate(paths):
         try:
-            status = os.stat(path)  # noqa: PTH116 (a million times, where a Path costs as much as the call)
+            found[:, row] = size_and_time(path)
         except OSError:
             continue
-        found[:, row] = status.st_size, status.st_mtime_ns
     return found[0], found[1]
 
 
