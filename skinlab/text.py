@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -16,17 +17,35 @@ _UNLABELED = re.compile(
 )
 _SEPARATORS = re.compile(r"[\s_-]+")
 _WHOLE_NUMBER = re.compile(r"\+?(-?\d+)(?:[.,]0+)?")
+_INVISIBLE = ("Cf", "Cc", "Cs")  # categories of Unicode: format, control, half a character
 
 
 def clean(text: str) -> str:
     r"""Return a text in Unicode's composed form, without invisible characters, blanks at its ends or runs of blanks.
 
-    >>> clean("\ufeffP7\u00a0 "), clean("basal  cell"), clean("nae\u0301vus") == "na\u00e9vus"
+    Control characters are left out, too: a terminal would follow them, and no page may have them.
+
+    >>> clean("\ufeffP7\u00a0 "), clean("basal \x1b cell"), clean("nae\u0301vus") == "na\u00e9vus"
     ('P7', 'basal cell', True)
     """
     if not (text.isascii() and text.isprintable()):  # saves a second for a million usual values
-        text = "".join(letter for letter in unicodedata.normalize("NFC", text) if unicodedata.category(letter) != "Cf")
+        composed = unicodedata.normalize("NFC", text)
+        text = "".join(a for a in composed if a.isspace() or unicodedata.category(a) not in _INVISIBLE)
     return " ".join(text.split())
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""Return a text on one line, with characters escaped that a terminal would follow or can't show.
+
+    >>> printable("mole\n\x1b[2J\udcff.jpg")
+    'mole\\n\\x1b[2J\\udcff.jpg'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in os.fspath(text))
+
+
+def printable_lines(text: str) -> str:
+    """Return a text whose lines stay, each as :func:`printable` returns it."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def is_missing(text: str) -> bool:

@@ -213,7 +213,7 @@ def _parsed(line: str, run: Path) -> Opening:
         if time is not None:
             datetime.datetime.fromisoformat(time)
         known: Any = _unknown(run, {"run_id": None}) | content | {"time": time}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return _unknown(run, {"run_id": None})
     opening: Opening = known
     return opening

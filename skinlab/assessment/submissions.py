@@ -107,7 +107,7 @@ def read_log(path: Path) -> list[Submission]:
             found[submission.calls] = _merged(found.get(submission.calls), submission)
         except UserError:
             raise
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise UserError(
                 f"log={path}: line {number} is no submission; restore the file or name another one"
             ) from None

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it: a full disk costs the new one, not the last good one."""
 
+    folder: Path | None = None  # of the last one written
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint whole or not at all.
 
@@ -31,6 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             UserError: it can't be written; the existing file is unchanged.
         """
         target = Path(path)
+        self.folder = target.parent
         check_held(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
@@ -46,6 +49,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint beside the last one written; one from which a run continues may name any other file."""
+        if Path(path).parent == self.folder and Path(path).suffix == ".ckpt":
+            Path(path).unlink(missing_ok=True)
 
 
 class FiniteLoss(pl.Callback):

@@ -23,6 +23,7 @@ from skinlab.processes.ending import ending_without_teardown
 from skinlab.processes.jobs import PRINTED
 from skinlab.processes.signals import SignalHandler, handling_signals
 from skinlab.settings.secrets import masked
+from skinlab.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -42,6 +43,7 @@ def run_command(name: str) -> None:
     Args:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
+    sys.excepthook = lambda *error: _print_traceback(error[1])
     with ending_without_teardown(f"skinlab.{name}"), handling_signals() as handler:
         check_environment()
         if shown := _asked_for(name, sys.argv[1:]):
@@ -229,9 +231,14 @@ class Refusal(SystemExit):
     def __init__(self, line: str, code: int = 2, *, verbose: bool = False) -> None:
         super().__init__(code)
         self.line = line
-        if verbose:
-            traceback.print_exc()
-        print(f"error: {masked(line)}", file=sys.stderr)
+        if verbose and (error := sys.exception()):
+            _print_traceback(error)
+        print(f"error: {printable(masked(line))}", file=sys.stderr)
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print a traceback without secrets and control characters."""
+    print(printable_lines(masked("".join(traceback.format_exception(error)))), end="", file=sys.stderr)
 
 
 def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any]) -> str | None:
@@ -248,6 +255,14 @@ def _one_line(error: UserError | OSError | RuntimeError, settings: dict[str, Any
     return line.removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
 
 
+class _Lines(logging.Formatter):
+    """Formats log lines without control characters, which a file name may have and a terminal would follow."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line, or several where the message has several."""
+        return printable_lines(super().format(record))
+
+
 class _Terminal(logging.StreamHandler[Any]):
     """Writes to what standard error is now: a progress bar takes its place, and prints lines above itself."""
 
@@ -260,7 +275,7 @@ class _Terminal(logging.StreamHandler[Any]):
 def log_to_terminal() -> None:
     """Send log lines to standard error, plainly."""
     handler = _Terminal()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Lines("%(levelname)s: %(message)s"))
     handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

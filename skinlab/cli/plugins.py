@@ -21,6 +21,8 @@ from skinlab.settings.base import Settings
 from skinlab.settings.part import allow_targets
 from skinlab.settings.recorded import recorded_plugins
 
+NAME = re.compile(r"[A-Za-z_][\w.]*")
+
 
 class PluginSearchPath(SearchPathPlugin):
     """Adds the folders ``conf`` of plugins to those that Hydra searches, after skinlab's own."""
@@ -71,6 +73,8 @@ def refuse_missing(recorded: Sequence[str], named: Sequence[str], place: str) ->
     Raises:
         UserError: one or more are missing; a recorded name alone never imports code.
     """
+    if strange := [name for name in recorded if not NAME.fullmatch(name)]:
+        raise UserError(f"{place} was made with plugins=[{strange[0]}], which is no name of a package; use another run")
     if missing := [name for name in recorded if name not in named]:
         raise UserError(
             f"{place} was made with plugins=[{','.join(recorded)}]; name them again: "
@@ -84,7 +88,7 @@ def _names(word: str) -> list[str]:
     except HydraException:  # named with the other mistakes of the command line
         return []
     names = value if isinstance(value, list) else [value]
-    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z_][\w.]*", str(name))]:
+    if wrong := [name for name in names if not NAME.fullmatch(str(name))]:
         raise UserError(f"{word}: {wrong[0]} is no name of a package; write 'plugins=[my_package]'")
     return [str(name) for name in names]
 

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from skinlab.data.image_files import open_image, size_and_time
 from skinlab.data.image_formats import image_format
 from skinlab.errors import UserError
+from skinlab.text import printable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 178_956_970  # twice Pillow's limit of a quarter of a gigabyte at three bytes a pixel
@@ -36,16 +37,6 @@ class BadImage(UserError):  # noqa: N818
         error = cls(f"{printable(path)}: {reason}; {remedy}")
         error.reason = reason
         return error
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path on one line, with characters escaped that a terminal or encoding may not support.
-
-    >>> printable("mole\n\udcff.jpg")
-    'mole\\n\\udcff.jpg'
-    """
-    text = os.fspath(path)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_image(

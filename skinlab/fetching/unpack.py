@@ -45,6 +45,8 @@ def unpack(archive: Path, target: Path, advance: Callable[[int], None], *, holds
         inner = _below_folders(temporary, holds, archive)
         shutil.rmtree(target, ignore_errors=True)
         inner.rename(target)
+    except OSError as error:
+        raise UserError(f"{archive} can't be unpacked below {target.parent} ({error.strerror or error})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive} is damaged or no ZIP archive ({error}): delete it and download it again") from None
     except (RuntimeError, NotImplementedError) as error:
@@ -54,7 +56,7 @@ def unpack(archive: Path, target: Path, advance: Callable[[int], None], *, holds
 
 
 def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive whose files would lie outside its folder or on each other, and one with links.
+    """Refuse an archive whose files would lie outside its folder, on or in each other, and one with links.
 
     Raises:
         UserError: it names the first such file.
@@ -62,13 +64,17 @@ def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     names: set[str] = set()
     for member in members:
         path = PurePosixPath(member.filename)
-        outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in path.parts[0]
+        outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in member.filename
+        if not path.parts or not member.filename.isprintable():
+            raise UserError(f"{archive}: {member.filename!r} is no name of a file; nothing is unpacked")
         if outside or stat.S_ISLNK(member.external_attr >> 16):
             what = "leads outside its folder" if outside else "is a link"
             raise UserError(f"{archive}: {member.filename} {what}; nothing is unpacked, don't use this archive")
         if str(path) in names:
             raise UserError(f"{archive} has {member.filename} twice; nothing is unpacked, don't use this archive")
         names.add(str(path))
+    if inside := next((name for name in names if not names.isdisjoint(map(str, PurePosixPath(name).parents))), None):
+        raise UserError(f"{archive} has {inside} below a file; nothing is unpacked, don't use this archive")
 
 
 def check_space(folder: Path, needed: int, purpose: str) -> None:

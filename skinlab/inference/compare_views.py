@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from skinlab.data.images import printable
 from skinlab.errors import UserError
 from skinlab.inference.bundle import Bundle
 from skinlab.inference.dataset import InferenceDataset, load_batches
 from skinlab.models.prediction import Network, predict_probabilities
-from skinlab.text import quantity
+from skinlab.text import printable, quantity
 
 BATCH_SIZE = 64  # a whole number of the steps that the network takes
 WARM_UP = 8  # images shown before the clock runs

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skinlab.data.images import printable
 from skinlab.errors import UserError, some
 from skinlab.inference.gate import Gate
-from skinlab.text import portion
+from skinlab.text import portion, printable
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from skinlab.report.wording import licence_in_words, restrictions
 from skinlab.settings.base import Settings, create
 from skinlab.settings.data import ColourConstancy
 from skinlab.settings.types import Text
+from skinlab.text import clean
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class HyperParameters(Settings):
         """Yield what makes the classes and their shares impossible."""
         if len(set(self.classes)) < len(self.classes):
             yield "its classes are not different names"
+        if any(clean(name) != name for name in self.classes):
+            yield "its classes are not clean text"
         if len(self.training_prior) != len(self.classes):
             yield "its training_prior is not one number a class"
 

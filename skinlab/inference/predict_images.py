@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from skinlab.data.datamodule import SkinDataModule, loading_processes
-from skinlab.data.images import MISSING, printable
+from skinlab.data.images import MISSING
 from skinlab.data.training_images import TrainingImages
 from skinlab.errors import UserError, some
 from skinlab.evaluation.predictions import as_written, predictions_table
@@ -23,7 +23,7 @@ from skinlab.inference.ensembling import combine_members
 from skinlab.inference.gate_monitor import InputGateMonitor
 from skinlab.models.prediction import predict_members, predict_probabilities
 from skinlab.settings.command import LoadingSettings
-from skinlab.text import portion, quantity
+from skinlab.text import portion, printable, quantity
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from skinlab.data.image_files import exists
-from skinlab.data.images import printable
 from skinlab.errors import UserError, some, user_errors
 from skinlab.evaluation.ensembles.alignment import align_rows
 from skinlab.evaluation.predictions import COLUMNS, Predictions
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_hashes import with_image_hashes
 from skinlab.tables.predictions import read_predictions
-from skinlab.text import portion, quantity
+from skinlab.text import portion, printable, quantity
 
 
 def read_split(run: Path, split: str, classes: Sequence[str]) -> tuple[str, pd.DataFrame]:

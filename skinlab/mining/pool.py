@@ -12,7 +12,6 @@ import pandas as pd
 
 from skinlab.data.audit.checks import merge_groups
 from skinlab.data.audit.fingerprint_cache import duplicates, fingerprints
-from skinlab.data.images import printable
 from skinlab.errors import UserError
 from skinlab.evaluation.predictions import COLUMNS
 from skinlab.inference.inputs import find_images
@@ -23,7 +22,7 @@ from skinlab.tables.columns import as_classes
 from skinlab.tables.csv_files import read_csv
 from skinlab.tables.label_table import read_labels
 from skinlab.tables.labels import check_one_label_each, join_ids
-from skinlab.text import quantity
+from skinlab.text import printable, quantity
 
 HELD_OUT = ("val", "test")
 

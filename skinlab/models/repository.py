@@ -124,6 +124,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file, {} where there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -81,7 +81,7 @@ def _parsed(text: str) -> Any:
     """Return the value of metadata, which is JSON in files of ours and plain text in others."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -112,10 +112,14 @@ def _check_container(path: Path) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether an archive is complete and its checksums are right, which ``torch.load`` does not check."""
+    """Return whether an archive is complete and its checksums are right, which ``torch.load`` does not check.
+
+    ``torch.save`` compresses nothing: a compressed file could be larger than the memory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
+            stored = all(each.compress_type == zipfile.ZIP_STORED for each in archive.infolist())
+            return stored and archive.testzip() is None
     except Exception:  # zipfile raises errors of many types for damaged archives
         return False
 

@@ -21,6 +21,7 @@ SERIES = tuple(f"#0505{i:02x}" for i in range(1, N_SERIES + 1))
 THEME = {INK: "currentColor", SOFT: "var(--soft)", LINE: "var(--line)", PAPER: "var(--paper)"} | {
     colour: f"var(--s{i})" for i, colour in enumerate(SERIES, start=1)
 }
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # a system may be named by a folder
 Floats = npt.NDArray[np.float64]
 
 
@@ -87,12 +88,13 @@ def inline_svg(figure: Figure, name: str, label: str) -> Markup:
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    root = ElementTree.fromstring(stream.getvalue())
+    drawn = NO_XML.sub("\ufffd", stream.getvalue())
+    root = ElementTree.fromstring(drawn)
     for parent in root.iter():
         for child in list(parent):
             if child.tag.endswith("}metadata") or (child.tag.endswith("}defs") and not len(child)):
                 parent.remove(child)
-    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', stream.getvalue()))
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', drawn))
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.attrib = {key.rpartition("}")[2]: _value(text, name) for key, text in element.attrib.items()}
@@ -101,7 +103,13 @@ def inline_svg(figure: Figure, name: str, label: str) -> Markup:
             element.set("id", f"{name}-{own}")
     view = root.get("viewBox", "")
     width, height = view.split()[2:]
-    root.attrib = {"viewBox": view, "width": width, "height": height, "role": "img", "aria-label": label}
+    root.attrib = {
+        "viewBox": view,
+        "width": width,
+        "height": height,
+        "role": "img",
+        "aria-label": NO_XML.sub("\ufffd", label),
+    }
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=True))
 
 

@@ -35,6 +35,7 @@ from skinlab.report.evidence_tables import (
 )
 from skinlab.report.run_files import best_epoch_words, better_epoch
 from skinlab.report.wording import ensemble_words
+from skinlab.text import printable
 
 MOST_CLASSES = 8  # that a line lists
 KAGGLE = "dsm2025"  # the data set of a challenge on Kaggle, whose test images lie in test/
@@ -150,7 +151,7 @@ def print_images(
         shown = ", ".join(f"{classes[i]} {row[i]:.3f}" for i in likely[:MOST_CLASSES])
         more = ", ..." if len(row) > MOST_CLASSES else ""
         what = f"called {classes[number]} ({rule})" if rule else f"most probable {classes[number]}"
-        console.print(f"{image_id}: {what}; {shown}{more}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{printable(image_id)}: {what}; {shown}{more}", soft_wrap=True, highlight=False, markup=False)
 
 
 def predict_by(model: Path, data: Mapping[str, Any] | None = None, *, rule: str | None = "f1") -> str:

@@ -69,7 +69,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(found)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} has a damaged record ({error}); {REMEDY}") from None
     if not isinstance(record, dict):
         raise UserError(f"{path} has a damaged record (a {type(record).__name__} instead of a mapping); {REMEDY}")

@@ -11,6 +11,7 @@ from skinlab.errors import UserError
 from skinlab.processes.signals import Stopped
 from skinlab.settings.run import RunSettings
 from skinlab.settings.secrets import masked
+from skinlab.text import printable_lines
 
 LOG = "log.txt"
 CONFIG = "config.yaml"  # written when nothing can be refused any more
@@ -36,7 +37,7 @@ class RunLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or keep it."""
-        self.waiting.append(str(masked(self.format(record))))
+        self.waiting.append(printable_lines(masked(self.format(record))))
         if not (self.run_dir / CONFIG).is_file():
             return
         try:

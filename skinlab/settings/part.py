@@ -13,9 +13,18 @@ from pydantic import ConfigDict, Field, Strict, ValidationError, create_model, f
 from skinlab.errors import UserError
 from skinlab.settings.base import Settings
 from skinlab.settings.mistakes import describe
+from skinlab.settings.plain import check_plain
 
-# Whatever a config may name as `_target_`; Hydra itself refuses the rest of the standard library's dangers.
-ALLOWED_TARGETS = ("skinlab.", "torch.", "torchvision.", "timm.", "pytorch_lightning.", "lightly.", "albumentations.")
+# Where the parts are that a config may name as `_target_`: of skinlab what these packages define, of others classes.
+# The rest of these libraries has functions and classes that start programs, or read and write files.
+OWN_TARGETS = (
+    *("skinlab.battery.", "skinlab.data.datamodule.", "skinlab.data.readers.", "skinlab.data.transforms."),
+    *("skinlab.data.views.", "skinlab.losses.", "skinlab.selfsup.", "skinlab.semisup."),
+)
+FOREIGN_TARGETS = (
+    *("albumentations.", "lightly.loss.", "lightly.transforms.", "timm.loss.", "torch.nn."),
+    *("torchmetrics.", "torchvision.ops.", "torchvision.transforms."),
+)
 PLUGINS: list[str] = []  # packages of the user's own, each with a dot behind
 
 
@@ -42,28 +51,29 @@ def allow_targets(package: str) -> None:
 
 def allowed_targets() -> tuple[str, ...]:
     """Return how an allowed target may begin."""
-    return (*ALLOWED_TARGETS, *PLUGINS)
+    return (*OWN_TARGETS, *FOREIGN_TARGETS, *PLUGINS)
 
 
 def build(node: Part | Mapping[str, Any], **more: Any) -> Any:
     """Build what the ``_target_``s of a config name, as Hydra does, but only what an allowed package defines itself.
 
-    A dotted path may leave its package through a module that it imports (``skinlab.data.images.os.system``), and some
-    functions of large packages run code that they read (``torch.load``): of those only classes are taken.
+    A dotted path may leave its package through a module that it imports (``skinlab.data.views.math.exp``), and an
+    interpolation (``${oc.create:...}``) could become another ``_target_`` when Hydra resolves it.
 
     Args:
-        node: a part, or its config with a ``_target_``.
+        node: a part, or its config with a ``_target_``, resolved.
         **more: arguments beside those of the config.
 
     Raises:
-        UserError: a ``_target_`` leads nowhere, or outside the allowed packages.
+        UserError: a ``_target_`` leads nowhere, or outside the allowed packages, or there is an interpolation.
     """
     if isinstance(node, Part):
         node = node.dump()
+    check_plain({**node, **more})
     for place, target in _targets({**node, **more}):
         found = find_target(target, place)
         home = f"{getattr(found, '__module__', '')}."
-        if not home.startswith(allowed_targets() if isinstance(found, type) else ("skinlab.", *PLUGINS)):
+        if not home.startswith(allowed_targets() if isinstance(found, type) else (*OWN_TARGETS, *PLUGINS)):
             raise UserError(f"{place}={target} is no class of the allowed packages ({_allowed()}); use one of those")
     try:
         return instantiate(node, **more)

@@ -12,6 +12,7 @@ import yaml
 
 from skinlab.errors import UserError
 from skinlab.json_files import Keys, form_fault
+from skinlab.settings.plain import YAML_ERRORS, check_plain
 
 # What every command that trains records.
 REQUIRED: Keys = {"run_id": str, "trainer.max_epochs": int, "model.freeze_epochs": int}
@@ -91,7 +92,10 @@ def read_recorded(run_dir: Path, keys: Keys = REQUIRED) -> dict[str, Any]:
     path = run_dir / "config.yaml"
     try:
         recorded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        check_plain(recorded)
+    except UserError as error:
+        raise UserError(f"{path}: {error}, or {REMEDY}") from None
+    except YAML_ERRORS as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["it is empty"])[0]
         raise UserError(f"{path} can't be read ({reason}); {REMEDY}") from None
     if fault := form_fault(recorded, keys):

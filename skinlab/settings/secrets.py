@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 MASK = "***"
+SHORTEST = 8  # characters of an environment variable that is looked for in other text; shorter ones are words
 NAME = r"(?:api|access|private|secret|auth|account|ssh)_?keys?|tokens?|secrets?|passw(?:or)?ds?|passphrase|credentials?"
 NAMED = re.compile(rf"(?i)(?:^|[._@])\w*?(?:{NAME})$")
 # `api_key=...`, `"token": "..."` within a longer text; what is masked already stays.
@@ -28,6 +30,8 @@ SHAPES = re.compile(
 def masked(content: Any, name: str = "") -> Any:
     """Return plain containers or text with everything that looks like a secret replaced by ``***``.
 
+    So are the values of environment variables with the name of a secret, such as ``WANDB_API_KEY``.
+
     Args:
         content: of a config, a command line or a message.
         name: of the setting whose value it is.
@@ -45,7 +49,11 @@ def masked(content: Any, name: str = "") -> Any:
         return content
     if is_secret_name(name):
         return MASK
-    return SHAPES.sub(MASK, ASSIGNED.sub(rf"\1{MASK}", content)) if isinstance(content, str) else content
+    if not isinstance(content, str):
+        return content
+    for value in (value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SHORTEST):
+        content = content.replace(value, MASK)
+    return SHAPES.sub(MASK, ASSIGNED.sub(rf"\1{MASK}", content))
 
 
 def is_secret_name(name: str) -> bool:

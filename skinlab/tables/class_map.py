@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from skinlab.errors import UserError, nearest, some
+from skinlab.settings.plain import YAML_ERRORS, check_plain
 from skinlab.tables.csv_files import read_csv
 from skinlab.text import clean, is_missing, match_names
 
@@ -75,8 +76,9 @@ def _read_table(place: str) -> list[tuple[str, str]]:
 def _read_yaml(place: str) -> list[tuple[str, str]]:
     try:
         content = yaml.safe_load(Path(place).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        check_plain(content)
+    except YAML_ERRORS as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"class_map={place} can't be read ({reason}); write a line LABEL: CLASS for each label"
         ) from None

@@ -15,7 +15,7 @@ import wandb
 import skinlab
 from skinlab.errors import UserError
 from skinlab.settings.groups import WandbSettings
-from skinlab.settings.secrets import masked
+from skinlab.settings.secrets import is_secret_name, masked
 from skinlab.tracking.fault_tolerant_loggers import FaultTolerantWandbLogger, first_line
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ def check_wandb(settings: WandbSettings) -> None:
             try:
                 wandb.Settings().update_from_env_vars({name: value})
             except (wandb.errors.UsageError, ValueError) as error:
+                if is_secret_name(name):  # whose value W&B repeats
+                    raise UserError(f"{name}: W&B refuses its value; correct or unset it") from None
                 reason = " ".join(str(error).split())
                 raise UserError(f"{name}={value}: W&B refuses it ({reason}); correct or unset it") from error
     try:

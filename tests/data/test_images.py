@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinlab.data.images import BadImage, printable, read_image, read_jpeg
+from skinlab.data.images import BadImage, read_image, read_jpeg
+from skinlab.text import printable
 
 
 def picture(width: int, height: int) -> np.ndarray:

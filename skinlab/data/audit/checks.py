@@ -14,9 +14,9 @@ from skinlab.data.audit.duplicates import clusters
 from skinlab.data.audit.fingerprint_cache import duplicates, fingerprints
 from skinlab.data.audit.report import VERSION, AuditReport, BadImageEntry, Copies, CopyEntry, Counts, problems, warnings
 from skinlab.data.audit.text_changes import ATTRIBUTE
-from skinlab.data.images import printable
 from skinlab.data.readers.listing import find_masks
 from skinlab.errors import UserError
+from skinlab.text import printable
 
 log = logging.getLogger(__name__)
 

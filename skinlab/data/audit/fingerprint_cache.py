@@ -15,11 +15,10 @@ import pandas as pd
 from skinlab.data.audit.duplicates import PAIR, find_duplicates
 from skinlab.data.audit.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.image_files import exists, size_and_time
-from skinlab.data.images import printable
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
 from skinlab.files import replacing
-from skinlab.text import portion, quantity
+from skinlab.text import portion, printable, quantity
 
 log = logging.getLogger(__name__)
 
