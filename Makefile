@@ -6,7 +6,8 @@ RUN := NO_ALBUMENTATIONS_UPDATE=1
 TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench docs clean
+FUZZ ?= 1000
+.PHONY: help setup demo test test-all fuzz lint format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ test: setup .venv/.docs ## the tests of a few minutes
 
 test-all: setup .venv/.docs ## the slow ones, too
 	$(TEST) $(BIN)/python -m pytest -n 2
+
+fuzz: setup ## read FUZZ=1000 damaged files of each kind, and print the counts (about 5 minutes)
+	$(TEST) $(BIN)/python -m tests.security.fuzz $(FUZZ)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .

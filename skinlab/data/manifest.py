@@ -11,7 +11,7 @@ import pandas as pd
 from skinlab.data.audit.text_changes import check_spellings, clean_text, replace_columns
 from skinlab.errors import UserError, nearest, some
 from skinlab.tables.splits import SPLITS, standard_split
-from skinlab.tables.text_columns import clean_column, map_distinct
+from skinlab.tables.text_columns import clean_column, map_distinct, warn_of_formulas
 from skinlab.text import clean, is_missing, match_names, portion, quantity, two_spellings
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ def build_manifest(frame: pd.DataFrame) -> pd.DataFrame:
         if name in frame:
             manifest[name] = _text(frame, name)
     _check_ids(manifest["image_id"])
+    warn_of_formulas(manifest, ("image_id", "label", "group", "source"))
     if strange := sorted(set(manifest["split"].unique()) - {"", *SPLITS}):
         raise UserError(
             f"unknown split {strange[0]}{nearest(strange[0], SPLITS)}: use {', '.join(SPLITS)}, or nothing; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from skinlab.errors import UserError
 
+CONTROL = re.compile("[\x00-\x1f\x7f]")
 SKIPPED = ("__MACOSX", ".DS_Store")
 
 
@@ -64,9 +66,9 @@ def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     names: set[str] = set()
     for member in members:
         path = PurePosixPath(member.filename)
-        outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in member.filename
-        if not path.parts or not member.filename.isprintable():
+        if not path.parts or CONTROL.search(member.filename):
             raise UserError(f"{archive}: {member.filename!r} is no name of a file; nothing is unpacked")
+        outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in path.parts[0]
         if outside or stat.S_ISLNK(member.external_attr >> 16):
             what = "leads outside its folder" if outside else "is a link"
             raise UserError(f"{archive}: {member.filename} {what}; nothing is unpacked, don't use this archive")

@@ -19,7 +19,7 @@ from skinlab.tables.csv_files import read_csv
 from skinlab.tables.image_ids import match_ids
 from skinlab.tables.labels import find_column, join_ids
 from skinlab.tables.names import IMAGE_ID_NAMES, check_columns, rename_columns
-from skinlab.tables.text_columns import clean_column
+from skinlab.tables.text_columns import clean_column, warn_of_formulas
 from skinlab.text import clean, portion, quantity
 
 log = logging.getLogger(__name__)
@@ -61,11 +61,14 @@ def find_images(
         files = _list(path)
         for line in left_out_warnings(files.masks, files.other_formats):
             log.warning(line)
-        return pd.DataFrame({"image_id": files.images, "path": [f"{path}/{relative}" for relative in files.images]})
+        found = pd.DataFrame({"image_id": files.images, "path": [f"{path}/{relative}" for relative in files.images]})
+        warn_of_formulas(found, ["image_id"])
+        return found
     if not path.exists():
         raise UserError(f"input={place}: no such file or folder; give a folder, a CSV or an image")
     if suffix in TABLE_SUFFIXES:
         rows = _table(path, missing_ok, columns)
+        warn_of_formulas(rows, COLUMNS)
         if label_map:
             if "label" not in rows:
                 raise UserError(
