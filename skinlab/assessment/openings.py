@@ -213,6 +213,8 @@ def _parsed(line: str, run: Path) -> Opening:
         if time is not None:
             datetime.datetime.fromisoformat(time)
         known: Any = _unknown(run, {"run_id": None}) | content | {"time": time}
+        if not all(isinstance(known[name], str | None) for name in Opening.__annotations__):
+            raise TypeError("a value is no text")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return _unknown(run, {"run_id": None})
     opening: Opening = known

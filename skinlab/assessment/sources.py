@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import TypeAdapter, ValidationError
+
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Source
 from skinlab.evaluation.overlap import FittedOn, overlap_cautions
@@ -51,10 +53,13 @@ def fit_cautions(path: Path, rows: Predictions) -> list[str]:
     """Return a sentence where rows are among those that a bundle's calibrator or weights were fitted on."""
     meta = _meta_beside(path)
     try:
-        own = overlap_cautions(rows, [FittedOn(**each) for each in meta.get("fitted_on", [])])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the meta data of {path} are damaged: fitted_on ({error}); predict the images again") from None
-    return own or list(meta.get("fitted_cautions", []))
+        own = overlap_cautions(rows, TypeAdapter(list[FittedOn]).validate_python(meta.get("fitted_on", [])))
+        return own or TypeAdapter(list[str]).validate_python(meta.get("fitted_cautions", []))
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(
+            f"the meta data of {path} are damaged: fitted_on ({reason}); predict the images again"
+        ) from None
 
 
 def table_source(path: Path, table: PredictionsTable) -> Source:
