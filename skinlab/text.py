@@ -29,8 +29,8 @@ def clean(text: str) -> str:
     ('P7', 'basal cell', True)
     """
     if not (text.isascii() and text.isprintable()):  # saves a second for a million usual values
-        composed = unicodedata.normalize("NFC", text)
-        text = "".join(a for a in composed if a.isspace() or unicodedata.category(a) not in _INVISIBLE)
+        visible = (letter for letter in text if letter.isspace() or unicodedata.category(letter) not in _INVISIBLE)
+        text = unicodedata.normalize("NFC", "".join(visible))
     return " ".join(text.split())
 
 

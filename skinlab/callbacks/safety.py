@@ -53,7 +53,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint beside the last one written; one from which a run continues may name any other file."""
         if Path(path).parent == self.folder and Path(path).suffix == ".ckpt":
-            Path(path).unlink(missing_ok=True)
+            super().remove_checkpoint(path)
 
 
 class FiniteLoss(pl.Callback):

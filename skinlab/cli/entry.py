@@ -43,7 +43,7 @@ def run_command(name: str) -> None:
     Args:
         name: of the command and its config, ``conf/<name>.yaml``.
     """
-    sys.excepthook = lambda *error: _print_traceback(error[1])
+    sys.excepthook = lambda kind, error, place: _print_traceback(error)
     with ending_without_teardown(f"skinlab.{name}"), handling_signals() as handler:
         check_environment()
         if shown := _asked_for(name, sys.argv[1:]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from skinlab.errors import UserError
 
 CONTROL = re.compile("[\x00-\x1f\x7f]")
+OF_A_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 SKIPPED = ("__MACOSX", ".DS_Store")
 
 
@@ -48,6 +50,8 @@ def unpack(archive: Path, target: Path, advance: Callable[[int], None], *, holds
         shutil.rmtree(target, ignore_errors=True)
         inner.rename(target)
     except OSError as error:
+        if error.errno not in OF_A_NAME:
+            raise
         raise UserError(f"{archive} can't be unpacked below {target.parent} ({error.strerror or error})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive} is damaged or no ZIP archive ({error}): delete it and download it again") from None
