@@ -9,7 +9,8 @@ from typing import Any
 
 MASK = "***"
 SHORTEST = 8  # characters of an environment variable that is looked for in other text; shorter ones are words
-NAME = r"(?:api|access|private|secret|auth|account|ssh|kaggle)_?keys?|tokens?|secrets?|passw(?:or)?ds?|passphrase|credentials?"
+KEY = r"(?:api|access|private|secret|auth|account|ssh|kaggle)_?keys?"
+NAME = rf"{KEY}|tokens?|secrets?|passw(?:or)?ds?|passphrase|credentials?"
 NAMED = re.compile(rf"(?i)(?:^|[._@])\w*?(?:{NAME})$")
 # `api_key=...`, `"token": "..."` within a longer text; what is masked already stays.
 ASSIGNED = re.compile(rf"""(?i)((?:{NAME})["']?\s*[=:]\s*["']?)(?!\*)[^\s,;{{}}\[\]"'&]+""")
