@@ -29,15 +29,25 @@ def check_plain(config: Any) -> None:
     Traceback (most recent call last):
     skinlab.errors.UserError: loss.gamma=${oc.env:HOME}: an interpolation is not allowed here; give its value
     """
-    waiting: list[tuple[str, Any]] = [("", config)]
+    waiting: list[tuple[Any, Any]] = [((), config)]  # a place is its own place and its key: text would grow with it
     for _ in range(MAX_VALUES):
         if not waiting:
             return
         place, node = waiting.pop()
         if isinstance(node, str) and "${" in node:
-            raise UserError(f"{place}={node}: an interpolation is not allowed here; give its value")
+            raise UserError(f"{_dotted(place)}={node}: an interpolation is not allowed here; give its value")
         if isinstance(node, Mapping):
-            waiting += [(f"{place}.{key}".lstrip("."), part) for key, value in node.items() for part in (value, key)]
+            waiting += [((place, key), part) for key, value in node.items() for part in (value, key)]
         elif isinstance(node, (list, tuple)):
-            waiting += [(f"{place}.{i}", value) for i, value in enumerate(node)]
+            waiting += [((place, i), value) for i, value in enumerate(node)]
+        if len(waiting) > MAX_VALUES:
+            break
     raise UserError(f"there are more than {MAX_VALUES:,} values; use a config that skinlab has written")
+
+
+def _dotted(place: Any) -> str:
+    keys: list[str] = []
+    while place:
+        place, key = place
+        keys.append(str(key))
+    return ".".join(reversed(keys))
