@@ -17,13 +17,14 @@ from typing import Any
 import pandas as pd
 
 from skinlab.data.image_files import member_path
-from skinlab.data.images import IMAGE_SUFFIXES, printable
+from skinlab.data.images import IMAGE_SUFFIXES
 from skinlab.data.manifest import OPTIONAL_TEXT, build_manifest
 from skinlab.data.private_files import UnusableFile, open_private
 from skinlab.data.readers.listing import absolute
 from skinlab.errors import UserError, some
 from skinlab.files import replacing
 from skinlab.processes.progress import track
+from skinlab.text import printable
 
 FORMAT = 1  # of the index
 FIELDS = ("label", "group", "source", "split", "age", *(name for name in OPTIONAL_TEXT if name != "mask_path"))
