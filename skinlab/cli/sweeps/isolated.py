@@ -8,6 +8,7 @@ the rest of the sweep down.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -96,6 +97,6 @@ def _monitored(directory: Path) -> float:
     path = directory / "metrics.json"
     metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.exists() else {}
     value = metrics.get("best/monitor")
-    if value is None:
+    if value is None or not math.isfinite(value):  # NaN would stop Optuna (Hydra issue 2237)
         return FAILED_VALUE
     return -float(value) if metrics.get("best/mode") == "max" else float(value)
