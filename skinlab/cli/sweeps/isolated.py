@@ -18,7 +18,7 @@ from typing import Any
 from hydra.conf import HydraConf
 
 from skinlab.cli.sweeps.failures import JobFailedError
-from skinlab.cli.sweeps.job import JobResult
+from skinlab.cli.sweeps.job import JobResult, wandb_names
 from skinlab.cli.sweeps.job_log import keep_time, read_time, reason_of
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, is_plain, runs_here
 from skinlab.errors import UserError
@@ -64,7 +64,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         return _monitored(directory)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
-    variables = {PRINTED: str(sweep.printed)} if sweep.printed else {}
+    variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
     job, started = start_job(command, variables), time.monotonic()
     try:
         returncode = job.wait()
