@@ -22,7 +22,7 @@ from skinlab.cli.sweeps.job import JobResult
 from skinlab.cli.sweeps.job_log import read_error, read_seconds
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep
 from skinlab.errors import UserError, nearest
-from skinlab.files import write_json
+from skinlab.files import claim, write_json
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -89,6 +89,10 @@ class OptunaSweeper(Sweeper):
     def _run(self, search: Search, trials: list[FrozenTrial]) -> None:
         batch = [[*_overrides(search, each), f"hydra.sweep.subdir={each.number}"] for each in trials]
         self.validate_batch_is_legal(batch)
+        for directory in (search.folder / str(each.number) for each in trials):
+            if directory.is_dir():  # left by a process that was killed, whose job may take a moment to end
+                with claim(directory, wait=True):
+                    pass
         returned = self._launcher.launch(batch, initial_job_idx=trials[0].number)
         for trial, job in zip(trials, returned, strict=True):
             search.finish(trial, float(job.return_value))

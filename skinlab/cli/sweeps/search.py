@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,7 @@ class Search:
         with self._choosing:
             arguments = {"connect_args": {"timeout": SECONDS_TO_LOCK}}
             storage = optuna.storages.RDBStorage(f"sqlite:///{self.folder / STUDY}", engine_kwargs=arguments)
-            self.study = optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
-            self._check_same()
+            self.study = self._open(storage)
 
     def next_trials(self, number: int) -> list[FrozenTrial]:
         """Return up to so many trials to run: those that a killed process has left, then new ones.
@@ -102,7 +102,7 @@ class Search:
         There are none where each has finished or runs in another process.
         """
         with self._choosing:
-            chosen = [each for each in self._trials(TrialState.RUNNING) if self._take_over(each)][:number]
+            chosen = list(itertools.islice(filter(self._take_over, self._trials(TrialState.RUNNING)), number))
             while len(chosen) < number and len(self._trials()) < self.n_trials:
                 chosen.append(self._ask())
         return chosen
@@ -131,19 +131,27 @@ class Search:
         of_finished.add_trials(kept)
         return optuna.importance.get_param_importances(of_finished)
 
-    def _check_same(self) -> None:
-        """Refuse a study of other settings, whose values can't be compared."""
+    def _open(self, storage: optuna.storages.RDBStorage) -> optuna.Study:
+        """Return the study of the folder, made anew where no trial has finished with other settings.
+
+        Raises:
+            UserError: its trials have other settings, and their values can't be compared.
+        """
         searched = {key: optuna.distributions.distribution_to_json(each) for key, each in self.space.items()}
-        recipe = {"space": searched, "fixed": dict(self.fixed)}
-        known = self.study.user_attrs.setdefault("recipe", recipe)
-        if known != recipe:
-            both = [known["space"] | known["fixed"], searched | dict(self.fixed)]
-            names = sorted(key for key in both[0].keys() | both[1].keys() if both[0].get(key) != both[1].get(key))
+        recipe = searched | dict(self.fixed)
+        study = optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
+        known = study.user_attrs.get("recipe", recipe)
+        if known != recipe and study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            names = sorted(key for key in known.keys() | recipe.keys() if known.get(key) != recipe.get(key))
             raise UserError(
                 f"hydra.sweep.dir={self.folder} holds a search with other values of {', '.join(names)}: go on with the "
                 "same settings, or choose another hydra.sweep.dir"
             )
-        self.study.set_user_attr("recipe", recipe)
+        if known != recipe:
+            optuna.delete_study(study_name="sweep", storage=storage)
+            study = optuna.create_study(storage=storage, study_name="sweep")
+        study.set_user_attr("recipe", recipe)
+        return study
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in some states; without one, in any but FAIL, in which no job has run."""

@@ -115,8 +115,22 @@ def test_a_value_that_is_no_number_is_the_worst_one_and_has_no_part_in_the_impor
     assert max(shares, key=shares.get) == "loss"
 
 
+def test_what_several_killed_trials_have_left_is_run_one_after_the_other(tmp_path):
+    open_search(tmp_path).next_trials(3)
+    run_all(search := open_search(tmp_path))
+    assert [each.number for each in search.finished()] == list(range(12))
+
+
+def test_a_study_of_other_settings_without_a_finished_trial_is_made_anew(tmp_path):
+    open_search(tmp_path).next_trials(1)
+    (trial,) = open_search(tmp_path, "loss=ldam,class_balanced").next_trials(1)
+    assert trial.number == 0
+    assert trial.params["loss"] in ("ldam", "class_balanced")
+
+
 def test_a_study_of_other_settings_is_refused(tmp_path):
-    open_search(tmp_path)
+    search = open_search(tmp_path)
+    search.finish(search.next_trials(1)[0], 0.5)
     open_search(tmp_path, n_trials=40)
     with pytest.raises(UserError, match=r"a search with other values of loss, seed: go on with the same settings"):
         open_search(tmp_path, "seed=4", "loss=ce,ldam")
