@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
 
 from skinlab.cli.config import compose_config, register_resolvers
 from skinlab.cli.sweeps.launchers import collecting_jobs
@@ -39,18 +38,13 @@ def make_sweeper(folder, sweep, *words):
     """The sweeper as Hydra makes it, with a launcher that runs nothing."""
     register_resolvers()
 
-    def compose(overrides):
-        cfg = compose_config("train", [*overrides, f"hydra.sweep.dir={folder}"], with_hydra=True)
-        OmegaConf.set_readonly(cfg.hydra, False)
-        return cfg
-
+    of_hydra = [each for each in words if each.startswith("hydra.")]
+    config = compose_config("train", ["sweep=optuna_tpe", *of_hydra, f"hydra.sweep.dir={folder}"], with_hydra=True)
     launcher = FakeLauncher(folder)
-    loader = SimpleNamespace(load_sweep_config=lambda _, overrides: compose(overrides))
-    config = compose(["sweep=optuna_tpe", *(each for each in words if each.startswith("hydra."))])
+    context = SimpleNamespace(config_loader=SimpleNamespace(load_sweep_config=lambda **_: None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plugins, "instantiate_launcher", lambda *_, **__: launcher)
         with collecting_jobs(sweep, print):
-            context = SimpleNamespace(config_loader=loader)
             patch.setattr(Plugins, "instantiate_launcher", lambda *_, **__: launcher)
             sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=print)
     assert isinstance(sweeper, OptunaSweeper)
