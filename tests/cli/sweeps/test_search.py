@@ -111,8 +111,8 @@ def test_a_value_that_is_no_number_is_the_worst_one_and_has_no_part_in_the_impor
     assert search.importances() == {}, "too few trials"
     run_all(search)
     shares = search.importances()
+    assert shares.keys() == search.space.keys()
     assert sum(shares.values()) == pytest.approx(1)
-    assert max(shares, key=shares.get) == "loss"
 
 
 def test_what_several_killed_trials_have_left_is_run_one_after_the_other(tmp_path):
