@@ -162,7 +162,7 @@ def _run_job_of_sweep(name: str, hydra: HydraConf, sweep: Sweep, config: dict[st
     from skinlab.cli.sweeps.isolated import run_isolated
     from skinlab.cli.sweeps.sweep import runs_here
 
-    if hydra.job.num == 0 and runs_here(hydra):
+    if not sweep.jobs and runs_here(hydra):
         settings = settings_of(name, config)
         check_early(name, settings)
         check_readable(name, settings)

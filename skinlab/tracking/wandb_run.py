@@ -80,7 +80,9 @@ def _mode(settings: WandbSettings) -> Any:
 def _names(settings: WandbSettings) -> dict[str, Any]:
     """Return the names of a run as W&B's settings."""
     theirs = {"project": "project", "entity": "entity", "name": "run_name", "group": "run_group", "tags": "run_tags"}
-    return {theirs[ours]: value for ours, value in settings.dump().items() if ours in theirs and value is not None}
+    names = {theirs[ours]: value for ours, value in settings.dump().items() if ours in theirs and value is not None}
+    of_sweep = [each for each in os.environ.get("WANDB_TAGS", "").split(",") if each]
+    return names | {"run_tags": list(dict.fromkeys([*settings.tags, *of_sweep]))}
 
 
 def code_version() -> dict[str, Any]:

@@ -134,6 +134,13 @@ def test_curves_config_and_summary_arrive_without_a_word(server, tmp_path, caplo
     assert wandb.run is None
 
 
+def test_a_job_of_a_sweep_has_its_group_and_tags_beside_those_of_the_settings(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_GROUP", "sweep_1")
+    monkeypatch.setenv("WANDB_TAGS", "sweep,loss=focal")
+    close_loggers(open_run(tmp_path / "0", group=None))
+    assert (server.variables["groupName"], server.variables["tags"]) == ("sweep_1", ["t", "sweep", "loss=focal"])
+
+
 def test_offline_is_honoured_and_one_directory_is_one_run(server, tmp_path, caplog):
     run_dir = tmp_path / "my run"
     with caplog.at_level(logging.INFO):

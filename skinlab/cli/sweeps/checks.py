@@ -57,7 +57,8 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
     if name != "train":
         return
     swept |= params
-    optimises = not is_plain(cfg.hydra.sweeper)
+    if optimises := not is_plain(cfg.hydra.sweeper):
+        _check_search(swept, str(cfg.callbacks.monitor))
     recipe = [key for key in swept if not is_among(key, names_that_may_differ(settings_model(name), "recipe"))]
     if (cfg.test or "test" in swept) and (recipe or optimises):
         what = f"jobs that differ in {', '.join(sorted(recipe))}" if recipe else "a sweeper that optimises"
@@ -65,6 +66,25 @@ def check_sweep(name: str, arguments: Sequence[str]) -> None:
             f"test=true with {what}: the best of them would be chosen by the test; leave test=true out, choose by the "
             "validation metrics, then open the test of that one: python -m skinlab.evaluate predictions=RUN split=test "
             "output=DIR"
+        )
+
+
+def _check_search(swept: set[str], monitor: str) -> None:
+    """Refuse a search over seeds or folds, and one by a metric that does not compare its trials.
+
+    Raises:
+        UserError: the best trial would say nothing.
+    """
+    if lucky := sorted(swept & {"seed", "data.fold", "data.split_seed"}):
+        raise UserError(
+            f"{', '.join(lucky)} with several values and a sweeper that optimises, which would choose the luckiest: "
+            "give one value, then repeat the best settings with -m seed=0,1,2"
+        )
+    own = sorted(key for key in swept if key.partition(".")[0] in ("loss", "sampler"))
+    if own and monitor == "val/loss":
+        raise UserError(
+            f"callbacks.monitor=val/loss does not compare jobs that differ in {', '.join(own)}; search by another "
+            "metric, such as callbacks.monitor=val/balanced_accuracy"
         )
 
 

@@ -8,6 +8,7 @@ the rest of the sweep down.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any
 from hydra.conf import HydraConf
 
 from skinlab.cli.sweeps.failures import JobFailedError
-from skinlab.cli.sweeps.job import JobResult
+from skinlab.cli.sweeps.job import JobResult, wandb_names
 from skinlab.cli.sweeps.job_log import keep_time, read_time, reason_of
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, is_plain, runs_here
 from skinlab.errors import UserError
@@ -63,7 +64,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         return _monitored(directory)
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
-    variables = {PRINTED: str(sweep.printed)} if sweep.printed else {}
+    variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
     job, started = start_job(command, variables), time.monotonic()
     try:
         returncode = job.wait()
@@ -96,6 +97,6 @@ def _monitored(directory: Path) -> float:
     path = directory / "metrics.json"
     metrics: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.exists() else {}
     value = metrics.get("best/monitor")
-    if value is None:
+    if value is None or not math.isfinite(value):  # NaN would stop Optuna (Hydra issue 2237)
         return FAILED_VALUE
     return -float(value) if metrics.get("best/mode") == "max" else float(value)

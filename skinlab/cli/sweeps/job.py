@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,21 @@ class JobResult:
     def name(self, differing: set[str]) -> str:
         """Return those of its overrides that not all jobs share; all of them where there are none."""
         return " ".join(each for each in self.overrides if each in differing) or " ".join(self.overrides)
+
+
+def wandb_names(sweep: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Return the variables by which W&B groups and tags the run of a job; those that the user has set count.
+
+    Args:
+        sweep: folder of the sweep, whose name is that of the group.
+        overrides: of the job; its choices, such as ``loss=focal``, are tags.
+
+    >>> wandb_names("/x/sweeps/a", ["loss=focal", "data.root=/d", "seed=1"])
+    {'WANDB_RUN_GROUP': 'a', 'WANDB_TAGS': 'sweep,loss=focal,seed=1'}
+    """
+    choices = [each for each in overrides if re.fullmatch(r"\w+=[\w-]{1,40}", each)]
+    names = {"WANDB_RUN_GROUP": Path(sweep).name, "WANDB_TAGS": ",".join(["sweep", *choices])}
+    return {name: value for name, value in names.items() if name not in os.environ}
 
 
 def differing_overrides(jobs: Sequence[JobResult]) -> set[str]:

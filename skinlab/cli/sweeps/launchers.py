@@ -15,11 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, open_dict
 
 from skinlab.cli.sweeps.failures import JobFailedError
 from skinlab.cli.sweeps.job import JobResult
 from skinlab.cli.sweeps.job_log import read_seconds
+from skinlab.cli.sweeps.optuna_sweeper import OptunaSweeper
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, is_plain, runs_here
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,21 @@ def collecting_jobs(sweep: Sweep, begin: Callable[[HydraConf], None]) -> Iterato
             return launcher
         return CollectingLauncher(launcher, of_sweep["hydra_context"].config_loader, config, sweep, begin)
 
-    with _replaced(Plugins, "instantiate_launcher", collecting):  # Hydra has no hook for what a launcher returns
+    instantiate_sweeper = Plugins.instantiate_sweeper
+
+    def searching(self: Plugins, **of_sweep: Any) -> Sweeper:
+        settings = of_sweep["config"].hydra.sweeper
+        if str(settings["_target_"]) != f"{OptunaSweeper.__module__}.{OptunaSweeper.__name__}":
+            return instantiate_sweeper(self, **of_sweep)
+        sweeper = OptunaSweeper(sweep, settings)
+        sweeper.setup(**of_sweep)
+        return sweeper
+
+    # Hydra has no hook for what a launcher returns, and takes sweepers from packages named hydra_plugins only.
+    with (
+        _replaced(Plugins, "instantiate_launcher", collecting),
+        _replaced(Plugins, "instantiate_sweeper", searching),
+    ):
         yield
 
 

@@ -97,3 +97,20 @@ def test_the_test_chooses_among_no_recipes(words, reason):
     register_resolvers()
     with pytest.raises(UserError, match=reason) if reason else nullcontext():
         check_sweep("train", ["-m", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["test=true"], "jobs that differ in augment, loss, model.dropout, optimizer.lr"),
+        (["seed=0,1"], "seed with several values and a sweeper that optimises"),
+        (["callbacks.monitor=val/loss"], "val/loss does not compare jobs that differ in loss, sampler"),
+        (["callbacks.monitor=val/loss", "loss=ce", "sampler=none"], ""),
+        (["optimizer.lr=tag(log,interval(1e-5,1e-3))"], ""),
+    ],
+)
+def test_a_search_is_by_what_compares_its_jobs(words, reason):
+    register_resolvers()
+    with pytest.raises(UserError, match=reason) if reason else nullcontext():
+        check_sweep("train", ["-m", "sweep=optuna_tpe", *words])
+    assert count_jobs("train", ["-m", "sweep=optuna_random", "hydra.sweeper.n_trials=7", *words]) == 7

@@ -20,6 +20,13 @@ def test_the_monitored_figure_comes_back_the_larger_the_worse(hydra_of, ended, t
     assert run_isolated("train", hydra_of(tmp_path), Sweep(), {}) == message
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null"])
+def test_a_metric_that_is_no_number_is_the_worst_value(hydra_of, ended, tmp_path, value):
+    ended(0)
+    (tmp_path / "metrics.json").write_text(f'{{"best/monitor": {value}, "best/mode": "min"}}')
+    assert run_isolated("train", hydra_of(tmp_path), Sweep(), {}) == FAILED_VALUE
+
+
 @pytest.mark.parametrize("direction", ["maximize", ["minimize", "MAXIMIZE"]])
 def test_a_sweeper_that_would_look_for_the_worst_job_is_refused(hydra_of, ended, tmp_path, direction):
     hydra, started = hydra_of(tmp_path), ended(0)
@@ -37,6 +44,7 @@ def test_a_job_is_started_alone_and_free_of_former_ranks(hydra_of, ended, tmp_pa
     ((command, environment),) = started
     assert command[1:4] == ["-m", "skinlab.train", "loss=focal"]
     assert "LOCAL_RANK" not in environment
+    assert (environment["WANDB_RUN_GROUP"], environment["WANDB_TAGS"]) == (tmp_path.name, "sweep,loss=focal")
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     (override,) = OverridesParser.create().parse_overrides([command[4]])
