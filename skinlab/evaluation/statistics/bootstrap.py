@@ -215,8 +215,7 @@ class BootstrapSamples:
         if not self.is_difference:
             least = TO_RANK if metric.ranking else FOR_PPV if metric.share_of == "predicted" else 0
             return f"no interval: {n} {what}, at least {least} are needed" if n < least and self._of_two(metric) else ""
-        least = FOR_RANKING if metric.ranking else FOR_DIFFERENCE
-        if n < least and self._of_two(metric):
+        if n < (least := FOR_RANKING if metric.ranking else FOR_DIFFERENCE) and self._of_two(metric):
             return f"no interval: {n} {what}, at least {least} are needed for one of a difference"
         if self.by_group and metric.decides and (differ := n_discordant(self.by_group, name)) < DISCORDANT:
             return f"no interval: the decisions differ in {quantity(differ, 'group')}, at least {DISCORDANT} are needed"
