@@ -82,7 +82,7 @@ def _names(settings: WandbSettings) -> dict[str, Any]:
     theirs = {"project": "project", "entity": "entity", "name": "run_name", "group": "run_group", "tags": "run_tags"}
     names = {theirs[ours]: value for ours, value in settings.dump().items() if ours in theirs and value is not None}
     of_sweep = [each for each in os.environ.get("WANDB_TAGS", "").split(",") if each]
-    return names | {"run_tags": list(dict.fromkeys([*settings.tags, *of_sweep]))}
+    return names | {"run_tags": list(dict.fromkeys([*(settings.tags or []), *of_sweep]))}
 
 
 def code_version() -> dict[str, Any]:

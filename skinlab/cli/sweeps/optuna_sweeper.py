@@ -74,10 +74,11 @@ class OptunaSweeper(Sweeper):
         space, fixed = read_space([*params, *arguments])
         if not space:
             raise UserError("nothing to search: give a setting several values, as in loss=ce,focal")
-        folder = Path(self.config.hydra.sweep.dir).absolute()
+        config: Any = self.config
+        folder = Path(config.hydra.sweep.dir).absolute()
         chosen = (str(self._settings["sampler"]), int(self._settings["seed"]), int(self._settings["n_trials"]))
         search = Search(folder, space, fixed, *chosen)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        OmegaConf.save(config, folder / "multirun.yaml")
         while len(search.finished()) < search.n_trials:
             if trials := search.next_trials(int(self._settings["n_jobs"])):
                 self._run(search, trials)
