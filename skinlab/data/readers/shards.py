@@ -140,7 +140,7 @@ def _add(sample: dict[str, Any], shard: str, tar: tarfile.TarFile, member: tarfi
         content = b"" if file is None else file.read(MAX_JSON)
         try:
             found = json.loads(content) if suffix == JSON else {"label": content.decode().strip()}
-        except ValueError as error:  # JSON's and Unicode's errors
+        except (ValueError, RecursionError) as error:  # of JSON and Unicode
             raise UserError(f"{name} can't be read ({error}): correct it") from error
         if not isinstance(found, dict):
             raise UserError(f"{name} is no object with fields such as label and group: correct it")
