@@ -42,7 +42,7 @@ def read_space(overrides: Sequence[str]) -> tuple[dict[str, BaseDistribution], d
 
     >>> space, fixed = read_space(["optimizer.lr=tag(log,interval(1e-4,1e-2))", "loss=ce,focal", "seed=1", "loss=ce"])
     >>> space, fixed
-    ({'optimizer.lr': FloatDistribution(high=0.01, log=True, low=0.0001, step=None)}, {'seed': '1', 'loss': 'ce'})
+    ({'optimizer.lr': FloatDistribution(high=0.01, log=True, low=0.0001, step=None)}, {'loss': 'ce', 'seed': '1'})
     """
     last = {each.get_key_element(): each for each in OverridesParser.create().parse_overrides(list(overrides))}
     space = {key: _distribution(each) for key, each in last.items() if each.is_sweep_override()}
