@@ -34,7 +34,7 @@ ONLY = {
     "report": {"errors", "text", "files", "json_files", "processes", "evaluation", "tables"},
     "models": {"errors", "text", "files", "processes", "losses", "tables", "evaluation"},
     "fetching": {"errors", "files", "json_files"},
-    "cli": {"errors", "files", "json_files", "processes", "settings", "evaluation", "tables"},
+    "cli": {"errors", "text", "files", "json_files", "processes", "settings", "evaluation", "tables"},
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - LAYER.keys() - {"__init__"}
 PACKAGES = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
