@@ -64,9 +64,9 @@ def test_the_last_line_and_a_traceback_have_neither_secrets_nor_control_characte
     except ValueError as error:
         Refusal(f"{error}\nerror: forged", verbose=True)
         _print_traceback(error)
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert not any(hidden in told for hidden in (SECRET, "me:pass", "\x1b"))
-    last = next(line for line in told.splitlines() if line.startswith("error: "))
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert not any(hidden in printed for hidden in (SECRET, "me:pass", "\x1b"))
+    last = next(line for line in printed.splitlines() if line.startswith("error: "))
     assert last == "error: ***\\x1b[2J of https://***@host\\nerror: forged"
-    assert "\nerror: forged\n" not in told
+    assert "\nerror: forged\n" not in printed
