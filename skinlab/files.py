@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import logging
 import os
@@ -62,8 +63,23 @@ def claim(
 @contextlib.contextmanager
 def claim_file(path: Path, setting: str = "output") -> Iterator[None]:
     """Lock a file that is to be written, and the files that belong to it, by a folder beside it; see :func:`claim`."""
-    with claim(path.with_name(f".{path.name}.lock"), setting, place=path):
+    with claim(_lock_of(path), setting, place=path):
         yield
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def wait_until_free(directory: Path) -> None:
+    """Wait for a process that works in a folder: a job of a killed sweep or study, which ends soon after it.
+
+    Raises:
+        UserError: the folder can't be locked.
+    """
+    if (directory / LOCK).exists():
+        with claim(directory, wait=True):
+            pass
 
 
 def check_held(path: Path) -> None:
@@ -121,6 +137,8 @@ def _is_held(directory: Path) -> bool:
 def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success; on failure nothing is left behind.
 
+    Where no other process may write the file, what a killed one has left of it is removed.
+
     Args:
         path: of the file; a file or link of that name is replaced.
         mode: permissions of the file.
@@ -130,6 +148,9 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """
     check_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if any(path.is_relative_to(held) or held == _lock_of(path) for held in _held):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+            left.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
@@ -155,8 +176,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file completely or not at all; NaN becomes null, which is valid JSON."""
-    write_text(path, json.dumps(_without_nan(content), indent=2, sort_keys=False) + "\n")
+    """Write a JSON file completely or not at all, see :func:`json_text`."""
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Return the text of a JSON file; NaN becomes null, which is valid JSON."""
+    return json.dumps(_without_nan(content), indent=2, sort_keys=False) + "\n"
 
 
 def _without_nan(content: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from skinlab.errors import UserError
-from skinlab.files import claim, claim_file
+from skinlab.files import claim, claim_file, wait_until_free, write_text
 
 HOLD = "import sys; from pathlib import Path; from skinlab.files import claim\nwith claim(Path(sys.argv[1])): "
 HOLD += "print(flush=True); sys.stdin.read()"
@@ -73,6 +73,16 @@ def test_whoever_waits_comes_after_and_a_killed_holder_holds_no_more(holder, tmp
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["result"]
 
 
+def test_a_job_of_a_killed_study_is_waited_for(holder, tmp_path, caplog):
+    wait_until_free(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    threading.Timer(0.1, holder.communicate).start()
+    with caplog.at_level(logging.INFO):
+        wait_until_free(tmp_path / "run")
+    assert holder.returncode == 0
+    assert f"in use by process {holder.pid}: waiting for it" in caplog.text
+
+
 def test_a_folder_that_this_process_holds_stays_held(tmp_path):
     with claim(tmp_path / "run"):
         with claim(tmp_path / "run"):
@@ -90,6 +100,20 @@ def test_a_file_is_held_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", locked)
     with pytest.raises(UserError, match=rf"^output={tmp_path}/p\.csv is in use by"), claim_file(tmp_path / "p.csv"):
         pass
+
+
+def test_what_a_killed_process_left_is_removed_where_nobody_else_may_write(tmp_path):
+    left = [tmp_path / name for name in (".a.csv.x1y2z3_4.tmp", ".b.csv.x1y2z3_4.tmp", ".a.csv.mine.tmp")]
+    for path in left:
+        path.touch()
+    write_text(tmp_path / "a.csv", "1")
+    assert all(path.exists() for path in left), "another process may be writing it"
+    with claim_file(tmp_path / "b.csv"):
+        write_text(tmp_path / "b.csv", "1")
+    assert [path.exists() for path in left] == [True, False, True]
+    with claim(tmp_path):
+        write_text(tmp_path / "a.csv", "2")
+    assert [path.exists() for path in left] == [False, False, True]
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path):

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from skinlab.errors import UserError
+from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import end_jobs, signal_in_words, start_job
 from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
@@ -125,6 +126,7 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
 
 
 def _begin(job: Job, runs: Path, start: Start) -> _Process:
+    wait_until_free(runs / job.name)
     output = _log_file(job, runs).open("ab")
     return _Process(start_job(start(job), stdout=output, stderr=subprocess.STDOUT), output)
 

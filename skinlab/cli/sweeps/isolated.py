@@ -22,6 +22,7 @@ from skinlab.cli.sweeps.job import JobResult, wandb_names
 from skinlab.cli.sweeps.job_log import keep_time, read_time, reason_of
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, is_plain, runs_here
 from skinlab.errors import UserError
+from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import PRINTED, end_jobs, start_job
 from skinlab.processes.progress import clock
@@ -56,6 +57,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
             "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
         )
     directory = Path(hydra.runtime.output_dir)
+    wait_until_free(directory)
     sweep.folder, sweep.optimises = str(hydra.sweep.dir), not is_plain(hydra.sweeper)
     number, overrides = hydra.job.num + 1, list(hydra.overrides.task)
     if (took := read_time(directory, config)) is not None:
