@@ -227,6 +227,8 @@ def _licences(system: System) -> list[str]:
 def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, saliency: bool | str) -> None:
     """Write the report, the model card and the thresholds, if there are any: all files but ``evidence.json``.
 
+    That of an earlier evaluation is removed, so that a process killed meanwhile leaves no mixture of both.
+
     Args:
         evidence: of the systems.
         thresholds: of the systems.
@@ -235,6 +237,7 @@ def write_pages(evidence: Evidence, thresholds: Thresholds, output: Path, salien
     """
     with Progress("writing the report", 10, percent=True):
         pages = part(4)(_render_pages)(part(6)(add_saliency)(evidence, saliency))
+    (output / "evidence.json").unlink(missing_ok=True)
     for name, text in pages.items():
         write_text(output / name, text)
     if thresholds:

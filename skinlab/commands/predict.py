@@ -29,7 +29,7 @@ from skinlab.evaluation.submission import (
 )
 from skinlab.evaluation.thresholds.choice import is_fixed, parse_rule, positive_score
 from skinlab.evaluation.thresholds.decision import Decision
-from skinlab.files import claim_file, replacing, write_json
+from skinlab.files import claim_file, json_text, replacing
 from skinlab.inference.bundle import Bundle, best_device, load_bundle
 from skinlab.inference.bundle_parts import fit_scale_cautions
 from skinlab.inference.called import called_classes, likeliest, rule_called_by
@@ -71,7 +71,7 @@ def predict(settings: PredictSettings) -> None:
     folder = pictures_folder(settings.explain, overwrite=settings.overwrite)
     tta_views(settings.tta)  # refuses an unknown name, as the next line a missing file, before images are listed
     places = model_places(settings.ckpt)
-    with claim_file(output):
+    with claim_file(output), claim_file(meta_path(output)):
         device, missing_ok = best_device(settings.device), settings.on_bad_image == "drop"
         rows = find_images(
             settings.input, missing_ok=missing_ok, columns=settings.columns, label_map=settings.label_map
@@ -342,4 +342,6 @@ def write_predictions(table: pd.DataFrame, facts: Mapping[str, Any], output: Pat
     """Write predictions and their ``.meta.json``, both or none."""
     with replacing(output) as temporary:
         table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT)
-        write_json(meta_path(output), facts)
+        with replacing(meta_path(output)) as beside:
+            beside.write_text(json_text(facts), encoding="utf-8")
+            output.unlink(missing_ok=True)  # an earlier table must never lie beside these facts

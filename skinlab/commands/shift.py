@@ -64,6 +64,7 @@ def shift(settings: ShiftSettings, invocation: Invocation) -> None:
     outside = read_outside(settings, model, yardstick, run)
     artefacts = find_artefacts(settings, run, [each for each in (home, outside) if each is not None])
     with claim(output, "output"):
+        (output / "evidence.json").unlink(missing_ok=True)  # of an earlier battery, whose pictures are replaced
         if run is not None and settings.split == "test":
             log_openings([run], "shift", invocation.command, output)
         bench = Bench(model, yardstick, home, outside, settings.seed, run, artefacts)

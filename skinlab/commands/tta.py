@@ -82,6 +82,7 @@ def tta(settings: TtaSettings, invocation: Invocation) -> None:
     costs = view_costs({name: np.concatenate([seconds[name] for _, seconds in predicted]) for name in names})
     facts = {"split": split, "device": device.type, "threads": torch.get_num_threads()}
     with claim(output, "output"):
+        (output / "evidence.json").unlink(missing_ok=True)  # of an earlier evaluation, whose predictions are replaced
         folders = [
             output / "predictions" / (f"{i}_{run.path.name}" if len(runs) > 1 else "") for i, run in enumerate(runs)
         ]

@@ -138,6 +138,11 @@ def test_an_evaluation_that_was_killed_is_repeated(finished, tmp_path, monkeypat
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole
     with pytest.raises(UserError, match=r"evidence\.json exists"):
         evaluated(*words)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(Stopped):
+            evaluated(*words, "overwrite=true")
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == whole[1:], "no former evidence beside new pages"
 
 
 def test_a_training_s_evidence_may_be_replaced_by_an_evaluation_but_not_twice(finished, tmp_path):

@@ -478,14 +478,36 @@ def test_the_file_that_a_killed_prediction_left_is_replaced(predicted: Predict, 
     assert predicted().equals(whole)
 
 
-def test_a_full_disk_leaves_neither_of_the_two_files(predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_leaves_neither_of_the_two_files_or_the_former_ones(
+    predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch
+):
     def full(*words: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(predicting, "write_json", full)
-    with pytest.raises(UserError, match=r"can't write .*No space left on device"):
-        predicted()
+    with monkeypatch.context() as disk:
+        disk.setattr(predicting, "json_text", full)
+        with pytest.raises(UserError, match=r"can't write .*No space left on device"):
+            predicted()
     assert not list(output.parent.iterdir())
+    predicted()
+    former = {path: path.read_bytes() for path in output.parent.iterdir()}
+    monkeypatch.setattr(predicting, "json_text", full)
+    with pytest.raises(UserError, match=r"can't write .*No space left on device"):
+        predicted(tta="flips", overwrite=True)
+    assert {path: path.read_bytes() for path in output.parent.iterdir()} == former
+
+
+def test_a_former_table_never_lies_beside_new_facts(predicted: Predict, output: Path, monkeypatch: pytest.MonkeyPatch):
+    rename, seen = Path.replace, list[bool]()
+
+    def observed(path: Path, target: Path) -> Path:
+        seen.append(output.exists())
+        return rename(path, target)
+
+    predicted()
+    monkeypatch.setattr(Path, "replace", observed)
+    predicted(tta="flips", overwrite=True)
+    assert seen == [False, False], "of the facts and of the table"
 
 
 def test_the_command_needs_a_checkpoint_and_nothing_else(run, seven: Path, folder: Path, tmp_path: Path):
