@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from skinlab.files import write_text
 from skinlab.models.strategy import PseudoLabels, Strategy
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,4 @@ class AcceptanceLog(pl.Callback):
                 table = pd.concat([before[before["epoch"] < table["epoch"].iloc[0]], table])
             except (ValueError, KeyError, TypeError) as error:
                 log.warning("%s is damaged (%s) and starts again with this epoch", self.path, error)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        table.to_csv(temporary, index=False)
-        temporary.replace(self.path)
+        write_text(self.path, table.to_csv(index=False))

@@ -44,8 +44,8 @@ class RunLog(logging.Handler):
             with (self.run_dir / LOG).open("a", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in self.waiting)
             self.waiting.clear()
-        except OSError:  # a full disk: the run reports it where it matters
-            self.handleError(record)
+        except OSError:  # a full disk, which ends the run with one line where it matters; this one is tried again
+            return
 
 
 @contextmanager

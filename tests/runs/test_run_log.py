@@ -40,6 +40,20 @@ def test_a_refused_run_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_no_traceback_and_its_lines_are_written_later(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "config.yaml").touch()
+    with keeping_log(tmp_path):
+        with monkeypatch.context() as disk:
+            disk.setattr("pathlib.Path.open", full)
+            log.info("first")
+        log.info("second")
+    assert [line.split()[-1] for line in (tmp_path / LOG).read_text().splitlines()] == ["first", "second"]
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("error", "line"), [(Stopped(130), "stopped by a signal"), (UserError("a\nb"), "error: b")])
 def test_a_resumed_run_appends_and_says_how_it_ended(tmp_path, error, line):
     (tmp_path / "config.yaml").touch()
