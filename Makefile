@@ -7,10 +7,10 @@ TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 FUZZ ?= 1000
-.PHONY: help setup demo test test-all fuzz lint format bench docs clean
+.PHONY: help setup demo test test-all test-faults fuzz lint format bench docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## build .venv with tested versions (quick when done)
 
@@ -25,10 +25,13 @@ demo: setup ## train on the phantom, open its test and show where the run lies (
 	$(RUN) $(BIN)/python -m skinlab.train experiment=demo test=true
 
 test: setup .venv/.docs ## the tests of a few minutes
-	$(TEST) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(TEST) $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not faults"
 
 test-all: setup .venv/.docs ## the slow ones, too
-	$(TEST) $(BIN)/python -m pytest -n 2
+	$(TEST) $(BIN)/python -m pytest -n 2 -m "not faults"
+
+test-faults: setup ## kills, full disks and other faults at random moments, with a count of results lost (about 10 minutes)
+	$(TEST) $(BIN)/python -m pytest -n 2 tests/faults $(if $(SEED),--faults-seed=$(SEED)) $(if $(MOMENTS),--faults-moments=$(MOMENTS))
 
 fuzz: setup ## read FUZZ=1000 damaged files of each kind, and print the counts (about 5 minutes)
 	$(TEST) $(BIN)/python -m tests.security.fuzz $(FUZZ)

@@ -19,30 +19,38 @@ from typing import Any, NoReturn
 
 
 class CommandServer:
-    """Starts commands in forks of one process, one at a time."""
+    """Starts commands in forks of one process, one at a time.
 
-    def __init__(self) -> None:
+    Args:
+        script: the program of that process.
+    """
+
+    def __init__(self, script: str = __file__) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-u", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def run(
         self, command: str, overrides: Sequence[str], folder: Path, environment: dict[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """Run ``python -m skinlab.<command>`` in a folder, as :func:`subprocess.run` would."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         outputs = [folder.with_name(f"{folder.name}.{name}") for name in ("stdout", "stderr")]
         request = {
             **{"command": command, "overrides": list(overrides), "folder": str(folder), "environment": environment},
             **{"outputs": list(map(str, outputs)), "timeout": timeout},
         }
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        code = int(self.process.stdout.readline())
+        code = int(self.answer(request))
         printed = [path.read_text() for path in outputs]
         for path in outputs:
             path.unlink()
         return subprocess.CompletedProcess([command, *overrides], code, *printed)
+
+    def answer(self, request: dict[str, Any]) -> str:
+        """Send a request and return the line that the process answers."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return self.process.stdout.readline()
 
     def close(self) -> None:
         """End the process."""
@@ -52,6 +60,18 @@ class CommandServer:
 
 def serve() -> None:
     """Answer requests until standard input ends."""
+    import_everything()
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            work(request)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def import_everything() -> None:
+    """Import what the commands do, so that their forks need not."""
     import albumentations  # noqa: F401
     import cv2
     import matplotlib.pyplot  # noqa: F401
@@ -69,16 +89,10 @@ def serve() -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    for line in sys.stdin:
-        request = json.loads(line)
-        child = os.fork()
-        if not child:
-            _work(request)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _work(request: dict[str, Any]) -> NoReturn:
+def work(request: dict[str, Any]) -> NoReturn:
+    """Run a command in this fork, and end it."""
     code: Any = 1
     try:
         for number, path in zip((1, 2), request["outputs"], strict=True):
