@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import SimpleProfiler
 
+from skinlab.callbacks.learning_curve import LearningCurve
 from skinlab.callbacks.safety import AtomicCheckpointIO, KeepSignals, StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
@@ -95,7 +96,7 @@ def fit(
     profiler = SimpleProfiler(run_dir, filename="profile") if arguments.get("profiler") == "simple" else None
     trainer = pl.Trainer(
         logger=list(loggers),
-        callbacks=[*callbacks, KeepSignals(), StayStopped()],
+        callbacks=[*callbacks, LearningCurve(), KeepSignals(), StayStopped()],
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,
         default_root_dir=run_dir,

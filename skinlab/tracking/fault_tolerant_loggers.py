@@ -82,6 +82,12 @@ class CsvLogger(Logger):
                 f"hydra.run.dir={self.path.parent.parent}"
             ) from error
 
+    def complete(self, metrics: Mapping[str, float], step: int) -> None:
+        """Append a row unless the file has one of that step with a value of the first metric."""
+        first = next(iter(metrics))
+        if not any(_step(row) == step and row.get(first) for row in self._rows()):
+            self.log_metrics(metrics, step)
+
     def _rows(self) -> list[dict[str, Any]]:
         """Return the rows of the file, none where there is no file."""
         if not self.path.exists():

@@ -149,9 +149,9 @@ def serving() -> Iterator[Server]:
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """Return a ZIP archive of files by their names."""
+    """Return a ZIP archive of files by their names; its bytes do not depend on the time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
