@@ -28,8 +28,10 @@ class LearningCurve(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep what Lightning is about to log."""
-        logged = trainer.logged_metrics.items()
-        means = {name: float(value) for name, value in logged if not name.startswith("val/") and name[-5:] != "_step"}
+        # A probe of an earlier epoch is among the logged metrics, and not among the others: see Probe.
+        names = [name for name in trainer.logged_metrics if name in trainer.callback_metrics]
+        names = [name for name in names if not name.startswith("val/") and not name.endswith("_step")]
+        means = {name: float(trainer.logged_metrics[name]) for name in names}
         self.step, self.means = trainer.global_step - 1, {**means, "epoch": trainer.current_epoch}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
