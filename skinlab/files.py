@@ -195,4 +195,5 @@ def _without_nan(content: Any) -> Any:
 
 def is_main_process() -> bool:
     """Return whether this process writes files: it has rank 0 of any launcher."""
-    return all(int(os.environ.get(name) or 0) == 0 for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+    names = ["RANK"] if "RANK" in os.environ else ["NODE_RANK", "LOCAL_RANK", "SLURM_PROCID"]
+    return all(int(os.environ.get(name) or 0) == 0 for name in names)

@@ -20,7 +20,7 @@ class PretrainingMetrics(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.metrics = 0, 0.0, dict[str, float]()
+        self.images, self.epoch_images, self.seconds, self.metrics = 0, 0, 0.0, dict[str, float]()
 
     @property
     def state_key(self) -> str:
@@ -29,7 +29,7 @@ class PretrainingMetrics(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.started, self.epoch_images = time.perf_counter(), 0
+        self.started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -41,14 +41,15 @@ class PretrainingMetrics(pl.Callback):
         """Add up the seconds and keep the metrics."""
         taken = time.perf_counter() - self.started
         pl_module.log("images_per_second", self.epoch_images / taken)
-        self.images, self.seconds = self.images + self.epoch_images, self.seconds + taken
+        self.images, self.epoch_images, self.seconds = self.images + self.epoch_images, 0, self.seconds + taken
         means = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.endswith("_step")}
         self.metrics = {name: means[name] for name in sorted(means) if name.startswith("train/")}
         self.metrics["epoch"] = float(trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts and metrics that a checkpoint keeps."""
-        return {"images": self.images, "seconds": self.seconds, "metrics": self.metrics}
+        """Return the counts and metrics that a checkpoint keeps, those of an unfinished epoch among the counts."""
+        seconds = self.seconds + (time.perf_counter() - self.started if self.epoch_images else 0.0)
+        return {"images": self.images + self.epoch_images, "seconds": seconds, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the counts and metrics; those of an older checkpoint have the key ``figures``."""

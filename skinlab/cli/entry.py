@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from skinlab.cli.environment import check_environment, print_text, version_line
+from skinlab.cli.launched import check_launch, refuse_launch
 from skinlab.cli.registry import COMMANDS, call, list_settings
 from skinlab.cli.system_errors import explain_os_error
 from skinlab.errors import UserError
+from skinlab.files import is_main_process
 from skinlab.processes.cores import set_up_threads
 from skinlab.processes.ending import ending_without_teardown
 from skinlab.processes.jobs import PRINTED
@@ -148,6 +150,7 @@ def _single_run(name: str, cfg: DictConfig, hydra: HydraConf) -> DictConfig:
     from skinlab.cli.sweeps.checks import refuse_single_run
 
     refuse_single_run(hydra)
+    check_launch(name, cfg, hydra.overrides.hydra)
     return continued(cfg, hydra.overrides.task, name)
 
 
@@ -191,6 +194,7 @@ def _read_command_line(name: str) -> int | None:
     if {"-m", "--multirun"} & set(sys.argv):
         from skinlab.cli.sweeps.checks import check_sweep, count_jobs
 
+        refuse_launch()
         check_sweep(name, sys.argv[1:])
         return count_jobs(name, sys.argv[1:])
     return None
@@ -279,7 +283,7 @@ def log_to_terminal() -> None:
     handler.addFilter(lambda record: record.levelno != logging.INFO or record.name.startswith("skinlab"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.ERROR if int(os.environ.get("LOCAL_RANK") or 0) else logging.INFO)  # one voice of many ranks
+    root.setLevel(logging.INFO if is_main_process() else logging.ERROR)  # one voice of many ranks
     logging.captureWarnings(True)
     # What Lightning and torch warn of concerns their authors, or is reported better before the first epoch.
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics|timm)\.")

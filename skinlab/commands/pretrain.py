@@ -42,7 +42,7 @@ def pretrain(settings: PretrainSettings) -> float:
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
     run_dir = Path(settings.run_dir)
-    with claimed(run_dir):
+    with claimed(run_dir, settings.trainer):
         check_loggers(settings.logger)
         check_batch(settings.ssl.dump(), settings.data.batch_size)
         settings = with_run_id(settings, run_dir)

@@ -50,7 +50,7 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
     run_dir, command = Path(settings.run_dir), invocation.command if invocation else "python -m skinlab.train"
-    with claimed(run_dir):
+    with claimed(run_dir, settings.trainer):
         check_loggers(settings.logger)
         check_wanted(settings)
         settings = with_run_id(_with_mode(settings), run_dir)

@@ -12,10 +12,9 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from skinlab.data.cache import CachedImages, open_cache
-from skinlab.data.dataset import Batch, ImageDataset, batch_loader
+from skinlab.data.dataset import ImageDataset, Loader, batch_loader
 from skinlab.data.pairing import PairedLoader
 from skinlab.data.pool import UNLABELED, pretraining_rows
 from skinlab.data.preparation import Prepared, prepare, read_class_names
@@ -209,7 +208,7 @@ class SkinDataModule(pl.LightningDataModule):
         small_size: int = 96,
         small_scale: tuple[float, float] = (0.05, 0.4),
         lesion_pairs: float = 0.0,
-    ) -> DataLoader[Batch]:
+    ) -> Loader:
         """Return batches of views for pretraining: ``views``, first those of the working size, and ``row``.
 
         Args:
@@ -248,7 +247,7 @@ class SkinDataModule(pl.LightningDataModule):
         )
         return self._view_loader(dataset, self.batch_size, f"pool={pool}")
 
-    def pool_loader(self, ratio: int = 1, *, weak: Transform = light, strong: Transform = heavy) -> DataLoader[Batch]:
+    def pool_loader(self, ratio: int = 1, *, weak: Transform = light, strong: Transform = heavy) -> Loader:
         """Return batches of pool images for semi-supervision: ``weak``, ``strong``, ``row`` of ``pool_rows``.
 
         Args:
@@ -279,7 +278,7 @@ class SkinDataModule(pl.LightningDataModule):
             self._hidden = torch.from_numpy(hidden)
         return self._hidden[rows.cpu()].to(rows.device)
 
-    def _view_loader(self, dataset: ViewDataset, batch_size: int, what: str) -> DataLoader[Batch]:
+    def _view_loader(self, dataset: ViewDataset, batch_size: int, what: str) -> Loader:
         sampler = TrainSampler(np.zeros(len(dataset), np.int64), seed=self.seed, **self._share())
         if len(sampler) < batch_size:
             raise UserError(
@@ -293,7 +292,7 @@ class SkinDataModule(pl.LightningDataModule):
             if stage == "fit" and not len(self.rows(split)):
                 raise UserError(f"the split has no {split} rows; check data.fold, data.n_folds and the split column")
 
-    def train_dataloader(self) -> DataLoader[Batch] | PairedLoader:
+    def train_dataloader(self) -> Loader | PairedLoader:
         """Return augmented training batches, an incomplete last one left out unless it is the only one."""
         dataset = self.dataset("train")
         targets, sources = dataset.targets.numpy(), self._sources()
@@ -304,12 +303,12 @@ class SkinDataModule(pl.LightningDataModule):
         pool = self.pool_loader(self.pool_ratio, weak=self.weak, strong=self.strong)
         return PairedLoader(loader, pool, self.num_workers)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loader:
         """Return validation batches, this process's share of them."""
         dataset = self.dataset("val")
         return self._loader(dataset, EvalSampler(len(dataset), **self._share()))
 
-    def inference_loader(self, split: str) -> DataLoader[Batch]:
+    def inference_loader(self, split: str) -> Loader:
         """Return all rows of a split in order without augmentation, for the process that writes predictions."""
         dataset = self.dataset(split, plain=True)
         return self._loader(dataset, EvalSampler(len(dataset)))
@@ -319,7 +318,7 @@ class SkinDataModule(pl.LightningDataModule):
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def _loader(self, dataset: ImageDataset, sampler: Any, drop_last: bool = False) -> DataLoader[Batch]:
+    def _loader(self, dataset: ImageDataset, sampler: Any, drop_last: bool = False) -> Loader:
         return batch_loader(
             dataset, sampler, batch_size=self.batch_size, num_workers=self.num_workers, drop_last=drop_last
         )

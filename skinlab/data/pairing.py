@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import chain, count, islice
 from typing import Any
 
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from skinlab.data.dataset import Batch, batch_loader
+from skinlab.data.dataset import Batch, Loader, batch_loader
 from skinlab.data.samplers import Draw, TrainSampler
 
 
@@ -22,6 +22,9 @@ class EpochlessSampler(Sampler[Draw]):
         sampler: draws the passes.
         length: draws an epoch.
 
+    Attributes:
+        start: draws that the next iteration leaves out, where it goes on with an epoch.
+
     >>> passes = EpochlessSampler(TrainSampler([0, 0, 0], seed=1), length=2)
     >>> drawn = []
     >>> for epoch in range(3):
@@ -32,7 +35,7 @@ class EpochlessSampler(Sampler[Draw]):
     """
 
     def __init__(self, sampler: TrainSampler, length: int) -> None:
-        self.sampler, self.length, self.epoch = sampler, length, 0
+        self.sampler, self.length, self.epoch, self.start = sampler, length, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
@@ -43,8 +46,8 @@ class EpochlessSampler(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         first, done = divmod(self.epoch * self.length, len(self.sampler))
-        draws = chain.from_iterable(self._pass(number) for number in count(first))
-        return islice(draws, done, done + self.length)
+        draws, start, self.start = chain.from_iterable(self._pass(number) for number in count(first)), self.start, 0
+        return islice(draws, done + start, done + self.length)
 
     def _pass(self, number: int) -> Iterator[Draw]:
         self.sampler.set_epoch(number)
@@ -60,7 +63,7 @@ class PairedLoader:
         num_workers: processes that load pool images.
     """
 
-    def __init__(self, labelled: DataLoader[Batch], pool: DataLoader[Batch], num_workers: int) -> None:
+    def __init__(self, labelled: Loader, pool: Loader, num_workers: int) -> None:
         n = pool.batch_size or 1
         passes = EpochlessSampler(pool.sampler, n * len(labelled))  # type: ignore[arg-type]
         dataset: Any = pool.dataset
@@ -76,6 +79,15 @@ class PairedLoader:
         """Set the epoch of the next iteration."""
         for loader in (self.labelled, self.pool):
             loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how far the epoch is, see :meth:`skinlab.data.dataset.Loader.state_dict`."""
+        return self.labelled.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with an epoch in the next pass."""
+        for loader in (self.labelled, self.pool):
+            loader.load_state_dict(state)
 
     def __len__(self) -> int:
         return len(self.labelled)

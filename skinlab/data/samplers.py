@@ -82,6 +82,9 @@ class TrainSampler(Sampler[Draw]):
         rank: Number of this process.
         world_size: Number of processes.
 
+    Attributes:
+        start: This process's draws that the next iteration leaves out, where it goes on with an epoch.
+
     Raises:
         UserError: If a row to be balanced has no label, or processes outnumber rows.
     """
@@ -107,7 +110,7 @@ class TrainSampler(Sampler[Draw]):
             )
         self.shares = draw_shares(self.labels, power, sources) if weighted else None
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; Lightning calls this before each."""
@@ -117,8 +120,8 @@ class TrainSampler(Sampler[Draw]):
         return len(self.labels) // self.world_size
 
     def __iter__(self) -> Iterator[Draw]:
-        rows = self._epoch_rows()
-        mine = slice(self.rank, len(self) * self.world_size, self.world_size)
+        rows, start, self.start = self._epoch_rows(), self.start, 0
+        mine = slice(self.rank + start * self.world_size, len(self) * self.world_size, self.world_size)
         copies = _earlier_occurrences(rows)
         for row, copy in zip(rows[mine].tolist(), copies[mine].tolist(), strict=True):
             yield Draw(row, self.epoch, copy)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from skinlab.processes.launch import find_launch
+
 MESSAGES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted", signal.SIGHUP: "hung up"}
 GRACE = 20.0  # seconds for cleaning up
 ONE_PRESS = 0.5  # seconds in which further interrupts are of the same Ctrl-C, such as those of `timeout` and a shell
@@ -82,6 +84,8 @@ class SignalHandler:
         self.signum, self.unwound, self.lost = 0, False, False
         self.unsaid = [True]  # emptied by the thread that prints; a launcher of Hydra pickles this object, so no lock
         self.quiet = PARENT in os.environ  # the process that started this job reports its end
+        launch = find_launch()
+        self.other_rank = launch is not None and launch.rank > 0  # rank 0 reports the end of all
         # Whether this process was started by rank 0.
         self.rank = rank = bool(int(os.environ.get("LOCAL_RANK") or 0)) and "RANK" not in os.environ
         for each in MESSAGES:
@@ -151,9 +155,9 @@ class SignalHandler:
     def wait_for_rank_0(self) -> None:
         """Wait for the end of rank 0, which interrupts the communication of ranks with an error.
 
-        `_follow` then ends this process without a message about that error.
+        `_follow`, or the launcher of the ranks, then ends this process without a message about that error.
         """
-        if self.rank:
+        if self.rank or self.other_rank:
             time.sleep(RANK_GRACE)
 
     def _say(self, signum: int, message: str = "") -> None:
@@ -162,7 +166,7 @@ class SignalHandler:
             self.unsaid.pop()
         except IndexError:
             return
-        if not self.quiet:
+        if not self.quiet and not self.other_rank:
             print(message or f"{MESSAGES[signal.Signals(signum)]}: {self.remedy}", file=sys.stderr, flush=True)
 
     def end(self, error: Stopped | None = None) -> NoReturn:

@@ -14,13 +14,16 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import SimpleProfiler
 
 from skinlab.callbacks.learning_curve import LearningCurve
+from skinlab.callbacks.requeue import RequeueCheckpoint
 from skinlab.callbacks.safety import AtomicCheckpointIO, KeepSignals, StayStopped
 from skinlab.data.preparation import Prepared
 from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
 from skinlab.files import claim, is_main_process, write_json, write_text
-from skinlab.runs.resuming import check_other_run, check_split
+from skinlab.processes.requeue import is_requeued, requeue_at
+from skinlab.runs.resuming import REQUEUED, check_other_run, check_split
 from skinlab.runs.run_log import announce, keeping_log
+from skinlab.settings.groups import TrainerSettings
 from skinlab.settings.run import RunSettings
 
 # What torch and Lightning raise where a part of a checkpoint is missing or of another form.
@@ -28,16 +31,24 @@ MISFITS = (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeE
 
 
 @contextmanager
-def claimed(run_dir: Path) -> Iterator[None]:
-    """Hold a run directory for this process and those that it starts, and keep the log there.
+def claimed(run_dir: Path, trainer: TrainerSettings) -> Iterator[None]:
+    """Hold a run directory for this process and those that it starts, keep the log there, and obey SLURM's signal.
+
+    A job that SLURM has started again waits for what is left of it on a node that was lost.
+
+    Args:
+        run_dir: of the run.
+        trainer: of the run.
 
     Raises:
         UserError: another process uses it, or it can't be written.
     """
+    if trainer.requeue_signal:
+        requeue_at(trainer.requeue_signal)
     if not is_main_process():
         yield
         return
-    with claim(run_dir), keeping_log(run_dir):
+    with claim(run_dir, wait=is_requeued()), keeping_log(run_dir):
         yield
 
 
@@ -94,16 +105,16 @@ def fit(
     """
     run_dir = Path(settings.run_dir)
     profiler = SimpleProfiler(run_dir, filename="profile") if arguments.get("profiler") == "simple" else None
+    requeued = RequeueCheckpoint(run_dir / "checkpoints" / REQUEUED, settings.trainer.requeue_signal)
     trainer = pl.Trainer(
         logger=list(loggers),
-        callbacks=[*callbacks, LearningCurve(), KeepSignals(), StayStopped()],
-        plugins=[AtomicCheckpointIO()],
+        callbacks=[*callbacks, LearningCurve(), KeepSignals(), StayStopped(), requeued],
         use_distributed_sampler=False,
         default_root_dir=run_dir,
         enable_model_summary=False,
         enable_progress_bar=False,  # skinlab.callbacks.progress shows it
         num_sanity_val_steps=0,
-        **{**arguments, "profiler": profiler},
+        **{**arguments, "profiler": profiler, "plugins": [AtomicCheckpointIO(), *arguments["plugins"]]},
     )
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -20,6 +20,7 @@ from skinlab.runs.backbone_record import find_init
 from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
 from skinlab.runs.initial_weights import licence_of, weights_name
 from skinlab.runs.provenance import NAMES, InitFacts, check_training_images, weight_provenance
+from skinlab.runs.ranks import cluster_environment, process_arguments
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
@@ -218,7 +219,8 @@ def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_un
     Raises:
         UserError: there is no such device.
     """
-    arguments = trainer.dump()
+    arguments = {key: value for key, value in trainer.dump().items() if key not in ("cluster", "requeue_signal")}
+    arguments |= process_arguments(trainer) | {"plugins": cluster_environment(trainer)}
     arguments["precision"] = choose_precision(str(trainer.precision), trainer.accelerator, network)
     if leaves_unused and trainer.strategy == "ddp":
         arguments["strategy"] = "ddp_find_unused_parameters_true"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
 
 from skinlab.callbacks.probe import Probe, probe_interval
 from skinlab.data.datamodule import SkinDataModule
-from skinlab.data.dataset import Batch, ImageDataset
+from skinlab.data.dataset import ImageDataset, Loader
 from skinlab.errors import UserError
 from skinlab.evaluation.probing import probe_folds, stratified
 from skinlab.selfsup.methods import needed_views
@@ -42,7 +41,7 @@ class PretrainingData(pl.LightningDataModule):
         kept = {key: value for key, value in views.dump().items() if key != "transform"}
         self.views = {**kept, "n_large": n_large, "n_small": n_small}
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> Loader:
         """Return batches of views, this process's share of them."""
         self.datamodule.trainer = self.trainer
         return self.datamodule.pretrain_loader(self.pool, **self.views)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Run = TypeVar("Run", bound=RunSettings)
 
 EPOCHS = "trainer.max_epochs"
+REQUEUED = "requeue.ckpt"  # in mid-epoch, while the job that wrote it starts again
 # What is read of the metrics of a finished run.
 FINISHED: Keys = {"max_epochs": NUMBER, "best/monitor": NUMBER, "best/epoch": NUMBER, "init_used": str}
 # What a checkpoint must have for a training to continue from it.
@@ -222,8 +223,8 @@ def _resume_file(resume: str, run_dir: Path) -> Path | None:
         return None
     if resume != "auto":
         return find_checkpoint(resume)
-    path = run_dir / "checkpoints" / "last.ckpt"
-    return path if path.exists() else None
+    found = [path for name in ("last.ckpt", REQUEUED) if (path := run_dir / "checkpoints" / name).exists()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _hyper_parameters(path: Path) -> dict[str, Any]:

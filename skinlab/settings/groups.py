@@ -144,7 +144,7 @@ class TrainerSettings(Settings):
 
     accelerator: Text
     devices: int | str | list[int]
-    num_nodes: Count
+    num_nodes: Count | Literal["auto"]
     strategy: Text
     precision: int | str
     max_epochs: Count
@@ -156,6 +156,8 @@ class TrainerSettings(Settings):
     limit_train_batches: Batches
     limit_val_batches: Batches
     check_val_every_n_epoch: Count
+    cluster: Annotated[Literal["slurm"] | None, MayDiffer(resumed=True)] = None
+    requeue_signal: Annotated[Literal["USR1", "USR2"] | None, MayDiffer(resumed=True)] = None
 
 
 class CallbackSettings(Settings):

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from skinlab.data.audit.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.image_files import exists, size_and_time
 from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
 from skinlab.errors import UserError
-from skinlab.files import replacing
+from skinlab.files import claim, replacing
 from skinlab.text import portion, printable, quantity
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,14 @@ def fingerprints(
     entries = np.zeros(len(paths), ENTRY)
     entries["path"] = pd.util.hash_array(np.array([os.fsencode(path) for path in paths], dtype=object))
     entries["size"], entries["mtime_ns"] = _sizes_and_times(paths)
-    store = _store(paths, cache_dir)
+    with _one_reader(store := _store(paths, cache_dir)):
+        return _read_new(paths, entries, store, num_workers)
+
+
+def _read_new(
+    paths: Sequence[str], entries: np.ndarray, store: Path | None, num_workers: int
+) -> tuple[np.ndarray, dict[int, str], int]:
+    """Return what :func:`fingerprints` does, from entries without their fingerprints."""
     known = _load_entries(store)
     at = np.searchsorted(known["path"], entries["path"])
     at[at == len(known)] = 0
@@ -76,6 +83,16 @@ def fingerprints(
         {int(new[position]): reason for position, reason in bad.items()},
         len(paths) - len(new),
     )
+
+
+@contextlib.contextmanager
+def _one_reader(store: Path | None) -> Iterator[None]:
+    """Let one of several runs on the same images read them, while the others wait for the cache it writes."""
+    with contextlib.ExitStack() as stack:
+        if store is not None:
+            with contextlib.suppress(UserError):  # where nothing can be locked each reads them
+                stack.enter_context(claim(store.with_suffix(".lock"), "data.cache_dir", wait=True))
+        yield
 
 
 def duplicates(records: np.ndarray, cache_dir: Path | None) -> np.ndarray:
