@@ -7,7 +7,7 @@ TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 FUZZ ?= 1000
-.PHONY: help setup demo test test-all test-faults fuzz lint format bench docs clean
+.PHONY: help setup demo test test-all test-faults test-slurm fuzz lint format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test-all: setup .venv/.docs ## the slow ones, too
 
 test-faults: setup ## kills, full disks and other faults at random moments, with a count of results lost (about 10 minutes)
 	$(TEST) $(BIN)/python -m pytest -n 2 tests/faults $(if $(SEED),--faults-seed=$(SEED)) $(if $(MOMENTS),--faults-moments=$(MOMENTS))
+
+test-slurm: setup ## those on a SLURM cluster that they start here: needs root and apt-get install slurmctld slurmd slurm-client munge
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
+	$(TEST) $(BIN)/python -m pytest -m slurm tests/slurm
 
 fuzz: setup ## read FUZZ=1000 damaged files of each kind, and print the counts (about 5 minutes)
 	$(TEST) $(BIN)/python -m tests.security.fuzz $(FUZZ)

@@ -110,14 +110,16 @@ def run(tmp_path: Path, command_server: CommandServer) -> Command:
 
 
 @pytest.fixture
-def run_two(tmp_path: Path) -> Callable[[str], None]:
-    """Run a script as two processes: the rank and an empty folder, where they may meet, are its words."""
+def run_ranks(tmp_path: Path) -> Callable[..., None]:
+    """Run a script as processes: the rank, an empty folder where they may meet, and their number are its words."""
 
-    def start(script: str) -> None:
+    def start(script: str, count: int = 2) -> None:
         command, environment = [sys.executable, "-c", script], os.environ | {"OMP_NUM_THREADS": "1"}
         started = [
-            subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
-            for rank in range(2)
+            subprocess.Popen(
+                [*command, str(rank), str(tmp_path), str(count)], env=environment, stderr=subprocess.PIPE, text=True
+            )
+            for rank in range(count)
         ]
         for process in started:
             _, errors = process.communicate(timeout=120)

@@ -29,7 +29,8 @@ class RequeueCheckpoint(pl.Callback):
     def __init__(self, path: Path, signal_name: str | None = None) -> None:
         self.path, self.signal = path, signal.Signals[f"SIG{signal_name}"] if signal_name else None
         self.received, self.former = False, signal.getsignal(self.signal) if self.signal else None
-        self.random: list[dict[str, Any]] = []  # of each process, in the checkpoint of a mid-epoch only
+        # In the checkpoint of a mid-epoch only: batches of the epoch before it, and each process's random numbers.
+        self.batches, self.random = 0, list[dict[str, Any]]()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the signal from now on."""
@@ -40,7 +41,7 @@ class RequeueCheckpoint(pl.Callback):
         self.received = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with the epoch of the checkpoint: prepare it as at its start, then restore the random numbers' state.
+        """Go on with the epoch of the checkpoint: prepare it as at its start, then restore what has changed since.
 
         Raises:
             UserError: the checkpoint was written by another number of processes.
@@ -55,6 +56,7 @@ class RequeueCheckpoint(pl.Callback):
         for each in trainer.callbacks:  # type: ignore[attr-defined]
             each.on_train_epoch_start(trainer, pl_module)
         pl_module.on_train_epoch_start()
+        trainer.train_dataloader.skip(self.batches)  # type: ignore[union-attr]
         _restore_random(self.random[trainer.global_rank], pl_module)
         self.random = []
 
@@ -65,7 +67,7 @@ class RequeueCheckpoint(pl.Callback):
         if not self.signal or trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         if trainer.strategy.reduce_boolean_decision(self.received, all=False):
-            self.random = _gather(_random_state(pl_module))
+            self.batches, self.random = batch_idx + 1, _gather(_random_state(pl_module))
             trainer.save_checkpoint(self.path)
             self.random, self.received = [], False
             requeue()
@@ -80,12 +82,12 @@ class RequeueCheckpoint(pl.Callback):
             requeue()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the random numbers' state of each process; empty but for a checkpoint of this callback."""
-        return {"random": self.random}
+        """Return how far the epoch is, and the random numbers' state; empty but for a checkpoint of this callback."""
+        return {"batches": self.batches, "random": self.random}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
-        self.random = state_dict["random"]
+        self.batches, self.random = state_dict["batches"], state_dict["random"]
 
 
 def _random_state(module: pl.LightningModule) -> dict[str, Any]:

@@ -147,12 +147,7 @@ def reseed(transform: Any, seed: int, visit: Draw, *view: int) -> None:
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader that reports errors and ends of workers in one line; torch would hang or print a traceback.
-
-    Lightning keeps its state in every checkpoint, and loads that of one made in mid-epoch.
-    """
-
-    first = taken = 0  # batches of this pass that an earlier process took, and that have been taken
+    """A DataLoader that reports errors and ends of workers in one line; torch would hang or print a traceback."""
 
     @property
     def counter(self) -> Any:
@@ -160,22 +155,11 @@ class Loader(DataLoader[Any]):
         init: Any = self.worker_init_fn
         return init.keywords["counter"]
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the number of batches taken in this pass."""
-        return {"batches": self.taken}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Leave out the batches in the next pass that an earlier process has taken."""
-        self.first = state["batches"]
-        self.sampler.start = self.first * (self.batch_size or 1)  # type: ignore[attr-defined]
+    def skip(self, batches: int) -> None:
+        """Leave out the first batches of the next pass, which goes on with an epoch."""
+        self.sampler.start = batches * (self.batch_size or 1)  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        first, self.first = self.first, 0
-        for taken, batch in enumerate(self._pass(), first + 1):
-            self.taken = taken
-            yield batch
-
-    def _pass(self) -> Iterator[Batch]:
         if not self.num_workers:
             yield from super().__iter__()
             return

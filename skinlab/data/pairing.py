@@ -80,14 +80,10 @@ class PairedLoader:
         for loader in (self.labelled, self.pool):
             loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
 
-    def state_dict(self) -> dict[str, int]:
-        """Return how far the epoch is, see :meth:`skinlab.data.dataset.Loader.state_dict`."""
-        return self.labelled.state_dict()
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with an epoch in the next pass."""
+    def skip(self, batches: int) -> None:
+        """Leave out the first batches of the next pass, which goes on with an epoch."""
         for loader in (self.labelled, self.pool):
-            loader.load_state_dict(state)
+            loader.skip(batches)
 
     def __len__(self) -> int:
         return len(self.labelled)

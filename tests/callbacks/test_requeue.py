@@ -12,7 +12,7 @@ from skinlab.callbacks.requeue import RequeueCheckpoint
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 
-STEP = 6  # of 5 (of 2 with accumulation) in each of two epochs
+STEP = 6  # of 4 (of 2 with accumulation) in each of three epochs
 REQUEUE = ["+trainer.requeue_signal=USR1", "trainer.max_epochs=3"]
 RUNS = {
     "mixing, dropout, workers": ("train", ["augment.mixup=0.5", "model.dropout=0.3", "data.num_workers=2"]),

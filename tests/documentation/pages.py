@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CALL = r"(?:[A-Z_]+=\w+ )*(?:\.venv/bin/)?(?:python -m skinlab\.|skinlab )(\w+)(?: +([^\n]*))?"
+PROGRAM = r"(?:\.venv/bin/)?(?:python -m skinlab\.|torchrun --\S+ -m skinlab\.|skinlab )"
+CALL = rf"(?:srun --\S+ )?(?:[A-Z_]+=\w+ )*{PROGRAM}(\w+)(?: +([^\n]*))?"
 IN_BLOCK = re.compile(rf"^{CALL}$", re.MULTILINE)
 INLINE = re.compile(rf"^{CALL}$")
 PLACEHOLDER = re.compile(r"^[A-Z]+$|…|\.\.\.")

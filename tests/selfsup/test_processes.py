@@ -1,4 +1,4 @@
-"""Two processes of four images are one process of eight."""
+"""Two processes of six images, and three of four, are one process of twelve."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from skinlab.selfsup.encoder import Encoder
 from skinlab.selfsup.methods import build_method
 from tests.choices import read_choice
 
-rank, folder = int(sys.argv[1]), sys.argv[2]
+rank, folder, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 class Step(nn.Module):
     def __init__(self, name):
@@ -29,7 +29,7 @@ class Step(nn.Module):
 
 def step(name, share, wrap):
     module = Step(name)
-    views = torch.randn(2, 8, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    views = torch.randn(2, 12, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     wrapped = wrap(module)  # its hooks average the gradients as long as it lives
     loss = wrapped([view[share] for view in views])
     loss.backward()
@@ -37,8 +37,8 @@ def step(name, share, wrap):
 
 names = ["simclr", "vicreg"]
 whole = {name: step(name, slice(None), lambda module: module) for name in names}
-dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-share = slice(4 * rank, 4 * rank + 4)
+dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
+share = slice(12 // count * rank, 12 // count * (rank + 1))
 part = {name: step(name, share, nn.parallel.DistributedDataParallel) for name in names}
 dist.destroy_process_group()
 torch.save({"whole": whole, "part": part}, f"{folder}/{rank}.pt")
@@ -46,13 +46,14 @@ torch.save({"whole": whole, "part": part}, f"{folder}/{rank}.pt")
 
 
 @pytest.mark.ddp
-def test_two_processes_of_four_are_one_of_eight(run_two, tmp_path: Path):
-    run_two(WORKER)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    for name, whole in first["whole"].items():
-        mine, others = first["part"][name], second["part"][name]
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_several_processes_are_one(run_ranks, tmp_path: Path, count):
+    run_ranks(WORKER, count)
+    results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(count)]
+    for name, whole in results[0]["whole"].items():
+        parts = [each["part"][name] for each in results]
         assert float(whole["gradients"][0].abs().max()) > 1e-3
-        torch.testing.assert_close((mine["loss"] + others["loss"]) / 2, whole["loss"])
-        for a, b, gradient in zip(mine["gradients"], others["gradients"], whole["gradients"], strict=True):
-            torch.testing.assert_close(a, gradient, rtol=1e-4, atol=1e-6)
-            torch.testing.assert_close(a, b)
+        torch.testing.assert_close(sum(part["loss"] for part in parts) / count, whole["loss"])
+        for part in parts:
+            for mine, gradient in zip(part["gradients"], whole["gradients"], strict=True):
+                torch.testing.assert_close(mine, gradient, rtol=1e-4, atol=1e-6)

@@ -106,5 +106,5 @@ torch.testing.assert_close(mean.value, whole.value)
 
 
 @pytest.mark.ddp
-def test_two_processes_share_one_mean(run_two):
-    run_two(WORKER)
+def test_two_processes_share_one_mean(run_ranks):
+    run_ranks(WORKER)

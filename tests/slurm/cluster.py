@@ -19,13 +19,14 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("n1", "n2")
-# Both nodes are this machine, which has fewer cores than four: config_overrides has slurmd believe in them.
+# Both nodes are this machine, which may have fewer cores: config_overrides has slurmd believe in them. A requeued job
+# starts once its former credential has expired.
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire=20
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -152,7 +153,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, message: Callable[[]
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, message()
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,81 @@
+"""Any number of processes gives the predictions of one, image by image, at the same images a step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.run_directory import metrics_of
+
+IMAGES = 12  # of a step, over all processes
+RUNS = {
+    "every image": [],
+    "weighted sampling": ["sampler=weighted"],
+    "the pool, too": ["semi=fixmatch", "data.label_budget=0.6"],
+}
+
+
+@pytest.fixture(scope="module")
+def small(tiny) -> list[str]:
+    """A training without dropout and batch norm, which are of each process on a CPU."""
+    kept = [word for word in tiny if not word.startswith(("model=", "trainer=", "data.batch_size"))]
+    return [*kept, "model=timm", "model.name=test_convnext", "model.dropout=0"]
+
+
+def predictions(run_dir: Path) -> pd.DataFrame:
+    table = pd.read_csv(run_dir / "predictions" / "val.csv")
+    assert table["image_id"].is_unique
+    assert int(sum(value for name, value in metrics_of(run_dir).items() if name.startswith("val/support/"))) == len(
+        table
+    )
+    return table
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_two_and_three_processes_are_one(name, run, small, tmp_path):
+    overrides = [*small, *RUNS[name]]
+    done = run("train", *overrides, "trainer=cpu", f"data.batch_size={IMAGES}", f"hydra.run.dir={tmp_path / '1'}")
+    assert done.returncode == 0, done.stderr
+    one = predictions(tmp_path / "1")
+    for count in (2, 3):
+        more = ["trainer=ddp", "trainer.accelerator=cpu", f"data.batch_size={IMAGES // count}"]
+        words = [*overrides, *more, f"trainer.devices={count}", f"hydra.run.dir={tmp_path / str(count)}"]
+        done = run("train", *words)
+        assert done.returncode == 0, done.stderr
+        several = predictions(tmp_path / str(count))
+        assert one["image_id"].tolist() == several["image_id"].tolist()
+        shares = [table.filter(like="prob_").to_numpy() for table in (one, several)]
+        assert abs(shares[0] - shares[1]).max() < 1e-6
+
+
+def torchrun(folder: Path, count: int, *words: str, command: str = "train") -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    line += ["-m", f"skinlab.{command}", *words]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_torchrun_makes_one_run(small, tmp_path):
+    words = [*small, "trainer=ddp", "trainer.accelerator=cpu", "data.batch_size=6"]
+    done = torchrun(tmp_path, 2, *words, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    predictions(tmp_path / "run")
+    assert done.stderr.count("will hold") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_what_torchrun_can_t_start_is_refused_in_one_line(small, tmp_path):
+    refused = torchrun(tmp_path, 2, *small, "trainer=ddp", "trainer.accelerator=cpu")
+    assert "error: torchrun has started 2 processes, which need one directory: add hydra.run.dir=RUN" in refused.stderr
+    assert not list(tmp_path.iterdir())
