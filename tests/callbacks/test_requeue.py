@@ -12,7 +12,7 @@ from skinlab.callbacks.requeue import RequeueCheckpoint
 from skinlab.commands.pretrain import pretrain
 from skinlab.commands.train import train
 
-STEP = 6  # of 4 (of 2 with accumulation) in each of three epochs
+STEP = 5  # of 4 (of 2 with accumulation) in each of three epochs: within one
 REQUEUE = ["+trainer.requeue_signal=USR1", "trainer.max_epochs=3"]
 RUNS = {
     "mixing, dropout, workers": ("train", ["augment.mixup=0.5", "model.dropout=0.3", "data.num_workers=2"]),
@@ -20,7 +20,7 @@ RUNS = {
         "train",
         ["sampler=weighted", "trainer.accumulate_grad_batches=2", "model.ema_decay=0.9"],
     ),
-    "semi-supervision": ("train", ["semi=fixmatch", "data.label_budget=0.5"]),
+    "semi-supervision": ("train", ["semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.5"]),
     "pretraining": ("pretrain", ["ssl=byol", "probe.every_n_epochs=0"]),
 }
 

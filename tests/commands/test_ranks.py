@@ -16,7 +16,7 @@ IMAGES = 12  # of a step, over all processes
 RUNS = {
     "every image": [],
     "weighted sampling": ["sampler=weighted"],
-    "the pool, too": ["semi=fixmatch", "data.label_budget=0.6"],
+    "the pool, too": ["semi=fixmatch", "semi.pool_ratio=1", "data.label_budget=0.6"],
 }
 
 
@@ -78,4 +78,4 @@ def test_torchrun_makes_one_run(small, tmp_path):
 def test_what_torchrun_can_t_start_is_refused_in_one_line(small, tmp_path):
     refused = torchrun(tmp_path, 2, *small, "trainer=ddp", "trainer.accelerator=cpu")
     assert "error: torchrun has started 2 processes, which need one directory: add hydra.run.dir=RUN" in refused.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "runs").iterdir())
