@@ -75,7 +75,7 @@ def study(settings: StudySettings, invocation: Invocation) -> None:
         print_plan(plan, settings, output)
         print(power["sentence"])
         return
-    check_jobs(plan, invocation)
+    on_one_device = check_jobs(plan, invocation)
     for text in missing_controls(settings):
         log.warning("%s", text)
     with claim(output, "output"):
@@ -97,6 +97,7 @@ def study(settings: StudySettings, invocation: Invocation) -> None:
             start=lambda job: command_line(job, output / "runs", settings.launcher),
             n_parallel=settings.jobs,
             changed=write,
+            fork=on_one_device and settings.launcher is None,
         )
         lost = {name: each.reason for name, each in states.items() if each.state != DONE}
         finished = [cell for cell in plan.cells if states[cell.job].state == DONE]
@@ -151,13 +152,17 @@ def check_metrics(settings: StudySettings, rows: Rows) -> None:
             raise UserError(f"compare_by, judge_by, endpoint: {name} has no better direction; e.g. auroc_macro")
 
 
-def check_jobs(plan: Plan, invocation: Invocation) -> None:
+def check_jobs(plan: Plan, invocation: Invocation) -> bool:
     """Compose the first run of each arm and stage, to refuse mistyped overrides, missing weights and too few images.
+
+    Returns:
+        Whether each of them trains on one device.
 
     Raises:
         UserError: an override or ``model.init`` of one is wrong, or a pretraining has less than a batch of images.
     """
     batch: dict[str, int] = {}
+    on_one_device = True
     for job in plan.jobs.values():
         kind = job.name.partition("_b")[0]
         if kind not in batch:
@@ -166,6 +171,7 @@ def check_jobs(plan: Plan, invocation: Invocation) -> None:
                 if not (job.after and job.after in run.model.init):  # weights that an earlier run of the study makes
                     check_init(run.model, run.data.fold)
                 batch[kind] = run.data.batch_size
+                on_one_device = on_one_device and run.trainer.devices == 1
             except UserError as error:
                 raise UserError(f"{kind}: {error}") from None
         if job.command == "pretrain" and job.rows < batch[kind]:
@@ -173,6 +179,7 @@ def check_jobs(plan: Plan, invocation: Invocation) -> None:
                 f"{job.name}: its {job.rows} images are less than a batch of {batch[kind]}; set "
                 f"base_pretrain=data.batch_size={job.rows} or less, a larger budget, or leave the arm out"
             )
+    return on_one_device
 
 
 def check_same(plan: Plan, known: Mapping[str, Mapping[str, Any]], output: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ def ending_without_teardown(module: str) -> Iterator[None]:
     twenty on a busy machine, after the last line. After another exception it is left to Python.
 
     Args:
-        module: of the command; nothing is done where it is not the main program, such as in a test.
+        module: of the command; nothing is done where it is not the main program, such as in a test, and in a forked
+            job, which ends so anyway.
     """
     codes: list[int] = []
 
@@ -33,7 +35,7 @@ def ending_without_teardown(module: str) -> Iterator[None]:
             os._exit(codes[0])
 
     spec = sys.modules["__main__"].__spec__
-    if spec is not None and spec.name == module:
+    if spec is not None and spec.name == module and multiprocessing.parent_process() is None:
         atexit.register(end)  # before other modules register handlers: the first one runs last
     try:
         yield

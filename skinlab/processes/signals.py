@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from types import FrameType
 from typing import NoReturn
 
@@ -70,10 +71,14 @@ def handling_signals() -> Iterator[SignalHandler]:
 
 
 def end_workers() -> None:
-    """Kill the processes that multiprocessing has started; each loader would wait seconds for its own to end."""
+    """Kill the processes that multiprocessing has started; each loader would wait seconds for its own to end.
+
+    Jobs are spared, which come from a fork server: they save where they are.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error about their end
     for child in multiprocessing.active_children():
-        child.kill()
+        if not isinstance(child, ForkServerProcess):
+            child.kill()
 
 
 class SignalHandler:
@@ -144,8 +149,9 @@ class SignalHandler:
         os._exit(128 + signum)
 
     def _follow(self, parent: int, rank: bool) -> None:
-        """End this process when the one that started it has ended."""
-        while os.getppid() == parent:
+        """End this process when the one that started it has ended, or the one that had it forked."""
+        orderer = multiprocessing.parent_process()
+        while os.getppid() == parent and (orderer is None or orderer.is_alive()):
             time.sleep(POLL)
         if not rank:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from skinlab.errors import UserError
 from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
+from skinlab.processes import jobs as processes
 from skinlab.processes.jobs import end_jobs, signal_in_words, start_job
 from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
 from skinlab.processes.signals import stop_code
@@ -46,8 +46,7 @@ class State:
 
 @dataclass
 class _Process:
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
+    process: processes.Job
     started: float = field(default_factory=time.monotonic)
 
 
@@ -73,6 +72,7 @@ def run_jobs(
     start: Start,
     n_parallel: int,
     changed: Callable[[], Any],
+    fork: bool = False,
 ) -> None:
     """Run jobs to their end, up to ``n_parallel`` at a time.
 
@@ -83,6 +83,7 @@ def run_jobs(
         start: returns the command of a job.
         n_parallel: processes at a time.
         changed: called after every change of a state.
+        fork: whether they may be forked, see :func:`skinlab.processes.jobs.start_job`.
     """
     for name, job in jobs.items():
         states[name].state, states[name].reason = (DONE, "") if finished(job, runs) else (WAITING, "")
@@ -97,7 +98,7 @@ def run_jobs(
                     changed()
                 ready = _ready(jobs, states)
                 for job in ready[: n_parallel - len(running)]:
-                    running[job.name] = _begin(job, runs, start)
+                    running[job.name] = _begin(job, runs, start, fork=fork)
                     states[job.name].state = RUNNING
                     changed()
                 if not running:
@@ -107,7 +108,6 @@ def run_jobs(
     finally:
         end_jobs(each.process for each in running.values())
         for name, each in running.items():  # interrupted: they resume where they saved last
-            each.output.close()
             states[name].state, states[name].seconds = WAITING, states[name].seconds + _age(each)
         changed()
 
@@ -125,16 +125,20 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
     return found
 
 
+<<<<<<< HEAD
 def _begin(job: Job, runs: Path, start: Start) -> _Process:
     wait_until_free(runs / job.name)
     output = _log_file(job, runs).open("ab")
     return _Process(start_job(start(job), stdout=output, stderr=subprocess.STDOUT), output)
+=======
+def _begin(job: Job, runs: Path, start: Start, *, fork: bool) -> _Process:
+    return _Process(start_job(start(job), output=_log_file(job, runs), fork=fork))
+>>>>>>> 00efd4d (Jobs of local sweeps and studies are forked from one process that has imported everything)
 
 
 def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:
-    ended.output.close()
     state.seconds += _age(ended)
-    code = ended.process.returncode
+    code = ended.process.wait()
     if code == 0 and finished(job, runs):
         state.state = DONE
     elif stop_code(code) is not None:

@@ -67,7 +67,8 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
     variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
-    job, started = start_job(command, variables), time.monotonic()
+    alone = config.get("trainer", {}).get("devices") == 1
+    job, started = start_job(command, variables, fork=alone and runs_here(hydra)), time.monotonic()
     try:
         returncode = job.wait()
     finally:
