@@ -125,15 +125,9 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
     return found
 
 
-<<<<<<< HEAD
-def _begin(job: Job, runs: Path, start: Start) -> _Process:
-    wait_until_free(runs / job.name)
-    output = _log_file(job, runs).open("ab")
-    return _Process(start_job(start(job), stdout=output, stderr=subprocess.STDOUT), output)
-=======
 def _begin(job: Job, runs: Path, start: Start, *, fork: bool) -> _Process:
+    wait_until_free(runs / job.name)
     return _Process(start_job(start(job), output=_log_file(job, runs), fork=fork))
->>>>>>> 00efd4d (Jobs of local sweeps and studies are forked from one process that has imported everything)
 
 
 def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:
