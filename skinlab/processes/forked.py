@@ -32,6 +32,9 @@ PRELOADED = (
     "pytorch_grad_cam",
 )
 
+# pyarrow's allocator, which pandas imports, would start a thread, which a fork lacks.
+NO_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
 _environments: list[dict[str, str]] = []  # with which that process was started
 
 
@@ -132,7 +135,7 @@ def _serve(environment: Mapping[str, str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, MESSAGES)  # which the process inherits
     try:
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update({**environment, **NO_THREAD})
         set_up_threads()  # as a job does before its imports
         forkserver.ensure_running()
     finally:

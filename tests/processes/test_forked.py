@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skinlab.processes.forked import can_fork
+from skinlab.processes.forked import NO_THREAD, can_fork
 
 # The program that starts jobs, and what they are: modules in its folder. Nothing is imported before the fork.
 START = """
@@ -180,6 +180,6 @@ for each in PRELOADED[1:]:
     __import__(each)
 print(len(os.listdir("/proc/self/task")))
 """
-    variables = environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    variables = environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | NO_THREAD
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
     assert done.stdout == "1\n", done.stderr

@@ -19,7 +19,8 @@ with pathlib.Path("forked.txt").open("a") as file:
 
 
 def test_a_forked_job_leaves_the_weights_and_predictions_of_the_command(tiny, tmp_path):
-    (tmp_path / "watch.py").write_text(WATCH)
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch" / "__init__.py").write_text(WATCH)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
 
     def train(*overrides: str) -> subprocess.CompletedProcess[str]:
