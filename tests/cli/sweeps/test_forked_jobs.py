@@ -18,6 +18,7 @@ with pathlib.Path("forked.txt").open("a") as file:
 """
 
 
+@pytest.mark.slow
 def test_a_forked_job_leaves_the_weights_and_predictions_of_the_command(tiny, tmp_path):
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch" / "__init__.py").write_text(WATCH)
