@@ -128,10 +128,13 @@ def _predict(home: ImageSet, alteration: Callable[[], Alteration]) -> Prediction
 
 
 def _pictures(home: ImageSet, tie: Tie, alter: Alteration) -> list[Shown]:
-    """Return images of other classes than that of a tie, with its feature drawn."""
+    """Return images of other classes than that of a tie, as they are and with its feature drawn."""
     others = np.flatnonzero((home.rows["label"] != tie.label).to_numpy() & (tie.feature.has == 0))[:SHOWN]
-    title = f"{tie.feature.name}, which goes with {tie.label}"
-    return [Shown(title, f"drawn onto {home.rows['label'][row]}", alter(home.pixels[row], row)) for row in others]
+    title, shown = f"{tie.feature.name}, which goes with {tie.label}", list[Shown]()
+    for row in others:
+        shown.append(Shown(title, f"{home.rows['label'][row]} as it is", home.pixels[row]))
+        shown.append(Shown(title, "drawn onto it", alter(home.pixels[row], row)))
+    return shown
 
 
 def _sources(home: ImageSet) -> dict[str, Known]:
