@@ -31,9 +31,10 @@ def ssl_default(size: int, scale: Range = (0.08, 1.0)) -> A.Compose:
     """
     return A.Compose(
         [
-            Crop(size, scale),
+            Crop(size, scale, enlarge=False),  # colours change on the fewer pixels of a small window
             StepwiseJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8),
             Grey(p=0.2),
+            Enlarge(size),
             Blur(sigma=(0.1, 2.0), p=0.5),
         ],
         is_check_shapes=False,
@@ -66,15 +67,16 @@ class Crop(A.ImageOnlyTransform):  # type: ignore[misc]
         size: Side of the output in pixels.
         scale: Smallest and largest share of the image's area.
         rotate: Largest rotation of the cropped window in degrees, either way.
+        enlarge: Whether a window of fewer pixels than the view is enlarged; otherwise `Enlarge` does it later.
     """
 
-    def __init__(self, size: int, scale: Range = (0.08, 1.0), rotate: float = 0) -> None:
+    def __init__(self, size: int, scale: Range = (0.08, 1.0), rotate: float = 0, enlarge: bool = True) -> None:
         super().__init__(p=1.0)
         if not 0 < scale[0] <= scale[1] <= 1:
             raise UserError(
                 f"a crop's scale of {scale[0]} to {scale[1]} is no range of shares: use 0 < low <= high <= 1"
             )
-        self.size, self.scale, self.rotate = size, (scale[0], scale[1]), rotate
+        self.size, self.scale, self.rotate, self.enlarge = size, (scale[0], scale[1]), rotate, enlarge
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw the window, whether to mirror it, and the angle."""
@@ -90,11 +92,29 @@ class Crop(A.ImageOnlyTransform):  # type: ignore[misc]
         left, top, width, height = window
         size = (self.size, self.size)
         if angle == 0:  # three times as fast as a warp
-            resized = cv2.resize(img[top : top + height, left : left + width], size)
+            cut = img[top : top + height, left : left + width]
+            resized = cut if width * height < self.size**2 and not self.enlarge else cv2.resize(cut, size)
             return np.asarray(cv2.flip(resized, 1) if mirror else resized, np.uint8)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         matrix = window_map(window, self.size, mirror, angle)
         return np.asarray(cv2.warpAffine(img, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+class Enlarge(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Bring a window that `Crop` has not enlarged to the size of the view.
+
+    Args:
+        size: Side of the output in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(p=1.0)
+        self.size = size
+
+    def apply(self, img: Image, **params: Any) -> Image:
+        """Scale with bilinear interpolation."""
+        size = (self.size, self.size)
+        return img if img.shape[:2] == size else np.asarray(cv2.resize(img, size), np.uint8)
 
 
 def crop_window(height: int, width: int, scale: Range, draw: random.Random) -> tuple[int, int, int, int]:
@@ -175,7 +195,7 @@ def _brighten(img: Image, factor: float) -> Image:
 
 def _stretch(img: Image, factor: float) -> Image:
     """Stretch the contrast about the mean luma."""
-    pivot = cv2.mean(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY))[0]
+    pivot = LUMA @ cv2.mean(img)[:3]
     return np.asarray(
         cv2.transform(img, np.column_stack([factor * IDENTITY, np.full(3, (1 - factor) * pivot)])), np.uint8
     )
@@ -188,7 +208,8 @@ def _saturate(img: Image, factor: float) -> Image:
 def _turn_hue(img: Image, turn: float) -> Image:
     """Turn the hue by a share of the circle."""
     hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV_FULL)
-    hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # hue has the range of a byte, so that it wraps
+    rows = hsv.reshape(len(hsv), -1)  # whole rows are added twice as fast as every third byte
+    rows += np.tile(np.array([round(turn * 256) % 256, 0, 0], np.uint8), hsv.shape[1])  # the hue wraps as a byte does
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), np.uint8)
 
 
@@ -217,5 +238,6 @@ class Blur(A.ImageOnlyTransform):  # type: ignore[misc]
         return {"sigma": self.py_random.uniform(*self.sigma)}
 
     def apply(self, img: Image, sigma: float, **params: Any) -> Image:
-        """Blur with borders mirrored."""
-        return np.asarray(cv2.GaussianBlur(img, (0, 0), sigma), np.uint8)
+        """Blur with borders mirrored, at half the time of cv2.GaussianBlur, from which it differs by two levels."""
+        kernel = cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma, cv2.CV_32F)
+        return np.asarray(cv2.sepFilter2D(img, -1, kernel, kernel), np.uint8)
