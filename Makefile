@@ -7,7 +7,7 @@ TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 FUZZ ?= 1000
-.PHONY: help setup demo test test-all test-faults test-slurm fuzz lint format bench docs clean
+.PHONY: help setup demo test test-all test-faults test-slurm fuzz lint format bench gpu docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,11 @@ format: setup ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## print speed ratios against a bare loop and the plain recipe
-	$(RUN) $(BIN)/python -m tests.bench
+bench: setup ## print speed ratios against bare loops and other packages, and write BENCHMARKS.md
+	$(RUN) $(BIN)/python -m tests.bench --record
+
+gpu: setup ## pack into .gpu/ what a CUDA machine without a network lacks; tests/gpu/run.sh runs there
+	$(RUN) $(BIN)/python -m tests.gpu.pack
 
 .venv/.docs: .venv/.installed
 	@echo "installing the documentation's packages, which the tests need, too (about a minute)"

@@ -18,6 +18,9 @@ from pathlib import Path
 from tests.bench.commands import bench_neighbour, bench_start
 from tests.bench.data import bench_audit, bench_million, bench_phantom, bench_views
 from tests.bench.intervals import bench_bootstrap
+from tests.bench.loading import bench_input, bench_predict
+from tests.bench.measure import write_table
+from tests.bench.overlap import bench_overlap
 from tests.bench.training import bench_steps
 
 PARTS: dict[str, Callable[[Path], None]] = {
@@ -27,6 +30,9 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "bootstrap": lambda _: bench_bootstrap(),
     "views": lambda _: bench_views(),
     "phantom": bench_phantom,
+    "input": bench_input,
+    "predict": bench_predict,
+    "overlap": bench_overlap,
     "neighbour": bench_neighbour,
     "training": bench_steps,
 }
@@ -38,7 +44,9 @@ def main() -> None:
         prog="python -m tests.bench", description="Measure speed, by default of all parts."
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parts = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("--record", action="store_true", help="write BENCHMARKS.md, too")
+    words = parser.parse_args()
+    parts = words.parts or list(PARTS)
     if unknown := [each for each in parts if each not in PARTS]:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     warnings.simplefilter("ignore")
@@ -46,6 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for each in parts:
             PARTS[each](Path(name))
+    if words.record:
+        write_table(Path(__file__).parents[2] / "BENCHMARKS.md")
 
 
 if __name__ == "__main__":

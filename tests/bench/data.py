@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench.measure import report, seconds
+from tests.bench.measure import cpu_ratios, quotient, report, seconds
 
 
 def bench_million(folder: Path) -> None:
@@ -69,13 +68,14 @@ def phantom_256(folder: Path) -> Path:
 
 def bench_views() -> None:
     """Make two views of an image, by turns with lightly, in a process of its own that has one core."""
-    code = "from tests.bench.data import views_ratio; print(views_ratio())"
+    code = "from tests.bench.data import view_ratios; print(*view_ratios())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    report("two views of a 256-px image at 224 px: lightly's SimCLRTransform / ours", float(ran.stdout), 6, least=True)
+    title = "two views of a 256-px image at 224 px, CPU time: lightly's SimCLRTransform / ours"
+    report(title, [float(each) for each in ran.stdout.split()], 10, least=True)
 
 
-def views_ratio(rounds: int = 15, images: int = 20) -> float:
-    """Return how many times as long lightly's views take as ours, on one core."""
+def view_ratios(rounds: int = 15, images: int = 20) -> list[float]:
+    """Return how many times as long lightly's views take as ours, in turn on one core."""
     import random
 
     import cv2
@@ -105,5 +105,6 @@ def views_ratio(rounds: int = 15, images: int = 20) -> float:
         for _ in range(images):
             theirs(picture)
 
-    ratios = [seconds(their_views) / seconds(lambda at=turn: our_views(at * images)) for turn in range(rounds + 1)]
-    return statistics.median(ratios[1:])
+    works = {"ours": lambda turn: our_views(turn * images), "theirs": lambda _: their_views()}
+    took = cpu_ratios(works, repeats=rounds)
+    return quotient(took["theirs"], took["ours"])

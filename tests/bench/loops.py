@@ -34,19 +34,19 @@ class Peer:
         self.process.communicate()
 
 
-def bare_loop(name: str, size: str, precision: str) -> Callable[[int], Any]:
-    """Return the step of a plain loop on float tensors in memory."""
+def bare_loop(name: str, size: str, precision: str, device: str = "cpu", batch: int = BATCH) -> Callable[[int], Any]:
+    """Return the step of a plain loop on float tensors in the device's memory."""
     import timm
     import torch
 
-    network = timm.create_model(name, num_classes=7).to(memory_format=torch.channels_last).train()
-    images = torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last)
-    target = torch.randint(0, 7, (4 * BATCH,))
+    network = timm.create_model(name, num_classes=7).to(device, memory_format=torch.channels_last).train()
+    images = torch.randn(4 * batch, 3, int(size), int(size), device=device).to(memory_format=torch.channels_last)
+    target = torch.randint(0, 7, (4 * batch,), device=device)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 
     def step(number: int) -> None:
-        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        rows = slice(number % 4 * batch, (number % 4 + 1) * batch)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = torch.nn.functional.cross_entropy(network(images[rows]).float(), target[rows])
         optimizer.zero_grad()
         loss.backward()
@@ -56,18 +56,14 @@ def bare_loop(name: str, size: str, precision: str) -> Callable[[int], Any]:
     return step
 
 
-def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
-    """Return the step of the plain recipe: float32, NCHW, PIL and torchvision in the main process."""
-    import timm
-    import torch
-    from PIL import Image
+def plain_transform(size: int) -> Callable[[Any], Any]:
+    """Return torchvision's transforms of the range of ``augment=heavy``, from a PIL image to a float tensor."""
     from torchvision import transforms as tv
 
-    paths = sorted(Path(root).rglob("*.jpg"))
-    heavy = tv.Compose(
+    return tv.Compose(
         [
-            tv.Resize(int(size)),
-            tv.CenterCrop(int(size)),
+            tv.Resize(size),
+            tv.CenterCrop(size),
             tv.RandomHorizontalFlip(),
             tv.RandomVerticalFlip(),
             tv.RandomAffine(45, translate=(0.1, 0.1), scale=(0.75, 1.25), shear=10),
@@ -77,6 +73,15 @@ def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
             tv.Normalize([0.5] * 3, [0.5] * 3),
         ]
     )
+
+
+def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
+    """Return the step of the plain recipe: float32, NCHW, PIL and torchvision in the main process."""
+    import timm
+    import torch
+    from PIL import Image
+
+    paths, heavy = sorted(Path(root).rglob("*.jpg")), plain_transform(int(size))
     network = timm.create_model(name, num_classes=7).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
 
@@ -91,22 +96,23 @@ def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
     return step
 
 
-def bare_simclr(name: str, size: str, precision: str) -> Callable[[int], Any]:
-    """Return the step of SimCLR in a plain loop on float views in memory."""
+def bare_simclr(name: str, size: str, precision: str, device: str = "cpu", batch: int = BATCH) -> Callable[[int], Any]:
+    """Return the step of SimCLR in a plain loop on float views in the device's memory."""
     import timm
     import torch
     from lightly.loss import NTXentLoss
     from lightly.models.modules.heads import SimCLRProjectionHead
 
-    network = timm.create_model(name, num_classes=0).to(memory_format=torch.channels_last).train()
-    head, criterion = SimCLRProjectionHead(network.num_features, 2048, 128), NTXentLoss(0.1)
-    views = [torch.randn(4 * BATCH, 3, int(size), int(size)).to(memory_format=torch.channels_last) for _ in range(2)]
+    network = timm.create_model(name, num_classes=0).to(device, memory_format=torch.channels_last).train()
+    head, criterion = SimCLRProjectionHead(network.num_features, 2048, 128).to(device), NTXentLoss(0.1)
+    shape = (4 * batch, 3, int(size), int(size))
+    views = [torch.randn(shape, device=device).to(memory_format=torch.channels_last) for _ in range(2)]
     parameters = [*network.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, 1e-3)
 
     def step(number: int) -> None:
-        rows = slice(number % 4 * BATCH, (number % 4 + 1) * BATCH)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        rows = slice(number % 4 * batch, (number % 4 + 1) * batch)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
             first, second = (head(network(view[rows])) for view in views)
         loss = criterion(first.float(), second.float())
         optimizer.zero_grad()

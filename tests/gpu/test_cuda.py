@@ -1,0 +1,51 @@
+"""Training and pretraining on a CUDA device."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skinlab.commands.predict import predict
+from skinlab.commands.pretrain import pretrain
+from skinlab.commands.train import train
+from tests.conftest import composer
+from tests.run_directory import metrics_of
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.fixture
+def overrides(tiny: list[str]) -> list[str]:
+    return ["trainer=gpu" if word == "trainer=cpu" else word for word in tiny if "precision" not in word]
+
+
+def test_a_training_leaves_the_predictions_that_its_checkpoint_makes_on_the_processor(
+    compose_train, overrides, phantom, tmp_path
+):
+    train(compose_train(*overrides, run_dir=tmp_path / "run"))
+    assert np.isfinite(metrics_of(tmp_path / "run")["val/loss"])
+    on_gpu = pd.read_csv(tmp_path / "run" / "predictions" / "val.csv").set_index("image_id")
+    words = [f"ckpt={tmp_path / 'run'}", f"input={phantom}", f"output={tmp_path / 'cpu.csv'}", "device=cpu"]
+    predict(composer("predict")(*words, run_dir=tmp_path))
+    on_cpu = pd.read_csv(tmp_path / "cpu.csv")
+    on_cpu.index = on_cpu["image_id"].map(lambda name: name.rsplit("/", 1)[-1].removesuffix(".jpg"))
+    columns = [name for name in on_gpu if name.startswith("prob_")]
+    difference = on_gpu[columns] - on_cpu.loc[on_gpu.index, columns]
+    assert difference.abs().to_numpy().max() < 0.02
+
+
+def test_a_pretraining_ends_with_features_that_are_numbers(compose_pretrain, overrides, tmp_path):
+    words = [word for word in overrides if word != "evidence=off"]
+    pretrain(compose_pretrain(*words, "ssl=simclr", "probe.every_n_epochs=0", run_dir=tmp_path / "run"))
+    assert np.isfinite(metrics_of(tmp_path / "run")["train/loss"])
+
+
+def test_batches_are_in_pinned_memory(compose_train, overrides, tmp_path):
+    from skinlab.runs.parts import build_datamodule
+
+    datamodule = build_datamodule(compose_train(*overrides, run_dir=tmp_path))
+    datamodule.setup("fit")
+    assert next(iter(datamodule.train_dataloader()))["image"].is_pinned()
