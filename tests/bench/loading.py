@@ -35,7 +35,7 @@ def _on_one_thread(function: str, images: Path) -> None:
     ran = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, check=True
     )
-    for line in ran.stdout.splitlines():
+    for line in filter(lambda line: "\t" in line, ran.stdout.splitlines()):
         what, limit, *values = line.split("\t")
         report(what, [float(value) for value in values], float(limit), least=True)
 
@@ -65,7 +65,9 @@ def input_rows(root: Path) -> None:
     paths = sorted(map(str, root.rglob("*.jpg")))
     ours = ImageDataset(paths, np.zeros(len(paths)), size=SIZE, transform=heavy(SIZE))
     plain = plain_transform(SIZE)
-    timms = TimmDataset(str(root), transform=create_transform(SIZE, is_training=True, use_prefetcher=True))
+    timms = TimmDataset(
+        str(Path(paths[0]).parent), transform=create_transform(SIZE, is_training=True, use_prefetcher=True)
+    )
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB").resize((SIZE, SIZE))) for path in paths[:BATCH]])
     cached = ImageDataset(paths[:BATCH], np.zeros(BATCH), size=SIZE, cache=pixels)
 

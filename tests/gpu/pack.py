@@ -29,6 +29,7 @@ PRESENT = ["torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", 
 PRESENT += ["scikit-learn", "scipy", "matplotlib", "pillow", "rich", "jinja2", "safetensors", "filelock", "pytest"]
 PRESENT += ["onnx", "onnxruntime"]
 SOURCES = {"antlr4-python3-runtime", "grad-cam", "ttach"}  # plain Python without a wheel
+ADDED = ["pytest-xdist"]  # whose fixtures the tests use
 LEFT_OUT = ["wandb"]  # twenty megabytes; no run there logs to it
 
 
@@ -60,10 +61,10 @@ def needed_names(names: Iterable[str], without: Iterable[str] = ()) -> set[str]:
 
 
 def missing_names() -> list[str]:
-    """Return the distributions that skinlab needs and the machine lacks."""
+    """Return the distributions that skinlab and its tests need and the machine lacks."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     ours = [re.split(r"[<>=~! \[;]", each, maxsplit=1)[0] for each in declared]
-    return sorted(needed_names(ours, without=LEFT_OUT) - needed_names(PRESENT))
+    return sorted(needed_names([*ours, *ADDED], without=LEFT_OUT) - needed_names(PRESENT))
 
 
 def get_wheels(names: Iterable[str]) -> None:

@@ -3,7 +3,8 @@
 #     make gpu                                     where there is a network: fills .gpu/
 #     tests/gpu/run.sh [RESULTS]                   on the CUDA machine; results in $OUT, RESULTS or build/gpu
 #     tests/gpu/run.sh --tiny [RESULTS]            the same steps with tiny sizes on any device, to try this script
-# The limits of the steps add up to eight minutes. Each has a log and a line in summary.txt; a step that fails does not stop the others. Exit code 1 if one failed.
+# The limits of the steps add up to eight minutes. Each has a log and a line in summary.txt; one that fails does not stop the
+# others. Exit code 1 if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 tiny=; [ "${1:-}" = --tiny ] && { tiny=1; shift; }
@@ -25,7 +26,7 @@ step install 60 "$python" -m pip install -q --no-index --no-deps --target "$site
 step import 30 "$python" -c 'import skinlab.commands.train, skinlab.commands.pretrain, skinlab.commands.predict, torch
 print(torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device")'
 cat "$out/import.log"
-data=(data=phantom "data.root=$images/phantom")
+data=(data=phantom "data.root=$images/phantom" data.n_images=9000)
 if [ -f "$packed/ham10000.tar" ] && [ -z "$tiny" ]; then
     mkdir -p "$images" && tar -xf "$packed/ham10000.tar" -C "$images" && data=(data=ham10000 "data.root=$images/ham10000")
 fi

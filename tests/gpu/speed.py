@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from tests.bench.loops import bare_loop, bare_simclr
 
 Step = Callable[[int], Any]
-BLOCKS, WARMUP, PROFILED = 4, 10, 10
+BLOCKS, WARMUP, PROFILED = 4, 8, 8
 
 
 def wait() -> None:
@@ -80,6 +80,11 @@ class Turns(pl.Callback):
         self.theirs: list[float] = []
         self.busy = {"ours": 0.0, "bare": 0.0}
         self.profiled = Busy()
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Refuse a data set of fewer batches than a block has."""
+        needed = WARMUP + self.steps + PROFILED
+        assert trainer.num_training_batches == needed, f"{needed} batches of {self.batch} images are needed"
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take the time at the block's begin and end, and profile the last steps of the last epoch."""
@@ -180,7 +185,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="small networks, sizes and blocks, to try this on a CPU")
     words = parser.parse_args()
     common = [*words.data, f"data.num_workers={words.workers}", "data.cache=ram"]
-    batch, steps = (4, 2) if words.tiny else (128, 40)
+    batch, steps = (2, 2) if words.tiny else (128, 24)
     cases = {
         "effnet_b3, 300 px": ("train", ["model=effnet_b3", "augment=heavy", "data.image_size=300"]),
         "SimCLR resnet50, 224 px": ("pretrain", ["ssl=simclr", "model=resnet50", "data.image_size=224"]),

@@ -16,7 +16,15 @@ from tests.gpu.pack import missing_names, needed_names, pack_ham10000
 
 def test_only_what_the_machine_lacks_is_packed():
     names = set(missing_names())
-    assert {"hydra-core", "omegaconf", "antlr4-python3-runtime", "albumentations", "lightly", "pydantic-core"} <= names
+    assert {
+        "hydra-core",
+        "omegaconf",
+        "antlr4-python3-runtime",
+        "albumentations",
+        "lightly",
+        "pydantic-core",
+        "pytest-xdist",
+    } <= names
     assert not names & {"torch", "torchvision", "numpy", "timm", "wandb"}
     assert not any(name.startswith(("nvidia", "cuda", "opentelemetry")) for name in names)
 
