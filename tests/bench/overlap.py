@@ -38,6 +38,7 @@ def ratios(images: Path, folder: Path) -> list[float]:
     from skinlab.callbacks.assembly import build_callbacks
     from skinlab.cli.config import compose_settings
     from skinlab.runs.parts import build_classifier, build_datamodule, trainer_arguments
+    from skinlab.tracking.loggers import open_loggers
 
     words = ["data=ham10000", f"data.root={images}", f"data.image_size={SIZE}", "data.num_workers=0"]
     words += [f"data.cache_dir={folder}", f"data.batch_size={BATCH}", "model=resnet18", "model.init=random"]
@@ -66,7 +67,7 @@ def ratios(images: Path, folder: Path) -> list[float]:
             found.append((loading + step) / self.ours)
 
     trainer = pl.Trainer(
-        logger=False,
+        logger=open_loggers(settings.logger, folder, settings.dump(), resumed=None),
         default_root_dir=folder,
         callbacks=[Turns(), *build_callbacks(settings, folder, datamodule.prepared.classes)],
         use_distributed_sampler=False,

@@ -143,6 +143,7 @@ def measure(command: str, overrides: list[str], folder: Path, *, batch: int, ste
     from skinlab.cli.config import compose_settings
     from skinlab.runs.parts import build_classifier, build_datamodule, build_pretrainer, trainer_arguments
     from skinlab.runs.pretraining_data import PretrainingData
+    from skinlab.tracking.loggers import open_loggers
 
     words = [*overrides, f"data.batch_size={batch}", f"trainer.max_epochs={BLOCKS}", "model.init=random"]
     settings = compose_settings(command, [*words, "callbacks.progress=false", f"data.cache_dir={folder}"], folder)
@@ -164,7 +165,7 @@ def measure(command: str, overrides: list[str], folder: Path, *, batch: int, ste
     )
     turns, limit = Turns(bare, batch, steps), WARMUP + steps + PROFILED
     trainer = pl.Trainer(
-        logger=False,
+        logger=open_loggers(settings.logger, folder, settings.dump(), resumed=None),
         default_root_dir=folder,
         callbacks=[turns, *callbacks],
         use_distributed_sampler=False,
