@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 BLOCKS, STEPS, WARMUP, BATCH = 7, 14, 5, 32
@@ -96,6 +97,38 @@ def plain_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
     return step
 
 
+def scdiag_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
+    """Return the step of scdiag 0.1.0: its transforms on PIL images in the main process, and its training loop."""
+    import timm
+    import torch
+    from PIL import Image
+    from scdiag.train import build_transforms, parse_args, train_one_epoch
+
+    class Network(torch.nn.Module):
+        """Return the outputs as scdiag's models do; its own loader of timm's networks downloads weights."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = timm.create_model(name, num_classes=7)
+
+        def forward(self, pixel_values: torch.Tensor) -> SimpleNamespace:
+            return SimpleNamespace(logits=self.network(pixel_values))
+
+    paths, arguments = sorted(Path(root).rglob("*.jpg")), parse_args([])
+    statistics = SimpleNamespace(image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    transform, _ = build_transforms(statistics, int(size))
+    network, loss, device = Network(), torch.nn.CrossEntropyLoss(), torch.device("cpu")
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+
+    def step(number: int) -> None:
+        files = [paths[(number * BATCH + i) % len(paths)] for i in range(BATCH)]
+        images = torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
+        batches = [(images, torch.randint(0, 7, (BATCH,)))]
+        train_one_epoch(network, batches, loss, optimizer, None, None, device, None, 0, arguments)
+
+    return step
+
+
 def bare_simclr(name: str, size: str, precision: str, device: str = "cpu", batch: int = BATCH) -> Callable[[int], Any]:
     """Return the step of SimCLR in a plain loop on float views in the device's memory."""
     import timm
@@ -133,5 +166,7 @@ def serve(step: Callable[[int], Any]) -> None:
         print(STEPS * BATCH / (time.perf_counter() - start), flush=True)
 
 
+LOOPS = {"bare": bare_loop, "plain": plain_recipe, "scdiag": scdiag_recipe, "simclr": bare_simclr}
+
 if __name__ == "__main__":
-    serve({"bare": bare_loop, "plain": plain_recipe, "simclr": bare_simclr}[sys.argv[1]](*sys.argv[2:]))
+    serve(LOOPS[sys.argv[1]](*sys.argv[2:]))

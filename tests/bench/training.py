@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def bench_steps(folder: Path) -> None:
     """Compare training and pretraining through the project with bare loops."""
     root = phantom_256(folder)
     data = ["data=ham10000", f"data.root={root}", "trainer=cpu"]
+    lite = ("tf_efficientnet_lite0", "128", str(root))
+    others = {("effnet_lite0, 128 px, from JPEG / plain recipe", 1.5): ["plain", *lite]}
+    if find_spec("scdiag"):
+        others["effnet_lite0, 128 px, from JPEG / scdiag's transforms and loop", 3] = ["scdiag", *lite]
+    else:
+        print("      without scdiag: pip install scdiag segmentation_models_pytorch")
     bench_training(
         [*data, "augment=heavy", "model=effnet_lite0", "data.image_size=128"],
         folder / "lite",
@@ -127,9 +134,7 @@ def bench_steps(folder: Path) -> None:
             (f"effnet_lite0, 128 px, from JPEG / bare loop in memory ({precision})", 0.9): [
                 *("bare", "tf_efficientnet_lite0", "128", precision)
             ],
-            ("effnet_lite0, 128 px, from JPEG / plain recipe", 1.5): [
-                *("plain", "tf_efficientnet_lite0", "128", str(root))
-            ],
+            **others,
         },
     )
     bench_training(
