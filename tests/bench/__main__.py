@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.commands import bench_neighbour, bench_start
+from tests.bench.commands import bench_neighbour, bench_processes, bench_start
 from tests.bench.data import bench_audit, bench_million, bench_phantom, bench_views
 from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "predict": bench_predict,
     "overlap": bench_overlap,
     "neighbour": bench_neighbour,
+    "processes": bench_processes,
     "training": bench_steps,
 }
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from tests.bench.data import phantom_256
 from tests.bench.measure import command_seconds, report, seconds
 
@@ -55,3 +57,23 @@ def bench_neighbour(folder: Path, rounds: int = 3) -> None:
     report("predict tta=flips alone: passive waiting / spinning", quick["ours"] / quick["spinning"], 1.15, least=False)
     report("predict tta=flips: beside a busy process / alone", slow["ours"] / quick["ours"], 2.5, least=False)
     report("the same, spinning / passive waiting", slow["spinning"] / slow["ours"], 1.0, least=True)
+
+
+def bench_processes(folder: Path, rounds: int = 3) -> None:
+    """Pretrain by two processes of one thread, in turn with one process of two threads, at the same images a step."""
+    one = ["trainer=cpu", "data.batch_size=32"]
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
+
+    def rate(name: str, words: list[str], threads: int) -> float:
+        run = folder / "processes" / name
+        data = ["data=ham10000", f"data.root={phantom_256(folder)}", "data.image_size=64", "data.cache=ram"]
+        command = [sys.executable, "-m", "skinlab.pretrain", "ssl=simclr", "model=resnet18", "model.init=random", *data]
+        command += ["data.num_workers=0", "probe.every_n_epochs=0", "trainer.max_epochs=3", f"hydra.run.dir={run}"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run([*command, *words], env=environment, check=True, capture_output=True)
+        logged = pd.read_csv(run / "csv" / "metrics.csv")["images_per_second"].dropna()
+        return float(logged.iloc[1:].median())  # the first epoch warms up
+
+    pairs = [(rate(f"two{n}", two, 1), rate(f"one{n}", one, 2)) for n in range(rounds)]
+    title = "SimCLR, resnet18, 64 px, images/s on two cores: two processes / one of two threads"
+    report(title, [a / b for a, b in pairs], 0.95, least=True)
