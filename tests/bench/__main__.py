@@ -21,7 +21,7 @@ from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
 from tests.bench.measure import write_table
 from tests.bench.overlap import bench_overlap
-from tests.bench.training import bench_steps
+from tests.bench.training import bench_scdiag, bench_steps
 
 PARTS: dict[str, Callable[[Path], None]] = {
     "start": lambda _: bench_start(),
@@ -36,6 +36,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "neighbour": bench_neighbour,
     "processes": bench_processes,
     "training": bench_steps,
+    "scdiag": bench_scdiag,
 }
 
 
@@ -55,8 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for each in parts:
             PARTS[each](Path(name))
-    if words.record:
-        write_table(Path(__file__).parents[2] / "BENCHMARKS.md")
+            if words.record:  # after each part, so that a run that is stopped keeps what it has measured
+                write_table(Path(__file__).parents[2] / "BENCHMARKS.md")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def bench_overlap(folder: Path) -> None:
     """Compare the processor's time of a training with that of its parts, in a process of its own."""
     command = [sys.executable, "-c", PROGRAM, str(phantom_256(folder)), str(folder / "overlap")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     title = f"training of {NETWORK} at {SIZE} px from JPEGs, CPU time: bare loop and input / ours"
     report(title, [float(each) for each in ran.stdout.split()], 0.97, least=True)
 

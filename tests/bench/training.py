@@ -121,12 +121,6 @@ def bench_steps(folder: Path) -> None:
     """Compare training and pretraining through the project with bare loops."""
     root = phantom_256(folder)
     data = ["data=ham10000", f"data.root={root}", "trainer=cpu"]
-    lite = ("tf_efficientnet_lite0", "128", str(root))
-    others = {("effnet_lite0, 128 px, from JPEG / plain recipe", 1.5): ["plain", *lite]}
-    if find_spec("scdiag"):
-        others["effnet_lite0, 128 px, from JPEG / scdiag's transforms and loop", 3] = ["scdiag", *lite]
-    else:
-        print("      without scdiag: pip install scdiag segmentation_models_pytorch")
     bench_training(
         [*data, "augment=heavy", "model=effnet_lite0", "data.image_size=128"],
         folder / "lite",
@@ -134,7 +128,9 @@ def bench_steps(folder: Path) -> None:
             (f"effnet_lite0, 128 px, from JPEG / bare loop in memory ({precision})", 0.9): [
                 *("bare", "tf_efficientnet_lite0", "128", precision)
             ],
-            **others,
+            ("effnet_lite0, 128 px, from JPEG / plain recipe", 1.5): [
+                *("plain", "tf_efficientnet_lite0", "128", str(root))
+            ],
         },
     )
     bench_training(
@@ -152,6 +148,30 @@ def bench_steps(folder: Path) -> None:
         lambda precision: {
             (f"SimCLR, resnet18, 64 px, views in memory / bare loop ({precision})", 0.9): [
                 *("simclr", "resnet18", "64", precision)
+            ]
+        },
+    )
+
+
+def bench_scdiag(folder: Path) -> None:
+    """Compare training with the transforms and the loop of scdiag, which is slow: about ten minutes."""
+    if find_spec("scdiag") is None:
+        print("skip  scdiag is not installed: pip install scdiag segmentation_models_pytorch")
+        return
+    root = phantom_256(folder)
+    bench_training(
+        [
+            "data=ham10000",
+            f"data.root={root}",
+            "trainer=cpu",
+            "augment=heavy",
+            "model=effnet_lite0",
+            "data.image_size=128",
+        ],
+        folder / "scdiag",
+        lambda _: {
+            ("effnet_lite0, 128 px, from JPEG / scdiag's transforms and loop", 3): [
+                *("scdiag", "tf_efficientnet_lite0", "128", str(root))
             ]
         },
     )
