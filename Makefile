@@ -30,7 +30,7 @@ test: setup .venv/.docs ## the tests of a few minutes
 test-all: setup .venv/.docs ## the slow ones, too
 	$(TEST) $(BIN)/python -m pytest -n 2 -m "not faults"
 
-test-faults: setup ## kills, full disks and other faults at random moments, with a count of results lost (about 10 minutes)
+test-faults: setup ## kills, full disks and other faults at random moments, with a count of results lost (about 20 minutes)
 	$(TEST) $(BIN)/python -m pytest -n 2 tests/faults $(if $(SEED),--faults-seed=$(SEED)) $(if $(MOMENTS),--faults-moments=$(MOMENTS))
 
 test-slurm: setup ## those on a SLURM cluster that they start here: needs root and apt-get install slurmctld slurmd slurm-client munge
