@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,24 @@ class Case:
         environment = {"SKINLAB_CACHE": str(out / "cache"), **environment}
         environment["SKINLAB_DATA_ROOT"] = str(prepared / "data")
         return victims.start(self.command, self.words(prepared, out), environment, moment, self.setup)
+
+    def kill(
+        self, victims: Victims, prepared: Path, out: Path, whole: Ended, rng: random.Random, *, at_change: bool
+    ) -> None:
+        """Run the command in an empty folder and kill it at a random moment; one that has ended before runs again.
+
+        Args:
+            victims: that run it.
+            prepared: what it reads.
+            out: folder of its results.
+            whole: how it ended undisturbed.
+            rng: draws the moment.
+            at_change: whether it is a change of the file system.
+        """
+        killed = False
+        while not killed:
+            shutil.rmtree(out, ignore_errors=True)
+            killed = self.start(victims, prepared, out, whole.moment(rng, at_change=at_change)).killed
 
     def words(self, prepared: Path, out: Path) -> list[str]:
         """Return the overrides with the places in them."""

@@ -27,10 +27,7 @@ def test_a_download_that_is_killed(case, victims, prepared, reference, tmp_path,
     out = tmp_path / "out"
     whole, expected = reference(case)
     for number in range(moments):
-        killed = False
-        while not killed:  # one that had ended before is no fault
-            shutil.rmtree(out, ignore_errors=True)
-            killed = case.start(victims, prepared, out, whole.moment(rng, at_change=number % 2 == 0)).killed
+        case.kill(victims, prepared, out, whole, rng, at_change=number % 2 == 0)
         with fault("SIGKILL: fetch"):
             check_finished(case.start(victims, prepared, out).process)
             check_equal(expected, out)

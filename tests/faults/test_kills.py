@@ -34,10 +34,7 @@ def test_a_command_that_is_killed(name, victims, prepared, reference, tmp_path, 
     case, out = (BUILDS | OTHERS)[name], tmp_path / "out"
     whole, expected = reference(case)
     for number in range(moments):
-        killed = False
-        while not killed:  # one that had ended before is no fault
-            shutil.rmtree(out, ignore_errors=True)
-            killed = case.start(victims, prepared, out, whole.moment(rng, at_change=number % 2 == 0)).killed
+        case.kill(victims, prepared, out, whole, rng, at_change=number % 2 == 0)
         with fault(f"SIGKILL: {name}"):
             assert not damaged(out, killed=True)
             ended = case.start(victims, prepared, out)
