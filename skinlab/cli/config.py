@@ -27,7 +27,7 @@ from skinlab.cli.plugins import enable_plugins
 from skinlab.cli.registry import settings_model
 from skinlab.cli.unreadable import unreadable
 from skinlab.errors import UserError, nearest
-from skinlab.processes.jobs import PRINTED
+from skinlab.processes.jobs import PAGES_LATER, PRINTED
 from skinlab.settings.base import create, walk
 from skinlab.settings.choices import probe_epochs
 from skinlab.settings.command import Invocation
@@ -136,7 +136,8 @@ def invocation(name: str, arguments: Sequence[str]) -> Invocation:
     hydra = HydraConfig.get()
     choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
     command = masked(shlex.join(["python", "-m", f"skinlab.{name}", *arguments]))
-    return Invocation(list(hydra.overrides.task), choices, compose_settings, command, os.environ.get(PRINTED, ""))
+    printed, later = os.environ.get(PRINTED, ""), PAGES_LATER in os.environ
+    return Invocation(list(hydra.overrides.task), choices, compose_settings, command, printed, later)
 
 
 def compose_settings(name: str, overrides: Sequence[str], run_dir: Path | str = ".") -> Any:

@@ -19,6 +19,7 @@ from skinlab.files import is_main_process, write_json
 from skinlab.inference.bundle import load_bundle
 from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
+from skinlab.processes.later import PAGES_MISSING
 from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import KAGGLE, predict_by, print_places, print_results
 from skinlab.runs.consistency import cautions
@@ -50,13 +51,14 @@ def train(settings: TrainSettings, invocation: Invocation | None = None) -> floa
         UserError: whatever has to be corrected; all that can be known is known before anything is written.
     """
     run_dir, command = Path(settings.run_dir), invocation.command if invocation else "python -m skinlab.train"
+    later = invocation is not None and invocation.pages_later and not settings.logger.wandb  # which gets the report
     with claimed(run_dir, settings.trainer):
         check_loggers(settings.logger)
         check_wanted(settings)
         settings = with_run_id(_with_mode(settings), run_dir)
         metrics = finished_metrics(settings, run_dir)
         if metrics is None:
-            metrics = _train(settings, run_dir, command)
+            metrics = _train(settings, run_dir, command, later=later)
         elif is_main_process():
             metrics = _complete(settings, run_dir, command, metrics)
         if is_main_process():
@@ -74,8 +76,8 @@ def _with_mode(settings: TrainSettings) -> TrainSettings:
     return settings.updated({"callbacks.mode": monitor_mode(callbacks.monitor, callbacks.mode)})
 
 
-def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, Any]:
-    """Prepare the data, build all parts, fit, predict, assess and log; return the metrics."""
+def _train(settings: TrainSettings, run_dir: Path, command: str, *, later: bool) -> dict[str, Any]:
+    """Prepare the data, build all parts, fit, predict, log, and assess unless that is left; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     check_init(settings.model, settings.data.fold)  # before all images are read
     datamodule = build_datamodule(settings)
@@ -115,9 +117,14 @@ def _train(settings: TrainSettings, run_dir: Path, command: str) -> dict[str, An
             if settings.test:
                 metrics = _open_test(run_dir, command)
             log_outcome(loggers, run_dir, metrics, step=trainer.global_step, fit=datamodule.fit)
+            mark = run_dir / PAGES_MISSING
+            if later:
+                mark.touch()
+                return metrics
             _draw(run_dir)
             evidence = _write_evidence(run_dir, settings, command)
             log_run_evidence(loggers, run_dir, evidence, step=trainer.global_step)
+            mark.unlink(missing_ok=True)
         return metrics
 
 
@@ -151,6 +158,7 @@ def _complete(settings: TrainSettings, run_dir: Path, command: str, metrics: dic
             "predictions=%s output=DIR",
             run_dir,
         )
+    (run_dir / PAGES_MISSING).unlink(missing_ok=True)
     return metrics
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -85,6 +86,7 @@ class ForkedJob(ForkServerProcess):
         from skinlab.processes.forkserver_end import end  # an import elsewhere would register it there
 
         atexit.unregister(end)
+        gc.freeze()  # what was imported is no garbage, and looking for some in it takes a job half a second
         os.environ.update(self.variables | {PARENT: str(os.getppid())})
         os.chdir(self.folder)
         sys.path[0], sys.argv[1:] = str(self.folder), self.arguments

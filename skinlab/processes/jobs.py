@@ -13,9 +13,10 @@ from typing import Protocol
 from skinlab.processes.signals import GRACE, PARENT
 
 PRINTED = "SKINLAB_PRINTED"  # run directory of an earlier job of the sweep, whose output is on the terminal already
+PAGES_LATER = "SKINLAB_PAGES_LATER"  # set where evidence, pages and picture are left to the end of all jobs
 # Set by a launcher of ranks or by this command, and not valid for a job.
 FOREIGN = {"LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR", PRINTED}
-FOREIGN |= {"TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE"}
+FOREIGN |= {"TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", PAGES_LATER}
 
 
 class Job(Protocol):

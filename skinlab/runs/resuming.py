@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from skinlab.errors import UserError
 from skinlab.json_files import NUMBER, Keys, form_fault, read_json
 from skinlab.models.weights import find_checkpoint, read_checkpoint
+from skinlab.processes.later import leaves_pages
 from skinlab.runs.preparation import prepare_data
 from skinlab.settings.base import is_among, names_that_may_differ
 from skinlab.settings.commands.pretrain import PretrainSettings
@@ -103,6 +104,8 @@ def finished_metrics(settings: RunSettings, run_dir: Path) -> dict[str, Any] | N
             raise UserError(f"{path} is damaged (its {name} is a {type(value).__name__}); {remedy}")
     if metrics["max_epochs"] < settings.trainer.max_epochs:
         return None
+    if leaves_pages(run_dir):  # they are made next, as the end of the same training
+        return metrics
     try:
         now = prepare_data(settings.data).split_hash
     except UserError as error:  # a finished run outlives its data

@@ -40,6 +40,7 @@ class Invocation:
         compose: returns the settings of another command with some overrides; raises UserError where there is a mistake.
         command: as typed, without secrets, such as ``python -m skinlab.train data=phantom``.
         printed: run directory of an earlier job of the same sweep, whose results are on the terminal; "" for none.
+        pages_later: whether evidence, pages and picture are left to the end of all jobs of a sweep or study.
     """
 
     overrides: Sequence[str]
@@ -47,6 +48,7 @@ class Invocation:
     compose: Callable[[str, Sequence[str]], Any]
     command: str = ""
     printed: str = ""
+    pages_later: bool = False
 
 
 class CommandSettings(Settings):

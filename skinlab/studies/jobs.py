@@ -19,6 +19,7 @@ from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
 from skinlab.processes import jobs as processes
 from skinlab.processes.jobs import end_jobs, signal_in_words, start_job
+from skinlab.processes.later import LEAVING, leaves_pages, make_pages
 from skinlab.processes.progress import FIRST_LINE, NEXT_LINE
 from skinlab.processes.signals import stop_code
 from skinlab.settings.recorded import is_finished
@@ -110,6 +111,9 @@ def run_jobs(
         for name, each in running.items():  # interrupted: they resume where they saved last
             states[name].state, states[name].seconds = WAITING, states[name].seconds + _age(each)
         changed()
+    left = [name for name, each in states.items() if each.state == DONE and leaves_pages(runs / name)]
+    for run_dir in make_pages({runs / name: start(jobs[name]) for name in left}):
+        log.warning("%s has no report (see its log.txt); the same command tries again", run_dir)
 
 
 def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
@@ -127,7 +131,7 @@ def _ready(jobs: Mapping[str, Job], states: Mapping[str, State]) -> list[Job]:
 
 def _begin(job: Job, runs: Path, start: Start, *, fork: bool) -> _Process:
     wait_until_free(runs / job.name)
-    return _Process(start_job(start(job), output=_log_file(job, runs), fork=fork))
+    return _Process(start_job(start(job), LEAVING if fork else None, output=_log_file(job, runs), fork=fork))
 
 
 def _end(job: Job, state: State, ended: _Process, runs: Path) -> None:

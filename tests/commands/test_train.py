@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skinlab.cli.config import compose_settings
 from skinlab.commands import train as training
 from skinlab.commands.train import name_absent_classes, train
 from skinlab.data import preparation
@@ -17,6 +19,8 @@ from skinlab.errors import UserError
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import table_arrays
 from skinlab.files import claim
+from skinlab.processes.later import leaves_pages
+from skinlab.settings.command import Invocation
 from tests.run_directory import assert_same_weights, kill_after, metrics_of, refused
 
 RANDOM = ["model.dropout=0.3", "augment.mixup=0.2", "sampler=weighted"]
@@ -46,6 +50,19 @@ def test_run_directory(finished):
     wanted |= {"predictions/val.csv", "predictions/test.csv", "predictions/meta.json"}
     assert wanted <= names
     assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_a_job_leaves_its_pages_and_its_command_makes_them_later(compose_train, tiny, tmp_path):
+    settings = compose_train(*tiny[:-1], "trainer.max_epochs=1", "evidence.saliency=false", run_dir=tmp_path)
+    pages = ("evidence.json", "report.html", "model_card.md", "figures.png")
+    train(settings, job := Invocation([], {}, compose_settings, "THIS", pages_later=True))
+    assert leaves_pages(tmp_path)
+    assert not [name for name in pages if (tmp_path / name).exists()]
+    before = {path: path.read_bytes() for path in (tmp_path / "predictions").iterdir()}
+    train(settings, replace(job, pages_later=False))
+    assert not leaves_pages(tmp_path)
+    assert all((tmp_path / name).stat().st_size for name in pages)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "predictions").iterdir()}
 
 
 def test_metrics_are_those_of_the_tables(finished):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from skinlab.processes.later import PAGES_MISSING
 from skinlab.studies.jobs import BLOCKED, DONE, FAILED, STOPPED, State, command_line, run_jobs, time_left
 from skinlab.studies.plan import Job
 
@@ -53,6 +54,26 @@ def test_finished_runs_are_skipped_and_a_failure_stops_only_what_needs_it(tmp_pa
     assert started == ["bad", "x"]
     assert states["bad"].reason == "no room"
     assert states["needs"].reason == "bad has failed"
+
+
+def test_pages_that_runs_have_left_are_made_at_the_end(tmp_path, monkeypatch, caplog):
+    subprocess.run(leave(tmp_path, "before"), check=True)
+    (tmp_path / "runs/before" / PAGES_MISSING).touch()
+    made: dict[Path, list[str]] = {}
+
+    def make(left: dict[Path, list[str]]) -> dict[Path, int]:
+        made.update(left)
+        return {tmp_path / "runs/now": 2}
+
+    def start(each: Job) -> list[str]:
+        *head, script = leave(tmp_path, each.name)
+        return [*head, f"{script} {tmp_path}/runs/{each.name}/{PAGES_MISSING}"]
+
+    monkeypatch.setattr("skinlab.studies.jobs.make_pages", make)
+    states = run_fakes(tmp_path, [job("before"), job("now")], start)
+    assert list(made) == [tmp_path / "runs/before", tmp_path / "runs/now"]
+    assert [each.state for each in states.values()] == [DONE, DONE]
+    assert f"{tmp_path}/runs/now has no report" in caplog.text
 
 
 def test_while_a_run_goes_on_there_is_a_line_now_and_then_without_a_terminal(tmp_path, monkeypatch, caplog):

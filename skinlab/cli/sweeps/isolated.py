@@ -25,6 +25,7 @@ from skinlab.errors import UserError
 from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import PRINTED, end_jobs, start_job
+from skinlab.processes.later import LEAVING, leaves_pages
 from skinlab.processes.progress import clock
 from skinlab.processes.signals import Stopped, stop_code
 
@@ -60,15 +61,16 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     wait_until_free(directory)
     sweep.folder, sweep.optimises = str(hydra.sweep.dir), not is_plain(hydra.sweeper)
     number, overrides = hydra.job.num + 1, list(hydra.overrides.task)
+    command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     if (took := read_time(directory, config)) is not None:
         log.info("%s: finished before in %s, %s", sweep.title(hydra.job.num), clock(took), " ".join(overrides))
         sweep.jobs.append(JobResult(number, directory, overrides, 0, took))
+        _note_left(sweep, directory, command)
         return _monitored(directory)
-    command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
     variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
-    alone = config.get("trainer", {}).get("devices") == 1
-    job, started = start_job(command, variables, fork=alone and runs_here(hydra)), time.monotonic()
+    fork = config.get("trainer", {}).get("devices") == 1 and runs_here(hydra)
+    job, started = start_job(command, variables | (LEAVING if fork else {}), fork=fork), time.monotonic()
     try:
         returncode = job.wait()
     finally:
@@ -78,6 +80,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
     if returncode == 0:
         keep_time(directory, config, seconds)
+        _note_left(sweep, directory, command)
         if sweep.printed is None and number != sweep.total:
             log.info("the next jobs print what %s did not; all of it is in the files of each run", directory)
             sweep.printed = directory
@@ -89,6 +92,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     log.warning("job %d failed", number)
     return FAILED_VALUE
+
+
+def _note_left(sweep: Sweep, directory: Path, command: list[str]) -> None:
+    if leaves_pages(directory):
+        sweep.left[directory] = command
 
 
 def _quoted(directory: Path) -> str:

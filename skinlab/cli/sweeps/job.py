@@ -40,6 +40,12 @@ class JobResult:
         found: dict[str, Any] = read_json(path, "metrics of a run", {}) if path.is_file() else {}
         return found
 
+    def cautions(self) -> list[str]:
+        """Return the cautions of its evidence, none where it has none."""
+        path = self.directory / "evidence.json"
+        found = read_json(path, "evidence of a run", {"cautions": list}) if path.is_file() else {"cautions": []}
+        return [str(caution) for caution in found["cautions"]]
+
     def time(self) -> str:
         """Return the time that it took as text."""
         return clock(self.seconds) if self.seconds else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from hydra.conf import HydraConf
 
 from skinlab.cli.sweeps.failures import JobFailedError
 from skinlab.cli.sweeps.job import JobResult
+from skinlab.cli.sweeps.job_log import reason_of
 from skinlab.cli.sweeps.table import print_table
+from skinlab.processes.later import make_pages
 from skinlab.processes.progress import clock
 
 # The value of a job that failed for an optimising sweeper: NaN stops Optuna (Hydra issue 2237).
@@ -29,6 +31,7 @@ class Sweep:
         jobs: that have ended.
         remedy: how the sweep goes on.
         printed: run directory of the first job that has finished in this process: what it printed is not repeated.
+        left: run directory → command of the jobs whose pages are made at the end.
         optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
     """
 
@@ -37,6 +40,7 @@ class Sweep:
     jobs: list[JobResult] = field(default_factory=list)
     remedy: str = ""
     printed: Path | None = None
+    left: dict[Path, list[str]] = field(default_factory=dict)
     optimises: bool = False
 
     def title(self, number: int) -> str:
@@ -62,6 +66,13 @@ def ending_in_table(name: str, sweep: Sweep) -> Iterator[None]:
         raise
     if not sweep.jobs:
         return
+    failed_pages = make_pages(sweep.left)
+    sweep.jobs[:] = [
+        replace(job, returncode=code, reason=reason_of(job.directory, code))
+        if (code := failed_pages.get(job.directory))
+        else job
+        for job in sweep.jobs
+    ]
     print_table(name, sweep.jobs, sweep.folder)
     failed = [job for job in sweep.jobs if job.returncode != 0]
     if failed and not (sweep.optimises and len(failed) < len(sweep.jobs)):

@@ -53,7 +53,10 @@ def print_table(name: str, jobs: Sequence[JobResult], folder: str) -> None:
         line = f"! val/loss does not compare losses or samplers: {why}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if order:
-        console.print(f"best run: {finished[0][0].directory}", soft_wrap=True, highlight=False, markup=False)
+        best = finished[0][0]
+        lines = [f"best run: {best.directory}", *(f"! {caution}" for caution in best.cautions())]
+        for line in lines:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
     if name == "train" and finished:
         command = f"python -m skinlab.evaluate predictions={folder} output={folder}/evaluation"
         what = "evaluate the folds together" if of_folds else "compare them with intervals"

@@ -2,14 +2,17 @@
 
 import json
 import pickle
+from contextlib import nullcontext
 
 import pytest
 
+from skinlab.cli.sweeps import sweep as sweeps
 from skinlab.cli.sweeps.failures import JobFailedError
 from skinlab.cli.sweeps.isolated import run_isolated
 from skinlab.cli.sweeps.job_log import keep_error, keep_time
 from skinlab.cli.sweeps.sweep import FAILED_VALUE, Sweep, ending_in_table
 from skinlab.errors import UserError
+from skinlab.processes.later import PAGES_MISSING
 from skinlab.processes.signals import Stopped
 
 
@@ -116,6 +119,27 @@ def test_a_sweep_that_is_started_again_starts_no_finished_job(hydra_of, ended, t
     assert again.title(4) == "job 5 of 5, 1:05 left"
     run_isolated("train", hydra_of(tmp_path), again, {"seed": 2})  # another recipe
     assert len(started) == 2
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_what_jobs_leave_is_made_at_the_end_also_of_those_that_had_finished_before(
+    hydra_of, ended, tmp_path, monkeypatch, code
+):
+    sweep, made, config = Sweep(), {}, {"trainer": {"devices": 1}}
+    for name in ("before", "now"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / PAGES_MISSING).touch()
+        (tmp_path / name / "metrics.json").write_text("{}")
+    keep_time(tmp_path / "before", config, 5)
+    started = ended(0)
+    with pytest.raises(JobFailedError, match="job 4") if code else nullcontext(), ending_in_table("train", sweep):
+        for name in ("before", "now"):
+            run_isolated("train", hydra_of(tmp_path / name), sweep, config)
+        monkeypatch.setattr(sweeps, "make_pages", lambda left: made.update(left) or {tmp_path / "now": code})
+    assert [environment.get("SKINLAB_PAGES_LATER") for _, environment in started] == ["1"]
+    assert list(made) == [tmp_path / "before", tmp_path / "now"]
+    assert made[tmp_path / "now"] == started[0][0]
+    assert [job.returncode for job in sweep.jobs] == [0, code]
 
 
 def test_the_jobs_after_the_first_finished_one_know_what_it_printed(hydra_of, ended, tmp_path, caplog):

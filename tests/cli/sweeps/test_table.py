@@ -18,6 +18,7 @@ def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
         if value is not None:
             content = {"best/monitor": value, "best/mode": mode, "best/epoch": 3, "monitor": "val/x"}
             (folder / "metrics.json").write_text(json.dumps(content))
+            (folder / "evidence.json").write_text(json.dumps({"cautions": [f"{loss} was trained for a minute"]}))
         reason = "no counts" if code else ""
         sweep.jobs.append(JobResult(number + 1, folder, [f"loss={loss}", "seed=1"], code, 65.0, reason))
     with pytest.raises(JobFailedError) as failed, ending_in_table("train", sweep):
@@ -33,7 +34,8 @@ def test_a_sweep_ends_in_a_table_the_best_first(tmp_path, capsys, mode, order):
     assert "exit code 2" in printed
     assert "1:05" in printed
     assert f"skinlab.evaluate predictions={tmp_path} output={tmp_path}/evaluation" in printed
-    assert f"best run: {tmp_path}/{2 if mode == 'max' else 0}\n" in printed
+    best = f"best run: {tmp_path}/{2 if mode == 'max' else 0}\n! {order[0]} was trained for a minute\n"
+    assert best in printed
     header = next(line for line in printed.splitlines() if "job " in line)
     assert header.split()[-2] == "folder"
 
