@@ -41,7 +41,8 @@ def count_known_images(system: System) -> TrainingOverlap | None:
 def evaluation_cautions(found: Sequence[tuple[System, SystemEvidence]]) -> list[str]:
     """Return the sentences about all systems of an evaluation, first one on the images that chose their best epochs."""
     chosen = [system.name for system, _ in found if is_validation(count_known_images(system))]
-    sentences = [f"{', '.join(chosen)}: {VALIDATION}"] if chosen else []
+    of = f"all {len(found)} systems" if len(chosen) == len(found) > 3 else ", ".join(chosen)
+    sentences = [f"{of}: {VALIDATION}"] if chosen else []
     for system, each in found:
         sentences += [*each.cautions, *rule_cautions(system, each), *system_cautions(system)]
     return sentences

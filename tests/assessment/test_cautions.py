@@ -29,6 +29,7 @@ def systems(tmp_path):
 def test_validation_images_are_named_once_for_all_systems(systems):
     found = [text for text in cautions(*systems) if "images" in text]
     assert found == [f"a, b: {VALIDATION}"]
+    assert cautions(*systems, *systems)[0] == f"all 4 systems: {VALIDATION}"
 
 
 @pytest.mark.parametrize("metrics", [{"max_epochs": 1, "monitor": "val/loss"}, {"max_epochs": 3, "monitor": "epoch"}])

@@ -156,6 +156,47 @@ def bare_simclr(name: str, size: str, precision: str, device: str = "cpu", batch
     return step
 
 
+def lightly_recipe(name: str, size: str, root: str) -> Callable[[int], Any]:
+    """Return the step of SimCLR as a subclass of lightly's benchmark module, with lightly's data set and transform."""
+    import timm
+    import torch
+    from lightly.data import LightlyDataset
+    from lightly.loss import NTXentLoss
+    from lightly.models.modules.heads import SimCLRProjectionHead
+    from lightly.transforms import SimCLRTransform
+    from lightly.utils.benchmarking import BenchmarkModule
+
+    class SimCLR(BenchmarkModule):
+        """Learn as the models in lightly's benchmarks do."""
+
+        def __init__(self) -> None:
+            super().__init__(dataloader_kNN=None, num_classes=7)
+            self.backbone = timm.create_model(name, num_classes=0)
+            self.head, self.criterion = SimCLRProjectionHead(self.backbone.num_features, 2048, 128), NTXentLoss(0.1)
+
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            (first, second), _, _ = batch
+            return self.criterion(self.head(self.backbone(first)), self.head(self.backbone(second)))
+
+    images = LightlyDataset(root, transform=SimCLRTransform(input_size=int(size)))
+    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, drop_last=True)
+    model = SimCLR().train()
+    optimizer, batches = torch.optim.AdamW(model.parameters(), 1e-3), iter(loader)
+
+    def step(number: int) -> None:
+        nonlocal batches
+        batch = next(batches, None)
+        if batch is None:
+            batches = iter(loader)
+            batch = next(batches)
+        loss = model.training_step(batch, number)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
 def serve(step: Callable[[int], Any]) -> None:
     """Run a block of steps for every line that comes in, and answer with its images a second."""
     for _ in sys.stdin:
@@ -166,7 +207,13 @@ def serve(step: Callable[[int], Any]) -> None:
         print(STEPS * BATCH / (time.perf_counter() - start), flush=True)
 
 
-LOOPS = {"bare": bare_loop, "plain": plain_recipe, "scdiag": scdiag_recipe, "simclr": bare_simclr}
+LOOPS = {
+    "bare": bare_loop,
+    "plain": plain_recipe,
+    "scdiag": scdiag_recipe,
+    "simclr": bare_simclr,
+    "lightly": lightly_recipe,
+}
 
 if __name__ == "__main__":
     serve(LOOPS[sys.argv[1]](*sys.argv[2:]))

@@ -40,16 +40,23 @@ def bench_training(overrides: list[str], folder: Path, peers: Peers) -> None:
     compare(settings, classifier, callbacks, arguments, peers, datamodule=datamodule)
 
 
-def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
-    """Pretrain as ``skinlab.pretrain`` does but on views in memory, in turn with other loops."""
+def bench_pretraining(overrides: list[str], folder: Path, peers: Peers, *, in_memory: bool) -> None:
+    """Pretrain as ``skinlab.pretrain`` does, from JPEGs or on views in memory, in turn with other loops."""
     import torch
 
     from skinlab.callbacks.assembly import build_pretraining_callbacks
     from skinlab.runs.parts import build_datamodule, build_pretrainer, trainer_arguments
+    from skinlab.runs.pretraining_data import PretrainingData
 
     settings = composed("pretrain", overrides, folder)
-    pretrainer, _ = build_pretrainer(settings, build_datamodule(settings))
+    datamodule = build_datamodule(settings)
+    pretrainer, _ = build_pretrainer(settings, datamodule)
     arguments = trainer_arguments(settings.trainer, pretrainer.backbone)
+    callbacks = build_pretraining_callbacks(settings, folder, None)
+    if not in_memory:
+        data = PretrainingData(datamodule, settings)
+        compare(settings, pretrainer, callbacks, arguments, peers, datamodule=data)
+        return
     shape = (BATCH, 3, settings.data.image_size, settings.data.image_size)
 
     def batch() -> dict[str, Any]:
@@ -59,10 +66,9 @@ def bench_pretraining(overrides: list[str], folder: Path, peers: Peers) -> None:
             "row": torch.arange(BATCH),
         }
 
-    callbacks = build_pretraining_callbacks(settings, folder, None)
     batches: Any = [batch() for _ in range(4)] * (WARMUP + STEPS)
-    in_memory = torch.utils.data.DataLoader(batches, batch_size=None)
-    compare(settings, pretrainer, callbacks, arguments, peers, train_dataloaders=in_memory)
+    views = torch.utils.data.DataLoader(batches, batch_size=None)
+    compare(settings, pretrainer, callbacks, arguments, peers, train_dataloaders=views)
 
 
 def compare(
@@ -150,6 +156,17 @@ def bench_steps(folder: Path) -> None:
                 *("simclr", "resnet18", "64", precision)
             ]
         },
+        in_memory=True,
+    )
+    bench_pretraining(
+        [*data, "ssl=simclr", "model=resnet18", "data.image_size=128"],
+        folder / "lightly",
+        lambda _: {
+            ("SimCLR, resnet18, 128 px, from JPEG / lightly's benchmark module and transform", 1.5): [
+                *("lightly", "resnet18", "128", str(root))
+            ]
+        },
+        in_memory=False,
     )
 
 
