@@ -179,14 +179,12 @@ def time_left(jobs: Mapping[str, Job], states: Mapping[str, State], n_parallel: 
     return sum(job.images * speeds.get(job.command, usual) for job in open_jobs) / n_parallel
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return a duration as text.
 
-    >>> duration(40), duration(5400), duration(9000), duration(None)
-    ('40 s', '90 min', '2.5 h', 'an unknown time')
+    >>> duration(40), duration(5400), duration(9000)
+    ('40 s', '90 min', '2.5 h')
     """
-    if seconds is None:
-        return "an unknown time"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -227,7 +225,7 @@ class _Display:
         done = sum(self.jobs[name].images for name, each in self.states.items() if each.state == DONE)
         now = ", ".join(name for name, each in self.states.items() if each.state == RUNNING)
         left = time_left(self.jobs, self.states, self.n_parallel)
-        description = f"{now}; about {duration(left)} left"
+        description = now + (f"; about {duration(left)} left" if left else "")
         if self.progress.disable and time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + NEXT_LINE
             log.info("%s runs: %s", self._counts(), description)
