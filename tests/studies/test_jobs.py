@@ -81,7 +81,7 @@ def test_while_a_run_goes_on_there_is_a_line_now_and_then_without_a_terminal(tmp
     monkeypatch.setattr("skinlab.studies.jobs.FIRST_LINE", 0)
     run_fakes(tmp_path, [job("a")], lambda each: leave(tmp_path, each.name))
     assert [record.message.partition(" in ")[0] for record in caplog.records] == [
-        "0/1 runs: a; about an unknown time left",
+        "0/1 runs: a",
         "1/1 runs: a done",
     ]
 
