@@ -19,8 +19,6 @@ from torch.utils._pytree import tree_map_only
 
 from skinlab.errors import UserError
 
-BUFFER_BYTES = 250 * 2**20  # of one broadcast, as in torch's DistributedDataParallel
-
 
 class FullyShardedStrategy(DDPStrategy):
     """Lightning's ``ddp`` with torch's ``fully_shard`` (FSDP2) in place of the wrapper that keeps a copy a process.
@@ -31,7 +29,7 @@ class FullyShardedStrategy(DDPStrategy):
     one, since torch computes it over the shards.
     """
 
-    counts: list[int]  # validation batches of each process
+    counts: list[Any]  # validation batches of each process
 
     def configure_ddp(self) -> None:
         """Shard the network, and its mean where a callback averages the weights."""
@@ -44,8 +42,7 @@ class FullyShardedStrategy(DDPStrategy):
 
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """Take the running statistics of process 0, as ``ddp`` does, then step."""
-        assert self.lightning_module is not None
-        dist._broadcast_coalesced(dist.group.WORLD, list(self.lightning_module.buffers()), BUFFER_BYTES, 0)
+        self._broadcast_buffers()
         return super().training_step(*args, **kwargs)
 
     def on_validation_start(self) -> None:
@@ -64,12 +61,19 @@ class FullyShardedStrategy(DDPStrategy):
 
     def validation_step(self, batch: Any, batch_idx: int, *args: Any) -> STEP_OUTPUT:
         """Step; after its last batch a process goes on with the network until all are done, which need its shards."""
+        if batch_idx == 0:
+            self._broadcast_buffers()
         output = super().validation_step(batch, batch_idx, *args)
         if batch_idx + 1 == (mine := self.counts[self.global_rank]):
             assert self.lightning_module is not None
             for _ in range(max(self.counts) - mine):
                 self.lightning_module(batch["image"])
         return output
+
+    def _broadcast_buffers(self) -> None:
+        assert self.lightning_module is not None
+        for buffer in self.lightning_module.buffers():
+            dist.broadcast(buffer, 0)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
         """Return the whole state, see :func:`gathered`."""
@@ -101,11 +105,11 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> None:
         network: with the same parameters in all processes.
         mesh: the processes, in one dimension.
     """
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # required by fully_shard
+    network.to(memory_format=torch.contiguous_format)  # required by fully_shard
     for block in blocks(network):
         fully_shard(block, mesh=mesh)
     fully_shard(network, mesh=mesh, reshard_after_forward=True)
-    network.register_state_dict_post_hook(_gather_weights)
+    network.register_state_dict_post_hook(_gather_weights)  # type: ignore[no-untyped-call]
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:
