@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -26,10 +27,11 @@ from skinlab.files import wait_until_free
 from skinlab.json_files import read_json
 from skinlab.processes.jobs import PRINTED, end_jobs, start_job
 from skinlab.processes.progress import clock
-from skinlab.processes.signals import Stopped, stop_code
+from skinlab.processes.signals import Stopped, end_with, stop_code
 
 log = logging.getLogger(__name__)
 
+OUTPUT = "output.txt"  # of a job that runs beside others, whose lines would mix on the terminal
 AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 
@@ -67,8 +69,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     command = [sys.executable, "-m", f"skinlab.{name}", *hydra.overrides.task, f"hydra.run.dir={_quoted(directory)}"]
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
     variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
+    if beside := os.getppid() == sweep.process:  # joblib's, whose workers would go on without the sweep
+        end_with(sweep.process)
     alone = config.get("trainer", {}).get("devices") == 1
-    job, started = start_job(command, variables, fork=alone and runs_here(hydra)), time.monotonic()
+    output, started = directory / OUTPUT if beside else None, time.monotonic()
+    job = start_job(command, variables, output=output, fork=alone and runs_here(hydra))
     try:
         returncode = job.wait()
     finally:
@@ -76,9 +81,11 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     seconds = time.monotonic() - started
     reason = reason_of(directory, returncode) if returncode else ""
     sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
+    if beside:
+        log.info("job %d: %s", number, reason or f"finished in {clock(seconds)}")
     if returncode == 0:
         keep_time(directory, config, seconds)
-        if sweep.printed is None and number != sweep.total:
+        if sweep.printed is None and number != sweep.total and runs_here(hydra):
             log.info("the next jobs print what %s did not; all of it is in the files of each run", directory)
             sweep.printed = directory
         return _monitored(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Sweep:
         jobs: that have ended.
         remedy: how the sweep goes on.
         printed: run directory of the first job that has finished in this process: what it printed is not repeated.
+        process: id of the process of the sweep, also in a copy that a launcher hands to another one.
         optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
     """
 
@@ -37,6 +39,7 @@ class Sweep:
     jobs: list[JobResult] = field(default_factory=list)
     remedy: str = ""
     printed: Path | None = None
+    process: int = field(default_factory=os.getpid)
     optimises: bool = False
 
     def title(self, number: int) -> str:
