@@ -37,13 +37,14 @@ def test_a_training_leaves_the_predictions_that_its_checkpoint_makes_on_the_proc
     assert difference.abs().to_numpy().max() < 0.02
 
 
-def test_shards_of_one_process_give_the_predictions_of_no_shards(compose_train, overrides, tmp_path):
+def test_shards_of_one_process_give_the_predictions_of_no_shards(run, overrides, tmp_path):
     tables = []
-    for trainer in ("gpu", "fsdp"):
-        words = ["trainer.devices=1" if word == "trainer=gpu" else word for word in overrides]
-        words += [f"trainer={trainer}", "trainer.precision=32-true", "model.ema_decay=0.9"]
-        train(compose_train(*words, run_dir=tmp_path / trainer))
-        tables.append(pd.read_csv(tmp_path / trainer / "predictions" / "val.csv").filter(like="prob_"))
+    for trainer in ("trainer=gpu", "trainer=fsdp"):
+        words = [trainer if word == "trainer=gpu" else word for word in overrides]
+        words += ["trainer.devices=1", "trainer.precision=32-true", "model.ema_decay=0.9"]
+        done = run("train", *words, f"hydra.run.dir={tmp_path / trainer[8:]}")
+        assert done.returncode == 0, done.stderr
+        tables.append(pd.read_csv(tmp_path / trainer[8:] / "predictions" / "val.csv").filter(like="prob_"))
     assert (tables[0] - tables[1]).abs().to_numpy().max() < 0.02
 
 

@@ -53,11 +53,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         JobFailedError: the job failed or was stopped, and a launcher runs it elsewhere.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
-    if "maximize" in str(hydra.sweeper.get("direction")).lower():
-        raise UserError(
-            "hydra.sweeper.direction=maximize would search for the worst job: a job returns its monitored metric with "
-            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
-        )
+    _refuse_maximize(hydra)
     directory = Path(hydra.runtime.output_dir)
     wait_until_free(directory)
     sweep.folder, sweep.optimises = str(hydra.sweep.dir), not is_plain(hydra.sweeper)
@@ -96,6 +92,14 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     log.warning("job %d failed", number)
     return FAILED_VALUE
+
+
+def _refuse_maximize(hydra: HydraConf) -> None:
+    if "maximize" in str(hydra.sweeper.get("direction")).lower():
+        raise UserError(
+            "hydra.sweeper.direction=maximize would search for the worst job: a job returns its monitored metric with "
+            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
+        )
 
 
 def _quoted(directory: Path) -> str:
