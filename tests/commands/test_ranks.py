@@ -80,6 +80,10 @@ def test_three_processes_with_shards_are_one(run, small, tmp_path):
         assert states[0][key].keys() == states[1][key].keys()
         for name, value in states[0][key].items():
             assert (value - states[1][key][name]).abs().max() < 1e-5, name
+    gradients = [state["optimizer_states"][0]["state"] for state in states]  # their means, clipped by the global norm
+    assert max(float(each["exp_avg"].abs().max()) for each in gradients[0].values()) > 1e-4
+    for number, each in gradients[0].items():
+        assert (each["exp_avg"] - gradients[1][number]["exp_avg"]).abs().max() < 1e-7
 
 
 @pytest.mark.ddp
