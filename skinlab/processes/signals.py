@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import select
@@ -79,6 +80,22 @@ def end_workers() -> None:
     for child in multiprocessing.active_children():
         if not isinstance(child, ForkServerProcess):
             child.kill()
+
+
+@functools.cache  # one thread, however many jobs a process runs
+def end_with(parent: int) -> None:
+    """End this process, which handles no signals of its own, soon after the one that started it has ended.
+
+    Args:
+        parent: id of that process.
+    """
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 class SignalHandler:

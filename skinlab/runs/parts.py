@@ -22,6 +22,7 @@ from skinlab.runs.initial_weights import licence_of, weights_name
 from skinlab.runs.provenance import NAMES, InitFacts, check_training_images, weight_provenance
 from skinlab.runs.ranks import cluster_environment, process_arguments
 from skinlab.runs.semisupervision import build_strategy, pool_settings
+from skinlab.runs.sharding import FullyShardedStrategy
 from skinlab.selfsup.methods import needed_views
 from skinlab.selfsup.pretrainer import Pretrainer
 from skinlab.settings.commands.pretrain import PretrainSettings
@@ -217,13 +218,17 @@ def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_un
         leaves_unused: whether some parameters get no gradient in some steps.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or ``trainer=fsdp`` does not have the precision.
     """
     arguments = {key: value for key, value in trainer.dump().items() if key not in ("cluster", "requeue_signal")}
     arguments |= process_arguments(trainer) | {"plugins": cluster_environment(trainer)}
     arguments["precision"] = choose_precision(str(trainer.precision), trainer.accelerator, network)
     if leaves_unused and trainer.strategy == "ddp":
         arguments["strategy"] = "ddp_find_unused_parameters_true"
+    if trainer.strategy == "fsdp":
+        if arguments["precision"] in ("16-mixed", "16", 16):
+            raise UserError("trainer=fsdp has no loss scaling for 16-mixed: set trainer.precision=32-true")
+        arguments["strategy"] = FullyShardedStrategy()
     if not uses_gpu(trainer.accelerator):
         arguments["sync_batchnorm"] = False  # torch has it on GPUs only
         keep_freed_memory()

@@ -37,6 +37,17 @@ def test_a_training_leaves_the_predictions_that_its_checkpoint_makes_on_the_proc
     assert difference.abs().to_numpy().max() < 0.02
 
 
+def test_shards_of_one_process_give_the_predictions_of_no_shards(run, overrides, tmp_path):
+    tables = []
+    for trainer in ("trainer=gpu", "trainer=fsdp"):
+        words = [trainer if word == "trainer=gpu" else word for word in overrides]
+        words += ["trainer.devices=1", "trainer.precision=32-true", "model.ema_decay=0.9"]
+        done = run("train", *words, f"hydra.run.dir={tmp_path / trainer[8:]}")
+        assert done.returncode == 0, done.stderr
+        tables.append(pd.read_csv(tmp_path / trainer[8:] / "predictions" / "val.csv").filter(like="prob_"))
+    assert (tables[0] - tables[1]).abs().to_numpy().max() < 0.02
+
+
 def test_a_pretraining_ends_with_features_that_are_numbers(compose_pretrain, overrides, tmp_path):
     words = [word for word in overrides if word != "evidence=off"]
     pretrain(compose_pretrain(*words, "ssl=simclr", "probe.every_n_epochs=0", run_dir=tmp_path / "run"))

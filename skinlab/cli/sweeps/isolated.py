@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -27,10 +28,11 @@ from skinlab.json_files import read_json
 from skinlab.processes.jobs import PRINTED, end_jobs, start_job
 from skinlab.processes.later import LEAVING, leaves_pages
 from skinlab.processes.progress import clock
-from skinlab.processes.signals import Stopped, stop_code
+from skinlab.processes.signals import Stopped, end_with, stop_code
 
 log = logging.getLogger(__name__)
 
+OUTPUT = "output.txt"  # of a job that runs beside others, whose lines would mix on the terminal
 AGAIN = "finished jobs are kept: start it again with hydra.sweep.dir"
 
 
@@ -52,11 +54,7 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         JobFailedError: the job failed or was stopped, and a launcher runs it elsewhere.
         Stopped: the job was terminated or interrupted; with it the sweep ends, with the same exit code.
     """
-    if "maximize" in str(hydra.sweeper.get("direction")).lower():
-        raise UserError(
-            "hydra.sweeper.direction=maximize would search for the worst job: a job returns its monitored metric with "
-            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
-        )
+    _refuse_maximize(hydra)
     directory = Path(hydra.runtime.output_dir)
     wait_until_free(directory)
     sweep.folder, sweep.optimises = str(hydra.sweep.dir), not is_plain(hydra.sweeper)
@@ -69,8 +67,12 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         return _monitored(directory)
     log.info("%s in %s: %s", sweep.title(hydra.job.num), directory, " ".join(hydra.overrides.task))
     variables = wandb_names(sweep.folder, overrides) | ({PRINTED: str(sweep.printed)} if sweep.printed else {})
+    if beside := os.getppid() == sweep.process:  # joblib's, whose workers would go on without the sweep
+        end_with(sweep.process)
     fork = config.get("trainer", {}).get("devices") == 1 and runs_here(hydra)
-    job, started = start_job(command, variables | (LEAVING if fork else {}), fork=fork), time.monotonic()
+    variables |= LEAVING if fork else {}
+    output, started = directory / OUTPUT if beside else None, time.monotonic()
+    job = start_job(command, variables, output=output, fork=fork)
     try:
         returncode = job.wait()
     finally:
@@ -78,10 +80,12 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
     seconds = time.monotonic() - started
     reason = reason_of(directory, returncode) if returncode else ""
     sweep.jobs.append(JobResult(number, directory, overrides, returncode, seconds, reason))
+    if beside:
+        log.info("job %d: %s", number, reason or f"finished in {clock(seconds)}")
     if returncode == 0:
         keep_time(directory, config, seconds)
         _note_left(sweep, directory, command)
-        if sweep.printed is None and number != sweep.total:
+        if sweep.printed is None and number != sweep.total and runs_here(hydra):
             log.info("the next jobs print what %s did not; all of it is in the files of each run", directory)
             sweep.printed = directory
         return _monitored(directory)
@@ -92,6 +96,14 @@ def run_isolated(name: str, hydra: HydraConf, sweep: Sweep, config: Mapping[str,
         raise Stopped(code, f"{message}: it was stopped, and the sweep with it; {AGAIN}={hydra.sweep.dir}")
     log.warning("job %d failed", number)
     return FAILED_VALUE
+
+
+def _refuse_maximize(hydra: HydraConf) -> None:
+    if "maximize" in str(hydra.sweeper.get("direction")).lower():
+        raise UserError(
+            "hydra.sweeper.direction=maximize would search for the worst job: a job returns its monitored metric with "
+            "the sign that makes smaller better; set hydra.sweeper.direction=minimize"
+        )
 
 
 def _note_left(sweep: Sweep, directory: Path, command: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ class Sweep:
         remedy: how the sweep goes on.
         printed: run directory of the first job that has finished in this process: what it printed is not repeated.
         left: run directory → command of the jobs whose pages are made at the end.
+        process: id of the process of the sweep, also in a copy that a launcher hands to another one.
         optimises: whether its sweeper chooses the next job by the earlier ones, of which some may fail.
     """
 
@@ -41,6 +43,7 @@ class Sweep:
     remedy: str = ""
     printed: Path | None = None
     left: dict[Path, list[str]] = field(default_factory=dict)
+    process: int = field(default_factory=os.getpid)
     optimises: bool = False
 
     def title(self, number: int) -> str:

@@ -33,6 +33,8 @@ class PretrainSettings(RunSettings):
         for name, neutral in TRAINING_ONLY.items():
             if (value := getattr(self.model, name)) != neutral:
                 yield f"model.{name}={value}: it is for skinlab.train; leave it at {neutral}"
+        if self.trainer.strategy == "fsdp":
+            yield "trainer=fsdp is for skinlab.train: use trainer=ddp"
 
     def parts(self) -> dict[str, Part]:
         """Return what is built from a ``_target_``, by its place."""

@@ -59,6 +59,11 @@ class TrainSettings(RunSettings):
             yield "semi=mean_teacher averages the weights itself: set model.ema_decay=0 and model.swa_epochs=0"
         if self.model.ema_decay > 0 and self.model.swa_epochs > 0:
             yield "model.ema_decay and model.swa_epochs average the same weights: set one of them to 0"
+        if self.trainer.strategy == "fsdp":
+            if self.model.compile:
+                yield "trainer=fsdp: a compiled network is not sharded; set model.compile=false"
+            if self.semi.name == "mean_teacher":
+                yield "trainer=fsdp: the teacher of semi=mean_teacher is not sharded; use trainer=ddp"
 
     def parts(self) -> dict[str, Part]:
         """Return what is built from a ``_target_``, by its place."""
