@@ -21,6 +21,7 @@ from skinlab.runs.hardware import choose_precision, keep_freed_memory, uses_gpu
 from skinlab.runs.initial_weights import licence_of, weights_name
 from skinlab.runs.provenance import NAMES, InitFacts, check_training_images, weight_provenance
 from skinlab.runs.ranks import cluster_environment, process_arguments
+from skinlab.runs.replicas import ReplicaStrategy
 from skinlab.runs.semisupervision import build_strategy, pool_settings
 from skinlab.runs.sharding import FullyShardedStrategy
 from skinlab.selfsup.methods import needed_views
@@ -223,8 +224,8 @@ def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_un
     arguments = {key: value for key, value in trainer.dump().items() if key not in ("cluster", "requeue_signal")}
     arguments |= process_arguments(trainer) | {"plugins": cluster_environment(trainer)}
     arguments["precision"] = choose_precision(str(trainer.precision), trainer.accelerator, network)
-    if leaves_unused and trainer.strategy == "ddp":
-        arguments["strategy"] = "ddp_find_unused_parameters_true"
+    if trainer.strategy == "ddp":
+        arguments["strategy"] = ReplicaStrategy(find_unused_parameters=leaves_unused)
     if trainer.strategy == "fsdp":
         if arguments["precision"] in ("16-mixed", "16", 16):
             raise UserError("trainer=fsdp has no loss scaling for 16-mixed: set trainer.precision=32-true")

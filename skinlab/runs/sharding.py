@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from pytorch_lightning.callbacks import WeightAveraging
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -17,10 +16,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
-from skinlab.errors import UserError
+from skinlab.runs.replicas import ReplicaStrategy
 
 
-class FullyShardedStrategy(DDPStrategy):
+class FullyShardedStrategy(ReplicaStrategy):
     """Lightning's ``ddp`` with torch's ``fully_shard`` (FSDP2) in place of the wrapper that keeps a copy a process.
 
     Lightning's own ``FSDPStrategy`` (FSDP1) needs GPUs, and its ``ModelParallelStrategy`` restores a checkpoint without
@@ -29,7 +28,7 @@ class FullyShardedStrategy(DDPStrategy):
     one, since torch computes it over the shards.
     """
 
-    counts: list[Any]  # validation batches of each process
+    name = "fsdp"
 
     def configure_ddp(self) -> None:
         """Shard the network, and its mean where a callback averages the weights."""
@@ -42,38 +41,17 @@ class FullyShardedStrategy(DDPStrategy):
 
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """Take the running statistics of process 0, as ``ddp`` does, then step."""
-        self._broadcast_buffers()
+        self.broadcast_buffers()
         return super().training_step(*args, **kwargs)
-
-    def on_validation_start(self) -> None:
-        """Learn how many batches the processes have, of which some may have one less.
-
-        Raises:
-            UserError: one has none.
-        """
-        assert self.lightning_module is not None
-        self.counts = [0] * self.world_size
-        dist.all_gather_object(self.counts, sum(self.lightning_module.trainer.num_val_batches))
-        if min(self.counts) == 0:
-            raise UserError(
-                f"trainer=fsdp: fewer validation images than its {self.world_size} processes; set trainer.devices lower"
-            )
 
     def validation_step(self, batch: Any, batch_idx: int, *args: Any) -> STEP_OUTPUT:
         """Step; after its last batch a process goes on with the network until all are done, which need its shards."""
-        if batch_idx == 0:
-            self._broadcast_buffers()
         output = super().validation_step(batch, batch_idx, *args)
         if batch_idx + 1 == (mine := self.counts[self.global_rank]):
             assert self.lightning_module is not None
             for _ in range(max(self.counts) - mine):
                 self.lightning_module(batch["image"])
         return output
-
-    def _broadcast_buffers(self) -> None:
-        assert self.lightning_module is not None
-        for buffer in self.lightning_module.buffers():
-            dist.broadcast(buffer, 0)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Tensor]:
         """Return the whole state, see :func:`gathered`."""
