@@ -21,6 +21,7 @@ from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
 from tests.bench.measure import write_table
 from tests.bench.overlap import bench_overlap
+from tests.bench.steps import bench_compile, bench_optimizer
 from tests.bench.training import bench_scdiag, bench_steps
 
 PARTS: dict[str, Callable[[Path], None]] = {
@@ -35,6 +36,8 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "overlap": bench_overlap,
     "neighbour": bench_neighbour,
     "processes": bench_processes,
+    "optimizer": lambda _: bench_optimizer(),
+    "compile": lambda _: bench_compile(),
     "training": bench_steps,
     "scdiag": bench_scdiag,
 }
