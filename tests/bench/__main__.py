@@ -20,8 +20,8 @@ from tests.bench.data import bench_audit, bench_million, bench_phantom, bench_vi
 from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
 from tests.bench.measure import write_table
+from tests.bench.optimizer import bench_optimizer
 from tests.bench.overlap import bench_overlap
-from tests.bench.steps import bench_compile, bench_optimizer
 from tests.bench.training import bench_scdiag, bench_steps
 
 PARTS: dict[str, Callable[[Path], None]] = {
@@ -37,7 +37,6 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "neighbour": bench_neighbour,
     "processes": bench_processes,
     "optimizer": lambda _: bench_optimizer(),
-    "compile": lambda _: bench_compile(),
     "training": bench_steps,
     "scdiag": bench_scdiag,
 }

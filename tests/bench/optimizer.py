@@ -1,4 +1,4 @@
-"""Speed of the parts of a training step: fused AdamW beside its loop, and a compiled network beside an eager one."""
+"""Speed of an optimiser's step: fused AdamW beside torch's loop over the tensors."""
 
 from __future__ import annotations
 
@@ -28,20 +28,3 @@ def bench_optimizer() -> None:
         took = cpu_ratios(works, repeats=REPEATS)
         title = f"a step of AdamW on the weights of {name}, CPU time: torch's loop / fused"
         report(title, quotient(took["loop"], took["fused"]), 1.5, least=True)
-
-
-def bench_compile() -> None:
-    """Measure what ``model.compile=auto`` measures: some minutes."""
-    import torch
-
-    from skinlab.models.backbone import build_network
-    from skinlab.runs.compilation import measure_speed
-
-    for name, size in (("resnet18", 64), ("tf_efficientnet_lite0", 128)):
-        images = torch.rand(32, 3, size, size).to(memory_format=torch.channels_last)
-        network = build_network(name, 7).to(memory_format=torch.channels_last)
-        speed = measure_speed(network, images, "32-true")
-        print(f"      {name}, {size} px: {speed.compiling:.0f} s to compile for training and validation")
-        report(
-            f"a training step of {name} at {size} px: eager / compiled", speed.eager / speed.compiled, 0.9, least=True
-        )
