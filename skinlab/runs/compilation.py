@@ -39,13 +39,13 @@ class Speed(NamedTuple):
     compiling: float
 
     def pays(self, steps: int) -> bool:
-        """Return whether so many steps save more than compiling takes.
+        """Return whether so many steps save more than compiling takes, in a training that is not short.
 
         >>> Speed(eager=1.0, compiled=0.8, compiling=100.0).pays(400), Speed(1.0, 0.8, 100.0).pays(600)
         (False, True)
         """
         saved = self.eager - self.compiled
-        return saved > SPREAD * self.eager and steps * saved > self.compiling
+        return steps * self.eager >= SHORT and saved > SPREAD * self.eager and steps * saved > self.compiling
 
 
 def check_compiler(settings: RunSettings) -> None:

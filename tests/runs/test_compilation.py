@@ -74,6 +74,10 @@ def test_a_gain_within_the_spread_of_measurements_is_none():
     assert Speed(eager=1.0, compiled=0.94, compiling=1.0).pays(10**6)
 
 
+def test_a_short_training_is_not_compiled_whether_or_not_another_was_measured():
+    assert not Speed(eager=1.0, compiled=0.1, compiling=1.0).pays(500)
+
+
 def test_what_was_measured_is_kept_for_runs_of_the_same_kind(settings, network, measured):
     for _ in range(2):
         assert decided(settings("seed=3"), network, 1000)
