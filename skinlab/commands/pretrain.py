@@ -12,6 +12,7 @@ from skinlab.callbacks.assembly import build_pretraining_callbacks
 from skinlab.callbacks.probe import Probe
 from skinlab.data.datamodule import SkinDataModule
 from skinlab.files import is_main_process
+from skinlab.runs.compilation import check_compiler, compile_network
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_setup
 from skinlab.runs.initial_weights import check_init, log_licence
@@ -56,6 +57,7 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     """Prepare the data, build all parts, fit, write backbone and metrics; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     check_init(settings.model, settings.data.fold)  # before all images are read
+    check_compiler(settings)
     datamodule = build_datamodule(settings)
     pretrainer, start = build_pretrainer(settings, datamodule)
     data = PretrainingData(datamodule, settings)
@@ -63,6 +65,9 @@ def _pretrain(settings: PretrainSettings, run_dir: Path) -> dict[str, Any]:
     checkpoint = find_pretraining(settings.resume, run_dir, settings.ssl)
     unused = pretrainer.method.leaves_unused
     arguments = trainer_arguments(settings.trainer, pretrainer.backbone, leaves_unused=unused)
+    n_batches = data.views_per_epoch // datamodule.batch_size
+    precision = arguments["precision"]
+    settings = compile_network(settings, pretrainer.backbone, precision=precision, n_batches=n_batches)
     probe = build_probe(settings.probe, datamodule, data.views_per_epoch)
     callbacks = build_pretraining_callbacks(settings, run_dir, probe)
     log_licence(start)

@@ -22,6 +22,7 @@ from skinlab.models.classifier import Classifier
 from skinlab.processes.later import PAGES_MISSING
 from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import KAGGLE, predict_by, print_places, print_results
+from skinlab.runs.compilation import check_compiler, compile_network
 from skinlab.runs.consistency import cautions
 from skinlab.runs.fitting import OTHER_RANKS, claimed, fit, write_config, write_setup
 from skinlab.runs.initial_weights import check_init, log_licence
@@ -80,6 +81,7 @@ def _train(settings: TrainSettings, run_dir: Path, command: str, *, later: bool)
     """Prepare the data, build all parts, fit, predict, log, and assess unless that is left; return the metrics."""
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     check_init(settings.model, settings.data.fold)  # before all images are read
+    check_compiler(settings)
     datamodule = build_datamodule(settings)
     if "/" in settings.callbacks.monitor.removeprefix("val/"):  # of a class; refused before all images are read
         by_domain = bool(settings.find("loss.domain"))
@@ -94,6 +96,9 @@ def _train(settings: TrainSettings, run_dir: Path, command: str, *, later: bool)
     checkpoint = find_resume(settings.resume, run_dir, prepared.classes)
     frozen = settings.model.freeze_epochs > 0
     arguments = trainer_arguments(settings.trainer, classifier.network, leaves_unused=frozen)
+    n_batches = len(datamodule.rows("train")) // datamodule.batch_size or 1
+    precision = arguments["precision"]
+    settings = compile_network(settings, classifier.network, precision=precision, n_batches=n_batches)
     callbacks = build_callbacks(settings, run_dir, prepared.classes, datamodule.class_counts("val"))
     log_licence(start)
     _announce(settings, datamodule, classifier, start["init_used"])

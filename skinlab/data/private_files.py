@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from skinlab.errors import UserError
+from skinlab.files import claim, replacing
 
 CHECKSUM = 32  # bytes
 
@@ -41,6 +44,36 @@ def open_private(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise UnusableFile(f"{path} {fault}")
     return os.fdopen(descriptor, "rb")
+
+
+def read_checked(path: Path) -> bytes:
+    """Return the content of a file that :func:`write_checked` has written.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UnusableFile: others can have written it, or it is damaged.
+    """
+    with open_private(path) as file:
+        head, content = file.read(CHECKSUM), file.read()
+    if head != checksum(os.fsencode(path.name), content):
+        raise UnusableFile(f"{path} is damaged")
+    return content
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Write a file with its checksum, completely or not at all, for this user only."""
+    with replacing(path, mode=0o600) as temporary:
+        temporary.write_bytes(checksum(os.fsencode(path.name), content) + content)
+
+
+@contextlib.contextmanager
+def one_maker(store: Path | None) -> Iterator[None]:
+    """Let one of several processes make a file of a cache while the others wait for it; None for no cache."""
+    with contextlib.ExitStack() as stack:
+        if store is not None:
+            with contextlib.suppress(UserError):  # where nothing can be locked each makes its own
+                stack.enter_context(claim(store.with_suffix(".lock"), "data.cache_dir", wait=True))
+        yield
 
 
 def make_private_folder(path: Path) -> None:

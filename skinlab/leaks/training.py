@@ -19,6 +19,7 @@ from skinlab.leaks.plan import BY_TEST, LEAKED, TEST, VAL, Training
 from skinlab.models.backbone import head_parameters, load_weights
 from skinlab.models.prediction import predict_probabilities
 from skinlab.processes.progress import Progress
+from skinlab.runs.compilation import compile_network
 from skinlab.runs.fitting import fit
 from skinlab.runs.parts import build_classifier, build_datamodule, build_pretrainer, trainer_arguments
 from skinlab.runs.pretraining_data import PretrainingData
@@ -69,6 +70,8 @@ def run_training(
     pl.seed_everything(seed, workers=True, verbose=False)
     kept = EpochPredictions(datamodule)
     arguments = trainer_arguments(settings.trainer, classifier.network)
+    n_batches = len(datamodule.rows("train")) // datamodule.batch_size
+    compile_network(settings, classifier.network, precision=arguments["precision"], n_batches=n_batches)
     fit(settings, classifier, datamodule, [FiniteLoss(), CountImages(progress), kept], [], arguments, None)
     return {name: kept.tables[name] for name in training.keeps}
 
@@ -81,6 +84,8 @@ def _pretrain(
     pretrainer, _ = build_pretrainer(settings, datamodule)
     data = PretrainingData(datamodule, settings)
     arguments = trainer_arguments(settings.trainer, pretrainer.backbone)
+    n_batches = data.views_per_epoch // datamodule.batch_size
+    compile_network(settings, pretrainer.backbone, precision=arguments["precision"], n_batches=n_batches)
     fit(settings, pretrainer, data, [FiniteLoss(), CountImages(progress, VIEWS)], [], arguments, None)
     return pretrainer.backbone.state_dict()
 

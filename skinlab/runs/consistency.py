@@ -10,6 +10,15 @@ from skinlab.settings.commands.pretrain import PretrainSettings
 from skinlab.settings.run import RunSettings
 
 
+def limited(n_batches: int, limit: float) -> int:
+    """Return the batches of an epoch that a limit leaves: a whole number of them, or a share.
+
+    >>> limited(10, 4), limited(10, 0.25), limited(10, 1.0)
+    (4, 2, 10)
+    """
+    return min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
+
+
 def cautions(settings: RunSettings, n_batches: int) -> Iterator[str]:
     """Yield a line for each setting that another one leaves without effect.
 
@@ -22,7 +31,7 @@ def cautions(settings: RunSettings, n_batches: int) -> Iterator[str]:
     """
     trainer, frozen = settings.trainer, settings.model.freeze_epochs
     epochs, limit = trainer.max_epochs, trainer.limit_train_batches
-    n_batches = min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
+    n_batches = limited(n_batches, limit)
     if n_batches < 1:
         raise UserError(f"trainer.limit_train_batches={limit} leaves no batch of an epoch; raise it")
     steps = epochs * math.ceil(n_batches / trainer.accumulate_grad_batches)

@@ -22,6 +22,7 @@ class RunFacts(InitFacts):
     """What every run records in ``metrics.json`` and with its backbone, beside :func:`training_limits`."""
 
     precision: str
+    compile: bool | str
     run_id: str | None
     split_sha256: str
 
@@ -31,6 +32,7 @@ def run_facts(settings: RunSettings, trainer: pl.Trainer, start: InitFacts, spli
     facts: RunFacts = {
         **start,
         "precision": str(trainer.precision),
+        "compile": settings.model.compile,
         "run_id": settings.run_id,
         "split_sha256": split_hash,
     }

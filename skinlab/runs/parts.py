@@ -159,7 +159,7 @@ def model_inputs(network: nn.Module, datamodule: SkinDataModule, settings: RunSe
 def start_from(
     settings: RunSettings, network: nn.Module, datamodule: SkinDataModule, image_size: int | None = None
 ) -> InitFacts:
-    """Load the initial weights of a network, and compile it where ``model.compile`` is set.
+    """Load the initial weights of a network.
 
     Args:
         settings: of the run.
@@ -187,8 +187,6 @@ def start_from(
     seen = check_training_images(
         model.init, provenance, datamodule.prepared, allow_seen=model.allow_seen, data=settings.data.name
     )
-    if model.compile:
-        network.compile()
     method = f" ({provenance['method']})" if "network" in provenance else ""
     facts: InitFacts = {"init_used": weights_name(model.init, used) + method, **seen}
     if licence := licence_of(model.name, used):

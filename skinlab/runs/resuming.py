@@ -45,6 +45,8 @@ def may_differ(name: str) -> bool:
 def with_run_id(settings: Run, run_dir: Path) -> Run:
     """Return the settings with the run's id: the recorded one where a run is continued, else a new one.
 
+    A run that is continued keeps what ``model.compile=auto`` decided when it began.
+
     Raises:
         UserError: the directory holds a run with other settings, or one that ``resume=never`` would overwrite.
     """
@@ -55,7 +57,10 @@ def with_run_id(settings: Run, run_dir: Path) -> Run:
     recorded = read_recorded(run_dir)
     check_same(settings.dump(), recorded, run_dir)
     log.info("%s holds a run, which is continued with the settings of its config.yaml", run_dir)
-    return settings.updated({"run_id": recorded["run_id"]})
+    kept = {"run_id": recorded["run_id"]}
+    if settings.model.compile == "auto":
+        kept["model.compile"] = recorded["model"]["compile"]
+    return settings.updated(kept)
 
 
 def check_same(now: Mapping[str, Any], then: Mapping[str, Any], run: Path) -> None:

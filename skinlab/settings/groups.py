@@ -49,7 +49,7 @@ class ModelSettings(Settings):
     ema_decay: BelowOne
     swa_epochs: CountOrZero
     freeze_epochs: Annotated[int, Field(ge=0)]
-    compile: Annotated[bool, MayDiffer(resumed=True)]
+    compile: Annotated[bool | Literal["auto", "cuda_graphs"], MayDiffer(resumed=True, recipe=True)]
 
 
 class SamplerSettings(Settings):

@@ -45,11 +45,23 @@ class RunSettings(CommandSettings):
     run_id: Annotated[str | None, MayDiffer(resumed=True, recipe=True)] = None
 
     def mistakes(self) -> Iterator[str]:
-        """Yield the mistake of a warm-up that is longer than the run."""
+        """Yield the mistakes of a warm-up that is longer than the run, and of a network that can't be compiled so."""
         if self.scheduler.warmup_epochs >= self.trainer.max_epochs:
             yield (
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs}: the learning rate never reaches optimizer.lr "
                 f"in trainer.max_epochs={self.trainer.max_epochs}; lower it or raise trainer.max_epochs"
+            )
+
+        chosen, trainer = self.model.compile, self.trainer
+        devices = len(trainer.devices) if isinstance(trainer.devices, list) else trainer.devices
+        if chosen in ("auto", "cuda_graphs") and (devices, trainer.num_nodes) != (1, 1):
+            yield f"model.compile={chosen}: it is for one device; set model.compile=true or false, or trainer.devices=1"
+        if chosen == "cuda_graphs" and trainer.accelerator == "cpu":
+            yield "model.compile=cuda_graphs: the processor has none; set model.compile=false, or choose trainer=gpu"
+        if chosen == "cuda_graphs" and trainer.accumulate_grad_batches > 1:  # pytorch/pytorch#169545
+            yield (
+                "model.compile=cuda_graphs: it overwrites the gradients that trainer.accumulate_grad_batches adds up; "
+                "set that to 1, or model.compile=true"
             )
 
     def parts(self) -> dict[str, Part]:

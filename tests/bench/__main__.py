@@ -20,6 +20,7 @@ from tests.bench.data import bench_audit, bench_million, bench_phantom, bench_vi
 from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
 from tests.bench.measure import write_table
+from tests.bench.optimizer import bench_optimizer
 from tests.bench.overlap import bench_overlap
 from tests.bench.training import bench_scdiag, bench_steps
 
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "overlap": bench_overlap,
     "neighbour": bench_neighbour,
     "processes": bench_processes,
+    "optimizer": lambda _: bench_optimizer(),
     "training": bench_steps,
     "scdiag": bench_scdiag,
 }

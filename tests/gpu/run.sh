@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All that needs a CUDA device, on a machine without a network, from the project's root and in under eight minutes:
+# All that needs a CUDA device, on a machine without a network, from the project's root and in under ten minutes:
 #     make gpu                                     where there is a network: fills .gpu/
 #     tests/gpu/run.sh [RESULTS]                   on the CUDA machine; results in $OUT, RESULTS or build/gpu
 #     tests/gpu/run.sh --tiny [RESULTS]            the same steps with tiny sizes on any device, to try this script
-# The limits of the steps add up to eight minutes. Each has a log and a line in summary.txt; one that fails does not stop the
+# The limits of the steps add up to less than ten minutes. Each has a log and a line in summary.txt; one that fails does not stop the
 # others. Exit code 1 if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -38,8 +38,8 @@ if [ -n "$tiny" ]; then
 fi
 common=("${data[@]}" "data.num_workers=$workers" "data.image_size=$size" "model=$model" model.init=random callbacks.progress=false)
 
-step tests 60 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu tests/models/test_prediction.py
-step speed 130 "$python" -m tests.gpu.speed "$out/speed" --workers "$workers" "${tiny_words[@]}" --data "${data[@]}"
+step tests 100 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu tests/models/test_prediction.py
+step speed 190 "$python" -m tests.gpu.speed "$out/speed" --workers "$workers" "${tiny_words[@]}" --data "${data[@]}"
 step train 90 "$python" -m skinlab.train "${common[@]}" data.cache=ram "trainer.max_epochs=$epochs" test=true "hydra.run.dir=$out/train"
 folder=$(dirname "$(find "$images" -name '*.jpg' -print -quit)")
 step predict 40 "$python" -m skinlab.predict "ckpt=$out/train" "input=$folder" "output=$out/predictions.csv" overwrite=true

@@ -1,8 +1,9 @@
 """Images a second of training and pretraining beside bare loops on resident tensors: ``python -m tests.gpu.speed OUT``.
 
 Each side runs its blocks in turn with the other, in one process on one device; the first block warms up and the median
-ratio of neighbouring blocks counts. The share of time in which the device is busy is that of the union of its kernels
-in a few profiled steps, which the profiler makes a little longer, so that the true share is a little larger.
+ratio of neighbouring blocks counts. The bare loops are never compiled. The share of time in which the device is busy is
+that of the union of its kernels in a few profiled steps, which the profiler makes a little longer, so that the true
+share is a little larger.
 """
 
 from __future__ import annotations
@@ -141,6 +142,7 @@ def measure(command: str, overrides: list[str], folder: Path, *, batch: int, ste
     """Train or pretrain as the command does, in turn with the bare loop of the same network, size and precision."""
     from skinlab.callbacks.assembly import build_callbacks, build_pretraining_callbacks
     from skinlab.cli.config import compose_settings
+    from skinlab.runs.compilation import compile_network
     from skinlab.runs.parts import build_classifier, build_datamodule, build_pretrainer, trainer_arguments
     from skinlab.runs.pretraining_data import PretrainingData
     from skinlab.tracking.loggers import open_loggers
@@ -160,6 +162,7 @@ def measure(command: str, overrides: list[str], folder: Path, *, batch: int, ste
         data = {"datamodule": PretrainingData(datamodule, settings)}
     arguments = trainer_arguments(settings.trainer, network)
     size, precision = str(settings.data.image_size), str(arguments["precision"])
+    compile_network(settings, network, precision=precision, n_batches=steps)
     bare = loop(
         settings.model.name, size, precision, device="cuda" if torch.cuda.is_available() else "cpu", batch=batch
     )
@@ -190,17 +193,25 @@ def main() -> None:
     cases = {
         "effnet_b3, 300 px": ("train", ["model=effnet_b3", "augment=heavy", "data.image_size=300"]),
         "SimCLR resnet50, 224 px": ("pretrain", ["ssl=simclr", "model=resnet50", "data.image_size=224"]),
+        "resnet50, 224 px, CUDA graphs": (
+            "train",
+            ["model=resnet50", "augment=heavy", "data.image_size=224", "model.compile=cuda_graphs"],
+        ),
     }
     if words.tiny:
         cases = {
             "effnet_lite0, 32 px": ("train", ["model=effnet_lite0", "augment=heavy", "data.image_size=32"]),
             "SimCLR resnet18, 32 px": ("pretrain", ["ssl=simclr", "model=resnet18", "data.image_size=32"]),
+            "test_resnet, 32 px, compiled": (
+                "train",
+                ["model=timm", "model.name=test_resnet", "data.image_size=32", "model.compile=true"],
+            ),
         }
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     table: dict[str, Any] = {"device": name, "torch": torch.__version__}
     words.output.mkdir(parents=True, exist_ok=True)
     for title, (command, overrides) in cases.items():
-        folder = words.output / command
+        folder = words.output / f"{command}_{len(table)}"
         table[title] = found = measure(command, [*common, *overrides], folder, batch=batch, steps=steps)
         print(
             f"{title}: {found['images_per_second']:.0f} images/s, bare loop {found['bare_images_per_second']:.0f}, "

@@ -48,6 +48,21 @@ def test_shards_of_one_process_give_the_predictions_of_no_shards(run, overrides,
     assert (tables[0] - tables[1]).abs().to_numpy().max() < 0.02
 
 
+def test_cuda_graphs_learn_what_eager_steps_learn(compose_train, overrides, tmp_path, monkeypatch):
+    replay, replays = torch.cuda.CUDAGraph.replay, []
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: replays.append(replay(graph)))
+    words = [*overrides, "model=timm", "model.name=test_resnet", "trainer.precision=32-true", "trainer.max_epochs=3"]
+    found = {}
+    for chosen in ("false", "true", "cuda_graphs"):
+        train(compose_train(*words, f"model.compile={chosen}", run_dir=tmp_path / chosen))
+        found[chosen] = pd.read_csv(tmp_path / chosen / "csv" / "metrics.csv")["train/loss"].dropna().to_numpy()
+        torch.compiler.reset()
+        assert bool(replays) == (chosen == "cuda_graphs")
+    assert len(found["false"]) == 3
+    for chosen in ("true", "cuda_graphs"):
+        np.testing.assert_allclose(found[chosen], found["false"], rtol=0.02)
+
+
 def test_a_pretraining_ends_with_features_that_are_numbers(compose_pretrain, overrides, tmp_path):
     words = [word for word in overrides if word != "evidence=off"]
     pretrain(compose_pretrain(*words, "ssl=simclr", "probe.every_n_epochs=0", run_dir=tmp_path / "run"))

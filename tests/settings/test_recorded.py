@@ -164,6 +164,14 @@ def test_a_record_without_a_setting_or_with_one_of_another_kind_is_damaged(run, 
         gone_on(run_dir)
 
 
+def test_a_run_keeps_what_it_first_decided_about_compiling(run):
+    config = plain(composed(run_dir := run(*GIVEN, "model.compile=true"), *GIVEN, "model.compile=auto"))
+    kept = with_run_id(create(settings_model("train"), config), run_dir)
+    assert kept.model.compile is True
+    config["model"]["compile"] = False
+    assert with_run_id(create(settings_model("train"), config), run_dir).model.compile is False
+
+
 def test_a_run_of_another_command_is_named(run):
     with pytest.raises(UserError, match=r"holds a run of skinlab\.train; choose another hydra\.run\.dir"):
         gone_on(run(*GIVEN), command="pretrain")

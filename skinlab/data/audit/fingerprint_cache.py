@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,8 @@ import pandas as pd
 from skinlab.data.audit.duplicates import PAIR, find_duplicates
 from skinlab.data.audit.fingerprint import FINGERPRINT, fingerprint_all
 from skinlab.data.image_files import exists, size_and_time
-from skinlab.data.private_files import CHECKSUM, UnusableFile, checksum, open_private
+from skinlab.data.private_files import one_maker, read_checked, write_checked
 from skinlab.errors import UserError
-from skinlab.files import claim, replacing
 from skinlab.text import portion, printable, quantity
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def fingerprints(
     entries = np.zeros(len(paths), ENTRY)
     entries["path"] = pd.util.hash_array(np.array([os.fsencode(path) for path in paths], dtype=object))
     entries["size"], entries["mtime_ns"] = _sizes_and_times(paths)
-    with _one_reader(store := _store(paths, cache_dir)):
+    with one_maker(store := _store(paths, cache_dir)):  # one of several runs on the same images reads them
         return _read_new(paths, entries, store, num_workers)
 
 
@@ -83,16 +82,6 @@ def _read_new(
         {int(new[position]): reason for position, reason in bad.items()},
         len(paths) - len(new),
     )
-
-
-@contextlib.contextmanager
-def _one_reader(store: Path | None) -> Iterator[None]:
-    """Let one of several runs on the same images read them, while the others wait for the cache it writes."""
-    with contextlib.ExitStack() as stack:
-        if store is not None:
-            with contextlib.suppress(UserError):  # where nothing can be locked each reads them
-                stack.enter_context(claim(store.with_suffix(".lock"), "data.cache_dir", wait=True))
-        yield
 
 
 def duplicates(records: np.ndarray, cache_dir: Path | None) -> np.ndarray:
@@ -135,11 +124,7 @@ def _load(store: Path | None, dtype: np.dtype) -> np.ndarray | None:
     if store is None:
         return None
     try:
-        with open_private(store) as file:
-            head, content = file.read(CHECKSUM), file.read()
-        if head != checksum(os.fsencode(store.name), content):
-            raise UnusableFile(f"{store} is damaged")
-        return np.frombuffer(content, dtype)
+        return np.frombuffer(read_checked(store), dtype)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -153,10 +138,8 @@ def _save(store: Path | None, records: np.ndarray) -> None:
     """Write the records of a file, which another run reads as they were or as they are now."""
     if store is None:
         return
-    content = records.tobytes()
     try:
-        with replacing(store, mode=0o600) as temporary:
-            temporary.write_bytes(checksum(os.fsencode(store.name), content) + content)
+        write_checked(store, records.tobytes())
     except (OSError, UserError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         log.warning("the audit can't be cached in %s (%s): the next run reads all images again", store.parent, reason)

@@ -30,6 +30,8 @@ class PretrainSettings(RunSettings):
     def mistakes(self) -> Iterator[str]:
         """Yield invalid combinations of several groups, and what is of no use in a pretraining."""
         yield from super().mistakes()
+        if self.model.compile == "cuda_graphs":
+            yield "model.compile=cuda_graphs: it is for skinlab.train, with one pass a step; set model.compile=true"
         for name, neutral in TRAINING_ONLY.items():
             if (value := getattr(self.model, name)) != neutral:
                 yield f"model.{name}={value}: it is for skinlab.train; leave it at {neutral}"

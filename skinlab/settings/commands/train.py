@@ -42,6 +42,8 @@ class TrainSettings(RunSettings):
                 f"callbacks.monitor={self.callbacks.monitor}: the test chooses nothing; choose a metric of the "
                 "validation images, such as val/loss"
             )
+        if self.model.compile == "cuda_graphs" and self.semi.name != "none":
+            yield "model.compile=cuda_graphs: it is for one pass a step, and semi= has several; set model.compile=true"
         every, epochs = self.trainer.check_val_every_n_epoch, self.trainer.max_epochs
         if every > epochs:
             yield (
