@@ -34,7 +34,7 @@ workers=$(($(nproc) > 1 ? $(nproc) - 1 : 1))
 size=160 epochs=6 model=resnet50 tiny_words=()
 if [ -n "$tiny" ]; then
     size=32 epochs=1 model=resnet18 workers=0 tiny_words=(--tiny)
-    data=(data=phantom "data.root=$images/phantom" data.n_images=160 data.phantom_size=48 data.n_folds=2)
+    data=(data=phantom "data.root=$images/phantom" data.n_images=240 data.phantom_size=48 data.n_folds=2)
 fi
 common=("${data[@]}" "data.num_workers=$workers" "data.image_size=$size" "model=$model" model.init=random callbacks.progress=false)
 

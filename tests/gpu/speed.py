@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="small networks, sizes and blocks, to try this on a CPU")
     words = parser.parse_args()
     common = [*words.data, f"data.num_workers={words.workers}", "data.cache=ram"]
-    batch, steps = (2, 2) if words.tiny else (128, 24)
+    batch, steps = (4, 2) if words.tiny else (128, 24)
     cases = {
         "effnet_b3, 300 px": ("train", ["model=effnet_b3", "augment=heavy", "data.image_size=300"]),
         "SimCLR resnet50, 224 px": ("pretrain", ["ssl=simclr", "model=resnet50", "data.image_size=224"]),
