@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All that needs a CUDA device, on a machine without a network, from the project's root and in under ten minutes:
+# All that needs a CUDA device, on a machine without a network, from the project's root and in under eight minutes:
 #     make gpu                                     where there is a network: fills .gpu/
 #     tests/gpu/run.sh [RESULTS]                   on the CUDA machine; results in $OUT, RESULTS or build/gpu
 #     tests/gpu/run.sh --tiny [RESULTS]            the same steps with tiny sizes on any device, to try this script
-# The limits of the steps add up to less than ten minutes. Each has a log and a line in summary.txt; one that fails does not stop the
+# The limits of the steps add up to eight minutes. Each has a log and a line in summary.txt; one that fails does not stop the
 # others. Exit code 1 if one failed.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -22,8 +22,8 @@ step() {  # NAME SECONDS COMMAND...: run a step within its time, with its log
 
 : >"$out/summary.txt"
 rm -rf "$site"
-step install 60 "$python" -m pip install -q --no-index --no-deps --target "$site" "$packed"/*.whl
-step import 30 "$python" -c 'import skinlab.commands.train, skinlab.commands.pretrain, skinlab.commands.predict, torch
+step install 50 "$python" -m pip install -q --no-index --no-deps --target "$site" "$packed"/*.whl
+step import 20 "$python" -c 'import skinlab.commands.train, skinlab.commands.pretrain, skinlab.commands.predict, torch
 print(torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device")'
 cat "$out/import.log"
 data=(data=phantom "data.root=$images/phantom" data.n_images=9000)
@@ -38,9 +38,9 @@ if [ -n "$tiny" ]; then
 fi
 common=("${data[@]}" "data.num_workers=$workers" "data.image_size=$size" "model=$model" model.init=random callbacks.progress=false)
 
-step tests 100 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu tests/models/test_prediction.py
-step speed 190 "$python" -m tests.gpu.speed "$out/speed" --workers "$workers" "${tiny_words[@]}" --data "${data[@]}"
-step train 90 "$python" -m skinlab.train "${common[@]}" data.cache=ram "trainer.max_epochs=$epochs" test=true "hydra.run.dir=$out/train"
+step tests 80 "$python" -m pytest -p no:cacheprovider -m gpu tests/gpu tests/models/test_prediction.py
+step speed 150 "$python" -m tests.gpu.speed "$out/speed" --workers "$workers" "${tiny_words[@]}" --data "${data[@]}"
+step train 70 "$python" -m skinlab.train "${common[@]}" data.cache=ram "trainer.max_epochs=$epochs" test=true "hydra.run.dir=$out/train"
 folder=$(dirname "$(find "$images" -name '*.jpg' -print -quit)")
 step predict 40 "$python" -m skinlab.predict "ckpt=$out/train" "input=$folder" "output=$out/predictions.csv" overwrite=true
 # One process by itself and one by DDP see the same batches: their predictions must agree.
