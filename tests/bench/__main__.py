@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.bench.commands import bench_neighbour, bench_processes, bench_start
 from tests.bench.data import bench_audit, bench_million, bench_phantom, bench_views
+from tests.bench.fixed import bench_fixed
 from tests.bench.intervals import bench_bootstrap
 from tests.bench.loading import bench_input, bench_predict
 from tests.bench.measure import write_table
@@ -26,6 +27,7 @@ from tests.bench.training import bench_scdiag, bench_steps
 
 PARTS: dict[str, Callable[[Path], None]] = {
     "start": lambda _: bench_start(),
+    "fixed": bench_fixed,
     "million": bench_million,
     "audit": bench_audit,
     "bootstrap": lambda _: bench_bootstrap(),
