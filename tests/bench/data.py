@@ -18,6 +18,8 @@ def bench_million(folder: Path) -> None:
     from skinlab.data.readers.table import read_table
     from skinlab.data.splits import assign_folds, check_groups, select_fold, split_hash
 
+    folder /= "million"  # whose images would all be listed
+    folder.mkdir()
     n, rng = 1_000_000, np.random.default_rng(0)
     label = rng.choice(
         ["nv", "mel", "bkl", "bcc", "akiec", "vasc", "df"], n, p=[0.67, 0.11, 0.11, 0.05, 0.03, 0.02, 0.01]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +39,15 @@ def bench_fixed(folder: Path) -> None:
         done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
-    alone = float(run("-c", PROGRAM, str(folder / "fixed_alone"), *words))  # fills the caches, too
+    def alone() -> float:
+        return float(run("-c", PROGRAM, str(folder / "fixed_alone"), *words))
+
+    before = [alone() for _ in range(2)][1:]  # the first one fills the caches
     seeds = ",".join(map(str, range(JOBS)))
     whole = seconds(lambda: run("-m", "skinlab.train", "-m", *words, f"seed={seeds}", f"hydra.sweep.dir={sweep}"))
     took = [json.loads((sweep / str(i) / "job.json").read_text())["seconds"] for i in range(1, JOBS)]
-    fixed, imports = [each - alone for each in took], command_seconds("-c", IMPORTS)
+    network = statistics.mean([*before, alone()])  # of a machine whose speed drifts
+    fixed, imports = [each - network for each in took], command_seconds("-c", IMPORTS)
     title = f"a job of {BATCHES} batches of {root.name} at {SIZE} px, beside batches, validation and predictions"
     report(title, fixed, 3, least=False, unit=" s")
     report("the same / the imports of a training", [each / imports for each in fixed], 0.4, least=False)

@@ -47,7 +47,7 @@ MISTAKES = [
     ),
     (["data=table", "data.root=/nowhere/at/all"], "; data.root=/nowhere/at/all is not a folder: set data.root=DIR"),
     (["data=default"], "data=default: no such choice; there are dsm2025, folder"),
-    (["-m", "trainer=cpu,default"], "trainer=default: no such choice; there are auto, cpu, ddp, gpu"),
+    (["-m", "trainer=cpu,default"], "trainer=default: no such choice; there are auto, cpu, ddp, fsdp, gpu"),
     (["model=timm"], "model.name is not set: Name of a timm model, or hf-hub:OWNER/NAME, as in model.name=resnet26"),
     (
         ["data=table", "data.table=a.csv", "seed=???"],

@@ -114,6 +114,7 @@ def test_other_classes_are_not_resumed(finished, compose_train, tiny, tmp_path):
         train(compose_train(*overrides, run_dir=tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_equals_uninterrupted(run, tiny, tmp_path):
     overrides = [*tiny, "trainer.max_epochs=4", "model.dropout=0.3", "augment.cutmix=1.0", "model.ema_decay=0.9"]
     assert run("train", *overrides, f"hydra.run.dir={tmp_path / 'whole'}").returncode == 0
