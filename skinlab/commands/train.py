@@ -16,9 +16,10 @@ from skinlab.data.datamodule import SkinDataModule
 from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence
 from skinlab.files import is_main_process, write_json
-from skinlab.inference.bundle import load_bundle
+from skinlab.inference.bundle import read_bundle
 from skinlab.inference.predict_images import predict_splits
 from skinlab.models.classifier import Classifier
+from skinlab.models.weights import find_checkpoint, read_checkpoint
 from skinlab.processes.later import PAGES_MISSING
 from skinlab.report.run_files import read_metrics
 from skinlab.report.terminal import KAGGLE, predict_by, print_places, print_results
@@ -113,11 +114,12 @@ def _train(settings: TrainSettings, run_dir: Path, command: str, *, later: bool)
         facts["loss"] = type(classifier.loss).__name__
 
         with writing_results(run_dir):
-            bundle = load_bundle(run_dir)
+            best = read_checkpoint(path := find_checkpoint(run_dir))
+            bundle = read_bundle(best, path)
             tables = predict_splits(bundle, datamodule)
             meta = bundle.meta(run_id=settings.run_id, tta="none", loss=facts["loss"])
             write_predictions(run_dir, tables, meta)
-            metrics = run_metrics(run_dir, settings, tables["val"], bundle.positive_output) | facts
+            metrics = run_metrics(best, settings, tables["val"], bundle.positive_output) | facts
             write_json(run_dir / "metrics.json", metrics)
             if settings.test:
                 metrics = _open_test(run_dir, command)

@@ -6,6 +6,7 @@ that any image is read at once and no process keeps a list of the others.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -13,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+_TAIL = 1024  # bytes; the last ones of a JPEG depend on its picture, not on its metadata
 _MEMBER = re.compile(r"(.+\.tar)@(\d+)\+(\d+)/[^/]+", re.DOTALL)
 
 AnyPath = str | os.PathLike[str]
@@ -73,3 +75,16 @@ def open_image(path: AnyPath) -> BinaryIO:
     with file:
         file.seek(place.offset)
         return io.BytesIO(file.read(place.size))
+
+
+def file_tail(path: AnyPath) -> str:
+    """Return a hash of a file's last bytes, 16 hexadecimal digits; "" for a file that can't be read.
+
+    It is fast and different for most files, so that few have to be decoded in full for their content hash.
+    """
+    try:
+        with open_image(path) as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+            return hashlib.sha256(file.read(_TAIL)).hexdigest()[:16]
+    except OSError:
+        return ""

@@ -40,6 +40,7 @@ class Prepared:
         audit: the audit's report, content of `audit.json`.
         split_hash: the same for two runs on the same split.
         image_hashes: image id → content hash, which identifies an image across data sets.
+        file_tails: image id → hash of its file's end, by which a known file is found without decoding others.
         copies: PAIR records of the manifest's rows with the same picture.
         positive: the positive one of two classes; None for more classes, and for a pretraining that needs none.
     """
@@ -49,6 +50,7 @@ class Prepared:
     audit: AuditReport
     split_hash: str
     image_hashes: Mapping[str, str]
+    file_tails: Mapping[str, str]
     copies: np.ndarray
     positive: str | None = None
 
@@ -198,8 +200,8 @@ def _prepared(manifest: pd.DataFrame, names: list[str], audited: AuditResult, sp
     if split == "source":
         counts["source_split"] = source_report(manifest)
     report: SplitAuditReport = {**audited.report, **counts}
-    hashes = ImageHashes(manifest["image_id"], audited.digests)
-    return Prepared(manifest, names, report, split_hash(manifest), hashes, audited.copies)
+    hashes, tails = (ImageHashes(manifest["image_id"], each) for each in (audited.digests, audited.tails))
+    return Prepared(manifest, names, report, split_hash(manifest), hashes, tails, audited.copies)
 
 
 def _names(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -13,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skinlab.data.audit.fingerprint import content_digest
-from skinlab.data.image_files import open_image
+from skinlab.data.image_files import file_tail
 from skinlab.data.images import read_image
 from skinlab.errors import UserError
 
@@ -21,20 +19,6 @@ Hashes = npt.NDArray[np.uint64]
 
 FORMAT = 1
 NO_LIST = "?"  # in place of the hashes of files' ends, which older runs did not record
-_TAIL = 1024  # bytes; the last ones of a JPEG depend on its picture, not on its metadata
-
-
-def file_tail(path: str | os.PathLike[str]) -> str:
-    """Return a hash of a file's last bytes, 16 hexadecimal digits; "" for a file that can't be read.
-
-    It is fast and different for most files, so that few have to be decoded in full for their content hash.
-    """
-    try:
-        with open_image(path) as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
-            return hashlib.sha256(file.read(_TAIL)).hexdigest()[:16]
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True)

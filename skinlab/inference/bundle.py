@@ -177,9 +177,18 @@ def load_bundle(place: str | Path) -> Bundle:
         UserError: the file is missing, damaged, carries code, or is neither a checkpoint of a classifier nor a bundle.
     """
     path = find_checkpoint(place)
-    content, sha256 = read_checkpoint(path), _sha256(path)
+    return read_bundle(read_checkpoint(path), path)
+
+
+def read_bundle(content: Mapping[str, Any], path: Path) -> Bundle:
+    """Build a bundle from the content of its file, or of a checkpoint.
+
+    Raises:
+        UserError: it is neither a checkpoint of a classifier nor a bundle.
+    """
+    sha256 = _sha256(path)
     if "bundle_format" in content:
-        return _read_bundle(content, path, sha256)
+        return _of_members(content, path, sha256)
     member, classes = read_member(content, path, sha256)
     return Bundle((member,), classes, sha256)
 
@@ -247,7 +256,7 @@ class BundleFile(Settings):
     training_images: dict[str, Any] | None = None
 
 
-def _read_bundle(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
+def _of_members(content: Mapping[str, Any], path: Path, sha256: str) -> Bundle:
     """Rebuild a bundle from the content of its file."""
     version = content["bundle_format"]
     if version != FORMAT:

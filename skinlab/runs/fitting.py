@@ -17,7 +17,6 @@ from skinlab.callbacks.learning_curve import LearningCurve
 from skinlab.callbacks.requeue import RequeueCheckpoint
 from skinlab.callbacks.safety import AtomicCheckpointIO, KeepSignals, StayStopped
 from skinlab.data.preparation import Prepared
-from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
 from skinlab.files import claim, is_main_process, write_json, write_text
 from skinlab.processes.requeue import is_requeued, requeue_at
@@ -66,7 +65,7 @@ def write_setup(run_dir: Path, settings: RunSettings, prepared: Prepared) -> Non
     if is_main_process():
         write_json(run_dir / "audit.json", prepared.audit | {"split_sha256": prepared.split_hash})
         split = prepared.manifest.assign(image_hash=list(prepared.image_hashes.values()))
-        split["file_tail"] = [file_tail(path) for path in split["path"]]
+        split["file_tail"] = list(prepared.file_tails.values())
         write_text(run_dir / "split.csv", split.to_csv(index=False))
         write_config(run_dir, settings)
         announce(run_dir, settings)

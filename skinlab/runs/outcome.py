@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 from skinlab.evaluation.metrics.scorer import classification_metrics
 from skinlab.evaluation.predictions import FLOAT_FORMAT, table_arrays
 from skinlab.files import write_json, write_text
-from skinlab.models.weights import read_checkpoint
 from skinlab.runs.provenance import InitFacts
 from skinlab.settings.commands.train import TrainSettings
 from skinlab.settings.run import RunSettings
@@ -83,19 +82,18 @@ def write_predictions(run_dir: Path, tables: Mapping[str, pd.DataFrame], meta: M
 
 
 def run_metrics(
-    run_dir: Path, settings: TrainSettings, validation: pd.DataFrame, positive: str | None
+    best: Mapping[str, Any], settings: TrainSettings, validation: pd.DataFrame, positive: str | None
 ) -> dict[str, Any]:
     """Return the metrics of a training, flat name → value; none of the test, which is opened later.
 
     Args:
-        run_dir: with ``checkpoints/best.ckpt``.
+        best: content of the checkpoint of the best epoch.
         settings: of the run.
         validation: predictions table.
         positive: the positive one of two classes.
     """
     found = classification_metrics(*table_arrays(validation), positive)
     metrics: dict[str, Any] = {f"val/{name}": value for name, value in found.items()}
-    best: dict[str, Any] = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     if positive:
         metrics["positive"] = positive
     metrics["val/loss"] = best["validation"]["val/loss"]

@@ -14,7 +14,6 @@ from rich.console import Console
 from skinlab.callbacks.assembly import choose_monitor
 from skinlab.callbacks.pretraining_metrics import STATE_KEY
 from skinlab.data.datamodule import SkinDataModule
-from skinlab.data.training_images import file_tail
 from skinlab.files import write_json
 from skinlab.models.weights import read_checkpoint
 from skinlab.report.run_files import best_epoch_words
@@ -85,9 +84,9 @@ def _epoch_metrics(checkpoint: dict[str, Any]) -> dict[str, float]:
 def backbone_record(settings: PretrainSettings, datamodule: SkinDataModule, pretrainer: Pretrainer) -> dict[str, Any]:
     """Return the record of a backbone: method, network, and the training images of this run and its initial weights."""
     rows = datamodule.pool_rows(settings.pool)
-    hashes = datamodule.prepared.image_hashes
+    hashes, tails = datamodule.prepared.image_hashes, datamodule.prepared.file_tails
     own = {"images": [hashes[each] for each in rows["image_id"]], "groups": rows["group"].tolist()}
-    own["files"] = [file_tail(path) for path in rows["path"]]
+    own["files"] = [tails[each] for each in rows["image_id"]]
     return {
         "method": settings.ssl.name,
         "network": settings.model.name,

@@ -117,8 +117,8 @@ def numbers(column: pd.Series) -> pd.Series[float]:
     [0.25, 0.5, 0.45, nan]
     """
     found = pd.to_numeric(column, errors="coerce")
-    if (open_rows := found.isna()).any() and column.dtype != float:
-        text = column[open_rows].fillna("").astype(str).str.strip()
+    if column.dtype != float and (open_rows := found.isna() & column.notna() & (column != "")).any():
+        text = column[open_rows].astype(str).str.strip()
         plain = pd.to_numeric(text.str.removesuffix("%").str.replace(",", ".", n=1), errors="coerce")
         found[open_rows] = plain.where(~text.str.endswith("%"), plain / 100)
     return found.astype("float64")

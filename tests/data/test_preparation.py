@@ -8,6 +8,7 @@ from PIL import Image
 
 from skinlab.data import preparation
 from skinlab.data.audit import fingerprint_cache
+from skinlab.data.image_files import file_tail
 from skinlab.data.images import read_image
 from skinlab.data.manifest import build_manifest
 from skinlab.data.preparation import prepare
@@ -95,16 +96,18 @@ def test_what_the_manifest_shows_is_refused_before_an_image_is_read(
     assert "\n" not in str(raised.value)
 
 
-def test_hashes_are_of_the_pixels_and_cost_no_second_reading(prepared, monkeypatch):
+def test_hashes_are_of_pixels_and_of_files_ends_and_cost_no_second_reading(prepared, monkeypatch):
     prepared()
     monkeypatch.setattr(fingerprint_cache, "fingerprint_all", None)
     known = prepared()
     assert isinstance(known.image_hashes, Mapping)
     assert list(known.image_hashes) == known.manifest["image_id"].tolist()
+    assert list(known.image_hashes.values()) == [known.image_hashes[each] for each in known.image_hashes]
     for row in known.manifest.head(3).itertuples():
         pixels = read_image(row.path)
         digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}".encode() + pixels.tobytes())
         assert known.image_hashes[row.image_id] == digest.hexdigest()[:32]
+        assert known.file_tails[row.image_id] == file_tail(row.path)
     with pytest.raises(KeyError):
         known.image_hashes["nothing"]
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from skinlab.data.audit.fingerprint import fingerprint
+from skinlab.data.image_files import file_tail
 from skinlab.data.images import read_image
-from skinlab.data.training_images import NO_LIST, TrainingImages, contents, file_tail, read_and_hash
+from skinlab.data.training_images import NO_LIST, TrainingImages, contents, read_and_hash
 
 HEX = ["aa" * 16, "bb" * 16, "cc" * 16]
 PAST = {"images": HEX[:2], "val_images": HEX[2:], "groups": ["g1", "g2"], "val_groups": ["g3"], "files": HEX}

@@ -41,6 +41,12 @@ def test_a_file_alone_holds_all_that_inference_needs(checkpoint: Path, tmp_path:
         assert torch.equal(value, saved[f"network.{name}"])
 
 
+def test_reading_a_checkpoint_draws_no_random_numbers(checkpoint: Path):
+    before = torch.random.get_rng_state()
+    load_bundle(checkpoint)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_normalisation_comes_from_the_checkpoint(checkpoint: Path):
     classifier = load_bundle(checkpoint).classifier
     grey = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)

@@ -21,6 +21,7 @@ from skinlab.models import weights
 from skinlab.models.hub import hub_fault
 from skinlab.models.weights import (
     LITE_PACKAGES,
+    Uninitialised,
     WeightsUnavailable,
     imagenet_state,
     read_checkpoint,
@@ -29,6 +30,22 @@ from skinlab.models.weights import (
 )
 
 STATE = {"conv.weight": torch.arange(12.0).view(3, 4), "conv.bias": torch.ones(3)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "convnext_atto", "vit_tiny_patch16_224"])
+def test_an_uninitialised_network_is_the_same_once_its_weights_are_loaded(name: str):
+    torch.manual_seed(0)
+    made = timm.create_model(name, num_classes=3).eval()
+    before = torch.random.get_rng_state()
+    with Uninitialised():
+        loaded = timm.create_model(name, num_classes=3).eval()
+    assert torch.equal(torch.random.get_rng_state(), before), "no time was spent on random numbers"
+    loaded.load_state_dict(made.state_dict())
+    buffers = dict(made.named_buffers())  # also those that no state dict has
+    assert all(torch.equal(value, buffers[each]) for each, value in loaded.named_buffers())
+    images = torch.rand(2, 3, 224, 224)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), made(images), rtol=0, atol=0)
 
 
 class Payload:

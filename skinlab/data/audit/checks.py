@@ -36,12 +36,14 @@ class AuditResult(NamedTuple):
         manifest: without the bad images, groups with copies of one picture merged.
         report: content of `audit.json`.
         digests: (N, 2) of the pixels of each row's image.
+        tails: (N,) of the end of its file.
         copies: PAIR records of rows with the same picture.
     """
 
     manifest: pd.DataFrame
     report: AuditReport
     digests: np.ndarray
+    tails: np.ndarray
     copies: np.ndarray
 
 
@@ -103,7 +105,7 @@ def audit(
         log.warning(line)
     if report["problems"]:
         raise AuditFailed(report["problems"][0], report)
-    return AuditResult(merged, report, records["digest"], pairs)
+    return AuditResult(merged, report, records["digest"], records["tail"], pairs)
 
 
 def merge_groups(manifest: pd.DataFrame, pairs: np.ndarray) -> tuple[pd.DataFrame, dict[str, list[str]]]:

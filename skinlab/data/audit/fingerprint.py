@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from skinlab.data.image_files import file_tail
 from skinlab.data.images import BadImage, read_with_kind
 from skinlab.processes.progress import Progress
 from skinlab.processes.workers import count_progress, map_in_processes
@@ -20,6 +21,7 @@ FREQUENCIES = 12  # DCT coefficients a side and view
 FINGERPRINT = np.dtype(
     [
         ("digest", "<u8", 2),  # of the upright RGB pixels at full size
+        ("tail", "<u8"),  # of the last bytes of the file, see skinlab.data.image_files.file_tail
         ("width", "<i4"),  # pixels, upright
         ("height", "<i4"),
         ("kind", "S24"),  # format and mode as stored
@@ -39,13 +41,13 @@ _WORTH_STARTING = 256  # images below which processes take longer to start than 
 
 
 class ImageHashes(Mapping[str, str]):
-    """Image id → content hash: 32 hexadecimal digits of the SHA-256 of the upright pixels.
+    """Image id → hash in hexadecimal digits: of its upright pixels (32 digits) or of its file's end (16).
 
     It stores the digests' bytes and formats one on access, so that a million rows take little time and memory.
 
     Args:
         ids: image ids, distinct.
-        digests: (N, 2) of FINGERPRINT records.
+        digests: the ``digest``, (N, 2), or the ``tail``, (N,), of FINGERPRINT records.
 
     >>> hashes = ImageHashes(["a", "b"], np.array([[1, 0], [255, 0]], "<u8"))
     >>> hashes["b"]
@@ -64,6 +66,17 @@ class ImageHashes(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    def values(self) -> _InOrder:
+        """Return the hashes in the order of the ids."""
+        return _InOrder(self)
+
+
+class _InOrder(ValuesView[str]):
+    _mapping: ImageHashes
+
+    def __iter__(self) -> Iterator[str]:  # without looking each id up
+        return (digest.tobytes().hex() for digest in self._mapping._digests)
 
 
 def content_digest(pixels: np.ndarray) -> bytes:
@@ -92,6 +105,7 @@ def fingerprint(path: str) -> np.ndarray:
         raise BadImage.at(path, fault)
     record = np.zeros((), FINGERPRINT)
     record["digest"] = np.frombuffer(content_digest(pixels), "<u8")
+    record["tail"] = np.frombuffer(bytes.fromhex(file_tail(path) or "00" * 8), "<u8")[0]
     record["width"], record["height"], record["kind"] = width, height, kind.encode()
     record["views"] = perceptual_hash(thumbnail), perceptual_hash(thumbnail[_CENTRE, _CENTRE])
     return record

@@ -21,7 +21,7 @@ from skinlab.text import portion, printable, quantity
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when fingerprints or the search for pairs change
+VERSION = 3  # raise it when fingerprints or the search for pairs change
 ENTRY = np.dtype([("path", "<u8"), ("size", "<i8"), ("mtime_ns", "<i8"), ("fingerprint", FINGERPRINT)])
 
 

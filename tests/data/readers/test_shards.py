@@ -14,11 +14,10 @@ import webdataset
 
 from skinlab.data.audit.fingerprint_cache import fingerprints
 from skinlab.data.cache import open_cache
-from skinlab.data.image_files import exists, place_of
+from skinlab.data.image_files import exists, file_tail, place_of
 from skinlab.data.images import BadImage, read_image
 from skinlab.data.readers import shards
 from skinlab.data.readers.shards import read_shards
-from skinlab.data.training_images import file_tail
 from skinlab.errors import UserError
 
 
