@@ -7,6 +7,7 @@ TEST := $(RUN) WANDB_MODE=offline OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 FUZZ ?= 1000
+GUIDED ?= 20
 .PHONY: help setup demo test test-all test-faults test-slurm fuzz lint format bench gpu docs clean
 
 help: ## list the targets
@@ -37,8 +38,10 @@ test-slurm: setup ## those on a SLURM cluster that they start here: needs root a
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
 	$(TEST) $(BIN)/python -m pytest -m slurm tests/slurm
 
-fuzz: setup ## read FUZZ=1000 damaged files of each kind, and print the counts (about 5 minutes)
+fuzz: setup ## read FUZZ=1000 damaged files of each kind, then GUIDED=20 s of each that coverage can guide (about 12 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(TEST) $(BIN)/python -m tests.security.fuzz $(FUZZ)
+	$(TEST) $(BIN)/python -m tests.security.guided $(GUIDED)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -14,30 +14,32 @@ import pandas as pd
 
 from skinlab.assessment.alignment import align
 from skinlab.assessment.cautions import count_known_images, evaluation_cautions, prevalence_cautions
+from skinlab.assessment.comparing import (
+    check_metrics,
+    check_reference,
+    compare_systems,
+    draw_cautions,
+    in_pairs,
+    net_benefit_of,
+    replicates_of,
+)
 from skinlab.assessment.flow import image_flow
 from skinlab.assessment.metadata import collect_metadata
 from skinlab.assessment.mistakes import add_saliency
 from skinlab.assessment.systems import System
 from skinlab.data.image_files import exists
-from skinlab.errors import nearest
 from skinlab.evaluation.ensembles.pooling import OUT_OF_FOLD
 from skinlab.evaluation.evidence import form as evidence_form
-from skinlab.evaluation.evidence.comparison_form import NetBenefit
 from skinlab.evaluation.evidence.form import Evidence, Mistake, Provenance
-from skinlab.evaluation.evidence.net_benefit import BinaryViews, NetBenefitSettings, compare_net_benefit
 from skinlab.evaluation.evidence.parts import row_cautions
-from skinlab.evaluation.evidence.rules import trainings_at_rules
 from skinlab.evaluation.evidence.settings import EvaluationSettings
 from skinlab.evaluation.evidence.system import FORMAT, SystemEvidence, system_evidence
 from skinlab.evaluation.evidence.upgrade import upgrade_evidence
-from skinlab.evaluation.metrics.operating_points import common_point
-from skinlab.evaluation.statistics.comparison import Comparison, compare
-from skinlab.evaluation.statistics.trainings import Replicates, overlap_of_folds
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, thresholds_to_list
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
-from skinlab.processes.progress import Progress, part, track
+from skinlab.processes.progress import Progress, part
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
@@ -71,7 +73,8 @@ def build_evidence(
     settings = settings.with_comparison(len(classes), rates=len(classes) == 2)
     check_reference(settings.reference, names)
     cautions = row_cautions(systems[0].tables[0])
-    cautions += draw_cautions(settings, len(systems)) + prevalence_cautions(settings, systems[0].tables[0])
+    cautions += draw_cautions(settings, len(systems)) if in_pairs(len(systems), settings) else []
+    cautions += prevalence_cautions(settings, systems[0].tables[0])
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = []
     comparing = COMPARING * len(systems) if len(systems) > 1 else 0
@@ -80,8 +83,8 @@ def build_evidence(
             found.append((system, _evaluate(system, settings, metadata)))
             progress.advance(number * PARTS - progress.done)
         check_metrics(settings, list(found[0][1].block["metrics"]))
-        comparisons = part(comparing)(_compare)(found, settings) if len(found) > 1 else []
-        net_benefit = _net_benefit(systems, settings)
+        pairs, best = part(comparing)(compare_systems)(found, settings) if len(found) > 1 else ([], [])
+        net_benefit = net_benefit_of(systems, settings)
     endpoint = settings.endpoint
     evidence: Evidence = {
         "format": FORMAT,
@@ -97,27 +100,12 @@ def build_evidence(
         },
         "provenance": provenance,
         "systems": [_block(system, each) for system, each in found],
-        "comparisons": [each.to_dict() for each in comparisons],
+        "comparisons": [each.to_dict() for each in pairs],
+        "best": best,
         "net_benefit": net_benefit,
         "cautions": cautions + evaluation_cautions(found),
     }
     return evidence, {system.name: each.thresholds for system, each in found if each.thresholds}
-
-
-def _compare(found: Sequence[tuple[System, SystemEvidence]], settings: EvaluationSettings) -> list[Comparison]:
-    """Compare the systems, metrics of decisions at the rules that they share."""
-    blocks, trainings, points = [each.block for _, each in found], [], dict[str, list[str]]()
-    for system, each in track(found, "decisions of each system", len(found)):
-        how = {"n_draws": settings.n_draws, "seed": settings.seed}
-        at_rules, own = trainings_at_rules(each.trainings, system.tables, each.rules.shared(blocks), **how)
-        trainings.append((system.name, at_rules))
-        for name, point in own.items():
-            points.setdefault(name, []).append(point)
-    shared = {name: common_point(each) for name, each in points.items()}
-    of_tables = [system.name for system, _ in found if system.of_unknown_origin]
-    return compare(
-        trainings, settings.compare_by, settings.level, settings.reference, settings.endpoint, shared, of_tables
-    )
 
 
 def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFrame) -> SystemEvidence:
@@ -131,7 +119,7 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         system.tables,
         settings,
         selection=system.selection,
-        replicates=_replicates(system),
+        replicates=replicates_of(system),
         pooled=system.pooled,
         names=(
             OUT_OF_FOLD if system.pooled else system.sources[0]["split"],
@@ -140,64 +128,6 @@ def _evaluate(system: System, settings: EvaluationSettings, metadata: pd.DataFra
         training_prior=system.training_prior,
         metadata=metadata,
     )
-
-
-def check_reference(reference: str | None, names: Sequence[str]) -> None:
-    """Refuse a reference that is none of the systems.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if reference not in (None, *names):
-        hint = nearest(str(reference), names)
-        raise ValueError(f"reference={reference} is none of the systems {', '.join(names)}{hint}")
-
-
-def check_metrics(settings: EvaluationSettings, metrics: Sequence[str]) -> None:
-    """Refuse comparisons and an endpoint by a metric that the systems don't have.
-
-    Raises:
-        ValueError: such a metric.
-    """
-    known = [name for name in metrics if not name.startswith("support/")]
-    endpoint = [settings.endpoint.metric] if settings.endpoint else []
-    for setting, names in (("compare_by", settings.compare_by), ("endpoint", endpoint)):
-        if unknown := [name for name in names if name not in known]:
-            hint = nearest(unknown[0], known)
-            raise ValueError(f"{setting}: {unknown[0]} is no metric of these predictions{hint}; e.g. pr_auc_macro")
-
-
-def _net_benefit(systems: Sequence[System], settings: EvaluationSettings) -> NetBenefit | None:
-    """Return the differences of net benefit; None where no class is positive."""
-    found = [
-        (
-            system.name,
-            BinaryViews([view for table in system.tables if (view := settings.binary_view(table))], replicates),
-        )
-        for system in systems
-        for replicates in [_replicates(system)]
-    ]
-    how = NetBenefitSettings(
-        settings.net_benefit_at,
-        settings.calibration,
-        settings.prevalence,
-        settings.reference,
-        settings.level,
-        settings.seed,
-    )
-    return compare_net_benefit(found, how) if found[0][1].tables else None
-
-
-def _replicates(system: System) -> Replicates:
-    return Replicates(system.replicate_axis, system.replicate_ids, _fold_overlap(system))
-
-
-def _fold_overlap(system: System) -> float:
-    """Return by how much the mean over folds side by side varies more than that of independent trainings."""
-    if system.replicate_axis != "fold" or not system.runs:
-        return 0.0
-    data = [run.config["data"] for run in system.runs]
-    return overlap_of_folds([each["fold"] for each in data], data[0]["n_folds"])
 
 
 def _block(system: System, found: SystemEvidence) -> evidence_form.System:
@@ -304,19 +234,6 @@ def _add_paths(worst: Sequence[Mistake], system: System) -> None:
     paths = dict(zip(rows["image_id"], rows["path"], strict=True))
     for each in unknown:
         each["path"] = paths.get(each["image_id"])
-
-
-def draw_cautions(settings: EvaluationSettings, n_systems: int) -> list[str]:
-    """Return a caution where so few bootstrap samples can't make a small enough p."""
-    n_pairs = n_systems - 1 if settings.reference else n_systems * (n_systems - 1) // 2
-    n_comparisons = n_pairs * len(settings.compare_by)
-    if n_comparisons * 2 / (settings.n_draws + 1) <= 1 - settings.level:
-        return []
-    return [
-        f"{settings.n_draws} bootstrap samples can't give {n_comparisons} comparisons a p under "
-        f"{1 - settings.level:.2g} after Holm's correction: raise n_draws, name a reference, or compare "
-        "by fewer metrics."
-    ]
 
 
 def _version(name: str) -> str | None:

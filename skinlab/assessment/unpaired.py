@@ -10,13 +10,8 @@ from typing import Literal
 import numpy as np
 
 from skinlab.assessment.alignment import align
-from skinlab.assessment.evidence_files import (
-    Thresholds,
-    build_evidence,
-    check_metrics,
-    check_reference,
-    draw_cautions,
-)
+from skinlab.assessment.comparing import check_metrics, check_reference, draw_cautions
+from skinlab.assessment.evidence_files import Thresholds, build_evidence
 from skinlab.assessment.systems import System
 from skinlab.evaluation.ensembles.pooling import mean_predictions
 from skinlab.evaluation.evidence.form import Evidence, Provenance

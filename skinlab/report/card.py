@@ -41,6 +41,7 @@ def render_card(evidence: Evidence) -> str:
         provenance=evidence["provenance"],
         systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
         comparisons=evidence["unpaired"]["comparisons"] if "unpaired" in evidence else evidence["comparisons"],
+        best=[each["sentence"] for each in evidence.get("best", [])],
         net_benefit=(evidence.get("net_benefit") or {"sentences": []})["sentences"],
         cautions=evidence["cautions"],
         openings=opening_lines(evidence),

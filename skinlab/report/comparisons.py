@@ -53,6 +53,7 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
         "of_predictions": bool(pairs) and all(pair.get("claim") == "predictions" for pair in pairs),
         "sentences": [each["sentence"] for each in listed],
         "more": [each["sentence"] for each in pairs if each not in listed],
+        "best": evidence.get("best", []),
     }
 
 

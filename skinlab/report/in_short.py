@@ -66,7 +66,7 @@ class Line:
 
 def in_short(evidence: Evidence) -> list[Line]:
     """Return the five lines, from the evidence alone; the comparison first where systems were compared."""
-    first = [_better(evidence)] if evidence["comparisons"] else []
+    first = [_better(evidence)] if evidence["comparisons"] or evidence.get("best") else []
     found = [*first, _sensitivity(evidence), _threshold(evidence), _certainty(evidence)]
     return [*found, *([] if first else [_better(evidence)]), _elsewhere(evidence)]
 
@@ -299,7 +299,8 @@ def _better(evidence: Evidence) -> Line:
     if "unpaired" in evidence:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
-        return Line(question, "Not evaluated.", command)
+        best = next((each["sentence"] for each in evidence.get("best", [])), "")
+        return Line(question, best or "Not evaluated.", "" if best else command)
     declared = any(pair.get("role") == "primary" for pair in evidence["comparisons"])
     best = [] if declared else against_best_member(evidence)
     return Line(question, _first_result(best or evidence["comparisons"]))

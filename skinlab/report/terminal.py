@@ -189,6 +189,9 @@ def print_evidence(evidence: Evidence, output: Path) -> None:
     elif (table := comparison_table(evidence)) is not None:
         console.print(table)
         console.print(f"- {comparison_sentence(evidence)}", highlight=False, markup=False)
+    best = evidence.get("best", [])
+    for each in best[:1] if evidence["comparisons"] else best:
+        console.print(f"- {each['sentence']}", highlight=False, markup=False)
     print_expectation(console, evidence)
     ensemble: dict[str, Any] = dict(evidence.get("ensemble") or {})
     if len(ensemble.get("diversity", [])) > 1:  # a sentence a pair of members

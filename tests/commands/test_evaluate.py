@@ -180,6 +180,27 @@ def test_an_ensemble_is_judged_against_its_members(run, tmp_path, method):
         assert np.allclose(pd.read_csv(table)["prob_mel"], np.mean(members, axis=0), atol=1e-5)
 
 
+def test_many_systems_are_compared_with_the_best_and_not_in_pairs(run, tmp_path):
+    tables = ",".join(str(write_table(tmp_path / f"m{k:02}.csv", seed=k)) for k in range(13))
+    out = tmp_path / "out"
+    done = run("evaluate", f"predictions={tables}", f"output={out}", "compare_by=[balanced_accuracy,brier]", *QUICK)
+    assert done.returncode == 0, done.stderr
+    validate_evidence(out)
+    evidence = json.loads((out / "evidence.json").read_text())
+    assert evidence["comparisons"] == []
+    assert [each["metric"] for each in evidence["best"]] == ["balanced_accuracy", "brier"]
+    page, card = (out / "report.html").read_text(), (out / "model_card.md").read_text()
+    for each in evidence["best"]:
+        assert each["sentence"] in " ".join(done.stdout.split())
+        assert each["sentence"] in card
+    assert "Which system may be the best" in page
+    assert "Holm" not in page
+    words = ["reference=m00", "overwrite=true", "compare_by=[balanced_accuracy]"]
+    done = run("evaluate", f"predictions={tables}", f"output={out}", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((out / "evidence.json").read_text())["comparisons"]) == 12
+
+
 def test_an_ensemble_of_one_is_refused(run, tmp_path):
     table = write_table(tmp_path / "m.csv")
     done = run("ensemble", f"runs={table}", f"output={tmp_path / 'out'}")

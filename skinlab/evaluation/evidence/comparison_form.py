@@ -48,6 +48,20 @@ class Comparison(TypedDict):
     margin: NotRequired[float]
 
 
+class BestSystems(TypedDict):
+    """Which systems may be the best one by a metric: the truly best one is among them with the level's probability.
+
+    `systems` of them, the highest first; `p` of every system, of no other one being better.
+    """
+
+    metric: str
+    operating_point: str
+    highest: str
+    systems: list[str]
+    p: dict[str, Number]
+    sentence: str
+
+
 class NetBenefitDifference(TypedDict):
     """The net benefit of system ``a`` less that of ``b`` at a threshold; `calibrated`: after calibration, or null."""
 

@@ -17,7 +17,7 @@ from skinlab.evaluation.evidence.calibration_form import (
     DecisionCurve,
     RiskCoverage,
 )
-from skinlab.evaluation.evidence.comparison_form import Comparison, Endpoint, NetBenefit
+from skinlab.evaluation.evidence.comparison_form import BestSystems, Comparison, Endpoint, NetBenefit
 from skinlab.evaluation.evidence.decision_form import DecisionEvidence
 from skinlab.evaluation.evidence.expectation_form import Expectation
 from skinlab.evaluation.evidence.interval_form import DecisionCounts, Interval, Metrics, Number
@@ -328,7 +328,8 @@ class Evidence(TypedDict):
     settings: Settings
     provenance: Provenance
     systems: list[System]
-    comparisons: list[Comparison]
+    comparisons: list[Comparison]  # of pairs; none of more than twelve systems without a reference or an endpoint
+    best: NotRequired[list[BestSystems]]  # of three systems or more; not in evidence of older versions
     net_benefit: NotRequired[NetBenefit | None]  # null without systems to compare; not in evidence of older versions
     unpaired: NotRequired[DifferentImages]
     cautions: list[str]
