@@ -162,7 +162,7 @@ def bench_steps(folder: Path) -> None:
         [*data, "ssl=simclr", "model=resnet18", "data.image_size=128"],
         folder / "lightly",
         lambda _: {
-            ("SimCLR, resnet18, 128 px, from JPEG / lightly's benchmark module and transform", 1.5): [
+            ("SimCLR, resnet18, 128 px, from JPEG / lightly's benchmark module and transform", 1): [
                 *("lightly", "resnet18", "128", str(root))
             ]
         },
