@@ -59,6 +59,12 @@ def bench_phantom(folder: Path) -> None:
     report("phantom images a second at 128 px", 1000 / took, 150, least=True)
 
 
+def ham10000_or_phantom(folder: Path) -> Path:
+    """Return the folder of HAM10000 below ``SKINLAB_DATA_ROOT``, or of the phantom where it is not there."""
+    root = Path(os.environ.get("SKINLAB_DATA_ROOT", "")) / "ham10000"
+    return root if root.is_dir() else phantom_256(folder)
+
+
 def phantom_256(folder: Path) -> Path:
     """Return a folder of phantom images of 256 px for the training ratios, drawn at the first call."""
     from skinlab.data.readers.phantom import read_phantom

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.bench.data import phantom_256
+from tests.bench.data import ham10000_or_phantom
 from tests.bench.measure import command_seconds, report, seconds
 
 JOBS, BATCHES, NETWORK, SIZE = 4, 2, "resnet18", 64
@@ -21,9 +21,7 @@ IMPORTS = "import skinlab.commands.train, skinlab.report.figures, skinlab.report
 
 def bench_fixed(folder: Path) -> None:
     """Run a sweep of short trainings, and what their network does alone."""
-    root = Path(os.environ.get("SKINLAB_DATA_ROOT", "")) / "ham10000"
-    if not root.is_dir():
-        root = phantom_256(folder)
+    root = ham10000_or_phantom(folder)
     words = [
         "data=ham10000",
         f"data.root={root}",

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.bench.data import phantom_256
+from tests.bench.data import ham10000_or_phantom, phantom_256
 from tests.bench.loops import BATCH, BLOCKS, STEPS, WARMUP, Peer
 from tests.bench.measure import report
 
@@ -175,7 +175,7 @@ def bench_scdiag(folder: Path) -> None:
     if find_spec("scdiag") is None:
         print("skip  scdiag is not installed: pip install scdiag segmentation_models_pytorch")
         return
-    root = phantom_256(folder)
+    root = ham10000_or_phantom(folder)
     bench_training(
         [
             "data=ham10000",
@@ -187,7 +187,7 @@ def bench_scdiag(folder: Path) -> None:
         ],
         folder / "scdiag",
         lambda _: {
-            ("effnet_lite0, 128 px, from JPEG / scdiag's transforms and loop", 3): [
+            (f"effnet_lite0, 128 px, from {root.name}'s JPEGs / scdiag's transforms and loop", 3): [
                 *("scdiag", "tf_efficientnet_lite0", "128", str(root))
             ]
         },
