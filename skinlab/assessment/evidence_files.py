@@ -77,7 +77,7 @@ def build_evidence(
     cautions += prevalence_cautions(settings, systems[0].tables[0])
     metadata = collect_metadata(systems, settings.columns, settings.metadata, settings.labels)
     found = []
-    comparing = COMPARING * len(systems) if len(systems) > 1 else 0
+    comparing = 0 if len(systems) < 2 else (COMPARING if in_pairs(len(systems), settings) else 1) * len(systems)
     with Progress("evaluating", PARTS * len(systems) + comparing, percent=True) as progress:
         for number, system in enumerate(systems, 1):
             found.append((system, _evaluate(system, settings, metadata)))

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skinlab.evaluation.evidence.comparison_form import BestSystems
+from skinlab.evaluation.metrics.operating_points import operating_point
 from skinlab.evaluation.metrics.registry import direction, metric_in_sentence
 from skinlab.evaluation.statistics.estimates import LEVEL
 from skinlab.evaluation.statistics.intervals import Variance
@@ -25,7 +26,7 @@ from skinlab.evaluation.statistics.trainings import Trainings
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 3  # systems; the comparison of two says the same
-MOST_NAMED = 5  # systems in a sentence
+MOST_NAMED = 3  # systems in a sentence
 SINGLE = Variance(0.0, np.inf)  # of one training, which counts as if it were the recipe
 
 
@@ -61,7 +62,7 @@ def best_systems(
         found.append(
             {
                 "metric": metric,
-                "operating_point": point,
+                "operating_point": point or operating_point(metric),
                 "highest": systems[order[0]][0],
                 "systems": among,
                 "p": {systems[i][0]: float(p[i]) for i in order},
