@@ -15,15 +15,14 @@ import torch
 from pydantic import ConfigDict, Field, ValidationError
 
 from skinlab.errors import UserError, nearest
-from skinlab.evaluation.calibration.at_prevalence import CalibratorAtPrevalence, stored_calibrator
-from skinlab.evaluation.calibration.calibrators import CALIBRATORS, Calibrator
+from skinlab.evaluation.calibration.calibrators import CALIBRATORS
 from skinlab.evaluation.calibration.conformal import ConformalSets
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 from skinlab.evaluation.overlap import FittedOn
 from skinlab.evaluation.thresholds.decision import Decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold
 from skinlab.inference.gate import Gate, gate_from_dict
-from skinlab.inference.learned import read_learned
+from skinlab.inference.learned import read_calibrator, read_learned
 from skinlab.inference.member import Member, read_member
 from skinlab.models.classifier import Classifier
 from skinlab.models.weights import find_checkpoint, read_checkpoint
@@ -327,22 +326,6 @@ def _check_registered(path: Path, content: Mapping[str, Any]) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator | CalibratorAtPrevalence:
-    """Return the calibrator of a file or a bundle, once it is known to fit the number of classes.
-
-    Raises:
-        UserError: it is none, or one of other classes.
-    """
-    try:
-        calibrator = stored_calibrator(content)
-        tried = calibrator(np.full((1, n_classes), 1 / n_classes))
-        if tried.shape != (1, n_classes) or not np.isfinite(tried).all():
-            raise ValueError("it gives no probabilities")
-    except (ValueError, TypeError, LookupError) as error:
-        raise UserError(f"the calibrator is none for these {n_classes} classes: {error}") from None
-    return calibrator
 
 
 def best_device(requested: str = "auto") -> torch.device:

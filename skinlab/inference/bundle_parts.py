@@ -22,8 +22,9 @@ from skinlab.evaluation.thresholds.choice import is_fixed
 from skinlab.evaluation.thresholds.decision import Decision, DecisionSettings, choose_decision
 from skinlab.evaluation.thresholds.frozen import FrozenThreshold, fixed_threshold
 from skinlab.evaluation.thresholds.operating import ThresholdSettings, freeze_thresholds
-from skinlab.inference.bundle import Bundle, read_calibrator
+from skinlab.inference.bundle import Bundle
 from skinlab.inference.ensembling import combine_members
+from skinlab.inference.learned import read_calibrator
 from skinlab.json_files import read_json
 from skinlab.tables.thresholds import read_thresholds
 

@@ -10,8 +10,8 @@ import numpy as np
 from skinlab.errors import UserError, nearest
 from skinlab.evaluation.ensembles.combination import COMBINATIONS, combine
 from skinlab.evaluation.thresholds.choice import positive_score
-from skinlab.inference.bundle import Bundle, read_calibrator
-from skinlab.inference.learned import shares
+from skinlab.inference.bundle import Bundle
+from skinlab.inference.learned import read_calibrator, shares
 
 # What needs no rows of predictions: weights may be given.
 UNLEARNED = [name for name, each in COMBINATIONS.items() if each.learns in (None, "weights")]

@@ -1,4 +1,4 @@
-"""What a bundle's method of combination has learned: weights, ranks or thresholds, as they are read from a file."""
+"""What a bundle has learned: its method's weights, ranks or thresholds, and its calibrator, as read from a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from skinlab.errors import UserError
+from skinlab.evaluation.calibration.at_prevalence import CalibratorAtPrevalence, stored_calibrator
+from skinlab.evaluation.calibration.calibrators import Calibrator
 from skinlab.evaluation.ensembles.combination import COMBINATIONS
 
 
@@ -51,3 +53,19 @@ def shares(weights: Sequence[float], n: int) -> list[float]:
     if values.shape != (n,) or not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
         raise UserError(f"weights={list(weights)}: {n} numbers from 0 on are expected, one a model, not all of them 0")
     return [float(share) for share in values / values.sum()]
+
+
+def read_calibrator(content: Mapping[str, Any], n_classes: int) -> Calibrator | CalibratorAtPrevalence:
+    """Return the calibrator of a file or a bundle, once it is known to fit the number of classes.
+
+    Raises:
+        UserError: it is none, or one of other classes.
+    """
+    try:
+        calibrator = stored_calibrator(content)
+        tried = calibrator(np.full((1, n_classes), 1 / n_classes))
+        if tried.shape != (1, n_classes) or not np.isfinite(tried).all():
+            raise ValueError("it gives no probabilities")
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(f"the calibrator is none for these {n_classes} classes: {error}") from None
+    return calibrator

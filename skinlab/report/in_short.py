@@ -299,8 +299,8 @@ def _better(evidence: Evidence) -> Line:
     if "unpaired" in evidence:
         return Line(question, "Not evaluated: each system is on other images.", command)
     if not evidence["comparisons"]:
-        best = next((each["sentence"] for each in evidence.get("best", [])), "")
-        return Line(question, best or "Not evaluated.", "" if best else command)
+        among = next((each["sentence"] for each in evidence.get("best", [])), "")
+        return Line(question, among or "Not evaluated.", "" if among else command)
     declared = any(pair.get("role") == "primary" for pair in evidence["comparisons"])
     best = [] if declared else against_best_member(evidence)
     return Line(question, _first_result(best or evidence["comparisons"]))

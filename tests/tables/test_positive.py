@@ -81,7 +81,8 @@ class Audited:
 
     def __init__(self, manifest):
         self.manifest, self.report = manifest, {}
-        self.digests, self.copies = np.zeros((len(manifest), 32), np.uint8), np.zeros(0)
+        self.digests, self.tails = np.zeros((len(manifest), 2), np.uint64), np.zeros(len(manifest), np.uint64)
+        self.copies = np.zeros(0)
 
 
 def test_metrics_are_of_the_positive_class_in_either_order_of_the_columns():
