@@ -36,7 +36,7 @@ from skinlab.studies.outcome import (
     study_cautions,
 )
 from skinlab.studies.plan import Cell, Plan, check_overrides, make_plan
-from skinlab.studies.power import known_seed_sd, power_sentence, study_power
+from skinlab.studies.power import known_seed_sd, power_sentence, recorded_power, study_power
 from skinlab.studies.rows import Rows
 from skinlab.text import portion
 
@@ -121,7 +121,9 @@ def count_test_images(rows: Rows) -> list[int]:
 
 
 def plan_power(settings: StudySettings, rows: Rows, plan: Plan, counts: list[int], output: Path) -> dict[str, Any]:
-    """Return the power of the verdicts of a plan, with a sentence about it."""
+    """Return the power of the verdicts of a plan, with a sentence about it; as recorded where the study is the same."""
+    if (recorded := recorded_power(output / "study.json", settings, plan.jobs)) is not None:
+        return recorded
     fold, seed = settings.folds[0], settings.seeds[0]
     every = max(rows.labelled(1.0, fold, seed), 1)
     power = study_power(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -67,6 +68,25 @@ def study_power(
         row = {"budget": budget, "own_seeds": budget in known_sd, "controls": n_controls, "assumed": asdict(design)}
         budgets.append(row | {"metrics": {name: asdict(each) for name, each in found.items()}})
     return {"verdicts": n_verdicts, "level": level, "budgets": budgets}
+
+
+def recorded_power(path: Path, settings: StudySettings, jobs: Collection[str]) -> dict[str, Any] | None:
+    """Return the power that a study of the same settings and runs has recorded; None where there is none.
+
+    Args:
+        path: of its record.
+        settings: of the study.
+        jobs: names of its runs.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    content: dict[str, Any] = read_json(path, "record of a study", {"runs": dict})
+    config, power = (content.get("provenance") or {}).get("config"), content.get("power")
+    same = config == json.loads(json.dumps(settings.dump())) and set(content["runs"]) == set(jobs)
+    return power if same and isinstance(power, dict) and "sentence" in power else None
 
 
 def known_seed_sd(path: Path) -> dict[float, float]:

@@ -228,6 +228,9 @@ def test_a_study_ends_in_a_verdict_and_goes_on_where_it_stopped(settings, invoca
     assert verdict["sentence"] in capsys.readouterr().out
     assert "The unlabeled pool helps</h1>" in (output / "report.html").read_text()
     assert {arm["trainings"] for arm in content["budgets"][0]["arms"]} == {3}
+    assert content["power"]["budgets"][0]["own_seeds"], "seeds have joined"
+    study(config.updated({"seeds": [0, 1, 2]}), invocation)  # as after a kill between the verdict and the report
+    assert json.loads((output / "study.json").read_text())["power"] == content["power"]
     with pytest.raises(
         UserError, match=r"has trainer\.max_epochs=\d+, now trainer\.max_epochs=\d+; choose another output="
     ):
