@@ -84,8 +84,9 @@ def recorded_power(path: Path, settings: StudySettings, jobs: Collection[str]) -
     if not path.exists():
         return None
     content: dict[str, Any] = read_json(path, "record of a study", {"runs": dict})
-    config, power = (content.get("provenance") or {}).get("config"), content.get("power")
-    same = config == json.loads(json.dumps(settings.dump())) and set(content["runs"]) == set(jobs)
+    provenance, power = content.get("provenance"), content.get("power")
+    same = isinstance(provenance, dict) and provenance.get("config") == json.loads(json.dumps(settings.dump()))
+    same = same and set(content["runs"]) == set(jobs)
     return power if same and isinstance(power, dict) and "sentence" in power else None
 
 
