@@ -38,7 +38,7 @@ test-slurm: setup ## those on a SLURM cluster that they start here: needs root a
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweep]'
 	$(TEST) $(BIN)/python -m pytest -m slurm tests/slurm
 
-fuzz: setup ## read FUZZ=1000 damaged files of each kind, then GUIDED=20 s of each that coverage can guide (about 17 minutes)
+fuzz: setup ## read FUZZ=1000 damaged files of each kind, then GUIDED=20 s of each that coverage can guide
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(TEST) $(BIN)/python -m tests.security.fuzz $(FUZZ)
 	$(TEST) $(BIN)/python -m tests.security.guided $(GUIDED)

@@ -38,7 +38,8 @@ def compare_systems(
             points.setdefault(name, []).append(point)
     shared = {name: common_point(each) for name, each in points.items()}
     of_tables = [system.name for system, _ in found if system.of_unknown_origin]
-    best = best_systems(trainings, settings.compare_by, settings.level, shared)
+    claimed = [settings.endpoint.metric] if settings.endpoint else settings.compare_by
+    best = best_systems(trainings, claimed, settings.level, shared)
     if not in_pairs(len(found), settings):
         return [], best
     pairs = compare(
