@@ -1,6 +1,7 @@
 """An Optuna study in the folder of a sweep survives a kill and is shared by processes."""
 
 import math
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from skinlab.cli.sweeps.search import Search, read_space
 search = Search(Path(sys.argv[1]), *read_space({SPACE}), "tpe", 0, 12)
 """
+KEPT: list[Search] = []  # in a process that is killed, whose locks nothing else has opened
 
 
 def open_search(folder, *overrides, n_trials=12, sampler="tpe", seed=0):
@@ -26,6 +28,16 @@ def open_search(folder, *overrides, n_trials=12, sampler="tpe", seed=0):
 
 def start(script, folder):
     return subprocess.Popen([sys.executable, "-c", OPEN + script, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def ask(folder, sampler, number):
+    KEPT.append(open_search(folder, sampler=sampler))
+    return KEPT[-1].next_trials(number)
+
+
+def left_by_a_killed_process(folder, sampler="tpe", number=1):
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # killed where the block ends
+        return pool.apply(ask, (folder, sampler, number))
 
 
 def value(params):
@@ -61,7 +73,7 @@ def test_choices_ranges_and_fixed_values_are_told_apart():
 def test_a_search_that_is_interrupted_in_every_trial_is_the_same_search(tmp_path, sampler):
     run_all(whole := open_search(tmp_path / "whole", sampler=sampler))
     for _ in range(12):
-        (left,) = open_search(tmp_path / "parts", sampler=sampler).next_trials(1)  # its locks end with the object
+        (left,) = left_by_a_killed_process(tmp_path / "parts", sampler)
         parts = open_search(tmp_path / "parts", sampler=sampler)
         (again,) = parts.next_trials(1)
         assert (again.number, again.params) == (left.number, left.params)
@@ -116,13 +128,13 @@ def test_a_value_that_is_no_number_is_the_worst_one_and_has_no_part_in_the_impor
 
 
 def test_what_several_killed_trials_have_left_is_run_one_after_the_other(tmp_path):
-    open_search(tmp_path).next_trials(3)
+    left_by_a_killed_process(tmp_path, number=3)
     run_all(search := open_search(tmp_path))
     assert [each.number for each in search.finished()] == list(range(12))
 
 
 def test_a_study_of_other_settings_without_a_finished_trial_is_made_anew(tmp_path):
-    open_search(tmp_path).next_trials(1)
+    left_by_a_killed_process(tmp_path)
     (trial,) = open_search(tmp_path, "loss=ldam,class_balanced").next_trials(1)
     assert trial.number == 0
     assert trial.params["loss"] in ("ldam", "class_balanced")
