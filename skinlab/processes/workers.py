@@ -8,11 +8,14 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import cv2
@@ -154,7 +157,8 @@ def map_in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], num
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the processes inherit
             try:
-                futures = [pool.submit(function, job) for job in jobs]
+                with _main_left_out():
+                    futures = [pool.submit(function, job) for job in jobs]
             finally:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             for future in futures:
@@ -164,6 +168,16 @@ def map_in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], num
             if plain := lost_worker(error, stalled=watch.stalled):
                 raise plain from error
             raise
+
+
+@contextmanager
+def _main_left_out() -> Iterator[None]:
+    """Keep processes that are spawned here from importing ``__main__``, where a user's script would begin again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _enter_spawned(counter: ctypes.c_ulonglong) -> None:

@@ -61,8 +61,8 @@ def bench_neighbour(folder: Path, rounds: int = 3) -> None:
 
 def bench_processes(folder: Path, rounds: int = 3) -> None:
     """Pretrain by two processes of one thread, in turn with one process of two threads, at the same images a step."""
-    one = ["trainer=cpu", "data.batch_size=32"]
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
+    one = ["trainer=cpu", "data.batch_size=64"]  # the default
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=32"]
 
     def rate(name: str, words: list[str], threads: int) -> float:
         run = folder / "processes" / name

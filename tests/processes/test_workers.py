@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -112,3 +114,14 @@ def test_slow_work_is_no_hang(impatient):
             counter.value += 1
             watch.wait_for(lambda: time.sleep(workers.POLL))
     assert not watch.stalled
+
+
+def test_a_script_without_a_main_guard_can_use_worker_processes(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from operator import neg\nfrom skinlab.processes.workers import map_in_processes\n"
+        "print(*map_in_processes(neg, range(4), 2))\n"
+    )
+    for words, piped in (([str(script)], None), (["-"], script.read_text())):
+        ran = subprocess.run([sys.executable, *words], input=piped, capture_output=True, text=True)
+        assert (ran.stdout, ran.stderr) == ("0 -1 -2 -3\n", "")
