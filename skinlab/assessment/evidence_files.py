@@ -40,6 +40,7 @@ from skinlab.evaluation.thresholds.frozen import FrozenThreshold, thresholds_to_
 from skinlab.files import write_json, write_text
 from skinlab.json_files import Keys, read_json
 from skinlab.processes.progress import Progress, part
+from skinlab.report.headlines import leading
 from skinlab.settings.outputs import output_folder, refuse_existing
 from skinlab.tables.csv_files import read_csv
 
@@ -252,11 +253,11 @@ def _render_pages(evidence: Evidence) -> dict[str, str]:
 
 
 def worst_images(evidence: Evidence) -> dict[str, bytes]:
-    """Return image_id → JPEG of the worst mistakes' images that are there; one that can't be read costs a warning."""
+    """Return image_id → JPEG of the worst mistakes that a page shows; one that can't be read costs a warning."""
     from skinlab.data.images import BadImage, read_jpeg
 
     images = {}
-    for system in evidence["systems"]:
+    for system in leading(evidence)["systems"]:
         for each in system["worst_mistakes"]:
             if each["path"] and exists(each["path"]):
                 try:

@@ -15,6 +15,7 @@ from skinlab.errors import UserError
 from skinlab.evaluation.evidence.form import Evidence, Mistake, System
 from skinlab.inference.overlays import SIDE, jpeg, overlay
 from skinlab.processes.progress import Progress, track
+from skinlab.report.headlines import leading
 from skinlab.tables.predictions import read_image_ids
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
     """Return the evidence for a page, each worst mistake with its Grad-CAM picture as a data URL under ``saliency``.
 
     Args:
-        evidence: stays as it is.
+        evidence: stays as it is. Of many systems those that the page shows get pictures.
         setting: ``auto`` (what can be drawn), True (or fail), False.
 
     Raises:
@@ -34,8 +35,8 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
     """
     if setting is False:
         return evidence
-    systems: list[System] = []
-    for system in track(evidence["systems"], "Grad-CAM of each system", len(evidence["systems"])):
+    pictured, shown = dict[str, System](), leading(evidence)["systems"]
+    for system in track(shown, "Grad-CAM of each system", len(shown)):
         try:
             found = overlays(system)
         except UserError as error:
@@ -49,8 +50,8 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
                 "set saliency=auto"
             )
         worst = [_with_picture(row, found.get(row["image_id"])) for row in system["worst_mistakes"]]
-        systems.append({**system, "worst_mistakes": worst})
-    return {**evidence, "systems": systems}
+        pictured[system["name"]] = {**system, "worst_mistakes": worst}
+    return {**evidence, "systems": [pictured.get(each["name"], each) for each in evidence["systems"]]}
 
 
 def overlays(system: System) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import OF_CALLED, OF_POSITIVE
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.flow import flow_sentences
-from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.headlines import columns, headline, leading, positive_headline
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import class_metrics, first_training, positive_metrics
 from skinlab.report.rendering import render
@@ -35,11 +35,13 @@ def render_card(evidence: Evidence) -> str:
     Args:
         evidence: the content of ``evidence.json``; a block that is null is left out.
     """
+    rules = headline_rule(evidence["systems"]), called_rule(evidence["systems"])
     return render(
         "model_card.md.j2",
         settings=evidence["settings"],
         provenance=evidence["provenance"],
-        systems=[_system(evidence, each, headline_rule(evidence["systems"])) for each in evidence["systems"]],
+        systems=[_system(evidence, each, *rules) for each in leading(evidence)["systems"]],
+        n_systems=len(evidence["systems"]),
         comparisons=evidence["unpaired"]["comparisons"] if "unpaired" in evidence else evidence["comparisons"],
         best=[each["sentence"] for each in evidence.get("best", [])],
         net_benefit=(evidence.get("net_benefit") or {"sentences": []})["sentences"],
@@ -48,17 +50,17 @@ def render_card(evidence: Evidence) -> str:
     )
 
 
-def _system(evidence: Evidence, system: System, rule: str | None) -> dict[str, object]:
-    """Lay out the tables of one system, the metrics of the positive at the threshold of a rule."""
+def _system(evidence: Evidence, system: System, rule: str | None, called: str | None) -> dict[str, object]:
+    """Lay out the tables of one system, metrics of the positive at a rule's threshold, of the called class by one."""
     metrics, (at_rule, point) = system["metrics"], positive_metrics(system, rule)
-    of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
+    of_classes, called_point = class_metrics(system, called)
     class_table, class_point = class_metrics(system, called_rule([system]))
     spread = system["spread"]["metrics"] if system["spread"] else {}
     classes = evidence["settings"]["classes"]
     metas = [source["meta"] for source in system["sources"]]
     return dict(system) | {
         "headline": [
-            (metric_label(name, point=called if name in OF_CALLED else False), value)
+            (metric_label(name, point=called_point if name in OF_CALLED else False), value)
             for name, value in headline(of_classes, "card").items()
         ],
         "positive": system["binary"]["positive"] if system["binary"] else [],

@@ -7,13 +7,13 @@ from typing import Any
 
 from skinlab.evaluation.evidence.comparison_form import Comparison, NetBenefitDifference
 from skinlab.evaluation.evidence.form import Evidence
-from skinlab.evaluation.evidence.interval_form import Metrics
+from skinlab.evaluation.evidence.interval_form import Interval, Metrics
 from skinlab.evaluation.evidence.population_form import UnpairedComparison
 from skinlab.evaluation.evidence.rules import called_rule, headline_rule
 from skinlab.evaluation.metrics.operating_points import HALF, OF_CALLED, OF_POSITIVE, common_point, rule_words
 from skinlab.evaluation.metrics.registry import direction, find_metric, metric_label
 from skinlab.report import charts
-from skinlab.report.headlines import headline, positive_headline
+from skinlab.report.headlines import headline, leading, positive_headline, ranked
 from skinlab.report.operating_points import class_metrics, positive_metrics
 from skinlab.report.svg import INK, series
 from skinlab.report.wording import MINUS, interval, label_of, over_classes, shorten
@@ -26,12 +26,12 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
     systems, pairs = evidence["systems"], evidence["comparisons"]
     if len(systems) < 2 or "unpaired" in evidence:
         return None
-    at_called = [class_metrics(each, called_rule(systems)) for each in systems]
+    shown, rules = leading(evidence)["systems"], (called_rule(systems), headline_rule(systems))
+    at_called = [class_metrics(each, rules[0]) for each in shown]
     many, called = [metrics for metrics, _ in at_called], common_point(point for _, point in at_called)
-    at_rule = [positive_metrics(each, headline_rule(systems)) for each in systems]
-    binary = [metrics for metrics, _ in at_rule]
-    names = [each["name"] for each in systems]
-    rule = rule_words(headline_rule(systems) or HALF)
+    binary = [positive_metrics(each, rules[1])[0] for each in shown]
+    names = [each["name"] for each in shown]
+    rule = rule_words(rules[1] or HALF)
     views = [(many, headline(many[0], "page"), ""), (binary, positive_headline(binary[0], "page"), ", positive")]
     beside = [
         _beside(names, metrics, name, view, rule if name in OF_POSITIVE else called)
@@ -54,7 +54,17 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
         "sentences": [each["sentence"] for each in listed],
         "more": [each["sentence"] for each in pairs if each not in listed],
         "best": evidence.get("best", []),
+        "leaderboard": _leaderboard(evidence, *rules) if len(shown) < len(systems) else [],
     }
+
+
+def _leaderboard(evidence: Evidence, called: str | None, rule: str | None) -> list[tuple[str, list[Interval | None]]]:
+    """Return the values of each system, the highest first, by the metrics of which it is known who may be the best."""
+    rows = list[tuple[str, list[Interval | None]]]()
+    for system in ranked(evidence):
+        metrics = positive_metrics(system, rule)[0] | class_metrics(system, called)[0]
+        rows.append((system["name"], [metrics.get(each["metric"]) for each in evidence["best"]]))
+    return rows
 
 
 def endpoint_label(evidence: Evidence) -> str:

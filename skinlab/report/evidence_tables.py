@@ -26,7 +26,7 @@ from skinlab.evaluation.metrics.operating_points import (
 )
 from skinlab.evaluation.metrics.registry import direction, metric_label, shown_metrics
 from skinlab.evaluation.thresholds.choice import FIXED_BEFOREHAND, is_fixed
-from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title
+from skinlab.report.headlines import calibration_sentences, expectation_rows, expectation_title, leading
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import (
     against_best_member,
@@ -87,18 +87,19 @@ def headline_table(evidence: Evidence) -> Table:
 
 
 def leaderboard(evidence: Evidence) -> Table:
-    """Return a row a system, the best first, and a column a metric."""
-    systems = evidence["systems"]
+    """Return a row a system, the best first, and a column a metric; of many systems the first rows."""
+    systems, shown = evidence["systems"], leading(evidence)["systems"]
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
     metrics = [metric for metric in wanted if metric.name in systems[0]["metrics"]][:LEADERBOARD_COLUMNS]
     positive, rule = _positive(systems[0]), headline_rule(systems)
     called = common_point(class_metrics(system, called_rule(systems))[1] for system in systems)
-    table = Table(title=_title(evidence))
+    more = f"; {len(shown)} of {len(systems)} systems, the others in report.html" if len(shown) < len(systems) else ""
+    table = Table(title=_title(evidence) + more)
     table.add_column("system", overflow="fold")  # names may differ at their ends alone
     for metric in metrics:
         table.add_column(label_in_table(metric, positive, rule_words(rule or HALF), called), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
-    for system in sorted(systems, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
+    for system in sorted(shown, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
         values = class_metrics(system, called_rule(systems))[0] | positive_metrics(system, rule)[0]
         table.add_row(system["name"], *(interval_cell(values[metric.name]) for metric in metrics))
     return table

@@ -1,15 +1,17 @@
-"""Select the metrics that a place shows, and put calibration and what to expect on a new test set in words."""
+"""Select the metrics and systems that a place shows; put calibration and expectations on a new test set in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from skinlab.evaluation.evidence.form import System
+from skinlab.evaluation.evidence.form import Evidence, System
 from skinlab.evaluation.metrics.metric import Place
 from skinlab.evaluation.metrics.operating_points import rule_words
 from skinlab.evaluation.metrics.registry import metric_label, shown_metrics
 from skinlab.report.wording import count, interval, interval_note, number, percent
+
+MOST_SHOWN = 12  # systems with a section of their own
 
 T = TypeVar("T")
 
@@ -100,3 +102,24 @@ def curve_sentence(curve: Mapping[str, Any], stated: float | None = None) -> str
     note = f" ({curve['note']})" if curve.get("note") else ""
     what = "Calibration curve of the positive" + (", at the prevalence of the images" if stated else "")
     return f"{what}, mean distance (ICI) {ici}, median {e50}, 90th percentile {e90}{note}"
+
+
+def ranked(evidence: Evidence) -> list[System]:
+    """Return the systems of a leaderboard, the highest by its first metric first; those of other evidence as they are.
+
+    An ensemble comes before its members.
+    """
+    systems = evidence["systems"]
+    if not (best := evidence.get("best")):
+        return systems
+    places: Mapping[str, int] = {name: place for place, name in enumerate(best[0]["p"])}
+    ensemble = evidence.get("ensemble")
+    members = ensemble["members"] if ensemble else [system["name"] for system in systems]
+    return sorted(systems, key=lambda system: (system["name"] in members, places[system["name"]]))
+
+
+def leading(evidence: Evidence) -> Evidence:
+    """Return the evidence of the systems that are shown one by one: all, or of many the first of `ranked`."""
+    if len(evidence["systems"]) <= MOST_SHOWN or not evidence.get("best"):
+        return evidence
+    return {**evidence, "systems": ranked(evidence)[:MOST_SHOWN]}

@@ -16,7 +16,7 @@ from skinlab.processes.progress import track
 from skinlab.report import charts
 from skinlab.report.comparisons import comparison_section, endpoint_label, net_benefit_section, unpaired_section
 from skinlab.report.flow import flow_chart
-from skinlab.report.headlines import columns, headline, positive_headline
+from skinlab.report.headlines import columns, headline, leading, positive_headline, ranked
 from skinlab.report.in_short import in_short
 from skinlab.report.openings import opening_lines
 from skinlab.report.operating_points import class_metrics, first_training, positive_metrics
@@ -37,9 +37,9 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
             ``saliency``, its Grad-CAM as a data URI.
         images: image id → JPEG or PNG, for the worst mistakes.
     """
-    rule = headline_rule(evidence["systems"])
-    places = track(range(len(evidence["systems"])), "report of each system", len(evidence["systems"]))
-    systems = [_system(evidence, i, images or {}, rule) for i in places]
+    rules, shown = (headline_rule(evidence["systems"]), called_rule(evidence["systems"])), leading(evidence)
+    places = track(range(len(shown["systems"])), "report of each system", len(shown["systems"]))
+    systems = [_system(shown, i, images or {}, *rules) for i in places]
     return render(
         "report.html.j2",
         settings=evidence["settings"],
@@ -47,10 +47,11 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
         provenance=evidence["provenance"],
         cost_ratio=evidence["settings"]["cost_ratio"],
         systems=systems,
+        n_systems=len(evidence["systems"]),
         comparison=comparison_section(evidence),
         net_benefit=net_benefit_section(evidence),
         unpaired=unpaired_section(evidence),
-        in_short=in_short(evidence),
+        in_short=in_short({**evidence, "systems": ranked(evidence)} if shown is not evidence else evidence),
         ensemble=ensemble_words(evidence.get("ensemble")),
         tta=evidence.get("tta") or [],
         cautions=evidence["cautions"],
@@ -58,23 +59,26 @@ def render_report(evidence: Evidence, images: Mapping[str, bytes] | None = None)
     )
 
 
-def _system(evidence: Evidence, place: int, images: Mapping[str, bytes], rule: str | None) -> dict[str, object]:
+def _system(
+    evidence: Evidence, place: int, images: Mapping[str, bytes], rule: str | None, called: str | None
+) -> dict[str, object]:
     """Return what the template writes about one system: its evidence, and what is drawn or laid out from it.
 
-    Sensitivity, specificity, PPV and NPV of the headline are at the threshold of ``rule``.
+    Sensitivity, specificity, PPV and NPV of the headline are at the threshold of ``rule``, metrics of the called class
+    by ``called``.
     """
     system = evidence["systems"][place]
     classes = evidence["settings"]["classes"]
     positive = evidence["settings"]["positive"] or classes[-1:]
     spread = system["spread"]["metrics"] if system["spread"] else {}
     at_rule, point = positive_metrics(system, rule)
-    of_classes, called = class_metrics(system, called_rule(evidence["systems"]))
+    of_classes, called_point = class_metrics(system, called)
     class_table, class_point = class_metrics(system, called_rule([system]))
     return dict(system) | {
         "key": f"s{place + 1}",
         "ink": place % N_SERIES + 1,
         "classes": classes,
-        "headline": _headline(headline(of_classes, "page"), called),
+        "headline": _headline(headline(of_classes, "page"), called_point),
         "positive": system["binary"]["positive"] if system["binary"] else positive,
         "binary_headline": _headline(positive_headline(at_rule, "page"), point),
         "decision_counts": decision_counts(system, rule),

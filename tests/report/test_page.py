@@ -1,5 +1,6 @@
 import base64
 import math
+import random
 import re
 from html.parser import HTMLParser
 
@@ -9,7 +10,7 @@ from skinlab.report import charts
 from skinlab.report.card import render_card
 from skinlab.report.page import render_report
 from skinlab.report.wording import DASH, MINUS
-from tests.report.conftest import empty_system, evidence_of, interval, of_different_images
+from tests.report.conftest import empty_system, evidence_of, interval, of_different_images, system
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = {
@@ -274,3 +275,21 @@ def test_net_benefit_is_a_chart_a_threshold_and_a_table(evidence):
     assert 'resnet18 - lite0</th><td class="n">0.05</td>' in text
     for value in ("+0.010<small>[-0.040, +0.060]", "+0.020<small>[-0.030, +0.070]"):
         assert value in text
+
+
+def test_of_many_systems_the_highest_have_sections_and_all_are_in_the_leaderboard():
+    names = [f"run {i}" for i in range(30)]
+    evidence = evidence_of([system(name) for name in names])
+    order = [names[i] for i in random.Random(0).sample(range(30), 30)]
+    best = {"operating_point": "", "highest": order[0], "systems": order[:2], "sentence": "Two may be the best one."}
+    best |= {"p": dict.fromkeys(order, 0.5)}
+    evidence |= {"comparisons": [], "best": [best | {"metric": each} for each in ("balanced_accuracy", "auroc_macro")]}
+    text = render_report(evidence)
+    page = Page(text)
+    assert [re.sub("<[^>]+>", "", each) for each in re.findall(r'<li><a href="#s\d+">(.*?)</a>', text)] == order[:12]
+    assert re.findall(r'<th scope="row">(run \d+)</th>', text) == order
+    assert "Thirty systems" in "".join(page.words) or "30 systems" in "".join(page.words)
+    assert len(page.ids) == len(set(page.ids))
+    assert re.findall(r"### (run \d+)", render_card(evidence))[:12] == order[:12]
+    few = evidence | {"systems": evidence["systems"][:12]}
+    assert ">All systems<" not in render_report(few)
