@@ -21,6 +21,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+    with pytest.raises(UserError, match=r"No space left on device\): free some space"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path.with_name("best.ckpt"))
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
