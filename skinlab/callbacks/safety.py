@@ -45,8 +45,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except OSError as error:
             kept = "; the last good one is kept" if target.exists() else ""
             raise UserError(
-                f"can't write the checkpoint {target} ({error.strerror or error}){kept}: free some space, then continue "
-                f"with hydra.run.dir={target.parent.parent}"
+                f"can't write the checkpoint {target} ({error.strerror or error}){kept}: free some space, then "
+                f"continue with hydra.run.dir={target.parent.parent}"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

@@ -58,12 +58,15 @@ def comparison_section(evidence: Evidence) -> dict[str, object] | None:
     }
 
 
-def _leaderboard(evidence: Evidence, called: str | None, rule: str | None) -> list[tuple[str, list[Interval | None]]]:
-    """Return the values of each system, the highest first, by the metrics of which it is known who may be the best."""
-    rows = list[tuple[str, list[Interval | None]]]()
+def _leaderboard(
+    evidence: Evidence, called: str | None, rule: str | None
+) -> list[tuple[str, list[tuple[Interval | None, bool]]]]:
+    """Return each system, the highest first, with its values and whether it may be the best by each metric of these."""
+    among = [(each["metric"], set(each["systems"])) for each in evidence["best"]]
+    rows = []
     for system in ranked(evidence):
-        metrics = positive_metrics(system, rule)[0] | class_metrics(system, called)[0]
-        rows.append((system["name"], [metrics.get(each["metric"]) for each in evidence["best"]]))
+        metrics, name = positive_metrics(system, rule)[0] | class_metrics(system, called)[0], system["name"]
+        rows.append((name, [(metrics.get(metric), name in systems) for metric, systems in among]))
     return rows
 
 

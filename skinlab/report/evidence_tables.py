@@ -206,11 +206,13 @@ def print_decisions(console: Console, evidence: Evidence) -> None:
 def print_subgroups(console: Console, evidence: Evidence) -> None:
     """Print the worst subgroup of each system where it differs significantly, of one system by lesion and patient, too.
 
+    Of many systems those of the highest are printed.
+
     Args:
         console: to print to.
         evidence: of the systems.
     """
-    most_p, systems, found = round(1 - evidence["settings"]["level"], 9), evidence["systems"], list[str]()
+    most_p, systems, found = round(1 - evidence["settings"]["level"], 9), leading(evidence)["systems"], list[str]()
     for system in systems:
         if len(systems) == 1:
             found += [f"{system['name']}: {sentence}" for sentence in unit_sentences(system)]
