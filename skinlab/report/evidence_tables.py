@@ -87,19 +87,21 @@ def headline_table(evidence: Evidence) -> Table:
 
 
 def leaderboard(evidence: Evidence) -> Table:
-    """Return a row a system, the best first, and a column a metric; of many systems the first rows."""
-    systems, shown = evidence["systems"], leading(evidence)["systems"]
+    """Return a row a system, the best first, and a column a metric; of many systems those that the page shows."""
+    systems, rows = evidence["systems"], leading(evidence)["systems"]
     wanted = [*shown_metrics("leaderboard", "positive"), *shown_metrics("leaderboard", "all")]
     metrics = [metric for metric in wanted if metric.name in systems[0]["metrics"]][:LEADERBOARD_COLUMNS]
     positive, rule = _positive(systems[0]), headline_rule(systems)
     called = common_point(class_metrics(system, called_rule(systems))[1] for system in systems)
-    more = f"; {len(shown)} of {len(systems)} systems, the others in report.html" if len(shown) < len(systems) else ""
+    more = f"; {len(rows)} of {len(systems)} systems, the others in report.html" if len(rows) < len(systems) else ""
     table = Table(title=_title(evidence) + more)
     table.add_column("system", overflow="fold")  # names may differ at their ends alone
     for metric in metrics:
         table.add_column(label_in_table(metric, positive, rule_words(rule or HALF), called), justify="right")
     last, sign = metrics[-1].name, -1 if metrics[-1].direction == "max" else 1
-    for system in sorted(shown, key=lambda system: sign * (system["metrics"][last]["value"] or 0)):
+    if not more:
+        rows = sorted(systems, key=lambda system: sign * (system["metrics"][last]["value"] or 0))
+    for system in rows:
         values = class_metrics(system, called_rule(systems))[0] | positive_metrics(system, rule)[0]
         table.add_row(system["name"], *(interval_cell(values[metric.name]) for metric in metrics))
     return table

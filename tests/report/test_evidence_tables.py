@@ -1,5 +1,6 @@
 """The terminal shows several systems briefly, and drops no warning."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,17 @@ def test_patients_with_images_of_both_classes_are_counted(capsys):
     both = {"groups": 155, "group_unit": "patient", "groups_per_class": {"nv": 102, "mel": 75}}
     text = " ".join(printed(evidence_of([system() | both]), capsys).split())
     assert "155 patients (nv 102, mel 75; 22 patients have images of both)" in text
+
+
+def test_of_many_systems_the_highest_are_printed(capsys):
+    evidence, names = evidence_of([system(f"run {i}") for i in range(20)]), [f"run {i}" for i in reversed(range(20))]
+    best = {
+        "metric": "balanced_accuracy",
+        "operating_point": "",
+        "systems": names[:1],
+        "sentence": "The best is run 19.",
+    }
+    evidence |= {"comparisons": [], "best": [best | {"highest": names[0], "p": dict.fromkeys(names, 0.5)}]}
+    text = " ".join(printed(evidence, capsys).split())
+    assert re.findall(r"│ (run \d+)", text) == names[:12]
+    assert "12 of 20 systems, the others in report.html" in text
