@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import signal
 import threading
@@ -36,16 +35,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.folder = target.parent
         check_held(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
-            temporary.write_bytes(content.getbuffer())
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
             temporary.replace(target)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            fault = error if isinstance(error, OSError) else error.__context__  # which torch replaces by its own
+            if not isinstance(fault, OSError):
+                raise
             kept = "; the last good one is kept" if target.exists() else ""
             raise UserError(
-                f"can't write the checkpoint {target} ({error.strerror or error}){kept}: free some space, then "
+                f"can't write the checkpoint {target} ({fault.strerror or fault}){kept}: free some space, then "
                 f"continue with hydra.run.dir={target.parent.parent}"
             ) from error
         finally:

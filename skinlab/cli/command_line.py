@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -109,6 +111,24 @@ def _as_setting(flag: str, arguments: Sequence[str]) -> str:
         value = after[0] if after and "=" not in after[0] and not after[0].startswith("-") else "VALUE"
     setting = f"{SYNONYMS.get(name.replace('-', '_'), name)}={value}"
     return f"{masked(flag)}: unknown flag; settings are written without dashes: {masked(setting)}"
+
+
+@contextmanager
+def composing_once(arguments: Sequence[str]) -> Iterator[None]:
+    """Keep Hydra from composing the whole config a first time, only to look for ``hydra.mode``, which no file sets.
+
+    Args:
+        arguments: the command line.
+    """
+    if any("hydra.mode" in text for text in arguments):
+        yield
+        return
+    get_mode = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        Hydra.get_mode = get_mode
 
 
 def _refuse_foreign(override: Override) -> None:

@@ -80,7 +80,7 @@ def _run(name: str, handler: SignalHandler) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from skinlab.cli.command_line import name_as_typed
+    from skinlab.cli.command_line import composing_once, name_as_typed
     from skinlab.cli.conf import config_directory
     from skinlab.cli.config import explain, invocation, register_resolvers, resolved, settings_of
     from skinlab.cli.sweeps.failures import JobFailedError
@@ -122,7 +122,7 @@ def _run(name: str, handler: SignalHandler) -> None:
 
     try:
         sweep.total = _read_command_line(name)
-        with ending_in_table(name, sweep), collecting_jobs(sweep, begin):
+        with ending_in_table(name, sweep), collecting_jobs(sweep, begin), composing_once(sys.argv[1:]):
             hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=name)(job)()
     except JobFailedError as error:
         raise Refusal(str(error), error.code, verbose=verbose) from None

@@ -1,5 +1,6 @@
-import errno
-from pathlib import Path
+import pickle
+import resource
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,20 +10,34 @@ from skinlab.errors import UserError
 from skinlab.files import replacing, write_json
 
 
-def full_disk(*args: object, **kwargs: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+@contextmanager
+def small_disk():
+    """Let this process write no file beyond a kilobyte."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoints" / "last.ckpt"
+@pytest.mark.parametrize("size", [10, 100_000])  # written where the file is closed, and by torch
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, size):
+    path, large = tmp_path / "checkpoints" / "last.ckpt", {"epoch": 2, "weights": torch.zeros(size)}
     AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(UserError, match=r"No space left on device.*last good one is kept"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    with small_disk():
+        with pytest.raises(UserError, match=r"File too large\); the last good one is kept: free some space"):
+            AtomicCheckpointIO().save_checkpoint(large, path)
+        with pytest.raises(UserError, match=r"File too large\): free some space"):
+            AtomicCheckpointIO().save_checkpoint(large, path.with_name("best.ckpt"))
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
-    with pytest.raises(UserError, match=r"No space left on device\): free some space"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path.with_name("best.ckpt"))
+
+
+def test_a_checkpoint_that_can_not_be_stored_is_no_full_disk(tmp_path):
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        AtomicCheckpointIO().save_checkpoint({"weights": lambda: None}, tmp_path / "last.ckpt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -1,8 +1,9 @@
 """The command line before Hydra: flags anywhere, no foreign configs or code, no secrets."""
 
 import pytest
+from hydra._internal.hydra import Hydra
 
-from skinlab.cli.command_line import prepare_command_line
+from skinlab.cli.command_line import composing_once, prepare_command_line
 from skinlab.errors import UserError
 from skinlab.settings.secrets import masked
 
@@ -133,3 +134,12 @@ def test_another_name_of_a_setting_becomes_its_own():
         "tta=['none','flips']",
         "ckpt=views",
     ]
+
+
+def test_the_config_is_composed_for_its_mode_alone_only_where_that_is_set():
+    own = Hydra.get_mode
+    with composing_once(["loss=focal"]):
+        assert Hydra.get_mode(None, "train", []) is None
+    with composing_once(["hydra.mode=MULTIRUN", "loss=focal"]):
+        assert Hydra.get_mode is own
+    assert Hydra.get_mode is own
