@@ -35,7 +35,7 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
     """
     if setting is False:
         return evidence
-    pictured, shown = dict[str, System](), leading(evidence)["systems"]
+    pictured, shown = dict[int, System](), leading(evidence)["systems"]
     for system in track(shown, "Grad-CAM of each system", len(shown)):
         try:
             found = overlays(system)
@@ -50,8 +50,8 @@ def add_saliency(evidence: Evidence, setting: bool | str) -> Evidence:
                 "set saliency=auto"
             )
         worst = [_with_picture(row, found.get(row["image_id"])) for row in system["worst_mistakes"]]
-        pictured[system["name"]] = {**system, "worst_mistakes": worst}
-    return {**evidence, "systems": [pictured.get(each["name"], each) for each in evidence["systems"]]}
+        pictured[id(system)] = {**system, "worst_mistakes": worst}
+    return {**evidence, "systems": [pictured.get(id(each), each) for each in evidence["systems"]]}
 
 
 def overlays(system: System) -> dict[str, bytes]:

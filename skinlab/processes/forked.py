@@ -25,6 +25,7 @@ PRELOADED = (
     "hydra.main",
     "skinlab.cli.early_checks",
     "skinlab.cli.sweeps.isolated",
+    "skinlab.cli.sweeps.launchers",
     "skinlab.commands.train",
     "skinlab.commands.pretrain",
     "skinlab.report.figures",
