@@ -124,11 +124,11 @@ def composing_once(arguments: Sequence[str]) -> Iterator[None]:
         yield
         return
     get_mode = Hydra.get_mode
-    Hydra.get_mode = lambda *_, **__: None
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Hydra.get_mode = get_mode
+        Hydra.get_mode = get_mode  # type: ignore[method-assign]
 
 
 def _refuse_foreign(override: Override) -> None:
