@@ -8,6 +8,7 @@ import pytest
 
 from skinlab.report import charts
 from skinlab.report.card import render_card
+from skinlab.report.headlines import leading
 from skinlab.report.page import render_report
 from skinlab.report.wording import DASH, MINUS
 from tests.report.conftest import empty_system, evidence_of, interval, of_different_images, system
@@ -288,8 +289,10 @@ def test_of_many_systems_the_highest_have_sections_and_all_are_in_the_leaderboar
     page = Page(text)
     assert [re.sub("<[^>]+>", "", each) for each in re.findall(r'<li><a href="#s\d+">(.*?)</a>', text)] == order[:12]
     assert re.findall(r'<th scope="row">(run \d+)</th>', text) == order
-    assert "Thirty systems" in "".join(page.words) or "30 systems" in "".join(page.words)
+    assert "30 systems on the same images" in "".join(page.words)
     assert len(page.ids) == len(set(page.ids))
     assert re.findall(r"### (run \d+)", render_card(evidence))[:12] == order[:12]
+    ensemble = {"members": order[:-1]}  # the lowest one is the ensemble of the others
+    assert [each["name"] for each in leading(evidence | {"ensemble": ensemble})["systems"]] == [order[-1], *order[:11]]
     few = evidence | {"systems": evidence["systems"][:12]}
     assert ">All systems<" not in render_report(few)

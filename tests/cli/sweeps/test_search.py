@@ -19,7 +19,7 @@ from pathlib import Path
 from skinlab.cli.sweeps.search import Search, read_space
 search = Search(Path(sys.argv[1]), *read_space({SPACE}), "tpe", 0, 12)
 """
-KEPT: list[Search] = []  # in a process that is killed, whose locks nothing else has opened
+KEPT: list[Search] = []  # of a process that is killed, so that it holds their locks until then
 
 
 def open_search(folder, *overrides, n_trials=12, sampler="tpe", seed=0):
