@@ -98,7 +98,7 @@ def things(request, tmp_path_factory: pytest.TempPathFactory, command_server: Co
     for name, source in copies.items():
         shutil.copytree(folder / f"SWEEP_{source}", folder / name)
     evidence = tiny if request.param else no_evidence  # a sweep of two classes is predicted with its own thresholds
-    run("train", "-m", *evidence, "data.fold=0,1", "seed=2,3", "hydra.sweep.dir=SWEEP")
+    run("train", "-m", *evidence, "data.fold=0,1", "seed=2,3,4", "hydra.sweep.dir=SWEEP")  # jobs 0 to 2: fold 0
     positive = [] if request.param else ["positive=[mel,bcc,akiec]"]
     rules = ["decide=prior:auto", "n_draws=100", "calibration=false", *positive]
     run("evaluate", "predictions=RUN_A", "output=EVIDENCE", *rules)
