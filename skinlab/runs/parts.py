@@ -223,7 +223,7 @@ def trainer_arguments(trainer: TrainerSettings, network: nn.Module, *, leaves_un
     arguments |= process_arguments(trainer) | {"plugins": cluster_environment(trainer)}
     arguments["precision"] = choose_precision(str(trainer.precision), trainer.accelerator, network)
     if trainer.strategy == "ddp":
-        arguments["strategy"] = ReplicaStrategy(find_unused_parameters=leaves_unused)
+        arguments["strategy"] = ReplicaStrategy(find_unused_parameters=leaves_unused, gradient_as_bucket_view=True)
     if trainer.strategy == "fsdp":
         if arguments["precision"] in ("16-mixed", "16", 16):
             raise UserError("trainer=fsdp has no loss scaling for 16-mixed: set trainer.precision=32-true")
