@@ -55,7 +55,7 @@ def unpack(archive: Path, target: Path, advance: Callable[[int], None], *, holds
         raise UserError(f"{archive} can't be unpacked below {target.parent} ({error.strerror or error})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive} is damaged or no ZIP archive ({error}): delete it and download it again") from None
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:  # encrypted, or compressed by a method that zipfile lacks
         raise UserError(f"{archive} can't be unpacked ({error}): unpack it yourself and set data.root") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
