@@ -39,6 +39,8 @@ class CommandServer:
             **{"command": command, "overrides": list(overrides), "folder": str(folder), "environment": environment},
             **{"outputs": list(map(str, outputs)), "timeout": timeout},
         }
+        for path in outputs:
+            path.touch()  # which a process that is killed at once would not have made
         code = int(self.answer(request))
         printed = [path.read_text() for path in outputs]
         for path in outputs:
