@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import re
 import shutil
 import stat
@@ -49,16 +50,24 @@ def unpack(archive: Path, target: Path, advance: Callable[[int], None], *, holds
         inner = _below_folders(temporary, holds, archive)
         shutil.rmtree(target, ignore_errors=True)
         inner.rename(target)
+    except UserError:  # a ValueError, too
+        raise
     except OSError as error:
+        if error.errno is None:  # bz2's
+            raise _damaged(archive, error) from None
         if error.errno not in OF_A_NAME:
             raise
-        raise UserError(f"{archive} can't be unpacked below {target.parent} ({error.strerror or error})") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{archive} is damaged or no ZIP archive ({error}): delete it and download it again") from None
+        raise UserError(f"{archive} can't be unpacked below {target.parent} ({error.strerror})") from None
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        raise _damaged(archive, error) from None
     except RuntimeError as error:  # encrypted, or compressed by a method that zipfile lacks
         raise UserError(f"{archive} can't be unpacked ({error}): unpack it yourself and set data.root") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _damaged(archive: Path, error: Exception) -> UserError:
+    return UserError(f"{archive} is damaged or no ZIP archive ({error}): delete it and download it again")
 
 
 def check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -104,7 +113,8 @@ def check_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def _wanted(member: zipfile.ZipInfo) -> bool:
-    return not member.is_dir() and not any(part in SKIPPED for part in PurePosixPath(member.filename).parts)
+    folder = member.filename.endswith("/")  # ZipInfo.is_dir fails on an empty name
+    return not folder and not any(part in SKIPPED for part in PurePosixPath(member.filename).parts)
 
 
 def _below_folders(folder: Path, holds: str | None, archive: Path) -> Path:

@@ -1,5 +1,7 @@
 """Archives are unpacked below their folder only, completely or not at all."""
 
+import contextlib
+import random
 import stat
 import zipfile
 from collections import namedtuple
@@ -46,8 +48,21 @@ def test_folders_around_everything_are_left_out(tmp_path, files, holds, expected
 @pytest.mark.parametrize("name", ["../evil.jpg", "/etc/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg", "C:/evil.jpg"])
 def test_a_name_outside_the_folder_is_refused(tmp_path, name):
     archive = written(tmp_path / "a.zip", {"good.jpg": b"x", name: b"x"})
-    with pytest.raises(UserError, match="leads outside its folder; nothing is unpacked"):
+    with pytest.raises(
+        UserError, match=r"^\S+a\.zip: \S+ leads outside its folder; nothing is unpacked, don't use this archive$"
+    ):
         unpack(archive, tmp_path / "to", nothing)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\nb.jpg"])
+def test_what_is_no_name_of_a_file_is_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        member = zipfile.ZipInfo("x")
+        member.filename = name
+        archive.writestr(member, b"x")
+    with pytest.raises(UserError, match="is no name of a file; nothing is unpacked"):
+        unpack(tmp_path / "a.zip", tmp_path / "to", nothing)
     assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
 
 
@@ -75,6 +90,21 @@ def test_a_damaged_archive_leaves_nothing_and_the_former_folder(tmp_path):
     (tmp_path / "page.zip").write_text("<html>log in</html>")
     with pytest.raises(UserError, match="is damaged or no ZIP archive"):
         unpack(tmp_path / "page.zip", tmp_path / "to", nothing)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_damaged_anywhere_is_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("x/a.jpg", random.Random(0).randbytes(50) * 4)
+    whole = (tmp_path / "a.zip").read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 0xFF
+        (tmp_path / "a.zip").write_bytes(changed)
+        with contextlib.suppress(UserError):  # some bytes, such as dates, don't matter
+            unpack(tmp_path / "a.zip", tmp_path / "to", nothing)
+            (found,) = (tmp_path / "to").rglob("*.*")
+            assert found.read_bytes() == random.Random(0).randbytes(50) * 4
 
 
 def test_another_archive_than_the_wanted_one_is_refused(tmp_path):
