@@ -18,7 +18,7 @@ setup: .venv/.installed ## build .venv with tested versions (quick when done)
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11: give make PYTHON=python3.12"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing skinlab with torch and the extras lite, sweep, tensorboard, export, shards and dev into .venv (about 3 minutes)"
+	@echo "installing skinlab with torch and the extras lite, sweep, tensorboard, export, shards and dev into .venv (3 to 4 minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lite,sweep,tensorboard,export,shards,dev]'
 	@touch $@
 
